@@ -1,0 +1,76 @@
+"""Put the new project under Git, and say what to type next.
+
+Standard library only; no network. Nothing happens inside a repository that tracks this
+folder already, nor when cruft renders the template again to compare.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+
+def git(*command):
+    """Run Git and return whether it succeeded, with what it printed."""
+    done = subprocess.run(
+        ["git", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.returncode == 0, done.stdout.strip()
+
+
+def rendered_for_comparison():
+    """Whether cruft renders into a temporary folder; cookiecutter itself would name its output folder."""
+    here, temporary = os.path.realpath("."), os.path.realpath(tempfile.gettempdir())
+    return "_output_dir" not in ANSWERS and os.path.commonpath([here, temporary]) == temporary
+
+
+def commit():
+    """Make the first commit, unless another repository has this folder in it.
+
+    Returns:
+        What the user has to do instead, or None.
+    """
+    inside, _ = git("rev-parse", "--is-inside-work-tree")
+    ignored, _ = git("check-ignore", "--quiet", ".")
+    if inside and not ignored:
+        return None
+    done, said = git("init", "--quiet")
+    if done:
+        # `git init --initial-branch` needs Git 2.28; this works with every Git.
+        done, said = git("symbolic-ref", "HEAD", "refs/heads/main")
+    if done:
+        done, said = git("add", "--all")
+    if not done:
+        return "Git could not start a repository here: " + said
+    done, said = git("commit", "--quiet", "--message", "Generated from the Locatable template")
+    if done:
+        return None
+    if git("var", "GIT_COMMITTER_IDENT")[0]:
+        return f"Git could not make the first commit: {said}\nMend that, then: git commit -m 'First commit'"
+    return (
+        "Git does not know you yet, so nothing is committed. In the new folder, type:\n\n"
+        "  git config user.name 'Your Name'\n"
+        "  git config user.email 'you@example.org'\n"
+        "  git commit -m 'First commit'\n"
+    )
+
+
+def main():
+    if rendered_for_comparison():
+        return
+    try:
+        advice = commit()
+    except OSError:
+        advice = (
+            "Git is not installed. Install it; then, in the new folder: git init && git add . && git commit"
+        )
+    if advice:
+        sys.stdout.write("\n" + advice + "\n")
+    sys.stdout.write(f"\nNext, type:\n\n  cd {ANSWERS['project_slug']}\n  make setup\n  make repro\n")
+
+
+if __name__ == "__main__":
+    main()

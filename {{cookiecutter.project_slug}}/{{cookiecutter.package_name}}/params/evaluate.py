@@ -1,0 +1,12 @@
+"""The section `evaluate` of params.yaml."""
+
+from pydantic import Field
+
+from . import Section
+
+
+class Params(Section):
+    """How predictions are judged; see the comments in params.yaml."""
+
+    threshold: float = Field(gt=0, lt=1)
+    calibration_bins: int = Field(ge=2)

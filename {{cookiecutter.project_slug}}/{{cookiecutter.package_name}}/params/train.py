@@ -1,0 +1,39 @@
+"""The section `train` of params.yaml: which model, and the settings of each."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from . import Section
+
+
+class Logistic(Section):
+    """Logistic regression by stochastic gradient descent."""
+
+    alpha: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
+class Forest(Section):
+    """Random forest (Breiman, 2001, doi:10.1023/A:1010933404324)."""
+
+    trees: int = Field(ge=1)
+    max_depth: int | None = Field(ge=1)
+
+
+class Boosting(Section):
+    """Gradient boosting (Friedman, 2001, doi:10.1214/aos/1013203451)."""
+
+    trees: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    max_depth: int = Field(ge=1)
+
+
+class Params(Section):
+    """The chosen model, and the settings of all that could be chosen."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    model: Literal["logistic", "forest", "boosting"]
+    logistic: Logistic
+    forest: Forest
+    boosting: Boosting
