@@ -1,0 +1,1 @@
+"""What Git and DVC recorded, read quickly for thousands of revisions."""

@@ -1,0 +1,1 @@
+"""Runs in MLflow: what they hold, and how they are written."""
