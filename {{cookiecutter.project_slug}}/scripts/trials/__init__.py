@@ -1,0 +1,1 @@
+"""How `python -m scripts.search` runs trials, one module per part."""

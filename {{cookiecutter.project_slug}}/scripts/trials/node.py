@@ -1,0 +1,97 @@
+"""A search's worker on a node of a Ray cluster: an actor that relays, and the process that runs trials.
+
+    SEARCH_CLONE=/where/to/clone python -m scripts.trials.node
+
+The process is a `worker` that clears its folder away at its end. It ends with its input, so also when the
+actor dies, the search, or Ray.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from ..environment import drift
+
+# Seconds that a worker has to end by itself.
+PATIENCE = 10
+
+
+class Node:
+    """The actor; its process and its folder, in the node's temporary one, belong to it alone."""
+
+    def begin(self, lock: str, setup: dict[str, Any]) -> str:
+        """Start a worker, if the environment is the lock's.
+
+        Args:
+            lock: text of requirements.lock.
+            setup: arguments of `clone.Clone`.
+
+        Returns:
+            How the environment differs; empty if it does not.
+        """
+        if differences := drift(lock):
+            name, versions = next(iter(differences.items()))
+            more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
+            return f"{name} is {versions['installed'] or 'missing'} instead of {versions['locked']}{more}"
+        self.folder = Path(tempfile.mkdtemp(prefix="search-"))
+        beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {
+            "SEARCH_CLONE": str(self.folder / "clone"),
+            # DVC's own default is a folder that every user of the machine can write to.
+            "DVC_SITE_CACHE_DIR": str(self.folder / "site"),
+            "PATH": beside,
+        }
+        # Ray names its copy of scripts/ there; stages are to see none but their clone's.
+        inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self.process = subprocess.Popen(
+            (sys.executable, "-m", "scripts.trials.node"),
+            cwd=Path(__file__).parents[2],
+            env={**inherited, **own},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self.send(json.dumps(setup))
+        return ""
+
+    def send(self, line: str) -> None:
+        """Tell the worker something."""
+        with suppress(BrokenPipeError):
+            print(line, file=self.process.stdin, flush=True)
+
+    @ray.method(concurrency_group="hear")
+    def hear(self) -> str:
+        """What the worker says next, as soon as it does; empty at its end."""
+        return self.process.stdout.readline()
+
+    def stop(self) -> None:
+        """End the worker, and clear away what it leaves."""
+        from .worker import sweep
+
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(PATIENCE)
+        sweep(self.folder)
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    from .worker import CLONE, main
+
+    folder = Path(os.environ[CLONE]).parent
+    try:
+        main()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
