@@ -1,0 +1,41 @@
+# make demo and make test need only Python 3.11, Git and make: they build .venv for themselves.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || echo python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+READY := .venv/ready
+
+.PHONY: help demo test lint lock bench
+
+help:
+	@echo "make demo   generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
+	@echo "make test   check style, then test the template and the projects it generates"
+	@echo "make lint   check style only"
+	@echo "make bench  measure what the tools cost, as ratios (half an hour)"
+	@echo "make lock   resolve the template's and the generated projects' locks again"
+
+demo: $(READY)
+	@tools/demo.sh
+
+test: lint
+	pytest -n auto
+
+lint: $(READY)
+	ruff check bench hooks tests tools
+	ruff format --check bench hooks tests tools
+	@rm -rf build/lint
+	@cookiecutter --no-input --default-config --output-dir build/lint . project_name=Lint >/dev/null
+	cd build/lint/lint && ruff check && ruff format --check
+
+bench: $(READY)
+	@tools/bench.sh
+
+lock: $(READY)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		requirements.in --output-file requirements.lock
+	python tools/lock.py
+
+$(READY): requirements.lock
+	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("This template needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.11" % sys.version_info[:2])'
+	@"$(PYTHON)" -m venv .venv
+	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $(READY)

@@ -1,0 +1,100 @@
+"""What a search costs beside its stages, in ratios taken in one run on one machine.
+
+    python -m bench.search PROJECT [FOLDER]
+
+PROJECT is a generated project whose environment is active; all is made in FOLDER, or in a temporary one.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from searching import make, trials
+
+TRIALS, OLD = 12, 1000
+RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
+
+
+def main() -> None:
+    """Make the small repository of the tests, search in it, and print."""
+    project = Path(sys.argv[1]).resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[2] if len(sys.argv) > 2 else temporary)
+        env = {**os.environ, "RUNS": os.devnull}
+        repo = make(folder / "overhead", project, env, RANDOM)
+        own = statistics.median(_seconds("python", "train.py", cwd=repo, env=env) for _ in range(7))
+        subprocess.run(("git", "checkout", "--quiet", "."), cwd=repo, check=True)
+
+        kept = _bytes(repo)
+        first = a_trial(repo, env, "small", TRIALS) - own
+        kept = (_bytes(repo) - kept) / TRIALS
+        temp = [
+            _seconds(
+                "dvc", "exp", "run", "--quiet", "--temp", "-S", f"train.x={2 + number}", cwd=repo, env=env
+            )
+            - own
+            for number in range(5)
+        ]
+        print(f"bookkeeping of a trial            {first:.2f} s (at most 0.5)")
+        print(f"  of `dvc exp run --temp`         {first / statistics.median(temp):.2f} (at most 0.4)")
+        print(f"disk, outputs and Git objects     {kept / 1024:.0f} KiB a trial")
+
+        _add_experiments(repo, OLD)
+        later = a_trial(repo, env, "small", 2 * TRIALS, after=TRIALS) - own
+        grown = (later + own) / (first + own)
+        print(f"with {OLD} experiments more       {grown:.2f} times as long (at most 1.2)")
+
+        burning = make(folder / "workers", project, env, RANDOM, burn=2.0)
+        alone, together = between(burning, env, "one", 1), between(burning, env, "two", 2)
+        print(f"two workers, CPU-bound stages     {alone / together:.2f} times as fast (at least 1.7)")
+
+
+def _seconds(*command: str, cwd: Path, env: dict[str, str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def a_trial(repo: Path, env: dict[str, str], study: str, number: int, *options: str, after: int = 0) -> float:
+    """Seconds from asking Optuna to telling it, the median of all trials but the first, which warms up."""
+    command = ("-m", "scripts.search", "--study", study, "--trials", str(number), *options)
+    _seconds(sys.executable, *command, cwd=repo, env=env)
+    return statistics.median(trial.duration.total_seconds() for trial in trials(repo, study)[after + 1 :])
+
+
+def between(repo: Path, env: dict[str, str], study: str, workers: int, *options: str) -> float:
+    """Seconds from one trial's end to the next one's, workers being ready."""
+    number = ("--trials", str(2 * workers + 8), "--workers", str(workers))
+    _seconds(sys.executable, "-m", "scripts.search", "--study", study, *number, *options, cwd=repo, env=env)
+    # The first trial of each worker warms it up.
+    done = sorted(trial.datetime_complete for trial in trials(repo, study))[workers - 1 :]
+    return (done[-1] - done[0]).total_seconds() / (len(done) - 1)
+
+
+def _bytes(repo: Path) -> int:
+    files = (path for place in (".git", ".dvc/cache") for path in (repo / place).rglob("*"))
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def _add_experiments(repo: Path, number: int) -> None:
+    """Experiments of the baseline that differ in their params."""
+    head = subprocess.run(
+        ("git", "rev-parse", "HEAD"), cwd=repo, text=True, capture_output=True, check=True
+    ).stdout.strip()
+    script = "".join(
+        f"commit refs/exps/{head[:2]}/{head[2:]}/old-{place}\n"
+        f"committer Ada <ada@example.org> {1_700_000_000 + place} +0000\ndata 3\nold\n"
+        f"from {head}\nM 100644 inline params.yaml\ndata {len(text)}\n{text}\n"
+        for place in range(number)
+        if (text := f"train: {{x: {place}}}\n")
+    )
+    subprocess.run(("git", "fast-import", "--quiet"), cwd=repo, input=script, text=True, check=True)
+
+
+if __name__ == "__main__":
+    main()

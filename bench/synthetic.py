@@ -1,0 +1,109 @@
+"""Thousands of experiments in a second: copies of a real one with other values, by `git fast-import`.
+
+python -m bench.synthetic PROJECT NUMBER [PREFIX]
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def add(
+    project: Path, number: int, prefix: str = "synthetic", start: int = 0, trials: bool = False
+) -> list[str]:
+    """Add experiments `<prefix>-<start>` and up to the baseline HEAD of a rebuilt project.
+
+    Each differs from HEAD as a real one would: `train.logistic.alpha`, `train.seed`, what train and evaluate
+    made of them, and the lock; the hashes are made up and nothing is in the cache.
+
+    Args:
+        project: a generated project whose HEAD has results.
+        number: how many.
+        prefix: what names begin with.
+        start: number of the first one.
+        trials: commit them as a search of the study `prefix` does.
+
+    Returns:
+        Their commit ids, in order.
+    """
+    head = _git(project, "rev-parse", "HEAD").strip()
+    now = int(_git(project, "show", "--no-patch", "--format=%ct", head))
+    lock = _git(project, "show", f"{head}:dvc.lock")
+    metrics = json.loads(_git(project, "show", f"{head}:reports/train/metrics.json"))
+    series = [
+        path for path in _git(project, "ls-files", "reports/train/plots").split() if path.endswith(".tsv")
+    ]
+    tables = {path: _git(project, "show", f"{head}:{path}") for path in series}
+    params = _git(project, "show", f"{head}:params.yaml")
+    script = []
+    for index in range(start, start + number):
+        alpha = 10 ** -(1 + index % 400 / 100) + index * 1e-9
+        changed = _remade(lock, f"{prefix}{index}")
+        files = {
+            "dvc.lock": re.sub(r"( alpha: ).*", rf"\g<1>{alpha!r}", changed),
+            "params.yaml": re.sub(r"( alpha: )\S+", rf"\g<1>{alpha!r}", params),
+            "reports/train/metrics.json": json.dumps(_nudged(metrics, index), indent=4),
+        }
+        for path, table in tables.items():
+            files[path] = re.sub(
+                r"\t([0-9.e-]+)$", lambda m, i=index: f"\t{float(m[1]) + i * 1e-6!r}", table, flags=re.M
+            )
+        script.append(_commit(head, f"{prefix}-{index}", now + index, files, trials))
+    _git(project, "fast-import", "--quiet", "--force", stdin="".join(script))
+    refs = _git(
+        project,
+        "for-each-ref",
+        "--format=%(refname:lstrip=4) %(objectname)",
+        f"refs/exps/{head[:2]}/{head[2:]}/",
+    )
+    found = dict(line.split() for line in refs.splitlines())
+    return [found[f"{prefix}-{index}"] for index in range(start, start + number)]
+
+
+def _remade(lock: str, salt: str) -> str:
+    """The lock with new hashes for everything that `train` and `evaluate` make."""
+    made = re.findall(
+        r"^      md5: ([0-9a-f]{32})", "".join(re.split(r"^  train:$", lock, flags=re.M)[1:]), re.M
+    )
+    kept = set(re.findall(r"^      md5: ([0-9a-f]{32})", re.split(r"^  train:$", lock, flags=re.M)[0], re.M))
+    outs = "".join(re.findall(r"^    outs:\n(?:    - .*\n(?:      .*\n)*)+", lock, re.M))
+    for md5 in dict.fromkeys(made):
+        if md5 in outs and md5 not in kept:
+            lock = lock.replace(md5, hashlib.md5((salt + md5).encode(), usedforsecurity=False).hexdigest())
+    return lock
+
+
+def _nudged(values: dict, index: int) -> dict:
+    return {
+        key: _nudged(value, index)
+        if isinstance(value, dict)
+        else value + index * 1e-6 * isinstance(value, float)
+        for key, value in values.items()
+    }
+
+
+def _commit(head: str, name: str, time: int, files: dict[str, str], trial: bool) -> str:
+    message = f"dvc: commit experiment {hashlib.sha256(name.encode()).hexdigest()}"
+    if trial:
+        message = f"search: {name}"
+    lines = [f"commit refs/exps/{head[:2]}/{head[2:]}/{name}\n"]
+    lines.append(
+        f"committer Ada <ada@example.org> {time} +0000\ndata {len(message)}\n{message}\nfrom {head}\n"
+    )
+    for path, text in files.items():
+        lines.append(f"M 100644 inline {path}\ndata {len(text.encode())}\n{text}\n")
+    return "".join(lines)
+
+
+def _git(project: Path, *command: str, stdin: str | None = None) -> str:
+    done = subprocess.run(
+        ("git", *command), cwd=project, input=stdin, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    add(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:4])

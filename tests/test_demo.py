@@ -1,0 +1,57 @@
+"""`git clone` and `make demo`, as one command on a machine with Python, Git and make."""
+
+import json
+import os
+
+import pytest
+from conftest import TEMPLATE, run
+from searching import experiments, kept, strays, trials
+
+
+@pytest.mark.long
+def test_a_clone_shows_itself(tmp_path, bare_env):
+    run("git", "clone", "--quiet", TEMPLATE, tmp_path / "clone", cwd=tmp_path, env=bare_env)
+    shown = run("make", "demo", cwd=tmp_path / "clone", env=bare_env, timeout=900).stdout
+    project = tmp_path / "clone/build/tumour-classifier"
+
+    def git(*command):
+        return run("git", *command, cwd=project, env=bare_env).stdout.split()
+
+    # Every path and command that it ends with is there to be tried.
+    assert len(list((project / "reports/evaluate/figures").glob("*.png"))) == 4
+    assert json.loads((project / "environment.json").read_text())["drift"] == {}
+    refs = experiments(project)
+    assert refs.keys() == {"forest", "boosting", *(f"baseline-search-{number}" for number in range(6))}
+    for name in ("forest", "boosting"):
+        assert f"[{name}]" in shown
+        params = kept(project, refs[name], "params.yaml")["train"]
+        assert params["model"] == name
+        (used,) = kept(project, refs[name], "dvc.lock")["stages"]["train"]["params"].values()
+        assert used["train"] == params
+    # Searched, mirrored (the experiments, their baseline, the study), located, proved.
+    assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
+    assert "mirrored 10 new, 0 already there, 0 failed" in shown
+    assert "reports/evaluate/figures/roc.png (output of evaluate)" in shown
+    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
+    assert (project / "mlflow.db").is_file()
+    assert (project / "reports/search/baseline-search/history.png").is_file()
+    assert git("status", "--porcelain") == git("stash", "list") == strays(project) == []
+
+    # The search has found something better, and the command that it ends with brings it here.
+    def loss():
+        return json.loads((project / "reports/train/metrics.json").read_text())["valid"]["log_loss"]
+
+    complete = [trial for trial in trials(project, "baseline-search") if trial.state.name == "COMPLETE"]
+    best = min(complete, key=lambda trial: trial.value)
+    assert best.value < loss()
+    name = f"baseline-search-{best.number}"
+    assert f"dvc exp apply {name}" in shown
+    env = bare_env | {"PATH": f"{project / '.venv/bin'}{os.pathsep}{bare_env['PATH']}"}
+    run("dvc", "exp", "apply", name, cwd=project, env=env)
+    ran = run("dvc", "repro", cwd=project, env=env).stdout
+    assert [line for line in ran.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'environment':"
+    ]
+    assert loss() == best.value
+    # The template's own repository is as it was cloned.
+    assert run("git", "status", "--porcelain", cwd=tmp_path / "clone", env=bare_env).stdout == ""

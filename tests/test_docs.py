@@ -1,0 +1,262 @@
+"""Every page as a test: its commands are run in order, what it shows is checked, its links lead somewhere.
+
+How a page says what its fenced blocks are:
+
+* `console` holds commands, run by Bash, which must end well; `text` right below it is what they print.
+  A line of it must appear, in that order, where `…` stands for anything and blanks count as one.
+* `<!-- not run: reason -->` above a block: it cannot be run here. `<!-- fails -->`: it must fail.
+  `<!-- in a clone -->`: a colleague's shell.
+* `<!-- file: PATH -->` above a block: the reader writes this file. `<!-- into: PATH, after: LINE -->`: the
+  reader adds the block below that line; `<!-- instead of: PATH, line: LINE -->`: puts it in the line's place.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from conftest import TEMPLATE, generate, run
+
+GENERATED = Path("{{cookiecutter.project_slug}}")
+TOUR = [
+    "1-coordinates.md",
+    "2-dvc.md",
+    "3-data.md",
+    "4-mlflow.md",
+    "5-search.md",
+    "6-proof.md",
+    "7-team.md",
+    "8-pipelines.md",
+    "9-notebooks.md",
+]
+CHANGES = ["docs/changes.md", "docs/stages.md", "docs/storage.md"]
+OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
+THEIRS = sorted(
+    path.relative_to(TEMPLATE / GENERATED)
+    for path in [TEMPLATE / GENERATED / "README.md", *(TEMPLATE / GENERATED / "docs").rglob("*.md")]
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = re.compile(r"not run( here)?: .")
+CLONE = "in a clone"
+EDIT = re.compile(r"(?P<how>into|instead of): (?P<path>\S+), (after|line): (?P<line>.*)")
+LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+
+
+@dataclass
+class Block:
+    """A fenced block: what kind, what it says, the comment above it, and the output shown below it."""
+
+    place: str
+    kind: str
+    text: str
+    note: str
+    shown: list[str] = field(default_factory=list)
+
+
+def blocks(page: Path, text: str) -> list[Block]:
+    """The fenced blocks of a page; output joins the commands that print it."""
+    found: list[Block] = []
+    end = 0
+    for match in FENCE.finditer(text):
+        between = text[end : match.start()]
+        end = match.end()
+        above = between.rstrip().rpartition("\n")[2]
+        comment = re.fullmatch(r"<!-- (.*) -->", above)
+        note = comment[1] if comment else ""
+        place = f"{page}:{text[: match.start()].count(chr(10)) + 1}"
+        if match[1] == "text" and found and found[-1].kind == "console" and not between.strip():
+            found[-1].shown = [line for line in match[2].splitlines() if line.strip()]
+        else:
+            found.append(Block(place, match[1], match[2], note))
+    return found
+
+
+class Shell:
+    """One person's terminal: a folder and variables that last from block to block."""
+
+    def __init__(self, folder: Path, env: dict[str, str], notes: Path):
+        self.folder, self.notes = folder, notes
+        self.printed = ""
+        self.env = {**env, "NOTES": str(notes), "PAGER": "cat", "GIT_PAGER": "cat", "COLUMNS": "200"}
+
+    def follow(self, pages: list[tuple[Path, str]], note: str = "", given: tuple[str, ...] = ()) -> None:
+        """Do what the pages say, in order; `note` chooses whose blocks, and `given` has happened already."""
+        for page, text in pages:
+            for block in blocks(page, text):
+                if (block.note == CLONE) != (note == CLONE):
+                    continue
+                lines = block.text.splitlines(keepends=True)
+                block.text = "".join(line for line in lines if line.strip() not in given)
+                if block.note.startswith("file: "):
+                    path = self.folder / block.note.removeprefix("file: ")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(block.text)
+                elif match := EDIT.fullmatch(block.note):
+                    path, kept = self.folder / match["path"], match["how"] == "into"
+                    before, line, rest = f"\n{path.read_text()}".partition(f"\n{match['line']}\n")
+                    assert line, f"{block.place}: {path} has no line {match['line']!r}"
+                    path.write_text((before + (line if kept else "\n") + block.text + rest)[1:])
+                elif block.kind == "console" and not NOT_RUN.match(block.note):
+                    self.execute(block)
+
+    def execute(self, block: Block) -> None:
+        """Run a block's commands where the last ones ended, and compare what they print."""
+        keep = "trap '{ pwd; export -p; } > \"$NOTES\"' EXIT\nset -e\n"
+        done = subprocess.run(
+            ["bash", "-c", self.exported() + keep + block.text],
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            timeout=600,
+            check=False,
+        )
+        self.folder = Path(self.notes.read_text().splitlines()[0])
+        said = f"{block.place}\n{block.text}\nexit {done.returncode}\n{done.stdout}"
+        print(said)
+        self.printed += done.stdout
+        assert (done.returncode != 0) == (block.note == "fails"), said
+        lines = iter(" ".join(line.split()) for line in done.stdout.splitlines())
+        for shown in block.shown:
+            pattern = ".*".join(re.escape(" ".join(part.split())) for part in shown.split("…"))
+            assert any(re.fullmatch(pattern, line) for line in lines), f"not printed: {shown}\n{said}"
+
+    def exported(self) -> str:
+        """What earlier blocks left in the environment."""
+        return self.notes.read_text().partition("\n")[2] if self.notes.exists() else ""
+
+
+def ours(*names: str) -> list[tuple[Path, str]]:
+    """Pages of the template, with their text."""
+    return [(Path(name), (TEMPLATE / name).read_text()) for name in names]
+
+
+def theirs(project: Path, *names: str) -> list[tuple[Path, str]]:
+    """Pages of a generated project, with their text."""
+    return [(GENERATED / name, (project / name).read_text()) for name in names]
+
+
+def borrow(env: dict[str, str], project: Path) -> None:
+    """Give a project a `.venv` that is the tests' environment."""
+    (project / ".venv").mkdir()
+    (project / ".venv/bin").symlink_to(Path(env["VIRTUAL_ENV"]) / "bin")
+
+
+def test_the_readme_of_the_template_from_demo_to_a_located_plot(rebuilt, env, bare_env, tmp_path):
+    # `make demo` itself is run by test_demo.py; here is what it leaves.
+    project = tmp_path / "build/tumour-classifier"
+    shutil.copytree(rebuilt, project, symlinks=True)
+    borrow(env, project)
+    Shell(tmp_path, bare_env, tmp_path / "notes").follow(ours("README.md"))
+
+
+@pytest.mark.long
+def test_the_tour(rebuilt, env, tmp_path):
+    project = Path(shutil.copytree(rebuilt, tmp_path / "tumour-classifier", symlinks=True))
+    Shell(project, env, tmp_path / "notes").follow(ours(*(f"docs/{name}" for name in TOUR)))
+
+
+@pytest.mark.long
+def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
+    """The colleague has no uv and cannot get it: here, a version of it that does not exist."""
+    project = generate(tmp_path)
+    borrow(env, project)
+    run("git", "init", "--quiet", "--bare", tmp_path / "origin", cwd=tmp_path, env=env)
+    run("git", "remote", "add", "origin", tmp_path / "origin", cwd=project, env=env)
+    readme = theirs(project, "README.md")
+    # The fixture `env` is what `make setup` builds with uv; the colleague builds it with pip.
+    Shell(project, bare_env, tmp_path / "notes").follow(readme, given=("make setup",))
+    clone = tmp_path / "colleague"
+    run("git", "clone", "--quiet", "--branch", "main", tmp_path / "origin", clone, cwd=tmp_path, env=env)
+    path = [folder for folder in bare_env["PATH"].split(":") if not Path(folder, "uv").exists()]
+    alone = bare_env | {"PATH": ":".join(path), "UV": "uv==0.0.0"}
+    colleague = Shell(clone, alone, tmp_path / "their-notes")
+    colleague.follow(readme, CLONE)
+    assert "Going on without uv" in colleague.printed
+    assert not (clone / ".venv/bin/uv").exists()
+    assert json.loads((clone / "environment.json").read_text())["drift"] == {}
+    assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
+    colleague.follow(theirs(clone, "docs/handover.md"))
+
+
+@pytest.mark.long
+def test_every_usual_change(project, env, tmp_path):
+    borrow(env, project)
+    Shell(project, env, tmp_path / "notes").follow(theirs(project, *CHANGES))
+
+
+def test_no_command_is_left_untried(rebuilt):
+    followed = {"README.md", *(f"docs/{name}" for name in TOUR)}
+    for path in ["README.md", *OURS]:
+        for block in blocks(Path(path), (TEMPLATE / path).read_text()):
+            assert block.kind, f"{block.place}: say what the block holds"
+            assert block.kind not in ("sh", "bash", "shell"), f"{block.place}: commands are `console`"
+            tried = NOT_RUN.match(block.note) or str(path) in followed
+            assert block.kind != "console" or tried, f"{block.place}: not followed by any test"
+    for path in THEIRS:
+        for block in blocks(path, (rebuilt / path).read_text()):
+            tried = str(path) in ("README.md", "docs/handover.md", *CHANGES)
+            assert block.kind not in ("", "sh", "bash", "shell"), f"{block.place}: commands are `console`"
+            assert block.kind != "console" or tried or NOT_RUN.match(block.note), block.place
+
+
+@pytest.mark.parametrize("name", ["README.md", *[str(path) for path in OURS]])
+def test_links_of_the_template_resolve(name):
+    check_links(TEMPLATE / name)
+
+
+@pytest.mark.parametrize("name", [str(path) for path in THEIRS])
+def test_links_of_a_project_resolve(rebuilt, name):
+    check_links(rebuilt / name)
+
+
+def check_links(page: Path) -> None:
+    """Relative links lead to files that Git knows, and anchors to headings."""
+    text = FENCE.sub("", page.read_text())
+    for link in LINK.findall(text):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = unquote(link).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page.name}: {link}"
+
+
+def test_the_tour_is_linked_in_order():
+    index = (TEMPLATE / "docs/README.md").read_text()
+    assert [link for link in LINK.findall(index) if link in TOUR] == TOUR
+    for page, following in pairwise(TOUR):
+        assert following in LINK.findall((TEMPLATE / "docs" / page).read_text()), page
+
+
+def test_commands_named_in_prose_exist(rebuilt, extras_env):
+    """`make X` is a target, and `--option` one of `python -m scripts.X`, wherever a page says so."""
+    pages = [TEMPLATE / name for name in ["README.md", *OURS]] + [rebuilt / name for name in THEIRS]
+    text = "\n".join(page.read_text() for page in pages)
+    targets = (rebuilt / "Makefile").read_text() + (TEMPLATE / "Makefile").read_text()
+    for target in set(re.findall(r"(?:^|`)make (\w+)", text, re.MULTILINE)):
+        assert re.search(rf"^{target}:", targets, re.MULTILINE), f"make {target}"
+    used: dict[str, set[str]] = {}
+    for name, rest in re.findall(r"python -m scripts\.(\w+)([^`\n]*)", text):
+        used.setdefault(name, set()).update(re.findall(r"--[\w-]+", rest))
+    for name, options in used.items():
+        said = run("python", "-m", f"scripts.{name}", "--help", cwd=rebuilt, env=extras_env).stdout
+        assert (rebuilt / f"scripts/{name}.py").exists(), name
+        assert options <= set(re.findall(r"--[\w-]+", said)), f"{name}: {options}"
+
+
+def test_pages_stay_short():
+    for path in [TEMPLATE / "README.md", *(TEMPLATE / path for path in OURS)]:
+        assert len(path.read_text().splitlines()) <= 140, path
+    for path in THEIRS:
+        assert len((TEMPLATE / GENERATED / path).read_text().splitlines()) <= 140, path

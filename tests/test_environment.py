@@ -1,0 +1,116 @@
+"""Setting up and recording the environment, where all is well and where it is not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import generate, run
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A project just generated, with no environment yet."""
+    return generate(tmp_path)
+
+
+def python_that_says(version: str, folder: Path) -> Path:
+    """An interpreter of another version, as far as a program can tell from `sys.version_info`."""
+    numbers = tuple(map(int, version.split(".")))
+    wrapper = folder / f"python{version}"
+    pretend = f"import sys\nsys.version_info = {(*numbers, 0, 'final', 0)!r}\nexec(sys.argv[2])\n"
+    wrapper.write_text(f"#!{sys.executable}\n{pretend}")
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.14"])
+def test_a_python_that_does_not_fit_is_named_and_nothing_is_made(fresh, bare_env, version):
+    python = python_that_says(version, fresh.parent)
+    done = run("make", "--silent", "setup", f"PYTHON={python}", cwd=fresh, env=bare_env, code=2)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert said == [
+        f"This project needs Python 3.11, 3.12 or 3.13, and {python} is {version}; "
+        "name another one: make setup PYTHON=python3.11"
+    ]
+    assert not (fresh / ".venv").exists()
+
+
+def test_setup_without_a_lock_says_how_to_get_it_back(fresh, bare_env):
+    (fresh / "requirements.lock").unlink()
+    done = run("make", "--silent", "setup", cwd=fresh, env=bare_env, code=2)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1
+    assert "git checkout requirements.lock" in said[0]
+    assert not (fresh / ".venv").exists()
+
+
+def test_an_unknown_extra_is_refused_and_nothing_is_made(fresh, bare_env):
+    done = run("make", "--silent", "setup", "EXTRAS=prefect rya", cwd=fresh, env=bare_env, code=2)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert said == ["EXTRAS: there is no rya; there are: postgresql prefect ray"]
+    assert not (fresh / ".venv").exists()
+
+
+def test_an_extra_is_added_and_the_record_of_the_environment_stays(project, env, extras_env):
+    record = (project / "environment.json").read_bytes()
+    run("python", "-m", "scripts.environment", cwd=project, env=extras_env)
+    assert (project / "environment.json").read_bytes() == record
+    assert json.loads(record)["drift"] == {}
+    # The server is what does not import with every FastAPI.
+    run("python", "-c", "import prefect.server.api.server", cwd=project, env=extras_env)
+    run("python", "-c", "import prefect", cwd=project, env=env, code=1)
+    status = run("dvc", "status", cwd=project, env=extras_env).stdout
+    assert "changed deps" not in status
+
+
+def test_a_target_before_setup_says_so(fresh, bare_env):
+    done = run("make", "--silent", "repro", cwd=fresh, env=bare_env, code=2)
+    assert done.stderr.splitlines()[0] == ".venv is not there yet: run 'make setup' first"
+
+
+def test_setup_compiles_and_keeps_dvcs_site_cache_private(shared, env, bare_env):
+    venv = shared / "venv"
+    (sklearn,) = venv.glob("lib/python*/site-packages/sklearn")
+    assert list(sklearn.glob("__pycache__/*.pyc"))
+    local = (shared / "setup/setup/.dvc/config.local").read_text()
+    assert f"site_cache_dir = {bare_env['HOME']}/.cache/dvc-site" in local
+
+
+def test_drift_is_recorded_and_stops_nothing(project, sh):
+    lock = project / "requirements.lock"
+    text = lock.read_text()
+    installed = sh("python", "-c", "import tqdm; print(tqdm.__version__)").stdout.strip()
+    lock.write_text(
+        text.replace(f"tqdm=={installed}", "tqdm==4.0.0")
+        + "not-installed==1.0\n"
+        + "only-elsewhere==1.0 ; sys_platform == 'plan9'\n"
+    )
+    sh("python", "-m", "scripts.environment")
+    assert json.loads((project / "environment.json").read_text())["drift"] == {
+        "not-installed": {"installed": None, "locked": "1.0"},
+        "tqdm": {"installed": installed, "locked": "4.0.0"},
+    }
+
+
+def test_the_record_is_the_same_wherever_the_lock_has_other_line_ends(project, sh):
+    before = (project / "environment.json").read_bytes()
+    lock = project / "requirements.lock"
+    lock.write_bytes(lock.read_bytes().replace(b"\n", b"\r\n"))
+    sh("python", "-m", "scripts.environment")
+    assert (project / "environment.json").read_bytes() == before
+
+
+def test_a_python_without_the_packages_is_told_what_to_do(project, bare_env):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "scripts.environment"],
+        cwd=project,
+        env=bare_env,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "make setup" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

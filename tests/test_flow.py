@@ -1,0 +1,329 @@
+"""The Prefect flows, with a real server, a worker that runs deployments, and a schedule."""
+
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from conftest import run
+from searching import checkout
+
+pytestmark = pytest.mark.long
+
+COMMAND = ("python", "-m", "scripts.flow")
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+# Named so that the order of the alphabet is not that of the pipeline.
+STAGES = {
+    "stages": {
+        "zero": {"cmd": "python zero.py", "deps": ["raw.txt"], "outs": ["prepared.txt"]},
+        "train": {
+            "cmd": "python train.py",
+            "deps": ["prepared.txt", "train.py"],
+            "params": ["train"],
+            "outs": ["model.bin", {"metrics.json": {"cache": False}}],
+        },
+        "evaluate": {"cmd": "cp model.bin report.txt", "deps": ["model.bin"], "outs": ["report.txt"]},
+    }
+}
+ZERO = "print('zero says', open('raw.txt').read()); open('prepared.txt', 'w').write('ready')"
+TRAIN = """
+import json, os, subprocess, sys, time
+import yaml
+params = yaml.safe_load(open("params.yaml"))["train"]
+with open(os.environ["RUNS"], "a+") as file:
+    file.write(f"{params['x']}\\n")
+    file.seek(0)
+    runs = file.read().split().count(str(params["x"]))
+if params["x"] == 2 and runs < 3:
+    sys.exit("not yet")
+if params["x"] == 78:
+    sys.exit(78)
+if params["x"] == 600:
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    time.sleep(600)
+json.dump({"valid": {"loss": params["x"]}}, open("metrics.json", "w"))
+open("model.bin", "w").write(repr(params))
+"""
+SEARCH = {
+    "study": "small",
+    "metric": "metrics.json:valid.loss",
+    "direction": "minimize",
+    "space": {"train.x": {"type": "int", "low": 10, "high": 20}},
+}
+
+
+@pytest.fixture(scope="module")
+def user(extras_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a user of Prefect, of the server and of the worker."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("prefect")
+    return {
+        **{key: value for key, value in extras_env.items() if not key.startswith("PREFECT")},
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "RUNS": str(folder / "runs"),
+    }
+
+
+@contextmanager
+def running(*command: str, cwd: Path, env: Mapping[str, str], log: Path) -> Iterator[None]:
+    """A process, told to end at the end, of which nothing is left then."""
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=dict(env), stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        # Where interrupts are ignored (`nohup`), a worker ignores this, too.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        for left in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(left.pid) == process.pid:
+                    left.kill()
+        process.wait()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
+    """The first true answer of `what`."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
+    return found
+
+
+def ask(env: Mapping[str, str], path: str, **body: Any) -> Any:
+    """What Prefect's server answers; GET without a body. While its SQLite is busy (503), ask again."""
+    request = urllib.request.Request(  # noqa: S310
+        f"{env['PREFECT_API_URL']}/{path}",
+        json.dumps(body).encode() if body else None,
+        {"Content-Type": "application/json"},
+    )
+
+    def answered() -> list[Any]:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return [json.load(answer)]
+        except urllib.error.HTTPError as failed:
+            if failed.code != 503:
+                raise
+            return []
+
+    return wait_for(answered)[0]
+
+
+def git(folder: Path, *command: str) -> str:
+    done = subprocess.run(("git", "-C", folder, *command), check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def small(rebuilt: Path, user: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of three quick stages, never run, whose data is only in the remote; with an origin."""
+    folder = tmp_path_factory.mktemp("small") / "repo"
+    run("git", "init", "--quiet", "--initial-branch=main", folder, cwd=folder.parent, env=user)
+    run("git", "init", "--quiet", "--bare", folder.parent / "origin", cwd=folder.parent, env=user)
+    run("git", "remote", "add", "origin", folder.parent / "origin", cwd=folder, env=user)
+    run("dvc", "init", "--quiet", cwd=folder, env=user)
+    run("dvc", "config", "core.autostage", "true", cwd=folder, env=user)
+    run("dvc", "remote", "add", "--default", "store", "../store", cwd=folder, env=user)
+    run("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site", cwd=folder, env=user)
+    shutil.copytree(rebuilt / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(rebuilt / "prefect.yaml", folder)
+    (folder / ".gitignore").write_text("__pycache__/\n/optuna.db*\n/mlflow.db*\n/mlartifacts/\n/raw.txt\n")
+    (folder / "raw.txt").write_text("raw")
+    (folder / "zero.py").write_text(ZERO)
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES, sort_keys=False))
+    (folder / "params.yaml").write_text("train:\n  x: 1 # a comment\n")
+    (folder / "search.yaml").write_text(json.dumps(SEARCH))
+    run("dvc", "add", "--quiet", "raw.txt", cwd=folder, env=user)
+    run("dvc", "push", "--quiet", cwd=folder, env=user)
+    run("git", "add", "--all", cwd=folder, env=user)
+    run("git", "commit", "--quiet", "-m", "All but results", cwd=folder, env=user)
+    shutil.rmtree(folder / ".dvc/cache")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(rebuilt: Path, user: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A server, with the settings of the project's pyproject.toml."""
+    port = user["PREFECT_API_URL"].split(":")[2].split("/")[0]
+    log = Path(user["PREFECT_HOME"], "server.log")
+
+    def healthy() -> bool:
+        try:
+            return ask(user, "health")
+        except OSError:
+            return False
+
+    with running("prefect", "server", "start", "--port", port, cwd=rebuilt, env=user, log=log):
+        wait_for(healthy)
+        yield user
+
+
+@pytest.fixture(scope="module")
+def worker(server: dict[str, str], small: Path) -> Iterator[dict[str, str]]:
+    """A worker that runs the deployments of prefect.yaml."""
+    log = Path(server["PREFECT_HOME"], "worker.log")
+    run("prefect", "work-pool", "create", "--type", "process", "local", cwd=small, env=server)
+    run("prefect", "--no-prompt", "deploy", "--all", cwd=small, env=server)
+    with running("prefect", "worker", "start", "--pool", "local", cwd=small.parent, env=server, log=log):
+        yield server
+
+
+def deployed(env: Mapping[str, str], name: str, **parameters: Any) -> str:
+    """Ask for a run of a deployment; returns its id."""
+    found = ask(env, f"deployments/name/{name}")
+    return ask(env, f"deployments/{found['id']}/create_flow_run", parameters=parameters)["id"]
+
+
+def ended(env: Mapping[str, str], run_id: str) -> dict[str, Any]:
+    """A flow run, when it is over."""
+
+    def over() -> dict[str, Any] | None:
+        found = ask(env, f"flow_runs/{run_id}")
+        return found if found["state_type"] in ENDED else None
+
+    return wait_for(over)
+
+
+def tasks(env: Mapping[str, str], run_id: str) -> list[dict[str, Any]]:
+    """Its task runs in the order in which they started."""
+    found = ask(env, "task_runs/filter", flow_runs={"id": {"any_": [run_id]}})
+    return sorted(found, key=lambda task: task["start_time"])
+
+
+def logged(env: Mapping[str, str], task: Mapping[str, Any]) -> list[str]:
+    found = ask(env, "logs/filter", logs={"task_run_id": {"any_": [task["id"]]}})
+    return [line["message"] for line in found]
+
+
+def test_a_work_pool_rebuilds_every_stage_once_and_one_rebuild_at_a_time(worker, small):
+    before, head = checkout(small), git(small, "rev-parse", "HEAD")
+    # Its `train` fails twice, and passes then.
+    asked = {"params": {"train.x": 2}, "delay": 0.1}
+    found = [ended(worker, id_) for id_ in [deployed(worker, "rebuild/nightly", **asked) for _ in "12"]]
+    assert [flow["state_type"] for flow in found] == ["COMPLETED", "COMPLETED"], found
+    runs = sorted((tasks(worker, flow["id"]) for flow in found), key=lambda run: run[0]["start_time"])
+    names = ["check out", "fetch", "zero", "train", "evaluate", "push", "mirror"]
+    assert [[task["name"] for task in run] for run in runs] == [names, names]
+    first, second = ({task["name"]: task for task in run} for run in runs)
+    assert first["mirror"]["end_time"] <= second["check out"]["start_time"]
+    assert all(f"rev:{head}" in flow["tags"] for flow in found)
+
+    assert [first[stage]["state_name"] for stage in STAGES["stages"]] == ["Completed"] * 3
+    assert [second[stage]["state_name"] for stage in STAGES["stages"]] == ["Cached"] * 3
+    assert [first[stage]["run_count"] for stage in STAGES["stages"]] == [1, 3, 1]
+    assert all(first[stage]["total_run_time"] > 0 for stage in STAGES["stages"])
+    assert Path(worker["RUNS"]).read_text().split().count("2") == 3
+    assert "zero says raw" in logged(worker, first["zero"])
+    assert "not yet" in logged(worker, first["train"])
+
+    # Both kept their result; neither in place of the other's.
+    listed = git(small, "for-each-ref", "--format=%(objectname) %(refname)", f"refs/exps/{head[:2]}")
+    kept = {ref.rpartition("/")[2]: rev for rev, ref in map(str.split, listed.splitlines())}
+    assert sorted(kept) == sorted(f"flow-{flow['id'][:8]}-1" for flow in found)
+    assert listed == git(small.parent / "origin", "for-each-ref", "--format=%(objectname) %(refname)")
+    for rev in kept.values():
+        assert git(small, "show", f"{rev}:params.yaml") == "train:\n  x: 2 # a comment"
+        assert json.loads(git(small, "show", f"{rev}:metrics.json")) == {"valid": {"loss": 2}}
+    with sqlite3.connect(small / "mlflow.db") as store:
+        mirrored = {value for (value,) in store.execute("select value from tags where key = 'dvc.rev'")}
+    assert mirrored >= set(kept.values())
+    # Whoever has only the remote gets the model.
+    (rev, *_) = kept.values()
+    clone = small.parent / "colleague"
+    run("git", "clone", "--quiet", small, clone, cwd=small, env=worker)
+    run("git", "fetch", "--quiet", "origin", rev, cwd=clone, env=worker)
+    run("git", "checkout", "--quiet", rev, cwd=clone, env=worker)
+    run("dvc", "pull", "model.bin", cwd=clone, env=worker)
+    assert (clone / "model.bin").read_text() == "{'x': 2}"
+
+    after = {
+        name: text for name, text in checkout(small).items() if not name.startswith(("mlflow.db", "mlart"))
+    }
+    assert after == before
+    assert git(small, "status", "--porcelain") == git(small, "stash", "list") == ""
+
+
+def test_a_stage_that_hangs_is_stopped_with_all_that_it_started(worker, small):
+    found = ended(worker, deployed(worker, "rebuild/nightly", params={"train.x": 600}, retries=0, timeout=20))
+    assert found["state_type"] == "FAILED"
+    last = tasks(worker, found["id"])[-1]
+    assert (last["name"], last["state_name"]) == ("train", "TimedOut")
+    assert Path(worker["RUNS"]).read_text().split().count("600") == 1
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if process.info["cmdline"] in (["sleep", "600"], ["python", "train.py"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "last", "said"),
+    [
+        ({"train.x": 78}, "train", "exited with 78"),
+        ({"train.y": 1}, "check out", "params.yaml: train.y is missing"),
+    ],
+)
+def test_what_cannot_pass_is_not_tried_again(worker, small, params, last, said):
+    found = ended(worker, deployed(worker, "rebuild/nightly", params=params))
+    assert found["state_type"] == "FAILED"
+    task = tasks(worker, found["id"])[-1]
+    assert (task["name"], task["run_count"]) == (last, 1)
+    assert said in task["state"]["message"]
+
+
+def test_the_search_is_a_flow_too(worker, small):
+    found = ended(worker, deployed(worker, "search/search", trials=1))
+    assert found["state_type"] == "COMPLETED"
+    assert git(small, "for-each-ref", "--format=%(refname)", "refs/exps").count("/small-") == 1
+
+
+def test_a_schedule_fires(server, small, tmp_path):
+    folder = Path(shutil.copytree(small, tmp_path / "repo"))
+    shutil.copytree(small.parent / "store", tmp_path / "store")
+    git(folder, "remote", "remove", "origin")
+    command = (*COMMAND, "--target", "zero", "--cron", "* * * * *")
+    with running(*command, cwd=folder, env=server, log=tmp_path / "log"):
+
+        def fired() -> list[dict[str, Any]]:
+            scheduled = {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": list(ENDED)}}}
+            return ask(server, "flow_runs/filter", flow_runs=scheduled)
+
+        found = wait_for(fired)
+    assert found[0]["state_type"] == "COMPLETED"
+    assert found[0]["id"][:8] in git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
+
+
+def test_bad_params_of_a_project_end_in_one_line_and_no_retry(server, project):
+    done = run(*COMMAND, "-S", "train.model=tree", cwd=project, env=server, code=1)
+    assert "params.yaml: train.model: 'tree' is not allowed" in done.stdout + done.stderr
+    assert "exited with 78" in done.stdout.splitlines()[-1]
+    assert "Retry" not in done.stdout + done.stderr
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_without_prefect_one_line_says_what_to_install(project, sh):
+    done = sh(*COMMAND, code=1)
+    assert done.stderr == "python -m scripts.flow needs Prefect: make setup EXTRAS=prefect\n"

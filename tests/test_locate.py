@@ -1,0 +1,149 @@
+"""`python -m scripts.locate`: any file, experiment, revision or MLflow run leads to its coordinates."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def searched(rebuilt: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two experiments and a folder that DVC tracks; copy it, do not change it."""
+    project = Path(shutil.copytree(rebuilt, tmp_path_factory.mktemp("locate") / "project", symlinks=True))
+    (project / "scans").mkdir()
+    (project / "scans/one.txt").write_text("a scan\n")
+    run("dvc", "add", "--quiet", "scans", cwd=project, env=env)
+    run("git", "add", "--all", cwd=project, env=env)
+    run("git", "commit", "--quiet", "-m", "Scans", cwd=project, env=env)
+    for name, alpha in (("weak", "0.01"), ("strong", "0.1")):
+        run(
+            *("dvc", "exp", "run", "--quiet", "--name", name),
+            *("-S", f"train.logistic.alpha={alpha}", "-S", "train.logistic.epochs=4"),
+            cwd=project,
+            env=env,
+        )
+        shutil.copy(project / "reports/evaluate/figures/roc.png", project.parent / f"{name}.png")
+        shutil.copy(project / "models/model.joblib", project.parent / f"{name}.joblib")
+        run("git", "checkout", "--quiet", ".", cwd=project, env=env)
+        run("dvc", "checkout", "--quiet", cwd=project, env=env)
+    return project
+
+
+@pytest.fixture
+def found(searched: Path, env: dict[str, str]) -> Callable[..., list[dict]]:
+    """What `locate --json` says."""
+
+    def call(target: str | Path) -> list[dict]:
+        said = run("python", "-m", "scripts.locate", target, "--json", cwd=searched, env=env).stdout
+        return json.loads(said)
+
+    return call
+
+
+def test_a_copied_plot_leads_to_its_experiment(searched: Path, found: Callable, env: dict[str, str]) -> None:
+    (told,) = found(searched.parent / "weak.png")
+    assert told["experiment"]["name"] == "weak"
+    assert told["roles"] == {"reports/evaluate/figures/roc.png": "output of evaluate"}
+    assert told["params_changed"] == {"train.logistic.alpha": [0.001, 0.01], "train.logistic.epochs": [30, 4]}
+    assert told["coordinates"]["code"]["content"]["commit"] == told["rev"]
+
+    said = run("python", "-m", "scripts.locate", searched.parent / "weak.png", cwd=searched, env=env).stdout
+    head, *lines = said.splitlines()
+    assert head.startswith("weak  ")
+    assert {line.split()[0] for line in lines[:5]} == {"data", "code", "params", "environment", "execution"}
+    assert "train.logistic.alpha 0.001 → 0.01" in said
+
+
+def test_the_commands_rebuild_the_result(
+    searched: Path, found: Callable, env: dict[str, str], tmp_path: Path
+) -> None:
+    (told,) = found("strong")
+    # The environment is there already; all else is run as it stands.
+    commands = [line for line in told["rebuild"] if not line.startswith(("python3 -m venv", "pip install"))]
+    assert len(commands) == len(told["rebuild"]) - 2
+    shutil.copytree(searched.parent / "project" / ".dvc/cache", tmp_path / "cache")
+    script = "set -e\n" + "\n".join(commands).replace(
+        "dvc pull", f"dvc cache dir --local {tmp_path / 'cache'}; dvc checkout"
+    )
+    run("bash", "-c", script, cwd=tmp_path, env=env)
+    rebuilt = tmp_path / "project" / "models/model.joblib"
+    assert rebuilt.read_bytes() == (searched.parent / "strong.joblib").read_bytes()
+
+
+def test_every_kind_of_file(searched: Path, found: Callable, env: dict[str, str]) -> None:
+    strong = found(searched.parent / "strong.joblib")
+    assert [(told["experiment"]["name"], told["roles"]) for told in strong] == [
+        ("strong", {"models/model.joblib": "output of train"})
+    ]
+    # Which results used this data? All of them. Which made these rows? All, the oldest first.
+    raw = found(searched / "data/raw.csv")
+    commits = run("git", "rev-list", "HEAD", cwd=searched, env=env).stdout.split()
+    assert {told["rev"] for told in raw} == {*commits, strong[0]["rev"], found("weak")[0]["rev"]}
+    assert all(told["roles"] == {"data/raw.csv": "source data"} for told in raw)
+    rows = found(searched / "data/prepared/test.parquet")
+    assert [told["experiment"]["name"] for told in rows if told["experiment"]] == ["weak", "strong"]
+    assert {told["roles"]["data/prepared/test.parquet"] for told in rows} == {"output of prepare"}
+    scans = found(searched / "scans/one.txt")
+    assert {role for told in scans for role in told["roles"].items()} == {("scans", "source data")}
+    code = found(searched / "tumour_classifier/models.py")
+    # The first commit has no results yet.
+    assert {told["roles"]["tumour_classifier/models.py"] for told in code} == {"read by train", "kept in Git"}
+
+
+def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
+    few = "import runpy; from scripts.history import revisions; revisions.TREES = revisions.TOGETHER = 1; "
+    call = ("python", "-c", few + "runpy.run_module('scripts.locate', run_name='__main__')")
+    for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
+        said = run(*call, target, "--json", cwd=searched, env=env).stdout
+        assert json.loads(said) == found(target)
+
+
+def test_names_of_results(searched: Path, found: Callable, env: dict[str, str]) -> None:
+    rev = run("git", "rev-parse", "HEAD", cwd=searched, env=env).stdout.strip()
+    assert [(told["rev"], told["experiment"]) for told in found("HEAD")] == [(rev, None)]
+    (weak,) = found("weak")
+    assert found(weak["rev"]) == found(weak["rev"][:9]) == [weak]
+
+    run("python", "-m", "scripts.mirror", cwd=searched, env=env)
+    ask = (
+        "import mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db'); "
+        f"print(c.search_runs(['1'], \"tags.`dvc.rev` = '{weak['rev']}'\")[0].info.run_id)"
+    )
+    run_id = run("python", "-c", ask, cwd=searched, env=env).stdout.split()[-1]
+    assert found(run_id) == [weak]
+
+
+def test_uncommitted_coordinates_are_named(project: Path, sh: Shell) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 30", "epochs: 3"))
+    models = project / "tumour_classifier/models.py"
+    models.write_text(models.read_text() + "\n# a note\n")
+    sh("dvc", "repro", "--quiet")
+    for target in ("reports/evaluate/figures/roc.png", "models/model.joblib"):
+        (told,) = json.loads(sh("python", "-m", "scripts.locate", target, "--json").stdout)
+        assert told["uncommitted"] == ["code", "params", "execution"]
+        assert told["params_changed"] == {"train.logistic.epochs": [30, 3]}
+    lines = sh("python", "-m", "scripts.locate", "models/model.joblib").stdout.splitlines()
+    marked = {line.split()[0] for line in lines if line.endswith("UNCOMMITTED")}
+    assert marked == {"code", "params", "execution"}
+
+
+def test_unknown_target(searched: Path, env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "other.png").write_bytes(b"no result")
+    for target in (tmp_path / "other.png", "nobody", "0" * 32):
+        done = run("python", "-m", "scripts.locate", target, cwd=searched, env=env, code=1)
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1
+        assert str(target) in done.stderr
+
+
+def test_mlflow_is_not_imported(searched: Path, env: dict[str, str]) -> None:
+    said = run("python", "-X", "importtime", "-m", "scripts.locate", "weak", cwd=searched, env=env).stderr
+    assert "scripts.coordinates" in said
+    assert not {"mlflow", "dvc", "pandas"} & {line.split("|")[-1].strip() for line in said.splitlines()}

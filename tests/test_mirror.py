@@ -1,0 +1,154 @@
+"""`python -m scripts.mirror`: every experiment becomes one MLflow run that says all there is to say."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import run
+from mirrored import check, check_all, dump, git, refs
+
+from bench import synthetic
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def mirrored(rebuilt: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with experiments and a search's trials, mirrored into its own SQLite; do not change it."""
+    project = Path(shutil.copytree(rebuilt, tmp_path_factory.mktemp("mirror") / "project", symlinks=True))
+    git(project, "remote", "add", "origin", "https://ada:secret-token@example.org/lab/tumours.git")
+    synthetic.add(project, 3, "plain")
+    (project / "search.yaml").write_text("study: wide\n")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "-m", "Search")
+    synthetic.add(project, 3, "wide", trials=True)
+    done = run("python", "-m", "scripts.mirror", cwd=project, env=env)
+    # Two baselines, a study, six experiments.
+    assert summary(done) == "mirrored 9 new, 0 already there, 0 failed"
+    return project
+
+
+@pytest.fixture(scope="module")
+def runs(mirrored: Path, env: dict[str, str]) -> list[dict]:
+    return dump(f"sqlite:///{mirrored}/mlflow.db", "tumour-classifier", env, mirrored)
+
+
+def test_every_value_is_there(mirrored: Path, runs: list[dict]) -> None:
+    assert len(runs) == 9
+    check_all(mirrored, runs)
+    for rev in git(mirrored, "rev-list", "-2", "HEAD").split():
+        (found,) = [found for found in runs if found["tags"].get("dvc.rev") == rev]
+        assert found["name"] == f"baseline {rev[:7]}"
+        check(mirrored, found, rev)
+
+
+def test_runs_are_nested_and_described(mirrored: Path, runs: list[dict]) -> None:
+    by_name = {found["name"]: found for found in runs}
+    ids = {found["id"]: found["name"] for found in runs}
+    head, before = git(mirrored, "rev-list", "-2", "HEAD").split()
+    parents = {name: ids.get(found["tags"].get("mlflow.parentRunId")) for name, found in by_name.items()}
+    assert parents == {
+        **{f"wide-{n}": "wide" for n in range(3)},
+        **{f"plain-{n}": f"baseline {before[:7]}" for n in range(3)},
+        **dict.fromkeys(("wide", f"baseline {head[:7]}", f"baseline {before[:7]}")),
+    }
+    tags = by_name["wide-1"]["tags"]
+    assert {tags["dvc.baseline"], tags["dvc.study"]} == {head, "wide"}
+    assert all(
+        re.fullmatch("[0-9a-f]{32}", tags[f"coordinate.{name}"]) for name in ("data", "code", "params")
+    )
+    other = by_name["wide-2"]["tags"]
+    assert tags["coordinate.code"] == other["coordinate.code"]
+    assert tags["coordinate.params"] != other["coordinate.params"]
+    page = tags["mlflow.note.content"]
+    for answer in (
+        "git clone https://example.org/lab/tumours.git",
+        f"git checkout --detach {refs(mirrored)['wide-1']}",
+        "pip install --require-hashes -r requirements.lock",
+        "dvc pull data/raw.csv",
+        "dvc repro",
+        "data/raw.csv",
+        "tumour_classifier/models.py",
+        "train.model",
+        "Python 3.",
+        "models/model.joblib",
+    ):
+        assert answer in page
+
+
+def test_no_credential_and_no_model_file_reaches_mlflow(mirrored: Path, runs: list[dict]) -> None:
+    assert "secret-token" not in json.dumps(runs)
+    stored = [mirrored / "mlflow.db", *(f for f in (mirrored / "mlartifacts").rglob("*") if f.is_file())]
+    assert len(stored) > 50
+    assert not any(b"secret-token" in file.read_bytes() for file in stored)
+    assert not any(file.name == "model.joblib" for file in stored)
+
+
+def test_again_adds_nothing_and_follows_git(mirrored: Path, env: dict[str, str], tmp_path: Path) -> None:
+    project = Path(shutil.copytree(mirrored, tmp_path / "project", symlinks=True))
+    uri = f"sqlite:///{project}/again.db"
+    call = ("python", "-m", "scripts.mirror", "--tracking-uri", "sqlite:///again.db", "--experiment", "other")
+    assert summary(run(*call, cwd=project, env=env)).startswith("mirrored 9 new")
+    first = dump(uri, "other", env, project)
+    assert summary(run(*call, cwd=project, env=env)) == "mirrored 0 new, 9 already there, 0 failed"
+    assert dump(uri, "other", env, project) == first
+    # From a linked worktree, the same store is meant.
+    git(project, "worktree", "add", "--quiet", "../tree")
+    assert "0 new, 9 already" in summary(run(*call, cwd=tmp_path / "tree", env=env))
+
+    run("dvc", "exp", "rename", "--quiet", "plain-0", "simple", cwd=project, env=env)
+    run("dvc", "exp", "remove", "--quiet", "plain-1", cwd=project, env=env)
+    git(project, "commit", "--quiet", "--amend", "-m", "The last baseline is on no branch now")
+    synthetic.add(project, 1, "wide", start=3, trials=True)
+    done = run(*call, "--prune", cwd=project, env=env)
+    assert summary(done) == "mirrored 2 new, 8 already there, 0 failed, 1 renamed, 1 pruned"
+    after = dump(uri, "other", env, project)
+    check_all(project, after)
+    names = {found["name"] for found in after}
+    assert {"simple", "wide-3"} < names
+    assert not {"plain-0", "plain-1"} & names
+    assert {f["name"] for f in after if f["tags"].get("dvc.study")} == {
+        "wide",
+        *(f"wide-{n}" for n in range(4)),
+    }
+
+    # Git alone makes it all again.
+    (project / "again.db").unlink()
+    run(*call, cwd=project, env=env)
+
+    def content(found: list[dict]) -> list[dict]:
+        tags = [{k: v for k, v in f["tags"].items() if k != "mlflow.parentRunId"} for f in found]
+        rest = [{k: v for k, v in f.items() if k not in ("id", "tags")} for f in found]
+        return sorted(([t, r] for t, r in zip(tags, rest, strict=True)), key=str)
+
+    assert content(dump(uri, "other", env, project)) == content(after)
+
+
+def test_all_commits_and_watch(mirrored: Path, env: dict[str, str], tmp_path: Path) -> None:
+    project = Path(shutil.copytree(mirrored, tmp_path / "project", symlinks=True))
+    call = ("python", "-m", "scripts.mirror", "--experiment", "all", "--all-commits", "--watch", "0.2")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(call, cwd=project, env=env, **pipes) as watching:
+        assert watching.stdout.readline().endswith("new, 0 already there, 0 failed\n")
+        synthetic.add(project, 1, "late")
+        while (line := watching.stdout.readline()).startswith("mirrored 0 new"):
+            pass
+        assert line.startswith("mirrored 1 new")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 1
+        assert watching.stderr.read() == "stopped; the next call goes on from here\n"
+    found = dump(f"sqlite:///{project}/mlflow.db", "all", env, project, deep=False)
+    commits = git(project, "rev-list", "HEAD").split()
+    locked = {rev for rev in commits if "dvc.lock" in git(project, "ls-tree", "--name-only", rev).split()}
+    assert len(commits) > len(locked) > 1
+    by_rev = {run["tags"]["dvc.rev"] for run in found if "dvc.rev" in run["tags"]}
+    assert by_rev == locked | set(refs(project).values())

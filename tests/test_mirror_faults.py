@@ -1,0 +1,341 @@
+"""A mirror that is killed, doubled, refused or given odd values loses nothing and leaves nothing twice."""
+
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import run
+from mirrored import check_all, dump, git, refs
+from servers import free_port, needs_postgres, postgres
+
+from bench import synthetic
+
+MIRROR = ("python", "-m", "scripts.mirror")
+NAME = "tumour-classifier"
+
+
+@pytest.fixture
+def crowd(rebuilt: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """A project of the test's own with so many experiments."""
+
+    def make(number: int) -> Path:
+        project = Path(shutil.copytree(rebuilt, tmp_path / "project", symlinks=True))
+        synthetic.add(project, number, "try")
+        return project
+
+    return make
+
+
+@contextmanager
+def serving(store: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
+    """A real MLflow server over a database; yields its address."""
+    port = free_port()
+    command = ("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+    stored = ("--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"))
+    quiet = {**env, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            (*command, *stored), cwd=folder, env=quiet, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        for _ in range(600):
+            assert server.poll() is None, (folder / "server.log").read_text()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def server(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    with serving(f"sqlite:///{folder}/served.db", folder, env) as address:
+        yield address
+
+
+def one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.stdout == ""
+    (line,) = [line for line in done.stderr.splitlines() if "run/s" not in line]
+    assert all(word in line for word in (*words, "nothing is lost"))
+
+
+def rows(store: Path) -> int:
+    """How many runs there are, read beside the mirror's back."""
+    if not store.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5)) as database:
+            return database.execute("select count(*) from runs").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+@pytest.mark.long
+def test_killed_twenty_times(crowd: Callable, env: dict[str, str]) -> None:
+    project = crowd(50)
+    pick = random.Random(11)  # noqa: S311 (nothing secret)
+    kills = 0
+    while kills < 20:
+        before = rows(project / "mlflow.db")
+        process = subprocess.Popen(
+            MIRROR, cwd=project, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # The first at any moment of the start, the others while runs are written.
+        limit = time.monotonic() + pick.uniform(0.5, 4) if kills < 3 else float("inf")
+        while process.poll() is None and rows(project / "mlflow.db") == before and time.monotonic() < limit:
+            time.sleep(0.005)
+        time.sleep(pick.uniform(0, 0.15))
+        assert process.poll() is None, "not killed in time"
+        process.kill()
+        process.wait()
+        kills += 1
+    done = run(*MIRROR, cwd=project, env=env)
+    assert done.stdout.endswith(", 0 failed\n")
+    found = dump(f"sqlite:///{project}/mlflow.db", NAME, env, project)
+    assert len(found) == 51
+    check_all(project, found)
+    assert run(*MIRROR, cwd=project, env=env).stdout == "mirrored 0 new, 51 already there, 0 failed\n"
+
+
+def at_once(project: Path, uri: str, env: dict[str, str]) -> None:
+    """Two mirrors into one store: each ends well, and each experiment has one run."""
+    call = (*MIRROR, "--tracking-uri", uri)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(call, cwd=project, env=env, **pipes) for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+    found = dump(uri, NAME, env, project)
+    assert len(found) == len(refs(project)) + 1
+    check_all(project, found)
+
+
+def test_two_at_once_on_one_database(crowd: Callable, env: dict[str, str]) -> None:
+    project = crowd(12)
+    at_once(project, f"sqlite:///{project}/mlflow.db", env)
+
+
+def test_two_at_once_on_one_server(crowd: Callable, env: dict[str, str], server: str) -> None:
+    at_once(crowd(12), server, env)
+
+
+def test_a_server_that_refuses_or_hangs(crowd: Callable, env: dict[str, str]) -> None:
+    project = crowd(1)
+    soon = {**env, "MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    refusing = f"http://ada:secret@127.0.0.1:{free_port()}"
+    done = run(*MIRROR, "--tracking-uri", refusing, cwd=project, env=soon, code=1, timeout=120)
+    one_line(done, "127.0.0.1")
+    assert "secret" not in done.stderr
+    with socket.socket() as hanging:
+        hanging.bind(("127.0.0.1", 0))
+        hanging.listen()
+        uri = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        one_line(run(*MIRROR, "--tracking-uri", uri, cwd=project, env=soon, code=1, timeout=120), "127.0.0.1")
+    for wrong in ("nonsense://store", f"sqlite:////{project}/data/raw.csv", "sqlite:////proc/none/x.db"):
+        one_line(run(*MIRROR, "--tracking-uri", wrong, cwd=project, env=soon, code=1, timeout=120))
+
+
+def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], server: str) -> None:
+    project = crowd(4)
+    answered = 0
+
+    class Between(BaseHTTPRequestHandler):
+        """Hands requests on to the server, and after thirty of them says 500."""
+
+        def handle_one_request(self) -> None:
+            self.close_connection = True
+            super().handle_one_request()
+
+        def do(self) -> None:
+            nonlocal answered
+            answered += 1
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if answered > 30:
+                self.send_error(500)
+                return
+            onward = http.client.HTTPConnection(server.removeprefix("http://"), timeout=60)
+            onward.request(self.command, self.path, body, dict(self.headers))
+            reply = onward.getresponse()
+            content = reply.read()
+            self.send_response(reply.status)
+            self.send_header("Content-Type", reply.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            """Keep quiet."""
+
+    between = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+    threading.Thread(target=between.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{between.server_port}"
+    few = {**env, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_EXPERIMENT_NAME": "half-way"}
+    one_line(run(*MIRROR, "--tracking-uri", uri, cwd=project, env=few, code=1), "500")
+    between.shutdown()
+    started = dump(server, "half-way", env, project, deep=False)
+    assert 0 < len(started) < 5
+    run(*MIRROR, "--tracking-uri", server, cwd=project, env=few)
+    found = dump(server, "half-way", env, project)
+    assert len(found) == 5
+    check_all(project, found)
+
+
+def test_a_full_disk(crowd: Callable, env: dict[str, str], full_disk: Path) -> None:
+    project = crowd(8)
+    ballast = full_disk / "ballast"
+    # Of the database's 8 MB, room for its tables and some of the runs.
+    ballast.write_bytes(bytes(7_000_000))
+    there = (*MIRROR, "--tracking-uri", f"sqlite:///{full_disk}/mlflow.db")
+    one_line(run(*there, cwd=project, env=env, code=1), "disk is full")
+    begun = rows(full_disk / "mlflow.db")
+    assert 0 < begun < 9
+    ballast.unlink()
+    # Now the files have no room, and the database has.
+    shutil.move(full_disk / "mlflow.db", project)
+    shutil.move(project / "mlartifacts", full_disk)
+    (project / "mlartifacts").symlink_to(full_disk / "mlartifacts")
+    with ballast.open("wb") as file, suppress(OSError):
+        file.write(bytes(8_000_000))
+    one_line(run(*MIRROR, cwd=project, env=env, code=1), "No space left")
+    ballast.unlink()
+    run(*MIRROR, cwd=project, env=env)
+    found = dump(f"sqlite:///{project}/mlflow.db", NAME, env, project)
+    assert len(found) == 9
+    check_all(project, found)
+
+
+def commit(project: Path, name: str, files: dict[str, str]) -> None:
+    """An experiment on HEAD with these files, made without DVC."""
+    head = git(project, "rev-parse", "HEAD").strip()
+    script = f"commit refs/exps/{head[:2]}/{head[2:]}/{name}\ncommitter A <a@b.c> 1700000000 +0000\n"
+    script += f"data 1\nx\nfrom {head}\n"
+    for path, text in files.items():
+        script += f"M 100644 inline {path}\ndata {len(text.encode())}\n{text}\n"
+    subprocess.run(("git", "fast-import", "--quiet"), cwd=project, input=script, text=True, check=True)
+
+
+def test_what_mlflow_cannot_hold_is_kept(crowd: Callable, env: dict[str, str]) -> None:
+    project = crowd(0)
+    params = {f"many.p{n:03}": n for n in range(250)}
+    params |= {
+        "long": "x" * 10_000,
+        "k" * 300: 1,
+        "odd@key": "at",
+        "odd_key": "plain",
+        "with space": [1, {"a": None}],
+        "größe.日本": True,
+        "empty": None,
+        "..": "dots",
+        "small": 1e-05,
+    }
+    lock = git(project, "show", "HEAD:dvc.lock")
+    lines = "".join(f"        {json.dumps(key)}: {json.dumps(value)}\n" for key, value in params.items())
+    lock = re.sub(r"(  train:\n(?:.*\n)*?    params:\n      params.yaml:\n)", lambda m: m[1] + lines, lock)
+    metrics = (
+        '{"a": NaN, "b": Infinity, "c": "good", "d": {"x@5": 1, "e": true}, "big": 123456789012345678901}'
+    )
+    series = "reports/train/plots/metrics/valid/log_loss.tsv"
+    table = "step\tlog_loss\n0\t1.5\n1\tnan\n2\tinf\n3\t-inf\n"
+    commit(project, "hard", {"dvc.lock": lock, "reports/train/metrics.json": metrics, series: table})
+    assert run(*MIRROR, cwd=project, env=env).stdout.endswith("2 new, 0 already there, 0 failed\n")
+
+    found = next(f for f in dump(f"sqlite:///{project}/mlflow.db", NAME, env, project) if f["name"] == "hard")
+    plain = {key: str(value) for key, value in params.items() if key.startswith("many.")}
+    assert {key: value for key, value in found["params"].items() if key.startswith("many.")} == plain
+    texts = {"with space": '[1, {"a": null}]', "größe.日本": "true", "empty": "null", "small": "1e-05"}
+    assert {key: found["params"][key] for key in texts} == texts
+    assert {
+        found["params"]["odd_key"],
+        *(v for k, v in found["params"].items() if k.startswith("odd_key ")),
+    } == {
+        "at",
+        "plain",
+    }
+    assert len(found["params"]["long"]) == 6000
+    points = [value for _, value, _ in sorted(found["series"]["valid/log_loss"])]
+    assert points[0] == 1.5
+    assert points[1] != points[1]
+    assert points[2] > 1e308
+    assert points[3] < -1e308
+    assert found["metrics"]["d/e"] == 1
+    assert "as they are in Git" in found["tags"]["mirror.kept"]
+
+    get = (
+        "import sys; from mlflow import MlflowClient; "
+        "print(open(MlflowClient(sys.argv[1]).download_artifacts(sys.argv[2], 'mirror/kept.json')).read())"
+    )
+    said = run(
+        "python", "-c", get, f"sqlite:///{project}/mlflow.db", found["id"], cwd=project, env=env
+    ).stdout
+    kept = json.loads(said)
+    assert {"long", "k" * 300, "odd@key", ".."} <= kept["params"].keys()
+    assert kept["params"]["long"] == params["long"]
+    assert kept["metrics"]["c"] == [[0, "good"]]
+    assert kept["metrics"]["big"] == [[0, 123456789012345678901]]
+    assert [step for step, _ in kept["metrics"]["valid/log_loss"]] == [2, 3]
+
+
+def test_files_that_are_not_on_this_machine(
+    tmp_path: Path, env: dict[str, str], with_scripts: dict[str, str]
+) -> None:
+    stage = "stages:\n  draw:\n    cmd: echo 'a,b' > p.csv && echo x > m.bin\n    outs: [m.bin]\n"
+    model = "artifacts:\n  net: {path: m.bin, type: model}\n"
+    (tmp_path / "dvc.yaml").write_text(f"{stage}    plots: [p.csv]\n{model}")
+    for command in (
+        "git init -q",
+        "dvc init -q",
+        f"dvc config core.site_cache_dir {tmp_path}/site",
+        "dvc repro -q",
+    ):
+        run(*command.split(), cwd=tmp_path, env=env)
+    run("git", "add", "--all", ".dvc", "dvc.yaml", "dvc.lock", ".gitignore", cwd=tmp_path, env=env)
+    run("git", "commit", "--quiet", "-m", "All", cwd=tmp_path, env=env)
+    assert run(*MIRROR, "--copy-models", cwd=tmp_path, env=with_scripts).stdout.endswith("0 failed\n")
+    (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
+    assert {"p.csv", "m.bin"} <= found["files"].keys()
+
+    shutil.rmtree(tmp_path / ".dvc/cache")
+    (tmp_path / "mlflow.db").unlink()
+    said = run(*MIRROR, "--copy-models", cwd=tmp_path, env=with_scripts).stdout
+    assert "mirrored 1 new" in said
+    assert "1 without files that are not in this machine's DVC cache" in said
+    (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
+    assert found["tags"]["mirror.missing"].endswith("p.csv, m.bin")
+    assert found["tags"]["mirror.state"] == "complete"
+
+
+@needs_postgres
+def test_postgresql(
+    crowd: Callable, env: dict[str, str], with_driver: dict[str, str], tmp_path: Path
+) -> None:
+    project = crowd(8)
+    with postgres() as store, serving(store, tmp_path, with_driver) as address:
+        at_once(project, address, env)
+        straight = run(*MIRROR, "--tracking-uri", store, cwd=project, env=with_driver)
+        assert straight.stdout == "mirrored 0 new, 9 already there, 0 failed\n"
+    gone = run(*MIRROR, "--tracking-uri", store, cwd=project, env=with_driver, code=1, timeout=60)
+    one_line(gone, "127.0.0.1")

@@ -1,0 +1,312 @@
+"""A generated project end to end, with DVC and Git as a user drives them."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import run
+
+STAGES = ["environment", "prepare", "train", "evaluate"]
+PACKAGE = "tumour_classifier"
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def snapshot(project: Path) -> dict[str, str]:
+    """The hash of every file that stages write, and of dvc.lock."""
+    written = [
+        *(
+            path
+            for folder in ("data/prepared", "models", "reports")
+            for path in (project / folder).rglob("*")
+        ),
+        project / "environment.json",
+        project / "dvc.lock",
+    ]
+    return {
+        str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(written)
+        if path.is_file()
+    }
+
+
+def experiments(sh: Callable) -> dict[str, str]:
+    """Every experiment's name and commit, from Git."""
+    refs = sh("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").stdout.splitlines()
+    pairs = [line.split() for line in refs if len(line.split()[0].split("/")) == 5]
+    return {ref.split("/")[-1]: commit for ref, commit in pairs}
+
+
+def test_the_first_repro_runs_every_stage_and_writes_what_it_declares(project, sh):
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    assert list(lock) == STAGES
+    declared = [out["path"] for stage in lock.values() for out in stage["outs"]]
+    assert all((project / path).exists() for path in declared)
+    figures = sorted(path.name for path in (project / "reports/evaluate/figures").iterdir())
+    assert figures == ["calibration.png", "confusion.png", "precision_recall.png", "roc.png"]
+    test = json.loads((project / "reports/evaluate/metrics.json").read_text())["test"]
+    assert test["roc_auc"] > 0.98
+    assert 0 < test["log_loss"] < 0.15
+    series = (project / "reports/train/plots/metrics/valid/log_loss.tsv").read_text().splitlines()
+    assert series[0] == "step\tlog_loss"
+    assert len(series) == 31
+    assert float(series[-1].split("\t")[1]) < float(series[1].split("\t")[1])
+
+
+def test_the_environment_is_recorded_as_locked(project):
+    record = json.loads((project / "environment.json").read_text())
+    lock = (project / "requirements.lock").read_bytes()
+    assert record == {
+        "python": "3.11",
+        "lock": hashlib.md5(lock, usedforsecurity=False).hexdigest(),
+        "drift": {},
+    } or (record["python"] in ("3.12", "3.13") and record["drift"] == {})
+
+
+def test_a_second_repro_runs_nothing_but_environment(project, sh):
+    before = snapshot(project)
+    assert ran(sh("dvc", "repro").stdout) == ["environment"]
+    assert snapshot(project) == before
+    assert sh("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_forced_rebuild_elsewhere_gives_the_same_bytes(project, sh, tmp_path, env):
+    before = snapshot(project)
+    sh("dvc", "remote", "modify", "--local", "storage", "url", tmp_path / "store")
+    sh("dvc", "push", "--quiet")
+    sh("git", "clone", "--quiet", project, tmp_path / "elsewhere")
+    clone = tmp_path / "elsewhere"
+    run("dvc", "remote", "modify", "--local", "storage", "url", tmp_path / "store", cwd=clone, env=env)
+    run("dvc", "pull", "--quiet", "data/raw.csv", cwd=clone, env=env)
+    done = run(
+        "dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=env | {"TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    )
+    assert ran(done.stdout) == STAGES
+    assert snapshot(clone) == before
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    """A change of one line in one file."""
+
+    def change(project: Path) -> None:
+        text = (project / path).read_text()
+        assert old in text
+        (project / path).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def comment(path: str) -> Callable[[Path], None]:
+    """A change that only a hash sees."""
+    return lambda project: (project / path).write_text((project / path).read_text() + "\n# touched\n")
+
+
+def drop_last_row(project: Path) -> None:
+    """New data."""
+    table = project / "data/raw.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+
+
+CHANGES = {
+    "prepare.py": (comment(f"{PACKAGE}/prepare.py"), ["environment", "prepare"]),
+    "train.py": (comment(f"{PACKAGE}/train.py"), ["environment", "train"]),
+    "models.py": (comment(f"{PACKAGE}/models.py"), ["environment", "train"]),
+    "evaluate.py": (comment(f"{PACKAGE}/evaluate.py"), ["environment", "evaluate"]),
+    "figures.py": (comment(f"{PACKAGE}/figures.py"), ["environment", "evaluate"]),
+    "dataset.py": (comment(f"{PACKAGE}/dataset.py"), ["environment", "prepare", "train", "evaluate"]),
+    "params/evaluate.py": (comment(f"{PACKAGE}/params/evaluate.py"), ["environment", "evaluate"]),
+    "a param of train": (
+        edit("params.yaml", "epochs: 30", "epochs: 5"),
+        ["environment", "train", "evaluate"],
+    ),
+    "a param of evaluate": (
+        edit("params.yaml", "threshold: 0.5", "threshold: 0.4"),
+        ["environment", "evaluate"],
+    ),
+    "the data": (drop_last_row, STAGES),
+    "the lock": (comment("requirements.lock"), STAGES),
+    "README.md and a comment in params.yaml": (
+        lambda project: [comment(path)(project) for path in ("README.md", "params.yaml")],
+        ["environment"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_runs_again_exactly_what_depends_on_it(project, sh, what):
+    change, expected = CHANGES[what]
+    change(project)
+    done = sh("dvc", "repro")
+    assert ran(done.stdout) == expected
+    assert ran(sh("dvc", "repro").stdout) == ["environment"]
+
+
+def test_variants_are_experiments_that_can_be_compared_and_applied(project, sh):
+    head = sh("git", "rev-parse", "HEAD").stdout
+    sh(
+        "dvc",
+        "exp",
+        "run",
+        "--temp",
+        "-n",
+        "trees",
+        "-S",
+        "train.model=forest",
+        "-S",
+        "train.forest.trees=20",
+    )
+    sh("dvc", "exp", "run", "-n", "weaker", "-S", "train.logistic.alpha=0.01")
+    found = experiments(sh)
+    assert sorted(found) == ["trees", "weaker"]
+    assert sh("git", "rev-parse", "HEAD").stdout == head
+    for name, model in [("trees", "forest"), ("weaker", "logistic")]:
+        params = yaml.safe_load(sh("git", "show", f"{found[name]}:params.yaml").stdout)
+        assert params["train"]["model"] == model
+        lock = yaml.safe_load(sh("git", "show", f"{found[name]}:dvc.lock").stdout)
+        assert lock["stages"]["train"]["params"]["params.yaml"]["train"] == params["train"]
+
+    table = sh("dvc", "exp", "show", "--csv").stdout
+    for column in ("valid.log_loss", "test.roc_auc", "train.model", "train.logistic.alpha"):
+        assert column in table.splitlines()[0]
+    assert all(name in table for name in found)
+
+    sh("git", "checkout", "--quiet", "--force", ".")
+    sh("dvc", "exp", "apply", "trees")
+    assert yaml.safe_load((project / "params.yaml").read_text())["train"]["model"] == "forest"
+    assert ran(sh("dvc", "repro").stdout) == ["environment"]
+    changed = json.loads(sh("dvc", "params", "diff", "--json").stdout)["params.yaml"]
+    assert changed["train.model"] == {"old": "logistic", "new": "forest"}
+    metrics = json.loads(sh("dvc", "metrics", "diff", "--json").stdout)
+    assert metrics["reports/evaluate/metrics.json"]["test.log_loss"]["diff"] != 0
+
+
+def points(shown: dict, plot: str) -> int:
+    """How many points DVC found to draw in a plot."""
+    (drawn,) = shown[plot]
+    content = drawn["content"]
+    return len((json.loads(content) if isinstance(content, str) else content)["data"]["values"])
+
+
+def test_plots_and_metrics_are_what_dvc_shows(project, sh, tmp_path):
+    shown = json.loads(sh("dvc", "plots", "show", "--json", "-o", tmp_path / "plots").stdout)["data"]
+    for curve in ("roc", "precision_recall", "calibration", "confusion"):
+        (drawn,) = shown[f"reports/evaluate/plots/{curve}.csv"]
+        assert (
+            len(json.loads(drawn["content"]) if isinstance(drawn["content"], str) else drawn["content"]) > 0
+        )
+        assert f"reports/evaluate/figures/{curve}.png" in json.dumps(shown)
+    assert "loss" in shown
+    assert "accuracy" in shown
+    values = json.loads(sh("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert set(values) == {"reports/train/metrics.json", "reports/evaluate/metrics.json"}
+    edit("params.yaml", "model: logistic", "model: boosting")(project)
+    sh("dvc", "repro")
+    compared = json.loads(sh("dvc", "plots", "diff", "--json", "-o", tmp_path / "diff").stdout)["data"]
+    revisions = {rev for plot in compared["reports/evaluate/plots/roc.csv"] for rev in plot["revisions"]}
+    assert revisions == {"HEAD", "workspace"}
+
+
+def test_a_pushed_project_is_complete_in_a_fresh_clone(project, sh, tmp_path, env):
+    """The default remote is a folder beside the project; here the test's own folder."""
+    assert sh("dvc", "push").returncode == 0
+    store = project.parent / "tumour-classifier-dvc"
+    assert len([path for path in store.rglob("*") if path.is_file()]) >= 5
+    sh("git", "clone", "--quiet", project, tmp_path / "clone")
+    clone = tmp_path / "clone"
+    missing = run("dvc", "repro", cwd=clone, env=env, code=None)
+    assert missing.returncode != 0
+    assert "data/raw.csv" in missing.stderr
+    run("git", "checkout", "--quiet", ".", cwd=clone, env=env)
+    run("dvc", "pull", cwd=clone, env=env)
+    assert snapshot(clone) == snapshot(project)
+    assert ran(run("dvc", "repro", cwd=clone, env=env).stdout) == ["environment"]
+    assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
+
+
+BAD = {
+    "train.model=tree": "train.model: 'tree' is not allowed; it should be 'logistic', 'forest' or 'boosting'",
+    "prepare.test_fraction=2": "prepare.test_fraction: 2 is not allowed; it should be less than 1",
+    "prepare.test_fraction=0.8": "prepare: {'seed': 1, 'valid_fraction': 0.2, 'test_fraction': 0.8} "
+    "is not allowed; it should be valid_fraction + test_fraction below 1: no row would be left to train on",
+    "train.seed=abc": "train.seed: 'abc' is not allowed; it should be a valid integer",
+    "~train.forest.trees": "train.forest.trees: missing; add this key",
+    "+train.logistic.momentum=0.9": "train.logistic.momentum: unknown key; allowed here: alpha, epochs",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_a_bad_param_stops_an_experiment_in_one_line_and_changes_nothing(project, sh, override):
+    before, head = snapshot(project), sh("git", "rev-parse", "HEAD").stdout
+    done = sh("dvc", "exp", "run", "--temp", "-S", override, code=None)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("params.yaml: ")]
+    assert said == [f"params.yaml: {BAD[override]}"]
+    assert "Traceback" not in done.stderr
+    assert snapshot(project) == before
+    assert sh("git", "status", "--porcelain").stdout == ""
+    assert (experiments(sh), sh("git", "rev-parse", "HEAD").stdout) == ({}, head)
+    assert sh("git", "stash", "list").stdout == ""
+
+
+def test_a_bad_param_in_the_workspace_replaces_no_result(project, sh):
+    before = snapshot(project)
+    done = sh("dvc", "exp", "run", "-S", "train.model=tree", code=None)
+    assert done.returncode != 0
+    assert snapshot(project) == before
+    # DVC writes the file for `-S`; Git has to see that, or the next line would not undo it.
+    assert sh("git", "status", "--porcelain").stdout == " M params.yaml\n"
+    sh("git", "checkout", "--quiet", "params.yaml")
+    assert ran(sh("dvc", "repro").stdout) == ["environment"]
+
+
+def test_a_mistyped_key_is_refused_by_name(project, sh):
+    before = snapshot(project)
+    done = sh("dvc", "exp", "run", "-S", "train.modl=forest", code=None)
+    assert done.returncode != 0
+    assert "Could not override 'train.modl'" in done.stderr
+    edit("params.yaml", "threshold:", "treshold:")(project)
+    done = sh("dvc", "repro", code=None)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("params.yaml")]
+    assert lines == [
+        "params.yaml: evaluate.threshold: missing; add this key",
+        "params.yaml: evaluate.treshold: unknown key; allowed here: threshold, calibration_bins",
+    ]
+    assert snapshot(project) == before
+
+
+def test_missing_data_and_a_missing_lock_are_named(project, sh):
+    shutil.rmtree(project / ".dvc/cache")
+    (project / "data/raw.csv").unlink()
+    done = sh("dvc", "repro", "--force", "prepare", code=None)
+    assert done.returncode != 0
+    assert "missing data 'source': data/raw.csv" in done.stderr
+    (project / "requirements.lock").unlink()
+    done = sh("dvc", "repro", code=None)
+    assert done.returncode != 0
+    assert "requirements.lock" in done.stderr
+    said = sh("python", "-m", "scripts.environment", code=1).stderr
+    assert said == "requirements.lock: not found; get it back from Git, or make it with `make lock`\n"
+
+
+def test_the_projects_own_tests_pass(project, sh):
+    done = sh("make", "test", "VENV=" + str(Path(sh("which", "dvc").stdout).parents[1]))
+    assert " passed" in done.stdout
+    assert sh("git", "status", "--porcelain").stdout == ""
+
+
+def test_stages_import_only_what_they_need(project, sh):
+    """Start-up is paid by every experiment; mlflow and optuna are for scripts."""
+    for stage in ("prepare", "train", "evaluate"):
+        script = f"import sys, {PACKAGE}.{stage}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+        modules = sh("python", "-c", script).stdout.split()
+        assert not {"mlflow", "optuna", "scripts"} & set(modules)
+        assert ("matplotlib" in modules) == (stage == "evaluate")
+        assert ("dvclive" in modules) == (stage == "train")

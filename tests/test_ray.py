@@ -1,0 +1,412 @@
+"""A search on a real Ray cluster: three nodes that share nothing but Git, S3 and PostgreSQL with the rest.
+
+Each node is a raylet with a home and a temporary folder of its own. The Git remote is a Git daemon, the DVC
+remote a server that speaks S3, the study is in PostgreSQL.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import run
+from searching import (
+    SPACE,
+    STAGES,
+    check_agreement,
+    check_left_alone,
+    checkout,
+    commit,
+    experiments,
+    kept,
+    make,
+    strays,
+)
+from servers import (
+    alive,
+    answers,
+    free_port,
+    git_daemon,
+    kill,
+    needs_postgres,
+    postgres,
+    running,
+    s3,
+    wait_for,
+)
+
+pytestmark = pytest.mark.long
+
+SEARCH = ("python", "-m", "scripts.search")
+RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
+
+
+@dataclass
+class Cluster:
+    """A cluster's address, and the process id and the folder of each of its nodes, the head first."""
+
+    address: str
+    nodes: list[tuple[int, Path]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder with a short name: those of sockets may have 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
+    """Three nodes with room for one trial each."""
+    port, client = free_port(), free_port()
+    cluster = Cluster(f"ray://127.0.0.1:{client}")
+    common = ("--block", "--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats")
+    common += ("--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0")
+    head = ("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
+    with ExitStack() as stack:
+        for number in range(3):
+            folder = place / f"node{number}"
+            (folder / "tmp").mkdir(parents=True)
+            own = {**extras_env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+            which = head if number == 0 else (f"--address=127.0.0.1:{port}",)
+            command = ("ray", "start", f"--temp-dir={folder}", *common, *which)
+            node = stack.enter_context(running(*command, folder=folder, env=own))
+            cluster.nodes.append((node.pid, folder))
+            wait_for(lambda log=folder / "log": b"Ray runtime started" in log.read_bytes(), 120)
+        wait_for(lambda: answers(client))
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def store(place: Path, bare_env: dict[str, str]) -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    (place / "s3").mkdir()
+    with s3(place / "s3", bare_env) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def origin(place: Path, bare_env: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """A folder of bare repositories, and the address of the Git daemon that serves them."""
+    (place / "git").mkdir()
+    with git_daemon(place / "git", bare_env) as address:
+        yield place / "git", address
+
+
+@pytest.fixture
+def user(extras_env: dict[str, str]) -> dict[str, str]:
+    """The environment of a user with Ray; nothing that stages need comes from it."""
+    return extras_env
+
+
+@pytest.fixture
+def project(shared: Path, user: dict[str, str]) -> Path:
+    """The project that the environment is of; do not change it."""
+    return shared / "extras-setup/setup"
+
+
+def share(folder: Path, env: Mapping[str, str], url: str) -> None:
+    """Push a repository, and its data, to its remotes."""
+    run("git", "remote", "add", "origin", url, cwd=folder, env=env)
+    run("git", "push", "--quiet", "--set-upstream", "origin", "main", cwd=folder, env=env)
+    run("dvc", "push", "--quiet", cwd=folder, env=env)
+
+
+def keys(folder: Path, env: Mapping[str, str]) -> None:
+    """Give DVC the keys of the S3 server, where Git does not see them."""
+    run("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site", cwd=folder, env=env)
+    for key in ("access_key_id", "secret_access_key"):
+        run("dvc", "remote", "modify", "--local", "store", key, "testing", cwd=folder, env=env)
+
+
+@pytest.fixture
+def remote(
+    tmp_path: Path, project: Path, user: dict[str, str], store: str, origin: tuple[Path, str]
+) -> Callable[..., tuple[Path, str]]:
+    """Make a small repository with a Git and an S3 remote; returns it and the Git address."""
+
+    def build(search: Mapping[str, Any], **train: Any) -> tuple[Path, str]:
+        name = f"{tmp_path.name}.git"
+        folder = make(tmp_path / "small" / "repo", project, user, search, **train)
+        shutil.copy(project / "requirements.lock", folder)
+        run("dvc", "remote", "add", "--default", "store", f"s3://bucket/{name}", cwd=folder, env=user)
+        run("dvc", "remote", "modify", "store", "endpointurl", store, cwd=folder, env=user)
+        keys(folder, user)
+        commit(folder, user)
+        run(
+            "git",
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            origin[0] / name,
+            cwd=folder,
+            env=user,
+        )
+        share(folder, user, f"{origin[1]}/{name}")
+        return folder, f"{origin[1]}/{name}"
+
+    return build
+
+
+def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
+    """Begin a search, as from a terminal of its own."""
+    return subprocess.Popen(
+        (*SEARCH, *options),
+        cwd=folder,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def clones(node: Path) -> list[str]:
+    """Command lines of all processes of trials on a node."""
+    return strays(node / "tmp")
+
+
+def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, Any]]:
+    """All trials of a study, read in the environment that has the driver."""
+    code = (
+        "import json, optuna, sys; study = optuna.load_study(study_name=sys.argv[1], storage=sys.argv[2]); "
+        "print(json.dumps([[t.state.name, t.params, t.user_attrs.get('lost', 0)] for t in study.trials]))"
+    )
+    return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
+
+
+@needs_postgres
+def test_a_node_is_lost_and_no_trial(
+    cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
+) -> None:
+    folder, url = remote(RANDOM, seconds=0.5)
+    before = checkout(folder)
+    pid, victim = cluster.nodes[2]
+    with postgres() as storage:
+        options = ("--ray", cluster.address, "--trials", "30", "--storage", storage)
+        search = start(folder, user, *options)
+        wait_for(lambda: len(experiments(folder)) >= 8 or search.poll() is not None, 180)
+        assert search.poll() is None, search.communicate()[0]
+        wait_for(lambda: any("train.py" in line for line in clones(victim)), 60)
+        kill(pid)
+        said, _ = search.communicate(timeout=300)
+        assert search.returncode == 0, said
+        trials = known(user, "small", storage)
+    check_left_alone(folder, before, user)
+    states = [state for state, *_ in trials]
+    assert states.count("COMPLETE") == len(experiments(folder)) == 30
+    # What ran on the node ran once more elsewhere, with the same params.
+    again = [params for state, params, times in trials if state == "COMPLETE" and times]
+    assert again
+    assert again == [params for state, params, _ in trials if state == "FAIL"]
+    # The other nodes keep nothing.
+    for _, node in cluster.nodes[:2]:
+        wait_for(lambda at=node: not clones(at))
+        assert list((node / "tmp").glob("search-*")) == []
+
+    # With the two remotes alone, each is located and rebuilt.
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", url, clone, cwd=tmp_path, env=user)
+    keys(clone, user)
+    run("dvc", "exp", "pull", "--quiet", "--all-commits", "origin", cwd=clone, env=user)
+    found = experiments(clone)
+    assert found == experiments(folder)
+    locate = "import runpy, sys\nfor name in sys.argv[1:]:\n    sys.argv = ['locate', name, '--json']\n"
+    locate += "    runpy.run_module('scripts.locate', run_name='__main__')\n"
+    located = run("python", "-c", locate, *sorted(found), cwd=clone, env=user).stdout
+    for name, rev in found.items():
+        assert f'"{rev}"' in located, name
+        for out in kept(clone, rev, "dvc.lock")["stages"]["train"]["outs"]:
+            if out["path"] == "model.bin":
+                content = (clone / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]).read_bytes()
+                assert hashlib.md5(content, usedforsecurity=False).hexdigest() == out["md5"]
+    name = max(found)
+    run("dvc", "exp", "apply", name, cwd=clone, env=user)
+    run("dvc", "pull", "--quiet", cwd=clone, env=user)
+    assert "up to date" in run("dvc", "repro", cwd=clone, env=user).stdout
+    run("git", "checkout", "--quiet", "--force", "HEAD", cwd=clone, env=user)
+    proof = run("python", "-m", "scripts.reproduce", name, "--env", "current", cwd=clone, env=user)
+    assert "4 of 4 outputs rebuilt as recorded, 0 findings" in proof.stdout
+
+
+def test_the_search_is_lost_and_a_colleague_goes_on(
+    cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
+) -> None:
+    folder, url = remote(RANDOM, seconds=0.5)
+    options = ("--ray", cluster.address)
+    search = start(folder, user, *options, "--trials", "30")
+    wait_for(lambda: len(experiments(folder)) >= 2 or search.poll() is not None, 180)
+    kill(search.pid)
+    said, _ = search.communicate()
+    assert search.returncode == -signal.SIGKILL, said
+    # Its workers end by themselves.
+    for _, node in cluster.nodes:
+        wait_for(lambda at=node: not clones(at))
+    run(*SEARCH, *options, "--trials", "5", cwd=folder, env=user)
+    check_agreement(folder)
+    assert len(experiments(folder)) == 5
+
+    colleague = tmp_path / "colleague"
+    run("git", "clone", "--quiet", url, colleague, cwd=tmp_path, env=user)
+    keys(colleague, user)
+    done = run(*SEARCH, *options, "--trials", "6", "--workers", "1", cwd=colleague, env=user)
+    assert "5 experiments of the study read from Git" in done.stdout
+    check_agreement(colleague)
+    assert experiments(folder).items() <= experiments(colleague).items()
+    assert len(experiments(colleague)) == 6
+
+
+def test_pruned_and_failed_trials(cluster: Cluster, remote: Any, user: dict[str, str]) -> None:
+    grid = {"train.x": [0.3, 0.95], "train.trouble": ["above", "none"]}
+    search = {
+        "pruner": {"name": "ThresholdPruner", "upper": 1.2},
+        "series": "loss.tsv",
+        "sampler": {"name": "GridSampler", "search_space": grid},
+        "space": {**SPACE, "train.trouble": {"type": "categorical", "choices": ["above", "none"]}},
+    }
+    folder, _ = remote(search, steps=8, seconds=0.3, y=0.0)
+    before = checkout(folder)
+    done = run(*SEARCH, "--ray", cluster.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+    states = {
+        (params["train.x"], params["train.trouble"]): state
+        for state, params, _ in known(user, "small", f"sqlite:///{folder / 'optuna.db'}")
+    }
+    assert states == {
+        (0.3, "above"): "COMPLETE",
+        (0.3, "none"): "COMPLETE",
+        (0.95, "none"): "PRUNED",
+        (0.95, "above"): "FAIL",
+    }
+    assert "failed: x = 0.95 does not work" in done.stderr
+    assert len(experiments(folder)) == 2
+    check_left_alone(folder, before, user)
+
+
+@pytest.fixture
+def local(tmp_path: Path, project: Path, user: dict[str, str]) -> Callable[..., Path]:
+    """Make a small repository whose remotes are folders."""
+
+    def build(stages: Mapping[str, Any], **train: Any) -> Path:
+        folder = make(tmp_path / "small" / "repo", project, user, RANDOM, **train)
+        (folder / "requirements.lock").write_text("")
+        if stages:
+            (folder / "dvc.yaml").write_text(json.dumps({"stages": {**STAGES["stages"], **stages}}))
+        run("dvc", "remote", "add", "--default", "store", tmp_path / "store", cwd=folder, env=user)
+        commit(folder, user)
+        run(
+            "git",
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            tmp_path / "home",
+            cwd=folder,
+            env=user,
+        )
+        share(folder, user, "../../home")
+        return folder
+
+    return build
+
+
+def raylets(temporary: Path) -> list[psutil.Process]:
+    """Processes of Ray whose temporary folder is this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("RAY_TMPDIR") == str(temporary):
+                found += [process] if alive(process) else []
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_cluster_for_one_search(local: Any, user: dict[str, str], place: Path) -> None:
+    folder = local({}, seconds=1.5)
+    before = checkout(folder)
+    temporary = place / "local"
+    temporary.mkdir()
+    own = {**user, "RAY_TMPDIR": str(temporary), "TMPDIR": str(temporary)}
+    search = start(folder, own, "--ray", "local", "--trials", "50", "--workers", "1")
+    wait_for(lambda: any("train.py" in line for line in strays(temporary)) or search.poll() is not None, 120)
+    # As a terminal does it: to the whole process group.
+    os.killpg(search.pid, signal.SIGINT)
+    said, _ = search.communicate(timeout=120)
+    assert search.returncode == 130, said
+    assert "the same command goes on" in said
+    assert len(experiments(folder)) == 1
+    check_agreement(folder)
+    check_left_alone(folder, before, user)
+    wait_for(lambda: not raylets(temporary))
+    assert list(temporary.glob("search-*")) == []
+
+
+def test_an_environment_that_is_not_the_locks_is_prepared(
+    local: Any, user: dict[str, str], tmp_path: Path, place: Path
+) -> None:
+    stage = {
+        "environment": {
+            "cmd": "python -m scripts.environment",
+            "deps": ["requirements.lock"],
+            "outs": [{"environment.json": {"cache": False}}],
+            "always_changed": True,
+        }
+    }
+    folder = local(stage)
+    (tmp_path / "in").write_text("iniconfig==2.0.0\n")
+    pinned = ("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-emit-index-url")
+    lock = run(sys.executable, "-m", "uv", *pinned, tmp_path / "in", cwd=folder, env=user).stdout
+    (folder / "requirements.lock").write_text(lock)
+    run("dvc", "repro", "--quiet", cwd=folder, env=user)
+    commit(folder, user)
+    run("git", "push", "--quiet", cwd=folder, env=user)
+    assert json.loads((folder / "environment.json").read_text())["drift"]
+    temporary = place / "prepared"
+    temporary.mkdir()
+    own = {**user, "RAY_TMPDIR": str(temporary), "TMPDIR": str(temporary)}
+    run(*SEARCH, "--ray", "local", "--trials", "2", "--workers", "1", cwd=folder, env=own)
+    assert len(experiments(folder)) == 2
+    for rev in experiments(folder).values():
+        assert kept(folder, rev, "environment.json")["drift"] == {}
+    assert not raylets(temporary)
+
+
+def one_line(folder: Path, env: Mapping[str, str], *options: str) -> str:
+    """What a search says that cannot begin."""
+    failed = run(*SEARCH, *options, cwd=folder, env=env, code=1, timeout=120)
+    assert failed.stdout == ""
+    assert failed.stderr.count("\n") == 1, failed.stderr
+    assert not (folder / "optuna.db").exists()
+    return failed.stderr
+
+
+def test_what_stands_in_the_way_is_one_line(local: Any, user: dict[str, str], env: dict[str, str]) -> None:
+    folder = local({})
+    address = f"ray://127.0.0.1:{free_port()}"
+    assert one_line(folder, user, "--ray", address) == f"--ray {address}: Connection refused\n"
+    assert one_line(folder, env, "--ray", "local") == "--ray needs Ray: make setup EXTRAS=ray\n"
+    (folder / "more.txt").write_text("more")
+    run("dvc", "add", "--quiet", "more.txt", cwd=folder, env=user)
+    commit(folder, user)
+    assert one_line(folder, user, "--ray", "local") == "HEAD is not on origin: git push\n"
+    run("git", "push", "--quiet", cwd=folder, env=user)
+    assert one_line(folder, user, "--ray", "local") == "not on the DVC remote: more.txt: dvc push\n"
+    run("dvc", "push", "--quiet", cwd=folder, env=user)
+    run("git", "remote", "remove", "origin", cwd=folder, env=user)
+    assert "no Git remote origin" in one_line(folder, user, "--ray", "local")
+    run("git", "remote", "add", "origin", "/nowhere", cwd=folder, env=user)
+    assert "HEAD is not on origin" in one_line(folder, user, "--ray", "local")

@@ -1,0 +1,222 @@
+"""`reproduce` on honest projects: the example at several revisions, and DVC's less simple pipelines.
+
+What it finds in dishonest ones is in test_reproduce_faults.py.
+"""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TEMPLATE, run
+
+SCRIPTS = TEMPLATE / "{{cookiecutter.project_slug}}" / "scripts"
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Verdict by output, of a run with --json that found nothing."""
+    report = json.loads(done.stdout)
+    assert report["findings"] == []
+    return {row["output"]: row["verdict"] for row in report["outputs"]}
+
+
+@pytest.mark.long
+def test_head_in_a_fresh_environment(sh: Shell) -> None:
+    done = sh("python", "-m", "scripts.reproduce")
+    rows = re.findall(r"^(\w+) +(\S+) +(\w{8}) +(\w{8}) +identical$", done.stdout, re.MULTILINE)
+    assert len(rows) == 10
+    assert all(recorded == rebuilt for _, _, recorded, rebuilt in rows)
+    assert {stage for stage, *_ in rows} == {"environment", "prepare", "train", "evaluate"}
+    assert "environment: fresh, from requirements.lock" in done.stdout
+    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in done.stdout
+    assert sh("git", "status", "--porcelain").stdout == ""
+
+
+def test_an_experiment_and_an_older_commit_with_other_data(sh: Shell, project: Path) -> None:
+    older = sh("git", "rev-parse", "HEAD").stdout.strip()
+    sh("dvc", "exp", "run", "--name", "deeper", "-S", "train.model=boosting", "-S", "train.boosting.trees=20")
+    sh("git", "checkout", "--force", ".")
+    rows = (project / "data/raw.csv").read_text().splitlines(keepends=True)
+    (project / "data/raw.csv").write_text("".join(rows[:400]))
+    sh("dvc", "add", "--quiet", "data/raw.csv")
+    sh("git", "commit", "--quiet", "--all", "-m", "Fewer rows")
+    head = sh("git", "rev-parse", "HEAD").stdout
+    for rev in ("deeper", older):
+        done = sh("python", "-m", "scripts.reproduce", rev, "--env", "current", "--json")
+        found = verdicts(done)
+        assert len(found) == 10
+        assert set(found.values()) == {"identical"}
+    # Both differ from what lies in the checkout, which nobody touched.
+    assert sh("git", "rev-parse", "HEAD").stdout == head
+    assert (project / "data/raw.csv").read_text() == "".join(rows[:400])
+    assert sh("git", "status", "--porcelain").stdout == ""
+
+
+def test_no_condition_changes_a_stage_of_the_example(sh: Shell) -> None:
+    done = sh(
+        "python", "-m", "scripts.reproduce", "--vary", "--stage", "prepare", "--env", "current", "--json"
+    )
+    assert set(verdicts(done).values()) == {"identical"}
+
+
+PIPELINES = """
+vars: [params.yaml]
+stages:
+  each:
+    matrix: {name: [one, two], power: "${powers}"}
+    wdir: ..
+    cmd: python analysis/power.py ${item.name} ${item.power} > analysis/out/${item.name}-${item.power}.txt
+    deps: [analysis/power.py, data, shared/numbers.txt]
+    params: [analysis/params.yaml: [scale.by]]
+    outs: ["analysis/out/${item.name}-${item.power}.txt"]
+  folder:
+    cmd:
+      - mkdir parts
+      - for file in out/*.txt; do sort -r $file > parts/$(basename $file); done
+    deps: [out]
+    outs: [parts]
+"""
+
+# It prints its one param as the file has it: 1.0e-05 and 1e-05 are not the same to every parser.
+POWER = """
+import re
+import sys
+
+for number in open("shared/numbers.txt"):
+    print(int(number) ** int(sys.argv[2]))
+print(open(f"data/{sys.argv[1]}.txt").read())
+print(re.findall("by: ([0-9e.-]+)", open("analysis/params.yaml").read()))
+"""
+
+
+@pytest.fixture
+def several(tmp_path: Path, env: dict[str, str]) -> Path:
+    """A project in a subfolder of a Git repository, its pipeline in a subfolder of the project."""
+    top = tmp_path / "repository"
+    project = top / "science"
+    for name, text in {
+        "science/analysis/dvc.yaml": PIPELINES,
+        "science/analysis/params.yaml": "powers: [2, 3]\nscale: {by: 1.0e-05, other: 3}\n",
+        "science/analysis/power.py": POWER,
+        "science/analysis/out/.gitkeep": "",
+        "science/shared/numbers.txt": "1\n2\n3\n",
+        "science/data/one.txt": "1\n",
+        "science/data/two.txt": "2\n",
+    }.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text.lstrip())
+    shutil.copytree(SCRIPTS, project / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    run("git", "init", "--quiet", cwd=top, env=env)
+    for command in (
+        "dvc init --quiet --subdir",
+        f"dvc config --local core.site_cache_dir {tmp_path / 'site'}",
+        "dvc config core.autostage true",
+        f"dvc config cache.dir {tmp_path / 'a shared cache'}",
+        "dvc add --quiet data",
+        "dvc repro --quiet --all-pipelines",
+        "git add --all .",
+        "git commit --quiet -m Results",
+    ):
+        parts = command.split(maxsplit=3) if "cache.dir" in command else command.split()
+        run(*parts, cwd=project, env=env)
+    return project
+
+
+def test_pipelines_in_subfolders_with_a_matrix_and_working_folders(
+    several: Path, env: dict[str, str]
+) -> None:
+    done = run(
+        "python", "-m", "scripts.reproduce", "--env", "current", "--vary", "--json", cwd=several, env=env
+    )
+    found = verdicts(done)
+    assert set(found.values()) == {"identical"}
+    assert set(found) == {
+        "analysis/parts",
+        *(f"analysis/out/{name}-{power}.txt" for name in ("one", "two") for power in (2, 3)),
+    }
+    assert "['1.0e-05']" in (several / "analysis/out/one-2.txt").read_text()
+    alone = run(
+        *("python", "-m", "scripts.reproduce", "--env", "current", "--json"),
+        *("--stage", "analysis/dvc.yaml:folder"),
+        cwd=several,
+        env=env,
+    )
+    assert verdicts(alone) == {"analysis/parts": "identical"}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_proof_leaves_nothing_behind(
+    sh: Shell, project: Path, env: dict[str, str], tmp_path: Path, ending: signal.Signals
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    process = subprocess.Popen(
+        ["python", "-m", "scripts.reproduce", "--env", "current"],
+        cwd=project,
+        env={**env, "TMPDIR": str(place)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background would hand down that Ctrl-C is to be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    for line in process.stderr:
+        if line == "rebuilding prepare\n":
+            break
+    time.sleep(0.5)
+    process.send_signal(ending)
+    assert process.wait(timeout=30) == 130
+    assert process.stderr.read() == "stopped\n"
+    assert list(place.iterdir()) == []
+    assert sh("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_new_import_has_to_be_declared(sh: Shell, project: Path) -> None:
+    assert " passed" in sh("pytest", "-q", "tests/test_declared.py").stdout
+    (project / "tumour_classifier/helpers.py").write_text("from . import constants\n")
+    (project / "tumour_classifier/constants.py").write_text("")
+    figures = project / "tumour_classifier/figures.py"
+    figures.write_text(figures.read_text() + "\n\ndef late():\n    from tumour_classifier import helpers\n")
+    done = sh("pytest", "-q", "tests/test_declared.py", code=1)
+    assert "dvc.yaml, stage evaluate: add to its deps" in done.stdout
+    assert "      - tumour_classifier/constants.py\n" in done.stdout
+    assert "      - tumour_classifier/helpers.py\n" in done.stdout
+    assert "1 failed, 3 passed" in done.stdout
+
+
+@pytest.mark.parametrize("dep", ["tumour_classifier/__init__.py", "tumour_classifier/params/__init__.py"])
+def test_packages_on_the_way_have_to_be_declared(sh: Shell, project: Path, dep: str) -> None:
+    pipeline = project / "dvc.yaml"
+    before, train, after = re.split(r"(  train:\n.*?(?=  evaluate:))", pipeline.read_text(), flags=re.DOTALL)
+    pipeline.write_text(before + train.replace(f"      - {dep}\n", "") + after)
+    done = sh("pytest", "-q", "tests/test_declared.py", code=1)
+    assert re.search(rf"stage train: add to its deps\nE +- {dep}\n", done.stdout)
+
+
+def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: Path, tmp_path: Path) -> None:
+    path = project / ".github/workflows/ci.yml"
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    used = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used)
+    assert job["steps"][0]["with"] == {"fetch-depth": 0, "persist-credentials": False}
+    assert "{%" not in path.read_text()
+    assert "${{ secrets.DVC_REMOTE_CONFIG }}" in path.read_text()
+
+    # The last step, on a machine that has neither cache nor remote.
+    (command,) = (step["run"] for step in job["steps"] if step.get("name") == "Reproduce")
+    shutil.rmtree(project / ".dvc/cache")
+    passed = sh("bash", "-e", "-c", f"DVC_REMOTE_CONFIG= ; {command}")
+    assert "::warning::" in passed.stdout
+    assert "data/raw.csv" in passed.stderr
+    config = "DVC_REMOTE_CONFIG=$'[\\'remote \"storage\"\\']\\nverify = true'"
+    sh("bash", "-e", "-c", f"{config} ; {command}", code=1)
+    assert sh("dvc", "config", "--local", "remote.storage.verify").stdout == "true\n"

@@ -1,0 +1,251 @@
+"""A search that is killed, stopped, run twice, or whose stages fail: nothing is lost, and nothing is left."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import run
+from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, make, strays, trials
+from servers import needs_postgres, postgres
+
+COMMAND = ("python", "-m", "scripts.search")
+
+
+@pytest.fixture
+def user(env: dict[str, str]) -> dict[str, str]:
+    """The environment of a user, and what stages of the small repository need."""
+    return {**env, "RUNS": os.devnull}
+
+
+@pytest.fixture
+def small(tmp_path: Path, rebuilt: Path, user: dict[str, str]) -> Callable[..., Path]:
+    """Make a small repository with this search.yaml and these params."""
+    return lambda search, **train: make(tmp_path / "small" / "repo", rebuilt, user, search, **train)
+
+
+def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
+    """Begin a search, as from a terminal of its own."""
+    return subprocess.Popen(
+        (*COMMAND, *options),
+        cwd=folder,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first true answer of `what`."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def processes(folder: Path, kind: str) -> list[psutil.Process]:
+    """Workers, or stages, of the search in a folder that run now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+            if environ.get("SEARCH_CLONE", "").startswith(str(folder)) and not process.name().startswith(
+                "git"
+            ):
+                found += [process] if ("DVC_STAGE" in environ) == (kind == "stage") else []
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.long
+def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
+    folder = small({"sampler": {"name": "RandomSampler", "seed": 1}}, seconds=1.5)
+    before = checkout(folder)
+    chance = random.Random(20)  # noqa: S311
+    victims = [
+        "worker",
+        "search",
+        "stage",
+        "search",
+        "worker",
+        "stage",
+        "search",
+        "worker",
+        "stage",
+        "search",
+    ]
+    search = start(folder, user, "--trials", "14", "--workers", "2")
+    for victim in victims:
+        wait_for(lambda: processes(folder, "stage"))
+        time.sleep(chance.uniform(0, 2))
+        if victim == "search":
+            search.kill()
+            search.communicate()
+            # Even while what it left is still ending.
+            time.sleep(chance.choice([0, 0, 1]))
+            search = start(folder, user, "--trials", "14", "--workers", "2")
+        else:
+            found = wait_for(lambda kind=victim: processes(folder, kind))
+            chance.choice(found).kill()
+        assert search.poll() is None or search.returncode == 0
+    said, _ = search.communicate(timeout=300)
+    assert search.returncode == 0, said
+
+    check_left_alone(folder, before, user)
+    check_agreement(folder)
+    states = [trial.state.name for trial in trials(folder)]
+    assert states.count("COMPLETE") == len(experiments(folder)) == 14
+    assert 1 <= states.count("FAIL") <= 2 * len(victims)
+
+
+def test_ctrl_c_finishes_and_a_second_one_stops(small: Any, user: dict[str, str]) -> None:
+    folder = small({}, seconds=1.5)
+    before = checkout(folder)
+    search = start(folder, user, "--trials", "50", "--workers", "2")
+    wait_for(lambda: len(processes(folder, "stage")) >= 2)
+    # As a terminal does it: to the whole process group.
+    os.killpg(search.pid, signal.SIGINT)
+    said, _ = search.communicate(timeout=60)
+    assert search.returncode == 130
+    assert "the same command goes on" in said
+    assert [trial.state.name for trial in trials(folder)] == ["COMPLETE", "COMPLETE"]
+    check_left_alone(folder, before, user)
+    check_agreement(folder)
+
+    search = start(folder, user, "--trials", "50", "--workers", "2")
+    wait_for(lambda: processes(folder, "stage"))
+    os.killpg(search.pid, signal.SIGINT)
+    os.killpg(search.pid, signal.SIGINT)
+    search.communicate(timeout=60)
+    assert search.returncode == 130
+    check_left_alone(folder, before, user)
+    check_agreement(folder)
+
+    search = start(folder, user, "--trials", "50")
+    wait_for(lambda: processes(folder, "stage"))
+    search.terminate()
+    search.communicate(timeout=60)
+    check_left_alone(folder, before, user)
+    check_agreement(folder)
+
+
+def test_a_stage_that_fails_for_some_params(small: Any, user: dict[str, str]) -> None:
+    grid = {"name": "GridSampler", "search_space": {"train.x": [0.1, 0.2, 0.8]}}
+    folder = small({"sampler": grid}, x=0.3, trouble="above")
+    before = checkout(folder)
+    done = run(*COMMAND, "--trials", "3", cwd=folder, env=user)
+    failed = [trial for trial in trials(folder) if trial.state.name == "FAIL"]
+    assert [trial.params for trial in failed] == [{"train.x": 0.8}]
+    name = f"small-{failed[0].number}"
+    assert f"{name} failed: x = 0.8 does not work" in done.stderr
+    path = re.search(r"more in (\S+)\)", done.stderr)[1]
+    assert "x = 0.8 does not work" in (folder / path).read_text()
+    assert "failed to run: python train.py" in failed[0].user_attrs["error"]
+    assert len(experiments(folder)) == 2
+    check_agreement(folder)
+    check_left_alone(folder, before, user)
+
+
+def test_a_trial_that_kills_its_workers_is_given_up(small: Any, user: dict[str, str]) -> None:
+    grid = {"train.x": [0.2], "train.trouble": ["murder"]}
+    space = {**SPACE, "train.trouble": {"type": "categorical", "choices": ["murder"]}}
+    folder = small({"space": space, "sampler": {"name": "GridSampler", "search_space": grid}})
+    before = checkout(folder)
+    done = run(*COMMAND, "--trials", "5", cwd=folder, env=user)
+    assert "small-1: its worker died; its params are run again" in done.stderr
+    assert "small-2 failed: its worker died" in done.stderr
+    assert [(trial.state.name, trial.params["train.x"]) for trial in trials(folder)] == [("FAIL", 0.2)] * 3
+    check_left_alone(folder, before, user)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ("always", "does not work"),
+        ("nan", "metrics.json:valid.loss is nan, which is no finite number"),
+        ("missing", "metrics.json: valid.loss is missing"),
+        ("children", "and left children"),
+    ],
+)
+def test_a_search_in_which_nothing_works_ends_early(
+    small: Any, user: dict[str, str], trouble: str, said: str
+) -> None:
+    space = {**SPACE, "train.trouble": {"type": "categorical", "choices": [trouble]}}
+    folder = small({"space": space})
+    before = checkout(folder)
+    done = run(*COMMAND, "--trials", "30", cwd=folder, env=user, code=1)
+    assert said in done.stderr
+    assert "5 trials failed one after another" in done.stderr.splitlines()[-1]
+    assert experiments(folder) == {}
+    assert {trial.state.name for trial in trials(folder)} == {"FAIL"}
+    check_left_alone(folder, before, user)
+
+
+def test_a_second_search_of_a_study_is_refused(small: Any, user: dict[str, str]) -> None:
+    folder = small({}, seconds=1.0)
+    first = start(folder, user, "--trials", "3")
+    wait_for(lambda: processes(folder, "stage"))
+    second = run(*COMMAND, "--trials", "3", cwd=folder, env=user, code=1)
+    assert "searched already" in second.stderr
+    assert second.stderr.count("\n") == 1
+    other = run(*COMMAND, "--trials", "1", "--study", "other", cwd=folder, env=user)
+    assert "1 complete" in other.stdout
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 0, said
+    assert set(experiments(folder)) == {"small-0", "small-1", "small-2", "other-0"}
+    assert strays(folder) == []
+
+
+COPY = """
+import optuna, sys
+optuna.copy_study(from_study_name="small", from_storage=sys.argv[1], to_storage="sqlite:///optuna.db")
+"""
+
+
+@needs_postgres
+def test_a_search_in_postgresql_that_is_killed(small: Any, user: dict[str, str], with_driver: dict) -> None:
+    folder = small({"sampler": {"name": "RandomSampler", "seed": 1}}, seconds=0.4)
+    before, user = checkout(folder), {**user, **with_driver}
+    with postgres() as address:
+        storage = address.replace("postgresql:", "postgresql+psycopg:")
+        options = ("--trials", "6", "--workers", "2", "--storage", storage)
+        search = start(folder, user, *options)
+        wait_for(lambda: len(experiments(folder)) >= 2 and processes(folder, "stage"))
+        search.kill()
+        search.communicate()
+        run(*COMMAND, *options, cwd=folder, env=user)
+        check_left_alone(folder, before, user)
+        assert not (folder / "optuna.db").exists()
+        run("python", "-c", COPY, storage, cwd=folder, env=user)
+        check_agreement(folder)
+        assert len(experiments(folder)) == 6
+    gone = run(*COMMAND, *options, cwd=folder, env=user, code=1)
+    assert gone.stderr.startswith("--storage: cannot be used: ")
+    assert gone.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_said(small: Any, user: dict[str, str], full_disk: Path) -> None:
+    space = {**SPACE, "train.bytes": {"type": "categorical", "choices": [20_000_000]}}
+    folder = small({"space": space})
+    (folder / ".dvc/tmp/search").symlink_to(full_disk)
+    done = run(*COMMAND, "--trials", "30", "--workers", "2", cwd=folder, env=user, code=1)
+    assert "disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert experiments(folder) == {}
+    assert strays(folder) == []
+    # With room again, the same command goes on.
+    (folder / ".dvc/tmp/search").unlink()
+    run(*COMMAND, "--trials", "2", cwd=folder, env=user)
+    check_agreement(folder, keys=("x", "bytes"))
+    assert len(experiments(folder)) == 2

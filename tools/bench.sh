@@ -1,0 +1,29 @@
+#!/bin/sh
+# `make bench`: what the tools cost, as ratios within one run, in a project made for it in build/bench/.
+set -eu
+
+unset PYTHONDONTWRITEBYTECODE
+git config user.email >/dev/null || export GIT_AUTHOR_NAME=Bench GIT_AUTHOR_EMAIL=bench@example.org \
+    GIT_COMMITTER_NAME=Bench GIT_COMMITTER_EMAIL=bench@example.org
+project="$PWD/build/bench/tumour-classifier"
+rm -rf build/bench
+cookiecutter --no-input --default-config --output-dir build/bench . >/dev/null
+make --no-print-directory -C "$project" setup EXTRAS=ray
+(
+    PATH="$project/.venv/bin:$PATH"
+    cd "$project"
+    dvc repro --quiet
+    git add --all
+    git commit --quiet --message "First results"
+    cd - >/dev/null
+    echo "== mirror, locate, coordinates"
+    python -m bench.mirror "$project"
+    echo "== search"
+    python -m bench.search "$project"
+    echo "== search on a Ray cluster"
+    python -m bench.ray "$project"
+    echo "== scale"
+    python -m bench.scale "$project"
+)
+echo "== reproduce"
+python bench/reproduce.py
