@@ -157,30 +157,27 @@ def test_a_server_that_refuses_or_hangs(crowd: Callable, env: dict[str, str]) ->
         one_line(run(*MIRROR, "--tracking-uri", wrong, cwd=project, env=soon, code=1, timeout=120))
 
 
-def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], server: str) -> None:
-    project = crowd(4)
-    answered = 0
+@contextmanager
+def between(server: str, spoil: Callable[[str], tuple[int, bytes] | None]) -> Iterator[str]:
+    """Hands requests on to a server, unless `spoil` has another answer to their path; yields the address."""
 
     class Between(BaseHTTPRequestHandler):
-        """Hands requests on to the server, and after thirty of them says 500."""
-
         def handle_one_request(self) -> None:
             self.close_connection = True
             super().handle_one_request()
 
         def do(self) -> None:
-            nonlocal answered
-            answered += 1
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if answered > 30:
-                self.send_error(500)
-                return
-            onward = http.client.HTTPConnection(server.removeprefix("http://"), timeout=60)
-            onward.request(self.command, self.path, body, dict(self.headers))
-            reply = onward.getresponse()
-            content = reply.read()
-            self.send_response(reply.status)
-            self.send_header("Content-Type", reply.headers.get("Content-Type", "text/plain"))
+            if spoilt := spoil(self.path):
+                (status, content), kind = spoilt, "application/json"
+            else:
+                onward = http.client.HTTPConnection(server.removeprefix("http://"), timeout=60)
+                onward.request(self.command, self.path, body, dict(self.headers))
+                reply = onward.getresponse()
+                status, content = reply.status, reply.read()
+                kind = reply.headers.get("Content-Type", "text/plain")
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -190,17 +187,47 @@ def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], serv
         def log_message(self, *args: object) -> None:
             """Keep quiet."""
 
-    between = ThreadingHTTPServer(("127.0.0.1", 0), Between)
-    threading.Thread(target=between.serve_forever, daemon=True).start()
-    uri = f"http://127.0.0.1:{between.server_port}"
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{proxy.server_port}"
+    proxy.shutdown()
+
+
+def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], server: str) -> None:
+    project, asked = crowd(4), []
+
+    def after_thirty(path: str) -> tuple[int, bytes] | None:
+        asked.append(path)
+        return (500, b"{}") if len(asked) > 30 else None
+
     few = {**env, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_EXPERIMENT_NAME": "half-way"}
-    one_line(run(*MIRROR, "--tracking-uri", uri, cwd=project, env=few, code=1), "500")
-    between.shutdown()
+    with between(server, after_thirty) as uri:
+        one_line(run(*MIRROR, "--tracking-uri", uri, cwd=project, env=few, code=1), "500")
     started = dump(server, "half-way", env, project, deep=False)
     assert 0 < len(started) < 5
     run(*MIRROR, "--tracking-uri", server, cwd=project, env=few)
     found = dump(server, "half-way", env, project)
     assert len(found) == 5
+    check_all(project, found)
+
+
+def test_a_data_set_that_another_mirror_adds_first(
+    crowd: Callable, env: dict[str, str], server: str
+) -> None:
+    project, asked = crowd(2), []
+    # What MLflow answers when another has added the row between its look and its insert.
+    why = "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name"
+
+    def first_time(path: str) -> tuple[int, bytes] | None:
+        asked.append(path.rpartition("/")[2])
+        lost = asked[-1] == "log-inputs" and asked.count("log-inputs") == 1
+        return (400, json.dumps({"error_code": "BAD_REQUEST", "message": why}).encode()) if lost else None
+
+    own = {**env, "MLFLOW_EXPERIMENT_NAME": "first"}
+    with between(server, first_time) as uri:
+        run(*MIRROR, "--tracking-uri", uri, cwd=project, env=own)
+    found = dump(server, "first", env, project)
+    assert len(found) == 3
     check_all(project, found)
 
 

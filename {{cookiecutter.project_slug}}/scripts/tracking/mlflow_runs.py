@@ -109,7 +109,7 @@ def complete(client: MlflowClient, experiment_id: str, run_id: str, content: Con
         if content.files:
             _artifacts(client, run_id, content.files)
         if content.datasets:
-            client.log_inputs(run_id, [_dataset(*dataset) for dataset in content.datasets])
+            _datasets(client, run_id, content.datasets)
         for name, model_tags in content.models:
             _model(client, experiment_id, run_id, name, model_tags, run)
         client.set_terminated(run_id, "FINISHED", content.end)
@@ -173,6 +173,17 @@ def _artifacts(client: MlflowClient, run_id: str, files: dict[str, bytes]) -> No
             (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / path).write_bytes(content)
         client.log_artifacts(run_id, folder)
+
+
+def _datasets(client: MlflowClient, run_id: str, datasets: list[tuple[str, str, dict[str, Any]]]) -> None:
+    entries = [_dataset(*dataset) for dataset in datasets]
+    try:
+        client.log_inputs(run_id, entries)
+    except MlflowException as error:
+        # MLflow looks whether it has a dataset, then adds it: another mirror can come in between.
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.log_inputs(run_id, entries)
 
 
 def _dataset(name: str, digest: str, source: dict[str, Any]) -> DatasetInput:
