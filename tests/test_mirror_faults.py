@@ -211,9 +211,7 @@ def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], serv
     check_all(project, found)
 
 
-def test_a_data_set_that_another_mirror_adds_first(
-    crowd: Callable, env: dict[str, str], server: str
-) -> None:
+def test_a_data_set_that_another_mirror_adds_first(crowd: Callable, env: dict[str, str], server: str) -> None:
     project, asked = crowd(2), []
     # What MLflow answers when another has added the row between its look and its insert.
     why = "(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.experiment_id, datasets.name"
