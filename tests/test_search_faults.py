@@ -109,6 +109,19 @@ def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
     assert 1 <= states.count("FAIL") <= 2 * len(victims)
 
 
+def test_a_push_that_breaks_off_after_it_has_arrived(small: Any, user: dict[str, str]) -> None:
+    folder = small({})
+    before = checkout(folder)
+    hook = folder / ".git/hooks/post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    hook.chmod(0o755)
+    done = run(*COMMAND, "--trials", "2", cwd=folder, env=user)
+    assert "small: 2 complete, 0 pruned, 0 failed" in done.stdout
+    check_left_alone(folder, before, user)
+    check_agreement(folder)
+
+
 def test_ctrl_c_finishes_and_a_second_one_stops(small: Any, user: dict[str, str]) -> None:
     folder = small({}, seconds=1.5)
     before = checkout(folder)

@@ -204,6 +204,13 @@ class Clone:
                 repo.push()
         git(self.folder, "push", "--quiet", "--no-verify", *how, self.url, f"{rev}:{self.ref(name)}")
 
+    def arrived(self, name: str, rev: str) -> bool:
+        """Whether an experiment is at home."""
+        try:
+            return git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
+        except subprocess.CalledProcessError:
+            return False
+
 
 @functools.cache
 def _remember_parsed() -> None:

@@ -69,7 +69,7 @@ def run(clone: Clone, job: dict[str, Any], stop: threading.Event, log: Path, rep
         watching.result()
         if not stopped:
             values = [_number(clone, rev, metric) for metric in job["metrics"]]
-            clone.push(job["name"], rev)
+            _bring(clone, job["name"], rev)
             return {"state": "complete", "rev": rev, "values": values}
     except Exception as error:
         # Children of a stage can outlive it.
@@ -80,6 +80,16 @@ def run(clone: Clone, job: dict[str, Any], stop: threading.Event, log: Path, rep
             full = "; no space left on device" if shutil.disk_usage(clone.folder).free < ROOM else ""
             return {"state": "failed", "error": _explain(error) + full, "log": "\n".join(lines[-LINES:])}
     return {"state": "pruned"}
+
+
+def _bring(clone: Clone, name: str, rev: str) -> None:
+    try:
+        clone.push(name, rev)
+    except subprocess.CalledProcessError:
+        # It can break off after all has arrived; or the other side is still at it.
+        sweep(clone.folder)
+        if not clone.arrived(name, rev):
+            raise
 
 
 def _number(clone: Clone, rev: str, metric: str) -> float:
