@@ -64,6 +64,22 @@ SEARCH = {
 }
 
 
+# The second rebuild looks for the limit before the first has added it.
+TOGETHER = """
+from pathlib import Path
+from unittest.mock import patch
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+from scripts.flow import _alone
+with _alone(Path.cwd()):
+    pass
+missing = ObjectNotFound(Exception())
+with patch.object(SyncPrefectClient, "read_global_concurrency_limit_by_name", side_effect=missing) as read:
+    with _alone(Path.cwd()):
+        print("alone", read.call_count)
+"""
+
+
 @pytest.fixture(scope="module")
 def user(extras_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user of Prefect, of the server and of the worker."""
@@ -264,6 +280,10 @@ def test_a_work_pool_rebuilds_every_stage_once_and_one_rebuild_at_a_time(worker,
     }
     assert after == before
     assert git(small, "status", "--porcelain") == git(small, "stash", "list") == ""
+
+
+def test_two_rebuilds_may_start_at_the_same_moment(server, small):
+    assert run("python", "-c", TOGETHER, cwd=small, env=server).stdout.splitlines()[-1] == "alone 1"
 
 
 def test_a_stage_that_hangs_is_stopped_with_all_that_it_started(worker, small):

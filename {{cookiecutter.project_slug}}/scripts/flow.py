@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +32,7 @@ try:
     from prefect.cache_policies import NO_CACHE
     from prefect.client.schemas.objects import TaskRun
     from prefect.concurrency.sync import concurrency
+    from prefect.exceptions import ObjectAlreadyExists
     from prefect.runtime import flow_run
     from prefect.states import Completed
     from prefect.tasks import Task, exponential_backoff
@@ -88,7 +89,8 @@ def _alone(root: Path) -> Iterator[None]:
     """Wait for other rebuilds of this repository, also those in other clones of the same origin."""
     place = git(root, "config", "--default", str(root), "remote.origin.url")
     limit = f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
-    with get_client(sync_client=True) as client:
+    # Another rebuild may add it between Prefect's look for it and its own adding.
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(limit, 1)
     # A killed rebuild holds its place for a minute.
     with concurrency(limit, strict=True, lease_duration=60):
