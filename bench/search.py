@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from searching import make, trials
 
-TRIALS, OLD = 12, 1000
+TRIALS, OLD, WORKERS = 12, 1000, (1, 2, 4, 8)
 RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
 
 
@@ -52,6 +52,12 @@ def main() -> None:
         burning = make(folder / "workers", project, env, RANDOM, burn=2.0)
         alone, together = between(burning, env, "one", 1), between(burning, env, "two", 2)
         print(f"two workers, CPU-bound stages     {alone / together:.2f} times as fast (at least 1.7)")
+
+        # What waits (for a GPU, or a service) leaves the processors to the search: how far do they carry it?
+        waiting = make(folder / "waiting", project, env, RANDOM, seconds=4.0)
+        for workers in WORKERS:
+            a_second = 1 / between(waiting, env, f"workers-{workers}", workers)
+            print(f"{workers} workers, stages that wait 4 s    {a_second:.2f} trials a second")
 
 
 def _seconds(*command: str, cwd: Path, env: dict[str, str]) -> float:

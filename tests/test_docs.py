@@ -72,6 +72,7 @@ def blocks(page: Path, text: str) -> list[Block]:
         if match[1] == "text" and found and found[-1].kind == "console" and not between.strip():
             found[-1].shown = [line for line in match[2].splitlines() if line.strip()]
         else:
+            assert match[1] != "text" or note or page.stem == "README", f"{place}: below no commands"
             found.append(Block(place, match[1], match[2], note))
     return found
 

@@ -310,3 +310,13 @@ def test_stages_import_only_what_they_need(project, sh):
         assert not {"mlflow", "optuna", "scripts"} & set(modules)
         assert ("matplotlib" in modules) == (stage == "evaluate")
         assert ("dvclive" in modules) == (stage == "train")
+
+
+def test_without_the_templates_tools_it_is_a_plain_dvc_repository(project, sh):
+    kept = {"__init__.py", "environment.py"}
+    for path in (project / "scripts").iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = snapshot(project)
+    assert ran(sh("dvc", "repro", "--force").stdout) == ["environment", "prepare", "train", "evaluate"]
+    assert snapshot(project) == before

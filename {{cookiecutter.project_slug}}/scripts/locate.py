@@ -210,8 +210,9 @@ def text(told: dict[str, Any]) -> str:
         return "\n".join(
             [*lines, "  commit these before anyone else can rebuild it: git add --all && git commit"]
         )
-    apply = [f"dvc exp apply {experiment['name']}"] if experiment else []
-    return "\n".join([*lines, "  rebuild", *(f"    {line}" for line in [*apply, *told["rebuild"]])])
+    if experiment:
+        lines.append(f"  {'apply':<12} dvc exp apply {experiment['name']}")
+    return "\n".join([*lines, "  rebuild", *(f"    {line}" for line in told["rebuild"])])
 
 
 def title(told: dict[str, Any]) -> str:

@@ -45,7 +45,8 @@ def rebuild(snapshot: Snapshot, experiment: Experiment | None, url: str | None) 
         commands.append(
             " ".join(["dvc pull", *(list(snapshot.sources) if len(snapshot.sources) < SHOWN else [])])
         )
-    return [*commands, "dvc repro"]
+    several = any(":" in stage for stage in snapshot.stages)  # those of other folders than the root
+    return [*commands, "dvc repro --all-pipelines" if several else "dvc repro"]
 
 
 def markdown(snapshot: Snapshot, found: Coordinates, commands: list[str]) -> str:
