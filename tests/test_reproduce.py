@@ -39,17 +39,17 @@ def test_head_in_a_fresh_environment(sh: Shell) -> None:
     assert sh("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_experiment_and_an_older_commit_with_other_data(sh: Shell, project: Path) -> None:
+@pytest.mark.long
+def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(sh: Shell, project: Path) -> None:
     older = sh("git", "rev-parse", "HEAD").stdout.strip()
-    sh("dvc", "exp", "run", "--name", "deeper", "-S", "train.model=boosting", "-S", "train.boosting.trees=20")
-    sh("git", "checkout", "--force", ".")
+    sh("python", "-m", "scripts.search", "--trials", "1")
     rows = (project / "data/raw.csv").read_text().splitlines(keepends=True)
     (project / "data/raw.csv").write_text("".join(rows[:400]))
     sh("dvc", "add", "--quiet", "data/raw.csv")
     sh("git", "commit", "--quiet", "--all", "-m", "Fewer rows")
     head = sh("git", "rev-parse", "HEAD").stdout
-    for rev in ("deeper", older):
-        done = sh("python", "-m", "scripts.reproduce", rev, "--env", "current", "--json")
+    for rev, environment in (("baseline-search-0", "lock"), (older, "current")):
+        done = sh("python", "-m", "scripts.reproduce", rev, "--env", environment, "--json")
         found = verdicts(done)
         assert len(found) == 10
         assert set(found.values()) == {"identical"}
