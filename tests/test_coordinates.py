@@ -17,11 +17,15 @@ NAMES = ("data", "code", "params", "environment", "execution")
 ASK = """
 import dataclasses, json, sys
 from scripts import coordinates
+from scripts.tracking import outputs as made
 with coordinates.Reader(sys.argv[1]) as reader:
     experiments = reader.experiments()
     for snapshot in reader.snapshots(sys.argv[2:] or [e.rev for e in experiments]):
         found = dataclasses.asdict(coordinates.of(snapshot))
-        more = {"metrics": snapshot.metrics, "sources": snapshot.sources}
+        outputs, _ = made.contents(snapshot, [])
+        files = [path for path in outputs if path in snapshot.metric_files]
+        metrics = {path: made.values(path, outputs[path]) for path in files}
+        more = {"metrics": metrics, "sources": snapshot.sources}
         print(json.dumps({**found, "rev": snapshot.rev, **more}))
     print(json.dumps([dataclasses.asdict(e) for e in experiments]))
 """

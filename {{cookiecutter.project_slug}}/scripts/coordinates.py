@@ -148,7 +148,8 @@ def _hash(entry: dict[str, Any]) -> str:
     if "files" in entry:  # a folder in a store that keeps versions
         return digest(entry["files"])
     # An import that was not downloaded is known by its source alone.
-    return "".join(_hash(dep) for dep in entry.get("deps", ()))
+    sources = entry.get("deps", ())
+    return "".join(_hash(dep) or str(dep.get("repo", {}).get("rev_lock", "")) for dep in sources)
 
 
 @lru_cache(1_000)

@@ -7,7 +7,6 @@ their folders, source data and code of all experiments and of all commits of bra
 """
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -17,7 +16,8 @@ from typing import Any
 
 from . import coordinates
 from .history import describe
-from .history.revisions import Experiment, Reader, git
+from .history.hashes import hash_of, md5_of
+from .history.revisions import BRANCHES, Experiment, Reader, git
 from .history.snapshot import Snapshot, UnreadableError
 
 # Results that are told in full; of more, each gets a line (`--json` has all).
@@ -60,16 +60,15 @@ def locate(reader: Reader, target: str) -> list[Result]:
 
 
 def _by_content(reader: Reader, file: Path, experiments: list[Experiment]) -> list[Result]:
-    content = file.read_bytes()
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    md5 = md5_of(file)
     head = reader.objects.read(["HEAD^{commit}"])[0]
     by_rev = {experiment.rev: experiment for experiment in reversed(experiments)}
-    commits = git(reader.root, "rev-list", "--branches", "--tags", *(["HEAD"] if head else [])).split()
+    commits = git(reader.root, "rev-list", *BRANCHES, *(["HEAD"] if head else [])).split()
     revs = dict.fromkeys([*by_rev, *(e.baseline for e in experiments), *commits])
     present = [rev for rev, there in zip(revs, reader.objects.read(revs), strict=True) if there]
     # SHA-1 is how Git names a blob, in all but repositories made for SHA-256.
     kind = "sha256" if head and len(head[0]) == 64 else "sha1"
-    blob = hashlib.new(kind, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    blob = hash_of(file, kind, b"blob %d\0" % file.stat().st_size)
     # At once: the folders of all revisions do not stay in memory.
     pairs = [(one, reader.objects.holding(one.tree, blob)) for one in reader.snapshots(present)]
     snapshots = [snapshot for snapshot, _ in pairs]
@@ -80,9 +79,12 @@ def _by_content(reader: Reader, file: Path, experiments: list[Experiment]) -> li
     for snapshot, kept in pairs:
         recorded = any(mark in text for text in snapshot.files.values() for mark in marks)
         if recorded or kept:
-            result = Result(snapshot, by_rev.get(snapshot.rev))
-            result.roles = _roles(snapshot, {mark.decode() for mark in marks}, kept)
-            found.append(result)
+            try:
+                roles = _roles(snapshot, {mark.decode() for mark in marks}, kept)
+            except UnreadableError as error:
+                print(f"left out: {error}", file=sys.stderr)
+            else:
+                found.append(Result(snapshot, by_rev.get(snapshot.rev), roles))
     if workspace:
         found += _in_workspace(workspace, file, head[0])
     made = [result for result in found if any(role.startswith("output") for role in result.roles.values())]
@@ -136,31 +138,20 @@ def _in_workspace(workspace: Snapshot, file: Path, head: str) -> list[Result]:
         name
         for name, stage in workspace.stages.items()
         for out, entry in stage.outs.items()
-        if (path == out or path.startswith(f"{out}/")) and _md5(root / out) == entry.get("md5")
+        if (path == out or path.startswith(f"{out}/")) and md5_of(root / out) == entry.get("md5")
     ]
     ours, theirs = coordinates.of(workspace), coordinates.of(workspace.reader.snapshot(head))
     differing = [name for name in vars(ours) if getattr(ours, name).digest != getattr(theirs, name).digest]
     return [Result(workspace, None, {path: f"output of {made[0]}"}, differing)] if made and differing else []
 
 
-def _md5(path: Path) -> str:
-    """What DVC calls a file or a folder."""
-    if path.is_file():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    names = sorted(
-        (file.relative_to(path).as_posix(), _md5(file)) for file in path.rglob("*") if file.is_file()
-    )
-    listed = json.dumps([{"md5": md5, "relpath": name} for name, md5 in names], sort_keys=True)
-    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
 def _by_run(reader: Reader, target: str) -> str | None:
     """The revision that an MLflow run mirrors."""
     if not re.fullmatch("[0-9a-f]{32}", target):
         return None
-    from . import mirror  # MLflow takes seconds to import
+    from .tracking import store  # MLflow takes seconds to import
 
-    return mirror.revision(reader, target)
+    return store.revision(reader, target)
 
 
 def story(result: Result, url: str | None) -> dict[str, Any]:

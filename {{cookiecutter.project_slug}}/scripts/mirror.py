@@ -8,19 +8,15 @@ new, repairs what a killed mirror began, and makes a deleted store again.
 """
 
 import argparse
-import os
 import sys
 import time
-import tomllib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from .history import describe
-from .history.revisions import Experiment, Reader, git
+from .history.revisions import BRANCHES, Experiment, Reader, git
 from .history.snapshot import UnreadableError
-from .tracking import mirrored
+from .tracking import mirrored, store
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,12 @@ def mirror(
     wanted = _wanted(reader, all_commits)
     places = {key: (want.name, want.parent) for key, want in wanted.items()}
     known = mirrored.stored(uri, name)
-    if known and mirrored.settled(known, places) and not (prune and known.keys() - wanted.keys()):
+    lacking = {key for key in (known or {}) if key in wanted and known[key][0].lacks(copy_models)}
+    if (
+        known
+        and mirrored.settled(known, places)
+        and not (lacking or (prune and known.keys() - wanted.keys()))
+    ):
         return f"mirrored 0 new, {len(wanted)} already there, 0 failed", []
 
     # Imported here: two seconds that all the above does without.
@@ -71,20 +72,22 @@ def mirror(
     from .tracking import mlflow_runs, run_content
 
     if uri.startswith("sqlite:////"):
-        _new_database(Path(uri.removeprefix("sqlite:///")))
+        store.new_database(Path(uri.removeprefix("sqlite:///")))
     client, experiment_id = mlflow_runs.connect(uri, name, describe.checkout(reader.root) / "mlartifacts")
     known = known or mirrored.listed(client, experiment_id)
     ids = {key: runs[0].run_id for key, runs in known.items()}
+    lacking = {key for key, runs in known.items() if key in wanted and runs[0].lacks(copy_models)}
     begun = {key for key, runs in known.items() if not runs[0].complete}
     # What another mirror has begun comes last: if it is still alive, it has finished by then.
     new = [key for key in wanted if key not in ids] + [key for key in wanted if key in begun]
     parents = {wanted[key].parent for key in new}
     grown = [key for key in wanted if key in parents - begun and key in ids and wanted[key].trials]
-    todo, there = grown + new, len(wanted) - len(new)
+    again = [key for key in wanted if key in lacking - begun]
+    todo, there = grown + new + again, len(wanted) - len(new)
 
     url = describe.origin(reader)
     snapshots = reader.snapshots(key for key in todo if not wanted[key].trials)
-    made, missing, failed = 0, 0, []
+    made, repaired, missing, failed = 0, 0, 0, []
     for key in tqdm(todo, unit="run", disable=None):
         want = wanted[key]
         try:
@@ -97,7 +100,11 @@ def mirror(
                 content = run_content.of(snapshot, want.experiment, url, copy_models)
             if key not in ids:
                 ids[key] = mlflow_runs.create(client, experiment_id, content, ids.get(want.parent))
-            mlflow_runs.complete(client, experiment_id, ids[key], content, key in begun)
+            lacks = content.tags.get("mirror.missing")
+            if key in again and lacks and lacks == known[key][0].missing:
+                missing += 1
+                continue  # what was not in the DVC cache still is not
+            mlflow_runs.complete(client, experiment_id, ids[key], content, key in begun, key in again)
         except mlflow_runs.LostError:
             there += 1
         except (UnreadableError, MlflowException) as error:
@@ -105,7 +112,8 @@ def mirror(
                 raise
             failed.append(f"{want.name}: {' '.join(str(error).split())}")
         else:
-            made += key not in grown
+            made += key in new
+            repaired += key in again
             missing += "mirror.missing" in content.tags
 
     if made:
@@ -113,8 +121,9 @@ def mirror(
     parts = [f"mirrored {made} new", f"{there} already there", f"{len(failed)} failed"]
     renamed = mirrored.settle(client, known, {key: (want.name, want.parent) for key, want in wanted.items()})
     parts += [f"{renamed} renamed"] if renamed else []
+    parts += [f"{repaired} of them with more files now"] if repaired else []
     if prune:
-        gone = _gone(reader, wanted, list(known))
+        gone = _gone(reader, wanted, known)
         for key in gone:
             client.delete_run(known[key][0].run_id)
         parts.append(f"{len(gone)} pruned")
@@ -123,25 +132,13 @@ def mirror(
     return ", ".join(parts), failed
 
 
-def _new_database(file: Path) -> None:
-    """Make a database whole or not at all: MLflow's many steps survive neither a kill nor a second maker."""
-    from .tracking.mlflow_runs import MlflowClient
-
-    if file.exists() or not file.parent.is_dir():
-        return
-    with TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
-        MlflowClient(f"sqlite:///{folder}/new").search_experiments()
-        with suppress(FileExistsError):
-            os.link(f"{folder}/new", file)
-
-
 def _wanted(reader: Reader, all_commits: bool) -> dict[str, Wanted]:
     """Runs that should be there, by key; parents come before their children."""
     found = reader.experiments()
     head = reader.objects.read(["HEAD^" + "{commit}"])[0]
     commits = [experiment.baseline for experiment in found] + ([head[0]] if head else [])
     if all_commits:
-        commits += git(reader.root, "rev-list", "--branches", "--tags", "HEAD").split()
+        commits += git(reader.root, "rev-list", *BRANCHES, *(["HEAD"] if head else [])).split()
     commits = list(dict.fromkeys(commits))
     present = reader.objects.read(f"{commit}^" + "{commit}" for commit in commits)
     studies: dict[str, list[Experiment]] = {}
@@ -159,47 +156,22 @@ def _wanted(reader: Reader, all_commits: bool) -> dict[str, Wanted]:
     return wanted
 
 
-def _gone(reader: Reader, wanted: dict[str, Wanted], known: list[str]) -> list[str]:
-    """Keys of runs whose experiment, study or commit is in no ref any more."""
-    candidates = [key for key in known if key not in wanted]
-    kept = set(git(reader.root, "rev-list", "--branches", "--tags").split()) if candidates else set()
-    return [key for key in candidates if key not in kept]
+def _gone(reader: Reader, wanted: dict[str, Wanted], known: dict[str, list[mirrored.Known]]) -> list[str]:
+    """Keys of runs whose experiment, study or commit is in no ref any more.
 
-
-def settings(root: Path) -> tuple[str, str]:
-    """Tracking URI and experiment name: from the environment, else from pyproject.toml.
-
-    Raises:
-        SystemExit: pyproject.toml is not TOML.
+    A commit that this clone has never had says nothing: its experiment may live elsewhere.
     """
-    file = root / "pyproject.toml"
-    try:
-        project = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise SystemExit(f"{file}: {error}") from None
-    written = project.get("tool", {}).get("locatable", {}).get("mlflow-tracking-uri", "sqlite:///mlflow.db")
-    name = project.get("project", {}).get("name", root.name)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or written
-    return uri, os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
-
-
-def revision(reader: Reader, run_id: str) -> str | None:
-    """The revision that an MLflow run mirrors, None if there is no such run in the store."""
-    from .tracking import mlflow_runs
-
-    uri = absolute(settings(reader.root)[0], reader.root)
-    try:
-        return mlflow_runs.MlflowClient(uri).get_run(run_id).data.tags.get("dvc.rev")
-    except mlflow_runs.MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise SystemExit(f"{describe.public(uri)}: {' '.join(str(error).split())[:400]}") from None
-        return None
-
-
-def absolute(uri: str, root: Path) -> str:
-    """A relative SQLite file is one of the main checkout, wherever the command runs."""
-    path = uri.removeprefix("sqlite:///")
-    return uri if path in (uri, "") else f"sqlite:///{describe.checkout(root) / path}"
+    candidates = [key for key in known if key not in wanted]
+    kept = set(git(reader.root, "rev-list", *BRANCHES).split()) if candidates else set()
+    present = dict(
+        zip(candidates, reader.objects.read(f"{key}^" + "{commit}" for key in candidates), strict=True)
+    )
+    gone = [key for key in candidates if present[key] and key not in kept]
+    above = {runs[0].parent for key, runs in known.items() if key not in gone}
+    empty = [
+        key for key in candidates if key.startswith(mirrored.STUDY) and known[key][0].run_id not in above
+    ]
+    return gone + empty
 
 
 def report(reader: Reader, uri: str, name: str, asked: argparse.Namespace) -> bool:
@@ -233,11 +205,13 @@ def main() -> None:
     parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
     parser.add_argument("--copy-models", action="store_true", help="model files too, not only where they are")
     asked = parser.parse_args()
+    if asked.watch is not None and not 0 < asked.watch < float("inf"):
+        parser.error("--watch: give it a number of seconds above 0")
     try:
         while True:
             with Reader(".") as reader:
-                uri, name = settings(reader.root)
-                uri = absolute(asked.tracking_uri or uri, reader.root)
+                uri, name = store.settings(reader.root)
+                uri = store.absolute(asked.tracking_uri or uri, reader.root)
                 well = report(reader, uri, asked.experiment or name, asked)
             if asked.watch is None:
                 sys.exit(not well)

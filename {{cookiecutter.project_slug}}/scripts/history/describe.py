@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ..coordinates import Coordinates
@@ -13,8 +14,11 @@ SHOWN = 12
 
 
 def public(text: str) -> str:
-    """The text, without user names and passwords in its URLs."""
-    return re.sub(r"(\w://)[^/@\s\"']+@", r"\1", text)
+    """The text, without passwords in its URLs, and without user names, which only SSH needs."""
+    # Alone, a URL ends with the text; within a text, a quote can end it.
+    login = r"[^/\s]+" if re.fullmatch(r"\w[\w+.-]*://\S+", text) else r"[^/@\s\"']+"
+    text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", r"\1\0", text)
+    return re.sub(rf"(\w://){login}@", r"\1", text).replace("\0", "@")
 
 
 def origin(reader: Reader) -> str | None:
@@ -34,7 +38,9 @@ def checkout(root: Path) -> Path:
 def rebuild(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
     """Commands that rebuild a revision on a clean machine."""
     folder = f"/{snapshot.reader.prefix}" if snapshot.reader.prefix else ""
-    commands = [f"git clone {url or snapshot.reader.top} project && cd project{folder}"]
+    commands = [
+        f"git clone {quote(url or str(snapshot.reader.top))} project && cd {quote(f'project{folder}')}"
+    ]
     if experiment:
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
@@ -42,9 +48,8 @@ def rebuild(snapshot: Snapshot, experiment: Experiment | None, url: str | None) 
         commands.append("python3 -m venv .venv && source .venv/bin/activate")
         commands.append("pip install --require-hashes -r requirements.lock")
     if snapshot.sources:
-        commands.append(
-            " ".join(["dvc pull", *(list(snapshot.sources) if len(snapshot.sources) < SHOWN else [])])
-        )
+        few = map(quote, snapshot.sources) if len(snapshot.sources) < SHOWN else ()
+        commands.append(" ".join(["dvc pull", *few]))
     several = any(":" in stage for stage in snapshot.stages)  # those of other folders than the root
     return [*commands, "dvc repro --all-pipelines" if several else "dvc repro"]
 

@@ -4,7 +4,7 @@ Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 """
 
 import json
-import posixpath
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,8 @@ BATCH = 200
 TOGETHER = 200
 TREES = 50_000  # folders in memory
 FOLDER, SUBMODULE = "40000", "160000"
+# Where commits with results are looked for, besides experiments.
+BRANCHES = ("--branches", "--remotes", "--tags")
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Reader:
     @cached_property
     def cache(self) -> Path:
         """Folder of the DVC cache, as the repository's own settings say."""
-        settings = ConfigParser(interpolation=None)
-        settings.read([self.root / ".dvc/config", self.root / ".dvc/config.local"])
+        settings, ours = ConfigParser(interpolation=None), self.root / ".dvc/config"
+        mine = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config"), "dvc/config").expanduser()
+        settings.read([mine, ours, ours.with_name("config.local")])
         named = settings.get("cache", "dir", fallback="cache").strip("\"'")
         return self.root / ".dvc" / Path(named).expanduser()
 
@@ -85,9 +88,6 @@ class Reader:
             )
         ]
 
-    def _at(self, rev: str, path: str) -> str:
-        return f"{rev}:{posixpath.join(self.prefix, path)}"
-
     def snapshot(self, rev: str) -> "Snapshot":
         """One revision, by any name that Git knows it by; raises as `snapshots` does."""
         return next(self.snapshots([rev]))
@@ -104,7 +104,7 @@ class Reader:
             commits = self.objects.read(rev + "^{commit}" for rev in chunk)
             if None in commits:
                 raise SystemExit(f"{chunk[commits.index(None)]}: no such revision in {self.root}")
-            roots = self.objects.read(self._at(rev, "") for rev, _ in commits)
+            roots = self.objects.read(f"{rev}:{self.prefix}" for rev, _ in commits)
             trees = [root[0] if root else "" for root in roots]
             self.objects.load(filter(None, trees))
             noted = [self.objects.found(tree) if tree else {} for tree in trees]

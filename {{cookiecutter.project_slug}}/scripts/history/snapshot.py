@@ -85,12 +85,16 @@ class Snapshot:
             folder = posixpath.dirname(path)
             for name, stage in self._parsed(path, formats.stages).items():
                 wdir = self._wdir(folder, name)
-                found[f"{folder}/dvc.yaml:{name}" if folder else name] = Stage(
-                    stage.get("cmd") or "",
-                    {join(wdir, entry["path"]): entry for entry in stage.get("deps") or ()},
-                    {join(wdir, entry["path"]): entry for entry in stage.get("outs") or ()},
-                    {join(wdir, file): values or {} for file, values in (stage.get("params") or {}).items()},
-                )
+                try:
+                    params = (stage.get("params") or {}).items()
+                    found[f"{folder}/dvc.yaml:{name}" if folder else name] = Stage(
+                        stage.get("cmd") or "",
+                        {join(wdir, entry["path"]): entry for entry in stage.get("deps") or ()},
+                        {join(wdir, entry["path"]): entry for entry in stage.get("outs") or ()},
+                        {join(wdir, file): values or {} for file, values in params},
+                    )
+                except (AttributeError, KeyError, TypeError) as error:
+                    raise self._strange(path, error) from None
         return found
 
     @cached_property
@@ -100,16 +104,23 @@ class Snapshot:
         for path in self._noted(".dvc"):
             tracked = self._parsed(path, formats.load)
             wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
-            for entry in tracked.get("outs") or ():
-                found[join(wdir, entry["path"])] = {**entry, "deps": tracked.get("deps") or []}
+            try:
+                for entry in tracked.get("outs") or ():
+                    found[join(wdir, entry["path"])] = {**entry, "deps": tracked.get("deps") or []}
+            except (KeyError, TypeError) as error:
+                raise self._strange(path, error) from None
         return found
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """Values that stages used, on the keys of `dvc exp run -S`; all of params.yaml before a first run."""
+        """Values that stages used, on the keys of `dvc exp run -S`; without stages, all of the params files."""
         used = [item for stage in self.stages.values() for item in stage.params.items()]
-        if not self.stages and (content := self.read("params.yaml")):
-            used = [("params.yaml", self._checked("params.yaml", content, formats.load))]
+        if not self.stages:
+            folders = [posixpath.dirname(path) for path in self._noted("/dvc.yaml")]
+            more = [join(at, file) for at in folders for file in self.pipeline(at).get("params") or ()]
+            for file in dict.fromkeys(["params.yaml", *more]):
+                if content := self.read(file):
+                    used.append((file, self._checked(file, content, partial(formats.parse, file))))
         values = {}
         for file, section in used:
             prefix = "" if file == "params.yaml" else f"{file}:"
@@ -117,8 +128,8 @@ class Snapshot:
         return values
 
     @cached_property
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """Flattened values of each metrics file that Git keeps, by path."""
+    def metric_files(self) -> list[str]:
+        """Paths that dvc.yaml files call metrics."""
         declared = []
         for path in self._noted("/dvc.yaml"):
             folder = posixpath.dirname(path)
@@ -127,12 +138,7 @@ class Snapshot:
             for stage in (pipeline.get("stages") or {}).values():
                 wdir = join(folder, stage.get("wdir") or ".")
                 declared += [join(wdir, *out) for out in stage.get("metrics") or ()]
-        blobs = {file: blob for path in dict.fromkeys(declared) for file, blob in self.kept(path).items()}
-        contents = self.reader.objects.blobs(blobs.values())
-        return {
-            file: flatten(self._checked(file, contents[blob], partial(formats.parse, file)))
-            for file, blob in blobs.items()
-        }
+        return list(dict.fromkeys(declared))
 
     def pipeline(self, folder: str) -> dict[str, Any]:
         """The dvc.yaml of a folder, with `${...}`, `foreach` and `matrix` resolved by DVC's own parser."""
@@ -168,6 +174,9 @@ class Snapshot:
 
     def _noted(self, ending: str) -> list[str]:
         return [path for path in self.files if f"/{path}".endswith(ending)]
+
+    def _strange(self, path: str, error: Exception) -> UnreadableError:
+        return UnreadableError(f"{self.rev[:7]}:{path}: not as DVC writes it: {error!r}")
 
     def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
         return self._checked(path, self.files[path], parse)

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 # The tag `mirror.state` of a run that has everything; how the key of a study's run begins.
 COMPLETE, STUDY = "complete", "study "
-TAGS = ("mirror.state", "dvc.rev", "dvc.study", "dvc.exp", "mlflow.parentRunId", "mlflow.runName")
+TAGS = (
+    *("mirror.state", "mirror.missing", "mirror.models", "dvc.rev", "dvc.study", "dvc.exp"),
+    *("mlflow.parentRunId", "mlflow.runName"),
+)
 
 
 @dataclass(frozen=True)
 class Known:
-    """A run that the store has; `key` is the revision or study that it mirrors."""
+    """A run that the store has; `key` is the revision or study that it mirrors.
+
+    `missing` says which files were not in the DVC cache; `models` whether model files were copied.
+    """
 
     run_id: str
     key: str
@@ -28,6 +34,12 @@ class Known:
     parent: str | None
     complete: bool
     experiment: str | None
+    missing: str | None
+    models: bool
+
+    def lacks(self, models: bool) -> bool:
+        """Whether it could have more files now: those of the DVC cache, or model files if they are wanted."""
+        return bool(self.missing) or (models and not self.models and not self.key.startswith(STUDY))
 
 
 def engine(uri: str) -> Engine:
@@ -80,7 +92,8 @@ def _by_key(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[Kno
         if "mirror.state" in tags:
             key = tags.get("dvc.rev") or STUDY + tags.get("dvc.study", "")
             done, parent = tags["mirror.state"] == COMPLETE, tags.get("mlflow.parentRunId")
-            entry = Known(run_id, key, tags.get("mlflow.runName", ""), parent, done, tags.get("dvc.exp"))
+            more = tags.get("dvc.exp"), tags.get("mirror.missing"), "mirror.models" in tags
+            entry = Known(run_id, key, tags.get("mlflow.runName", ""), parent, done, *more)
             found.setdefault(key, []).append(entry)
     return found
 

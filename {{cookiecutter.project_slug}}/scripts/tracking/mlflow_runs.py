@@ -40,6 +40,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 # MLflow's limits: a batch's metrics and params, a key, a param's value.
 METRICS, PARAMS, KEY, VALUE = 800, 100, 250, 6000
+ODD = re.compile(r"[#?%\x00-\x1f]")
 
 
 class LostError(Exception):
@@ -75,6 +76,11 @@ def connect(uri: str, name: str, artifacts: Path) -> tuple[MlflowClient, str]:
     found = client.get_experiment_by_name(name)
     if not found:
         location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+        if location:
+            # The copies of dvc.yaml in there are neither Git's business nor DVC's.
+            artifacts.mkdir(parents=True, exist_ok=True)
+            for name in (".gitignore", ".dvcignore"):
+                (artifacts / name).write_text("*\n")
         try:
             return client, client.create_experiment(
                 name, location, {"mlflow.experimentKind": "custom_model_development"}
@@ -96,16 +102,23 @@ def create(client: MlflowClient, experiment_id: str, content: Content, parent: s
     return client.create_run(experiment_id, content.start, tags, content.name).info.run_id
 
 
-def complete(client: MlflowClient, experiment_id: str, run_id: str, content: Content, begun: bool) -> None:
+def complete(
+    client: MlflowClient, experiment_id: str, run_id: str, content: Content, begun: bool, again: bool = False
+) -> None:
     """Give a run all its content, `mirror.state` last; every step can be done twice.
 
-    `begun`: another mirror began this run and may have got anywhere. LostError: it was deleted meanwhile.
+    `begun`: another mirror began this run and may have got anywhere. `again`: it is complete, and there is
+    more now. LostError: it was deleted meanwhile.
     """
     params, metrics, tags = _storable(content)
     try:
-        run = client.get_run(run_id) if begun else None
-        if run and run.data.tags.get("mirror.state") == COMPLETE:
+        run = client.get_run(run_id) if begun or again else None
+        if run and run.data.tags.get("mirror.state") == COMPLETE and not again:
             return
+        if again:
+            tags += [RunTag(key, value) for key, value in content.tags.items() if key.startswith("mirror.")]
+            if "mirror.missing" in run.data.tags.keys() - content.tags.keys():
+                client.delete_tag(run_id, "mirror.missing")
         if content.files:
             _artifacts(client, run_id, content.files)
         if content.datasets:
@@ -126,7 +139,7 @@ def complete(client: MlflowClient, experiment_id: str, run_id: str, content: Con
 
 def _storable(content: Content) -> tuple[list[Param], list[Metric], list[RunTag]]:
     """Params and metrics as MLflow can hold them; what it cannot hold goes to the file mirror/kept.json."""
-    kept: dict[str, dict[str, Any]] = {"params": {}, "metrics": {}}
+    kept: dict[str, dict[str, Any]] = {"params": {}, "metrics": {}, "artifacts": {}}
     keys, params, metrics = {}, [], []
     for name, value in content.params.items():
         key, text = _key(name, keys), value if isinstance(value, str) else json.dumps(value, default=str)
@@ -135,13 +148,18 @@ def _storable(content: Content) -> tuple[list[Param], list[Metric], list[RunTag]
         params.append(Param(key, text if len(text) <= VALUE else text[: VALUE - 1] + "…"))
     keys = {}
     for name, value, time, step in content.metrics:
-        key, number = _key(name, keys), _number(value)
-        rounded = isinstance(value, int) and number != value
-        if key != name or number is None or math.isinf(number) or rounded:
+        key, real = _key(name, keys), number(value)
+        rounded = isinstance(value, int) and real != value
+        if key != name or real is None or math.isinf(real) or rounded:
             kept["metrics"].setdefault(name, []).append([step, value])
-        if number is not None:
-            metrics.append(Metric(key, number, time, step))
-    count = len(kept["params"]) + len(kept["metrics"])
+        if real is not None:
+            metrics.append(Metric(key, real, time, step))
+    for path in [path for path in content.files if ODD.search(path)]:
+        # MLflow's HTTP client takes these characters for parts of an address.
+        changed = ODD.sub(lambda found: f"~{ord(found[0]):02x}", path)
+        content.files[changed] = content.files.pop(path)
+        kept["artifacts"][path] = changed
+    count = sum(map(len, kept.values()))
     if not count:
         return params, metrics, []
     content.files["mirror/kept.json"] = json.dumps(kept, indent=1, ensure_ascii=False, default=str).encode()
@@ -160,7 +178,8 @@ def _key(name: str, taken: dict[str, str]) -> str:
     return key
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A value as MLflow takes it, None where it is no number."""
     try:
         return float(value)  # DVCLive writes NaN and infinities as strings
     except (TypeError, ValueError, OverflowError):

@@ -1,9 +1,8 @@
 """What MLflow shows of a revision: params, metrics, series, source data, model, plots, how to rebuild it."""
 
-import csv
-import io
 import posixpath
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ from .. import coordinates
 from ..history import describe
 from ..history.revisions import Experiment
 from ..history.snapshot import Snapshot, join
+from . import outputs
 from .mirrored import STUDY
 from .mlflow_runs import Content
-
-SERIES = "plots/metrics/"  # where DVCLive puts them, below its folder
 
 
 def of(snapshot: Snapshot, experiment: Experiment | None, url: str | None, copy_models: bool) -> Content:
@@ -33,9 +31,9 @@ def of(snapshot: Snapshot, experiment: Experiment | None, url: str | None, copy_
     commands = describe.rebuild(snapshot, experiment, url)
     time = 1000 * snapshot.time
     author = re.search(r"^author (.*) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
-    outputs = _outputs(snapshot)
     models = _models(snapshot, url)
-    files, missing = _files(snapshot, outputs, list(models) if copy_models else [])
+    contents, missing = outputs.contents(snapshot, list(models) if copy_models else [])
+    metrics, unread = outputs.metrics(snapshot, contents, time)
     tags = {
         "dvc.rev": snapshot.rev,
         **{f"coordinate.{name}": getattr(found, name).digest for name in vars(found)},
@@ -52,17 +50,25 @@ def of(snapshot: Snapshot, experiment: Experiment | None, url: str | None, copy_
         tags |= {"dvc.study": experiment.study} if experiment.study else {}
     if missing:
         tags["mirror.missing"] = f"not in this machine's DVC cache: {', '.join(missing)}"[:7900]
+    if unread:
+        why = "; ".join(f"{path}: {' '.join(error.split())}" for path, error in unread.items())
+        tags["mirror.unread"] = f"among the artifacts only: {why}"[:7900]
+    if copy_models and models:
+        tags["mirror.models"] = "copied"
     return Content(
         key=snapshot.rev,
         name=experiment.name if experiment else f"baseline {snapshot.rev[:7]}",
         start=time,
         end=time,
         tags=tags,
-        params={key: describe.public(v) if isinstance(v, str) else v for key, v in snapshot.params.items()},
-        metrics=_metrics(snapshot, outputs, time),
-        datasets=[(path, md5, _source(snapshot, path, md5, url)) for path, md5 in found.data.content.items()],
+        params={key: _public(value) for key, value in snapshot.params.items()},
+        metrics=metrics,
+        datasets=[
+            (describe.public(path), md5, _source(snapshot, path, md5, url))
+            for path, md5 in found.data.content.items()
+        ],
         models=list(models.values()),
-        files=files,
+        files=_files(snapshot, contents, unread),
     )
 
 
@@ -78,43 +84,15 @@ def study(name: str, trials: tuple[Experiment, ...], root: Path) -> Content:
     return Content(STUDY + name, name, min(times), max(times), tags, files=files)
 
 
-def _outputs(snapshot: Snapshot) -> dict[str, bytes]:
-    """Content by path of all output files that Git itself keeps."""
-    outs = {out for stage in snapshot.stages.values() for out in stage.outs}
-    kept = {path: blob for out in sorted(outs) for path, blob in snapshot.kept(out).items()}
-    contents = snapshot.reader.objects.blobs(kept.values())
-    return {path: contents[blob] for path, blob in kept.items()}
-
-
-def _metrics(snapshot: Snapshot, outputs: dict[str, bytes], time: int) -> list[tuple[str, Any, int, int]]:
-    """Every step of every DVCLive series; and final values, where they are not a series' last step."""
-    tables = {}
-    for path, content in outputs.items():
-        folder, series, name = path.rpartition(SERIES)
-        if series and name.endswith(".tsv"):
-            tables[folder, name.removesuffix(".tsv")] = content.decode()
-    finals = {
-        (posixpath.dirname(path) + "/", re.sub(r"\.(?=\D)", "/", key)): value
-        for path, values in snapshot.metrics.items()
-        for key, value in values.items()
-    }
-    # The same name in two files: each with its folder before it.
-    folders: dict[str, set[str]] = {}
-    for folder, name in (*tables, *finals):
-        folders.setdefault(name, set()).add(folder)
-    found = []
-    for (folder, name), table in tables.items():
-        key = name if len(folders[name]) == 1 else folder + name
-        rows = list(csv.DictReader(io.StringIO(table), delimiter="\t"))
-        points = [(int(float(row["step"])), list(row.values())[-1], row.get("timestamp")) for row in rows]
-        # A millisecond a step, where the series has no times: MLflow also draws over time, and needs some.
-        found += [(key, value, int(stamp) if stamp else time + step, step) for step, value, stamp in points]
-        final = finals.pop((folder, name), None)
-        if final is not None and points and str(final) != points[-1][1] and final != float(points[-1][1]):
-            found.append((f"final/{key}", final, time, 0))
-    for (folder, name), value in finals.items():
-        found.append((name if len(folders[name]) == 1 else folder + name, value, time, 0))
-    return found
+def _public(value: Any) -> Any:
+    match value:
+        case str():
+            return describe.public(value)
+        case list():
+            return [_public(item) for item in value]
+        case dict():
+            return {key: _public(item) for key, item in value.items()}
+    return value
 
 
 def _source(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[str, Any]:
@@ -125,7 +103,7 @@ def _source(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[st
         for dep in entry.get("deps", ())
     ]
     source = {
-        "dvc": path,
+        "dvc": describe.public(path),
         "md5": md5,
         "repo": url or snapshot.reader.root.name,
         "imported from": ", ".join(came),
@@ -135,64 +113,31 @@ def _source(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[st
 
 def _models(snapshot: Snapshot, url: str | None) -> dict[str, tuple[str, dict[str, str]]]:
     """Name and tags by path of each output that dvc.yaml calls an artifact of type `model`."""
-    outs = {path: entry for stage in snapshot.stages.values() for path, entry in stage.outs.items()}
-    found = {}
-    for folder, pipeline in _pipelines(snapshot):
+    outs, found = outputs.hashes(snapshot), {}
+    for folder, pipeline in outputs.pipelines(snapshot):
         for name, artifact in (pipeline.get("artifacts") or {}).items():
             path = join(folder, artifact.get("path", ""))
-            if artifact.get("type") == "model" and path in outs:
-                tags = {"dvc.path": path, "dvc.md5": str(outs[path].get("md5", "")), "dvc.rev": snapshot.rev}
-                where = (
-                    f"`{path}`, md5 `{tags['dvc.md5']}`: `dvc get {url or '.'} {path} --rev {snapshot.rev}`"
-                )
+            if artifact.get("type") == "model" and (holder := outputs.holder(outs, path)):
+                # Of a folder that this machine has no list of, only its own hash is known.
+                md5 = snapshot.reader.inside(holder, outs[holder]).get(path, outs[holder])
+                tags = {"dvc.path": path, "dvc.md5": md5, "dvc.rev": snapshot.rev}
+                place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
+                where = f"`{path}`, md5 `{md5}`: `dvc get {url or '.'} {place} --rev {snapshot.rev}`"
                 tags["mlflow.note.content"] = f"{artifact.get('desc', '')}\n\n{where}".strip()
                 found[path] = (name, tags)
     return found
 
 
-def _files(
-    snapshot: Snapshot, outputs: dict[str, bytes], models: list[str]
-) -> tuple[dict[str, bytes], list[str]]:
-    """Artifacts by path, and the cached files that should be among them but are not on this machine."""
+def _files(snapshot: Snapshot, contents: dict[str, bytes], unread: dict[str, str]) -> dict[str, bytes]:
+    """Artifacts by path; series that could be read are metrics already."""
     asked = {path for stage in snapshot.stages.values() for path in stage.params} | {"params.yaml"}
     pipeline = {path for path in snapshot.files if not path.endswith(".dvc")}
-    files = {}
+    files = {
+        path: content for path, content in contents.items() if outputs.SERIES not in path or path in unread
+    }
     for path in sorted(asked | pipeline):
         content = snapshot.files.get(path) or snapshot.read(path)
         if content is not None:
-            files[path] = describe.public(content.decode(errors="surrogateescape")).encode(
-                errors="surrogateescape"
-            )
-    shown = {path: content for path, content in outputs.items() if SERIES not in path}
-    files |= {path: content for path, content in shown.items() if path not in snapshot.metrics}
-    missing = []
-    outs = {path: entry for stage in snapshot.stages.values() for path, entry in stage.outs.items()}
-    for path in dict.fromkeys([*_plots(snapshot), *models]):
-        if path in outs and not snapshot.has(path):
-            for file, md5 in snapshot.reader.inside(path, str(outs[path].get("md5", ""))).items():
-                cached = snapshot.reader.cached(md5)
-                if cached:
-                    files[file] = cached.read_bytes()
-                else:
-                    missing.append(file)
-    return {path: content for path, content in files.items() if not path.startswith("../")}, missing
-
-
-def _plots(snapshot: Snapshot) -> list[str]:
-    """Paths that dvc.yaml calls plots, whether Git or DVC keeps them."""
-    found = []
-    for folder, pipeline in _pipelines(snapshot):
-        places = [(folder, pipeline)]
-        places += [
-            (join(folder, stage.get("wdir") or "."), stage)
-            for stage in (pipeline.get("stages") or {}).values()
-        ]
-        for where, holder in places:
-            for plot in holder.get("plots") or ():
-                found += [join(where, path) for path in (plot if isinstance(plot, dict) else [plot])]
-    return found
-
-
-def _pipelines(snapshot: Snapshot) -> list[tuple[str, dict[str, Any]]]:
-    folders = [posixpath.dirname(path) for path in snapshot.files if posixpath.basename(path) == "dvc.yaml"]
-    return [(folder, snapshot.pipeline(folder)) for folder in folders]
+            text = describe.public(content.decode(errors="surrogateescape"))
+            files[path] = text.encode(errors="surrogateescape")
+    return {path: content for path, content in files.items() if not path.startswith("../")}
