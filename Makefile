@@ -25,6 +25,8 @@ lint: $(READY)
 	@rm -rf build/lint
 	@cookiecutter --no-input --default-config --output-dir build/lint . project_name=Lint >/dev/null
 	cd build/lint/lint && ruff check && ruff format --check
+	@cookiecutter --no-input --default-config --output-dir build/lint . project_name="A Name of Many Words and Letters" >/dev/null
+	cd build/lint/a-name-of-many-words-and-letters && ruff check
 
 bench: $(READY)
 	@tools/bench.sh
@@ -35,7 +37,8 @@ lock: $(READY)
 	python tools/lock.py
 
 $(READY): requirements.lock
-	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("This template needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.11" % sys.version_info[:2])'
+	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("This template needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d; name another one: make demo PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "Building .venv for the template's own tools, a minute or two ..."
 	@"$(PYTHON)" -m venv .venv
 	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)

@@ -15,15 +15,39 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 FREE_TEXT = ("project_name", "description", "author")
 REMOTES = ("s3", "gs", "azure", "ssh", "webdavs")
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
-# A package of one of these names would hide the module that the project itself imports.
+# The project's own folders, and what can be imported in its environment with all extras and plug-ins: a package
+# of one of these names would hide the module.
 TAKEN = set(
     """
-    data docs extras models reports scripts tests
-    alembic cloudpickle configobj dvc dvclive flask hydra joblib matplotlib mlflow numpy omegaconf
-    optuna packaging pandas pil pkg_resources prefect psycopg pyarrow pydantic pydantic_core pytest
-    ray ruamel ruff scipy setuptools sklearn sqlalchemy tqdm uv yaml
+    data docs dvc_plots extras mlartifacts mlruns models reports scripts tests
+    adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_cors aiohttp_retry aioitertools aiosignal aiosqlite
+    alembic amplitude amqp annotated_doc annotated_types antlr4 anyio appdirs apprise asgi_lifespan
+    asyncpg asyncssh attr attrs azure bcrypt beartype billiard blinker boto3 botocore burner_redis
+    cachetools celery certifi cffi charset_normalizer click click_didyoumean click_plugins click_repl
+    cloudpickle colorama colorful colorlog configobj contourpy coolname cronsim cryptography cycler
+    cyclopts databricks dateparser dateparser_cli dateparser_data dateparser_scripts dateutil dictdiffer
+    diskcache distlib distro docker docket docstring_parser dotenv dpath dulwich dvc dvc_azure dvc_data
+    dvc_gs dvc_http dvc_objects dvc_render dvc_s3 dvc_ssh dvc_studio_client dvc_task dvc_webdav dvclive
+    entrypoints exceptiongroup fastapi filelock flask flask_cors flatten_dict flufl fontlib fonttools
+    frozenlist fsspec funcy gcsfs git gitdb google google_auth_oauthlib googleapiclient grandalf graphene
+    graphql graphql_relay graphviz greenlet griffe griffecli grpc gto gunicorn h11 h2 hpack httpcore httpx
+    huey humanize hydra hyperframe idna importlib_metadata iniconfig isodate iterative_telemetry
+    itsdangerous jinja2 jinja2_humanize_extension jmespath joblib jsonpatch jsonpatch_cli jsonpointer
+    jsonschema jsonschema_specifications key_value kiwisolver knack kombu mako markdown markdown_it
+    markupsafe matplotlib mdurl mlflow mpl_toolkits msal msgpack multidict narwhals networkx numpy
+    oauthlib omegaconf opencensus opentelemetry optuna orjson packaging pandas paramiko pathspec pendulum
+    pil pip pkg_resources platformdirs pluggy prefect prettytable prometheus_client prompt_toolkit
+    propcache proto psutil psycopg public py pyarrow pyasn1 pyasn1_modules pycparser pydantic
+    pydantic_core pydantic_extra_types pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
+    pylab pynvml pyparsing pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
+    regex requests requests_oauthlib rfc3339_validator rich rich_rst rpds ruamel ruff s3fs s3transfer
+    scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops slugify smart_open smmap
+    sniffio sqlalchemy sqlparse sqltrie sshfs starlette tabulate text_unidecode threadpoolctl toml tomlkit
+    tqdm typer typing_extensions typing_inspection tzdata tzlocal uncalled_for urllib3 uv uvicorn validate
+    vine virtualenv voluptuous waitress wcwidth webdav4 websockets werkzeug wrapt yaml yarl zc zipp
     """.split()
 )
+LONGEST = 100  # file systems take 255, and more than the name goes into a path
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 
 
@@ -42,6 +66,8 @@ def folder(answer):
     """A plain folder name that every file system and Git host takes."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", answer) or ".." in answer:
         return "a folder name of letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+    if len(answer) > LONGEST:
+        return f"a name of {LONGEST} characters at most"
     if answer.lower().split(".")[0] in DEVICES or answer.lower().endswith(".git"):
         return "a name that no system reserves"
     return None
@@ -51,6 +77,8 @@ def package(answer):
     """A Python identifier that hides nothing."""
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", answer):
         return "a Python name: a letter, then letters, digits and '_'"
+    if len(answer) > LONGEST:
+        return f"a name of {LONGEST} characters at most"
     if keyword.iskeyword(answer):
         return "a name that is no keyword of Python"
     if answer.lower() in TAKEN or answer.lower() in sys.stdlib_module_names:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import generate, run
+from conftest import TEMPLATE, generate, run
 
 
 @pytest.fixture
@@ -76,6 +76,21 @@ def test_setup_compiles_and_keeps_dvcs_site_cache_private(shared, env, bare_env)
     assert list(sklearn.glob("__pycache__/*.pyc"))
     local = (shared / "setup/setup/.dvc/config.local").read_text()
     assert f"site_cache_dir = {bare_env['HOME']}/.cache/dvc-site" in local
+
+
+def test_no_package_of_the_environment_can_be_hidden_by_the_projects_own(bare_env, extras_env, tmp_path):
+    """Whatever can be imported there is refused as a name, or the project would import itself instead."""
+    listing = (
+        "from importlib import metadata\n"
+        "print(*sorted({n for n in metadata.packages_distributions() if n.isidentifier() and n[0] != '_'}))"
+    )
+    names = run("python", "-c", listing, cwd=tmp_path, env=extras_env).stdout.split()
+    hook = (TEMPLATE / "hooks/pre_gen_project.py").read_text().replace("{{ cookiecutter | tojson }}", "{}")
+    known: dict[str, object] = {"__name__": "hook"}
+    exec(compile(hook, "hook", "exec"), known)  # noqa: S102
+    assert {"dvc", "sklearn", "psutil", "ray", "prefect"} <= set(names)
+    # One package brings a module that nobody needs.
+    assert [name for name in names if known["package"](name) is None] == ["example"]
 
 
 def test_drift_is_recorded_and_stops_nothing(project, sh):

@@ -28,6 +28,9 @@ REFUSED = [
     ("package_name", "scripts", "uses already"),
     ("package_name", "Tests", "uses already"),
     ("dvc_remote", "ftp://example.org/x", "begins with s3://, gs://, azure://, ssh://, webdavs://"),
+    ("package_name", "psutil", "a name that neither Python nor a package of the project uses already"),
+    ("package_name", "p" * 300, "a name of 100 characters at most"),
+    ("project_slug", "p" * 101, "a name of 100 characters at most"),
     ("dvc_remote", "s3:bucket", "write a folder out in full"),
     ("dvc_remote", "s3://", "begins with s3://"),
     ("dvc_remote", "~/store", "write a folder out in full"),
@@ -54,6 +57,13 @@ def test_an_absolute_folder_is_refused_and_not_left(tmp_path, bare_env):
     done = run(*CLI, "-o", tmp_path / "out", TEMPLATE, answer, cwd=tmp_path, env=bare_env, code=1)
     assert "project_slug" in done.stderr.splitlines()[0]
     assert not elsewhere.exists()
+
+
+@pytest.mark.parametrize("name", ["3D Segmentation", "2025 study", "long " * 60])
+def test_every_name_of_a_project_gives_defaults_that_are_allowed(tmp_path, bare_env, name):
+    run(*CLI, "-o", tmp_path, TEMPLATE, f"project_name={name}", cwd=tmp_path, env=bare_env)
+    (project,) = tmp_path.iterdir()
+    assert (project / "dvc.yaml").exists()
 
 
 def test_what_is_printed_next_are_three_commands(tmp_path, bare_env):

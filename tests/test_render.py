@@ -34,11 +34,13 @@ docs/coordinates.md docs/flow.md docs/handover.md docs/stages.md docs/storage.md
 extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml prefect.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/coordinates.py scripts/environment.py scripts/flow.py
 scripts/history/__init__.py scripts/history/describe.py scripts/history/formats.py
-scripts/history/revisions.py scripts/history/snapshot.py scripts/locate.py scripts/mirror.py
+scripts/history/hashes.py scripts/history/revisions.py scripts/history/snapshot.py
+scripts/locate.py scripts/mirror.py
 scripts/proof/__init__.py scripts/proof/fresh.py scripts/proof/hermetic.py scripts/proof/locked.py
 scripts/proof/missed.py scripts/proof/rebuild.py scripts/proof/record.py scripts/proof/vary.py
 scripts/reproduce.py scripts/search.py scripts/tracking/__init__.py scripts/tracking/mirrored.py
-scripts/tracking/mlflow_runs.py scripts/tracking/run_content.py scripts/trials/__init__.py
+scripts/tracking/mlflow_runs.py scripts/tracking/outputs.py scripts/tracking/run_content.py
+scripts/tracking/store.py scripts/trials/__init__.py
 scripts/trials/clone.py scripts/trials/cluster.py scripts/trials/local.py scripts/trials/node.py
 scripts/trials/params.py scripts/trials/pool.py scripts/trials/remote.py scripts/trials/report.py
 scripts/trials/series.py scripts/trials/settings.py scripts/trials/space.py scripts/trials/steps.py

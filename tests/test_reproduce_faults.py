@@ -305,7 +305,9 @@ def test_an_environment_variable_that_is_set_no_more(plain: Pipeline, read: str,
     assert plain.reproduce(code=1) == [line]
 
 
-@pytest.mark.parametrize("code", ["import random\nrows += [random.randrange(10**9)]", "rows += [hash('rows')]"])
+@pytest.mark.parametrize(
+    "code", ["import random\nrows += [random.randrange(10**9)]", "rows += [hash('rows')]"]
+)
 def test_a_random_seed_that_is_missing(pipeline: Pipeline, code: str) -> None:
     pipeline.insert(code)
     pipeline.repro()

@@ -164,6 +164,20 @@ def test_pruned_trials_claim_no_result(small: Any, search: Search, user: dict[st
     check_left_alone(folder, before, user)
 
 
+def test_the_same_params_are_not_run_twice(
+    small: Any, search: Search, user: dict[str, str], runs: Path
+) -> None:
+    folder = small({"space": {"train.kind": {"type": "categorical", "choices": ["plain", "fancy"]}}})
+    runs.write_text("")
+    search(folder, "--trials", "6")
+    check_agreement(folder, keys=("kind",))
+    assert len(experiments(folder)) == 6
+    kinds = [trial.params["train.kind"] for trial in trials(folder)]
+    assert kinds.count("fancy") > 1
+    # `plain` is what the baseline has.
+    assert runs.read_text().count("train") == 1
+
+
 def test_params_without_effect_are_not_searched(small: Any, search: Search) -> None:
     space = {
         # Below on purpose: the order does not matter.

@@ -62,7 +62,8 @@ def main() -> None:
 
     test = score(labels, probability, params.threshold)
     false_positive_rate, true_positive_rate, _ = metrics.roc_curve(labels, probability)
-    precision, recall, _ = metrics.precision_recall_curve(labels, probability)
+    # With rising recall: DVC's plots keep the order of points with the same recall.
+    precision, recall = (values[::-1] for values in metrics.precision_recall_curve(labels, probability)[:2])
     tables = {
         "roc": pd.DataFrame(
             {"false_positive_rate": false_positive_rate, "true_positive_rate": true_positive_rate}

@@ -37,7 +37,7 @@ def roc(axes: Axes, curve: pd.DataFrame, area: float) -> None:
 
 def precision_recall(axes: Axes, curve: pd.DataFrame, average: float) -> None:
     """Precision against recall; `curve` has the columns recall, precision."""
-    axes.plot(curve["recall"], curve["precision"], color=BLUE, drawstyle="steps-post")
+    axes.plot(curve["recall"], curve["precision"], color=BLUE, drawstyle="steps-pre")
     _unit_square(axes, "Recall", "Precision", f"Precision–recall (average {average:.3f})")
 
 

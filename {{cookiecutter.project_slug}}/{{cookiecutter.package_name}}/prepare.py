@@ -44,16 +44,23 @@ def clean(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def split(table: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
-    """Split rows at random, with the same share of malignant tumours in every part."""
-    rest, test = train_test_split(
-        table, test_size=params.test_fraction, stratify=table[LABEL], random_state=params.seed
-    )
-    train, valid = train_test_split(
-        rest,
-        test_size=params.valid_fraction / (1 - params.test_fraction),
-        stratify=rest[LABEL],
-        random_state=params.seed,
-    )
+    """Split rows at random, with the same share of malignant tumours in every part.
+
+    Raises:
+        SystemExit: a part would have too few rows for that.
+    """
+    try:
+        rest, test = train_test_split(
+            table, test_size=params.test_fraction, stratify=table[LABEL], random_state=params.seed
+        )
+        train, valid = train_test_split(
+            rest,
+            test_size=params.valid_fraction / (1 - params.test_fraction),
+            stratify=rest[LABEL],
+            random_state=params.seed,
+        )
+    except ValueError as error:
+        raise SystemExit(f"params.yaml: prepare: the fractions do not fit {len(table)} rows: {error}") from None
     return {"train": train, "valid": valid, "test": test}
 
 

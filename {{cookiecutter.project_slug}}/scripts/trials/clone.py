@@ -161,6 +161,16 @@ class Clone:
                 raise ValueError(f"{key}: {value!r} was asked for, but the experiment has {kept!r}")
         return rev
 
+    def again(self, name: str, rev: str) -> str | None:
+        """An experiment that there is already, under another name; None where it is not of this baseline."""
+        try:
+            if git(self.folder, "rev-parse", f"{rev}^") == self.baseline:
+                made = ("commit-tree", rev + "^{tree}", "-p", self.baseline, "-m", f"search: {name}")
+                return git(self.folder, *made)
+        except subprocess.CalledProcessError:
+            pass  # it is not here: a node has only what it made
+        return None
+
     @staticmethod
     def _unseen(stages: Iterable["Stage"]) -> Iterator[str]:
         """Files for Git to keep that stages may have made for the first time."""

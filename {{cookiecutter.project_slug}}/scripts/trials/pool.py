@@ -148,9 +148,10 @@ class Pool:
         worker.trial, worker.stopping = trial, False
         # Optuna keeps no curves of several objectives.
         series = self.search.series if len(self.search.metrics) == 1 else None
-        worker.send(
-            {"name": self._name(trial), "params": params, "metrics": self.search.metrics, "series": series}
-        )
+        job = {"name": self._name(trial), "params": params, "metrics": self.search.metrics, "series": series}
+        known = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        same = (other.user_attrs.get("rev") for other in known if other.params == trial.params)
+        worker.send(job | {"same": next(same, None)})
 
     def _name(self, trial: Trial) -> str:
         return f"{self.search.study}-{trial.number}"

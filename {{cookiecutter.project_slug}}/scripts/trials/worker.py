@@ -50,7 +50,8 @@ def run(clone: Clone, job: dict[str, Any], stop: threading.Event, log: Path, rep
 
     Args:
         clone: where to run it.
-        job: name, params, metrics (each file:dotted.key) and series (a file, or None).
+        job: name, params, metrics (each file:dotted.key) and series (a file, or None); same, if there is one:
+            the revision of an experiment with these params, which is not run twice.
         stop: set from outside to prune it.
         log: where its output goes.
         reply: called with step and value of each new point of the series.
@@ -61,7 +62,8 @@ def run(clone: Clone, job: dict[str, Any], stop: threading.Event, log: Path, rep
         with ThreadPoolExecutor(1) as pool:
             watching = pool.submit(_watch, clone, job["series"], stop, done, reply)
             try:
-                rev = clone.run(job["name"], job["params"])
+                same = job.get("same") and clone.again(job["name"], job["same"])
+                rev = same or clone.run(job["name"], job["params"])
                 # A wish to stop that comes later comes too late.
                 stopped = stop.is_set()
             finally:

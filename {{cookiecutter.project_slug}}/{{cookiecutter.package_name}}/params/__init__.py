@@ -1,7 +1,7 @@
 """Typed parameters: what every stage may find in its section of params.yaml.
 
 One module per section, named like its stage and holding the class `Params`, so that a new
-key of `evaluate` never retrains a model. `python -m {{ cookiecutter.package_name }}.params` checks the whole file.
+key of `evaluate` never retrains a model. Run as a module, this package checks the whole file.
 """
 
 from pathlib import Path

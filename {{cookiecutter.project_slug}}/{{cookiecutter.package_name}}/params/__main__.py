@@ -1,4 +1,4 @@
-"""Check all of params.yaml before any stage replaces its outputs: `python -m {{ cookiecutter.package_name }}.params`."""
+"""Check all of params.yaml, before any stage replaces its outputs."""
 
 import os
 import pkgutil
