@@ -15,7 +15,7 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 FREE_TEXT = ("project_name", "description", "author")
 REMOTES = ("s3", "gs", "azure", "ssh", "webdavs")
 TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
-# The project's own folders, and what can be imported in its environment with all extras and plug-ins: a package
+# Folders of the project, and what can be imported in its environment with all extras and plug-ins: a package
 # of one of these names would hide the module.
 TAKEN = set(
     """

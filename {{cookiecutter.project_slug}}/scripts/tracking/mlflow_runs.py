@@ -79,8 +79,8 @@ def connect(uri: str, name: str, artifacts: Path) -> tuple[MlflowClient, str]:
         if location:
             # The copies of dvc.yaml in there are neither Git's business nor DVC's.
             artifacts.mkdir(parents=True, exist_ok=True)
-            for name in (".gitignore", ".dvcignore"):
-                (artifacts / name).write_text("*\n")
+            for ignore in (".gitignore", ".dvcignore"):
+                (artifacts / ignore).write_text("*\n")
         try:
             return client, client.create_experiment(
                 name, location, {"mlflow.experimentKind": "custom_model_development"}
