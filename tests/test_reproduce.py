@@ -151,7 +151,7 @@ def test_pipelines_in_subfolders_with_a_matrix_and_working_folders(
     assert verdicts(alone) == {"analysis/parts": "identical"}
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_proof_leaves_nothing_behind(
     sh: Shell, project: Path, env: dict[str, str], tmp_path: Path, ending: signal.Signals
 ) -> None:

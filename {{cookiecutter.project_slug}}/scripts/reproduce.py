@@ -130,7 +130,7 @@ def _empty(
     kept = {}
     for stage in stages:
         for out in stage.outs:
-            if out.use_cache:
+            if out.use_cache and out.hash_info:
                 findings[stage] += fresh.damaged(out, cache)
                 if Path(out.fs_path).suffix.lower() in record.VALUES:
                     with contextlib.suppress(fresh.CannotTryError):
@@ -150,6 +150,7 @@ def _fill(stages: list[Stage], cache: Path, findings: dict[Stage, list[str]]) ->
     ]
     for stage in stages:
         for dep in stage.deps:
+            fresh.inside(dep)
             for out in given:
                 if record.overlaps(Path(dep.fs_path), [Path(out.fs_path)]) and not out.exists:
                     findings[stage] += fresh.fetch(out, cache)
@@ -220,7 +221,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
     asked = parser.parse_args()
     # An ended job, too, leaves no stage running and no folder behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
         report = reproduce(asked.rev, asked.stage, asked.env, asked.vary, asked.rtol)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dvc.config import Config, NoRemoteError, RemoteConfigError
+from dvc.dependency import Dependency
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.output import Output
@@ -68,6 +69,19 @@ def clone(root: Path, commit: str, folder: Path, site: Path) -> Repo:
 def user_cache(root: Path) -> Path:
     """The folder in which the user's DVC keeps objects."""
     return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / ".dvc/cache")
+
+
+def inside(dep: Dependency) -> None:
+    """Refuse a dependency that leads out of the clone: a link's target is in no revision.
+
+    Raises:
+        CannotTryError: it is, or holds, a symbolic link to somewhere else.
+    """
+    path, tree = Path(dep.fs_path), Path(dep.repo.scm.root_dir).resolve()
+    for each in (path, *path.rglob("*")):
+        if not each.resolve().is_relative_to(tree):
+            name = each.relative_to(dep.repo.root_dir)
+            raise CannotTryError(f"{name} is a link to {each.resolve()}, which is outside the project")
 
 
 def fetch(out: Output, cache: Path) -> list[str]:

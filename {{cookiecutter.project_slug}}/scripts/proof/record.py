@@ -32,7 +32,9 @@ def contradictions(stage: Stage) -> list[str]:
                     values = f"{key} = {recorded.get(key)!r}, {dep} has {now.get(key)!r}"
                     faults.append(f"{name}: {lock} records {values}")
     for out in stage.outs:
-        if not out.use_cache and not out.exists:
+        if not out.hash_info:
+            faults.append(f"{name}: {lock} does not record {out}")
+        elif not out.use_cache and not out.exists:
             faults.append(f"{name}: {lock} records {out}, which this revision does not hold")
         elif not out.use_cache and out.get_hash() != out.hash_info:
             faults.append(f"{name}: {out} in Git is not the one that {lock} records")
