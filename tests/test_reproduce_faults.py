@@ -305,17 +305,65 @@ def test_an_environment_variable_that_is_set_no_more(plain: Pipeline, read: str,
     assert plain.reproduce(code=1) == [line]
 
 
-@pytest.mark.parametrize(
-    "code", ["import random\nrows += [random.randrange(10**9)]", "rows += [hash('rows')]"]
-)
+SEEDLESS = "a random seed is missing, or it holds a time or a path"
+UNSTABLE = {
+    "import random\nrows += [random.randrange(10**9)]": SEEDLESS,
+    "rows += [hash('rows') % 10**9]": "it changes with the hash seed",
+    "import time\nrows += [int(time.time())]": "it holds the time of the run",
+}
+
+
+@pytest.mark.parametrize("code", UNSTABLE)
 def test_a_random_seed_that_is_missing(pipeline: Pipeline, code: str) -> None:
+    # As it is written: the stage multiplies what is in `rows`.
+    pipeline.edit("params.yaml", "factor: 2", "factor: 1")
     pipeline.insert(code)
     pipeline.repro()
     assert pipeline.reproduce(code=1) == [
-        "make: rows.csv differs from one rebuild to the next: "
-        "a random seed is missing, or it holds a time or a path"
+        f"make: rows.csv differs from one rebuild to the next: {UNSTABLE[code]}"
     ]
     assert pipeline.verdicts() == {"rows.csv": "differs", "metrics.json": "differs"}
+
+
+@pytest.mark.parametrize("fenced", ["folders"], indirect=True)
+def test_a_lucky_result_accuses_nobody(pipeline: Pipeline, tmp_path: Path) -> None:
+    # Recorded 0; then 1 and 1, which looks stable; then 0 with whatever is tried.
+    pipeline.insert(
+        f"count = open('{tmp_path}/count', 'a+')\ncount.write('x')\n"
+        "rows += [1 if count.tell() in (2, 3) else 0]"
+    )
+    pipeline.repro()
+    assert pipeline.reproduce(code=1) == [
+        "make differs from one rebuild to the next: a random seed is missing, or it holds a time or a path"
+    ]
+
+
+def test_the_decimals_of_a_number_are_no_time(plain: Pipeline) -> None:
+    plain.insert("import random, time\nrows += [f'0.{int(time.time())}{random.random()}']")
+    plain.repro()
+    (line,) = plain.reproduce(code=1)
+    assert line.endswith("a random seed is missing, or it holds a time or a path")
+
+
+@pytest.mark.parametrize("kept", ["b.txt", "b.txt: {cache: false}"])
+def test_an_output_that_the_lock_does_not_record(recorded: Pipeline, kept: str) -> None:
+    recorded.edit(
+        "dvc.yaml",
+        "outs: [rows.csv]",
+        f"outs: [rows.csv, {{{kept}}}]" if ":" in kept else f"outs: [rows.csv, {kept}]",
+    )
+    recorded.commit()
+    assert recorded.reproduce(code=1) == ["make: dvc.lock does not record b.txt"]
+
+
+def test_a_dependency_that_leads_out_of_the_project(plain: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("1\n")
+    (plain.folder / "data/link.csv").symlink_to(tmp_path / "outside.csv")
+    plain.edit("dvc.yaml", "deps: [data/in.csv", "deps: [data/link.csv, data/in.csv")
+    plain.repro()
+    assert plain.reproduce(code=2) == [
+        f"cannot try: data/link.csv is a link to {tmp_path}/outside.csv, which is outside the project"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,7 +89,10 @@ def run(stage: Stage, room: Room, extra: Iterable[Input] = (), given: Conditions
         given: the conditions of this run.
     """
     name = stage.addressing.replace("/", "-").replace(":", "-")
-    box = Path(given.folder or room.work) / f"{name}-{time.time_ns()}"
+    above = Path(given.folder or room.work)
+    above.mkdir(parents=True, exist_ok=True)
+    # Another path for every run, and not one that holds the time: it would be taken for the stage's own.
+    box = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=above))
     extra = list(extra)
     for folder in ("home", "tmp", "tree"):
         (box / folder).mkdir(parents=True)

@@ -188,4 +188,6 @@ def stamped(written: bytes) -> bool:
         for form in ("%Y-%m-%d", "%d %b %Y")
         for moment in (time.gmtime, time.localtime)
     ]
-    return any(mark.encode() in written for mark in [*marks, str(int(now))[:6]])
+    # Seconds since 1970, in whole or with more digits; the decimals of a number are no evidence.
+    numbers = map(int, re.findall(rb"(?<![\d.])\d{10}", written))
+    return any(mark.encode() in written for mark in marks) or any(now - 3600 < at <= now for at in numbers)
