@@ -115,7 +115,8 @@ def test_a_run_gets_files_that_come_later(sh: Shell, repo: Path, with_scripts: d
 def test_a_clone_without_experiments_prunes_none(sh: Shell, repo: Path, with_scripts: dict[str, str]) -> None:
     sh("dvc", "exp", "save", "--name", "mine")
     sh("python", "-m", "scripts.mirror")
-    sh("git", "clone", "--quiet", repo, repo.parent / "clone")
+    # By its URL: a clone of a folder has all objects of the folder.
+    sh("git", "clone", "--quiet", repo.as_uri(), repo.parent / "clone")
     team = ("--tracking-uri", f"sqlite:///{repo}/mlflow.db", "--experiment", repo.name, "--prune")
     said = sh("python", "-m", "scripts.mirror", *team, cwd=repo.parent / "clone").stdout
     assert said.endswith("0 pruned\n")

@@ -451,6 +451,16 @@ def test_a_metric_and_its_hash_edited_by_hand(plain: Pipeline, cached: bool) -> 
     assert plain.verdicts()["metrics.json"] == "within rtol"
 
 
+def test_the_tolerance_reaches_into_lists_and_knows_nan(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", 'total\\":%d}", s', 'total\\":[%d,NaN]}", s')
+    plain.repro()
+    plain.edit("metrics.json", "12", "13")
+    made_up = hashlib.md5(b'{"total":[13,NaN]}', usedforsecurity=False).hexdigest()
+    lock_of(plain, "total", lambda stage: stage["outs"][0].update(md5=made_up))
+    assert plain.reproduce("--rtol", "0.1", code=0) == []
+    assert plain.reproduce(code=1)[0].endswith(": total.0 13 -> 12")
+
+
 def test_a_param_edited_by_hand(recorded: Pipeline) -> None:
     lock_of(recorded, "make", lambda stage: stage["params"]["params.yaml"]["make"].update(factor=3))
     assert recorded.reproduce(code=1) == ["make: dvc.lock records make.factor = 3, params.yaml has 2"]

@@ -167,11 +167,12 @@ def test_pruned_trials_claim_no_result(small: Any, search: Search, user: dict[st
 def test_the_same_params_are_not_run_twice(
     small: Any, search: Search, user: dict[str, str], runs: Path
 ) -> None:
-    folder = small({"space": {"train.kind": {"type": "categorical", "choices": ["plain", "fancy"]}}})
+    space = {"train.kind": {"type": "categorical", "choices": ["plain", "fancy"]}}
+    folder = small({"space": space, "sampler": {"name": "RandomSampler", "seed": 1}})
     runs.write_text("")
-    search(folder, "--trials", "6")
+    search(folder, "--trials", "8")
     check_agreement(folder, keys=("kind",))
-    assert len(experiments(folder)) == 6
+    assert len(experiments(folder)) == 8
     kinds = [trial.params["train.kind"] for trial in trials(folder)]
     assert kinds.count("fancy") > 1
     # `plain` is what the baseline has.

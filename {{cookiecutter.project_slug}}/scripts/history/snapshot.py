@@ -113,7 +113,7 @@ class Snapshot:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """Values that stages used, on the keys of `dvc exp run -S`; without stages, all of the params files."""
+        """Values that stages used, on the keys of `dvc exp run -S`; all of the params files where none ran."""
         used = [item for stage in self.stages.values() for item in stage.params.items()]
         if not self.stages:
             folders = [posixpath.dirname(path) for path in self._noted("/dvc.yaml")]

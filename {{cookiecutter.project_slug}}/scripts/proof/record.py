@@ -89,7 +89,9 @@ def values(out: Output) -> dict[str, Any] | None:
 
 
 def flat(content: Any, before: str = "") -> dict[str, Any]:
-    """Nested values by dotted key."""
+    """Nested values by dotted key, those of lists by their position."""
+    if isinstance(content, list):
+        content = dict(enumerate(content)) or content
     if isinstance(content, dict) and content:
         parts = [flat(value, f"{before}.{key}" if before else str(key)) for key, value in content.items()]
         return {key: value for part in parts for key, value in part.items()}
@@ -103,7 +105,9 @@ def changes(recorded: dict[str, Any], rebuilt: dict[str, Any], rtol: float) -> l
         numbers = all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other)
         )
-        return math.isclose(one, other, rel_tol=rtol) if numbers else one == other
+        # What is not a number equals nothing, not even itself.
+        both_nan = one != one and other != other
+        return both_nan or (math.isclose(one, other, rel_tol=rtol) if numbers else one == other)
 
     return [
         f"{key} {recorded.get(key, 'nothing')} -> {rebuilt.get(key, 'nothing')}"
