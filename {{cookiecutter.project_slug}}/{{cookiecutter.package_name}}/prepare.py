@@ -60,7 +60,7 @@ def split(table: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
             random_state=params.seed,
         )
     except ValueError as error:
-        raise SystemExit(f"params.yaml: prepare: the fractions do not fit {len(table)} rows: {error}") from None
+        raise SystemExit(f"params.yaml: prepare: fractions do not fit {len(table)} rows: {error}") from None
     return {"train": train, "valid": valid, "test": test}
 
 

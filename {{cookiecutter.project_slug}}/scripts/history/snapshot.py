@@ -113,7 +113,7 @@ class Snapshot:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """Values that stages used, on the keys of `dvc exp run -S`; all of the params files where none ran."""
+        """Values that stages used, by the keys of `dvc exp run -S`; of all params files where none ran."""
         used = [item for stage in self.stages.values() for item in stage.params.items()]
         if not self.stages:
             folders = [posixpath.dirname(path) for path in self._noted("/dvc.yaml")]
@@ -137,7 +137,8 @@ class Snapshot:
             declared += [join(folder, file) for file in pipeline.get("metrics") or ()]
             for stage in (pipeline.get("stages") or {}).values():
                 wdir = join(folder, stage.get("wdir") or ".")
-                declared += [join(wdir, *out) for out in stage.get("metrics") or ()]
+                outs = stage.get("metrics") or ()
+                declared += [join(wdir, *(out if isinstance(out, dict) else [out])) for out in outs]
         return list(dict.fromkeys(declared))
 
     def pipeline(self, folder: str) -> dict[str, Any]:
