@@ -214,9 +214,15 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     # The last step, on a machine that has neither cache nor remote.
     (command,) = (step["run"] for step in job["steps"] if step.get("name") == "Reproduce")
     shutil.rmtree(project / ".dvc/cache")
-    passed = sh("bash", "-e", "-c", f"DVC_REMOTE_CONFIG= ; {command}")
+    before = f"export XDG_CONFIG_HOME={tmp_path / 'config'}; set -e; DVC_REMOTE_CONFIG="
+    passed = sh("bash", "-c", f"{before} ; {command}")
     assert "::warning::" in passed.stdout
     assert "data/raw.csv" in passed.stderr
-    config = "DVC_REMOTE_CONFIG=$'[\\'remote \"storage\"\\']\\nverify = true'"
-    sh("bash", "-e", "-c", f"{config} ; {command}", code=1)
-    assert sh("dvc", "config", "--local", "remote.storage.verify").stdout == "true\n"
+    # All of a config.local, as `make setup` and `dvc remote modify --local` write it.
+    config = f"{before}$'[core]\\nsite_cache_dir = {tmp_path}\\n[\\'remote \"storage\"\\']\\nverify = true'"
+    sh("bash", "-c", f"{config} ; {command}", code=1)
+    assert sh("bash", "-c", f"{before}; dvc config remote.storage.verify").stdout == "true\n"
+    # Without the secret, only the lack of data is let pass.
+    sh("git", "rm", "--quiet", "--cached", "dvc.lock")
+    sh("git", "commit", "--quiet", "-m", "Without a lock")
+    assert sh("bash", "-c", f"{before} ; {command}", code=1).stdout == ""
