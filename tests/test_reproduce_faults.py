@@ -245,6 +245,15 @@ def test_a_param_that_is_not_declared(pipeline: Pipeline) -> None:
     ]
 
 
+def test_an_undeclared_param_that_changed_since(plain: Pipeline) -> None:
+    """What DVC misses: the lock holds results of the old value, and nothing is out of date."""
+    plain.insert("rows += [params.get('total', {}).get('offset', 0)]")
+    plain.repro()
+    plain.edit("params.yaml", "offset: 1", "offset: 5")
+    plain.commit()
+    assert "make reads total.offset in params.yaml, which dvc.yaml does not declare" in plain.reproduce(code=1)
+
+
 def test_a_param_with_a_default_in_the_code(plain: Pipeline) -> None:
     plain.insert("rows += [params.get('total', {}).get('offset', 0)]")
     plain.repro()
