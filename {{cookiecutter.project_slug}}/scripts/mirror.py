@@ -82,8 +82,8 @@ def mirror(
     new = [key for key in wanted if key not in ids] + [key for key in wanted if key in begun]
     parents = {wanted[key].parent for key in new}
     grown = [key for key in wanted if key in parents - begun and key in ids and wanted[key].trials]
-    again = [key for key in wanted if key in lacking - begun]
-    todo, there = grown + new + again, len(wanted) - len(new)
+    again = dict.fromkeys(key for key in wanted if key in lacking and key not in begun)
+    todo, there = [*grown, *new, *again], len(wanted) - len(new)
 
     url = describe.origin(reader)
     snapshots = reader.snapshots(key for key in todo if not wanted[key].trials)
@@ -112,7 +112,7 @@ def mirror(
                 raise
             failed.append(f"{want.name}: {' '.join(str(error).split())}")
         else:
-            made += key in new
+            made += key not in grown and key not in again
             repaired += key in again
             missing += "mirror.missing" in content.tags
 

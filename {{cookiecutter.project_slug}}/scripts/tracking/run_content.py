@@ -53,7 +53,7 @@ def of(snapshot: Snapshot, experiment: Experiment | None, url: str | None, copy_
     if unread:
         why = "; ".join(f"{path}: {' '.join(error.split())}" for path, error in unread.items())
         tags["mirror.unread"] = f"among the artifacts only: {why}"[:7900]
-    if copy_models and models:
+    if copy_models:
         tags["mirror.models"] = "copied"
     return Content(
         key=snapshot.rev,
