@@ -37,7 +37,7 @@ TAKEN = set(
     markupsafe matplotlib mdurl mlflow mpl_toolkits msal msgpack multidict narwhals networkx numpy
     oauthlib omegaconf opencensus opentelemetry optuna orjson packaging pandas paramiko pathspec pendulum
     pil pip pkg_resources platformdirs pluggy prefect prettytable prometheus_client prompt_toolkit
-    propcache proto psutil psycopg public py pyarrow pyasn1 pyasn1_modules pycparser pydantic
+    propcache proto psutil psycopg psycopg_binary public py pyarrow pyasn1 pyasn1_modules pycparser pydantic
     pydantic_core pydantic_extra_types pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
     pylab pynvml pyparsing pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
     regex requests requests_oauthlib rfc3339_validator rich rich_rst rpds ruamel ruff s3fs s3transfer

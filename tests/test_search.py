@@ -164,6 +164,35 @@ def test_pruned_trials_claim_no_result(small: Any, search: Search, user: dict[st
     check_left_alone(folder, before, user)
 
 
+def test_a_trial_leaves_nothing_for_the_next(small: Any, search: Search, user: dict[str, str]) -> None:
+    folder = small({})
+    with (folder / "train.py").open("a") as stage:
+        # Git ignores files of this name.
+        stage.write("sys.exit('not alone') if os.path.exists('optuna.db.left') else None\n")
+        stage.write("open('optuna.db.left', 'w').close()\n")
+    run("dvc", "repro", "--quiet", cwd=folder, env=user)
+    (folder / "optuna.db.left").unlink()
+    commit(folder, user)
+    search(folder, "--trials", "3")
+    assert [trial.state.name for trial in trials(folder)] == ["COMPLETE"] * 3
+
+
+def test_an_experiment_of_a_trials_name_is_not_taken_for_a_trial(
+    small: Any, search: Search, user: dict[str, str]
+) -> None:
+    space = {"train.kind": {"type": "categorical", "choices": ["fancy"]}}
+    folder = small({"space": space})
+    run(
+        *("dvc", "exp", "run", "--quiet", "--temp", "--name", "small-0"),
+        *("-S", "train.kind=fancy", "-S", "train.y=0.9"),
+        cwd=folder,
+        env=user,
+    )
+    search(folder, "--trials", "2")
+    params = kept(folder, experiments(folder)["small-1"], "params.yaml")["train"]
+    assert (params["kind"], params["y"]) == ("fancy", 0.5)
+
+
 def test_the_same_params_are_not_run_twice(
     small: Any, search: Search, user: dict[str, str], runs: Path
 ) -> None:
@@ -323,7 +352,8 @@ FAULTS = {
         "train.y": {**SPACE["train.x"], "when": {"train.x": 1.0}},
     }},
     "loss.json: no stage writes this file": {"metric": "loss.json:valid"},
-    "cache: false": {"metric": "model.bin:valid"},
+    "metric: model.bin: declare it with `cache: false`": {"metric": "model.bin:valid"},
+    "series: model.bin: declare it with `cache: false`": {"series": "model.bin"},
     "file:dotted.key": {"metric": "metrics.json"},
     "study: 'a b'": {"study": "a b"},
     "sampler: no 'Nope'": {"sampler": {"name": "Nope"}},

@@ -78,7 +78,8 @@ def run(
     # What a killed search left. Git is asked only then: its worker could still be bringing a trial home.
     sweep(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    study = open_study(search, storage)
+    with FileLock(folder.parent / "studies.lock"):  # Optuna makes its tables in more than one step
+        study = open_study(search, storage)
 
     def settle(busy: set[int]) -> Counter[str]:
         if remote:
@@ -192,7 +193,7 @@ def main() -> None:
     )
     parser.add_argument("--mirror", action="store_true", help="mirror the experiments into MLflow afterwards")
     args = parser.parse_args()
-    if min(1 if args.workers is None else args.workers, args.timeout, args.trials or 1) <= 0:
+    if min(1 if n is None else n for n in (args.workers, args.timeout, args.trials)) <= 0:
         parser.error("--trials, --workers and --timeout are to be positive")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", ExperimentalWarning)
@@ -207,7 +208,7 @@ def main() -> None:
                 search,
                 root,
                 args.storage or f"sqlite:///{root / 'optuna.db'}",
-                args.trials or search.trials,
+                search.trials if args.trials is None else args.trials,
                 args.workers,
                 args.timeout,
                 args.ray,

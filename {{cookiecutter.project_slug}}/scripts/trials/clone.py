@@ -111,6 +111,7 @@ class Clone:
         _remember_parsed()
         self.folder, self.root = folder, folder / subdir
         self.baseline, self.url, self.shared = baseline, url, shared
+        self._tracked: list[str] = []
         folder.parent.mkdir(parents=True, exist_ok=True)
         how = ["--shared"] if shared else []
         git(folder.parent, "clone", "--quiet", "--no-checkout", *how, url, str(folder))
@@ -122,14 +123,19 @@ class Clone:
         with Repo(str(self.root)) as repo, repo.config.edit("local") as local:
             # DVC's Git library writes an index in which Git can miss what changed within the same second.
             local.update({**config, "core": {**config.get("core", {}), "autostage": False}})
-        if not shared:
-            with Repo(str(self.root)) as repo:
+        with Repo(str(self.root)) as repo:
+            paths = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo and out.use_cache]
+            self._tracked = [f"--exclude=/{path.relative_to(folder).as_posix()}" for path in paths]
+            if not shared:
                 repo.pull(allow_missing=True)
 
     def reset(self) -> None:
         """Back to the baseline: no earlier trial leaves anything for a later one to pick up."""
+        (self.folder / ".git/index.lock").unlink(missing_ok=True)  # of a git that was killed
         git(self.folder, "checkout", "--quiet", "--force", "-B", "search", self.baseline)
-        git(self.folder, "clean", "--quiet", "-fd")
+        # What DVC tracks stays, to be copied once only: DVC checks it out. Byte code follows the source.
+        kept = ("--exclude=.dvc", "--exclude=__pycache__", *self._tracked)
+        git(self.folder, "clean", "--quiet", "-fdx", *kept)
 
     def run(self, name: str, params: Mapping[str, Any]) -> str:
         """Run an experiment and return its revision.
@@ -162,9 +168,10 @@ class Clone:
         return rev
 
     def again(self, name: str, rev: str) -> str | None:
-        """An experiment that there is already, under another name; None where it is not of this baseline."""
+        """A trial that there is already, under another name; None where it is not of this baseline."""
         try:
-            if git(self.folder, "rev-parse", f"{rev}^") == self.baseline:
+            # Other experiments of the study's name can differ in more than params.
+            if git(self.folder, "log", "-1", "--format=%P %s", rev).startswith(f"{self.baseline} search: "):
                 made = ("commit-tree", rev + "^{tree}", "-p", self.baseline, "-m", f"search: {name}")
                 return git(self.folder, *made)
         except subprocess.CalledProcessError:

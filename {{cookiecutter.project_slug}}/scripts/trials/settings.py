@@ -168,8 +168,9 @@ def check(search: Search, files: Mapping[str, Any], outputs: Mapping[str, bool])
             raise SystemExit(
                 f"search.yaml: metric: {path}: declare it with `cache: false`, so that Git keeps it"
             )
-    if search.series:
-        _out(search.series, outputs)
+    if search.series and _out(search.series, outputs):
+        # DVC would put the baseline's there before the trial's begins.
+        raise SystemExit(f"search.yaml: series: {search.series}: declare it with `cache: false`")
     build("sampler", search.sampler, optuna.samplers)
     build("pruner", search.pruner or {"name": "NopPruner"}, optuna.pruners)
 
