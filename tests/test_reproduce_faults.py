@@ -251,7 +251,8 @@ def test_an_undeclared_param_that_changed_since(plain: Pipeline) -> None:
     plain.repro()
     plain.edit("params.yaml", "offset: 1", "offset: 5")
     plain.commit()
-    assert "make reads total.offset in params.yaml, which dvc.yaml does not declare" in plain.reproduce(code=1)
+    line = "make reads total.offset in params.yaml, which dvc.yaml does not declare"
+    assert line in plain.reproduce(code=1)
 
 
 def test_a_param_with_a_default_in_the_code(plain: Pipeline) -> None:
