@@ -6,6 +6,7 @@ both are done once for all test processes. Tests run what a user runs, as subpro
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ TEMPLATE = Path(__file__).parents[1]
 TOGETHER = ("test_flow.py", "test_locate.py", "test_mirror.py", "test_ray.py")
 # What a developer has set for themselves must not reach a test.
 PRIVATE = ("DVC", "GIT_", "MLFLOW", "OPTUNA", "PYTHON", "VIRTUAL_ENV", "XDG_")
+
+# A shell has background jobs ignore Ctrl-C, and their children too: tests send it to some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that runs tests may have no Git identity; tests that need there to be none say so.
 for role in ("AUTHOR", "COMMITTER"):
