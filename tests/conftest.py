@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
+from searching import make
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 TEMPLATE = Path(__file__).parents[1]
+Search = Callable[..., subprocess.CompletedProcess[str]]
 TOGETHER = ("test_flow.py", "test_locate.py", "test_mirror.py", "test_ray.py")
 # What a developer has set for themselves must not reach a test.
 PRIVATE = ("DVC", "GIT_", "MLFLOW", "OPTUNA", "PYTHON", "VIRTUAL_ENV", "XDG_")
@@ -169,6 +171,32 @@ def sh(project: Path, env: dict[str, str]) -> Callable[..., subprocess.Completed
         return run(*command, **{"cwd": project, "env": env, **options})
 
     return call
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """One line for each time that a stage of the small repository ran."""
+    return tmp_path / "runs.txt"
+
+
+@pytest.fixture
+def user(env: dict[str, str], runs: Path) -> dict[str, str]:
+    """The environment of a user, and what stages of the small repository need."""
+    return {**env, "RUNS": str(runs)}
+
+
+@pytest.fixture
+def small(tmp_path: Path, rebuilt: Path, user: dict[str, str]) -> Callable[..., Path]:
+    """Make a small repository with this search.yaml and these params."""
+    return lambda search, **train: make(tmp_path / "small" / "repo", rebuilt, user, search, **train)
+
+
+@pytest.fixture
+def search(user: dict[str, str]) -> Search:
+    """Run a search to its end."""
+    return lambda folder, *options, **how: run(
+        "python", "-m", "scripts.search", *options, cwd=folder, env=user, **how
+    )
 
 
 @pytest.fixture

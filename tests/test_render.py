@@ -43,8 +43,9 @@ scripts/tracking/mlflow_runs.py scripts/tracking/outputs.py scripts/tracking/run
 scripts/tracking/store.py scripts/trials/__init__.py
 scripts/trials/clone.py scripts/trials/cluster.py scripts/trials/local.py scripts/trials/node.py
 scripts/trials/params.py scripts/trials/pool.py scripts/trials/remote.py scripts/trials/report.py
-scripts/trials/series.py scripts/trials/settings.py scripts/trials/space.py scripts/trials/steps.py
-scripts/trials/study.py scripts/trials/worker.py search.yaml tests/test_declared.py tests/test_stages.py
+scripts/trials/sampling.py scripts/trials/series.py scripts/trials/settings.py
+scripts/trials/space.py scripts/trials/steps.py scripts/trials/study.py scripts/trials/worker.py
+search.yaml tests/test_declared.py tests/test_stages.py
 tumour_classifier/__init__.py tumour_classifier/dataset.py tumour_classifier/evaluate.py
 tumour_classifier/figures.py tumour_classifier/models.py tumour_classifier/params/__init__.py
 tumour_classifier/params/__main__.py tumour_classifier/params/evaluate.py

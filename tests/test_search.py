@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run
+from conftest import Search, run
 from searching import (
     SPACE,
     check_agreement,
@@ -21,34 +20,6 @@ from searching import (
     trials,
     write,
 )
-
-Search = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    """One line for each time that a stage of the small repository ran."""
-    return tmp_path / "runs.txt"
-
-
-@pytest.fixture
-def user(env: dict[str, str], runs: Path) -> dict[str, str]:
-    """The environment of a user, and what stages of the small repository need."""
-    return {**env, "RUNS": str(runs)}
-
-
-@pytest.fixture
-def small(tmp_path: Path, rebuilt: Path, user: dict[str, str]) -> Callable[..., Path]:
-    """Make a small repository with this search.yaml and these params."""
-    return lambda search, **train: make(tmp_path / "small" / "repo", rebuilt, user, search, **train)
-
-
-@pytest.fixture
-def search(user: dict[str, str]) -> Search:
-    """Run a search to its end."""
-    return lambda folder, *options, **how: run(
-        "python", "-m", "scripts.search", *options, cwd=folder, env=user, **how
-    )
 
 
 def test_every_trial_is_an_experiment(small: Any, search: Search, user: dict[str, str], runs: Path) -> None:
@@ -359,6 +330,16 @@ FAULTS = {
     "sampler: no 'Nope'": {"sampler": {"name": "Nope"}},
     "sampler: TPESampler: ": {"sampler": {"name": "TPESampler", "sed": 1}},
     "pruner: needs a `series`": {"pruner": {"name": "MedianPruner"}},
+    "pruner: PatientPruner: 'str' object has no attribute": {
+        "pruner": {"name": "PatientPruner", "wrapped_pruner": "MedianPruner", "patience": 1},
+        "series": "loss.tsv",
+    },
+    "sampler: CmaEsSampler: ": {
+        "space": {**SPACE, "train.y": SPACE["train.x"]}, "sampler": {"name": "CmaEsSampler"}
+    },
+    "sampler: GPSampler: ": {"sampler": {"name": "GPSampler"}},
+    "sampler: GridSampler: ": {"sampler": {"name": "GridSampler", "search_space": {"train.y": [0.5]}}},
+    "metric: needs one at least": {"metric": []},
     "trials: ": {"trials": 0},
     "resources: ": {"resources": {"cpu": 0}},
     "direction: ": {"direction": "down"},

@@ -13,22 +13,10 @@ from typing import Any
 import psutil
 import pytest
 from conftest import run
-from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, make, strays, trials
+from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, strays, trials
 from servers import needs_postgres, postgres
 
 COMMAND = ("python", "-m", "scripts.search")
-
-
-@pytest.fixture
-def user(env: dict[str, str]) -> dict[str, str]:
-    """The environment of a user, and what stages of the small repository need."""
-    return {**env, "RUNS": os.devnull}
-
-
-@pytest.fixture
-def small(tmp_path: Path, rebuilt: Path, user: dict[str, str]) -> Callable[..., Path]:
-    """Make a small repository with this search.yaml and these params."""
-    return lambda search, **train: make(tmp_path / "small" / "repo", rebuilt, user, search, **train)
 
 
 def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
@@ -105,6 +93,7 @@ def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
     check_left_alone(folder, before, user)
     check_agreement(folder)
     states = [trial.state.name for trial in trials(folder)]
+    assert set(states) == {"COMPLETE", "FAIL"}
     assert states.count("COMPLETE") == len(experiments(folder)) == 14
     assert 1 <= states.count("FAIL") <= 2 * len(victims)
 

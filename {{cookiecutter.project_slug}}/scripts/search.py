@@ -30,15 +30,16 @@ from .trials.clone import describe, git
 from .trials.local import Local
 from .trials.pool import Crew, Pool
 from .trials.remote import Remote
+from .trials.sampling import equip, rehearse
 from .trials.settings import Search, check, load
-from .trials.study import equip, open_study, reconcile
+from .trials.study import open_study, reconcile
 from .trials.worker import sweep
 
 
 def run(
     search: Search,
     root: Path,
-    storage: str,
+    storage: str | None,
     trials: int,
     workers: int | None,
     timeout: float,
@@ -49,7 +50,7 @@ def run(
     Args:
         search: search.yaml.
         root: the project.
-        storage: any URL that Optuna takes.
+        storage: any URL that Optuna takes; None for a file of this project.
         trials: how many to have complete or pruned in the end, earlier ones included.
         workers: how many to run at a time; None for one here, or as many as a cluster has room for.
         timeout: seconds after which none is begun.
@@ -64,10 +65,14 @@ def run(
     deadline = time.monotonic() + timeout
     project = describe(root)
     check(search, project["files"], project["outputs"])
-    _refuse_dirty(root, project["modified"])
-    setup = {**project["setup"], "baseline": git(root, "rev-parse", "HEAD")}
+    rehearse(search, project["files"])
+    if (absent := project["absent"]) and not ray:
+        raise SystemExit(f"not in DVC's cache: {', '.join(absent)}; dvc pull")
+    setup = {**project["setup"], "baseline": _refuse_dirty(root, project["modified"])}
     remote = Remote(root, search.study) if ray else None
-    folder, owner = (root / ".dvc/tmp/search" / search.study).resolve(), f"{platform.node()}:{root}"
+    folder = (root / ".dvc/tmp/search" / search.study).resolve()
+    # A storage of all can have trials of other machines; a project's own goes where it goes.
+    owner = f"{platform.node()}:{root}" if storage else "this project"
     crew: Crew = Local(setup, folder, workers or 1)
     if remote:
         from .trials import cluster
@@ -79,7 +84,7 @@ def run(
     sweep(folder)
     shutil.rmtree(folder, ignore_errors=True)
     with FileLock(folder.parent / "studies.lock"):  # Optuna makes its tables in more than one step
-        study = open_study(search, storage)
+        study = open_study(search, storage or f"sqlite:///{root / 'optuna.db'}")
 
     def settle(busy: set[int]) -> Counter[str]:
         if remote:
@@ -115,12 +120,16 @@ def run(
         sweep(folder)
         shutil.rmtree(folder, ignore_errors=True)
         settle(set())
-        _summarize(study, pool, root / "reports/search" / search.study, trials)
+        _summarize(study, pool, root, trials, setup["baseline"])
     return pool.interrupts > 0
 
 
-def _refuse_dirty(root: Path, data: list[str]) -> None:
-    """Trials start from the last commit, so what is not in it would be left out without a word."""
+def _refuse_dirty(root: Path, data: list[str]) -> str:
+    """The last commit, which trials start from: what is not in it would be left out without a word."""
+    try:
+        baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except subprocess.CalledProcessError:
+        raise SystemExit("nothing is committed yet: trials start from a commit") from None
     if changed := git(root, "diff", "--name-only", "HEAD").splitlines():
         raise SystemExit(
             f"not committed: {', '.join(changed)}; commit or stash first, since trials start from HEAD"
@@ -129,6 +138,7 @@ def _refuse_dirty(root: Path, data: list[str]) -> None:
         raise SystemExit(
             f"data not as committed: {', '.join(data)}; `dvc add` it and commit, or `dvc checkout` it"
         )
+    return baseline
 
 
 def _say(counts: Counter[str], study: str) -> None:
@@ -136,6 +146,7 @@ def _say(counts: Counter[str], study: str) -> None:
         "added": "{} experiments of the study read from Git",
         "complete": "{} trials that were running are complete",
         "lost": "{} trials that were running are lost, with what ran them",
+        "again": "{} of these are run again",
         "unfit": "{} experiments named like trials lie outside of search.yaml and are left out",
         "elsewhere": "{} trials run elsewhere",
         "gone": "{} complete trials have no experiment in Git (removed, or not pulled) and count; "
@@ -160,14 +171,15 @@ def _keep(folder: Path, name: str, error: str, log: str) -> None:
     tqdm.write(f"{name} failed: {''.join(last)} (more in {path.relative_to(Path.cwd())})", file=sys.stderr)
 
 
-def _summarize(study: optuna.Study, pool: Pool, folder: Path, trials: int) -> None:
+def _summarize(study: optuna.Study, pool: Pool, root: Path, trials: int, baseline: str) -> None:
+    folder = root / "reports/search" / study.study_name
     print(f"{study.study_name}: {pool.complete} complete, {pool.pruned} pruned, {pool.failed} failed")
     if pool.complete:
         from .trials import report
 
         print(report.write(study, folder))
         print(f"Figures, and all trials as a table, are in {folder.relative_to(Path.cwd())}")
-        print(f"Take a trial over:  dvc exp apply {report.best(study)[0].user_attrs['experiment']}")
+        print(report.recommend(study, root, baseline))
     if pool.interrupts:
         print("Stopped; the same command goes on from here")
     elif pool.complete + pool.pruned >= trials:
@@ -207,7 +219,7 @@ def main() -> None:
             stopped = run(
                 search,
                 root,
-                args.storage or f"sqlite:///{root / 'optuna.db'}",
+                args.storage,
                 search.trials if args.trials is None else args.trials,
                 args.workers,
                 args.timeout,

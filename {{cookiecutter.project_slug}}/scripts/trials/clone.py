@@ -14,12 +14,9 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .params import index, write
-
-if TYPE_CHECKING:
-    from dvc.stage import Stage
 
 IDENTITY = ("user.name", "user.email")
 
@@ -32,6 +29,7 @@ def describe(root: Path) -> dict[str, Any]:
         files: content of each params file.
         outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
         modified: tracked data that is not as committed.
+        absent: source data that the cache does not hold.
 
     Raises:
         SystemExit: DVC cannot read the project; the message says why.
@@ -56,7 +54,9 @@ def _describe(root: Path) -> dict[str, Any]:
 
         stages = [stage for stage in repo.index.stages if stage.cmd]
         outs = [out for stage in stages for out in stage.outs if out.is_in_repo]
+        sources = [out.fs_path for stage in repo.index.stages if not stage.cmd for out in stage.outs]
         params = {dep.fs_path for stage in stages for dep in stage.params}
+        status = repo.data_status()
         config = repo.config.load_one("local")
         config["remote"] = repo.config["remote"]
         config["cache"]["dir"] = repo.cache.local_cache_dir
@@ -70,7 +70,10 @@ def _describe(root: Path) -> dict[str, Any]:
             },
             "files": {relative(path): LOADERS[Path(path).suffix](path) for path in params},
             "outputs": {relative(out.fs_path): out.use_cache for out in outs},
-            "modified": repo.data_status()["uncommitted"].get("modified", []),
+            "modified": status["uncommitted"].get("modified", []),
+            "absent": [
+                path for path in map(relative, sources) if {path, f"{path}/"} & {*status["not_in_cache"]}
+            ],
         }
 
 
@@ -179,7 +182,7 @@ class Clone:
         return None
 
     @staticmethod
-    def _unseen(stages: Iterable["Stage"]) -> Iterator[str]:
+    def _unseen(stages: Iterable[Any]) -> Iterator[str]:
         """Files for Git to keep that stages may have made for the first time."""
         for stage in stages:
             yield str(Path(stage.path).with_name("dvc.lock"))

@@ -14,12 +14,11 @@ import optuna
 from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
-from .settings import Search, lookup
+from .sampling import propose
+from .settings import Search
 
 # So many failures in a row end a search: none has ever worked, or all have ceased to.
 NEVER_WORKED, CEASED_TO_WORK = 5, 20
-# A trial whose worker died is run again, but not for ever: it may be what kills them.
-LOST, AGAIN = "lost", 2
 # How systems, Git and SQLite say it.
 FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
 
@@ -139,12 +138,7 @@ class Pool:
     def _ask(self, worker: Worker) -> None:
         trial = self.study.ask()
         trial.set_user_attr("owner", self.owner)
-        params = dict(
-            self.search.active(
-                choose=lambda key: self.search.space[key].suggest(trial, key),
-                base=lambda key: lookup(self.files, key),
-            )
-        )
+        params = propose(self.search, self.files, trial)
         worker.trial, worker.stopping = trial, False
         # Optuna keeps no curves of several objectives.
         series = self.search.series if len(self.search.metrics) == 1 else None
@@ -198,9 +192,8 @@ class Pool:
             return
         found = self.settle({other.trial.number for other in self._workers if other.trial})
         self.complete += found["complete"]
-        if found["lost"] and (times := trial.user_attrs.get(LOST, 0)) < AGAIN:
+        if found["again"]:
             self.failed += 1
-            self.study.enqueue_trial(trial.params, user_attrs={LOST: times + 1})
             tqdm.write(f"{self._name(trial)}: its worker died; its params are run again", file=sys.stderr)
         elif found["lost"]:
             self.report(self._name(trial), "its worker died", "")

@@ -1,6 +1,8 @@
 """What a search found: a table of its best trials, all trials as CSV, and Optuna's figures as PNG."""
 
 import csv
+import shutil
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,8 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as draw
+
+from ..coordinates import experiments
 
 BEST = 5
 
@@ -60,13 +64,34 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: trial.value if down else -trial.value)[:BEST]
 
 
+def recommend(study: optuna.Study, root: Path, baseline: str) -> str:
+    """How to take over the best trial that has an experiment still, and which are of another baseline."""
+    there = {experiment.rev: experiment for experiment in experiments(root)}
+    found = [there[rev] for trial in best(study) if (rev := trial.user_attrs.get("rev")) in there]
+    others = {experiment.baseline[:7] for experiment in found if experiment.baseline != baseline}
+    lines = (
+        [f"Not all of these are of this commit, but some of {', '.join(sorted(others))}"] if others else []
+    )
+    if found and found[0].baseline == baseline:
+        lines.append(f"Take a trial over:  dvc exp apply {found[0].name}")
+    elif found:
+        lines.append(f"How to take the best one over:  python -m scripts.locate {found[0].name}")
+    return "\n".join(lines or ["None of these has an experiment any more"])
+
+
 def _table(study: optuna.Study) -> str:
-    rows = [["experiment", *(name.rpartition(":")[2] for name in study.metric_names), "params"]]
-    for trial in best(study):
-        params = "  ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
-        rows.append([trial.user_attrs.get("experiment", ""), *map(_short, trial.values), params])
+    trials = best(study)
+    rows = [["experiment", *(name.rpartition(":")[2] for name in study.metric_names)]]
+    rows += [[trial.user_attrs.get("experiment", ""), *map(_short, trial.values)] for trial in trials]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    params = [" ".join(f"{key}={_short(value)}" for key, value in trial.params.items()) for trial in trials]
+    lines = []
+    for row, last in zip(rows, ["params", *params], strict=True):
+        start = "".join(f"{cell:{width}}  " for cell, width in zip(row, widths, strict=True))
+        # A param is not broken in two: it can be copied from here.
+        how = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * len(start)}
+        lines += textwrap.wrap(start + last, max(len(start) + 20, shutil.get_terminal_size().columns), **how)
+    return "\n".join(lines)
 
 
 def _short(value: object) -> str:

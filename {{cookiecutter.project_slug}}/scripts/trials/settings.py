@@ -8,15 +8,11 @@ Each fault ends in one line: the key, what is wrong there, and what is allowed.
 
 import difflib
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from importlib import import_module
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
-import optuna
 from pydantic import Field, ValidationError, model_validator
 from yaml import YAMLError
 
@@ -61,6 +57,8 @@ class Search(Section):
     def _coherent(self) -> "Search":
         if not re.fullmatch(r"\w[\w-]*", self.study, re.ASCII):
             raise ValueError(f"study: {self.study!r}: only letters, digits, - and _ can be in a name")
+        if not self.metrics:
+            raise ValueError("metric: needs one at least")
         if len(self.metrics) != len(self.directions):
             raise ValueError("direction: needs as many entries as metric")
         if self.pruner and (len(self.metrics) > 1 or not self.series):
@@ -117,6 +115,8 @@ def load(path: Path, study: str | None = None) -> Search:
         )
     except FileNotFoundError:
         raise SystemExit(f"{path}: not found; run this from the project's folder") from None
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     except YAMLError as error:
         raise SystemExit(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
@@ -147,7 +147,7 @@ def check(search: Search, files: Mapping[str, Any], outputs: Mapping[str, bool])
         outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
 
     Raises:
-        SystemExit: it names a param, file, sampler or pruner that there is not.
+        SystemExit: it names a param or file that there is not.
     """
     known = ["" if path == PARAMS else f"{path}:" for path in files]
     known = [
@@ -171,8 +171,6 @@ def check(search: Search, files: Mapping[str, Any], outputs: Mapping[str, bool])
     if search.series and _out(search.series, outputs):
         # DVC would put the baseline's there before the trial's begins.
         raise SystemExit(f"search.yaml: series: {search.series}: declare it with `cache: false`")
-    build("sampler", search.sampler, optuna.samplers)
-    build("pruner", search.pruner or {"name": "NopPruner"}, optuna.pruners)
 
 
 def _keys(values: Any, above: str = "") -> Iterator[str]:
@@ -199,33 +197,3 @@ def lookup(files: Mapping[str, Any], key: str) -> Any:
     for part in dotted.split("."):
         value = value[int(part) if isinstance(value, list) else part]
     return value
-
-
-def build(what: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
-    """A sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
-
-    Args:
-        what: where in search.yaml it stands.
-        spec: `name`, a class of `module` or the import path of any class, and its arguments.
-        module: optuna.samplers or optuna.pruners.
-        done: trials there are already: a seed counts on from them, or the same would be drawn again.
-
-    Raises:
-        SystemExit: there is no such class, or it does not take these arguments.
-    """
-    arguments = {key: value for key, value in spec.items() if key != "name"}
-    for key, value in arguments.items():
-        if isinstance(value, Mapping) and "name" in value:
-            arguments[key] = build(f"{what}.{key}", value, module, done)
-    if isinstance(arguments.get("seed"), int):
-        arguments["seed"] += done
-    package, _, name = str(spec.get("name")).rpartition(".")
-    try:
-        kind = getattr(import_module(package) if package else module, name)
-    except (ImportError, AttributeError):
-        raise SystemExit(f"search.yaml: {what}: no {name!r} in {package or module.__name__}") from None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return kind(**arguments)
-    except (TypeError, ValueError, ImportError) as error:
-        raise SystemExit(f"search.yaml: {what}: {name}: {' '.join(str(error).split())}") from None

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import check_distribution_compatibility
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from yaml import YAMLError
 
@@ -21,10 +23,12 @@ from ..history import formats
 from ..history.revisions import Experiment, Reader
 from ..history.snapshot import Snapshot
 from .series import points
-from .settings import Search, build, lookup
+from .settings import Search, lookup
 
 # A number that is this far from the last one was never a trial's: someone chose that name.
 GAP = 1000
+# A trial that was lost with its worker is run again, but not for ever: it may be what kills them.
+AGAIN = 2
 
 
 def open_study(search: Search, storage: str) -> optuna.Study:
@@ -35,7 +39,7 @@ def open_study(search: Search, storage: str) -> optuna.Study:
         storage: any URL that Optuna takes.
 
     Raises:
-        SystemExit: the storage cannot be used, or its study has other directions.
+        SystemExit: the storage cannot be used, or its study is not one of this search.yaml.
     """
     try:
         study = optuna.create_study(
@@ -46,20 +50,26 @@ def open_study(search: Search, storage: str) -> optuna.Study:
         said = str(error).strip() or type(error).__name__
         raise SystemExit(f"--storage: cannot be used: {said.splitlines()[0]}") from None
     directions = [direction.name.lower() for direction in study.directions]
-    if directions != search.directions:
-        raise SystemExit(
-            f"search.yaml: direction: study {search.study} was begun with {', '.join(directions)}; "
-            "give the new one a name of its own"
-        )
+    for key, now, begun in (
+        ("direction", search.directions, directions),
+        ("metric", search.metrics, study.metric_names or search.metrics),
+    ):
+        if now != begun:
+            raise _other(search, key, f"with {', '.join(begun)}")
+    for trial in study.get_trials(deepcopy=False):
+        for key in search.space.keys() & trial.distributions.keys():
+            try:
+                check_distribution_compatibility(trial.distributions[key], search.space[key].distribution())
+            except ValueError:
+                raise _other(search, f"space: {key}", "with another type, scale or choices") from None
     study.set_metric_names(search.metrics)
     return study
 
 
-def equip(study: optuna.Study, search: Search) -> None:
-    """Give a study, with all trials that there are, the sampler and pruner of search.yaml."""
-    done = len(study.get_trials(deepcopy=False))
-    study.sampler = build("sampler", search.sampler, optuna.samplers, done)
-    study.pruner = build("pruner", search.pruner or {"name": "NopPruner"}, optuna.pruners, done)
+def _other(search: Search, key: str, begun: str) -> SystemExit:
+    return SystemExit(
+        f"search.yaml: {key}: study {search.study} was begun {begun}; give the new one a name of its own"
+    )
 
 
 def reconcile(
@@ -76,8 +86,9 @@ def reconcile(
 
     Returns:
         How many experiments were `added`, how many running trials turned out `complete` or `lost`, how many
-        experiments do not fit search.yaml (`unfit`), how many trials run `elsewhere`, and how many complete
-        ones have no experiment any more (`gone`): Optuna cannot take a trial back.
+        of the lost ones will run `again`, how many experiments do not fit search.yaml (`unfit`), how many
+        trials run `elsewhere`, and how many complete ones have no experiment any more (`gone`): Optuna cannot
+        take a trial back.
     """
     counts: Counter[str] = Counter()
     trials = study.get_trials(deepcopy=False)
@@ -91,7 +102,7 @@ def reconcile(
         # What a busy worker has just brought home, it has yet to tell of.
         elif number not in busy:
             found[experiment.rev] = number, trial
-    numbered = {number: trial for number, trial in found.values()}
+    numbered, lost = {number: trial for number, trial in found.values()}, []
 
     for running in (trial for trial in trials if trial.state is TrialState.RUNNING):
         if running.number in busy:
@@ -110,16 +121,25 @@ def reconcile(
         else:
             study.tell(running.number, state=TrialState.FAIL)
             counts["lost"] += 1
+            lost.append(running.number)
 
     length = len(trials)
     for number, trial in sorted(found.values(), key=lambda pair: pair[0]):
         # A trial keeps its number, so those that failed or were pruned before it leave a gap.
         for _ in range(length, number if number - length < GAP else length):
-            study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"error": "no experiment in Git"}))
+            # With params of one that is there: without any, BruteForceSampler has nothing left to try.
+            gap = {"params": trial.params, "distributions": trial.distributions}
+            error = {"error": "no experiment in Git"}
+            study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=error, **gap))
             length += 1
         study.add_trial(trial)
         length += 1
         counts["added"] += 1
+
+    retry = RetryHeartbeatStaleTrialCallback(AGAIN)
+    for trial in (study.trials[number] for number in lost):
+        counts["again"] += len(retry.retry_history(trial)) < AGAIN
+        retry(study, trial)
     return counts
 
 

@@ -160,7 +160,8 @@ def sweep(folder: Path, *, stages_only: bool = False, patience: float = 30) -> N
     """Kill all workers with a clone in `folder`, and all processes that their stages started.
 
     They are known by the environment they started with, which children in groups and sessions of their own
-    have too. A `git push` of a worker writes to the user's repository: it has `patience` seconds to end.
+    have too, or by where they work, if their command scrubs its environment. A `git push` of a worker writes
+    to the user's repository: it has `patience` seconds to end.
     """
     started = time.monotonic()
     while alive := [found for found in _processes(folder) if found[1] or not stages_only]:
@@ -176,9 +177,12 @@ def _processes(folder: Path) -> Iterator[tuple[psutil.Process, bool]]:
     """Processes of all clones in `folder`, and whether a stage started them."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            environ = process.environ()
-            if process.pid != os.getpid() and Path(environ.get(CLONE, "/")).is_relative_to(folder):
+            environ = {} if process.pid == os.getpid() else process.environ()
+            if Path(environ.get(CLONE, "/")).is_relative_to(folder):
                 yield process, "DVC_STAGE" in environ
+            # A shell in which someone looks around there has a terminal.
+            elif environ and Path(process.cwd()).is_relative_to(folder) and not process.terminal():
+                yield process, True
 
 
 def _listen(jobs: queue.Queue, stop: threading.Event) -> None:

@@ -1,0 +1,201 @@
+"""A search that goes on: with any sampler, after an edit of search.yaml, on a new commit, elsewhere."""
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Search, run
+from searching import SPACE, check_agreement, check_left_alone, checkout, commit, experiments, trials, write
+
+GRID = {
+    "train.x": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.5},
+    "train.y": {"type": "categorical", "choices": [0.1, 0.2]},
+}
+POINTS = {(x, y) for x in (0.0, 0.5, 1.0) for y in (0.1, 0.2)}
+SAMPLERS = {
+    "BruteForceSampler": {},
+    "GridSampler": {"search_space": {"train.x": [0.0, 0.5, 1.0], "train.y": [0.1, 0.2]}},
+}
+
+
+def complete(folder: Path) -> list[tuple[float, float]]:
+    """Values of all complete trials."""
+    done = [trial.params for trial in trials(folder) if trial.state.name == "COMPLETE"]
+    return [(params["train.x"], params["train.y"]) for params in done]
+
+
+def working(folder: Path) -> list[psutil.Process]:
+    """Processes that work in a folder or below."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            found += [process] if Path(process.cwd()).is_relative_to(folder) else []
+        except psutil.Error:
+            continue
+    return found
+
+
+def start(folder: Path, env: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
+    """Begin a search, and return when it runs a stage."""
+    command = ("python", "-m", "scripts.search", *options)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    begun = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **quiet)
+    end = time.monotonic() + 60
+    while not any("train.py" in process.cmdline() for process in working(folder / ".dvc/tmp/search")):
+        assert time.monotonic() < end, "no stage has begun"
+        time.sleep(0.1)
+    return begun
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_grid_is_searched_to_its_end(
+    small: Any, search: Search, user: dict[str, str], sampler: str
+) -> None:
+    spec = {"name": sampler, "seed": 1, **SAMPLERS[sampler]}
+    folder = small({"space": GRID, "sampler": spec}, seconds=0.5)
+    search(folder, "--trials", "2")
+    killed = start(folder, user, "--trials", "6")
+    killed.kill()
+    killed.wait()
+    said = search(folder, "--trials", "6").stdout
+    assert "1 trials that were running are lost" in said
+    assert "1 of these are run again" in said
+    assert sorted(complete(folder)) == sorted(POINTS)
+    check_agreement(folder, keys=("x", "y"))
+
+
+def test_all_points_are_tried_after_the_study_was_deleted(
+    small: Any, search: Search, user: dict[str, str]
+) -> None:
+    folder = small({"space": GRID, "sampler": {"name": "BruteForceSampler", "seed": 1}})
+    search(folder, "--trials", "3")
+    # The first number has no experiment then, and no params.
+    run("dvc", "exp", "remove", "small-0", cwd=folder, env=user)
+    (folder / "optuna.db").unlink()
+    search(folder, "--trials", "9")
+    assert sorted(complete(folder)) == sorted(POINTS)
+
+
+EDITS = {
+    "metric: study small was begun with metrics.json:valid.loss": {"metric": "metrics.json:valid.cost"},
+    "direction: study small was begun with minimize": {"direction": "maximize"},
+    "space: train.kind: study small was begun with another type, scale or choices": {
+        "space": {"train.kind": {"type": "categorical", "choices": ["plain", "fancy", "odd"]}}
+    },
+}
+
+
+def test_an_edit_that_makes_it_another_search_is_refused(
+    small: Any, search: Search, user: dict[str, str]
+) -> None:
+    space = {"train.kind": {"type": "categorical", "choices": ["plain", "fancy"]}}
+    folder = small({"space": space})
+    search(folder, "--trials", "2")
+    for said, edit in EDITS.items():
+        write(folder, {"space": space, **edit}, {})
+        commit(folder, user)
+        refused = search(folder, "--trials", "3", code=1).stderr
+        assert refused == f"search.yaml: {said}; give the new one a name of its own\n"
+    assert len(trials(folder)) == 2
+    # Another range, or one param more, is the same search.
+    write(folder, {"space": {**space, **SPACE}}, {})
+    commit(folder, user)
+    search(folder, "--trials", "3")
+    assert len(experiments(folder)) == 3
+
+
+def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user: dict[str, str]) -> None:
+    folder = small({"sampler": {"name": "RandomSampler", "seed": 1}})
+    said = search(folder, "--trials", "3").stdout
+    assert "Take a trial over:  dvc exp apply small-" in said
+    assert "of this commit" not in said
+    before = run("git", "rev-parse", "HEAD", cwd=folder, env=user).stdout[:7]
+    # All that come now are worse.
+    write(folder, {"sampler": {"name": "RandomSampler", "seed": 1}}, {"y": 50.0})
+    commit(folder, user)
+    said = search(folder, "--trials", "4").stdout
+    assert f"Not all of these are of this commit, but some of {before}" in said
+    assert "dvc exp apply" not in said
+    name = said.partition("How to take the best one over:  python -m scripts.locate ")[2].split()[0]
+    best = min(trials(folder), key=lambda trial: trial.value)
+    assert name == f"small-{best.number}"
+    # What has no experiment any more cannot be taken over.
+    run("dvc", "exp", "remove", *experiments(folder), cwd=folder, env=user)
+    said = search(folder, "--trials", "4").stdout
+    assert "None of these has an experiment any more" in said
+
+
+def test_a_project_that_was_moved_goes_on(small: Any, search: Search, user: dict[str, str]) -> None:
+    folder = small({}, seconds=1.0)
+    killed = start(folder, user, "--trials", "2")
+    killed.kill()
+    killed.wait()
+    new = folder.with_name("moved")
+    folder.rename(new)
+    search(new, "--trials", "2")
+    check_agreement(new)
+    assert len(experiments(new)) == 2
+
+
+@pytest.mark.parametrize(
+    "cmd", ["env -i PATH=$PATH python train.py && true", "exec env -i PATH=$PATH python train.py"]
+)
+def test_a_stage_that_scrubs_its_environment_is_stopped(
+    small: Any, user: dict[str, str], search: Search, cmd: str
+) -> None:
+    folder = small({}, seconds=0.1)
+    pipeline = (folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(pipeline.replace("python train.py", cmd))
+    write(folder, {}, {"seconds": 600.0})
+    run("dvc", "commit", "--quiet", "--force", cwd=folder, env=user)
+    commit(folder, user)
+    before = checkout(folder)
+    stopped = start(folder, user, "--trials", "2")
+    stages = [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.wait(60) == 130
+    _, alive = psutil.wait_procs(stages, 10)
+    assert alive == []
+    check_left_alone(folder, before, user)
+
+    killed = start(folder, user, "--trials", "2")
+    stages = [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
+    killed.kill()
+    killed.wait()
+    search(folder, "--trials", "2", "--timeout", "0.001")
+    _, alive = psutil.wait_procs(stages, 10)
+    assert alive == []
+    check_left_alone(folder, before, user)
+
+
+def test_no_trial_is_begun_after_the_timeout(small: Any, search: Search) -> None:
+    folder = small({}, seconds=2.0)
+    begun = time.monotonic()
+    said = search(folder, "--trials", "50", "--timeout", "6").stdout
+    assert time.monotonic() - begun < 30
+    done = len(experiments(folder))
+    assert 1 <= done <= 3
+    assert f"small: {done} complete, 0 pruned, 0 failed" in said
+    assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
+
+
+def test_what_keeps_it_from_starting_is_one_line(small: Any, search: Search, user: dict[str, str]) -> None:
+    folder = small({})
+    (folder / "data.csv").write_text("a\n1\n")
+    run("dvc", "add", "--quiet", "data.csv", cwd=folder, env=user)
+    commit(folder, user)
+    shutil.rmtree(folder / ".dvc/cache/files")
+    assert search(folder, code=1).stderr == "not in DVC's cache: data.csv; dvc pull\n"
+    (folder / "data.csv.dvc").unlink()
+    text = (folder / "search.yaml").read_bytes()
+    (folder / "search.yaml").write_bytes(text + b"# \xff\n")
+    assert search(folder, code=1).stderr.startswith("search.yaml: not UTF-8: ")
+    (folder / "search.yaml").write_bytes(text)
+    shutil.rmtree(folder / ".git")
+    run("git", "init", "--quiet", cwd=folder, env=user)
+    assert search(folder, code=1).stderr == "nothing is committed yet: trials start from a commit\n"
