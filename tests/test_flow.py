@@ -70,12 +70,12 @@ from pathlib import Path
 from unittest.mock import patch
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
-from scripts.flow import _alone
-with _alone(Path.cwd()):
+from scripts.trials.alone import alone
+with alone(Path.cwd()):
     pass
 missing = ObjectNotFound(Exception())
 with patch.object(SyncPrefectClient, "read_global_concurrency_limit_by_name", side_effect=missing) as read:
-    with _alone(Path.cwd()):
+    with alone(Path.cwd()):
         print("alone", read.call_count)
 """
 
@@ -331,6 +331,81 @@ def test_a_schedule_fires(server, small, tmp_path):
         found = wait_for(fired)
     assert found[0]["state_type"] == "COMPLETED"
     assert found[0]["id"][:8] in git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
+
+
+def test_a_rebuild_without_a_server_that_is_killed_or_ended(user, small, tmp_path):
+    folder = Path(shutil.copytree(small, tmp_path / "repo"))
+    shutil.copytree(small.parent / "store", tmp_path / "store")
+    git(folder, "remote", "remove", "origin")
+    before, runs = checkout(folder), tmp_path / "runs"
+    env = {key: value for key, value in user.items() if key != "PREFECT_API_URL"}
+    env |= {"PREFECT_HOME": str(tmp_path / "prefect"), "RUNS": str(runs)}
+
+    def stages() -> list[psutil.Process]:
+        environs = ((process, process.info["environ"] or {}) for process in psutil.process_iter(["environ"]))
+        return [process for process, own in environs if own.get("RUNS") == str(runs) and "DVC_STAGE" in own]
+
+    @contextmanager
+    def hanging() -> Iterator[subprocess.Popen[bytes]]:
+        with (tmp_path / "log").open("wb") as log:
+            command = (*COMMAND, "-S", "train.x=600")
+            process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_for(lambda: runs.exists() and "600" in runs.read_text())
+        yield process
+        process.wait(60)
+        runs.unlink()
+
+    with hanging() as ended_at_once:
+        ended_at_once.terminate()
+    assert ended_at_once.returncode == 143
+    assert stages() == []
+    with hanging() as killed:
+        killed.kill()
+    # Its stage works on, and its place is taken, until the next rebuild finds both.
+    said = run(*COMMAND, "-S", "train.x=3", cwd=folder, env=env)
+    assert "waiting for another rebuild of this repository to end" in said.stdout + said.stderr
+    assert ": 3 of 3 stages ran, experiment flow-" in said.stdout.splitlines()[-1]
+    assert stages() == []
+    assert not (folder / ".dvc/tmp/flow").exists()
+    assert {name: text for name, text in checkout(folder).items() if not name.startswith("mlflow")} == before
+    # Prefect's own server outlives a killed run.
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get("RUNS") == str(runs):
+            process.kill()
+
+
+def test_an_earlier_revision_and_a_single_stage(server, small, tmp_path):
+    folder = Path(shutil.copytree(small, tmp_path / "repo"))
+    shutil.copytree(small.parent / "store", tmp_path / "store")
+    git(folder, "remote", "remove", "origin")
+    earlier = git(folder, "rev-parse", "HEAD")
+    (folder / "zero.py").write_text("raise SystemExit('not this one')")
+    git(folder, "commit", "--quiet", "--all", "--message", "Break it")
+    said = run(*COMMAND, "HEAD~1", "--target", "zero", cwd=folder, env=server).stdout.splitlines()[-1]
+    assert said.startswith(f"{earlier}: 1 of 1 stages ran, experiment flow-")
+    ref = git(folder, "for-each-ref", "--format=%(refname)", f"refs/exps/{earlier[:2]}/{earlier[2:]}")
+    recorded = yaml.safe_load(git(folder, "show", f"{ref}:dvc.lock"))
+    assert list(recorded["stages"]) == ["zero"]
+    broken = run(*COMMAND, "--retries", "0", cwd=folder, env=server, code=1)
+    assert "failed to run: python zero.py" in broken.stdout.splitlines()[-1]
+    assert "Traceback" not in broken.stdout + broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-S", "train.x"), "-S train.x: write it as KEY=VALUE"),
+        (("no-such-revision",), "no-such-revision"),
+        (("--target", "nope"), "nope"),
+    ],
+)
+def test_what_was_mistyped_is_said_without_a_traceback(server, small, options, said):
+    done = run(*COMMAND, *options, cwd=small, env=server, code=None)
+    assert done.returncode in (1, 2)
+    assert said in (done.stdout + done.stderr).splitlines()[-1]
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_bad_params_of_a_project_end_in_one_line_and_no_retry(server, project):

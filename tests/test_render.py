@@ -40,7 +40,7 @@ scripts/proof/__init__.py scripts/proof/fresh.py scripts/proof/hermetic.py scrip
 scripts/proof/missed.py scripts/proof/rebuild.py scripts/proof/record.py scripts/proof/vary.py
 scripts/reproduce.py scripts/search.py scripts/tracking/__init__.py scripts/tracking/mirrored.py
 scripts/tracking/mlflow_runs.py scripts/tracking/outputs.py scripts/tracking/run_content.py
-scripts/tracking/store.py scripts/trials/__init__.py
+scripts/tracking/store.py scripts/trials/__init__.py scripts/trials/alone.py
 scripts/trials/clone.py scripts/trials/cluster.py scripts/trials/local.py scripts/trials/node.py
 scripts/trials/params.py scripts/trials/pool.py scripts/trials/remote.py scripts/trials/report.py
 scripts/trials/sampling.py scripts/trials/series.py scripts/trials/settings.py

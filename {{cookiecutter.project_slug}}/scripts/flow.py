@@ -8,18 +8,16 @@ experiment `flow-<id of the run>-<attempt>`. Remotes, MLflow and stages are trie
 """
 
 import argparse
-import hashlib
+import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
+from .history import formats
 from .proof.fresh import CannotTryError, resolve
 from .trials import steps
 from .trials.clone import Clone, describe, git
@@ -31,11 +29,11 @@ try:
     from prefect import State, flow, get_client, get_run_logger, serve, task
     from prefect.cache_policies import NO_CACHE
     from prefect.client.schemas.objects import TaskRun
-    from prefect.concurrency.sync import concurrency
-    from prefect.exceptions import ObjectAlreadyExists
     from prefect.runtime import flow_run
     from prefect.states import Completed
     from prefect.tasks import Task, exponential_backoff
+
+    from .trials.alone import alone
 except ModuleNotFoundError:
     raise SystemExit("python -m scripts.flow needs Prefect: make setup EXTRAS=prefect") from None
 
@@ -44,6 +42,17 @@ def _can_pass(task: Task, run: TaskRun, state: State) -> bool:
     return not isinstance(state.result(raise_on_failure=False), steps.HopelessError)
 
 
+class _OneLine(logging.Filter):
+    """What a stage or a user did wrong is said in a line, without a traceback of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(sys.exc_info()[1] or record.exc_info[1], steps.FailedError):
+            record.exc_info = None
+        return True
+
+
+for logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(logger).addFilter(_OneLine())
 TASK: dict[str, Any] = {"cache_policy": NO_CACHE, "retry_condition_fn": _can_pass, "retry_jitter_factor": 0.5}
 
 
@@ -64,17 +73,21 @@ def rebuild(
         params: value by key, as after `dvc exp run -S`.
         retries: how often to try again what can pass.
         delay: seconds until the first retry; twice as many until the next.
-        timeout: seconds that a stage may take.
+        timeout: seconds that a stage, or getting or bringing data, may take.
     """
     root = Path.cwd().resolve()
-    again = {"retries": retries, "retry_delay_seconds": exponential_backoff(delay)}
+    again = {
+        "retries": retries,
+        "retry_delay_seconds": exponential_backoff(delay),
+        "timeout_seconds": timeout,
+    }
     name = f"flow-{str(flow_run.id)[:8]}-{flow_run.run_count}"
-    with _alone(root), TemporaryDirectory(prefix="flow-") as folder, chdir(root):
-        clone, sources, stages = check_out(root, Path(folder).resolve() / "clone", rev, targets, params or {})
+    with alone(root) as folder, chdir(root):
+        clone, sources, stages = check_out(root, folder / "clone", rev, targets, params or {})
         fetch.with_options(**again)(clone, sources, list(stages))
         ended: dict[str, State] = {}
         for stage, needed in stages.items():
-            run = run_stage.with_options(timeout_seconds=timeout, **again)
+            run = run_stage.with_options(**again)
             ended[stage] = run(clone, stage, return_state=True, wait_for=[ended[other] for other in needed])
             ended[stage].result()
         kept = push.with_options(**again)(clone, name, list(stages))
@@ -82,19 +95,6 @@ def rebuild(
         mirror.with_options(**again)(root)
     ran = sum(state.name != "Cached" for state in ended.values())
     return Completed(message=f"{clone.baseline}: {ran} of {len(ended)} stages ran, {kept}")
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Wait for other rebuilds of this repository, also those in other clones of the same origin."""
-    place = git(root, "config", "--default", str(root), "remote.origin.url")
-    limit = f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
-    # Another rebuild may add it between Prefect's look for it and its own adding.
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.upsert_global_concurrency_limit_by_name(limit, 1)
-    # A killed rebuild holds its place for a minute.
-    with concurrency(limit, strict=True, lease_duration=60):
-        yield
 
 
 @task(task_run_name="check out", **TASK)
@@ -210,13 +210,16 @@ def main() -> None:
     parser.add_argument("--target", action="append", metavar="STAGE", help="only this, and what it needs")
     parser.add_argument("-S", action="append", default=[], metavar="KEY=VALUE", help="set a param")
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="of what can pass (2)")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds that a stage may take")
+    parser.add_argument("--timeout", type=float, metavar="S", help="for each stage and transfer, in seconds")
     parser.add_argument("--cron", metavar="CRON", help='do it on a schedule: "0 3 * * *" is every night at 3')
     args = parser.parse_args()
+    if unset := [pair for pair in args.S if "=" not in pair]:
+        parser.error(f"-S {unset[0]}: write it as KEY=VALUE")
     # What Prefect loads again later has to have a name that it can import.
     from scripts import flow as flows
 
-    params = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in args.S)}
+    # As in params files, 1e-5 is a number.
+    params = {key: formats.load(value) for key, _, value in (pair.partition("=") for pair in args.S)}
     asked = {
         "rev": args.rev,
         "targets": args.target,
@@ -230,7 +233,15 @@ def main() -> None:
             flows.search.to_deployment("served"),
         )
         return
-    state = flows.rebuild(**asked, return_state=True)
+    # Prefect ends the run, and sends the signal on: its own server is to end with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        state = flows.rebuild(**asked, return_state=True)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     print(state.message)
     sys.exit(not state.is_completed())
 
