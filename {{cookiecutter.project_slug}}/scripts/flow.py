@@ -25,6 +25,9 @@ from .trials.params import write
 
 # Else Prefect reports to its makers.
 os.environ["DO_NOT_TRACK"] = "1"
+# The server that Prefect starts for a run, where there is none, forgets who holds what with its memory.
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+os.environ.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", LEASES)
 try:
     from prefect import State, flow, get_client, get_run_logger, serve, task
     from prefect.cache_policies import NO_CACHE
@@ -190,14 +193,7 @@ def search(
     mirror: bool = False,
 ) -> None:
     """Search for better params; the arguments are those of `python -m scripts.search`."""
-    given = {
-        "study": study,
-        "trials": trials,
-        "workers": workers,
-        "timeout": timeout,
-        "storage": storage,
-        "ray": ray,
-    }
+    given = dict(study=study, trials=trials, workers=workers, timeout=timeout, storage=storage, ray=ray)
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
     options += ["--mirror"] if mirror else []
     steps.run(Path.cwd(), "scripts.search", *options, log=get_run_logger().info)
