@@ -32,6 +32,7 @@ from searching import (
     kept,
     make,
     strays,
+    write,
 )
 from servers import (
     alive,
@@ -184,7 +185,8 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
     """All trials of a study, read in the environment that has the driver."""
     code = (
         "import json, optuna, sys; study = optuna.load_study(study_name=sys.argv[1], storage=sys.argv[2]); "
-        "print(json.dumps([[t.state.name, t.params, t.user_attrs.get('lost', 0)] for t in study.trials]))"
+        "print(json.dumps([[t.state.name, t.params, len(t.system_attrs.get('retry_history', []))] "
+        "for t in study.trials]))"
     )
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
 
@@ -260,6 +262,21 @@ def test_the_search_is_lost_and_a_colleague_goes_on(
     check_agreement(folder)
     assert len(experiments(folder)) == 5
 
+    # Nor does a stage outlive them that would take ten minutes.
+    run("git", "switch", "--quiet", "--create", "long", cwd=folder, env=user)
+    space = {"train.seconds": {"type": "categorical", "choices": [600.0]}}
+    write(folder, {"study": "long", "space": space}, {"seconds": 0.5})
+    commit(folder, user)
+    run("git", "push", "--quiet", "--set-upstream", "origin", "long", cwd=folder, env=user)
+    search = start(folder, user, *options, "--trials", "3")
+    wait_for(lambda: sum("train.py" in line for _, node in cluster.nodes for line in clones(node)) >= 2, 180)
+    kill(search.pid)
+    search.communicate()
+    for _, node in cluster.nodes:
+        wait_for(lambda at=node: not clones(at), 120)
+        wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))
+    run("git", "switch", "--quiet", "main", cwd=folder, env=user)
+
     colleague = tmp_path / "colleague"
     run("git", "clone", "--quiet", url, colleague, cwd=tmp_path, env=user)
     keys(colleague, user)
@@ -294,6 +311,21 @@ def test_pruned_and_failed_trials(cluster: Cluster, remote: Any, user: dict[str,
     assert "failed: x = 0.95 does not work" in done.stderr
     assert len(experiments(folder)) == 2
     check_left_alone(folder, before, user)
+
+
+def test_a_node_that_cannot_begin_is_done_without(
+    cluster: Cluster, remote: Any, user: dict[str, str]
+) -> None:
+    folder, _ = remote(RANDOM, seconds=1.0)
+    broken = cluster.nodes[1][1] / ".gitconfig"
+    broken.write_text("[broken\n")
+    try:
+        done = run(*SEARCH, "--ray", cluster.address, "--trials", "4", cwd=folder, env=user)
+    finally:
+        broken.unlink()
+    assert "a worker cannot begin, and is done without: git clone: fatal: bad config line 1" in done.stderr
+    check_agreement(folder)
+    assert len(experiments(folder)) == 4
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ def connect(address: str, root: Path) -> None:
     except Exception as error:
         # Of many kinds, all of them Ray's.
         said = str(error).strip() or type(error).__name__
-        raise SystemExit(f"--ray {address}: {said.splitlines()[0]}") from None
+        first, *_, last = [*said.splitlines(), ""]
+        raise SystemExit(f"--ray {address}: {first} {last}".rstrip()) from None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -125,7 +126,11 @@ class Cluster:
 
         if time.monotonic() > self._looked + LOOK:
             self._looked = time.monotonic()
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            try:
+                nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            except (ray.exceptions.RayError, ConnectionError) as error:
+                said = " ".join(str(error).split())
+                raise SystemExit(f"--ray: the cluster is lost: {said}; the same command goes on") from None
             self._room = int(min(self.most, sum(map(self._fit, nodes))))
         return self._room
 
@@ -166,10 +171,10 @@ class Cluster:
                 if message.get("state") == "complete":
                     self._bring(worker.experiment)
                 hear(worker, message)
-        except (RuntimeEnvSetupError, RayTaskError) as error:
-            hear(worker, {"state": "unusable", "error": f"a node: {str(error).strip().splitlines()[-1]}"})
-        except RayError:
-            # The actor died, or its node: there is nothing left to stop.
+        except (RayError, ConnectionError) as error:
+            if isinstance(error, RuntimeEnvSetupError | RayTaskError) and not worker.begun:
+                hear(worker, {"state": "unusable", "error": f"a node: {str(error).strip().splitlines()[-1]}"})
+            # Else the actor died, its node, or the cluster: there is nothing left to stop.
             worker.begun = False
         hear(worker, None)
 
@@ -193,8 +198,10 @@ class Cluster:
     def _end(self, workers: list[Actor]) -> None:
         import ray
 
-        ending = [worker.node.stop.remote() for worker in workers if worker.begun]
-        if ending:
-            ray.wait(ending, num_returns=len(ending), timeout=END)
-        for worker in workers:
-            ray.kill(worker.node)
+        # With the cluster lost, workers end by themselves.
+        with contextlib.suppress(ray.exceptions.RayError, ConnectionError):
+            ending = [worker.node.stop.remote() for worker in workers if worker.begun]
+            if ending:
+                ray.wait(ending, num_returns=len(ending), timeout=END)
+            for worker in workers:
+                ray.kill(worker.node)

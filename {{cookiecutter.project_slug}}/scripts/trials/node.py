@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import ray
 
 from ..environment import drift
 
-# Seconds that a worker has to end by itself.
-PATIENCE = 10
+# Seconds that a worker has to end by itself, and between two looks.
+PATIENCE, LOOK = 10, 0.1
+# With its actor, Ray kills the children of an actor: a grandchild hears of it, and stops its stage.
+DETACH = 'exec 3<&0; "$@" <&3 3<&- & exit'
 
 
 class Node:
@@ -52,7 +55,7 @@ class Node:
         # Ray names its copy of scripts/ there; stages are to see none but their clone's.
         inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self.process = subprocess.Popen(
-            (sys.executable, "-m", "scripts.trials.node"),
+            ("sh", "-c", DETACH, "sh", sys.executable, "-m", "scripts.trials.node"),
             cwd=Path(__file__).parents[2],
             env={**inherited, **own},
             stdin=subprocess.PIPE,
@@ -61,6 +64,7 @@ class Node:
             encoding="utf-8",
             start_new_session=True,
         )
+        self.process.wait()
         self.send(json.dumps(setup))
         return ""
 
@@ -76,14 +80,14 @@ class Node:
 
     def stop(self) -> None:
         """End the worker, and clear away what it leaves."""
-        from .worker import sweep
+        from .worker import processes, sweep
 
         with suppress(BrokenPipeError):
             self.process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(PATIENCE)
+        late = time.monotonic() + PATIENCE
+        while any(processes(self.folder)) and time.monotonic() < late:
+            time.sleep(LOOK)
         sweep(self.folder)
-        self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -88,7 +88,7 @@ class Pool:
         self.interrupts = 0
         self._workers: list[Worker] = []
         self._inbox: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
-        self._exhausted, self._failures = False, 0
+        self._exhausted, self._failures, self._unusable = False, 0, 0
         states = Counter(trial.state for trial in study.get_trials(deepcopy=False))
         self.complete, self.pruned, self.failed = (
             states[state] for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -119,7 +119,7 @@ class Pool:
             with tqdm(total=wanted, initial=min(finished, wanted), unit="trial", disable=None) as bar:
                 while self.interrupts < 2 and (more() or any(worker.trial for worker in self._workers)):
                     left = wanted - self.complete - self.pruned
-                    while more() and len(self._workers) < min(self.crew.room(), left):
+                    while more() and len(self._workers) < min(self.crew.room() - self._unusable, left):
                         self._workers.append(self.crew.hire(self._listen))
                     for worker in self._workers:
                         if worker.ready and not worker.trial and more():
@@ -151,6 +151,8 @@ class Pool:
         return f"{self.search.study}-{trial.number}"
 
     def _hear(self, worker: Worker, message: dict[str, Any] | None) -> None:
+        if worker not in self._workers:
+            return
         match message:
             case None:
                 self._bury(worker)
@@ -160,8 +162,7 @@ class Pool:
                     worker.stopping = True
                     worker.send({"stop": True})
             case {"state": "unusable", "error": error}:
-                self._count(True, error)
-                raise SystemExit(f"a worker cannot begin: {error}")
+                self._drop(worker, error)
             case {"state": "ready"}:
                 worker.ready = True
             case {"state": state}:
@@ -199,13 +200,26 @@ class Pool:
             self.report(self._name(trial), "its worker died", "")
             self._count(True, "")
 
+    def _drop(self, worker: Worker, error: str) -> None:
+        """Do without a worker that cannot begin; where there is no other, the search ends."""
+        self.crew.bury(worker)
+        self._workers.remove(worker)
+        self._unusable += 1
+        self._full(error)
+        if self.crew.room() <= self._unusable:
+            raise SystemExit(f"a worker cannot begin: {error}")
+        tqdm.write(f"a worker cannot begin, and is done without: {error}", file=sys.stderr)
+
+    def _full(self, said: str) -> None:
+        if FULL.search(said):
+            where = f"clones are in {self.crew.clones}"
+            raise SystemExit(f"the disk is full ({where}): make room, and go on with the same command")
+
     def _count(self, failed: bool, said: str) -> None:
         """End a search in which nothing works (any more)."""
         self.failed += failed
         self._failures = self._failures + 1 if failed else 0
-        if FULL.search(said):
-            where = f"clones are in {self.crew.clones}"
-            raise SystemExit(f"the disk is full ({where}): make room, and go on with the same command")
+        self._full(said)
         if self._failures == (CEASED_TO_WORK if self.complete + self.pruned else NEVER_WORKED):
             raise SystemExit(f"{self._failures} trials failed one after another, so the search ends here")
 

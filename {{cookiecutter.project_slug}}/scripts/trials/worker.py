@@ -164,7 +164,7 @@ def sweep(folder: Path, *, stages_only: bool = False, patience: float = 30) -> N
     to the user's repository: it has `patience` seconds to end.
     """
     started = time.monotonic()
-    while alive := [found for found in _processes(folder) if found[1] or not stages_only]:
+    while alive := [found for found in processes(folder) if found[1] or not stages_only]:
         for process, of_stage in alive:
             with contextlib.suppress(psutil.Error):
                 late = time.monotonic() - started > patience
@@ -173,7 +173,7 @@ def sweep(folder: Path, *, stages_only: bool = False, patience: float = 30) -> N
         psutil.wait_procs([process for process, _ in alive], LOOK)
 
 
-def _processes(folder: Path) -> Iterator[tuple[psutil.Process, bool]]:
+def processes(folder: Path) -> Iterator[tuple[psutil.Process, bool]]:
     """Processes of all clones in `folder`, and whether a stage started them."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
