@@ -190,6 +190,18 @@ def test_a_new_import_has_to_be_declared(sh: Shell, project: Path) -> None:
     assert "1 failed, 3 passed" in done.stdout
 
 
+def test_commands_of_other_kinds(sh: Shell, project: Path) -> None:
+    pipeline, missing = project / "dvc.yaml", "      - tumour_classifier/figures.py\n"
+    text = pipeline.read_text()
+    assert text.count(missing) == 1
+    text = text.replace(missing, "").replace("cmd: python -m tumour_classifier.evaluate", "cmd: {}")
+    pipeline.write_text(text.format("python -W ignore -X dev -m tumour_classifier.evaluate"))
+    assert "add to its deps" in sh("pytest", "-q", "tests/test_declared.py", code=1).stdout
+    pipeline.write_text(text.format("bash evaluate.sh"))
+    done = sh("pytest", "-q", "-rs", "tests/test_declared.py")
+    assert "no Python file to be seen in `bash evaluate.sh`" in done.stdout
+
+
 @pytest.mark.parametrize("dep", ["tumour_classifier/__init__.py", "tumour_classifier/params/__init__.py"])
 def test_packages_on_the_way_have_to_be_declared(sh: Shell, project: Path, dep: str) -> None:
     pipeline = project / "dvc.yaml"

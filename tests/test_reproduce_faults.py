@@ -595,6 +595,26 @@ VARYING = {
 }
 
 
+def test_a_count_of_processors_that_changes_the_result(plain: Pipeline) -> None:
+    if not shutil.which("bwrap") or os.cpu_count() == 1:
+        pytest.skip("needs bubblewrap, and a second processor")
+    # How many there are in the machine, and not how many may be used.
+    plain.insert("import os\nrows += [os.cpu_count()]")
+    plain.repro()
+    assert plain.reproduce("--vary", code=1) == ["make: rows.csv changes with the CPU count"]
+
+
+def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
+    plain.insert("import time\nrows += [time.time_ns()]")
+    plain.repro()
+    run("dvc", "freeze", "make", cwd=plain.folder, env=plain.env)
+    plain.commit()
+    assert plain.reproduce(code=0) == []
+    assert plain.verdicts() == {"metrics.json": "identical"}
+    said = run("python", "-m", "scripts.reproduce", "--env", "current", cwd=plain.folder, env=plain.env)
+    assert said.stderr.splitlines()[0] == "frozen, so taken as recorded: make"
+
+
 @pytest.mark.parametrize("condition", VARYING)
 def test_a_condition_that_changes_the_result(plain: Pipeline, condition: str) -> None:
     if condition == "CPU count" and os.cpu_count() == 1:

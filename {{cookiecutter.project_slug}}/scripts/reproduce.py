@@ -107,10 +107,10 @@ def reproduce(rev: str, only: str | None, env: str, vary: bool, rtol: float) -> 
 
 def _stages(repo: Repo, only: str | None) -> list[Stage]:
     ordered = [stage for stage in nx.dfs_postorder_nodes(repo.index.graph) if not stage.is_data_source]
-    # A frozen stage is one whose outputs are taken as given.
-    chosen = [
-        stage for stage in ordered if (only in (stage.name, stage.addressing) if only else not stage.frozen)
-    ]
+    chosen = [stage for stage in ordered if not only or only in (stage.name, stage.addressing)]
+    if frozen := [stage for stage in chosen if stage.frozen and not only]:
+        _say(f"frozen, so taken as recorded: {', '.join(stage.addressing for stage in frozen)}")
+        chosen = [stage for stage in chosen if stage not in frozen]
     if not chosen:
         names = ", ".join(stage.addressing for stage in ordered) or "none"
         raise fresh.CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")

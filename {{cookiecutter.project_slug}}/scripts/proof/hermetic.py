@@ -25,6 +25,10 @@ from dvc.utils.serialize import MODIFIERS
 from dvc_objects.fs.generic import transfer
 
 
+# Where Linux says which processors there are: more than a process may use.
+ONLINE = Path("/sys/devices/system/cpu/online")
+
+
 @dataclass(frozen=True, order=True)
 class Input:
     """Something that a stage can need.
@@ -115,7 +119,11 @@ def run(stage: Stage, room: Room, extra: Iterable[Input] = (), given: Conditions
             # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
             line = [variables.get("SHELL", "/bin/sh"), "-c", command]
             code = _finish(
-                [*(_enclosed(room, box, place) if room.walls else []), *line], place, variables, said, given
+                [*(_enclosed(room, box, place, given) if room.walls else []), *line],
+                place,
+                variables,
+                said,
+                given,
             )
             if code:
                 break
@@ -187,18 +195,22 @@ def _under(path: Path, folders: Iterable[Path]) -> bool:
     return any(path.resolve().is_relative_to(folder) for folder in folders)
 
 
-def _enclosed(room: Room, box: Path, place: Path) -> list[str]:
+def _enclosed(room: Room, box: Path, place: Path, given: Conditions = Conditions()) -> list[str]:
     # A virtual environment needs the Python that it was made from.
     python = (room.programs / "python").resolve()
     shown = [room.programs.parent, python.parents[1]]
     for entry in _path(room):
         if _under(entry, room.hidden) and entry.is_dir():
             shown.append(entry.parent if entry.name == "bin" and entry.parent not in room.hidden else entry)
+    online = []
+    if given.cpus and ONLINE.exists():
+        (box / "online").write_text("0\n")
+        online = ["--ro-bind", str(box / "online"), str(ONLINE)]
     return [
         *("bwrap", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"),
         *(part for folder in room.hidden if folder.is_dir() for part in ("--tmpfs", str(folder))),
         *(part for folder in shown for part in ("--ro-bind", str(folder.resolve()), str(folder.resolve()))),
-        *("--bind", str(box), str(box), "--chdir", str(place)),
+        *("--bind", str(box), str(box), "--chdir", str(place), *online),
         *("--unshare-net", "--unshare-pid", "--die-with-parent", "--new-session", "--"),
     ]
 
