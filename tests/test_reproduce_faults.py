@@ -596,7 +596,8 @@ VARYING = {
 
 
 def test_a_count_of_processors_that_changes_the_result(plain: Pipeline) -> None:
-    if not shutil.which("bwrap") or os.cpu_count() == 1:
+    tried = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-net --unshare-pid true 2>/dev/null"
+    if os.system(tried) or os.cpu_count() == 1:  # noqa: S605
         pytest.skip("needs bubblewrap, and a second processor")
     # How many there are in the machine, and not how many may be used.
     plain.insert("import os\nrows += [os.cpu_count()]")
