@@ -34,6 +34,8 @@ REFUSED = [
     ("dvc_remote", "s3:bucket", "write a folder out in full"),
     ("dvc_remote", "s3://", "begins with s3://"),
     ("dvc_remote", "~/store", "write a folder out in full"),
+    ("dvc_remote", "store", "outside of the project, such as ../NAME"),
+    ("dvc_remote", "./data/../store", "outside of the project, such as ../NAME"),
     ("dvc_remote", "ssh://ada:secret@example.org/x", "without a password"),
     ("mlflow_tracking_uri", "mlruns", "http(s)://"),
     ("mlflow_tracking_uri", "gopher://example.org", "http(s)://"),

@@ -102,6 +102,11 @@ def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable,
         assert json.loads(said) == found(target)
 
 
+def test_a_reader_that_leaves_early_is_no_error(searched: Path, env: dict[str, str]) -> None:
+    done = run("bash", "-c", "python -m scripts.locate data/raw.csv | true", cwd=searched, env=env)
+    assert done.stderr == ""
+
+
 def test_names_of_results(searched: Path, found: Callable, env: dict[str, str]) -> None:
     rev = run("git", "rev-parse", "HEAD", cwd=searched, env=env).stdout.strip()
     assert [(told["rev"], told["experiment"]) for told in found("HEAD")] == [(rev, None)]

@@ -283,7 +283,7 @@ def test_free_text_is_refused_with_one_line_or_comes_out_as_data(name, descripti
 @given(
     slug=st.just("ok") | HOSTILE,
     package=st.just("ok") | HOSTILE,
-    address=HOSTILE,
+    address=HOSTILE.map("../".__add__),
     uri=HOSTILE.map("sqlite:///".__add__),
 )
 @example(slug="ok", package="ok", address="..", uri="sqlite:///x")

@@ -8,6 +8,7 @@ their folders, source data and code of all experiments and of all commits of bra
 
 import argparse
 import json
+import signal
 import re
 import sys
 from dataclasses import asdict, dataclass, field, replace
@@ -224,6 +225,8 @@ def main() -> None:
     parser.add_argument("target", help="a file, an experiment, a Git revision or an MLflow run id")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
     asked = parser.parse_args()
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     with Reader(".") as reader:
         try:
             results = locate(reader, asked.target)
