@@ -110,10 +110,10 @@ def remote(answer):
         return example
     if not separator and (re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", answer) or answer.startswith("~")):
         return example + "; write a folder out in full"
-    if not separator and not re.match(r"[/\\]|[A-Za-z]:", answer):
+    outside = re.match(r"[/\\]|[A-Za-z]:|\.\.([/\\]|$)", posixpath.normpath(answer))
+    if not separator and not outside:
         # Git would take what DVC stores there for the project's own.
-        if not re.match(r"\.\.([/\\]|$)", posixpath.normpath(answer)):
-            return example + "; a folder outside of the project, such as ../NAME"
+        return example + "; a folder outside of the project, such as ../NAME"
     return place(answer, REMOTES, example)
 
 
