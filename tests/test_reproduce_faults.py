@@ -626,6 +626,12 @@ def test_a_condition_that_changes_the_result(plain: Pipeline, condition: str) ->
     assert plain.reproduce("--vary", code=1) == [f"make: rows.csv changes with the {condition}"]
 
 
+def test_a_condition_with_which_a_stage_fails(plain: Pipeline) -> None:
+    plain.insert("import time\nassert not time.timezone")
+    plain.repro()
+    assert plain.reproduce("--vary", code=1) == ["make fails with another time zone"]
+
+
 MEMORY = "/dev/shm"  # noqa: S108 - where `--vary` changes the order
 
 

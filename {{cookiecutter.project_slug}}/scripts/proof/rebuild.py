@@ -189,10 +189,16 @@ def _follows_the_hash_seed(stage: Stage, proof: Proof, extra: list[Input]) -> bo
 
 
 def _varied(stage: Stage, proof: Proof, rows: list[dict[str, Any]]) -> list[str]:
+    codes = []
+
     def attempt(given: Conditions) -> dict[str, str | None]:
-        return _hashes(_attempt(stage, proof, given=given)[1])
+        done, new = _attempt(stage, proof, given=given)
+        codes.append(done.code)
+        return _hashes(new)
 
     changed, guilty = varied(proof.room.work, _hashes(rows), attempt)
     if not changed:
         return []
+    if any(codes):
+        return [f"{stage.addressing} fails with another {', '.join(guilty)}"]
     return [f"{stage.addressing}: {', '.join(changed)} changes with the {', '.join(guilty)}"]

@@ -13,6 +13,8 @@ from .hermetic import Conditions
 
 # A file system that lists the newest file first; others list by name or by hash, whatever came first.
 MEMORY = Path("/dev/shm")  # noqa: S108
+# How often all of the clone must fit in there: a stage gets a copy, and writes.
+ROOM = 3
 
 
 def conditions(work: Path) -> dict[str, Conditions]:
@@ -34,9 +36,14 @@ def conditions(work: Path) -> dict[str, Conditions]:
         tried["locale"] = Conditions(variables={"LC_ALL": other[0]})
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1:
         tried["CPU count"] = Conditions(cpus=1)
-    if os.access(MEMORY, os.W_OK):
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM * _size(work / "clone"):
         tried["file order"] = Conditions(folder=str(MEMORY / work.name), last_file_first=True)
     return tried
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
 def varied(
