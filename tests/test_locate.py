@@ -122,13 +122,14 @@ def test_names_of_results(searched: Path, found: Callable, env: dict[str, str]) 
     assert found(run_id) == [weak]
 
 
-def test_uncommitted_coordinates_are_named(project: Path, sh: Shell) -> None:
+def test_uncommitted_coordinates_are_named(project: Path, sh: Shell, tmp_path: Path) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 30", "epochs: 3"))
     models = project / "tumour_classifier/models.py"
     models.write_text(models.read_text() + "\n# a note\n")
     sh("dvc", "repro", "--quiet")
-    for target in ("reports/evaluate/figures/roc.png", "models/model.joblib"):
+    copied = shutil.copy(project / "reports/evaluate/figures/roc.png", tmp_path / "copied.png")
+    for target in ("reports/evaluate/figures/roc.png", "models/model.joblib", copied):
         (told,) = json.loads(sh("python", "-m", "scripts.locate", target, "--json").stdout)
         assert told["uncommitted"] == ["code", "params", "execution"]
         assert told["params_changed"] == {"train.logistic.epochs": [30, 3]}

@@ -8,8 +8,8 @@ their folders, source data and code of all experiments and of all commits of bra
 
 import argparse
 import json
-import signal
 import re
+import signal
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -130,20 +130,19 @@ def _workspace(reader: Reader, head: Snapshot) -> Snapshot | None:
 
 
 def _in_workspace(workspace: Snapshot, file: Path, head: str) -> list[Result]:
-    """The file as an output that the workspace's dvc.lock records and HEAD does not."""
-    root = workspace.reader.root
-    if not file.resolve().is_relative_to(root):
-        return []
-    path = file.resolve().relative_to(root).as_posix()
-    made = [
-        name
-        for name, stage in workspace.stages.items()
-        for out, entry in stage.outs.items()
-        if (path == out or path.startswith(f"{out}/")) and md5_of(root / out) == entry.get("md5")
-    ]
+    """The file, or one that it is a copy of, as an output that the workspace's dvc.lock records and HEAD does not."""
+    root, size, md5 = workspace.reader.root, file.stat().st_size, md5_of(file)
+    made = {}
+    for name, stage in workspace.stages.items():
+        for out, entry in stage.outs.items():
+            inside = (root / out).rglob("*") if (root / out).is_dir() else [root / out]
+            same = [path for path in inside if path.is_file() and path.stat().st_size == size]
+            found = [path for path in same if md5_of(path) == md5]
+            if found and md5_of(root / out) == entry.get("md5"):
+                made |= {path.relative_to(root).as_posix(): f"output of {name}" for path in found}
     ours, theirs = coordinates.of(workspace), coordinates.of(workspace.reader.snapshot(head))
     differing = [name for name in vars(ours) if getattr(ours, name).digest != getattr(theirs, name).digest]
-    return [Result(workspace, None, {path: f"output of {made[0]}"}, differing)] if made and differing else []
+    return [Result(workspace, None, made, differing)] if made and differing else []
 
 
 def _by_run(reader: Reader, target: str) -> str | None:
