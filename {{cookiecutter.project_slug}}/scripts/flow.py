@@ -49,7 +49,7 @@ class _OneLine(logging.Filter):
     """What a stage or a user did wrong is said in a line, without a traceback of ours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(sys.exc_info()[1] or record.exc_info[1], steps.FailedError):
+        if record.exc_info and isinstance(record.exc_info[1], steps.FailedError):
             record.exc_info = None
         return True
 

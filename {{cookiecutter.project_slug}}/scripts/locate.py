@@ -130,7 +130,7 @@ def _workspace(reader: Reader, head: Snapshot) -> Snapshot | None:
 
 
 def _in_workspace(workspace: Snapshot, file: Path, head: str) -> list[Result]:
-    """The file, or one that it is a copy of, as an output that the workspace's dvc.lock records and HEAD does not."""
+    """The file, or its original, as an output that the workspace's dvc.lock records and HEAD does not."""
     root, size, md5 = workspace.reader.root, file.stat().st_size, md5_of(file)
     made = {}
     for name, stage in workspace.stages.items():

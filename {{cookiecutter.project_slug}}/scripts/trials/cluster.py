@@ -60,9 +60,8 @@ def connect(address: str, root: Path) -> None:
         )
     except Exception as error:
         # Of many kinds, all of them Ray's.
-        said = str(error).strip() or type(error).__name__
-        first, *_, last = [*said.splitlines(), ""]
-        raise SystemExit(f"--ray {address}: {first} {last}".rstrip()) from None
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise SystemExit(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
 
 
 @dataclass(eq=False, kw_only=True)
