@@ -24,7 +24,6 @@ from dvc.stage import Stage
 from dvc.utils.serialize import MODIFIERS
 from dvc_objects.fs.generic import transfer
 
-
 # Where Linux says which processors there are: more than a process may use.
 ONLINE = Path("/sys/devices/system/cpu/online")
 
