@@ -14,9 +14,7 @@ from dvc.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 # `python -m package.module` or `python folder/script.py`, options before them allowed.
-PYTHON = re.compile(
-    r"\bpython[\d.]*(?:\s+-[WX]\s+\S+|\s+-(?!m\b)\S+)*\s+(?:-m\s+([\w.]+)|([\w./-]+\.py))"
-)
+PYTHON = re.compile(r"\bpython[\d.]*(?:\s+-[WX]\s+\S+|\s+-(?!m\b)\S+)*\s+(?:-m\s+([\w.]+)|([\w./-]+\.py))")
 STAGES = [stage for stage in Repo(str(ROOT)).index.stages if stage.cmd]
 
 
