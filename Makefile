@@ -17,7 +17,8 @@ demo: $(READY)
 	@tools/demo.sh
 
 test: lint
-	pytest -n auto
+	@# One more than there are processors: tests also wait.
+	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
 
 lint: $(READY)
 	ruff check bench hooks tests tools

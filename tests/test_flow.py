@@ -389,7 +389,7 @@ def test_an_earlier_revision_and_a_single_stage(server, small, tmp_path):
     git(folder, "commit", "--quiet", "--all", "--message", "Break it")
     said = run(*COMMAND, "HEAD~1", "--target", "zero", cwd=folder, env=server).stdout.splitlines()[-1]
     assert re.match(rf"{earlier}: [01] of 1 stages ran, experiment flow-", said), said
-    ref = git(folder, "for-each-ref", "--format=%(refname)", f"refs/exps/{earlier[:2]}/{earlier[2:]}")
+    ref = f"refs/exps/{earlier[:2]}/{earlier[2:]}/{said.split()[-1]}"
     recorded = yaml.safe_load(git(folder, "show", f"{ref}:dvc.lock"))
     assert list(recorded["stages"]) == ["zero"]
     broken = run(*COMMAND, "--retries", "0", cwd=folder, env=server, code=1)

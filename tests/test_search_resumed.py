@@ -58,7 +58,7 @@ def test_a_grid_is_searched_to_its_end(
 ) -> None:
     spec = {"name": sampler, "seed": 1, **SAMPLERS[sampler]}
     folder = small({"space": GRID, "sampler": spec}, seconds=0.5)
-    search(folder, "--trials", "2")
+    # Its first trial is lost with it.
     killed = start(folder, user, "--trials", "6")
     killed.kill()
     killed.wait()
@@ -142,34 +142,44 @@ def test_a_project_that_was_moved_goes_on(small: Any, search: Search, user: dict
     assert len(experiments(new)) == 2
 
 
-@pytest.mark.parametrize(
-    "cmd", ["env -i PATH=$PATH python train.py && true", "exec env -i PATH=$PATH python train.py"]
-)
-def test_a_stage_that_scrubs_its_environment_is_stopped(
-    small: Any, user: dict[str, str], search: Search, cmd: str
-) -> None:
-    folder = small({}, seconds=0.1)
+def scrubbed(folder: Path, user: dict[str, str], cmd: str) -> None:
+    """Give the stage `train` this command, for ten minutes."""
     pipeline = (folder / "dvc.yaml").read_text()
-    (folder / "dvc.yaml").write_text(pipeline.replace("python train.py", cmd))
+    (folder / "dvc.yaml").write_text(pipeline.replace("cmd: python train.py", f"cmd: {cmd}"))
     write(folder, {}, {"seconds": 600.0})
     run("dvc", "commit", "--quiet", "--force", cwd=folder, env=user)
     commit(folder, user)
+
+
+def stages(folder: Path) -> list[psutil.Process]:
+    """What runs for the stage `train` in a search's clones."""
+    return [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
+
+
+def test_a_stage_that_scrubs_its_environment_is_stopped(small: Any, user: dict[str, str]) -> None:
+    folder = small({})
+    scrubbed(folder, user, "env -i PATH=$PATH python train.py && true")
     before = checkout(folder)
     stopped = start(folder, user, "--trials", "2")
-    stages = [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
+    left = stages(folder)
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(60) == 130
-    _, alive = psutil.wait_procs(stages, 10)
-    assert alive == []
+    assert psutil.wait_procs(left, 10)[1] == []
     check_left_alone(folder, before, user)
 
+
+def test_a_stage_without_its_environment_that_was_left_by_a_killed_search(
+    small: Any, user: dict[str, str], search: Search
+) -> None:
+    folder = small({})
+    scrubbed(folder, user, "exec env -i PATH=$PATH python train.py")
+    before = checkout(folder)
     killed = start(folder, user, "--trials", "2")
-    stages = [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
+    left = stages(folder)
     killed.kill()
     killed.wait()
     search(folder, "--trials", "2", "--timeout", "0.001")
-    _, alive = psutil.wait_procs(stages, 10)
-    assert alive == []
+    assert psutil.wait_procs(left, 10)[1] == []
     check_left_alone(folder, before, user)
 
 
