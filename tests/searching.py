@@ -114,8 +114,9 @@ def make(
     folder.mkdir(parents=True)
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder, env=env)
     run("dvc", "init", "--quiet", cwd=folder, env=env)
-    run("dvc", "config", "core.autostage", "true", cwd=folder, env=env)
-    run("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site", cwd=folder, env=env)
+    # What `dvc config` would write, at a second each.
+    (folder / ".dvc/config").write_text("[core]\n    autostage = true\n")
+    (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder.parent / 'site'}\n")
     shutil.copytree(project / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".gitignore").write_text("__pycache__/\n/optuna.db*\n/mlflow.db*\n")
     (folder / "prepare.py").write_text(PREPARE)

@@ -385,23 +385,18 @@ def test_an_earlier_revision_and_a_single_stage(server, small, tmp_path):
     shutil.copytree(small.parent / "store", tmp_path / "store")
     git(folder, "remote", "remove", "origin")
     earlier = git(folder, "rev-parse", "HEAD")
-    (folder / "zero.py").write_text("raise SystemExit('not this one')")
-    git(folder, "commit", "--quiet", "--all", "--message", "Break it")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "Not this one")
     said = run(*COMMAND, "HEAD~1", "--target", "zero", cwd=folder, env=server).stdout.splitlines()[-1]
     assert re.match(rf"{earlier}: [01] of 1 stages ran, experiment flow-", said), said
     ref = f"refs/exps/{earlier[:2]}/{earlier[2:]}/{said.split()[-1]}"
     recorded = yaml.safe_load(git(folder, "show", f"{ref}:dvc.lock"))
     assert list(recorded["stages"]) == ["zero"]
-    broken = run(*COMMAND, "--retries", "0", cwd=folder, env=server, code=1)
-    assert "failed to run: python zero.py" in broken.stdout.splitlines()[-1]
-    assert "Traceback" not in broken.stdout + broken.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("-S", "train.x"), "-S train.x: write it as KEY=VALUE"),
-        (("no-such-revision",), "no-such-revision"),
         (("--target", "nope"), "nope"),
     ],
 )
