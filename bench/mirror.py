@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import synthetic
+from bench.scale import PEAK
 
 # Experiments when nothing is new, and to be read.
 MANY = 1000
@@ -126,8 +127,7 @@ def again(copy: Path) -> None:
     )
     call(command)
     nothing = timed(lambda: call(command), 3)
-    peak = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    memory = subprocess.check_output((sys.executable, "-c", command + peak), text=True).split()[-1]
+    memory = subprocess.check_output((sys.executable, "-c", f"{command}; {PEAK}"), text=True).split()[-1]
     print(
         f"nothing new of {MANY}: {nothing:.2f} s in all, where `import mlflow` takes {importing:.2f} s "
         f"(<= 1.5 s more), {memory} MB (< 500)"

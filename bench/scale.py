@@ -23,8 +23,10 @@ from bench import synthetic
 TOGETHER = 5000
 NUMBERS = (1_000, 10_000, 50_000)
 MIRRORED = 10_000  # as far as mirroring is measured: it takes minutes
-# The peak memory of a child, which getrusage would mix up with that of the largest before it.
-PEAK = "import resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+# The peak memory of a child in MB: getrusage counts the process that started it, too.
+PEAK = (
+    "status = open('/proc/self/status').read(); print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)"
+)
 COORDINATES = (
     "from scripts import coordinates as c; r = c.Reader('.').__enter__(); "
     "print(sum(1 for s in r.snapshots([e.rev for e in r.experiments()]) if c.of(s)))"
