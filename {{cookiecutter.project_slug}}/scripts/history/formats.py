@@ -45,7 +45,7 @@ for tag, pattern, first in (
 Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
-@lru_cache(20_000)
+@lru_cache(2_000)
 def load(text: str | bytes) -> Any:
     """Parse YAML 1.2; the answer is shared by all who ask, so do not change it.
 
@@ -107,15 +107,15 @@ def stages(content: bytes) -> dict[str, dict[str, Any]]:
     return lock.get("stages") or {} if "schema" in lock else lock
 
 
-@lru_cache(20_000)
+@lru_cache(2_000)
 def _stage(text: str) -> dict[str, Any]:
     head, *fields = re.split(r"\n(?=    [a-z])", text)
     (name,) = load(head)
     return {name: {key: value for field in fields for key, value in _block(field).items()}}
 
 
-# From revision to revision most blocks repeat.
-@lru_cache(50_000)
+# From revision to revision most blocks repeat; those that do not are not to fill the memory.
+@lru_cache(5_000)
 def _block(text: str) -> dict[str, Any]:
     name, _, entries = text.partition(":")
     if name in ("    deps", "    outs") and not ENTRY.sub("", entries):
@@ -162,7 +162,7 @@ def _lines(text: str) -> dict[str, Any]:
     return found
 
 
-@lru_cache(50_000)
+@lru_cache(10_000)
 def _scalar(text: str) -> Any:
     if NUMBER.fullmatch(text):
         return int(text) if text.lstrip("-").isdigit() else float(text)

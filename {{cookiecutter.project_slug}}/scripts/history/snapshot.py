@@ -193,7 +193,7 @@ class Snapshot:
         return values or {}
 
 
-@lru_cache(50_000)
+@lru_cache(10_000)
 def join(*parts: str) -> str:
     """A path as seen from the DVC root; URLs and absolute paths stay as they are."""
     if "://" in parts[-1]:
