@@ -177,8 +177,8 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
     clone = tmp_path / "colleague"
     run("git", "clone", "--quiet", "--branch", "main", tmp_path / "origin", clone, cwd=tmp_path, env=env)
     path = [folder for folder in bare_env["PATH"].split(":") if not Path(folder, "uv").exists()]
-    # What is not imported need not be compiled.
-    alone = bare_env | {"PATH": ":".join(path), "UV": "uv==0.0.0", "PIP_NO_COMPILE": "1"}
+    # What is not imported need not be compiled: pip wants a false value for that.
+    alone = bare_env | {"PATH": ":".join(path), "UV": "uv==0.0.0", "PIP_NO_COMPILE": "0"}
     colleague = Shell(clone, alone, tmp_path / "their-notes")
     colleague.follow(readme, CLONE)
     assert "Going on without uv" in colleague.printed
