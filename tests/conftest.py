@@ -94,7 +94,8 @@ def bare_env(shared: Path) -> dict[str, str]:
     # The template's own environment must not serve a generated project.
     path = [part for part in os.environ["PATH"].split(os.pathsep) if part != str(TEMPLATE / ".venv/bin")]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(PRIVATE)}
-    return {**kept, "HOME": str(home), "PATH": os.pathsep.join(path)}
+    # Repositories that were not generated would each report every command of DVC to its makers.
+    return {**kept, "HOME": str(home), "PATH": os.pathsep.join(path), "DVC_NO_ANALYTICS": "1"}
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ Its `scripts/` and its environment are those of a generated project.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -110,8 +111,27 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> str:
 def make(
     folder: Path, project: Path, env: Mapping[str, str], search: Mapping[str, Any], **train: Any
 ) -> Path:
-    """A repository with committed results, the scripts of `project`, this search.yaml, and these params."""
-    folder.mkdir(parents=True)
+    """A repository with committed results, the scripts of `project`, this search.yaml, and these params.
+
+    It is a copy of one that this process makes once, brought up to date.
+    """
+    base = project.parent / f"small-{os.getpid()}"
+    if not base.exists():
+        begin(base, project, {**env, "RUNS": str(base.with_suffix(".runs"))})
+    shutil.copytree(base, folder, symlinks=True)
+    (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder.parent / 'site'}\n")
+    if "RUNS" in env:
+        Path(env["RUNS"]).write_bytes(base.with_suffix(".runs").read_bytes())
+    write(folder, search, train)
+    if train:
+        run("dvc", "repro", cwd=folder, env=env)
+    commit(folder, env)
+    return folder
+
+
+def begin(folder: Path, project: Path, env: Mapping[str, str]) -> None:
+    """A repository with committed results, the scripts of `project`, and the usual search.yaml and params."""
+    folder.mkdir()
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder, env=env)
     run("dvc", "init", "--quiet", cwd=folder, env=env)
     # What `dvc config` would write, at a second each.
@@ -122,10 +142,9 @@ def make(
     (folder / "prepare.py").write_text(PREPARE)
     (folder / "train.py").write_text(TRAIN)
     (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES, sort_keys=False))
-    write(folder, search, train)
+    write(folder, {}, {})
     run("dvc", "repro", cwd=folder, env=env)
     commit(folder, env)
-    return folder
 
 
 def write(folder: Path, search: Mapping[str, Any], train: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -129,7 +130,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
 
 
 def ask(env: Mapping[str, str], path: str, **body: Any) -> Any:
-    """What Prefect's server answers; GET without a body. While its SQLite is busy (503), ask again."""
+    """What Prefect's server answers; GET without a body. While SQLite is busy (503, silence), ask again."""
     request = urllib.request.Request(  # noqa: S310
         f"{env['PREFECT_API_URL']}/{path}",
         json.dumps(body).encode() if body else None,
@@ -138,8 +139,10 @@ def ask(env: Mapping[str, str], path: str, **body: Any) -> Any:
 
     def answered() -> list[Any]:
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
                 return [json.load(answer)]
+        except TimeoutError:
+            return []
         except urllib.error.HTTPError as failed:
             if failed.code != 503:
                 raise
@@ -211,7 +214,8 @@ def worker(server: dict[str, str], small: Path) -> Iterator[dict[str, str]]:
 def deployed(env: Mapping[str, str], name: str, **parameters: Any) -> str:
     """Ask for a run of a deployment; returns its id."""
     found = ask(env, f"deployments/name/{name}")
-    return ask(env, f"deployments/{found['id']}/create_flow_run", parameters=parameters)["id"]
+    asked = {"parameters": parameters, "idempotency_key": uuid.uuid4().hex}
+    return ask(env, f"deployments/{found['id']}/create_flow_run", **asked)["id"]
 
 
 def ended(env: Mapping[str, str], run_id: str) -> dict[str, Any]:

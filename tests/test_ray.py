@@ -1,7 +1,8 @@
 """A search on a real Ray cluster: three nodes that share nothing but Git, S3 and PostgreSQL with the rest.
 
-Each node is a raylet with a home and a temporary folder of its own. The Git remote is a Git daemon, the DVC
-remote a server that speaks S3, the study is in PostgreSQL.
+Each node is a raylet with a home and a temporary folder of its own; with bubblewrap, it sees no other, nor
+any test's files. The Git remote is a Git daemon, the DVC remote a server that speaks S3, the study is in
+PostgreSQL.
 """
 
 import hashlib
@@ -69,6 +70,16 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def alone(folder: Path, environment: str) -> tuple[str, ...]:
+    """What to put before a command that sees, of temporary files, just this folder and its environment."""
+    hide = ("bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "--die-with-parent")
+    for shared in {"/dev/shm", "/tmp", tempfile.gettempdir()}:  # noqa: S108 (hidden, not written)
+        hide += ("--tmpfs", shared)
+    hide += ("--ro-bind", environment, environment, "--bind", str(folder), str(folder))
+    usable = shutil.which("bwrap") and not subprocess.run((*hide, "true"), check=False).returncode
+    return hide if usable else ()
+
+
 @pytest.fixture(scope="module")
 def cluster(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
     """Three nodes with room for one trial each."""
@@ -84,6 +95,7 @@ def cluster(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
             own = {**extras_env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
             which = head if number == 0 else (f"--address=127.0.0.1:{port}",)
             command = ("ray", "start", f"--temp-dir={folder}", *common, *which)
+            command = (*alone(folder, extras_env["VIRTUAL_ENV"]), *command)
             node = stack.enter_context(running(*command, folder=folder, env=own))
             cluster.nodes.append((node.pid, folder))
             wait_for(lambda log=folder / "log": b"Ray runtime started" in log.read_bytes(), 120)
@@ -201,6 +213,19 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
         "for t in study.trials]))"
     )
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
+
+
+def test_nodes_see_neither_the_project_nor_each_other(cluster: Cluster, shared: Path) -> None:
+    if not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not installed")
+    for number, (pid, folder) in enumerate(cluster.nodes):
+        # The first process is bubblewrap itself, outside of what it made.
+        raylet = psutil.Process(pid).children(recursive=True)[-1]
+        seen = Path(f"/proc/{raylet.pid}/root")
+        assert (seen / folder.relative_to("/") / "log").exists()
+        hidden = [shared / "home", shared / "extras-setup", folder.parent / f"node{(number + 1) % 3}"]
+        assert all(path.exists() for path in hidden)
+        assert not any((seen / path.relative_to("/")).exists() for path in hidden)
 
 
 @needs_postgres
@@ -338,6 +363,29 @@ def test_a_node_that_cannot_begin_is_done_without(
     assert "a worker cannot begin, and is done without: git clone: fatal: bad config line 1" in done.stderr
     check_agreement(folder)
     assert len(experiments(folder)) == 4
+
+
+def test_the_head_is_lost_and_one_machine_goes_on(
+    cluster: Cluster, remote: Any, user: dict[str, str]
+) -> None:
+    """The last test of this cluster."""
+    folder, _ = remote(RANDOM, seconds=1.0)
+    before = checkout(folder)
+    search = start(folder, user, "--ray", cluster.address, "--trials", "30")
+    wait_for(lambda: len(experiments(folder)) >= 2 or search.poll() is not None, 180)
+    kill(cluster.nodes[0][0])
+    said, _ = search.communicate(timeout=180)
+    assert search.returncode == 1, said
+    assert said.splitlines()[-1] == "--ray: cluster lost; with another, the same command goes on"
+    assert "Traceback" not in said
+    assert f"small: {len(experiments(folder))} complete" in said
+    for _, node in cluster.nodes:
+        wait_for(lambda at=node: not clones(at), 180)
+    found = len(experiments(folder))
+    run(*SEARCH, "--trials", str(found + 1), cwd=folder, env=user)
+    assert len(experiments(folder)) == found + 1
+    check_agreement(folder)
+    check_left_alone(folder, before, user)
 
 
 @pytest.fixture

@@ -184,12 +184,10 @@ def test_a_stage_without_its_environment_that_was_left_by_a_killed_search(
 
 
 def test_no_trial_is_begun_after_the_timeout(small: Any, search: Search) -> None:
-    folder = small({}, seconds=2.0)
-    begun = time.monotonic()
-    said = search(folder, "--trials", "50", "--timeout", "6").stdout
-    assert time.monotonic() - begun < 30
+    folder = small({}, seconds=4.0)
+    said = search(folder, "--trials", "50", "--timeout", "15").stdout
     done = len(experiments(folder))
-    assert 1 <= done <= 3
+    assert 1 <= done < 5
     assert f"small: {done} complete, 0 pruned, 0 failed" in said
     assert {trial.state.name for trial in trials(folder)} == {"COMPLETE"}
 

@@ -173,8 +173,10 @@ def _keep(folder: Path, name: str, error: str, log: str) -> None:
 
 def _summarize(study: optuna.Study, pool: Pool, root: Path, trials: int, baseline: str) -> None:
     folder = root / "reports/search" / study.study_name
-    print(f"{study.study_name}: {pool.complete} complete, {pool.pruned} pruned, {pool.failed} failed")
-    if pool.complete:
+    states = Counter(trial.state.name for trial in study.get_trials(deepcopy=False))
+    complete, pruned = states["COMPLETE"], states["PRUNED"]
+    print(f"{study.study_name}: {complete} complete, {pruned} pruned, {states['FAIL']} failed")
+    if complete:
         from .trials import report
 
         print(report.write(study, folder))
@@ -182,7 +184,7 @@ def _summarize(study: optuna.Study, pool: Pool, root: Path, trials: int, baselin
         print(report.recommend(study, root, baseline))
     if pool.interrupts:
         print("Stopped; the same command goes on from here")
-    elif pool.complete + pool.pruned >= trials:
+    elif complete + pruned >= trials:
         print(f"For more:  python -m scripts.search --study {study.study_name} --trials {2 * trials}")
 
 

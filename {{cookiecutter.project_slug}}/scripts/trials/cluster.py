@@ -38,7 +38,11 @@ def connect(address: str, root: Path) -> None:
     Raises:
         SystemExit: Ray is not installed, or does not answer.
     """
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_IGNORE_UNHANDLED_ERRORS="1")
+    # Without the third, Ray would start a cluster of its own where this one is lost.
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0", RAY_IGNORE_UNHANDLED_ERRORS="1", RAY_ENABLE_AUTO_CONNECT="0"
+    )
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         import ray
     except ModuleNotFoundError:
@@ -127,9 +131,9 @@ class Cluster:
             self._looked = time.monotonic()
             try:
                 nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            except (ray.exceptions.RayError, ConnectionError) as error:
-                said = " ".join(str(error).split())
-                raise SystemExit(f"--ray: the cluster is lost: {said}; the same command goes on") from None
+            except Exception:
+                # Of many kinds, and none of them says more.
+                raise SystemExit("--ray: cluster lost; with another, the same command goes on") from None
             self._room = int(min(self.most, sum(map(self._fit, nodes))))
         return self._room
 
@@ -170,7 +174,9 @@ class Cluster:
                 if message.get("state") == "complete":
                     self._bring(worker.experiment)
                 hear(worker, message)
-        except (RayError, ConnectionError) as error:
+        except Exception as error:
+            if ray.is_initialized() and not isinstance(error, RayError | ConnectionError):
+                raise
             if isinstance(error, RuntimeEnvSetupError | RayTaskError) and not worker.begun:
                 hear(worker, {"state": "unusable", "error": f"a node: {str(error).strip().splitlines()[-1]}"})
             # Else the actor died, its node, or the cluster: there is nothing left to stop.
@@ -197,8 +203,8 @@ class Cluster:
     def _end(self, workers: list[Actor]) -> None:
         import ray
 
-        # With the cluster lost, workers end by themselves.
-        with contextlib.suppress(ray.exceptions.RayError, ConnectionError):
+        # With the cluster lost, which Ray says in many ways, workers end by themselves.
+        with contextlib.suppress(Exception):
             ending = [worker.node.stop.remote() for worker in workers if worker.begun]
             if ending:
                 ray.wait(ending, num_returns=len(ending), timeout=END)
