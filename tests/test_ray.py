@@ -365,6 +365,23 @@ def test_a_node_that_cannot_begin_is_done_without(
     assert len(experiments(folder)) == 4
 
 
+def test_a_server_for_this_client_that_crashes_is_asked_for_again(
+    cluster: Cluster, remote: Any, user: dict[str, str]
+) -> None:
+    folder, _ = remote(RANDOM)
+    search = start(folder, user, "--ray", cluster.address, "--trials", "1")
+
+    def begun() -> list[psutil.Process]:
+        running = psutil.Process(cluster.nodes[0][0]).children(recursive=True)
+        return [process for process in running if "--mode=specific-server" in " ".join(process.cmdline())]
+
+    wait_for(begun, 120)[0].kill()
+    said, _ = search.communicate(timeout=300)
+    assert search.returncode == 0, said
+    check_agreement(folder)
+    assert len(experiments(folder)) == 1
+
+
 def test_the_head_is_lost_and_one_machine_goes_on(
     cluster: Cluster, remote: Any, user: dict[str, str]
 ) -> None:

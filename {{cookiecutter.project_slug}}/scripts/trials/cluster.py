@@ -54,18 +54,23 @@ def connect(address: str, root: Path) -> None:
         except OSError as error:
             raise SystemExit(f"--ray {address}: {error.strerror or error}") from None
     local = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(
-            address,
-            runtime_env={"working_dir": str(root), "excludes": ONLY},
-            logging_level="ERROR",
-            log_to_driver=False,
-            **local,
-        )
-    except Exception as error:
-        # Of many kinds, all of them Ray's.
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise SystemExit(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
+    for again in (True, False):
+        try:
+            ray.init(
+                address,
+                runtime_env={"working_dir": str(root), "excludes": ONLY},
+                logging_level="ERROR",
+                log_to_driver=False,
+                **local,
+            )
+            return
+        except Exception as error:
+            # The process that the first machine forks for a client can crash at once (in gRPC).
+            if again and isinstance(error, ConnectionAbortedError):
+                continue
+            # Of many kinds, all of them Ray's.
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise SystemExit(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
 
 
 @dataclass(eq=False, kw_only=True)
