@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,13 +215,15 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
 
 
-def test_nodes_see_neither_the_project_nor_each_other(cluster: Cluster, shared: Path) -> None:
-    if not shutil.which("bwrap"):
-        pytest.skip("bubblewrap is not installed")
+def test_nodes_see_neither_the_project_nor_each_other(
+    cluster: Cluster, shared: Path, extras_env: dict[str, str]
+) -> None:
+    if not alone(cluster.nodes[0][1], extras_env["VIRTUAL_ENV"]):
+        pytest.skip("bubblewrap is not installed, or not allowed")
     for number, (pid, folder) in enumerate(cluster.nodes):
         # The first process is bubblewrap itself, outside of what it made.
-        raylet = psutil.Process(pid).children(recursive=True)[-1]
-        seen = Path(f"/proc/{raylet.pid}/root")
+        (inside,) = psutil.Process(pid).children()
+        seen = Path(f"/proc/{inside.pid}/root")
         assert (seen / folder.relative_to("/") / "log").exists()
         hidden = [shared / "home", shared / "extras-setup", folder.parent / f"node{(number + 1) % 3}"]
         assert all(path.exists() for path in hidden)
@@ -372,8 +374,10 @@ def test_a_server_for_this_client_that_crashes_is_asked_for_again(
     search = start(folder, user, "--ray", cluster.address, "--trials", "1")
 
     def begun() -> list[psutil.Process]:
-        running = psutil.Process(cluster.nodes[0][0]).children(recursive=True)
-        return [process for process in running if "--mode=specific-server" in " ".join(process.cmdline())]
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(cluster.nodes[0][0]).children(recursive=True)
+            return [process for process in found if "--mode=specific-server" in " ".join(process.cmdline())]
+        return []
 
     wait_for(begun, 120)[0].kill()
     said, _ = search.communicate(timeout=300)
