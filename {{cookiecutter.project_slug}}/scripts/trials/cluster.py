@@ -53,6 +53,9 @@ def connect(address: str, root: Path) -> None:
             socket.create_connection((place[1], int(place[2])), CONNECT).close()
         except OSError as error:
             raise SystemExit(f"--ray {address}: {error.strerror or error}") from None
+    # gRPC's threads, all of this name, end with a traceback where the cluster is lost; `room` says it.
+    usual = threading.excepthook
+    threading.excepthook = lambda failed: "(_run)" in str(failed.thread) or usual(failed)
     local = {"include_dashboard": False} if address == "local" else {}
     for again in (True, False):
         try:
@@ -135,11 +138,12 @@ class Cluster:
         if time.monotonic() > self._looked + LOOK:
             self._looked = time.monotonic()
             try:
-                nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+                nodes = ray.nodes()
             except Exception:
                 # Of many kinds, and none of them says more.
                 raise SystemExit("--ray: cluster lost; with another, the same command goes on") from None
-            self._room = int(min(self.most, sum(map(self._fit, nodes))))
+            room = sum(self._fit(node["Resources"]) for node in nodes if node["Alive"])
+            self._room = int(min(self.most, room))
         return self._room
 
     def _fit(self, node: dict[str, float]) -> int:

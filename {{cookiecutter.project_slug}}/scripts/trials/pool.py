@@ -4,6 +4,7 @@ import queue
 import re
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,16 +25,16 @@ FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", r
 
 
 @dataclass(eq=False)
-class Worker:
+class Worker(ABC):
     """A worker, as the pool sees it: the trial that it runs, if any, and whether that was told to stop."""
 
     ready: bool = False
     trial: Trial | None = None
     stopping: bool = False
 
+    @abstractmethod
     def send(self, message: dict[str, Any]) -> None:
         """Tell it something; that it has died, if so, is heard from it."""
-        raise NotImplementedError
 
 
 Hear = Callable[[Worker, dict[str, Any] | None], None]
