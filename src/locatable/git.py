@@ -1,0 +1,96 @@
+"""Runs Git; the only module that does."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from .errors import GitError
+
+# Git sets these for the hooks that it runs. They name another repository, index or folder than ours.
+REPOSITORY_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+
+
+def environment() -> dict[str, str]:
+    """The environment variables for Git: ours, without those that name a repository."""
+    return {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
+
+
+def git(folder: Path | str, *command: str, text: str | None = None) -> str:
+    """What a Git command prints, without the line break at its end.
+
+    Args:
+        folder: where to run it.
+        command: what comes after `git`.
+        text: what it reads from its standard input.
+
+    Raises:
+        GitError: Git refused; the message is the last line of what it said.
+    """
+    done = subprocess.run(
+        ("git", "-C", str(folder), *command),
+        input=None if text is None else text.encode(errors="surrogateescape"),
+        stdin=subprocess.DEVNULL if text is None else None,
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    if done.returncode:
+        stderr = done.stderr.decode(errors="replace").strip()
+        lines = [line for line in stderr.splitlines() if not line.startswith("hint:")]
+        reason = lines[-1] if lines else f"exit code {done.returncode}"
+        raise GitError(f"git {command[0]}: {reason}", stderr)
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def start_object_reader(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process that answers names of objects with their content (`git cat-file --batch`)."""
+    return subprocess.Popen(
+        ("git", "-C", str(folder), "cat-file", "--batch"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        # Ctrl-C is for the caller, who may still need an answer to end cleanly.
+        start_new_session=True,
+    )
+
+
+def top_folder(folder: Path) -> Path:
+    """The root of the checkout around a folder.
+
+    Raises:
+        GitError: there is no repository.
+    """
+    return Path(git(folder, "rev-parse", "--show-toplevel"))
+
+
+def main_checkout(folder: Path) -> Path:
+    """The same folder in the repository's main checkout, where `folder` is in a linked worktree."""
+    top = top_folder(folder)
+    first_line = git(folder, "worktree", "list", "--porcelain").splitlines()[0]
+    main = Path(first_line.removeprefix("worktree "))
+    if not (main / ".git").exists():
+        return folder
+    return main / folder.relative_to(top)
+
+
+def remote_url(folder: Path) -> str | None:
+    """Where the repository can be cloned from, as Git has it; None when it has no remote."""
+    remotes = git(folder, "remote").split()
+    if not remotes:
+        return None
+    name = "origin" if "origin" in remotes else remotes[0]
+    return git(folder, "remote", "get-url", name)

@@ -1,0 +1,80 @@
+"""Keys of params and metrics, and the values that they name.
+
+DVC writes a key as `file:dotted.key`, or as `dotted.key` where the file is params.yaml.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PARAMS_FILE = "params.yaml"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The place of a value.
+
+    Attributes:
+        file: path of the file, as seen from the DVC root.
+        dotted: names of the sections around the value, and its own, joined by dots.
+    """
+
+    file: str
+    dotted: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Key":
+        """Read a key as `dvc exp run -S` takes it."""
+        file, _, dotted = text.rpartition(":")
+        return cls(file or PARAMS_FILE, dotted)
+
+    def __str__(self) -> str:
+        return self.dotted if self.file == PARAMS_FILE else f"{self.file}:{self.dotted}"
+
+    @property
+    def parts(self) -> list[str]:
+        """The names that `dotted` joins."""
+        return self.dotted.split(".")
+
+    def value_in(self, content: Any) -> Any:
+        """The value that the key names in the content of its file.
+
+        Raises:
+            LookupError, TypeError or ValueError: there is none.
+        """
+        value = content
+        for part in self.parts:
+            value = value[index(value, part)]
+        return value
+
+
+def index(container: Any, part: str) -> int | str:
+    """A part of a dotted key, as what indexes `container`: a position where that is a list."""
+    return int(part) if isinstance(container, list) else part
+
+
+def flatten(values: Mapping[Any, Any], lists: bool = False) -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; an empty mapping stays, as a value.
+
+    Args:
+        values: what to flatten.
+        lists: flatten lists, too; their keys are positions.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        below = _items(value, lists)
+        if not below:
+            flat[str(key)] = value
+            continue
+        for inner, leaf in flatten(below, lists).items():
+            flat[f"{key}.{inner}"] = leaf
+    return flat
+
+
+def _items(value: Any, lists: bool) -> Mapping[Any, Any] | None:
+    """What is inside a value by key; None where there is nothing inside."""
+    if isinstance(value, Mapping):
+        return value
+    if lists and isinstance(value, list):
+        return dict(enumerate(value))
+    return None

@@ -1,0 +1,1 @@
+"""How `locatable search` runs trials, one module per part."""

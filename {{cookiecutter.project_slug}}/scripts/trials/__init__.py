@@ -1,1 +1,0 @@
-"""How `python -m scripts.search` runs trials, one module per part."""
