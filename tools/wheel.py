@@ -1,0 +1,64 @@
+"""Build the wheel of `locatable` that travels with every generated project: `make wheel`.
+
+The same sources give the same bytes, on every machine. The lock of tools names the wheel by its hash, so it
+is brought up to date as well.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+TEMPLATE = Path(__file__).parents[1]
+VENDOR = TEMPLATE / "{{cookiecutter.project_slug}}" / "vendor"
+LOCK = TEMPLATE / "templates" / "locks" / "tools.lock"
+# A fixed time for all files in the wheel: 2026-01-01.
+EPOCH = "1767225600"
+
+
+def build(folder: Path) -> Path:
+    """Build the wheel of the sources beside this file into a folder, and return its path."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+        cwd=TEMPLATE,
+        env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    (wheel,) = folder.glob("locatable-*.whl")
+    return wheel
+
+
+def pin(lock: str, wheel: Path) -> str:
+    """A lock's text, with `locatable` pinned to this wheel."""
+    version = wheel.name.split("-")[1]
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    pinned, count = re.subn(
+        r"^locatable(\[[^]]*\])?==\S+ \\\n    --hash=sha256:\w+$",
+        rf"locatable\g<1>=={version} \\\n    --hash=sha256:{digest}",
+        lock,
+        flags=re.MULTILINE,
+    )
+    if count != 1:
+        sys.exit(f"{LOCK}: found {count} pins of locatable instead of one; make lock")
+    return pinned
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        wheel = build(Path(folder))
+        VENDOR.mkdir(exist_ok=True)
+        for old in VENDOR.glob("*.whl"):
+            old.unlink()
+        new = VENDOR / wheel.name
+        new.write_bytes(wheel.read_bytes())
+    if LOCK.exists():
+        LOCK.write_text(pin(LOCK.read_text(), new))
+    print(new.relative_to(TEMPLATE))
+
+
+if __name__ == "__main__":
+    main()
