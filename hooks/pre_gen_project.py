@@ -34,7 +34,7 @@ TAKEN = set(
     graphql graphql_relay graphviz greenlet griffe griffecli grpc gto gunicorn h11 h2 hpack httpcore httpx
     huey humanize hydra hyperframe idna importlib_metadata iniconfig isodate iterative_telemetry
     itsdangerous jinja2 jinja2_humanize_extension jmespath joblib jsonpatch jsonpatch_cli jsonpointer
-    jsonschema jsonschema_specifications key_value kiwisolver knack kombu mako markdown markdown_it
+    jsonschema jsonschema_specifications key_value kiwisolver knack kombu locatable mako markdown markdown_it
     markupsafe matplotlib mdurl mlflow mpl_toolkits msal msgpack multidict narwhals networkx numpy
     oauthlib omegaconf opencensus opentelemetry optuna orjson packaging pandas paramiko pathspec pendulum
     pil pip pkg_resources platformdirs pluggy prefect prettytable prometheus_client prompt_toolkit

@@ -37,15 +37,15 @@ dvc exp run --temp --name boosting -S train.model=boosting
 dvc exp show --no-pager --only-changed --drop '(?!Experiment|.*(log_loss|train.model)).*' --sort-by valid.log_loss
 
 step "6. Search for better params, every trial an experiment: make search"
-python -m scripts.search --trials 6 --workers 2 --mirror
+locatable search --trials 6 --workers 2 --mirror
 
 step "7. Which run made this figure? A copy of one, under another name: scripts.locate"
 git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting')":reports/evaluate/figures/roc.png \
     >../figure-3.png
-python -m scripts.locate ../figure-3.png
+locatable locate ../figure-3.png
 
 step "8. Prove it: train again, hermetically, from a clean clone: scripts.reproduce"
-python -m scripts.reproduce boosting --env current
+locatable reproduce boosting --env current
 
 step "Done. Look around:"
 cat <<END

@@ -1,7 +1,7 @@
 """Every stage declares every module of ours that it imports, directly or through others.
 
 Otherwise DVC would not notice that the code of a result has changed. What Python decides only
-while it runs (`importlib.import_module`) is not seen here; `python -m scripts.reproduce` sees it.
+while it runs (`importlib.import_module`) is not seen here; `locatable reproduce` sees it.
 """
 
 import ast

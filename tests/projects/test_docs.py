@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from conftest import TEMPLATE, generate, run
+from support import TEMPLATE, generate, run
 
 GENERATED = Path("{{cookiecutter.project_slug}}")
 TOUR = [
@@ -183,6 +183,8 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
     colleague.follow(readme, CLONE)
     assert "Going on without uv" in colleague.printed
     assert not (clone / ".venv/bin/uv").exists()
+    local = (clone / ".dvc/config.local").read_text()
+    assert f"site_cache_dir = {bare_env['HOME']}/.cache/dvc-site" in local
     assert json.loads((clone / "environment.json").read_text())["drift"] == {}
     assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
     colleague.follow(theirs(clone, "docs/handover.md"))

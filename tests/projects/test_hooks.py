@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, run
+from support import TEMPLATE, run
 
 CLI = [sys.executable, "-m", "cookiecutter", "--no-input"]
 

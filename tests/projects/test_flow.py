@@ -19,12 +19,12 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from conftest import run
 from searching import checkout
+from support import run
 
 pytestmark = pytest.mark.long
 
-COMMAND = ("python", "-m", "scripts.flow")
+COMMAND = ("locatable", "flow")
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Named so that the order of the alphabet is not that of the pipeline.
 STAGES = {
@@ -72,7 +72,7 @@ from pathlib import Path
 from unittest.mock import patch
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
-from scripts.trials.alone import alone
+from locatable.search.alone import alone
 with alone(Path.cwd()):
     pass
 missing = ObjectNotFound(Exception())
@@ -167,7 +167,6 @@ def small(rebuilt: Path, user: dict[str, str], tmp_path_factory: pytest.TempPath
     run("dvc", "config", "core.autostage", "true", cwd=folder, env=user)
     run("dvc", "remote", "add", "--default", "store", "../store", cwd=folder, env=user)
     run("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site", cwd=folder, env=user)
-    shutil.copytree(rebuilt / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(rebuilt / "prefect.yaml", folder)
     (folder / ".gitignore").write_text("__pycache__/\n/optuna.db*\n/mlflow.db*\n/mlartifacts/\n/raw.txt\n")
     (folder / "raw.txt").write_text("raw")
@@ -421,4 +420,4 @@ def test_bad_params_of_a_project_end_in_one_line_and_no_retry(server, project):
 
 def test_without_prefect_one_line_says_what_to_install(project, sh):
     done = sh(*COMMAND, code=1)
-    assert done.stderr == "python -m scripts.flow needs Prefect: make setup EXTRAS=prefect\n"
+    assert done.stderr == "locatable flow needs Prefect: make setup EXTRAS=prefect\n"

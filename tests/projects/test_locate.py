@@ -1,4 +1,4 @@
-"""`python -m scripts.locate`: any file, experiment, revision or MLflow run leads to its coordinates."""
+"""`locatable locate`: any file, experiment, revision or MLflow run leads to its coordinates."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run
+from support import run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,7 +40,7 @@ def found(searched: Path, env: dict[str, str]) -> Callable[..., list[dict]]:
     """What `locate --json` says."""
 
     def call(target: str | Path) -> list[dict]:
-        said = run("python", "-m", "scripts.locate", target, "--json", cwd=searched, env=env).stdout
+        said = run("locatable", "locate", target, "--json", cwd=searched, env=env).stdout
         return json.loads(said)
 
     return call
@@ -53,7 +53,7 @@ def test_a_copied_plot_leads_to_its_experiment(searched: Path, found: Callable, 
     assert told["params_changed"] == {"train.logistic.alpha": [0.001, 0.01], "train.logistic.epochs": [30, 4]}
     assert told["coordinates"]["code"]["content"]["commit"] == told["rev"]
 
-    said = run("python", "-m", "scripts.locate", searched.parent / "weak.png", cwd=searched, env=env).stdout
+    said = run("locatable", "locate", searched.parent / "weak.png", cwd=searched, env=env).stdout
     head, *lines = said.splitlines()
     assert head.startswith("weak  ")
     assert {line.split()[0] for line in lines[:5]} == {"data", "code", "params", "environment", "execution"}
@@ -95,15 +95,15 @@ def test_every_kind_of_file(searched: Path, found: Callable, env: dict[str, str]
 
 
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    few = "import runpy; from scripts.history import revisions; revisions.TREES = revisions.TOGETHER = 1; "
-    call = ("python", "-c", few + "runpy.run_module('scripts.locate', run_name='__main__')")
+    few = "import runpy; from locatable.history import reader as revisions; revisions.TREES = revisions.TOGETHER = 1; "
+    call = ("python", "-c", few + "runpy.run_module('locatable', run_name='__main__')")
     for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
         said = run(*call, target, "--json", cwd=searched, env=env).stdout
         assert json.loads(said) == found(target)
 
 
 def test_a_reader_that_leaves_early_is_no_error(searched: Path, env: dict[str, str]) -> None:
-    done = run("bash", "-c", "python -m scripts.locate data/raw.csv | true", cwd=searched, env=env)
+    done = run("bash", "-c", "locatable locate data/raw.csv | true", cwd=searched, env=env)
     assert done.stderr == ""
 
 
@@ -113,7 +113,7 @@ def test_names_of_results(searched: Path, found: Callable, env: dict[str, str]) 
     (weak,) = found("weak")
     assert found(weak["rev"]) == found(weak["rev"][:9]) == [weak]
 
-    run("python", "-m", "scripts.mirror", cwd=searched, env=env)
+    run("locatable", "mirror", cwd=searched, env=env)
     ask = (
         "import mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db'); "
         f"print(c.search_runs(['1'], \"tags.`dvc.rev` = '{weak['rev']}'\")[0].info.run_id)"
@@ -130,10 +130,10 @@ def test_uncommitted_coordinates_are_named(project: Path, sh: Shell, tmp_path: P
     sh("dvc", "repro", "--quiet")
     copied = shutil.copy(project / "reports/evaluate/figures/roc.png", tmp_path / "copied.png")
     for target in ("reports/evaluate/figures/roc.png", "models/model.joblib", copied):
-        (told,) = json.loads(sh("python", "-m", "scripts.locate", target, "--json").stdout)
+        (told,) = json.loads(sh("locatable", "locate", target, "--json").stdout)
         assert told["uncommitted"] == ["code", "params", "execution"]
         assert told["params_changed"] == {"train.logistic.epochs": [30, 3]}
-    lines = sh("python", "-m", "scripts.locate", "models/model.joblib").stdout.splitlines()
+    lines = sh("locatable", "locate", "models/model.joblib").stdout.splitlines()
     marked = {line.split()[0] for line in lines if line.endswith("UNCOMMITTED")}
     assert marked == {"code", "params", "execution"}
 
@@ -141,13 +141,15 @@ def test_uncommitted_coordinates_are_named(project: Path, sh: Shell, tmp_path: P
 def test_unknown_target(searched: Path, env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "other.png").write_bytes(b"no result")
     for target in (tmp_path / "other.png", "nobody", "0" * 32):
-        done = run("python", "-m", "scripts.locate", target, cwd=searched, env=env, code=1)
+        done = run("locatable", "locate", target, cwd=searched, env=env, code=1)
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1
         assert str(target) in done.stderr
 
 
 def test_mlflow_is_not_imported(searched: Path, env: dict[str, str]) -> None:
-    said = run("python", "-X", "importtime", "-m", "scripts.locate", "weak", cwd=searched, env=env).stderr
-    assert "scripts.coordinates" in said
+    said = run(
+        "python", "-X", "importtime", "-m", "locatable", "locate", "weak", cwd=searched, env=env
+    ).stderr
+    assert "locatable.coordinates" in said
     assert not {"mlflow", "dvc", "pandas"} & {line.split("|")[-1].strip() for line in said.splitlines()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run
+from support import run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 Ask = Callable[..., list[dict]]
@@ -16,8 +16,8 @@ NAMES = ("data", "code", "params", "environment", "execution")
 # What a tool of the project does: everything of some revisions, or of all experiments.
 ASK = """
 import dataclasses, json, sys
-from scripts import coordinates
-from scripts.tracking import outputs as made
+from locatable import coordinates
+from locatable.mlflow import outputs as made
 with coordinates.Reader(sys.argv[1]) as reader:
     experiments = reader.experiments()
     for snapshot in reader.snapshots(sys.argv[2:] or [e.rev for e in experiments]):
@@ -35,7 +35,7 @@ LOCKS = """
 import random
 from dvc.utils.serialize import dumps_yaml
 from ruamel.yaml import YAML
-from scripts.history import formats
+from locatable.history import formats
 
 hard = [
     "1e-05", 1e-05, 1e22, -0.5, 7, "7", "017", "no", "true", True, None, "null", "~", "", " ",
@@ -70,11 +70,11 @@ print("equal")
 
 
 @pytest.fixture
-def ask(with_scripts: dict[str, str]) -> Ask:
+def ask(env: dict[str, str]) -> Ask:
     """Everything about revisions of a repository as the scripts read it; the experiments come last."""
 
     def call(repo: Path, *revs: str) -> list[dict]:
-        said = run("python", "-c", ASK, repo, *revs, cwd=repo, env=with_scripts).stdout
+        said = run("python", "-c", ASK, repo, *revs, cwd=repo, env=env).stdout
         return [json.loads(line) for line in said.splitlines()]
 
     return call
@@ -201,8 +201,8 @@ def test_experiments(project: Path, sh: Shell, ask: Ask) -> None:
     assert {str(e["committed"]) for e in found} == times
 
 
-def test_locks_as_dvc_writes_them(tmp_path: Path, with_scripts: dict[str, str]) -> None:
-    assert run("python", "-c", LOCKS, cwd=tmp_path, env=with_scripts).stdout == "equal\n"
+def test_locks_as_dvc_writes_them(tmp_path: Path, env: dict[str, str]) -> None:
+    assert run("python", "-c", LOCKS, cwd=tmp_path, env=env).stdout == "equal\n"
 
 
 @pytest.fixture
@@ -359,11 +359,11 @@ def test_before_the_first_run(tmp_path: Path, env: dict[str, str], ask: Ask) -> 
 
 
 def test_one_line_for_what_is_not_there(
-    tmp_path: Path, project: Path, sh: Shell, with_scripts: dict[str, str]
+    tmp_path: Path, project: Path, sh: Shell, env: dict[str, str]
 ) -> None:
     def said(repo: Path, rev: str) -> list[str]:
-        call = f"from scripts import coordinates; coordinates.read({str(repo)!r}, {rev!r})"
-        return run("python", "-c", call, cwd=repo, env=with_scripts, code=1).stderr.splitlines()
+        call = f"from locatable import coordinates; coordinates.read({str(repo)!r}, {rev!r})"
+        return run("python", "-c", call, cwd=repo, env=env, code=1).stderr.splitlines()
 
     assert said(tmp_path, "HEAD") == [
         "git rev-parse: fatal: not a git repository (or any of the parent directories): .git"

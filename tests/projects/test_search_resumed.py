@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Search, run
 from searching import SPACE, check_agreement, check_left_alone, checkout, commit, experiments, trials, write
+from support import Search, run
 
 GRID = {
     "train.x": {"type": "float", "low": 0.0, "high": 1.0, "step": 0.5},
@@ -42,7 +42,7 @@ def working(folder: Path) -> list[psutil.Process]:
 
 def start(folder: Path, env: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
     """Begin a search, and return when it runs a stage."""
-    command = ("python", "-m", "scripts.search", *options)
+    command = ("locatable", "search", *options)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     begun = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **quiet)
     end = time.monotonic() + 60
@@ -121,7 +121,7 @@ def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user:
     said = search(folder, "--trials", "4").stdout
     assert f"Not all of these are of this commit, but some of {before}" in said
     assert "dvc exp apply" not in said
-    name = said.partition("How to take the best one over:  python -m scripts.locate ")[2].split()[0]
+    name = said.partition("How to take the best one over:  locatable locate ")[2].split()[0]
     best = min(trials(folder), key=lambda trial: trial.value)
     assert name == f"small-{best.number}"
     # What has no experiment any more cannot be taken over.

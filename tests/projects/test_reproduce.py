@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TEMPLATE, run
+from support import run
 
-SCRIPTS = TEMPLATE / "{{cookiecutter.project_slug}}" / "scripts"
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -29,7 +28,7 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 @pytest.mark.long
 def test_head_in_a_fresh_environment(sh: Shell) -> None:
-    done = sh("python", "-m", "scripts.reproduce")
+    done = sh("locatable", "reproduce")
     rows = re.findall(r"^(\w+) +(\S+) +(\w{8}) +(\w{8}) +identical$", done.stdout, re.MULTILINE)
     assert len(rows) == 10
     assert all(recorded == rebuilt for _, _, recorded, rebuilt in rows)
@@ -42,14 +41,14 @@ def test_head_in_a_fresh_environment(sh: Shell) -> None:
 @pytest.mark.long
 def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(sh: Shell, project: Path) -> None:
     older = sh("git", "rev-parse", "HEAD").stdout.strip()
-    sh("python", "-m", "scripts.search", "--trials", "1")
+    sh("locatable", "search", "--trials", "1")
     rows = (project / "data/raw.csv").read_text().splitlines(keepends=True)
     (project / "data/raw.csv").write_text("".join(rows[:400]))
     sh("dvc", "add", "--quiet", "data/raw.csv")
     sh("git", "commit", "--quiet", "--all", "-m", "Fewer rows")
     head = sh("git", "rev-parse", "HEAD").stdout
     for rev, environment in (("baseline-search-0", "lock"), (older, "current")):
-        done = sh("python", "-m", "scripts.reproduce", rev, "--env", environment, "--json")
+        done = sh("locatable", "reproduce", rev, "--env", environment, "--json")
         found = verdicts(done)
         assert len(found) == 10
         assert set(found.values()) == {"identical"}
@@ -60,9 +59,7 @@ def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(sh: Shell
 
 
 def test_no_condition_changes_a_stage_of_the_example(sh: Shell) -> None:
-    done = sh(
-        "python", "-m", "scripts.reproduce", "--vary", "--stage", "prepare", "--env", "current", "--json"
-    )
+    done = sh("locatable", "reproduce", "--vary", "--stage", "prepare", "--env", "current", "--json")
     assert set(verdicts(done).values()) == {"identical"}
 
 
@@ -112,7 +109,6 @@ def several(tmp_path: Path, env: dict[str, str]) -> Path:
     }.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_text(text.lstrip())
-    shutil.copytree(SCRIPTS, project / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     run("git", "init", "--quiet", cwd=top, env=env)
     for command in (
         "dvc init --quiet --subdir",
@@ -132,9 +128,7 @@ def several(tmp_path: Path, env: dict[str, str]) -> Path:
 def test_pipelines_in_subfolders_with_a_matrix_and_working_folders(
     several: Path, env: dict[str, str]
 ) -> None:
-    done = run(
-        "python", "-m", "scripts.reproduce", "--env", "current", "--vary", "--json", cwd=several, env=env
-    )
+    done = run("locatable", "reproduce", "--env", "current", "--vary", "--json", cwd=several, env=env)
     found = verdicts(done)
     assert set(found.values()) == {"identical"}
     assert set(found) == {
@@ -143,7 +137,7 @@ def test_pipelines_in_subfolders_with_a_matrix_and_working_folders(
     }
     assert "['1.0e-05']" in (several / "analysis/out/one-2.txt").read_text()
     alone = run(
-        *("python", "-m", "scripts.reproduce", "--env", "current", "--json"),
+        *("locatable", "reproduce", "--env", "current", "--json"),
         *("--stage", "analysis/dvc.yaml:folder"),
         cwd=several,
         env=env,
@@ -158,7 +152,7 @@ def test_a_stopped_proof_leaves_nothing_behind(
     place = tmp_path / "tmp"
     place.mkdir()
     process = subprocess.Popen(
-        ["python", "-m", "scripts.reproduce", "--env", "current"],
+        ["locatable", "reproduce", "--env", "current"],
         cwd=project,
         env={**env, "TMPDIR": str(place)},
         stderr=subprocess.PIPE,

@@ -15,10 +15,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from conftest import TEMPLATE, run
 from filelock import FileLock
+from support import TEMPLATE, run
 
-SCRIPTS = TEMPLATE / "{{cookiecutter.project_slug}}" / "scripts"
 FILES = {
     ".gitignore": "__pycache__\n",
     "params.yaml": "make: {factor: 2}\ntotal: {offset: 1}  # not for make\n",
@@ -55,7 +54,6 @@ def small(shared: Path, env: dict[str, str]) -> Path:
     with FileLock(shared / "small.lock"):
         folder = shared / "small" / "project"
         if not (shared / "small.done").exists():
-            shutil.copytree(SCRIPTS, folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
             for name, text in FILES.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text.lstrip())
@@ -135,7 +133,7 @@ class Pipeline:
         if "--env" not in options:
             options = (*options, "--env", "current")
         done = run(
-            *("python", "-m", "scripts.reproduce", "--json", *options),
+            *("locatable", "reproduce", "--json", *options),
             cwd=self.folder,
             env={**self.env, **variables},
             code=code,
@@ -513,7 +511,12 @@ def test_data_in_neither_cache_nor_remote(recorded: Pipeline) -> None:
 
 def locked(name: str) -> str:
     """One package's lines of the lock that generated projects share."""
-    blocks = (TEMPLATE / "templates/locks/core.lock").read_text().replace("\n    --hash", "\0").splitlines()
+    blocks = (
+        (TEMPLATE / "{{cookiecutter.project_slug}}/requirements.lock")
+        .read_text()
+        .replace("\n    --hash", "\0")
+        .splitlines()
+    )
     (block,) = (block for block in blocks if block.startswith(f"{name}=="))
     return block.replace("\0", "\n    --hash") + "\n"
 
@@ -612,7 +615,7 @@ def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
     plain.commit()
     assert plain.reproduce(code=0) == []
     assert plain.verdicts() == {"metrics.json": "identical"}
-    said = run("python", "-m", "scripts.reproduce", "--env", "current", cwd=plain.folder, env=plain.env)
+    said = run("locatable", "reproduce", "--env", "current", cwd=plain.folder, env=plain.env)
     assert said.stderr.splitlines()[0] == "frozen, so taken as recorded: make"
 
 

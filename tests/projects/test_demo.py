@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, run
 from searching import experiments, kept, strays, trials
+from support import TEMPLATE, run
 
 
 @pytest.mark.long

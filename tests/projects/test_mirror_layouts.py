@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import run
 from mirrored import dump, git
+from support import run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 STAGE = """
@@ -39,13 +39,13 @@ PIPELINE: dict[str, Any] = {
 
 
 @pytest.fixture
-def sh(tmp_path: Path, with_scripts: dict[str, str]) -> Shell:
+def sh(tmp_path: Path, env: dict[str, str]) -> Shell:
     """Run a command in a small repository with committed results."""
     folder = tmp_path / "small repo"
     folder.mkdir()
 
     def call(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-        return run(*command, **{"cwd": folder, "env": with_scripts, **options})
+        return run(*command, **{"cwd": folder, "env": env, **options})
 
     call("git", "init", "--quiet", "--initial-branch=main")
     call("dvc", "init", "--quiet")
@@ -68,9 +68,9 @@ def runs(repo: Path, env: dict[str, str]) -> list[dict[str, Any]]:
     return dump(f"sqlite:///{repo}/mlflow.db", repo.name, env, repo)
 
 
-def test_nothing_is_lost_or_overwritten(sh: Shell, repo: Path, with_scripts: dict[str, str]) -> None:
-    assert sh("python", "-m", "scripts.mirror").stdout == "mirrored 1 new, 0 already there, 0 failed\n"
-    (found,) = runs(repo, with_scripts)
+def test_nothing_is_lost_or_overwritten(sh: Shell, repo: Path, env: dict[str, str]) -> None:
+    assert sh("locatable", "mirror").stdout == "mirrored 1 new, 0 already there, 0 failed\n"
+    (found,) = runs(repo, env)
     assert found["metrics"] == {"train.json/acc": 0.9, "test.json/acc": 0.7, "one": 0.93, "loss": 0.25}
     assert [point[:2] for point in sorted(found["series"]["loss"])] == [[0, 0.5], [1, 0.25]]
     # What cannot be read is said, and kept.
@@ -90,39 +90,39 @@ def test_nothing_is_lost_or_overwritten(sh: Shell, repo: Path, with_scripts: dic
     assert "mlartifacts" not in sh("dvc", "status").stdout
 
 
-def test_a_run_gets_files_that_come_later(sh: Shell, repo: Path, with_scripts: dict[str, str]) -> None:
+def test_a_run_gets_files_that_come_later(sh: Shell, repo: Path, env: dict[str, str]) -> None:
     cache = repo / ".dvc/cache"
     cache.rename(repo.parent / "elsewhere")
-    assert "1 without files" in sh("python", "-m", "scripts.mirror").stdout
-    (found,) = runs(repo, with_scripts)
+    assert "1 without files" in sh("locatable", "mirror").stdout
+    (found,) = runs(repo, env)
     assert "train.json" in found["tags"]["mirror.missing"]
     assert "train.json" not in found["files"]
-    again = sh("python", "-m", "scripts.mirror").stdout
+    again = sh("locatable", "mirror").stdout
     assert again.startswith("mirrored 0 new, 1 already there, 0 failed, 1 without files")
 
     (repo.parent / "elsewhere").rename(cache)
-    assert "1 of them with more files now" in sh("python", "-m", "scripts.mirror").stdout
-    (found,) = runs(repo, with_scripts)
+    assert "1 of them with more files now" in sh("locatable", "mirror").stdout
+    (found,) = runs(repo, env)
     assert "mirror.missing" not in found["tags"]
     assert found["metrics"]["one"] == 0.93
     assert "models/net.bin" not in found["files"]
-    sh("python", "-m", "scripts.mirror", "--copy-models")
-    assert "models/net.bin" in runs(repo, with_scripts)[0]["files"]
-    done = sh("python", "-m", "scripts.mirror", "--copy-models").stdout
+    sh("locatable", "mirror", "--copy-models")
+    assert "models/net.bin" in runs(repo, env)[0]["files"]
+    done = sh("locatable", "mirror", "--copy-models").stdout
     assert done == "mirrored 0 new, 1 already there, 0 failed\n"
 
 
-def test_a_clone_without_experiments_prunes_none(sh: Shell, repo: Path, with_scripts: dict[str, str]) -> None:
+def test_a_clone_without_experiments_prunes_none(sh: Shell, repo: Path, env: dict[str, str]) -> None:
     sh("dvc", "exp", "save", "--name", "mine")
-    sh("python", "-m", "scripts.mirror")
+    sh("locatable", "mirror")
     # By its URL: a clone of a folder has all objects of the folder.
     sh("git", "clone", "--quiet", repo.as_uri(), repo.parent / "clone")
     team = ("--tracking-uri", f"sqlite:///{repo}/mlflow.db", "--experiment", repo.name, "--prune")
-    said = sh("python", "-m", "scripts.mirror", *team, cwd=repo.parent / "clone").stdout
+    said = sh("locatable", "mirror", *team, cwd=repo.parent / "clone").stdout
     assert said.endswith("0 pruned\n")
-    assert {found["name"] for found in runs(repo, with_scripts)} >= {"mine"}
+    assert {found["name"] for found in runs(repo, env)} >= {"mine"}
     sh("dvc", "exp", "remove", "mine")
-    assert sh("python", "-m", "scripts.mirror", "--prune").stdout.endswith("1 pruned\n")
+    assert sh("locatable", "mirror", "--prune").stdout.endswith("1 pruned\n")
 
 
 def test_a_broken_old_commit_hides_no_result(sh: Shell, repo: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_broken_old_commit_hides_no_result(sh: Shell, repo: Path) -> None:
     sh("git", "commit", "--quiet", "--all", "-m", "Conflict")
     (repo / "dvc.lock").write_text(lock)
     sh("git", "commit", "--quiet", "--all", "-m", "Solved")
-    done = sh("python", "-m", "scripts.locate", "models/net.bin", "--json")
+    done = sh("locatable", "locate", "models/net.bin", "--json")
     assert len(json.loads(done.stdout)) == 2
     assert "left out: " in done.stderr
 
@@ -147,7 +147,7 @@ def test_a_remote_branch_is_searched_too(sh: Shell, repo: Path) -> None:
     clone = repo.parent / "clone"
     sh("git", "clone", "--quiet", "--branch", "main", repo, clone)
     sh("dvc", "cache", "dir", "--local", repo.parent / "cache", cwd=clone)
-    (told,) = json.loads(sh("python", "-m", "scripts.locate", "../copy.bin", "--json", cwd=clone).stdout)
+    (told,) = json.loads(sh("locatable", "locate", "../copy.bin", "--json", cwd=clone).stdout)
     assert told["roles"] == {"models": "output of make"}
 
 
@@ -161,6 +161,6 @@ def test_a_remote_branch_is_searched_too(sh: Shell, repo: Path) -> None:
 )
 def test_an_address_is_shown_as_others_can_use_it(sh: Shell, url: str, shown: str) -> None:
     sh("git", "remote", "add", "origin", url)
-    said = sh("python", "-m", "scripts.locate", "HEAD").stdout
+    said = sh("locatable", "locate", "HEAD").stdout
     assert f"    git clone {shown} project && cd project\n" in said
     assert "secret" not in said

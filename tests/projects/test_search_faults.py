@@ -12,11 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import run
 from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, strays, trials
 from servers import needs_postgres, postgres
+from support import run
 
-COMMAND = ("python", "-m", "scripts.search")
+COMMAND = ("locatable", "search")
 
 
 def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:

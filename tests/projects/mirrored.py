@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import run
+from support import run
 
 # Everything of every run, in a project's environment.
 DUMP = """

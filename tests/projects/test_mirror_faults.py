@@ -20,13 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import run
 from mirrored import check_all, dump, git, refs
 from servers import free_port, needs_postgres, postgres
+from support import run
 
 from bench import synthetic
 
-MIRROR = ("python", "-m", "scripts.mirror")
+MIRROR = ("locatable", "mirror")
 NAME = "tumour-classifier"
 
 
@@ -324,9 +324,7 @@ def test_what_mlflow_cannot_hold_is_kept(crowd: Callable, env: dict[str, str]) -
     assert [step for step, _ in kept["metrics"]["valid/log_loss"]] == [2, 3]
 
 
-def test_files_that_are_not_on_this_machine(
-    tmp_path: Path, env: dict[str, str], with_scripts: dict[str, str]
-) -> None:
+def test_files_that_are_not_on_this_machine(tmp_path: Path, env: dict[str, str]) -> None:
     stage = "stages:\n  draw:\n    cmd: echo 'a,b' > p.csv && echo x > m.bin\n    outs: [m.bin]\n"
     model = "artifacts:\n  net: {path: m.bin, type: model}\n"
     (tmp_path / "dvc.yaml").write_text(f"{stage}    plots: [p.csv]\n{model}")
@@ -339,13 +337,13 @@ def test_files_that_are_not_on_this_machine(
         run(*command.split(), cwd=tmp_path, env=env)
     run("git", "add", "--all", ".dvc", "dvc.yaml", "dvc.lock", ".gitignore", cwd=tmp_path, env=env)
     run("git", "commit", "--quiet", "-m", "All", cwd=tmp_path, env=env)
-    assert run(*MIRROR, "--copy-models", cwd=tmp_path, env=with_scripts).stdout.endswith("0 failed\n")
+    assert run(*MIRROR, "--copy-models", cwd=tmp_path, env=env).stdout.endswith("0 failed\n")
     (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
     assert {"p.csv", "m.bin"} <= found["files"].keys()
 
     shutil.rmtree(tmp_path / ".dvc/cache")
     (tmp_path / "mlflow.db").unlink()
-    said = run(*MIRROR, "--copy-models", cwd=tmp_path, env=with_scripts).stdout
+    said = run(*MIRROR, "--copy-models", cwd=tmp_path, env=env).stdout
     assert "mirrored 1 new" in said
     assert "1 without files that are not in this machine's DVC cache" in said
     (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)

@@ -1,6 +1,6 @@
 """A small DVC repository for tests of the search: stages take milliseconds, and do what its params ask for.
 
-Its `scripts/` and its environment are those of a generated project.
+Its environment is that of a generated project.
 """
 
 import json
@@ -75,7 +75,7 @@ if trouble == "children":
 if trouble == "murder":
     import psutil
     for parent in psutil.Process().parents():
-        if any("scripts.trials" in part for part in parent.cmdline()):
+        if any("locatable.search" in part for part in parent.cmdline()):
             parent.kill()
     time.sleep(60)
 end = time.process_time() + params["burn"]
@@ -111,7 +111,7 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> str:
 def make(
     folder: Path, project: Path, env: Mapping[str, str], search: Mapping[str, Any], **train: Any
 ) -> Path:
-    """A repository with committed results, the scripts of `project`, this search.yaml, and these params.
+    """A repository with committed results, this search.yaml, and these params.
 
     It is a copy of one that this process makes once, brought up to date.
     """
@@ -130,14 +130,13 @@ def make(
 
 
 def begin(folder: Path, project: Path, env: Mapping[str, str]) -> None:
-    """A repository with committed results, the scripts of `project`, and the usual search.yaml and params."""
+    """A repository with committed results, and the usual search.yaml and params."""
     folder.mkdir()
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder, env=env)
     run("dvc", "init", "--quiet", cwd=folder, env=env)
     # What `dvc config` would write, at a second each.
     (folder / ".dvc/config").write_text("[core]\n    autostage = true\n")
     (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder.parent / 'site'}\n")
-    shutil.copytree(project / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".gitignore").write_text("__pycache__/\n/optuna.db*\n/mlflow.db*\n")
     (folder / "prepare.py").write_text(PREPARE)
     (folder / "train.py").write_text(TRAIN)

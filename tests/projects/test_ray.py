@@ -21,7 +21,6 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import run
 from searching import (
     SPACE,
     STAGES,
@@ -47,10 +46,11 @@ from servers import (
     s3,
     wait_for,
 )
+from support import run
 
 pytestmark = pytest.mark.long
 
-SEARCH = ("python", "-m", "scripts.search")
+SEARCH = ("locatable", "search")
 RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
 
 
@@ -194,7 +194,7 @@ import runpy, sys
 for name in sys.argv[1:]:
     sys.argv = ["reproduce", name, "--env", "current"]
     try:
-        runpy.run_module("scripts.reproduce", run_name="__main__")
+        runpy.run_module("locatable", run_name="__main__")
     except SystemExit as ended:
         assert not ended.code, (name, ended.code)
 """
@@ -267,7 +267,7 @@ def test_a_node_is_lost_and_no_trial(
     found = experiments(clone)
     assert found == experiments(folder)
     locate = "import runpy, sys\nfor name in sys.argv[1:]:\n    sys.argv = ['locate', name, '--json']\n"
-    locate += "    runpy.run_module('scripts.locate', run_name='__main__')\n"
+    locate += "    runpy.run_module('locatable', run_name='__main__')\n"
     located = run("python", "-c", locate, *sorted(found), cwd=clone, env=user).stdout
     for name, rev in found.items():
         assert f'"{rev}"' in located, name

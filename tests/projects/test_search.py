@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Search, run
 from searching import (
     SEARCH,
     SPACE,
@@ -21,6 +20,7 @@ from searching import (
     trials,
     write,
 )
+from support import Search, run
 
 
 def test_every_trial_is_an_experiment(small: Any, search: Search, user: dict[str, str], runs: Path) -> None:
@@ -355,14 +355,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory, rebuilt: Path, env: dict[str
     return make(folder / "repo", rebuilt, {**env, "RUNS": os.devnull}, {})
 
 
-# What `python -m scripts.search` ends with for each search.yaml; its start takes longer than all of these.
+# What `locatable search` ends with for each search.yaml; its start takes longer than all of these.
 ENDS = """
 import json, pathlib, runpy, sys
 for text in sys.argv[1:]:
     pathlib.Path("search.yaml").write_text(text)
     sys.argv = ["search"]
     try:
-        runpy.run_module("scripts.search", run_name="__main__")
+        runpy.run_module("locatable", run_name="__main__")
     except SystemExit as end:
         print(json.dumps(end.code))
 """
@@ -384,7 +384,7 @@ def test_a_fault_in_search_yaml_is_one_line(plain: Path, env: dict[str, str]) ->
 
 def test_a_fault_ends_with_one(plain: Path, env: dict[str, str]) -> None:
     write(plain, {"study": "a b"}, {})
-    failed = run("python", "-m", "scripts.search", cwd=plain, env=env, code=1)
+    failed = run("locatable", "search", cwd=plain, env=env, code=1)
     assert failed.stderr == "search.yaml: study: 'a b': only letters, digits, - and _ can be in a name\n"
     assert failed.stdout == ""
 
@@ -392,7 +392,7 @@ def test_a_fault_ends_with_one(plain: Path, env: dict[str, str]) -> None:
 def test_a_storage_that_cannot_be_used_is_one_line(plain: Path, env: dict[str, str]) -> None:
     write(plain, {}, {})
     url = "postgresql://ada:secret@localhost:1/none"
-    failed = run("python", "-m", "scripts.search", "--storage", url, cwd=plain, env=env, code=1)
+    failed = run("locatable", "search", "--storage", url, cwd=plain, env=env, code=1)
     assert failed.stderr.startswith("--storage: ")
     assert failed.stderr.count("\n") == 1
     assert "secret" not in failed.stderr
@@ -438,7 +438,7 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
     }
     clone = tmp_path / "far" / "clone"
     with subprocess.Popen(
-        ("python", "-m", "scripts.trials.worker"),
+        ("python", "-m", "locatable.search.worker"),
         cwd=folder,
         env={**user, "SEARCH_CLONE": str(clone)},
         stdin=subprocess.PIPE,

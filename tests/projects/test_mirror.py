@@ -1,4 +1,4 @@
-"""`python -m scripts.mirror`: every experiment becomes one MLflow run that says all there is to say."""
+"""`locatable mirror`: every experiment becomes one MLflow run that says all there is to say."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import run
 from mirrored import check, check_all, dump, git, refs
+from support import run
 
 from bench import synthetic
 
@@ -31,7 +31,7 @@ def mirrored(rebuilt: Path, env: dict[str, str], tmp_path_factory: pytest.TempPa
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "-m", "Search")
     synthetic.add(project, 3, "wide", trials=True)
-    done = run("python", "-m", "scripts.mirror", cwd=project, env=env)
+    done = run("locatable", "mirror", cwd=project, env=env)
     # Two baselines, a study, six experiments.
     assert summary(done) == "mirrored 9 new, 0 already there, 0 failed"
     return project
@@ -96,7 +96,7 @@ def test_no_credential_and_no_model_file_reaches_mlflow(mirrored: Path, runs: li
 def test_again_adds_nothing_and_follows_git(mirrored: Path, env: dict[str, str], tmp_path: Path) -> None:
     project = Path(shutil.copytree(mirrored, tmp_path / "project", symlinks=True))
     uri = f"sqlite:///{project}/again.db"
-    call = ("python", "-m", "scripts.mirror", "--tracking-uri", "sqlite:///again.db", "--experiment", "other")
+    call = ("locatable", "mirror", "--tracking-uri", "sqlite:///again.db", "--experiment", "other")
     assert summary(run(*call, cwd=project, env=env)).startswith("mirrored 9 new")
     first = dump(uri, "other", env, project)
     assert summary(run(*call, cwd=project, env=env)) == "mirrored 0 new, 9 already there, 0 failed"
@@ -135,7 +135,7 @@ def test_again_adds_nothing_and_follows_git(mirrored: Path, env: dict[str, str],
 
 def test_all_commits_and_watch(mirrored: Path, env: dict[str, str], tmp_path: Path) -> None:
     project = Path(shutil.copytree(mirrored, tmp_path / "project", symlinks=True))
-    call = ("python", "-m", "scripts.mirror", "--experiment", "all", "--all-commits", "--watch", "0.2")
+    call = ("locatable", "mirror", "--experiment", "all", "--all-commits", "--watch", "0.2")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(call, cwd=project, env=env, **pipes) as watching:
         assert watching.stdout.readline().endswith("new, 0 already there, 0 failed\n")

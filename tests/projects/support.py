@@ -1,0 +1,93 @@
+"""How tests run what a user runs: as subprocesses, in generated projects."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+from filelock import FileLock
+
+TEMPLATE = Path(__file__).parents[2]
+Search = Callable[..., subprocess.CompletedProcess[str]]
+# What a developer has set for themselves must not reach a test.
+PRIVATE = ("DVC", "GIT_", "MLFLOW", "OPTUNA", "PYTHON", "UV_", "VIRTUAL_ENV", "XDG_")
+
+# A shell has background jobs ignore Ctrl-C, and their children too: tests send it to some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that runs tests may have no Git identity; tests that need there to be none say so.
+for role in ("AUTHOR", "COMMITTER"):
+    os.environ[f"GIT_{role}_NAME"], os.environ[f"GIT_{role}_EMAIL"] = "Ada", "ada@example.org"
+
+
+def run(
+    *command: str | Path, cwd: Path, env: Mapping[str, str], code: int | None = 0, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, its output captured; `code` is the exit code it must have (None: any)."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=dict(env),
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if code is not None:
+        said = f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, said
+    return done
+
+
+def generate(folder: Path, overwrite: bool = False, **answers: str) -> Path:
+    """Generate a project with these answers, all others by default, and return its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(
+        cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            default_config=True,
+            output_dir=str(folder),
+            extra_context=answers,
+            overwrite_if_exists=overwrite,
+        )
+    )
+
+
+def environment(bare_env: Mapping[str, str], *options: str, **answers: str) -> Path:
+    """A generated project's environment, made by its own `make setup`, once for the same locks.
+
+    Its `locatable` is the sources of this repository, not the wheel: what tests see is what was last written.
+    That the wheel is what the sources give has a test of its own.
+
+    Args:
+        bare_env: the environment variables of the user who makes it.
+        options: more arguments of make, such as EXTRAS.
+        answers: to the questions of the template.
+    """
+    place = TEMPLATE / "build" / "environments"
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "making.lock"):
+        project = generate(place / "project", project_name="Setup", overwrite=True, **answers)
+        locks = b"".join(path.read_bytes() for path in sorted(project.rglob("*.lock")))
+        key = sha256(locks + repr((options, str(TEMPLATE), bare_env["PATH"])).encode()).hexdigest()[:16]
+        venv = place / key
+        if not (venv / "done").exists():
+            shutil.rmtree(venv, ignore_errors=True)
+            run("make", "setup", f"VENV={venv}", *options, cwd=project, env=bare_env)
+            (installed,) = venv.glob("lib/python*/site-packages/locatable")
+            shutil.rmtree(installed)
+            installed.symlink_to(TEMPLATE / "src/locatable")
+            (venv / "done").touch()
+    return venv
+
+
+def activated(venv: Path, bare_env: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables after `source bin/activate`."""
+    path = f"{venv / 'bin'}{os.pathsep}{bare_env['PATH']}"
+    return {**bare_env, "VIRTUAL_ENV": str(venv), "PATH": path}
