@@ -2,16 +2,21 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || echo python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+UV ?= uv==0.13.9
 READY := .venv/ready
+# Some containers switch byte code off; tests would then pay for it at every start.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint lock bench
+.PHONY: help demo test test-unit lint wheel lock bench
 
 help:
-	@echo "make demo   generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
-	@echo "make test   check style, then test the template and the projects it generates"
-	@echo "make lint   check style only"
-	@echo "make bench  measure what the tools cost, as ratios (half an hour)"
-	@echo "make lock   resolve the template's and the generated projects' locks again"
+	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
+	@echo "make test       check style, then test the package and the projects that the template generates"
+	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make lint       check style and types"
+	@echo "make wheel      build the wheel of src/locatable that generated projects carry"
+	@echo "make lock       resolve the template's and the generated projects' locks again"
+	@echo "make bench      measure what the tools cost, as ratios (half an hour)"
 
 demo: $(READY)
 	@tools/demo.sh
@@ -20,26 +25,35 @@ test: lint
 	@# One more than there are processors: tests also wait.
 	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
 
+test-unit: $(READY)
+	pytest tests/unit
+
 lint: $(READY)
-	ruff check bench hooks tests tools
-	ruff format --check bench hooks tests tools
+	ruff check
+	ruff format --check
+	mypy
 	@rm -rf build/lint
 	@cookiecutter --no-input --default-config --output-dir build/lint . project_name=Lint >/dev/null
 	cd build/lint/lint && ruff check && ruff format --check
 	@cookiecutter --no-input --default-config --output-dir build/lint . project_name="A Name of Many Words and Letters" >/dev/null
 	cd build/lint/a-name-of-many-words-and-letters && ruff check
 
+wheel: $(READY)
+	@python tools/wheel.py
+
 bench: $(READY)
 	@tools/bench.sh
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		requirements.in --output-file requirements.lock
+		--extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
 	python tools/lock.py
 
 $(READY): requirements.lock
 	@"$(PYTHON)" -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("This template needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d; name another one: make demo PYTHON=python3.11" % sys.version_info[:2])'
 	@echo "Building .venv for the template's own tools, a minute or two ..."
 	@"$(PYTHON)" -m venv .venv
-	@python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check "$(UV)" 2>/dev/null || true
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $$(command -v uv || echo false) pip sync --quiet --require-hashes --compile-bytecode requirements.lock || \
+		python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)

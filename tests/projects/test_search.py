@@ -357,14 +357,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory, rebuilt: Path, env: dict[str
 
 # What `locatable search` ends with for each search.yaml; its start takes longer than all of these.
 ENDS = """
-import json, pathlib, runpy, sys
+import contextlib, io, json, pathlib, sys
+from locatable.cli import main
 for text in sys.argv[1:]:
     pathlib.Path("search.yaml").write_text(text)
-    sys.argv = ["search"]
-    try:
-        runpy.run_module("locatable", run_name="__main__")
-    except SystemExit as end:
-        print(json.dumps(end.code))
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main(["search"]) == 1
+    print(json.dumps(said.getvalue().removesuffix("\n")))
 """
 
 
