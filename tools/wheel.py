@@ -1,7 +1,7 @@
 """Build the wheel of `locatable` that travels with every generated project: `make wheel`.
 
-The same sources give the same bytes, on every machine. The lock of tools names the wheel by its hash, so it
-is brought up to date as well.
+The same sources give the same bytes. The lock of tools names the wheel by its hash, and a project's
+pyproject.toml by its version, so both are brought up to date as well.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 TEMPLATE = Path(__file__).parents[1]
 VENDOR = TEMPLATE / "{{cookiecutter.project_slug}}" / "vendor"
 LOCK = TEMPLATE / "templates" / "locks" / "tools.lock"
+PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}" / "pyproject.toml"
 # A fixed time for all files in the wheel: 2026-01-01.
 EPOCH = "1767225600"
 
@@ -55,8 +56,10 @@ def main() -> None:
             old.unlink()
         new = VENDOR / wheel.name
         new.write_bytes(wheel.read_bytes())
-    if LOCK.exists():
-        LOCK.write_text(pin(LOCK.read_text(), new))
+    LOCK.write_text(pin(LOCK.read_text(), new))
+    version = new.name.split("-")[1]
+    requirement = re.compile(r"(\"locatable\[[^]]*\]==)[^\"]+")
+    PROJECT.write_text(requirement.sub(rf"\g<1>{version}", PROJECT.read_text()))
     print(new.relative_to(TEMPLATE))
 
 
