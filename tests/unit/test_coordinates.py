@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tiny_git import commit, git
+
 from locatable.coordinates import Coordinates, coordinates_of, digest, experiments, read_coordinates
 from locatable.errors import GitError, NotFoundError, UnreadableError
 from locatable.history.reader import Reader
-from tiny_git import commit, git
 
 NAMES = ("data", "code", "params", "environment", "execution")
 NOTHING = digest({})
