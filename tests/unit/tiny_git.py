@@ -38,7 +38,7 @@ def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Next"
     """Commit files beside what is there already, in a new repository where needed; return the commit."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".git").exists():
-        git(folder, "init", "--quiet")
+        git(folder, "init", "--quiet", "--template=")
     write(folder, files)
     git(folder, "add", "--all", "--force")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
