@@ -51,8 +51,11 @@ def lock_stages(content: bytes) -> Any:
 
 def _quickly(body: str) -> dict[str, Any]:
     """Stages in what comes after `stages:`; raises ValueError or yaml.YAMLError if there is more in it."""
+    inline, *blocks = re.split(r"\n(?=  \S)", body)
+    if inline.strip():
+        raise ValueError(inline)
     stages: dict[str, Any] = {}
-    for block in re.split(r"\n(?=  \S)", body)[1:]:
+    for block in blocks:
         name, fields = _stage(block)
         stages[name] = fields
     return stages
@@ -61,7 +64,9 @@ def _quickly(body: str) -> dict[str, Any]:
 @lru_cache(2_000)
 def _stage(text: str) -> tuple[str, dict[str, Any]]:
     head, *blocks = re.split(r"\n(?=    [a-z])", text)
-    (name,) = load_yaml(head)
+    ((name, inline),) = load_yaml(head).items()
+    if inline is not None:
+        raise ValueError(head)
     fields: dict[str, Any] = {}
     for block in blocks:
         fields.update(_field(block))
