@@ -104,8 +104,8 @@ def test_a_lock_from_before_dvc_2_holds_nothing_but_stages() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ["<<<<<<< HEAD\n", "    cmd: [x\n", "  a: {\n", "\tcmd: x\n"],
-    ids=["conflict", "list", "mapping", "tab"],
+    ["<<<<<<< HEAD\n", "  <<<<<<< HEAD\n", "    cmd: [x\n", "  a: {\n", "\tcmd: x\n"],
+    ids=["conflict", "indented conflict", "list", "mapping", "tab"],
 )
 def test_a_broken_lock_is_an_error(broken: str) -> None:
     with pytest.raises((yaml.YAMLError, ValueError)):

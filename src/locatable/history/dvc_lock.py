@@ -64,9 +64,10 @@ def _quickly(body: str) -> dict[str, Any]:
 @lru_cache(2_000)
 def _stage(text: str) -> tuple[str, dict[str, Any]]:
     head, *blocks = re.split(r"\n(?=    [a-z])", text)
-    ((name, inline),) = load_yaml(head).items()
-    if inline is not None:
+    heading = load_yaml(head)
+    if not isinstance(heading, dict) or list(heading.values()) != [None]:
         raise ValueError(head)
+    (name,) = heading
     fields: dict[str, Any] = {}
     for block in blocks:
         fields.update(_field(block))
