@@ -1,11 +1,67 @@
 """Where every result of a DVC repository comes from, and how to rebuild it.
 
-What a project's own code may import:
+What a script, a notebook or a test may import:
 
     from locatable import read_coordinates
     read_coordinates(".", "HEAD").params.content
 
+For many revisions, open one `Reader` for all of them:
+
+    from locatable import Reader, coordinates_of
+    with Reader(".") as reader:
+        experiments = reader.experiments()
+        for snapshot in reader.snapshots(experiment.rev for experiment in experiments):
+            print(snapshot.rev, coordinates_of(snapshot).data.digest)
+
+Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
+`locatable.testing`, for its tests. Everything else can change from one version to the next.
+
 The command line is `locatable --help`.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
+    from .errors import LocatableError
+    from .history.reader import Experiment, Reader
+    from .history.snapshot import Snapshot, Stage
+
 __version__ = "0.2.0"
+__all__ = [
+    "Coordinate",
+    "Coordinates",
+    "Experiment",
+    "LocatableError",
+    "Reader",
+    "Snapshot",
+    "Stage",
+    "__version__",
+    "coordinates_of",
+    "read_coordinates",
+]
+
+# Imported when they are first used: `locatable --help` needs none of them.
+_MODULES = {
+    "Coordinate": "coordinates",
+    "Coordinates": "coordinates",
+    "Experiment": "history.reader",
+    "LocatableError": "errors",
+    "Reader": "history.reader",
+    "Snapshot": "history.snapshot",
+    "Stage": "history.snapshot",
+    "coordinates_of": "coordinates",
+    "read_coordinates": "coordinates",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_MODULES[name]}", __name__)
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,29 +1,32 @@
 """The five coordinates of a revision: where a result comes from, read out of Git alone.
 
-    from locatable.coordinates import read
-    read(".", "HEAD").params.content
+    from locatable import read_coordinates
+    read_coordinates(".", "HEAD").params.content
 
-For many revisions, or for more than coordinates, open one `Reader` and pass its snapshots to `of`.
+For many revisions, or for more than coordinates, open one `Reader` and pass its snapshots to
+`coordinates_of`.
 """
 
 import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .history.reader import Experiment, Reader
-from .history.snapshot import Snapshot
+from .history.snapshot import Snapshot, Stage
 
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile)\.lock"
     r"|conda-lock\.yml|pylock\.toml"
 )
+# What an entry of DVC can call its hash: for local files, S3 and HTTP, or HDFS.
+_HASHES = ("md5", "etag", "checksum")
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,13 @@ class Coordinates:
 def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
     """Coordinates of a revision, by any name that Git knows it by.
 
+    Args:
+        repo: a folder of the repository.
+        rev: the revision.
+
     Raises:
-        ProjectError: there is no such repository or revision.
+        GitError: there is no such repository.
+        NotFoundError: there is no such revision.
         UnreadableError: a file of DVC's in it is broken.
     """
     with Reader(repo) as reader:
@@ -71,96 +79,161 @@ def experiments(repo: str | Path) -> list[Experiment]:
 
 
 def coordinates_of(snapshot: Snapshot) -> Coordinates:
-    """Coordinates of a snapshot; raises UnreadableError when a file of DVC's in it is broken."""
-    stages, tracked = snapshot.stages, snapshot.sources
-    outs = {path for stage in stages.values() for path in stage.outs}
-    made, sources = _places(frozenset(outs)), _places(frozenset(tracked))
-    params_files = {file for stage in stages.values() for file in stage.params}
+    """Coordinates of a snapshot.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    files = _sort_files(snapshot)
+    record = _record(snapshot.files.get("environment.json"))
+    stages = {address: _execution(stage) for address, stage in snapshot.stages.items()}
+    return Coordinates(
+        data=Coordinate(files.data, digest(files.data)),
+        code=Coordinate({"commit": snapshot.rev, "files": files.code}, digest(files.code)),
+        params=Coordinate(snapshot.params, digest(snapshot.params)),
+        environment=Coordinate({"files": files.installed, "record": record}, digest(files.installed)),
+        execution=Coordinate({"commit": snapshot.rev, "stages": stages}, digest(stages)),
+    )
+
+
+@dataclass
+class _Files:
+    """Hash by path of the files that a result depends on, by the coordinate that each belongs to."""
+
+    data: dict[str, str]
+    code: dict[str, str]
+    installed: dict[str, str]
+
+
+def _sort_files(snapshot: Snapshot) -> _Files:
+    """Everything that stages read, and everything that DVC tracks."""
+    outputs = {path for stage in snapshot.stages.values() for path in stage.outs}
+    written = _paths(frozenset(outputs))
+    tracked = _paths(frozenset(snapshot.sources))
+    params_files = {file for stage in snapshot.stages.values() for file in stage.params}
+    files = _Files(
+        data={path: _hash(entry) for path, entry in snapshot.sources.items()},
+        code={},
+        installed=_installed_files(snapshot),
+    )
+    for path, seen in _recorded_hashes(snapshot).items():
+        if _says_what_is_installed(path):
+            files.installed[path] = seen
+        elif tracked.touch(path):
+            files.data[path] = seen
+        elif path in params_files or path in outputs:
+            continue  # params are a coordinate of their own; outputs follow from the others
+        elif written.touch(path) and not _holds_code(snapshot, path, written):
+            continue
+        elif snapshot.in_git(path):
+            files.code[path] = seen
+        else:
+            files.data[path] = seen
+    if not files.code:
+        files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
+    return files
+
+
+def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
+    """Hash by path of everything that stages read or wrote, as their lock has it."""
     recorded: dict[str, str] = {}
-    for stage in stages.values():
+    for stage in snapshot.stages.values():
         for path, entry in (*stage.outs.items(), *stage.deps.items()):
             seen = _hash(entry)
             # Stages that ran at different times may have seen different versions of a file.
             if recorded.setdefault(path, seen) != seen:
-                recorded[path] = "+".join(sorted({*recorded[path].split("+"), seen}))
+                versions = {*recorded[path].split("+"), seen}
+                recorded[path] = "+".join(sorted(versions))
+    return recorded
 
-    installed = {name: snapshot.git_files(name)[name] for name in snapshot.root_files() if _installs(name)}
-    data = {path: _hash(entry) for path, entry in tracked.items()}
-    code = {}
-    for path, seen in recorded.items():
-        if _installs(path):
-            installed[path] = seen
-        elif sources(path):
-            data[path] = seen
-        elif path in params_files or path in outs or (made(path) and not _holds_code(snapshot, path, made)):
-            continue
-        elif snapshot.in_git(path):
-            code[path] = seen
-        else:
-            data[path] = seen
-    if not code:
-        own = (path for path in snapshot.files if not path.endswith("dvc.yaml"))
-        apart = _places(frozenset((".dvc", "params.yaml", *own, *params_files, *installed, *outs)))
-        code = {path: blob for path, blob in snapshot.git_files("").items() if not apart(path)}
 
-    record = _record(snapshot.files.get("environment.json"))
-    ran = {
-        address: {"cmd": stage.cmd, "outs": {path: _hash(entry) for path, entry in stage.outs.items()}}
-        for address, stage in stages.items()
-    }
-    return Coordinates(
-        data=Coordinate(data, digest(data)),
-        code=Coordinate({"commit": snapshot.rev, "files": code}, digest(code)),
-        params=Coordinate(snapshot.params, digest(snapshot.params)),
-        environment=Coordinate({"files": installed, "record": record}, digest(installed)),
-        execution=Coordinate({"commit": snapshot.rev, "stages": ran}, digest(ran)),
-    )
+def _installed_files(snapshot: Snapshot) -> dict[str, str]:
+    """Git's ids by path of the files beside the pipeline that say what is installed."""
+    names = [name for name in snapshot.root_files() if _says_what_is_installed(name)]
+    return {name: snapshot.git_files(name)[name] for name in names}
+
+
+def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
+    """Git's ids by path of all files that are nothing else: where no stage declares any code."""
+    of_dvc = [path for path in snapshot.files if not path.endswith("dvc.yaml")]
+    not_code = _paths(frozenset((".dvc", "params.yaml", *of_dvc, *others)))
+    return {path: blob for path, blob in snapshot.git_files("").items() if not not_code.touch(path)}
+
+
+def _execution(stage: Stage) -> dict[str, Any]:
+    return {"cmd": stage.cmd, "outs": {path: _hash(entry) for path, entry in stage.outs.items()}}
 
 
 @lru_cache(50_000)
-def _installs(path: str) -> bool:
+def _says_what_is_installed(path: str) -> bool:
     return bool(ENVIRONMENT.fullmatch(posixpath.basename(path)))
 
 
+class _Paths:
+    """A set of files and folders."""
+
+    def __init__(self, exact: frozenset[str]) -> None:
+        self._exact = exact
+        self._parents = {folder for path in exact for folder in _parents(path)}
+
+    def touch(self, path: str) -> bool:
+        """Whether a path is one of these, inside of one, or a folder around one."""
+        if path in self._exact or path in self._parents:
+            return True
+        return not self._exact.isdisjoint(_parents(path))
+
+
 @lru_cache(1_000)
-def _places(exact: frozenset[str]) -> Callable[[str], bool]:
-    """Whether a path is one of these, inside of one, or a folder around one."""
-    around = {folder for path in exact for folder in _above(path)}
-    return lambda path: path in exact or path in around or not exact.isdisjoint(_above(path))
+def _paths(exact: frozenset[str]) -> _Paths:
+    """The same for all snapshots that have the same paths: nearly all do."""
+    return _Paths(exact)
 
 
 @lru_cache(50_000)
-def _above(path: str) -> tuple[str, ...]:
-    parts = path.split("/")
-    return tuple("/".join(parts[:length]) for length in range(1, len(parts)))
+def _parents(path: str) -> tuple[str, ...]:
+    """The folders around a path, outermost first."""
+    names = path.split("/")
+    return tuple("/".join(names[:length]) for length in range(1, len(names)))
 
 
-def _holds_code(snapshot: Snapshot, path: str, made: Callable[[str], bool]) -> bool:
+def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
     """Whether Git keeps files of the user's in a folder that also holds outputs."""
-    return any(not made(file) and not file.endswith(".gitignore") for file in snapshot.git_files(path))
+    files = snapshot.git_files(path)
+    return any(not written.touch(file) and not file.endswith(".gitignore") for file in files)
 
 
-def _hash(entry: dict[str, Any]) -> str:
+def _hash(entry: Mapping[str, Any]) -> str:
     """The hash that DVC keeps of a file or folder, whatever kind it is."""
-    for kind in ("md5", "etag", "checksum"):
+    for kind in _HASHES:
         if kind in entry:
             return str(entry[kind])
     if "files" in entry:  # a folder in a store that keeps versions
         return digest(entry["files"])
     # An import that was not downloaded is known by its source alone.
-    sources = entry.get("deps", ())
-    return "".join(_hash(dep) or str(dep.get("repo", {}).get("rev_lock", "")) for dep in sources)
+    origins = [_hash(origin) or _locked_revision(origin) for origin in entry.get("deps", ())]
+    return "".join(origins)
+
+
+def _locked_revision(origin: Mapping[str, Any]) -> str:
+    """The commit of another repository that an import comes from, empty where it comes from none."""
+    return str(origin.get("repo", {}).get("rev_lock", ""))
 
 
 @lru_cache(1_000)
 def _record(text: bytes | None) -> dict[str, Any]:
+    """Content of environment.json; nothing where another tool's file has that name: its hash still counts."""
     try:
-        return json.loads(text or b"{}")
+        record = json.loads(text or b"{}")
     except ValueError:
-        return {}  # another tool's file of that name; its hash counts all the same
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def digest(content: Any) -> str:
-    """32 hexadecimal characters, equal wherever the content is equal."""
+    """32 hexadecimal characters, equal wherever the content is equal.
+
+    Args:
+        content: as in JSON; other values, such as dates, count as their text.
+    """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

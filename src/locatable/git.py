@@ -14,6 +14,7 @@ REPOSITORY_VARIABLES = (
     "GIT_GRAFT_FILE",
     "GIT_IMPLICIT_WORK_TREE",
     "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
     "GIT_NAMESPACE",
     "GIT_NO_REPLACE_OBJECTS",
     "GIT_OBJECT_DIRECTORY",
@@ -38,22 +39,31 @@ def git(folder: Path | str, *command: str, text: str | None = None) -> str:
         text: what it reads from its standard input.
 
     Raises:
-        GitError: Git refused; the message is the last line of what it said.
+        GitError: Git refused; the message is the line of its output that says why.
     """
-    done = subprocess.run(
-        ("git", "-C", str(folder), *command),
-        input=None if text is None else text.encode(errors="surrogateescape"),
-        stdin=subprocess.DEVNULL if text is None else None,
-        capture_output=True,
-        env=environment(),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ("git", "-C", str(folder), *command),
+            input=b"" if text is None else text.encode(errors="surrogateescape"),
+            capture_output=True,
+            env=environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise GitError("Git is not installed, or not on the PATH") from None
     if done.returncode:
         stderr = done.stderr.decode(errors="replace").strip()
-        lines = [line for line in stderr.splitlines() if not line.startswith("hint:")]
-        reason = lines[-1] if lines else f"exit code {done.returncode}"
-        raise GitError(f"git {command[0]}: {reason}", stderr)
+        raise GitError(f"git {command[0]}: {_reason(stderr, done.returncode)}", stderr)
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def _reason(stderr: str, exit_code: int) -> str:
+    """The line of Git's output that says why it refused: advice may follow it."""
+    lines = [line for line in stderr.splitlines() if not line.startswith("hint:")]
+    verdicts = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    if verdicts:
+        return verdicts[-1]
+    return lines[-1] if lines else f"exit code {exit_code}"
 
 
 def start_object_reader(folder: Path) -> subprocess.Popen[bytes]:
@@ -80,11 +90,12 @@ def top_folder(folder: Path) -> Path:
 def main_checkout(folder: Path) -> Path:
     """The same folder in the repository's main checkout, where `folder` is in a linked worktree."""
     top = top_folder(folder)
+    # Git lists the main checkout first.
     first_line = git(folder, "worktree", "list", "--porcelain").splitlines()[0]
     main = Path(first_line.removeprefix("worktree "))
     if not (main / ".git").exists():
-        return folder
-    return main / folder.relative_to(top)
+        return folder  # the main repository is a bare one, without a checkout
+    return main / folder.resolve().relative_to(top)
 
 
 def remote_url(folder: Path) -> str | None:

@@ -53,7 +53,7 @@ def index(container: Any, part: str) -> int | str:
     return int(part) if isinstance(container, list) else part
 
 
-def flatten(values: Mapping[Any, Any], lists: bool = False) -> dict[str, Any]:
+def flatten(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
     """Nested mappings as one, with dotted keys; an empty mapping stays, as a value.
 
     Args:
@@ -62,19 +62,19 @@ def flatten(values: Mapping[Any, Any], lists: bool = False) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        below = _items(value, lists)
-        if not below:
+        inside = _items(value, lists)
+        if not inside:
             flat[str(key)] = value
             continue
-        for inner, leaf in flatten(below, lists).items():
-            flat[f"{key}.{inner}"] = leaf
+        for dotted, leaf in flatten(inside, lists=lists).items():
+            flat[f"{key}.{dotted}"] = leaf
     return flat
 
 
-def _items(value: Any, lists: bool) -> Mapping[Any, Any] | None:
-    """What is inside a value by key; None where there is nothing inside."""
+def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
+    """What is inside of a value, by key; empty where nothing is."""
     if isinstance(value, Mapping):
         return value
     if lists and isinstance(value, list):
         return dict(enumerate(value))
-    return None
+    return {}

@@ -10,7 +10,13 @@ from importlib import metadata
 
 @dataclass(frozen=True)
 class Drift:
-    """A package whose installed version is not the locked one; `installed` is None where it is missing."""
+    """A package whose installed version is not the locked one.
+
+    Attributes:
+        name: of the package.
+        locked: the version that the lock pins.
+        installed: the version that is installed, None where the package is missing.
+    """
 
     name: str
     locked: str
@@ -23,22 +29,26 @@ def drift(lock: str) -> list[Drift]:
     Args:
         lock: text of a pip requirements file, every package pinned with `==`.
     """
+    # Imported here: most commands compare no packages.
     from packaging.requirements import Requirement
 
-    # One requirement for each logical line; hashes are for pip.
-    logical_lines = re.sub(r"\\\n", " ", lock).splitlines()
-    found = []
-    for line in logical_lines:
-        if not re.match(r"\w", line):
-            continue
-        pin = Requirement(line.split(" --hash=")[0].strip())
+    drifted = []
+    for line in _requirements(lock):
+        pin = Requirement(line)
         if pin.marker and not pin.marker.evaluate():
-            continue
+            continue  # not for this platform
         locked = str(pin.specifier).removeprefix("==")
         installed = _installed_version(pin.name)
         if installed != locked:
-            found.append(Drift(pin.name, locked, installed))
-    return found
+            drifted.append(Drift(pin.name, locked, installed))
+    return drifted
+
+
+def _requirements(lock: str) -> list[str]:
+    """The requirements in a lock, without their hashes, which are for pip."""
+    lines = re.sub(r"\\\n", " ", lock).splitlines()
+    # Comments and options, such as `--find-links`, begin with other characters.
+    return [line.split(" --hash=")[0].strip() for line in lines if re.match(r"\w", line)]
 
 
 def _installed_version(name: str) -> str | None:

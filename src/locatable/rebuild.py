@@ -1,14 +1,16 @@
 """The commands that rebuild a revision on a clean machine."""
 
-from shlex import quote
+from shlex import join, quote
 
 from .git import remote_url
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
 from .redact import redact_urls
 
-# Longer lists of files are not spelled out.
-MOST_TARGETS = 12
+# A longer list of sources is not spelled out: then all data is pulled.
+MOST_SOURCES = 11
+# What stages may import, and what DVC and the other tools add to it.
+LOCKS = ("requirements.lock", "tools.lock")
 
 
 def origin_url(reader: Reader) -> str | None:
@@ -18,19 +20,43 @@ def origin_url(reader: Reader) -> str | None:
 
 
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
-    """Commands that rebuild a revision on a clean machine."""
-    folder = f"/{snapshot.reader.prefix}" if snapshot.reader.prefix else ""
-    commands = [
-        f"git clone {quote(url or str(snapshot.reader.top))} project && cd {quote(f'project{folder}')}"
-    ]
+    """Commands that rebuild a revision on a clean machine.
+
+    Args:
+        snapshot: the revision.
+        experiment: the DVC experiment that it is, None where it is an ordinary commit.
+        url: where the project can be cloned from; by default, from its folder on this machine.
+    """
+    source = url or str(snapshot.reader.top)
+    folder = f"project/{snapshot.reader.prefix}" if snapshot.reader.prefix else "project"
+    commands = [f"git clone {quote(source)} project && cd {quote(folder)}"]
     if experiment:
+        # A clone has no experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
-    if snapshot.in_git("requirements.lock"):
-        commands.append("python3 -m venv .venv && source .venv/bin/activate")
-        commands.append("pip install --require-hashes -r requirements.lock")
-    if snapshot.sources:
-        few = map(quote, snapshot.sources) if len(snapshot.sources) < MOST_TARGETS else ()
-        commands.append(" ".join(["dvc pull", *few]))
-    several = any(":" in stage for stage in snapshot.stages)  # those of other folders than the root
-    return [*commands, "dvc repro --all-pipelines" if several else "dvc repro"]
+    return [*commands, *_install_commands(snapshot), *_pull_commands(snapshot), _repro_command(snapshot)]
+
+
+def _install_commands(snapshot: Snapshot) -> list[str]:
+    """How to install the packages of a revision; nothing where it locks none."""
+    locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
+    if "requirements.lock" not in locks:
+        return []
+    files = " ".join(f"-r {lock}" for lock in locks)
+    return [
+        "python3 -m venv .venv && source .venv/bin/activate",
+        f"pip install --require-hashes {files}",
+    ]
+
+
+def _pull_commands(snapshot: Snapshot) -> list[str]:
+    if not snapshot.sources:
+        return []
+    few = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    return [join(["dvc", "pull", *few])]
+
+
+def _repro_command(snapshot: Snapshot) -> str:
+    # The address of a stage outside of the root's dvc.yaml names its file.
+    several_pipelines = any(":" in address for address in snapshot.stages)
+    return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

@@ -1,1 +1,1 @@
-"""What Git and DVC recorded, read quickly for thousands of revisions."""
+"""What Git knows of a DVC repository's past: experiments and revisions, read from its objects alone."""

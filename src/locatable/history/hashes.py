@@ -1,25 +1,33 @@
-"""What Git and DVC call the content of a file."""
+"""What Git and DVC call the content of a file or folder."""
 
 import hashlib
 import json
 from pathlib import Path
 
+_CHUNK = 1 << 20  # bytes that are read at a time
+
 
 def md5_of(path: Path) -> str:
-    """What DVC calls a file or a folder."""
+    """The hash by which DVC knows a file, or a folder: then it ends with `.dir`."""
     if path.is_file():
         return hash_of(path, "md5")
-    names = sorted(
-        (file.relative_to(path).as_posix(), md5_of(file)) for file in path.rglob("*") if file.is_file()
-    )
-    listed = json.dumps([{"md5": md5, "relpath": name} for name, md5 in names], sort_keys=True)
-    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    files = [file for file in path.rglob("*") if file.is_file()]
+    hashes = {file.relative_to(path).as_posix(): hash_of(file, "md5") for file in files}
+    listing = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
+    text = json.dumps(listing, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def hash_of(path: Path, kind: str, before: bytes = b"") -> str:
-    """Of a file of any size, with something before it."""
-    hashed = hashlib.new(kind, before, usedforsecurity=False)
+def hash_of(path: Path, algorithm: str, header: bytes = b"") -> str:
+    """Hash of a file of any size.
+
+    Args:
+        path: of the file.
+        algorithm: as `hashlib` calls it.
+        header: what is hashed before the content, as Git does for blobs.
+    """
+    hashed = hashlib.new(algorithm, header, usedforsecurity=False)
     with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            hashed.update(part)
+        while chunk := file.read(_CHUNK):
+            hashed.update(chunk)
     return hashed.hexdigest()

@@ -17,6 +17,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.hash import hash_file
 from dvc_objects.fs.generic import transfer
 
+from ..dvc.cache import cache_folder
 from ..errors import CannotTryError, GitError
 from ..git import git, top_folder
 
@@ -68,7 +69,7 @@ def clone(root: Path, commit: str, folder: Path, site: Path) -> Repo:
 
 def user_cache(root: Path) -> Path:
     """The folder in which the user's DVC keeps objects."""
-    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / ".dvc/cache")
+    return cache_folder(root)
 
 
 def inside(dep: Dependency) -> None:

@@ -1,0 +1,191 @@
+"""Git's objects by id or name, many at a time, out of one `git cat-file`."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, cast
+
+from ..errors import GitError
+from ..git import start_object_reader
+
+# Names that are asked for before the answers are read: few enough for every system's pipe to hold.
+# One by one, each would cost a round trip.
+BATCH = 200
+MOST_TREES = 50_000  # that are kept in memory
+FOLDER, SUBMODULE = "40000", "160000"
+
+# Mode and id of a file or folder in a tree.
+Entry = tuple[str, str]
+
+
+class GitObjects:
+    """Reads the objects of the repository around a folder; a context manager.
+
+    Args:
+        repo: a folder of the repository.
+        endings: names of files that `matching_files` looks for end with one of these.
+    """
+
+    def __init__(self, repo: Path, endings: tuple[str, ...]) -> None:
+        self._endings = endings
+        self._process = start_object_reader(repo)
+        self._questions = cast(IO[bytes], self._process.stdin)
+        self._answers = cast(IO[bytes], self._process.stdout)
+        # Most folders are the same in many revisions: each is read and searched once.
+        self._trees: dict[str, dict[str, Entry]] = {}
+        self._matching: dict[str, dict[str, str]] = {}
+        self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
+
+    def __enter__(self) -> "GitObjects":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process that reads."""
+        self._process.communicate()
+
+    def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
+        """Full id and content of each object, in the order of `names`; None where there is none.
+
+        Raises:
+            GitError: Git cannot go on, as in a partial clone whose remote is out of reach.
+        """
+        wanted = list(names)
+        answers = []
+        for start in range(0, len(wanted), BATCH):
+            batch = wanted[start : start + BATCH]
+            lines = "".join(f"{name}\n" for name in batch)
+            try:
+                self._questions.write(lines.encode(errors="surrogateescape"))
+                self._questions.flush()
+            except BrokenPipeError:
+                pass  # Git has ended: its answers end, too
+            answers += [self._answer() for _ in batch]
+        return answers
+
+    def _answer(self) -> tuple[str, bytes] | None:
+        # "<id> <type> <size>", and the content with a line break after it; "<name> missing" without.
+        header = self._answers.readline().split()
+        if not header:
+            raise GitError("git cat-file: it ended before it had read everything")
+        if len(header) != 3 or not header[2].isdigit():
+            return None
+        content = self._answers.read(int(header[2]) + 1)
+        return header[0].decode(), content[:-1]
+
+    def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Content by id of these objects.
+
+        Raises:
+            GitError: one of them is missing, as in a damaged repository.
+        """
+        wanted = list(dict.fromkeys(ids))
+        contents = {}
+        for name, answer in zip(wanted, self.read(wanted), strict=True):
+            if answer is None:
+                raise GitError(f"git cat-file: object {name} is missing")
+            contents[name] = answer[1]
+        return contents
+
+    def load_trees(self, roots: Iterable[str]) -> None:
+        """Read trees and all folders below them, level by level: far quicker than one by one."""
+        if len(self._trees) > MOST_TREES:
+            self._trees.clear()
+            self._matching.clear()
+            self._paths_of_blob.clear()
+        level = list(roots)
+        while level:
+            unread = [tree for tree in dict.fromkeys(level) if tree not in self._trees]
+            for tree, content in self.blobs(unread).items():
+                self._trees[tree] = _entries(content, len(tree) // 2)
+            level = []
+            for tree in unread:
+                level += [child for _, child in self._subfolders(tree)]
+
+    def _entries_of(self, tree: str) -> dict[str, Entry]:
+        """Entries of a tree by name, none for the empty id of a folder that a revision has not."""
+        if not tree:
+            return {}
+        if tree not in self._trees:  # forgotten since its revision was read
+            self.load_trees([tree])
+        return self._trees[tree]
+
+    def _subfolders(self, tree: str) -> list[tuple[str, str]]:
+        """Name and id of each folder in a tree."""
+        return [(name, child) for name, (mode, child) in self._entries_of(tree).items() if mode == FOLDER]
+
+    def matching_files(self, tree: str) -> dict[str, str]:
+        """Ids by path of the files below a tree whose names end as `endings` says.
+
+        A folder that is a DVC repository of its own is left out, as DVC leaves it out.
+        """
+        if tree not in self._matching:
+            matching = {}
+            for name, (mode, blob) in self._entries_of(tree).items():
+                if name.endswith(self._endings) and mode != FOLDER:
+                    matching[name] = blob
+            for name, child in self._subfolders(tree):
+                if ".dvc" not in self._entries_of(child):
+                    below = self.matching_files(child)
+                    matching.update({f"{name}/{path}": blob for path, blob in below.items()})
+            self._matching[tree] = matching
+        return self._matching[tree]
+
+    def names(self, tree: str) -> list[str]:
+        """Names of the files in a tree, not in the folders below it."""
+        return [name for name, (mode, _) in self._entries_of(tree).items() if mode != FOLDER]
+
+    def entry(self, tree: str, path: str) -> str | None:
+        """Id of the file or folder at `path` below a tree, None when Git keeps none there."""
+        found = self._entry(tree, path)
+        return found[1] if found else None
+
+    def _entry(self, tree: str, path: str) -> Entry | None:
+        here: Entry = (FOLDER, tree)
+        for name in path.split("/") if path else ():
+            mode, folder = here
+            if mode != FOLDER:
+                return None
+            here = self._entries_of(folder).get(name, (SUBMODULE, ""))
+        # What a submodule holds is another repository's.
+        return None if here[0] == SUBMODULE else here
+
+    def paths_of_blob(self, tree: str, blob: str) -> list[str]:
+        """Paths of the files below a tree that have this content."""
+        key = (tree, blob)
+        if key not in self._paths_of_blob:
+            paths = [name for name, (_, entry) in self._entries_of(tree).items() if entry == blob]
+            for name, child in self._subfolders(tree):
+                paths += [f"{name}/{path}" for path in self.paths_of_blob(child, blob)]
+            self._paths_of_blob[key] = paths
+        return self._paths_of_blob[key]
+
+    def files(self, tree: str, path: str) -> dict[str, str]:
+        """Ids by path of the file at `path`, or of all files in that folder; empty when Git keeps none."""
+        found = self._entry(tree, path)
+        if not found:
+            return {}
+        mode, entry = found
+        if mode == FOLDER:
+            return self._files_below(entry, f"{path}/" if path else "")
+        return {path: entry}
+
+    def _files_below(self, tree: str, prefix: str) -> dict[str, str]:
+        files = {}
+        for name, (mode, entry) in self._entries_of(tree).items():
+            if mode == FOLDER:
+                files.update(self._files_below(entry, f"{prefix}{name}/"))
+            elif mode != SUBMODULE:
+                files[f"{prefix}{name}"] = entry
+        return files
+
+
+def _entries(tree: bytes, id_size: int) -> dict[str, Entry]:
+    """Entries by name of a tree object; `id_size` is that of a raw id, in bytes."""
+    entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
+    return {
+        name.decode(errors="surrogateescape"): (mode.decode(), raw_id.hex())
+        for mode, name, raw_id in re.findall(entry, tree, re.DOTALL)
+    }

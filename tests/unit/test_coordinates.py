@@ -1,0 +1,355 @@
+"""The five coordinates of a revision: what belongs to which, and digests that never change.
+
+Old results are found by their digests. A digest here may change only where it was wrong.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.coordinates import Coordinates, coordinates_of, digest, experiments, read_coordinates
+from locatable.errors import GitError, NotFoundError, UnreadableError
+from locatable.history.reader import Reader
+
+NAMES = ("data", "code", "params", "environment", "execution")
+NOTHING = digest({})
+A, B, C, D, E, F = (letter * 32 for letter in "abcdef")
+
+LOCK = f"""schema: '2.0'
+stages:
+  environment:
+    cmd: python -m scripts.environment
+    deps:
+    - path: requirements.lock
+      hash: md5
+      md5: {A}
+      size: 12
+    - path: science
+      hash: md5
+      md5: {B}.dir
+      size: 30
+      nfiles: 2
+    outs:
+    - path: environment.json
+      hash: md5
+      md5: {C}
+      size: 20
+  prepare:
+    cmd:
+    - echo one
+    - 'echo two: three'
+    deps:
+    - path: data/raw.csv
+      hash: md5
+      md5: {D}
+      size: 40
+    - path: environment.json
+      hash: md5
+      md5: {C}
+      size: 20
+    - path: params.yaml
+      hash: md5
+      md5: {A}
+      size: 20
+    - path: science/prepare.py
+      hash: md5
+      md5: {E}
+      size: 50
+    - path: ../outside.csv
+      hash: md5
+      md5: {F}
+      size: 2
+    params:
+      params.yaml:
+        prepare.rate: 1e-05
+        prepare.name: no
+        prepare.sizes:
+        - 1
+        - 2
+      conf/more.toml:
+        deep:
+          x: 3
+    outs:
+    - path: data/prepared
+      hash: md5
+      md5: {F}.dir
+      size: 60
+      nfiles: 3
+  train:
+    cmd: python -m science.train
+    deps:
+    - path: data/prepared
+      hash: md5
+      md5: {F}.dir
+      size: 60
+      nfiles: 3
+    - path: reports
+      hash: md5
+      md5: {A}.dir
+      size: 61
+      nfiles: 3
+    - path: science/prepare.py
+      hash: md5
+      md5: {D}
+      size: 51
+    outs:
+    - path: models/model.joblib
+      hash: md5
+      md5: {B}
+      size: 70
+    - path: reports/train/metrics.json
+      hash: md5
+      md5: {E}
+      size: 71
+"""
+PROJECT = {
+    ".dvc/config": "",
+    "dvc.lock": LOCK,
+    "dvc.yaml": "stages:\n  environment:\n    cmd: python -m scripts.environment\n",
+    "environment.json": '{"python": "3.11.9", "lock": "x", "drift": {}}',
+    "requirements.lock": "numpy==2.0.0\n",
+    "requirements-dev.txt": "pytest\n",
+    "params.yaml": "prepare: {rate: 1.0e-05}\n",
+    "data/raw.csv.dvc": f"outs:\n- md5: {D}\n  size: 40\n  hash: md5\n  path: raw.csv\n",
+    "science/__init__.py": "",
+    "science/prepare.py": "print()\n",
+    "reports/notes.md": "Mine.\n",
+    "reports/train/metrics.json": "{}",
+    "../README.md": "not of DVC\n",
+}
+IMPORTS = {
+    ".dvc/config": "",
+    "a.dvc": f"outs:\n- md5: {A}.dir\n  size: 4\n  nfiles: 1\n  hash: md5\n  path: a\n",
+    "b.dvc": "deps:\n- etag: '\"12ab\"'\n  path: s3://bucket/b\nouts:\n- path: b\n  etag: '\"12ab\"'\n",
+    "c.dvc": "outs:\n- path: c\n  checksum: 77\n",
+    "d.dvc": "outs:\n- path: d\n  files:\n  - relpath: x\n    md5: 1\n    size: 3\n",
+    "e.dvc": "deps:\n- path: rows.csv\n  repo:\n    url: ../other\n    rev_lock: 5a5a\nouts:\n- path: e\n",
+    "f.dvc": "deps:\n- path: there.txt\n  md5: 99\nwdir: deep/er\nouts:\n- path: f\n",
+    "g.dvc": "outs:\n- path: g\n",
+}
+FRESH = {
+    ".dvc/config": "",
+    ".dvcignore": "",
+    "params.yaml": "rate: 1e-05\nwhen: 2026-01-01\nlayers: {one: [1, {two: 2}], none: {}}\n",
+    "more.json": '{"list": [1, 2], "on": true, "nothing": null}',
+    "dvc.yaml": "params: [more.json]\nstages:\n  main:\n    cmd: python main.py\n",
+    "main.py": "print()\n",
+    "sub/other.py": "print()\n",
+    "poetry.lock": "",
+    "rows.csv.dvc": f"outs:\n- md5: {D}\n  path: rows.csv\n",
+}
+
+
+def revision(top: Path, files: Mapping[str, str], subdir: str = "ml") -> Path:
+    """A DVC root with these files, committed, in a subfolder of a Git repository."""
+    commit(top, {f"{subdir}/{path}": text for path, text in files.items()})
+    return top / subdir
+
+
+def digests(coordinates: Coordinates) -> dict[str, str]:
+    return {name: getattr(coordinates, name).digest for name in NAMES}
+
+
+@pytest.fixture
+def rebuilt(tmp_path: Path) -> Coordinates:
+    """Coordinates of a project whose stages have run."""
+    return read_coordinates(revision(tmp_path, PROJECT), "HEAD")
+
+
+@pytest.fixture
+def imports(tmp_path: Path) -> Coordinates:
+    """Coordinates of a repository with data of every kind, and nothing else."""
+    return read_coordinates(revision(tmp_path, IMPORTS), "HEAD")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Coordinates:
+    """Coordinates of a project whose stages have never run."""
+    return read_coordinates(revision(tmp_path, FRESH), "HEAD")
+
+
+def test_digests_of_a_rebuilt_project_never_change(rebuilt: Coordinates) -> None:
+    assert digests(rebuilt) == {
+        "data": "4aa869a9d867746714dcb5a2bf160b3a",
+        "code": "6f0644b70e3929520d5f45fd26217865",
+        "params": "0bbe6cae16e42b6d1d7663900cec6103",
+        "environment": "bceb5cbbe61e2db417b5b20277e53b4c",
+        "execution": "3045bfa508c074c96464330a9eb162d4",
+    }
+
+
+def test_digests_of_every_kind_of_data_never_change(imports: Coordinates) -> None:
+    assert digests(imports) == {
+        "data": "a987fc2341b6a766bfc07f3c333e9f6a",
+        "code": NOTHING,
+        "params": NOTHING,
+        "environment": NOTHING,
+        "execution": NOTHING,
+    }
+
+
+def test_digests_before_the_first_run_never_change(fresh: Coordinates) -> None:
+    assert digests(fresh) == {
+        "data": "d0f3e61c54482d8230273d1f3425052b",
+        "code": "47c54e89779b09d9ae6fd779315e7766",
+        "params": "9e5cc16b59e3d27024fabaa899721a06",
+        "environment": "b5bc9dc6f93195548456c15842b9d202",
+        "execution": NOTHING,
+    }
+
+
+def test_a_digest_never_changes() -> None:
+    assert digest({"b": [1, None, 1e-05], "a": "ü"}) == "c741dbfcae8e06375b3d82e890990929"
+
+
+def test_a_digest_does_not_follow_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+def test_data_is_what_dvc_tracks_and_what_lies_outside(rebuilt: Coordinates) -> None:
+    assert rebuilt.data.content == {"data/raw.csv": D, "../outside.csv": F}
+
+
+def test_code_is_what_stages_declare(rebuilt: Coordinates) -> None:
+    assert rebuilt.code.content["files"].keys() == {"science", "science/prepare.py", "reports"}
+
+
+def test_code_has_all_versions_that_stages_saw(rebuilt: Coordinates) -> None:
+    assert rebuilt.code.content["files"]["science/prepare.py"] == f"{D}+{E}"
+
+
+def test_a_folder_of_outputs_is_code_where_it_holds_files_of_the_user(rebuilt: Coordinates) -> None:
+    assert rebuilt.code.content["files"]["reports"] == f"{A}.dir"
+
+
+def test_a_folder_of_nothing_but_outputs_is_no_code(tmp_path: Path) -> None:
+    files = {path: text for path, text in PROJECT.items() if path != "reports/notes.md"}
+    found = read_coordinates(revision(tmp_path, files), "HEAD")
+    assert "reports" not in found.code.content["files"]
+
+
+def test_code_is_everything_else_where_no_stage_declares_any(fresh: Coordinates) -> None:
+    expected = {".dvcignore", "dvc.yaml", "main.py", "more.json", "sub/other.py"}
+    assert fresh.code.content["files"].keys() == expected
+
+
+def test_code_and_execution_name_the_commit(tmp_path: Path) -> None:
+    root = revision(tmp_path, PROJECT)
+    found = read_coordinates(root, "HEAD")
+    commits = {found.code.content["commit"], found.execution.content["commit"]}
+    assert commits == {git(root, "rev-parse", "HEAD")}
+
+
+def test_params_are_the_values_that_stages_used(rebuilt: Coordinates) -> None:
+    assert rebuilt.params.content == {
+        "prepare.rate": 1e-05,
+        "prepare.name": "no",
+        "prepare.sizes": [1, 2],
+        "conf/more.toml:deep.x": 3,
+    }
+
+
+def test_params_are_those_of_all_params_files_before_the_first_run(fresh: Coordinates) -> None:
+    assert fresh.params.content == {
+        "rate": 1e-05,
+        "when": "2026-01-01",
+        "layers.one": [1, {"two": 2}],
+        "layers.none": {},
+        "more.json:list": [1, 2],
+        "more.json:on": True,
+        "more.json:nothing": None,
+    }
+
+
+def test_environment_is_every_file_that_says_what_is_installed(rebuilt: Coordinates) -> None:
+    expected = {"environment.json", "requirements-dev.txt", "requirements.lock"}
+    assert rebuilt.environment.content["files"].keys() == expected
+
+
+def test_environment_shows_what_environment_json_records(rebuilt: Coordinates) -> None:
+    assert rebuilt.environment.content["record"] == {"python": "3.11.9", "lock": "x", "drift": {}}
+
+
+@pytest.mark.parametrize("text", ["not JSON", "[1]", '"a"'])
+def test_an_environment_json_of_another_tool_counts_by_its_hash_alone(tmp_path: Path, text: str) -> None:
+    found = read_coordinates(revision(tmp_path, {**FRESH, "environment.json": text}), "HEAD")
+    assert found.environment.content["record"] == {}
+    assert "environment.json" in found.environment.content["files"]
+
+
+def test_execution_is_commands_and_outputs(rebuilt: Coordinates) -> None:
+    assert rebuilt.execution.content["stages"]["prepare"] == {
+        "cmd": ["echo one", "echo two: three"],
+        "outs": {"data/prepared": f"{F}.dir"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("a", f"{A}.dir"),
+        ("b", '"12ab"'),
+        ("c", "77"),
+        ("d", "5d096cf70ac9563c8b77363080f6ca9e"),
+        ("e", "5a5a"),
+        ("deep/er/f", "99"),
+        ("g", ""),
+    ],
+    ids=["folder", "S3", "HDFS", "versions", "commit", "import that was not downloaded", "nothing"],
+)
+def test_data_is_known_by_whatever_dvc_records(imports: Coordinates, path: str, seen: str) -> None:
+    assert imports.data.content[path] == seen
+
+
+def test_a_commit_that_changes_no_coordinate_has_the_same_digests(tmp_path: Path) -> None:
+    root = revision(tmp_path, PROJECT)
+    revision(tmp_path, {"notes.md": "Nothing that a stage reads.\n"})
+    with Reader(root) as reader:
+        before, after = [coordinates_of(snapshot) for snapshot in reader.snapshots(["HEAD~1", "HEAD"])]
+    assert digests(before) == digests(after)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("prepare.rate: 1e-05", "prepare.rate: 2e-05", {"params"}),
+        (f"md5: {E}\n      size: 50", f"md5: {A}\n      size: 50", {"code"}),
+        (f"md5: {F}\n      size: 2\n", f"md5: {A}\n      size: 2\n", {"data"}),
+        (f"md5: {A}\n      size: 12", f"md5: {B}\n      size: 12", {"environment"}),
+        (f"md5: {B}\n      size: 70", f"md5: {A}\n      size: 70", {"execution"}),
+        ("cmd: python -m science.train", "cmd: python -m science.train --fast", {"execution"}),
+    ],
+    ids=["params", "code", "data", "environment", "output", "command"],
+)
+def test_only_what_differs_has_another_digest(tmp_path: Path, old: str, new: str, changed: set[str]) -> None:
+    root = revision(tmp_path, PROJECT)
+    assert LOCK.count(old) == 1
+    revision(tmp_path, {"dvc.lock": LOCK.replace(old, new)})
+    with Reader(root) as reader:
+        before, after = [digests(coordinates_of(one)) for one in reader.snapshots(["HEAD~1", "HEAD"])]
+    assert {name for name in NAMES if before[name] != after[name]} == changed
+
+
+def test_experiments_of_a_repository(tmp_path: Path) -> None:
+    rev = commit(tmp_path, FRESH)
+    git(tmp_path, "update-ref", f"refs/exps/{rev[:2]}/{rev[2:]}/first", rev)
+    assert [experiment.name for experiment in experiments(tmp_path)] == ["first"]
+
+
+def test_a_folder_outside_of_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match="not a git repository"):
+        read_coordinates(tmp_path, "HEAD")
+
+
+def test_an_unknown_revision_is_refused(tmp_path: Path) -> None:
+    commit(tmp_path, FRESH)
+    with pytest.raises(NotFoundError, match=f"nowhere: no such revision in {tmp_path}"):
+        read_coordinates(tmp_path, "nowhere")
+
+
+def test_a_broken_lock_is_named_with_its_revision(tmp_path: Path) -> None:
+    rev = commit(tmp_path, {"dvc.lock": f"{LOCK}<<<<<<< HEAD\n"})
+    with pytest.raises(UnreadableError, match=f"^{rev[:7]}:dvc.lock: "):
+        read_coordinates(tmp_path, "HEAD")

@@ -1,0 +1,134 @@
+"""Runs Git, wherever it is called from."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import tiny_git
+
+from locatable import git as git_module
+from locatable.errors import GitError
+from locatable.git import git, main_checkout, remote_url, top_folder
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A Git repository with one commit."""
+    folder = tmp_path / "repo"
+    tiny_git.commit(folder, {"a/b.txt": "text\n"})
+    return folder
+
+
+def test_a_command_answers_without_its_last_line_break(repo: Path) -> None:
+    assert git(repo, "ls-files") == "a/b.txt"
+
+
+def test_line_breaks_of_the_content_stay(repo: Path) -> None:
+    assert git(repo, "show", "HEAD:a/b.txt") == "text"
+    (repo / "c").write_text("text\n\n")
+    git(repo, "add", "c")
+    assert git(repo, "show", ":c") == "text\n"
+
+
+def test_a_command_reads_text(repo: Path) -> None:
+    assert git(repo, "hash-object", "--stdin", text="") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
+def test_names_that_are_not_utf8_survive(repo: Path) -> None:
+    name = b"\xff.txt".decode(errors="surrogateescape")
+    blob = git(repo, "rev-parse", "HEAD:a/b.txt")
+    git(repo, "update-index", "--index-info", text=f"100644 {blob}\t{name}\n")
+    assert name in git(repo, "ls-files", "-z").split("\0")
+
+
+def test_a_refusal_says_which_command_and_why(tmp_path: Path) -> None:
+    expected = r"^git rev-parse: fatal: not a git repository \(or any of the parent directories\): .git$"
+    with pytest.raises(GitError, match=expected):
+        git(tmp_path, "rev-parse", "HEAD")
+
+
+def test_a_refusal_keeps_all_that_git_said(tmp_path: Path) -> None:
+    with pytest.raises(GitError) as refusal:
+        git(tmp_path, "rev-parse", "HEAD")
+    assert refusal.value.stderr.startswith("fatal: ")
+
+
+def test_a_silent_refusal_tells_its_exit_code(repo: Path) -> None:
+    with pytest.raises(GitError, match=r"^git rev-parse: exit code 1$"):
+        git(repo, "rev-parse", "--verify", "--quiet", "nowhere")
+
+
+def test_advice_after_the_reason_is_not_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = (
+        b"fatal: detected dubious ownership\nTo add an exception, call:\n\n\tgit config ...\nhint: or not\n"
+    )
+    refused = subprocess.CompletedProcess((), 128, b"", said)
+    monkeypatch.setattr(git_module.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(GitError, match=r"^git status: fatal: detected dubious ownership$"):
+        git(tmp_path, "status")
+
+
+def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitError, match=r"^Git is not installed, or not on the PATH$"):
+        git(tmp_path, "status")
+
+
+def test_a_hook_of_another_repository_does_not_mislead(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere/.git")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere/index")
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_no_variable_that_names_a_repository_reaches_git(repo: Path) -> None:
+    local = set(git(repo, "rev-parse", "--local-env-vars").split())
+    # These hold settings, which a user may want for every repository.
+    settings = {name for name in local if name.startswith("GIT_CONFIG")}
+    assert local - settings <= set(git_module.REPOSITORY_VARIABLES)
+
+
+def test_other_variables_reach_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Grace")
+    assert git_module.environment()["GIT_AUTHOR_NAME"] == "Grace"
+
+
+def test_the_top_of_a_repository(repo: Path) -> None:
+    assert top_folder(repo / "a") == repo
+
+
+def test_the_main_checkout_of_a_folder_in_it_is_the_folder_itself(repo: Path) -> None:
+    assert main_checkout(repo / "a") == repo / "a"
+
+
+def test_the_main_checkout_of_a_folder_in_a_linked_worktree(repo: Path, tmp_path: Path) -> None:
+    tiny_git.git(repo, "worktree", "add", "--quiet", str(tmp_path / "linked"))
+    assert main_checkout(tmp_path / "linked/a") == repo / "a"
+
+
+def test_the_main_checkout_where_a_bare_repository_has_none(repo: Path, tmp_path: Path) -> None:
+    tiny_git.git(tmp_path, "clone", "--quiet", "--bare", str(repo), "bare.git")
+    tiny_git.git(tmp_path / "bare.git", "worktree", "add", "--quiet", str(tmp_path / "linked"))
+    assert main_checkout(tmp_path / "linked") == tmp_path / "linked"
+
+
+def test_a_repository_without_a_remote_has_no_url(repo: Path) -> None:
+    assert remote_url(repo) is None
+
+
+def test_the_url_is_that_of_origin(repo: Path) -> None:
+    tiny_git.git(repo, "remote", "add", "another", "https://example.org/another.git")
+    tiny_git.git(repo, "remote", "add", "origin", "https://example.org/origin.git")
+    assert remote_url(repo) == "https://example.org/origin.git"
+
+
+def test_the_url_is_that_of_the_only_remote(repo: Path) -> None:
+    tiny_git.git(repo, "remote", "add", "another", "https://example.org/another.git")
+    assert remote_url(repo) == "https://example.org/another.git"
+
+
+def test_objects_are_read_from_the_repository_around(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", os.devnull)
+    process = git_module.start_object_reader(repo / "a")
+    answer, _ = process.communicate(b"HEAD:a/b.txt\n")
+    assert answer.endswith(b" blob 5\ntext\n\n")

@@ -1,0 +1,61 @@
+"""Keys of params and metrics."""
+
+import pytest
+
+from locatable.keys import Key, flatten, index
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "dotted"),
+    [
+        ("train.rate", "params.yaml", "train.rate"),
+        ("conf/a.toml:train.rate", "conf/a.toml", "train.rate"),
+        ("params.yaml:rate", "params.yaml", "rate"),
+        ("C:/a.yaml:rate", "C:/a.yaml", "rate"),
+    ],
+)
+def test_a_key_is_a_file_and_a_dotted_key(text: str, file: str, dotted: str) -> None:
+    assert Key.parse(text) == Key(file, dotted)
+
+
+@pytest.mark.parametrize("text", ["train.rate", "conf/a.toml:train.rate"])
+def test_a_key_is_written_as_it_was_read(text: str) -> None:
+    assert str(Key.parse(text)) == text
+
+
+def test_the_usual_params_file_is_not_spelled_out() -> None:
+    assert str(Key.parse("params.yaml:rate")) == "rate"
+
+
+def test_a_key_finds_its_value_in_mappings_and_lists() -> None:
+    assert Key.parse("train.layers.1.size").value_in({"train": {"layers": [{}, {"size": 5}]}}) == 5
+
+
+@pytest.mark.parametrize("dotted", ["absent", "train.absent", "train.rate.deeper", "layers.9", "layers.one"])
+def test_a_key_without_a_value_is_an_error(dotted: str) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Key.parse(dotted).value_in({"train": {"rate": 1}, "layers": [1]})
+
+
+def test_a_part_is_a_position_in_lists_alone() -> None:
+    assert (index([1], "0"), index({"0": 1}, "0")) == (0, "0")
+
+
+def test_nested_mappings_become_dotted_keys() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+def test_an_empty_mapping_stays_as_a_value() -> None:
+    assert flatten({"a": {"b": {}}}) == {"a.b": {}}
+
+
+def test_keys_that_are_no_text_become_text() -> None:
+    assert flatten({1: {True: "x"}}) == {"1.True": "x"}
+
+
+def test_lists_stay_as_values() -> None:
+    assert flatten({"a": [1, {"b": 2}]}) == {"a": [1, {"b": 2}]}
+
+
+def test_lists_are_flattened_by_position_where_asked_for() -> None:
+    assert flatten({"a": [1, {"b": 2}], "c": []}, lists=True) == {"a.0": 1, "a.1.b": 2, "c": []}

@@ -1,0 +1,162 @@
+"""Git's objects, many at a time."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.errors import GitError
+from locatable.history import objects as objects_module
+from locatable.history.objects import GitObjects
+
+FILES = {
+    "README.md": "same\n",
+    "a/copy.md": "same\n",
+    "a/b/dvc.lock": "deep\n",
+    "a/other.md": "other\n",
+    "dvc.lock": "root\n",
+    "nested/.dvc/config": "",
+    "nested/dvc.lock": "another repository's\n",
+}
+ENDINGS = ("dvc.lock",)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """A repository with a file of the same content twice, and another DVC repository in it."""
+    commit(tmp_path / "repo", FILES)
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def objects(repo: Path) -> Iterator[GitObjects]:
+    """The objects of `repo`."""
+    with GitObjects(repo, ENDINGS) as reader:
+        yield reader
+
+
+@pytest.fixture
+def tree(repo: Path) -> str:
+    """Id of the root's tree."""
+    return git(repo, "rev-parse", "HEAD^{tree}")
+
+
+def blob(repo: Path, path: str) -> str:
+    return git(repo, "rev-parse", f"HEAD:{path}")
+
+
+def test_answers_come_in_the_order_of_the_questions(repo: Path, objects: GitObjects) -> None:
+    answers = objects.read(["HEAD:dvc.lock", "HEAD:README.md"])
+    assert answers == [(blob(repo, "dvc.lock"), b"root\n"), (blob(repo, "README.md"), b"same\n")]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "HEAD:nowhere", "0" * 40, "a b c", "a b 3"])
+def test_what_is_not_there_has_no_answer(objects: GitObjects, name: str) -> None:
+    assert objects.read([name, "HEAD:dvc.lock"])[0] is None
+
+
+def test_a_missing_object_does_not_shift_the_answers(objects: GitObjects) -> None:
+    answers = objects.read(["nowhere", "HEAD:dvc.lock"])
+    assert answers[1] is not None
+    assert answers[1][1] == b"root\n"
+
+
+def test_many_more_than_a_pipe_holds_are_read(objects: GitObjects) -> None:
+    answers = objects.read(["HEAD:dvc.lock"] * 10_000)
+    assert len(answers) == 10_000
+
+
+def test_content_by_id(repo: Path, objects: GitObjects) -> None:
+    ids = [blob(repo, "README.md"), blob(repo, "dvc.lock")]
+    assert objects.blobs(ids) == dict(zip(ids, (b"same\n", b"root\n"), strict=True))
+
+
+def test_a_missing_blob_is_named(objects: GitObjects) -> None:
+    with pytest.raises(GitError, match=f"object {'0' * 40} is missing"):
+        objects.blobs(["0" * 40])
+
+
+def test_a_partial_clone_that_cannot_reach_its_remote_is_an_error(repo: Path, tmp_path: Path) -> None:
+    git(repo, "config", "uploadpack.allowFilter", "true")
+    url = repo.as_uri()
+    git(tmp_path, "clone", "--quiet", "--no-checkout", "--filter=blob:none", url, "partial")
+    wanted = blob(repo, "README.md")
+    shutil.rmtree(repo)
+    with GitObjects(tmp_path / "partial", ENDINGS) as objects, pytest.raises(GitError, match="git cat-file"):
+        objects.blobs([wanted])
+
+
+def test_files_are_found_by_the_ending_of_their_name(repo: Path, objects: GitObjects, tree: str) -> None:
+    expected = {"dvc.lock": blob(repo, "dvc.lock"), "a/b/dvc.lock": blob(repo, "a/b/dvc.lock")}
+    assert objects.matching_files(tree) == expected
+
+
+def test_the_empty_id_is_a_folder_without_files(objects: GitObjects) -> None:
+    assert objects.matching_files("") == {}
+    assert objects.files("", "") == {}
+    assert objects.names("") == []
+
+
+def test_names_of_files_in_a_folder(objects: GitObjects, tree: str) -> None:
+    assert objects.names(tree) == ["README.md", "dvc.lock"]
+
+
+@pytest.mark.parametrize("path", ["dvc.lock", "a", "a/b/dvc.lock"])
+def test_an_entry_is_a_file_or_a_folder(repo: Path, objects: GitObjects, tree: str, path: str) -> None:
+    assert objects.entry(tree, path) == blob(repo, path)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "a/nowhere", "dvc.lock/below", "a/b/dvc.lock/below", "../x"])
+def test_there_is_no_entry_where_git_keeps_nothing(objects: GitObjects, tree: str, path: str) -> None:
+    assert objects.entry(tree, path) is None
+
+
+def test_what_a_submodule_holds_is_no_entry(repo: Path, objects: GitObjects) -> None:
+    git(repo, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},module")
+    git(repo, "commit", "--quiet", "-m", "Add a submodule")
+    tree = git(repo, "rev-parse", "HEAD^{tree}")
+    assert objects.entry(tree, "module") is None
+    assert "module" not in objects.files(tree, "")
+
+
+def test_the_files_of_a_folder_have_their_whole_path(repo: Path, objects: GitObjects, tree: str) -> None:
+    paths = ["a/b/dvc.lock", "a/copy.md", "a/other.md"]
+    assert objects.files(tree, "a") == {path: blob(repo, path) for path in paths}
+
+
+def test_a_file_is_the_only_one_at_its_path(repo: Path, objects: GitObjects, tree: str) -> None:
+    assert objects.files(tree, "dvc.lock") == {"dvc.lock": blob(repo, "dvc.lock")}
+
+
+def test_all_files_of_a_revision(objects: GitObjects, tree: str) -> None:
+    assert objects.files(tree, "").keys() == FILES.keys()
+
+
+def test_a_content_is_found_at_every_path(repo: Path, objects: GitObjects, tree: str) -> None:
+    assert objects.paths_of_blob(tree, blob(repo, "README.md")) == ["README.md", "a/copy.md"]
+
+
+def test_folders_that_were_forgotten_are_read_again(
+    repo: Path, objects: GitObjects, tree: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = objects.files(tree, ""), objects.paths_of_blob(tree, blob(repo, "README.md"))
+    monkeypatch.setattr(objects_module, "MOST_TREES", 0)
+    commit(repo, {"new/file": ""})
+    objects.load_trees([git(repo, "rev-parse", "HEAD:new")])
+    assert (objects.files(tree, ""), objects.paths_of_blob(tree, blob(repo, "README.md"))) == before
+
+
+def test_names_that_are_not_utf8_are_read(repo: Path, objects: GitObjects) -> None:
+    commit(repo, {b"\xff.txt".decode(errors="surrogateescape"): "odd\n"})
+    tree = git(repo, "rev-parse", "HEAD^{tree}")
+    assert "\udcff.txt" in objects.names(tree)
+
+
+def test_a_repository_of_sha256_is_read(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--object-format=sha256", ".")
+    commit(tmp_path, FILES)
+    tree = git(tmp_path, "rev-parse", "HEAD^{tree}")
+    with GitObjects(tmp_path, ENDINGS) as objects:
+        assert objects.files(tree, "").keys() == FILES.keys()

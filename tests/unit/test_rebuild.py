@@ -1,0 +1,90 @@
+"""The commands that rebuild a revision on a clean machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.history.reader import Experiment, Reader
+from locatable.rebuild import origin_url, rebuild_commands
+
+URL = "https://example.org/project.git"
+LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n"
+
+
+def commands(
+    top: Path, files: Mapping[str, str], experiment: Experiment | None = None, url: str | None = URL
+) -> list[str]:
+    """Commands that rebuild a repository with these files in its subfolder `ml`."""
+    commit(top, {"ml/.dvc/config": "", **{f"ml/{path}": text for path, text in files.items()}})
+    with Reader(top / "ml") as reader:
+        return rebuild_commands(reader.snapshot("HEAD"), experiment, url)
+
+
+def test_a_bare_repository_is_cloned_checked_out_and_run(tmp_path: Path) -> None:
+    found = commands(tmp_path, {})
+    rev = git(tmp_path, "rev-parse", "HEAD")
+    assert found == [
+        f"git clone {URL} project && cd project/ml",
+        f"git checkout --detach {rev}",
+        "dvc repro",
+    ]
+
+
+def test_a_repository_without_a_remote_is_cloned_from_its_folder(tmp_path: Path) -> None:
+    top = tmp_path / "a b"
+    assert commands(top, {}, url=None)[0] == f"git clone '{top}' project && cd project/ml"
+
+
+def test_an_experiment_is_fetched_first(tmp_path: Path) -> None:
+    experiment = Experiment("first", "1" * 40, "2" * 40, 0)
+    assert "git fetch origin 'refs/exps/*:refs/exps/*'" in commands(tmp_path, {}, experiment)
+
+
+def test_locked_packages_are_installed(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"requirements.lock": ""})
+    assert found[2:4] == [
+        "python3 -m venv .venv && source .venv/bin/activate",
+        "pip install --require-hashes -r requirements.lock",
+    ]
+
+
+def test_tools_are_installed_with_the_packages_of_the_stages(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"requirements.lock": "", "tools.lock": ""})
+    assert "pip install --require-hashes -r requirements.lock -r tools.lock" in found
+
+
+def test_tools_alone_are_not_installed(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"tools.lock": ""})
+    assert not any("tools.lock" in command for command in found)
+
+
+def test_data_is_pulled_by_name(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"a b.dvc": "outs:\n- path: a b\n", "c.dvc": "outs:\n- path: c\n"})
+    assert "dvc pull 'a b' c" in found
+
+
+@pytest.mark.parametrize(("number", "command"), [(11, "dvc pull f00 f01"), (12, "dvc pull")])
+def test_much_data_is_pulled_without_names(tmp_path: Path, number: int, command: str) -> None:
+    names = [f"f{place:02}" for place in range(number)]
+    found = commands(tmp_path, {f"{name}.dvc": f"outs:\n- path: {name}\n" for name in names})
+    assert found[2].startswith(command)
+    assert len(found[2].split()) == (2 if number == 12 else 13)
+
+
+def test_several_pipelines_are_all_run(tmp_path: Path) -> None:
+    assert commands(tmp_path, {"dvc.lock": LOCK, "sub/dvc.lock": LOCK})[-1] == "dvc repro --all-pipelines"
+
+
+def test_the_origin_is_shown_without_its_password(tmp_path: Path) -> None:
+    commit(tmp_path, {})
+    git(tmp_path, "remote", "add", "origin", "https://ada:secret@example.org/project.git")
+    with Reader(tmp_path) as reader:
+        assert origin_url(reader) == URL
+
+
+def test_a_repository_without_a_remote_has_no_origin(tmp_path: Path) -> None:
+    commit(tmp_path, {})
+    with Reader(tmp_path) as reader:
+        assert origin_url(reader) is None

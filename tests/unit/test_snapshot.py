@@ -1,0 +1,220 @@
+"""What Git knows of one revision, through `Snapshot`."""
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.errors import UnreadableError
+from locatable.history import snapshot as snapshot_module
+from locatable.history.reader import Reader
+from locatable.history.snapshot import Snapshot, Stage, join
+
+Read = Callable[[Mapping[str, str]], Snapshot]
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    deps:
+    - path: in.txt
+      hash: md5
+      md5: aa
+      size: 1
+    params:
+      params.yaml:
+        rate: 1e-05
+      conf/more.toml:
+        deep:
+          x: 3
+    outs:
+    - path: out.txt
+      hash: md5
+      md5: bb
+      size: 2
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Read]:
+    """Commits files in the DVC repository `ml`, and returns the snapshot."""
+    readers = []
+
+    def call(files: Mapping[str, str]) -> Snapshot:
+        commit(tmp_path, {"ml/.dvc/config": "", **{f"ml/{path}": text for path, text in files.items()}})
+        readers.append(Reader(tmp_path / "ml"))
+        return readers[-1].snapshot("HEAD")
+
+    yield call
+    for reader in readers:
+        reader.objects.close()
+
+
+def test_a_stage_has_its_command_dependencies_outputs_and_params(read: Read) -> None:
+    assert read({"dvc.lock": LOCK}).stages == {
+        "train": Stage(
+            cmd="python train.py",
+            deps={"in.txt": {"path": "in.txt", "hash": "md5", "md5": "aa", "size": 1}},
+            outs={"out.txt": {"path": "out.txt", "hash": "md5", "md5": "bb", "size": 2}},
+            params={"params.yaml": {"rate": 1e-05}, "conf/more.toml": {"deep": {"x": 3}}},
+        )
+    }
+
+
+def test_a_stage_of_a_subfolder_has_the_address_that_dvc_gives_it(read: Read) -> None:
+    assert read({"pipelines/a/dvc.lock": LOCK}).stages.keys() == {"pipelines/a/dvc.yaml:train"}
+
+
+def test_paths_of_a_subfolder_are_seen_from_the_root(read: Read) -> None:
+    (stage,) = read({"sub/dvc.lock": LOCK}).stages.values()
+    assert (*stage.deps, *stage.outs, *stage.params) == (
+        "sub/in.txt",
+        "sub/out.txt",
+        "sub/params.yaml",
+        "sub/conf/more.toml",
+    )
+
+
+def test_paths_of_a_stage_with_a_wdir_are_seen_from_the_root(read: Read) -> None:
+    definition = "stages:\n  train:\n    cmd: x\n    wdir: ../src\n"
+    (stage,) = read({"sub/dvc.lock": LOCK, "sub/dvc.yaml": definition}).stages.values()
+    assert list(stage.outs) == ["src/out.txt"]
+
+
+def test_the_wdir_of_a_foreach_stage_is_its_own(read: Read) -> None:
+    definition = (
+        "stages:\n  visit:\n    foreach: {rome: {dir: it}}\n    do: {cmd: x, wdir: 'towns/${item.dir}'}\n"
+    )
+    lock = LOCK.replace("  train:", "  visit@rome:")
+    (stage,) = read({"dvc.lock": lock, "dvc.yaml": definition}).stages.values()
+    assert list(stage.outs) == ["towns/it/out.txt"]
+
+
+def test_a_stage_without_fields_is_empty(read: Read) -> None:
+    lock = "schema: '2.0'\nstages:\n  train:\n    params:\n      params.yaml:\n"
+    assert read({"dvc.lock": lock}).stages == {"train": Stage("", {}, {}, {"params.yaml": {}})}
+
+
+def test_sources_are_what_dvc_files_track(read: Read) -> None:
+    found = read({"data/a.csv.dvc": "outs:\n- md5: aa\n  path: a.csv\n"}).sources
+    assert found == {"data/a.csv": {"md5": "aa", "path": "a.csv", "deps": []}}
+
+
+def test_an_import_says_where_it_comes_from(read: Read) -> None:
+    text = "deps:\n- path: s3://bucket/b\nouts:\n- path: b\n"
+    assert read({"b.dvc": text}).sources["b"]["deps"] == [{"path": "s3://bucket/b"}]
+
+
+def test_a_source_with_a_wdir_is_seen_from_the_root(read: Read) -> None:
+    assert list(read({"sub/b.dvc": "wdir: deep\nouts:\n- path: b\n"}).sources) == ["sub/deep/b"]
+
+
+def test_params_are_those_that_stages_used(read: Read) -> None:
+    files = {"dvc.lock": LOCK, "params.yaml": "rate: 2\nunused: 1\n"}
+    assert read(files).params == {"rate": 1e-05, "conf/more.toml:deep.x": 3}
+
+
+def test_params_are_those_of_the_files_before_the_first_run(read: Read) -> None:
+    files = {
+        "params.yaml": "a: 1\n",
+        "sub/dvc.yaml": "params: [more.json, none.yaml]\n",
+        "sub/more.json": '{"b": {"c": 2}}',
+    }
+    assert read(files).params == {"a": 1, "sub/more.json:b.c": 2}
+
+
+def test_metrics_are_those_of_the_file_and_of_its_stages(read: Read) -> None:
+    definition = """
+metrics: [top.json, one.json]
+stages:
+  train:
+    cmd: x
+    wdir: deep
+    metrics: [one.json, two.json: {cache: false}]
+"""
+    expected = ["sub/top.json", "sub/one.json", "sub/deep/one.json", "sub/deep/two.json"]
+    assert read({"sub/dvc.yaml": definition}).metric_files == expected
+
+
+def test_metrics_of_templates_have_their_real_names(read: Read) -> None:
+    definition = "stages:\n  s:\n    matrix: {n: [a, b]}\n    cmd: x\n    metrics: ['${item.n}.json']\n"
+    assert read({"dvc.yaml": definition}).metric_files == ["a.json", "b.json"]
+
+
+def test_a_pipeline_is_resolved_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, calls = snapshot_module.resolve_pipeline, []
+    monkeypatch.setattr(
+        snapshot_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
+    )
+    definition = "stages:\n  s:\n    foreach: [a, b]\n    do: {cmd: x, wdir: 'd/${item}'}\n"
+    lock = "schema: '2.0'\nstages:\n  s@a:\n    cmd: x\n  s@b:\n    cmd: x\n"
+    snapshot = read({"dvc.yaml": definition, "dvc.lock": lock})
+    assert (snapshot.stages.keys(), snapshot.metric_files) == ({"s@a", "s@b"}, [])
+    assert len(calls) == 1
+
+
+def test_a_folder_without_a_pipeline_has_none(read: Read) -> None:
+    assert read({}).pipeline("nowhere") == {}
+
+
+def test_the_time_is_that_of_the_commit(read: Read, tmp_path: Path) -> None:
+    before = int(datetime.datetime.now().timestamp())
+    assert 0 <= read({}).time - before < 100
+    assert str(read({"a": ""}).time) == git(tmp_path, "log", "-1", "--format=%ct")
+
+
+def test_files_of_git_are_told_from_others(read: Read) -> None:
+    snapshot = read({"sub/a.txt": "one\n", "b.txt": ""})
+    assert (snapshot.in_git("sub"), snapshot.in_git("sub/a.txt"), snapshot.in_git("c.txt")) == (
+        True,
+        True,
+        False,
+    )
+    assert snapshot.root_files() == ["b.txt"]
+
+
+def test_a_file_of_git_is_read(read: Read) -> None:
+    assert read({"sub/a.txt": "one\n"}).read("sub/a.txt") == b"one\n"
+
+
+@pytest.mark.parametrize("path", ["sub", "nowhere"])
+def test_a_folder_has_no_content(read: Read, path: str) -> None:
+    assert read({"sub/a.txt": "one\n"}).read(path) is None
+
+
+BROKEN = {
+    "a conflict": ("dvc.lock", f"{LOCK}<<<<<<< HEAD\n", "stages"),
+    "no mapping": ("dvc.lock", "5\n", "stages"),
+    "a stage that is a list": ("dvc.lock", "schema: '2.0'\nstages:\n  a: [1]\n", "stages"),
+    "a dependency without a path": ("dvc.lock", "schema: '2.0'\nstages: {a: {deps: [{md5: a}]}}\n", "stages"),
+    "a source without a path": ("a.dvc", "outs:\n- md5: a\n", "sources"),
+    "a source that is a number": ("a.dvc", "outs: 5\n", "sources"),
+    "params that are no YAML": ("params.yaml", "a: [1\n", "params"),
+    "params that are a list": ("params.yaml", "[1]\n", "params"),
+    "a pipeline of other things": ("dvc.yaml", "stages: [1]\n", "metric_files"),
+    "a template without its value": ("dvc.yaml", "stages: {a: {cmd: '${b}'}}\n", "metric_files"),
+    "a template in other things": ("dvc.yaml", "stages: [$, '${b}']\n", "metric_files"),
+}
+
+
+@pytest.mark.parametrize(("path", "text", "attribute"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named_with_its_revision(read: Read, path: str, text: str, attribute: str) -> None:
+    snapshot = read({path: text})
+    with pytest.raises(UnreadableError, match=f"^{snapshot.rev[:7]}:{path}: "):
+        getattr(snapshot, attribute)
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        (("", "a"), "a"),
+        (("sub", "../a"), "a"),
+        (("sub", "."), "sub"),
+        (("sub", "/a"), "/a"),
+        (("sub", "s3://bucket/../a"), "s3://bucket/../a"),
+    ],
+)
+def test_paths_are_seen_from_the_root(parts: tuple[str, ...], path: str) -> None:
+    assert join(*parts) == path

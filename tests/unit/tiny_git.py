@@ -1,0 +1,45 @@
+"""Tiny Git repositories for unit tests."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.org",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.org",
+}
+
+
+def git(folder: Path, *command: str) -> str:
+    """Run a Git command as Ada, with no settings of this machine, and return what it prints."""
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(
+        ("git", "-C", str(folder), *command),
+        env={**os.environ, **settings, **IDENTITY},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode(errors="surrogateescape").strip()
+
+
+def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files by their path below a folder."""
+    for path, content in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Next") -> str:
+    """Commit files beside what is there already, in a new repository where needed; return the commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".git").exists():
+        git(folder, "init", "--quiet", "--template=")
+    write(folder, files)
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
+    return git(folder, "rev-parse", "HEAD")
