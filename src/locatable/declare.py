@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .dvc.declarations import Declarations, ResolvedStage, StageEntry
 from .dvc.pipeline_file import edit_dependencies, listed_dependencies
@@ -36,7 +36,7 @@ class Stale:
     Attributes:
         index: its position in the `deps` of the stage.
         file: relative to the project.
-        doubt: a file that imports modules by computed names, perhaps this one; empty if there is none.
+        doubt: why the stage may import it after all; empty if there is no sign of that.
     """
 
     index: int
@@ -64,8 +64,13 @@ class EntryPlan:
 
     @property
     def removable(self) -> list[Stale]:
-        """The stale dependencies that are not needed beyond doubt."""
+        """The stale dependencies that are not needed, as far as can be seen."""
         return [stale for stale in self.stale if not stale.doubt]
+
+    @property
+    def address(self) -> str:
+        """What `dvc repro` calls the entry, in the root of the project."""
+        return self.entry.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.entry.name}"
 
     def missing_sentences(self) -> list[str]:
         """A sentence for each dependency that is missing."""
@@ -80,8 +85,7 @@ class EntryPlan:
     def doubtful_sentences(self) -> list[str]:
         """A sentence for each dependency that may be needed, though no import of it can be seen."""
         return [
-            f"{self.entry.name}: {stale.file} stays in {self.pipeline}: "
-            f"{stale.doubt} imports modules by computed names"
+            f"{self.entry.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}"
             for stale in self.stale
             if stale.doubt
         ]
@@ -189,7 +193,6 @@ def _missing(stage: ResolvedStage, closure: ImportClosure, project: Path) -> Ite
 
 def _stale(stage: ResolvedStage, closure: ImportClosure, declarations: Declarations) -> Iterator[Stale]:
     """The Python files that a stage declares and does not import, in packages that it does import from."""
-    doubt = _relative(closure.dynamic[0], declarations.project) if closure.dynamic else ""
     for index, path in enumerate(stage.dependencies):
         if path is None or path.suffix != ".py" or path.is_dir():
             continue
@@ -197,7 +200,18 @@ def _stale(stage: ResolvedStage, closure: ImportClosure, declarations: Declarati
         if path in closure.importers or path in declarations.outputs:
             continue
         if closure.covers(path):
-            yield Stale(index, _relative(path, declarations.project), doubt)
+            file = _relative(path, declarations.project)
+            yield Stale(index, file, _doubt(file, closure, declarations.project))
+
+
+def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
+    """Why a stage may import a file though no import of it can be seen; empty if there is no sign of that."""
+    if closure.dynamic:
+        return f"{_relative(closure.dynamic[0], project)} imports modules by computed names"
+    for name in PurePosixPath(file).with_suffix("").parts:
+        if name in closure.unresolved:
+            return f"{_relative(closure.unresolved[name], project)} imports {name} from an unknown folder"
+    return ""
 
 
 def _paths_for_all(entry_plan: EntryPlan) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .imports import ImportReader, Module
+from .imports import ImportReader, Module, SearchPath
 
 OPERATORS = "();<>|&\n"
 QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*")|(?<!\S)#.*""")
@@ -79,7 +79,7 @@ def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: 
     name = command.words[index]
     if not MODULE.fullmatch(name):
         return
-    search_path = (command.folder, *command.python_path)
+    search_path = _search_path(command.folder, command, reader.project)
     modules = reader.find(f"{name}.__main__", search_path)
     path = name.replace(".", "/")
     expected = (f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py")
@@ -89,10 +89,10 @@ def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: 
         found.missing.append(name)
 
 
-def _has_namespace(name: str, search_path: tuple[Path, ...]) -> bool:
+def _has_namespace(name: str, search_path: SearchPath) -> bool:
     """Whether a module should be in a folder that has Python files, though no `__init__.py`."""
     package = name.rpartition(".")[0].replace(".", "/")
-    return bool(package) and any(any((root / package).glob("*.py")) for root in search_path)
+    return bool(package) and any(any((root / package).glob("*.py")) for root in search_path.folders)
 
 
 def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project: Path) -> None:
@@ -102,9 +102,15 @@ def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project:
     if UNKNOWN & set(name) or not file.is_relative_to(project):
         return
     if file.is_file():
-        found.modules.append(Module(file, file.parent, (file.parent, *command.python_path)))
+        search_path = _search_path(file.parent, command, project)
+        found.modules.append(Module(file, file.parent, search_path))
     elif _is_run_by_python(command.words, index):
         found.missing.append(file.relative_to(project).as_posix())
+
+
+def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPath:
+    """Where the modules of a command are looked for, `first` before all other folders."""
+    return SearchPath((first, *command.python_path), (command.folder, project, project / "src"))
 
 
 def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:

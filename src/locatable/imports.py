@@ -6,29 +6,32 @@ syntax errors. `grimp` wants importable packages (a stage may be a script among 
 own), fails for a file of the package that the stage never imports, and leaves out the `__init__.py` of
 parent packages.
 
-What Python decides only while it runs (`importlib.import_module` of a computed name, plug-ins, code given by
-`-c`) cannot be seen. `ImportClosure.dynamic` names the files that do the first.
+What Python decides only while it runs (`importlib.import_module` of a computed name, plug-ins) cannot be
+seen. `ImportClosure.dynamic` names the files that do the first.
 """
 
-import ast
-import re
-import warnings
+import importlib.util
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import ProjectError
+from .sources import SourceImports, read_imports
 
-# Functions that import a module whose name, or file, is their argument.
-IMPORTING_FUNCTIONS = frozenset({"__import__", "import_module"})
-DYNAMIC_FUNCTIONS = IMPORTING_FUNCTIONS | {
-    "iter_modules",
-    "run_module",
-    "run_path",
-    "spec_from_file_location",
-    "walk_packages",
-}
-MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*")
+
+@dataclass(frozen=True)
+class SearchPath:
+    """Where the modules of one command are looked for.
+
+    Attributes:
+        folders: those that Python looks in, in order.
+        fallback: those that are usually added in ways that cannot be seen: by PYTHONPATH in a user's
+            environment, by `sys.path` in a source, by an editable installation. They count for names that no
+            installed package has.
+    """
+
+    folders: tuple[Path, ...]
+    fallback: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,31 +41,17 @@ class Module:
     Attributes:
         file: the source.
         root: the folder of the search path that it was found under.
-        search_path: the folders that its own imports are looked for in, in order.
+        search_path: where its own imports are looked for.
     """
 
     file: Path
     root: Path
-    search_path: tuple[Path, ...]
+    search_path: SearchPath
 
     @property
     def package(self) -> tuple[str, ...]:
         """The names that a relative import starts from."""
         return self.file.parent.relative_to(self.root).parts
-
-
-@dataclass(frozen=True)
-class SourceImports:
-    """What the source of one file imports.
-
-    Attributes:
-        names: dotted names with a leading dot for each level of a relative import. `from a import b` gives
-            `a.b`, where `b` is a submodule or anything else of `a`.
-        dynamic: whether it also imports modules whose names only a run can tell.
-    """
-
-    names: tuple[str, ...]
-    dynamic: bool
 
 
 @dataclass
@@ -74,12 +63,14 @@ class ImportClosure:
         packages: the top-level packages that files are in.
         folders: the folders of files that are in no package.
         dynamic: files that also import modules whose names only a run can tell.
+        unresolved: first parts of imported names that are not of the project, by the file that imports them.
     """
 
     importers: dict[Path, Path | None] = field(default_factory=dict)
     packages: set[Path] = field(default_factory=set)
     folders: set[Path] = field(default_factory=set)
     dynamic: list[Path] = field(default_factory=list)
+    unresolved: dict[str, Path] = field(default_factory=dict)
 
     def add(self, module: Module, imports: SourceImports) -> None:
         """Note what a module belongs to, and whether only a run can tell what it imports."""
@@ -96,11 +87,16 @@ class ImportClosure:
 
 
 class ImportReader:
-    """Reads the sources of a project, each once."""
+    """Reads the sources of a project, each once.
+
+    Attributes:
+        project: the root; files outside of it are never looked at.
+    """
 
     def __init__(self, project: Path) -> None:
         self.project = project
         self._read: dict[Path, SourceImports] = {}
+        self._installed: dict[str, bool] = {}
 
     def closure(self, started: list[Module]) -> ImportClosure:
         """All files that these modules import, with themselves.
@@ -119,19 +115,29 @@ class ImportReader:
             imports = self._imports(module.file)
             closure.add(module, imports)
             for name in imports.names:
-                for imported in self._resolve(name, module):
+                resolved = self._resolve(name, module)
+                for imported in resolved:
                     closure.importers.setdefault(imported.file, module.file)
                     waiting.append(imported)
+                if not resolved:
+                    closure.unresolved.setdefault(name.strip(".").partition(".")[0], module.file)
         return closure
 
-    def find(self, name: str, search_path: tuple[Path, ...]) -> list[Module]:
+    def find(self, name: str, search_path: SearchPath) -> list[Module]:
         """The modules of the project that `import name` executes: packages on the way and the module.
 
         Args:
             name: dotted, absolute; trailing parts that are no module are passed over.
-            search_path: the folders to look in. As in Python, the first that has the module decides.
+            search_path: as in Python, the first folder that has the module decides.
         """
-        for root in search_path:
+        found = self._find(name, search_path.folders, search_path)
+        if found or self._is_installed(name.partition(".")[0]):
+            return found
+        return self._find(name, search_path.fallback, search_path)
+
+    def _find(self, name: str, folders: tuple[Path, ...], search_path: SearchPath) -> list[Module]:
+        """The modules of the project that `import name` executes, if it is looked for in these folders."""
+        for root in folders:
             files = [file for file in _files(name, root) if file.is_relative_to(self.project)]
             if files:
                 return [Module(file, root, search_path) for file in files]
@@ -146,8 +152,28 @@ class ImportReader:
         if level > len(module.package) + 1:
             return []
         start = module.package[: len(module.package) + 1 - level]
-        files = _files(".".join([*start, relative]).strip("."), module.root)
-        return [Module(file, module.root, module.search_path) for file in files]
+        return self._find(".".join([*start, relative]).strip("."), (module.root,), module.search_path)
+
+    def _is_installed(self, name: str) -> bool:
+        """Whether a top-level name is a package of this environment, and none of the project."""
+        if name not in self._installed:
+            self._installed[name] = name in sys.stdlib_module_names or self._is_elsewhere(name)
+        return self._installed[name]
+
+    def _is_elsewhere(self, name: str) -> bool:
+        """Whether Python would find a top-level name, and outside of the project's own sources."""
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            return False
+        if spec is None:
+            return False
+        places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
+        return not all(self._is_own_source(Path(place)) for place in places)
+
+    def _is_own_source(self, place: Path) -> bool:
+        """Whether a file is of the project and not installed into an environment inside it."""
+        return place.is_relative_to(self.project) and "site-packages" not in place.parts
 
     def _imports(self, file: Path) -> SourceImports:
         """What a file imports itself, inside functions too.
@@ -156,22 +182,8 @@ class ImportReader:
             ProjectError: it cannot be read as Python; names file and line.
         """
         if file not in self._read:
-            self._read[file] = _source_imports(self._parse(file))
+            self._read[file] = read_imports(file, file.relative_to(self.project).as_posix())
         return self._read[file]
-
-    def _parse(self, file: Path) -> ast.Module:
-        """The syntax tree of a file."""
-        name = file.relative_to(self.project).as_posix()
-        try:
-            with warnings.catch_warnings():
-                # An invalid escape sequence is the project's to mend, and may be an error where tests run.
-                warnings.simplefilter("ignore")
-                return ast.parse(file.read_bytes())
-        except SyntaxError as error:
-            line = f":{error.lineno}" if error.lineno else ""
-            raise ProjectError(f"{name}{line}: {error.msg}") from error
-        except (OSError, ValueError) as error:
-            raise ProjectError(f"{name}: cannot be read as Python: {error}") from error
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:
@@ -189,64 +201,3 @@ def _files(name: str, root: Path) -> Iterator[Path]:
             return
         elif not place.is_dir():
             return
-
-
-def _source_imports(tree: ast.Module) -> SourceImports:
-    """What a syntax tree imports when it runs."""
-    names: list[str] = []
-    dynamic = False
-    for node in _executed(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += _names_of_from(node)
-        elif isinstance(node, ast.Call) and _function_name(node) in DYNAMIC_FUNCTIONS:
-            name = _literal_name(node)
-            if name:
-                names.append(name)
-            else:
-                dynamic = True
-    return SourceImports(tuple(dict.fromkeys(names)), dynamic)
-
-
-def _executed(tree: ast.Module) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`, which no run ever reaches."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting += reversed(node.orelse)
-        else:
-            waiting += reversed(list(ast.iter_child_nodes(node)))
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
-    if isinstance(test, ast.Attribute):
-        return test.attr == "TYPE_CHECKING"
-    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
-
-
-def _names_of_from(node: ast.ImportFrom) -> list[str]:
-    """The names that `from module import a, b` may stand for."""
-    module = "." * node.level + (node.module or "")
-    separator = "." if node.module else ""
-    return [f"{module}{separator}{alias.name}" for alias in node.names]
-
-
-def _function_name(call: ast.Call) -> str:
-    """The last part of the name of the function that is called."""
-    if isinstance(call.func, ast.Attribute):
-        return call.func.attr
-    return call.func.id if isinstance(call.func, ast.Name) else ""
-
-
-def _literal_name(call: ast.Call) -> str:
-    """The module that `import_module("pkg.module")` imports; empty if only a run can tell."""
-    if _function_name(call) not in IMPORTING_FUNCTIONS or not call.args:
-        return ""
-    argument = call.args[0]
-    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
-        return ""
-    return argument.value if MODULE_NAME.fullmatch(argument.value) else ""

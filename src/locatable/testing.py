@@ -51,5 +51,5 @@ def unchecked_stages(project: Path = Path()) -> list[str]:
     for entry_plan in plan(read_declarations(project)):
         if not entry_plan.is_seen:
             command = "; ".join(entry_plan.entry.stages[0].commands)
-            sentences.append(f"{entry_plan.entry.name}: no Python file to be seen in `{command}`")
+            sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
     return sentences

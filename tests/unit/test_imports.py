@@ -111,9 +111,31 @@ def test_pythonpath_in_a_command_is_searched(project: Path) -> None:
     }
 
 
-def test_a_script_does_not_see_the_folder_that_it_is_started_in(project: Path) -> None:
-    write(project, {"src/fit.py": "import pkg.models\n"})
+# Folders that a project adds to the search path in its own ways: what is imported, and from where.
+FALLBACKS = {
+    "import pkg.models": "pkg/models.py",
+    "import other": "sub/other.py",
+    "import installed": "src/installed/__init__.py",
+}
+
+
+@pytest.mark.parametrize("source", FALLBACKS)
+def test_modules_are_also_found_in_the_usual_folders(project: Path, source: str) -> None:
+    write(project, {"sub/deep/fit.py": f"{source}\n", "sub/other.py": "", "src/installed/__init__.py": ""})
+    assert FALLBACKS[source] in files(project, "python deep/fit.py", folder="sub")
+
+
+@pytest.mark.parametrize("name", ["json", "pytest"])
+def test_an_installed_package_is_not_taken_for_a_folder_elsewhere_in_the_project(
+    project: Path, name: str
+) -> None:
+    write(project, {"src/fit.py": f"import {name}\n", f"{name}/__init__.py": ""})
     assert files(project, "python src/fit.py") == {"src/fit.py"}
+
+
+def test_a_module_beside_a_script_comes_before_an_installed_package(project: Path) -> None:
+    write(project, {"src/fit.py": "import pytest\n", "src/pytest.py": ""})
+    assert files(project, "python src/fit.py") == {"src/fit.py", "src/pytest.py"}
 
 
 IMPORTS = {

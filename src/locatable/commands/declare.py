@@ -65,7 +65,7 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
             lines += plan.removal_sentences() + plan.doubtful_sentences()
         else:
             lines += [f"{sentence}; --prune removes it" for sentence in plan.stale_sentences()]
-    outdated = [plan.entry.name for plan in plans if plan.missing]
+    outdated = [plan.address for plan in plans if plan.missing]
     if outdated:
         lines.append(f"`dvc repro` will now run again: {', '.join(outdated)}")
     return lines
@@ -73,7 +73,7 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
 
 def _unseen(plans: "list[EntryPlan]") -> list[str]:
     """A line that names the stages that could not be looked into."""
-    names = [plan.entry.name for plan in plans if not plan.is_seen]
+    names = [plan.address for plan in plans if not plan.is_seen]
     if not names:
         return []
     return [f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]
