@@ -382,6 +382,7 @@ def test_prune_removes_a_module_that_is_gone(project: Path, pipeline: Callable[[
         "[pkg/old.py, pkg/__init__.py, pkg/models.py, pkg/train.py]",
         "[pkg/__init__.py, pkg/old.py, pkg/models.py, pkg/train.py]",
         "[pkg/__init__.py, pkg/models.py, pkg/train.py, pkg/old.py]",
+        "[pkg/old.py, pkg/older.py, pkg/__init__.py, pkg/models.py, pkg/train.py]",
     ],
 )
 def test_prune_removes_from_brackets(project: Path, pipeline: Callable[[str], None], before: str) -> None:

@@ -64,15 +64,17 @@ def removals(text: str, entry: str, removed: Collection[str]) -> list[Edit]:
         return []
     items = pair[1].value
     edits = []
+    is_first = True
     for index, item in enumerate(items):
+        start = item.start_mark.index
         if item.value not in removed:
-            continue
-        if not pair[1].flow_style:
-            edits.append(Edit(_line_start(text, item.start_mark.index), _line_end(text, _end(item)), ""))
-        elif index:
-            edits.append(Edit(_end(items[index - 1]), _end(item), ""))
+            is_first = False
+        elif not pair[1].flow_style:
+            edits.append(Edit(_line_start(text, start), _line_end(text, _end(item)), ""))
+        elif is_first:
+            edits.append(Edit(start, items[index + 1].start_mark.index, ""))
         else:
-            edits.append(Edit(item.start_mark.index, items[1].start_mark.index, ""))
+            edits.append(Edit(_end(items[index - 1]), _end(item), ""))
     return edits
 
 
