@@ -1,0 +1,79 @@
+"""Declare what stages import: brings the `deps` in every dvc.yaml up to the Python files that stages run.
+
+    locatable declare [STAGE ...] [--prune] [--check]
+
+Adds each module of the project that a stage imports, directly or through others, and does not declare: DVC
+would not notice that the code of a result has changed. Comments, order and formatting stay as they are.
+
+Seen are `import` statements wherever they stand, and `importlib.import_module` of a literal name. What Python
+decides only while it runs (computed names, plug-ins) is not; `locatable reproduce` sees that.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..declare import EntryPlan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `locatable declare`."""
+    parser.add_argument("stages", metavar="STAGE", nargs="*", help="as `dvc repro` takes it (default: all)")
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="also remove Python files that a stage does not import any more; never data, never folders",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing, name what is missing or not needed, and exit with 1 if there is anything",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Change the files, or check them, and say what was done."""
+    # Importing DVC takes most of a second, and `--help` should not.
+    from .. import declare
+    from ..dvc.declarations import read_declarations
+
+    plans = declare.plan(read_declarations(Path.cwd(), arguments.stages))
+    if arguments.check:
+        return _check(plans)
+    declare.apply(plans, arguments.prune)
+    lines = _changes(plans, arguments.prune)
+    print("\n".join([*(lines or ["nothing to do: all imports are declared"]), *_unseen(plans)]))
+    return 0
+
+
+def _check(plans: "list[EntryPlan]") -> int:
+    """Print what is missing or not needed; 1 if there is anything."""
+    problems = []
+    for plan in plans:
+        problems += plan.missing_sentences() + plan.stale_sentences()
+    print("\n".join([*(problems or ["all imports are declared"]), *_unseen(plans)]))
+    return 1 if problems else 0
+
+
+def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
+    """What was changed, what was left, and what DVC makes of it."""
+    lines = []
+    for plan in plans:
+        lines += plan.addition_sentences()
+        if prune:
+            lines += plan.removal_sentences() + plan.doubtful_sentences()
+        else:
+            lines += [f"{sentence}; --prune removes it" for sentence in plan.stale_sentences()]
+    outdated = [plan.address for plan in plans if plan.missing]
+    if outdated:
+        lines.append(f"`dvc repro` will now run again: {', '.join(outdated)}")
+    return lines
+
+
+def _unseen(plans: "list[EntryPlan]") -> list[str]:
+    """A line that names the stages that could not be looked into."""
+    names = [plan.address for plan in plans if not plan.is_seen]
+    if not names:
+        return []
+    return [f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]

@@ -1,0 +1,55 @@
+"""Checks for a project's own tests.
+
+A test of a project may be as short as this:
+
+    from locatable.testing import undeclared_imports
+
+    def test_stages_declare_what_they_import():
+        assert undeclared_imports() == []
+"""
+
+from pathlib import Path
+
+from .declare import plan
+from .dvc.declarations import read_declarations
+
+
+def undeclared_imports(project: Path = Path()) -> list[str]:
+    """The modules of a project that its stages import and do not declare in dvc.yaml.
+
+    DVC does not notice a change of such a module. `locatable declare` adds them.
+
+    Args:
+        project: a folder of the DVC project; by default, the working directory.
+
+    Returns:
+        A sentence for each; empty if all is declared. Declared modules that are not imported do not count.
+
+    Raises:
+        LocatableError: the folder is in no DVC project, DVC cannot read a dvc.yaml, a Python file has a
+            syntax error, or a stage runs a module that does not exist.
+    """
+    sentences = []
+    for entry_plan in plan(read_declarations(project)):
+        sentences += entry_plan.missing_sentences()
+    return sentences
+
+
+def unchecked_stages(project: Path = Path()) -> list[str]:
+    """The stages whose imports `undeclared_imports` cannot see, since they start Python in other ways.
+
+    Args:
+        project: a folder of the DVC project; by default, the working directory.
+
+    Returns:
+        A sentence for each, with its command.
+
+    Raises:
+        LocatableError: as for `undeclared_imports`.
+    """
+    sentences = []
+    for entry_plan in plan(read_declarations(project)):
+        if not entry_plan.is_seen:
+            command = "; ".join(entry_plan.entry.stages[0].commands)
+            sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
+    return sentences
