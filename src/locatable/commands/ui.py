@@ -4,12 +4,14 @@ A server's address is only printed; for a database, `mlflow ui` runs until Ctrl-
 """
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from ..mlflow import store
-from ..redact import redact_urls
+# Seconds that the server has to end by itself.
+PATIENCE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,21 +21,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say where the runs are; serve them, unless a server does."""
-    root = Path.cwd()
-    uri = store.absolute(store.settings(root)[0], root)
-    if uri.startswith("http"):
+    from ..git import main_checkout
+    from ..history.reader import Reader
+    from ..mlflow.settings import is_server, read_uri
+    from ..redact import redact_urls
+
+    with Reader(".") as reader:
+        root = reader.root
+    uri = read_uri(root)
+    if is_server(uri):
         print(f"The runs are on {redact_urls(uri)}")
         return 0
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
-    command = (
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--port",
-        str(arguments.port),
-    )
-    return subprocess.run(command, check=False).returncode
+    return _serve(uri, arguments.port, main_checkout(root))
+
+
+def _serve(uri: str, port: int, folder: Path) -> int:
+    """Run `mlflow ui` until it is stopped; returns its exit code, 0 if it was stopped."""
+    # One process is enough for one person, and is there, and gone, sooner than the usual four.
+    options = ("--backend-store-uri", uri, "--port", str(port), "--workers", "1")
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # To be stopped by another process is the same as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    command = (sys.executable, "-m", "mlflow", "ui", *options)
+    with subprocess.Popen(command, cwd=folder, env={**os.environ, **settings}) as server:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            _stop(server)
+            return 0
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End a server, which Ctrl-C in a terminal has already reached."""
+    server.terminate()
+    try:
+        server.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        server.kill()

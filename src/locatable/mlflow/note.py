@@ -1,46 +1,79 @@
 """A revision in words, for MLflow's page of a run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..coordinates import Coordinates
-from ..history.snapshot import Snapshot
 from ..redact import redact_urls
 
-# A page is read by people: long lists are cut, and say so.
-SHOWN = 12
+# A page is read by people: longer tables and cells are cut, and say so.
+MOST_ROWS = 12
+LONGEST_CELL = 80
 
 
-def markdown(snapshot: Snapshot, found: Coordinates, commands: list[str]) -> str:
-    """The five coordinates and the rebuilding commands, for MLflow's page of a run."""
-    record = found.environment.content["record"]
-    drift = record.get("drift") or {}
-    python = (
-        f"Python {record['python']}, {len(drift)} packages differ from the lock" if "python" in record else ""
-    )
-    stages = found.execution.content["stages"]
-    sections = {
-        f"Data `{found.data.digest[:12]}`: which snapshot?": _table(found.data.content),
-        f"Code `{found.code.digest[:12]}`: which source?": f"Git commit `{snapshot.rev}`\n\n"
-        + _table(found.code.content["files"]),
-        f"Params `{found.params.digest[:12]}`: which configuration?": _table(found.params.content),
-        f"Environment `{found.environment.digest[:12]}`: which packages?": f"{python}\n\n"
-        + _table(found.environment.content["files"]),
-        f"Execution `{found.execution.digest[:12]}`: which run, which outputs?": _table(
-            {f"{name} → {path}": md5 for name, stage in stages.items() for path, md5 in stage["outs"].items()}
+def revision_note(rev: str, coordinates: Coordinates, commands: list[str]) -> str:
+    """How to rebuild a revision, and its five coordinates, as Markdown.
+
+    Args:
+        rev: the commit.
+        coordinates: of the revision.
+        commands: that rebuild it.
+    """
+    sections = [
+        _rebuilding(commands),
+        _section("Data", coordinates.data.digest, "which snapshot?", _table(coordinates.data.content)),
+        _section("Code", coordinates.code.digest, "which source?", _code(rev, coordinates)),
+        _section(
+            "Params", coordinates.params.digest, "which configuration?", _table(coordinates.params.content)
         ),
-    }
-    lines = ["#### Rebuild it", "```console", *commands, "```"]
-    for title, body in sections.items():
-        lines += ["", f"#### {title}", body]
-    return redact_urls("\n".join(lines))
+        _section("Environment", coordinates.environment.digest, "which packages?", _environment(coordinates)),
+        _section(
+            "Execution", coordinates.execution.digest, "which run, which outputs?", _outputs(coordinates)
+        ),
+    ]
+    return redact_urls("\n\n".join(sections))
 
 
-def _table(values: dict[str, Any]) -> str:
-    rows = [f"| {_cell(key)} | `{_cell(value)}` |" for key, value in list(values.items())[:SHOWN]]
-    more = [f"| … and {len(values) - SHOWN} more | |"] if len(values) > SHOWN else []
-    return "\n".join(["| | |", "|---|---|", *rows, *more]) if rows else "none"
+def _rebuilding(commands: list[str]) -> str:
+    return "\n".join(["#### Rebuild it", "```console", *commands, "```"])
+
+
+def _section(name: str, digest: str, question: str, body: str) -> str:
+    return f"#### {name} `{digest[:12]}`: {question}\n{body}"
+
+
+def _code(rev: str, coordinates: Coordinates) -> str:
+    return f"Git commit `{rev}`\n\n{_table(coordinates.code.content['files'])}"
+
+
+def _environment(coordinates: Coordinates) -> str:
+    record = coordinates.environment.content["record"]
+    python = ""
+    if isinstance(record, dict) and "python" in record:
+        drift = record.get("drift") or {}
+        python = f"Python {record['python']}, {len(drift)} packages differ from the lock"
+    return f"{python}\n\n{_table(coordinates.environment.content['files'])}"
+
+
+def _outputs(coordinates: Coordinates) -> str:
+    rows = {}
+    for name, stage in coordinates.execution.content["stages"].items():
+        for path, md5 in stage["outs"].items():
+            rows[f"{name} → {path}"] = md5
+    return _table(rows)
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    if not values:
+        return "none"
+    rows = [f"| {_cell(key)} | `{_cell(value)}` |" for key, value in list(values.items())[:MOST_ROWS]]
+    if len(values) > MOST_ROWS:
+        rows.append(f"| … and {len(values) - MOST_ROWS} more | |")
+    return "\n".join(["| | |", "|---|---|", *rows])
 
 
 def _cell(value: object) -> str:
     text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
-    return text if len(text) <= 80 else text[:77] + "…"
+    if len(text) <= LONGEST_CELL:
+        return text
+    return text[: LONGEST_CELL - 3] + "…"

@@ -1,143 +1,110 @@
-"""What the stages of a revision have made, as far as MLflow shows it: contents, metrics, step series."""
+"""Files that the stages of a revision wrote, as far as MLflow shows them."""
 
-import csv
-import io
 import posixpath
-import re
-from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from ..history import formats
 from ..history.snapshot import Snapshot, join
-from ..keys import flatten
-from .mlflow_runs import number
-
-SERIES = "plots/metrics/"  # where DVCLive puts them, below its folder
 
 
-def hashes(snapshot: Snapshot) -> dict[str, str]:
+@dataclass(frozen=True)
+class OutputFiles:
+    """What stages wrote.
+
+    Attributes:
+        contents: content by path.
+        missing: cached files that should be among them and are not on this machine.
+    """
+
+    contents: dict[str, bytes]
+    missing: list[str]
+
+
+def output_hashes(snapshot: Snapshot) -> dict[str, str]:
     """Hash by path of each output."""
-    stages = snapshot.stages.values()
-    return {path: str(entry.get("md5", "")) for stage in stages for path, entry in stage.outs.items()}
+    hashes = {}
+    for stage in snapshot.stages.values():
+        for path, entry in stage.outs.items():
+            hashes[path] = str(entry.get("md5", ""))
+    return hashes
 
 
-def holder(outs: dict[str, str], path: str) -> str | None:
-    """The output that a path is, or lies in."""
-    return next((out for out in outs if path == out or path.startswith(f"{out}/")), None)
-
-
-def contents(snapshot: Snapshot, models: list[str]) -> tuple[dict[str, bytes], list[str]]:
-    """Content by path of what Git keeps of outputs, metrics and plots, and what DVC's cache does.
-
-    Returns:
-        The contents, and the cached files that should be among them but are not on this machine.
-    """
-    outs, shown = hashes(snapshot), [*snapshot.metric_files, *_plots(snapshot)]
-    kept = {path: blob for one in sorted({*outs, *shown}) for path, blob in snapshot.git_files(one).items()}
-    blobs = snapshot.reader.objects.blobs(kept.values())
-    found, missing = {path: blobs[blob] for path, blob in kept.items()}, []
-    for path in dict.fromkeys([*shown, *models]):
-        place = holder(outs, path)
-        if place and not snapshot.in_git(path):
-            for file, md5 in snapshot.reader.folder_files(place, outs[place]).items():
-                if file == place or holder({path: ""}, file):
-                    if cached := snapshot.reader.cached_file(md5):
-                        found[file] = cached.read_bytes()
-                    else:
-                        missing.append(file)
-    return found, list(dict.fromkeys(missing))
-
-
-def values(path: str, content: bytes) -> dict[str, Any]:
-    """Flattened values of a metrics file; a file that is one value has the key of its own name.
-
-    Raises:
-        ValueError or yaml.YAMLError: it has no such values.
-    """
-    read = formats.parse(path, content)
-    if isinstance(read, int | float | str):
-        return {posixpath.splitext(posixpath.basename(path))[0]: read}
-    if not isinstance(read, dict):
-        raise ValueError(f"expected keys and values, found {read!r:.60}")
-    return flatten(read)
-
-
-def _points(content: bytes) -> list[tuple[int, str, str | None]]:
-    """Step, value and time stamp, if any, of each line of a series; raises ValueError if it is none."""
-    rows = csv.DictReader(io.StringIO(content.decode()), delimiter="\t")
-    points = [
-        (int(float(row.get("step") or place)), list(row.values())[-1], row.get("timestamp"))
-        for place, row in enumerate(rows)
-    ]
-    if any(not isinstance(value, str) for _, value, _ in points):
-        raise ValueError("a line has not as many values as the first one has names")
-    return points
-
-
-def metrics(
-    snapshot: Snapshot, outputs: dict[str, bytes], time: int
-) -> tuple[list[tuple[str, Any, int, int]], dict[str, str]]:
-    """Every step of every DVCLive series; and final values, where they are not a series' last step.
-
-    Returns:
-        Key, value, time and step of each; and what is wrong with files, by path.
-    """
-    tables, read, unread = {}, [], {}
-    declared = {path for path in outputs if holder(dict.fromkeys(snapshot.metric_files, ""), path)}
-    for path, content in outputs.items():
-        folder, series, name = path.rpartition(SERIES)
-        try:
-            if series and name.endswith(".tsv"):
-                tables[folder, name.removesuffix(".tsv")] = _points(content)
-            elif path in declared:
-                read += [(path, re.sub(r"\.(?=\D)", "/", key), v) for key, v in values(path, content).items()]
-        except (ValueError, OverflowError, yaml.YAMLError) as error:
-            unread[path] = str(error)
-    # The same name in two files of one folder: each with its file before it.
-    times = Counter((posixpath.dirname(path), name) for path, name, _ in read)
-    finals = {}
-    for path, name, value in read:
-        folder = posixpath.dirname(path)
-        finals[(folder if times[folder, name] == 1 else path) + "/", name] = value
-    # The same name in two files: each with its folder before it.
-    folders: dict[str, set[str]] = {}
-    for folder, name in (*tables, *finals):
-        folders.setdefault(name, set()).add(folder)
-    found = []
-    for (folder, name), points in tables.items():
-        key = name if len(folders[name]) == 1 else folder + name
-        # A millisecond a step, where the series has no times: MLflow also draws over time, and needs some.
-        found += [(key, value, int(number(stamp) or time + step), step) for step, value, stamp in points]
-        final = finals.pop((folder, name), None)
-        if final is not None and points and str(final) != points[-1][1] and final != number(points[-1][1]):
-            found.append((f"final/{key}", final, time, 0))
-    for (folder, name), value in finals.items():
-        found.append((name if len(folders[name]) == 1 else (folder + name).lstrip("/"), value, time, 0))
-    return found, unread
-
-
-def _plots(snapshot: Snapshot) -> list[str]:
-    """Paths that dvc.yaml calls plots, whether Git or DVC keeps them."""
-    found = []
-    for folder, pipeline in pipelines(snapshot):
-        places = [(folder, pipeline)]
-        places += [
-            (join(folder, stage.get("wdir") or "."), stage)
-            for stage in (pipeline.get("stages") or {}).values()
-        ]
-        for where, section in places:
-            for plot in section.get("plots") or ():
-                for path, how in (plot if isinstance(plot, dict) else {plot: None}).items():
-                    drawn = how.get("y") if isinstance(how, dict) else None
-                    found += [
-                        join(where, file) for file in (path, *(drawn if isinstance(drawn, dict) else ()))
-                    ]
-    return found
+def containing_output(outputs: Iterable[str], path: str) -> str | None:
+    """The output that a path is, or lies in; None if it is no output."""
+    return next((output for output in outputs if path == output or path.startswith(f"{output}/")), None)
 
 
 def pipelines(snapshot: Snapshot) -> list[tuple[str, dict[str, Any]]]:
     """Each dvc.yaml, with the folder that it is in."""
     folders = [posixpath.dirname(path) for path in snapshot.files if posixpath.basename(path) == "dvc.yaml"]
     return [(folder, snapshot.pipeline(folder)) for folder in folders]
+
+
+def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
+    """What Git keeps of outputs, metrics and plots; what DVC's cache has of metrics, plots and models.
+
+    Args:
+        snapshot: of the revision.
+        models: paths of model files to read, too.
+    """
+    hashes = output_hashes(snapshot)
+    shown = [*snapshot.metric_files, *_plots(snapshot)]
+    files = OutputFiles(_git_contents(snapshot, {*hashes, *shown}), [])
+    for path in dict.fromkeys([*shown, *models]):
+        output = containing_output(hashes, path)
+        if output and not snapshot.in_git(path):
+            listed = snapshot.reader.folder_files(output, hashes[output])
+            _read_cached(snapshot, _at_or_below(listed, path, output), files)
+    return files
+
+
+def _git_contents(snapshot: Snapshot, paths: Iterable[str]) -> dict[str, bytes]:
+    """Content by path of these files, and of the files in these folders, that Git keeps."""
+    blobs: dict[str, str] = {}
+    for path in sorted(paths):
+        blobs |= snapshot.git_files(path)
+    contents = snapshot.reader.objects.blobs(blobs.values())
+    return {path: contents[blob] for path, blob in blobs.items()}
+
+
+def _at_or_below(listed: Mapping[str, str], path: str, output: str) -> dict[str, str]:
+    """Those of an output's files that a path names.
+
+    Where this machine has no list of a folder's files, the folder itself stands for what is missing of it.
+    """
+    return {file: md5 for file, md5 in listed.items() if file == output or containing_output([path], file)}
+
+
+def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFiles) -> None:
+    """Add files of the cache, or say that they are missing."""
+    for path, md5 in hashes.items():
+        cached = snapshot.reader.cached_file(md5)
+        if cached:
+            files.contents[path] = cached.read_bytes()
+        elif path not in files.missing:
+            files.missing.append(path)
+
+
+def _plots(snapshot: Snapshot) -> list[str]:
+    """Paths that dvc.yaml files call plots, whether Git or DVC keeps them."""
+    paths = []
+    for folder, pipeline in pipelines(snapshot):
+        paths += [join(folder, path) for path in _declared_plots(pipeline)]
+        for stage in (pipeline.get("stages") or {}).values():
+            wdir = join(folder, stage.get("wdir") or ".")
+            paths += [join(wdir, path) for path in _declared_plots(stage)]
+    return paths
+
+
+def _declared_plots(section: Mapping[str, Any]) -> list[str]:
+    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
+    paths = []
+    for plot in section.get("plots") or ():
+        options = plot if isinstance(plot, dict) else {plot: None}
+        for path, drawn in options.items():
+            paths.append(path)
+            columns = drawn.get("y") if isinstance(drawn, dict) else None
+            if isinstance(columns, dict):
+                paths += columns
+    return paths

@@ -1,62 +1,84 @@
-"""Where this project's runs are: the store's address, and the database of a store that is a file."""
+"""An MLflow store: opened, and asked which runs it has. Imports MLflow."""
 
-import os
-import tomllib
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..errors import SettingsError
-from ..git import main_checkout
 from ..history.reader import Reader
 from ..redact import redact_urls
+from .client import MlflowClient, MlflowException, entities
+from .database import check_connection, create_database
+from .known import KnownRun, runs_by_key
+from .settings import TrackingSettings, database_file, read_uri
 
 
-def settings(root: Path) -> tuple[str, str]:
-    """Tracking URI and experiment name: from the environment, else from pyproject.toml.
+def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
+    """A client, and the id of the experiment, which is created where there is none.
 
     Raises:
-        SettingsError: pyproject.toml is not TOML.
+        MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store cannot be used.
     """
-    file = root / "pyproject.toml"
+    file = database_file(settings.uri)
+    if file and file.is_absolute():
+        create_database(file)
+    check_connection(settings.uri)
+    client = MlflowClient(settings.uri)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if not experiment:
+        experiment = _create_experiment(client, settings)
+    if experiment.lifecycle_stage == "deleted":
+        name = settings.experiment
+        raise MlflowException(f"experiment {name!r} is deleted; restore it, or use another with --experiment")
+    return client, experiment.experiment_id
+
+
+def _create_experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+    location = None
+    if settings.uri.startswith("sqlite:"):
+        _create_artifacts_folder(settings.artifacts)
+        location = settings.artifacts.as_uri()
+    kind = {"mlflow.experimentKind": "custom_model_development"}
     try:
-        project = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: {error}") from None
-    written = project.get("tool", {}).get("locatable", {}).get("mlflow-tracking-uri", "sqlite:///mlflow.db")
-    name = project.get("project", {}).get("name", root.name)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or written
-    return uri, os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+        return client.get_experiment(client.create_experiment(settings.experiment, location, kind))
+    except MlflowException as error:
+        # Another mirror created it a moment ago.
+        experiment = client.get_experiment_by_name(settings.experiment)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or not experiment:
+            raise
+        return experiment
 
 
-def absolute(uri: str, root: Path) -> str:
-    """A relative SQLite file is one of the main checkout, wherever the command runs."""
-    path = uri.removeprefix("sqlite:///")
-    return uri if path in (uri, "") else f"sqlite:///{main_checkout(root) / path}"
+def _create_artifacts_folder(folder: Path) -> None:
+    """The copies of dvc.yaml in there are neither Git's business nor DVC's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (".gitignore", ".dvcignore"):
+        (folder / name).write_text("*\n")
+
+
+def list_runs(client: MlflowClient, experiment_id: str) -> dict[str, list[KnownRun]]:
+    """The mirrored runs by key, as MLflow lists them."""
+    tags_by_run = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
+        tags_by_run += [(run.info.run_id, run.data.tags) for run in page]
+        token = page.token
+        if not token:
+            return runs_by_key(tags_by_run)
 
 
 def revision(reader: Reader, run_id: str) -> str | None:
-    """The revision that an MLflow run mirrors, None if there is no such run in the store."""
-    from . import mlflow_runs
+    """The revision that an MLflow run mirrors, None if there is no such run in the store.
 
-    uri = absolute(settings(reader.root)[0], reader.root)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    Raises:
+        SettingsError: the store cannot be used.
+    """
+    uri = read_uri(reader.root)
+    file = database_file(uri)
+    if file and not file.exists():
         return None
     try:
-        return mlflow_runs.MlflowClient(uri).get_run(run_id).data.tags.get("dvc.rev")
-    except mlflow_runs.MlflowException as error:
+        return MlflowClient(uri).get_run(run_id).data.tags.get("dvc.rev")
+    except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise SettingsError(f"{redact_urls(uri)}: {' '.join(str(error).split())[:400]}") from None
         return None
-
-
-def new_database(file: Path) -> None:
-    """Make a database whole or not at all: MLflow's many steps survive neither a kill nor a second maker."""
-    from .mlflow_runs import MlflowClient
-
-    if file.exists() or not file.parent.is_dir():
-        return
-    with TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
-        MlflowClient(f"sqlite:///{folder}/new").search_experiments()
-        with suppress(FileExistsError):
-            os.link(f"{folder}/new", file)

@@ -1,0 +1,186 @@
+"""What a project adds to its runs: the function `describe` in its scripts/mirror.py."""
+
+import ast
+import importlib.util
+import posixpath
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from ..errors import SettingsError
+from .content import Description, RunContent
+
+SCRIPT = "scripts/mirror.py"
+FUNCTION = "describe"
+LONGEST_NAME = 250
+# Tags that say what a run is, or that MLflow itself sets.
+IDENTITY = ("dvc.", "mirror.", "mlflow.parentRunId", "mlflow.runName")
+
+
+@dataclass(frozen=True)
+class DescribeScript:
+    """A project's scripts/mirror.py whose `describe` changes what runs show.
+
+    Attributes:
+        root: the DVC root, from which it may import.
+        digest: of its text: runs that were described by another text are described again.
+    """
+
+    root: Path
+    digest: str
+
+    def load(self) -> "Describer":
+        """Import the script.
+
+        Raises:
+            SettingsError: it fails.
+        """
+        if str(self.root) not in sys.path:
+            sys.path.insert(0, str(self.root))
+        spec = importlib.util.spec_from_file_location("scripts.mirror", self.root / SCRIPT)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            raise _script_error(self.root, error) from None
+        return Describer(self, getattr(module, FUNCTION))
+
+
+@dataclass(frozen=True)
+class Describer:
+    """The function `describe` of a script."""
+
+    script: DescribeScript
+    function: Callable[[RunContent], object]
+
+    def describe(self, run: RunContent) -> None:
+        """Let the function change a run, and note in `run.description` what it did.
+
+        Raises:
+            SettingsError: it fails, or sets what a run cannot hold.
+        """
+        name = run.name
+        tags = dict(run.tags)
+        artifacts = dict(run.artifacts)
+        try:
+            self.function(run)
+        except Exception as error:
+            raise _script_error(self.script.root, error) from None
+        problem = _problem(run, tags)
+        if problem:
+            raise SettingsError(f"{SCRIPT}: {FUNCTION}: {problem}")
+        run.description = Description(
+            digest=self.script.digest,
+            name=run.name if run.name != name else None,
+            tags=_changed_keys(tags, run.tags),
+            artifacts=_changed_keys(artifacts, run.artifacts),
+        )
+
+
+def find_script(root: Path) -> DescribeScript | None:
+    """The script of a project; None if it has none, or if its `describe` does nothing.
+
+    Only text is read here, so that a mirror with nothing to do need not import what the script imports. A
+    file of that name that does not import `locatable` is another tool's, and is left alone.
+
+    Raises:
+        SettingsError: it is not Python, or has no function `describe`.
+    """
+    file = root / SCRIPT
+    if not file.is_file():
+        return None
+    # As another system checks it out, it is the same script.
+    content = file.read_bytes().replace(b"\r\n", b"\n")
+    if b"locatable" not in content:
+        return None
+    try:
+        module = ast.parse(content, str(file))
+    except (SyntaxError, ValueError) as error:
+        raise _script_error(root, error) from None
+    if not any(_imports_locatable(statement) for statement in module.body):
+        return None
+    definition = _definition(module)
+    if not definition:
+        raise SettingsError(f"{SCRIPT}: there is no function {FUNCTION}(run)")
+    if _does_nothing(definition):
+        return None
+    return DescribeScript(root, sha256(content).hexdigest()[:16])
+
+
+def _imports_locatable(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.ImportFrom):
+        names = [statement.module or ""]
+    elif isinstance(statement, ast.Import):
+        names = [alias.name for alias in statement.names]
+    else:
+        return False
+    return any(name.partition(".")[0] == "locatable" for name in names)
+
+
+def _definition(module: ast.Module) -> ast.stmt | None:
+    """The last statement that gives the module its `describe`: a function of its own, or an import."""
+    found = [statement for statement in module.body if FUNCTION in _names(statement)]
+    return found[-1] if found else None
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """Names that a function or an import gives to the module."""
+    if isinstance(statement, ast.FunctionDef):
+        return [statement.name]
+    if isinstance(statement, ast.ImportFrom):
+        return [alias.asname or alias.name for alias in statement.names]
+    return []
+
+
+def _does_nothing(definition: ast.stmt) -> bool:
+    """Whether a function's body is no more than its docstring."""
+    if not isinstance(definition, ast.FunctionDef):
+        return False
+    return all(_is_constant(statement) for statement in definition.body)
+
+
+def _is_constant(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Pass):
+        return True
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
+    """Keys whose values are new, others or gone."""
+    return tuple(key for key in {**before, **after} if before.get(key) != after.get(key))
+
+
+def _problem(run: RunContent, tags_before: dict[str, str]) -> str | None:
+    """What a script has set that a run cannot hold."""
+    if not isinstance(run.name, str) or not 0 < len(run.name) <= LONGEST_NAME:
+        return f"a run's name is a text of at most {LONGEST_NAME} characters, not {run.name!r:.60}"
+    for key in _changed_keys(tags_before, run.tags):
+        if key.startswith(IDENTITY):
+            return f"the tag {key} says what the run is, and cannot be changed"
+    for key, value in run.tags.items():
+        if not isinstance(value, str):
+            return f"a tag is a text, and {key} is {value!r:.60}"
+    for path, content in run.artifacts.items():
+        if not isinstance(content, bytes | None):
+            return f"an artifact is bytes or None, and {path} is of type {type(content).__name__}"
+        if posixpath.normpath(path) != path or path.startswith(("/", "../")) or path in (".", ".."):
+            return f"an artifact's path is one inside of the run, not {path!r:.60}"
+    return None
+
+
+def _script_error(root: Path, error: BaseException) -> SettingsError:
+    """One line that names the place in the script where it failed."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, SettingsError):
+        return error
+    if isinstance(error, SyntaxError) and error.filename == str(root / SCRIPT):
+        return SettingsError(f"{SCRIPT}, line {error.lineno}: {error.msg}")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(root / SCRIPT)]
+    place = f"{SCRIPT}, line {lines[-1]}" if lines else SCRIPT
+    return SettingsError(f"{place}: {reason}")

@@ -1,0 +1,87 @@
+"""Runs that a mirror has already written, as their tags tell. Pure; knows no MLflow."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+STUDY = "study "  # how the key of a study's run begins
+
+STATE = "mirror.state"
+BEGUN = "begun"
+COMPLETE = "complete"
+MISSING = "mirror.missing"
+UNREAD = "mirror.unread"
+MODELS = "mirror.models"
+# Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
+DESCRIPTION = "mirror.describe"
+OWN_NAME = "mirror.name"
+DESCRIBED = "mirror.described"
+
+PARENT = "mlflow.parentRunId"
+RUN_NAME = "mlflow.runName"
+
+# The tags that a KnownRun is made of.
+TAGS = (
+    *(STATE, MISSING, MODELS, DESCRIPTION, OWN_NAME),
+    *("dvc.rev", "dvc.study", "dvc.exp", PARENT, RUN_NAME),
+)
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A run that the store has.
+
+    Attributes:
+        run_id: MLflow's.
+        key: the revision that it shows, or `study NAME`.
+        name: as MLflow has it.
+        parent: id of the run that it is nested below.
+        complete: whether everything that it should hold was written.
+        experiment: name of the experiment that it was written for.
+        missing: which files were not in the DVC cache; empty when all were.
+        has_models: whether model files are among its artifacts.
+        description: digest of the project's script that described it; empty when none did.
+        own_name: the name which that script gave it, None if it gave none.
+    """
+
+    run_id: str
+    key: str
+    name: str = ""
+    parent: str | None = None
+    complete: bool = True
+    experiment: str | None = None
+    missing: str = ""
+    has_models: bool = False
+    description: str = ""
+    own_name: str | None = None
+
+
+def known_run(run_id: str, tags: Mapping[str, str]) -> KnownRun | None:
+    """A run, from its tags; None if no mirror wrote it."""
+    if STATE not in tags:
+        return None
+    return KnownRun(
+        run_id=run_id,
+        key=tags.get("dvc.rev") or STUDY + tags.get("dvc.study", ""),
+        name=tags.get(RUN_NAME, ""),
+        parent=tags.get(PARENT),
+        complete=tags[STATE] == COMPLETE,
+        experiment=tags.get("dvc.exp"),
+        missing=tags.get(MISSING, ""),
+        has_models=MODELS in tags,
+        description=tags.get(DESCRIPTION, ""),
+        own_name=tags.get(OWN_NAME),
+    )
+
+
+def runs_by_key(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[KnownRun]]:
+    """The mirrored ones of these runs; of each key the lowest id first: that one stays, whoever made others.
+
+    Args:
+        runs: id and tags of each.
+    """
+    found: dict[str, list[KnownRun]] = {}
+    for run_id, tags in sorted(runs, key=lambda run: run[0]):
+        run = known_run(run_id, tags)
+        if run:
+            found.setdefault(run.key, []).append(run)
+    return found

@@ -1,0 +1,105 @@
+"""Brings the runs of an MLflow experiment up to date with Git."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import StoreError
+from ..history.reader import Reader
+from ..redact import redact_urls
+from .database import known_runs
+from .describe import DescribeScript, find_script
+from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror
+from .result import MirrorOptions, MirrorResult
+from .settings import TrackingSettings
+from .wanted import gone_revisions, wanted_runs, without_results
+
+
+def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -> MirrorResult:
+    """Bring an MLflow experiment up to date with Git.
+
+    A run's identity is its commit: what is there already is left alone, and what a killed mirror began is
+    finished.
+
+    Args:
+        reader: of the DVC repository.
+        settings: where the runs are.
+        options: what was asked for.
+
+    Raises:
+        StoreError: the store failed; what is written stays, and the next call goes on from there.
+        SettingsError: the project's scripts/mirror.py is wrong.
+    """
+    planner = Planner(reader, options, find_script(reader.root))
+    with _store_errors(settings.uri):
+        known = known_runs(settings)
+        if known and planner.plan(known).is_empty:
+            return MirrorResult(present=len(planner.wanted), pruned=0 if options.prune else None)
+        # Imported here: it takes two seconds, which the above does without.
+        from .apply import Applier
+        from .runs import RunWriter
+        from .store import connect, list_runs
+
+        client, experiment_id = connect(settings)
+        if known is None:
+            known = list_runs(client, experiment_id)
+        plan = planner.plan(known)
+        describer = planner.script.load() if planner.script and plan.runs else None
+        applier = Applier(reader, RunWriter(client, experiment_id), options, describer)
+        applier.result.present = len(planner.wanted) - plan.number_of_new
+        if plan.runs:
+            applier.write_runs(plan.runs, known)
+            plan = planner.plan(known_runs(settings) or list_runs(client, experiment_id))
+        applier.tidy(plan)
+        return applier.result
+
+
+class Planner:
+    """Makes plans from what Git has.
+
+    Attributes:
+        wanted: runs that should be there, by key; known to be free of commits without results after `plan`.
+        script: what a project adds to its runs, None if nothing.
+    """
+
+    def __init__(self, reader: Reader, options: MirrorOptions, script: DescribeScript | None) -> None:
+        self._reader = reader
+        self._options = options
+        self.script = script
+        self.wanted = wanted_runs(reader, options.all_commits)
+
+    def plan(self, known: KnownRuns) -> MirrorPlan:
+        """What has to be done where these runs are there."""
+        self._leave_out_commits_without_results(known)
+        gone = None
+        if self._options.prune:
+            gone = gone_revisions(self._reader, [key for key in known if key not in self.wanted])
+        description = self.script.digest if self.script else ""
+        return plan_mirror(self.wanted, known, Policy(self._options.copy_models, description, gone))
+
+    def _leave_out_commits_without_results(self, known: KnownRuns) -> None:
+        commits = []
+        for key, run in self.wanted.items():
+            if key not in known and not run.is_study and not run.experiment:
+                commits.append(key)
+        for rev in without_results(self._reader, commits):
+            del self.wanted[rev]
+
+
+@contextmanager
+def _store_errors(uri: str) -> Iterator[None]:
+    """Turn errors of MLflow, and of what it stores to, into one line."""
+    try:
+        yield
+    except Exception as error:
+        # Known only where something failed: both take long to import.
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from .client import MlflowException
+
+        if not isinstance(error, MlflowException | SQLAlchemyError | OSError | ImportError):
+            raise
+        # A database's own words end where the statement and its values begin.
+        reason = redact_urls(" ".join(str(error).split()).partition(" [SQL: ")[0])
+        raise StoreError(
+            f"{redact_urls(uri)}: {reason[:400]}", hint="nothing is lost, the next call goes on from here"
+        ) from None

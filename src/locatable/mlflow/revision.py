@@ -1,0 +1,169 @@
+"""What a run in MLflow shows of a revision or a study: read from Git, the DVC cache and reports."""
+
+import posixpath
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..coordinates import Coordinates, coordinates_of
+from ..history.snapshot import Snapshot, join
+from ..rebuild import rebuild_commands
+from ..redact import redact_urls
+from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
+from .note import revision_note
+from .outputs import OutputFiles, containing_output, output_hashes, pipelines, read_outputs
+from .plan import WantedRun
+from .values import is_series, read_values
+
+
+def revision_content(
+    snapshot: Snapshot, wanted: WantedRun, url: str | None = None, copy_models: bool = False
+) -> RunContent:
+    """The run of an experiment or a baseline commit.
+
+    Args:
+        snapshot: of the revision.
+        wanted: which run it is.
+        url: where the project can be cloned from.
+        copy_models: put model files among the artifacts too, as far as the DVC cache has them.
+
+    Raises:
+        UnreadableError: a file in the revision is broken.
+    """
+    coordinates = coordinates_of(snapshot)
+    time = 1000 * snapshot.time
+    models = _models(snapshot, url)
+    outputs = read_outputs(snapshot, [model.path for model in models] if copy_models else [])
+    values = read_values(outputs.contents, snapshot.metric_files, time)
+    return RunContent(
+        key=snapshot.rev,
+        name=wanted.name,
+        start=time,
+        end=time,
+        tags=_tags(snapshot, coordinates, wanted, url),
+        params={key: _redacted(value) for key, value in snapshot.params.items()},
+        metrics=values.metrics,
+        series=values.series,
+        datasets=_datasets(snapshot, coordinates, url),
+        models=models,
+        artifacts=dict(_artifacts(snapshot, outputs, values.unread)),
+        missing=outputs.missing,
+        unread=values.unread,
+        has_models=copy_models,
+        snapshot=snapshot,
+        experiment=wanted.experiment,
+    )
+
+
+def study_content(wanted: WantedRun, root: Path) -> Content:
+    """The run that holds a search's trials, with what the search has reported so far."""
+    times = [1000 * trial.committed for trial in wanted.trials]
+    note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply {wanted.name}-<number>`"
+    reports = root / "reports" / "search" / wanted.name
+    files = [file for file in reports.rglob("*") if file.is_file()]
+    return Content(
+        key=wanted.key,
+        name=wanted.name,
+        start=min(times),
+        end=max(times),
+        tags={"dvc.study": wanted.name, "mlflow.note.content": note},
+        artifacts={file.relative_to(root).as_posix(): file.read_bytes() for file in files},
+    )
+
+
+def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
+    author = re.search(r"^author (.*) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
+    commands = rebuild_commands(snapshot, wanted.experiment, url)
+    tags = {"dvc.rev": snapshot.rev}
+    for name in vars(coordinates):
+        tags[f"coordinate.{name}"] = getattr(coordinates, name).digest
+    tags |= {
+        "mlflow.source.git.commit": snapshot.rev,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.name": url or snapshot.reader.root.name,
+        "mlflow.user": author[1] if author else "",
+        "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands)[:LONGEST_TAG],
+    }
+    if url:
+        tags["mlflow.source.git.repoURL"] = url
+    return tags | wanted.identity_tags
+
+
+def _redacted(value: Any) -> Any:
+    """A param without the passwords in its URLs."""
+    if isinstance(value, str):
+        return redact_urls(value)
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _redacted(item) for key, item in value.items()}
+    return value
+
+
+def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> list[Dataset]:
+    datasets = []
+    for path, digest in coordinates.data.content.items():
+        datasets.append(Dataset(redact_urls(path), digest, _source(snapshot, path, digest, url)))
+    return datasets
+
+
+def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict[str, Any]:
+    """Where MLflow says that a dataset is: the same for every revision that has it."""
+    entry = snapshot.sources.get(path, {})
+    origins = []
+    for dep in entry.get("deps", ()):
+        repository = dep.get("repo", {}).get("url")
+        origins.append(redact_urls(str(repository or dep.get("path", ""))))
+    source = {
+        "dvc": redact_urls(path),
+        "md5": digest,
+        "repo": url or snapshot.reader.root.name,
+        "imported from": ", ".join(origins),
+        "size": entry.get("size"),
+    }
+    return {key: value for key, value in source.items() if value}
+
+
+def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
+    """Each output, or file in one, that dvc.yaml calls an artifact of type `model`; by path, the last one."""
+    hashes = output_hashes(snapshot)
+    models: dict[str, Model] = {}
+    for folder, pipeline in pipelines(snapshot):
+        for name, artifact in (pipeline.get("artifacts") or {}).items():
+            path = join(folder, artifact.get("path", ""))
+            output = containing_output(hashes, path)
+            if artifact.get("type") != "model" or not output:
+                continue
+            # Of a folder that this machine has no list of, only its own hash is known.
+            md5 = snapshot.reader.folder_files(output, hashes[output]).get(path, hashes[output])
+            tags = {"dvc.path": path, "dvc.md5": md5, "dvc.rev": snapshot.rev}
+            place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
+            command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
+            note = f"{artifact.get('desc', '')}\n\n`{path}`, md5 `{md5}`: `{command}`"
+            tags["mlflow.note.content"] = note.strip()
+            models[path] = Model(name, path, tags)
+    return list(models.values())
+
+
+def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:
+    """Content by path; series that could be read are metrics already."""
+    artifacts = {}
+    for path, content in outputs.contents.items():
+        if not is_series(path) or path in unread:
+            artifacts[path] = content
+    for path in _definition_files(snapshot):
+        file = snapshot.files.get(path) or snapshot.read(path)
+        if file is not None:
+            text = redact_urls(file.decode(errors="surrogateescape"))
+            artifacts[path] = text.encode(errors="surrogateescape")
+    return {path: content for path, content in artifacts.items() if not path.startswith("../")}
+
+
+def _definition_files(snapshot: Snapshot) -> list[str]:
+    """Files that say what was run: locks, pipelines, params files, environment.json."""
+    files = {path for path in snapshot.files if not path.endswith(".dvc")}
+    for stage in snapshot.stages.values():
+        files.update(stage.params)
+    return sorted(files | {"params.yaml"})

@@ -1,0 +1,290 @@
+"""Runs in an MLflow store: created, completed and changed. Knows MLflow, and nothing of Git or DVC."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from . import known
+from .client import MlflowClient, MlflowException, entities
+from .content import Content, Dataset, Description, Model, state_tags
+from .limits import (
+    KEPT_TAG,
+    LONGEST_DATASET_DIGEST,
+    LONGEST_DATASET_NAME,
+    FittedContent,
+    fit,
+    same_value,
+)
+
+# MLflow's limits for one batch.
+MOST_METRICS = 800
+MOST_PARAMS = 100
+MOST_TAGS = 99  # and one that says that the run is complete
+
+# Tags that are taken away from a run whose content has them no more.
+STATE_TAGS = (known.MISSING, known.UNREAD, known.DESCRIPTION, known.OWN_NAME, known.DESCRIBED, KEPT_TAG)
+EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
+
+
+class RunDeletedError(Exception):
+    """Another mirror wrote this run too, and its run stays."""
+
+
+class RefusedError(Exception):
+    """MLflow does not take the content of a run."""
+
+
+class RunWriter:
+    """Writes runs of one MLflow experiment.
+
+    Every method can be called again after it failed half-way. A run says last that it is complete.
+
+    Args:
+        client: of the store.
+        experiment_id: MLflow's.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+
+    def create(self, content: Content, parent_id: str | None) -> str:
+        """Create a run that claims its key, and holds nothing yet; returns its id."""
+        tags = {**content.tags, **state_tags(content), known.STATE: known.BEGUN}
+        if parent_id:
+            tags[known.PARENT] = parent_id
+        with _refusals():
+            run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
+        return str(run.info.run_id)
+
+    def complete(self, run_id: str, content: Content) -> None:
+        """Give a run that was just created all its content.
+
+        Raises:
+            RunDeletedError: another mirror deleted it meanwhile.
+            RefusedError: MLflow does not take the content.
+        """
+        fitted = fit(content)
+        with _refusals(), self._deletions(run_id):
+            self._write(run_id, content, fitted, fitted.tags, None)
+
+    def finish(self, run_id: str, content: Content, parent_id: str | None) -> str:
+        """Complete a run that another mirror began, unless that one has done so; see `update`."""
+        with self._deletions(run_id):
+            run = self._client.get_run(run_id)
+        if run.data.tags.get(known.STATE) == known.COMPLETE:
+            return run_id
+        return self.update(run_id, content, parent_id)
+
+    def update(self, run_id: str, content: Content, parent_id: str | None) -> str:
+        """Bring an existing run up to date with its content.
+
+        Params and metrics cannot be changed in MLflow, nor artifacts be taken away. Where that would be
+        needed, the run is deleted and created again, unless files are missing here, whose values the run may
+        have from another machine.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            RunDeletedError: another mirror deleted it meanwhile.
+            RefusedError: MLflow does not take the content, or the run would have to be created again, and
+                files are missing here.
+        """
+        fitted = fit(content)
+        with _refusals(), self._deletions(run_id):
+            run = self._client.get_run(run_id)
+            obstacle = _obstacle(run, content, fitted)
+            if not obstacle:
+                self._update_in_place(run, content, fitted)
+                return run_id
+        if content.missing:
+            raise RefusedError(
+                f"{obstacle}, which MLflow cannot change; where no file is missing in the DVC cache, "
+                "the run is created again"
+            )
+        self._client.delete_run(run_id)
+        new_id = self.create(content, parent_id)
+        self.complete(new_id, content)
+        return new_id
+
+    def rename(self, run_id: str, name: str, experiment_tags: dict[str, str]) -> None:
+        """Give a run another name, and the tags of the experiment that it shows now."""
+        self._client.update_run(run_id, name=name)
+        tags = self._client.get_run(run_id).data.tags
+        for key in EXPERIMENT_TAGS:
+            if key in experiment_tags and tags.get(key) != experiment_tags[key]:
+                self._client.set_tag(run_id, key, experiment_tags[key])
+            elif key in tags and key not in experiment_tags:
+                self._client.delete_tag(run_id, key)
+
+    def move(self, run_id: str, parent_id: str) -> None:
+        """Nest a run below another one."""
+        self._client.set_tag(run_id, known.PARENT, parent_id)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run, as MLflow does: it can be restored there."""
+        self._client.delete_run(run_id)
+
+    def _update_in_place(self, run: entities.Run, content: Content, fitted: FittedContent) -> None:
+        tags = {**_wanted_tags(run, content), **state_tags(content), **fitted.tags}
+        stale = [key for key in _replaceable_tags(run, content) if key in run.data.tags and key not in tags]
+        for key in stale:
+            self._client.delete_tag(run.info.run_id, key)
+        if run.info.run_name != content.name:
+            self._client.update_run(run.info.run_id, name=content.name)
+        self._write(run.info.run_id, content, fitted, tags, run)
+
+    def _write(
+        self,
+        run_id: str,
+        content: Content,
+        fitted: FittedContent,
+        tags: dict[str, str],
+        run: entities.Run | None,
+    ) -> None:
+        """Write everything, `mirror.state` last; `run` is what is there already, None if nothing is."""
+        if fitted.artifacts:
+            self._log_artifacts(run_id, fitted.artifacts)
+        if content.datasets:
+            self._log_datasets(run_id, content.datasets)
+        for model in content.models:
+            self._log_model(run_id, model, run)
+        self._client.set_terminated(run_id, "FINISHED", content.end)
+        self._log_values(run_id, fitted, tags)
+
+    def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
+        """In as few batches as MLflow takes: each costs as much as everything that is in it."""
+        params = [entities.Param(key, value) for key, value in fitted.params.items()]
+        metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
+        run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
+        while len(params) > MOST_PARAMS or len(metrics) > MOST_METRICS or len(run_tags) > MOST_TAGS:
+            self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
+            params = params[MOST_PARAMS:]
+            metrics = metrics[MOST_METRICS:]
+            run_tags = run_tags[MOST_TAGS:]
+        self._client.log_batch(
+            run_id, metrics, params, [*run_tags, entities.RunTag(known.STATE, known.COMPLETE)]
+        )
+
+    def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for path, content in artifacts.items():
+                file = Path(folder) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+    def _log_datasets(self, run_id: str, datasets: Sequence[Dataset]) -> None:
+        inputs = [dataset_input(dataset) for dataset in datasets]
+        try:
+            self._client.log_inputs(run_id, inputs)
+        except MlflowException as error:
+            # MLflow looks whether it has a dataset, then adds it: another mirror can come in between.
+            if error.error_code != "BAD_REQUEST":
+                raise
+            self._client.log_inputs(run_id, inputs)
+
+    def _log_model(self, run_id: str, model: Model, run: entities.Run | None) -> None:
+        """An external logged model, without the empty MLmodel file, which would double what it costs."""
+        logged = self._logged_models(run_id).get(model.name) if run else None
+        if not logged:
+            tags = {**model.tags, "mlflow.model.isExternal": "true"}
+            created = self._client.create_logged_model(self._experiment_id, model.name, run_id, tags)
+            logged = str(created.model_id)
+        self._client.finalize_logged_model(logged, entities.LoggedModelStatus.READY)
+        outputs = run.outputs.model_outputs if run and run.outputs else []
+        if logged not in [output.model_id for output in outputs]:
+            self._client.log_outputs(run_id, [entities.LoggedModelOutput(logged, 0)])
+
+    def _logged_models(self, run_id: str) -> dict[str, str]:
+        """Id by name of the models that a run has."""
+        models = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'")
+        return {model.name: model.model_id for model in models}
+
+    @contextmanager
+    def _deletions(self, run_id: str) -> Iterator[None]:
+        """Turn errors of MLflow into RunDeletedError where the run was deleted meanwhile."""
+        try:
+            yield
+        except MlflowException:
+            if self._client.get_run(run_id).info.lifecycle_stage == "deleted":
+                raise RunDeletedError(run_id) from None
+            raise
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn errors that are about one run's content into RefusedError."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise RefusedError(" ".join(str(error).split())) from None
+
+
+def dataset_input(dataset: Dataset) -> entities.DatasetInput:
+    """Source data as MLflow takes it."""
+    digest = dataset.digest
+    if len(digest) > LONGEST_DATASET_DIGEST:
+        digest = sha256(digest.encode()).hexdigest()[:LONGEST_DATASET_DIGEST]
+    profile = {key: dataset.source[key] for key in ("size", "nfiles") if key in dataset.source}
+    entity = entities.Dataset(
+        dataset.name[:LONGEST_DATASET_NAME],
+        digest,
+        "external",
+        json.dumps(dataset.source),
+        profile=json.dumps(profile),
+    )
+    return entities.DatasetInput(entity, [entities.InputTag("mlflow.data.context", "source data")])
+
+
+def _described_keys(run: entities.Run, content: Content) -> list[str]:
+    """Tags that the project's script sets, or has set in this run before."""
+    before = Description.from_tags(run.data.tags)
+    after = content.description
+    return [*(before.tags if before else ()), *(after.tags if after else ())]
+
+
+def _replaceable_tags(run: entities.Run, content: Content) -> list[str]:
+    """Keys of tags that a mirror changes in a run that is there; others may have been changed in MLflow."""
+    return [*STATE_TAGS, *EXPERIMENT_TAGS, *_described_keys(run, content)]
+
+
+def _wanted_tags(run: entities.Run, content: Content) -> dict[str, str]:
+    keys = _replaceable_tags(run, content)
+    return {key: value for key, value in content.tags.items() if key in keys}
+
+
+def _obstacle(run: entities.Run, content: Content, fitted: FittedContent) -> str | None:
+    """What a run has, and should have otherwise or not at all, and MLflow cannot change; None if nothing."""
+    unchangeable = _changed_params(run, fitted) + _changed_metrics(run, fitted)
+    if content.missing:
+        # What this machine has no file for may have come from another one.
+        present = {*fitted.params, *fitted.points_by_key}
+        unchangeable = [key for key in unchangeable if key in present]
+    before = Description.from_tags(run.data.tags)
+    if before is None:
+        return "the artifacts"
+    unchangeable += [path for path in before.artifacts if content.artifacts.get(path) is None]
+    return unchangeable[0] if unchangeable else None
+
+
+def _changed_params(run: entities.Run, fitted: FittedContent) -> list[str]:
+    return [key for key, text in run.data.params.items() if fitted.params.get(key) != text]
+
+
+def _changed_metrics(run: entities.Run, fitted: FittedContent) -> list[str]:
+    """Keys of metrics that have another value or are gone; series are never changed, but can be gone."""
+    points_by_key = fitted.points_by_key
+    changed = []
+    for key, value in run.data.metrics.items():
+        points = points_by_key.get(key, [])
+        is_same = len(points) == 1 and same_value(points[0].value, value)
+        if not is_same and len(points) < 2:
+            changed.append(key)
+    return changed

@@ -1,0 +1,186 @@
+"""Metrics and series out of the files that stages wrote."""
+
+import csv
+import io
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ..history import formats
+from ..keys import flatten
+from .outputs import containing_output
+
+SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
+# A dot between names; one before a digit belongs to a number.
+SEPARATOR = re.compile(r"\.(?=\D)")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a series as its file has it; `time` in milliseconds since 1970."""
+
+    step: int
+    value: str
+    time: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """What stages measured.
+
+    Attributes:
+        metrics: final value by key.
+        series: values over steps by key.
+        unread: why a file could not be read, by path.
+    """
+
+    metrics: dict[str, Any]
+    series: dict[str, list[Point]]
+    unread: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a value, and the place (a folder or a file) that tells it from others of that name.
+
+    Attributes:
+        place: empty, or a path that ends with a slash.
+        own: the name itself.
+    """
+
+    place: str
+    own: str
+
+    @property
+    def full(self) -> str:
+        """Place and name."""
+        return self.place + self.own
+
+
+def is_series(path: str) -> bool:
+    """Whether a file is one of those that DVCLive writes for values over steps."""
+    return SERIES_FOLDER in path
+
+
+def number(value: Any) -> float | None:
+    """A value as MLflow takes it, None where it is no number."""
+    try:
+        return float(value)  # DVCLive writes NaN and infinities as strings
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def read_values(contents: Mapping[str, bytes], metric_files: Collection[str], time: int) -> Values:
+    """Every step of every DVCLive series; and final values, where they are not a series' last step.
+
+    Args:
+        contents: content by path of what stages wrote.
+        metric_files: files, and folders of files, that dvc.yaml calls metrics.
+        time: of the revision, in milliseconds since 1970.
+    """
+    series: dict[Name, list[Point]] = {}
+    finals: dict[str, dict[str, Any]] = {}
+    unread: dict[str, str] = {}
+    for path, content in contents.items():
+        place, found, own = path.rpartition(SERIES_FOLDER)
+        try:
+            if found and own.endswith(".tsv"):
+                series[Name(place, own.removesuffix(".tsv"))] = read_series(content, time)
+            elif containing_output(metric_files, path):
+                finals[path] = read_metrics(path, content)
+        except (ValueError, OverflowError, yaml.YAMLError) as error:
+            unread[path] = str(error)
+    return _with_keys(series, _named_by_place(finals), unread)
+
+
+def read_metrics(path: str, content: bytes) -> dict[str, Any]:
+    """Flattened values of a metrics file; a file that is one value has the key of its own name.
+
+    Raises:
+        ValueError or yaml.YAMLError: it has no such values.
+    """
+    values = formats.parse(path, content)
+    if isinstance(values, int | float | str):
+        return {posixpath.splitext(posixpath.basename(path))[0]: values}
+    if not isinstance(values, dict):
+        raise ValueError(f"expected keys and values, found {values!r:.60}")
+    return {SEPARATOR.sub("/", key): value for key, value in flatten(values).items()}
+
+
+def read_series(content: bytes, time: int) -> list[Point]:
+    """The lines of a series; where it has no steps, the places of its lines, where no times, one a step.
+
+    MLflow also draws over time, and so needs some: a millisecond a step.
+
+    Raises:
+        ValueError or OverflowError: it is none.
+    """
+    points = []
+    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
+        step = int(float(row.get("step") or place))
+        value = list(row.values())[-1]
+        if not isinstance(value, str):
+            raise ValueError("a line has not as many values as the first one has names")
+        stamp = number(row.get("timestamp"))
+        points.append(Point(step, value, int(stamp) if stamp else time + step))
+    return points
+
+
+def _named_by_place(finals: dict[str, dict[str, Any]]) -> dict[Name, Any]:
+    """Final values by name; the same name in two files of a folder: each with its file for a place."""
+    times: Counter[tuple[str, str]] = Counter()
+    for path, values in finals.items():
+        times.update((posixpath.dirname(path), own) for own in values)
+    named = {}
+    for path, values in finals.items():
+        folder = posixpath.dirname(path)
+        for own, value in values.items():
+            place = folder if times[folder, own] == 1 else path
+            named[Name(f"{place}/" if place else "", own)] = value
+    return named
+
+
+def _with_keys(series: dict[Name, list[Point]], finals: dict[Name, Any], unread: dict[str, str]) -> Values:
+    """The key of a value is its name; where two places have that name, its place and its name."""
+    places: dict[str, set[str]] = {}
+    for name in [*series, *finals]:
+        places.setdefault(name.own, set()).add(name.place)
+    keys = _Keys(places)
+    values = Values({}, {}, unread)
+    for name, points in series.items():
+        key = keys.choose(name)
+        values.series[key] = points
+        if name in finals and points and not _is_last(finals[name], points):
+            values.metrics[f"final/{key}"] = finals[name]
+    for name, value in finals.items():
+        if name not in series:
+            values.metrics[keys.choose(name)] = value
+    return values
+
+
+def _is_last(final: Any, points: list[Point]) -> bool:
+    """Whether a final value is what the series ends with."""
+    last = points[-1].value
+    return str(final) == last or final == number(last)
+
+
+class _Keys:
+    """Chooses keys: the name alone where it is unique, and never the same key twice."""
+
+    def __init__(self, places: Mapping[str, Collection[str]]) -> None:
+        self._places = places
+        self._taken: set[str] = set()
+
+    def choose(self, name: Name) -> str:
+        key = name.own if len(self._places[name.own]) == 1 else name.full
+        number_of_same = 1
+        while key in self._taken:
+            number_of_same += 1
+            key = f"{name.full} {number_of_same}"
+        self._taken.add(key)
+        return key
