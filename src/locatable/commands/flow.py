@@ -16,8 +16,9 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from ..dvc.clone import Clone, describe
+from ..dvc.clone import Clone
 from ..dvc.params import write
+from ..dvc.project import read_project
 from ..errors import GitError, LocatableError, ProjectError, UsageError
 from ..flow import steps
 from ..git import git
@@ -95,7 +96,6 @@ def rebuild(
             ended[stage] = run(clone, stage, return_state=True, wait_for=[ended[other] for other in needed])
             ended[stage].result()
         kept = push.with_options(**again)(clone, name, list(stages))
-        os.chdir(root)
         mirror.with_options(**again)(root)
     ran = sum(state.name != "Cached" for state in ended.values())
     return Completed(message=f"{clone.baseline}: {ran} of {len(ended)} stages ran, {kept}")
@@ -117,11 +117,12 @@ def check_out(
 
     try:
         commit = resolve(rev)
-        clone = Clone(folder, baseline=commit, **describe(root)["setup"])
+        clone = Clone(folder, read_project(root).clone_setup(commit))
         for key in params:
             clone.read(commit, key)
         write(clone.root, params)
-        sources, stages = steps.plan(clone.root, targets or [])
+        with chdir(clone.root):
+            sources, stages = steps.plan(clone.root, targets or [])
     except (LocatableError, DvcException, ValueError) as error:
         raise steps.HopelessError(str(error).splitlines()[0]) from None
     get_run_logger().info("revision %s", commit)

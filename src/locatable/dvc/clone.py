@@ -1,81 +1,49 @@
 """A clone of the user's repository as a place to run DVC experiments, one after another, in one warm process.
 
-    clone = Clone(folder, baseline=commit, **describe(root)["setup"])
+    clone = Clone(folder, read_project(root).clone_setup(baseline=commit))
     clone.push("search-7", clone.run("search-7", {"train.lr": 0.1}))
 
-Only this module calls DVC's internals. `dvc exp run --temp` and `dvc queue` lose experiments, since all who
-use a repository share one stash; a clone has its own.
+`dvc exp run --temp` and `dvc queue` lose experiments, since all processes that work in a repository share
+one stash; a clone has its own.
 """
 
-import copy
-import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import GitError, ProjectError
+from ..errors import GitError, ProjectError, UnreadableError
 from ..git import git
-from .params import index, write
+from ..keys import Key
+from . import params as params_files
+from .parsing import remember_parsed_yaml
 
-IDENTITY = ("user.name", "user.email")
-
-
-def describe(root: Path) -> dict[str, Any]:
-    """What a search must know of the user's project; all paths are relative to it.
-
-    Returns:
-        setup: arguments of `Clone` on this machine, except for the baseline.
-        files: content of each params file.
-        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
-        modified: tracked data that is not as committed.
-        absent: source data that the cache does not hold.
-
-    Raises:
-        ProjectError: DVC cannot read the project; the message says why.
-    """
-    from dvc.exceptions import DvcException
-
-    try:
-        return _describe(root)
-    except DvcException as error:
-        raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None
-
-
-def _describe(root: Path) -> dict[str, Any]:
+if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.utils.serialize import LOADERS
 
-    _remember_parsed()
-    with Repo(str(root)) as repo:
 
-        def relative(path: str) -> str:
-            return Path(path).relative_to(repo.root_dir).as_posix()
+@dataclass(frozen=True)
+class CloneSetup:
+    """How to make a clone.
 
-        stages = [stage for stage in repo.index.stages if stage.cmd]
-        outs = [out for stage in stages for out in stage.outs if out.is_in_repo]
-        sources = [out.fs_path for stage in repo.index.stages if not stage.cmd for out in stage.outs]
-        params = {dep.fs_path for stage in stages for dep in stage.params}
-        status = repo.data_status()
-        config = repo.config.load_one("local")
-        config["remote"] = repo.config["remote"]
-        config["cache"]["dir"] = repo.cache.local_cache_dir
-        return {
-            "setup": {
-                "url": repo.scm.root_dir,
-                "subdir": Path(repo.root_dir).relative_to(repo.scm.root_dir).as_posix(),
-                "identity": {key: git(root, "config", "--default", "", key) for key in IDENTITY},
-                "config": config,
-                "shared": True,
-            },
-            "files": {relative(path): LOADERS[Path(path).suffix](path) for path in params},
-            "outputs": {relative(out.fs_path): out.use_cache for out in outs},
-            "modified": status["uncommitted"].get("modified", []),
-            "absent": [
-                path for path in map(relative, sources) if {path, f"{path}/"} & {*status["not_in_cache"]}
-            ],
-        }
+    Attributes:
+        baseline: commit that all experiments start from.
+        url: Git URL, or folder, of the repository that experiments are pushed to.
+        subdir: where in the repository the DVC root is.
+        identity: Git's user.name and user.email; empty for those of this machine.
+        config: what DVC's config.local has to say.
+        shared: repository and cache are folders of this machine; otherwise data goes by the DVC remote.
+    """
+
+    baseline: str
+    url: str
+    subdir: str
+    identity: dict[str, str]
+    config: dict[str, Any]
+    shared: bool
 
 
 class Clone:
@@ -83,55 +51,70 @@ class Clone:
 
     Args:
         folder: where to make it.
-        baseline: commit that all experiments start from.
-        url: Git URL, or folder, of the repository that experiments are pushed to.
-        subdir: where in the repository the DVC project is.
-        identity: Git's user.name and user.email; empty for those of this machine.
-        config: what DVC's config.local has to say.
-        shared: repository and cache are folders of this machine; otherwise data goes by the DVC remote.
+        setup: what to clone, and how.
+
+    Raises:
+        LocatableError: it cannot be made; the message says why.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        baseline: str,
-        url: str,
-        subdir: str,
-        identity: dict,
-        config: dict,
-        shared: bool,
-    ) -> None:
-        from dvc.repo import Repo
-
-        _remember_parsed()
-        self.folder, self.root = folder, folder / subdir
-        self.baseline, self.url, self.shared = baseline, url, shared
-        self._tracked: list[str] = []
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        how = ["--shared"] if shared else []
-        git(folder.parent, "clone", "--quiet", "--no-checkout", *how, url, str(folder))
-        for key, value in identity.items():
-            if value:
-                git(folder, "config", key, value)
+    def __init__(self, folder: Path, setup: CloneSetup) -> None:
+        remember_parsed_yaml()
+        self.folder = folder
+        self.root = folder / setup.subdir
+        self.baseline = setup.baseline
+        self.url = setup.url
+        self.shared = setup.shared
+        # Options of `git clean` that leave what DVC tracks; known when DVC can read the clone.
+        self._keep_tracked: list[str] = []
+        self._clone(setup)
         self.reset()
-        os.chdir(self.root)
-        with Repo(str(self.root)) as repo, repo.config.edit("local") as local:
-            # DVC's Git library writes an index in which Git can miss what changed within the same second.
-            local.update({**config, "core": {**config.get("core", {}), "autostage": False}})
-        with Repo(str(self.root)) as repo:
-            paths = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo and out.use_cache]
-            self._tracked = [f"--exclude=/{path.relative_to(folder).as_posix()}" for path in paths]
-            if not shared:
+        self._configure_dvc(setup.config)
+        with self._repo() as repo:
+            self._keep_tracked = [self._exclude(out.fs_path) for out in repo.index.outs if _is_tracked(out)]
+            if not self.shared:
                 repo.pull(allow_missing=True)
 
+    def _clone(self, setup: CloneSetup) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        # Hooks are meant for the user's own commits: none of them is to see, or to refuse, a trial.
+        options = ["--quiet", "--no-checkout", "--config", f"core.hooksPath={os.devnull}"]
+        if setup.shared:
+            options.append("--shared")
+        git(self.folder.parent, "clone", *options, setup.url, str(self.folder))
+        for name, value in setup.identity.items():
+            if value:
+                git(self.folder, "config", name, value)
+
+    def _configure_dvc(self, config: Mapping[str, Any]) -> None:
+        # DVC's Git library writes an index in which Git can miss what changed within the same second.
+        core = {**config.get("core", {}), "autostage": False}
+        with self._repo() as repo, repo.config.edit("local") as local:
+            local.update({**config, "core": core})
+
+    def _exclude(self, path: str) -> str:
+        return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"
+
+    @contextmanager
+    def _repo(self) -> Iterator["Repo"]:
+        """The clone as DVC's repository; errors of DVC become one line each."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from scmrepo.exceptions import SCMError
+
+        try:
+            # DVC looks for the pipeline in the working folder.
+            with chdir(self.root), Repo(str(self.root)) as repo:
+                yield repo
+        except (DvcException, SCMError, OSError, ValueError) as error:
+            raise ProjectError(with_causes(error)) from error
+
     def reset(self) -> None:
-        """Back to the baseline: no earlier trial leaves anything for a later one to pick up."""
-        (self.folder / ".git/index.lock").unlink(missing_ok=True)  # of a git that was killed
+        """Go back to the baseline: no earlier trial leaves anything for a later one to pick up."""
+        (self.folder / ".git/index.lock").unlink(missing_ok=True)  # of a Git process that was killed
         git(self.folder, "checkout", "--quiet", "--force", "-B", "search", self.baseline)
         # What DVC tracks stays, to be copied once only: DVC checks it out. Byte code follows the source.
-        kept = ("--exclude=.dvc", "--exclude=__pycache__", *self._tracked)
-        git(self.folder, "clean", "--quiet", "-fdx", *kept)
+        keep = ["--exclude=.dvc", "--exclude=__pycache__", *self._keep_tracked]
+        git(self.folder, "clean", "--quiet", "-fdx", *keep)
 
     def run(self, name: str, params: Mapping[str, Any]) -> str:
         """Run an experiment and return its revision.
@@ -141,103 +124,129 @@ class Clone:
             params: value by key, as after `-S`, but plain: nothing is read as Hydra's grammar.
 
         Raises:
-            DvcException: a stage failed.
-            ValueError: the experiment has other params than were asked for.
+            ProjectError: a stage failed, or the experiment has other params than were asked for.
+            GitError: the experiment cannot be committed.
         """
-        from dvc.repo import Repo
-
-        write(self.root, params)
-        with Repo(str(self.root)) as repo:
+        with self._repo() as repo:
+            params_files.write(self.root, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             repo.reproduce()
-            new = list(self._unseen(repo.index.stages))
+            new = [path for path in _possibly_new_files(repo.index.stages) if os.path.lexists(path)]
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         git(self.folder, "add", "--update")
-        git(self.folder, "add", "--force", "--", *filter(os.path.lexists, new))
-        tree = git(self.folder, "write-tree")
-        rev = git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", f"search: {name}")
-        for key, value in params.items():
-            kept = self.read(rev, key)
-            if json.dumps(kept) != json.dumps(value):
-                raise ValueError(f"{key}: {value!r} was asked for, but the experiment has {kept!r}")
+        git(self.folder, "add", "--force", "--", *new)
+        rev = self._commit(git(self.folder, "write-tree"), name)
+        self._check_params(rev, params)
         return rev
 
-    def again(self, name: str, rev: str) -> str | None:
-        """A trial that there is already, under another name; None where it is not of this baseline."""
-        try:
-            # Other experiments of the study's name can differ in more than params.
-            if git(self.folder, "log", "-1", "--format=%P %s", rev).startswith(f"{self.baseline} search: "):
-                made = ("commit-tree", rev + "^{tree}", "-p", self.baseline, "-m", f"search: {name}")
-                return git(self.folder, *made)
-        except GitError:
-            pass  # it is not here: a node has only what it made
-        return None
+    def _commit(self, tree: str, name: str) -> str:
+        return git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", f"search: {name}")
 
-    @staticmethod
-    def _unseen(stages: Iterable[Any]) -> Iterator[str]:
-        """Files for Git to keep that stages may have made for the first time."""
-        for stage in stages:
-            yield str(Path(stage.path).with_name("dvc.lock"))
-            for out in filter(lambda out: out.is_in_repo, stage.outs):
-                yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
+    def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
+        for key, value in params.items():
+            recorded = self.read(rev, key)
+            # As text, since 1, 1.0 and true are equal in Python.
+            if json.dumps(recorded) != json.dumps(value):
+                raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
+
+    def copy_experiment(self, name: str, rev: str) -> str | None:
+        """A new revision with all results of an experiment; None where that is not one of this baseline.
+
+        Args:
+            name: of the new experiment.
+            rev: of the one to copy.
+        """
+        try:
+            parent_and_subject = git(self.folder, "log", "-1", "--format=%P %s", rev)
+        except GitError:
+            return None  # it is not here: a node has only what it made itself
+        # Other experiments with the study's name can differ in more than params.
+        if not parent_and_subject.startswith(f"{self.baseline} search: "):
+            return None
+        return self._commit(rev + "^{tree}", name)
 
     def ref(self, name: str) -> str:
         """Where DVC keeps an experiment of this baseline."""
-        return f"refs/exps/{self.baseline[:2]}/{self.baseline[2:]}/{name}"
+        return experiment_ref(self.baseline, name)
 
     def read(self, rev: str, key: str) -> Any:
-        """Value of `file:dotted.key` that Git has in a revision; raises ValueError where there is none."""
+        """The value of `file:dotted.key` that Git has in a revision.
+
+        Raises:
+            UnreadableError: there is none.
+        """
+        from dvc.exceptions import DvcException
         from dvc.utils.serialize import PARSERS
 
-        path, _, dotted = key.rpartition(":")
-        path = path or "params.yaml"
+        place = Key.parse(key)
         try:
-            value = PARSERS[Path(path).suffix](git(self.root, "show", f"{rev}:./{path}"), path)
+            text = git(self.root, "show", f"{rev}:./{place.file}")
         except GitError:
-            raise ValueError(f"{path}: Git has no such file in the experiment") from None
+            raise UnreadableError(f"{place.file}: Git has no such file in the experiment") from None
         try:
-            for part in dotted.split("."):
-                value = value[index(value, part)]
+            return place.value_in(PARSERS[Path(place.file).suffix](text, place.file))
+        except DvcException as error:
+            raise UnreadableError(with_causes(error)) from None
         except (LookupError, TypeError, ValueError):
-            raise ValueError(f"{path}: {dotted} is missing") from None
-        return value
+            raise UnreadableError(f"{place.file}: {place.dotted} is missing") from None
 
     def push(self, name: str, rev: str) -> None:
-        """Bring home the experiment that ran last; never over another one of the same name."""
-        from dvc.repo import Repo
+        """Push an experiment to the user's repository; never over another one of the same name.
 
-        how = []
+        Args:
+            name: of the experiment.
+            rev: what `run` returned last.
+
+        Raises:
+            LocatableError: Git or DVC refused.
+        """
+        options = ["--quiet", "--no-verify"]
         if self.shared:
-            # Tidying the user's repository is not our business, nor need we hear of all experiments there.
+            # Tidying the user's repository is not our business, nor do we need the list of all experiments.
             hidden = f"-c receive.hideRefs=refs/exps -c 'receive.hideRefs=!{self.ref(name)}'"
-            how = [f"--receive-pack=git -c receive.autogc=false {hidden} receive-pack"]
+            options.append(f"--receive-pack=git -c receive.autogc=false {hidden} receive-pack")
         else:
-            with Repo(str(self.root)) as repo:
+            with self._repo() as repo:
                 repo.push()
-        git(self.folder, "push", "--quiet", "--no-verify", *how, self.url, f"{rev}:{self.ref(name)}")
+        git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
 
-    def arrived(self, name: str, rev: str) -> bool:
-        """Whether an experiment is at home."""
+    def has_arrived(self, name: str, rev: str) -> bool:
+        """Whether the user's repository has an experiment."""
         try:
             return git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:
             return False
 
 
-@functools.cache
-def _remember_parsed() -> None:
-    """Parse the same YAML once: DVC reads dvc.yaml and dvc.lock a dozen times in each experiment.
+def experiment_ref(baseline: str, name: str) -> str:
+    """Where DVC keeps an experiment of a baseline commit."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
-    With its parser, which is pure Python, that takes longer than all the rest of a trial's bookkeeping.
-    """
-    from dvc.utils import strictyaml
-    from dvc.utils.serialize import _yaml
 
-    parse = _yaml.parse_yaml
-    remembered = functools.lru_cache(200)(parse)
+def _is_tracked(out: Any) -> bool:
+    """Whether DVC keeps an output, in a folder of the repository."""
+    return bool(out.is_in_repo and out.use_cache)
 
-    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
-        return copy.deepcopy(remembered(text, path)) if typ == "safe" else parse(text, path, typ)
 
-    _yaml.parse_yaml = strictyaml.parse_yaml = parse_yaml
+def _possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
+    """Files for Git to keep that a first run of these stages creates."""
+    for stage in stages:
+        yield str(Path(stage.path).with_name("dvc.lock"))
+        for out in stage.outs:
+            if not out.is_in_repo:
+                continue
+            # What DVC keeps, it has Git ignore.
+            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
+
+
+def with_causes(error: BaseException) -> str:
+    """What an error and its causes say, in one line, each of them once."""
+    messages: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        message = " ".join(str(cause).split())
+        if message and message not in messages:
+            messages.append(message)
+        cause = cause.__cause__ or cause.__context__
+    return "; ".join(messages)

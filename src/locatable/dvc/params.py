@@ -1,33 +1,46 @@
 """Changes values in params files, of every kind that DVC reads."""
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..keys import Key, index
+
+# Files of these kinds have one syntax; YAML has two versions that read some plain values differently.
+UNAMBIGUOUS = (".json", ".toml", ".py")
+
 
 def write(root: Path, params: Mapping[str, Any]) -> None:
-    """Change params files, and leave their comments and order as they are."""
+    """Change params files, and leave their comments and order as they are.
+
+    Args:
+        root: the DVC root, which the files' paths start from.
+        params: value by key, as after `dvc exp run -S`.
+
+    Raises:
+        LookupError, TypeError or ValueError: a section that a key names is not there.
+    """
     from dvc.utils.serialize import MODIFIERS
 
-    files: dict[str, dict[str, Any]] = {}
-    for key, value in params.items():
-        path, _, dotted = key.rpartition(":")
-        files.setdefault(str(root / (path or "params.yaml")), {})[dotted] = value
-    for path, values in files.items():
-        plain = path.endswith((".json", ".toml", ".py"))
-        with MODIFIERS[Path(path).suffix](path) as place:
-            for dotted, value in values.items():
-                *above, last = dotted.split(".")
-                inside = functools.reduce(lambda at, part: at[index(at, part)], above, place)
-                inside[index(inside, last)] = value if plain else _portable(value)
+    by_file: dict[str, dict[Key, Any]] = {}
+    for text, value in params.items():
+        key = Key.parse(text)
+        by_file.setdefault(key.file, {})[key] = value
+    for file, values in by_file.items():
+        path = root / file
+        with MODIFIERS[path.suffix](str(path)) as content:
+            for key, value in values.items():
+                _set(content, key, value if path.suffix in UNAMBIGUOUS else _portable(value))
 
 
-def index(place: Any, part: str) -> int | str:
-    """A part of a dotted key, as what indexes `place`."""
-    return int(part) if isinstance(place, list) else part
+def _set(content: Any, key: Key, value: Any) -> None:
+    *sections, name = key.parts
+    container = content
+    for section in sections:
+        container = container[index(container, section)]
+    container[index(container, name)] = value
 
 
 def _portable(value: Any) -> Any:
@@ -36,8 +49,8 @@ def _portable(value: Any) -> Any:
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     match value:
-        case str() if not value.isidentifier() or not isinstance(yaml.safe_load(value), str):
-            return DoubleQuotedScalarString(value)
+        case str():
+            return value if _is_plain_word(value) else DoubleQuotedScalarString(value)
         case float():
             return YAML().load(yaml.safe_dump(value))
         case list():
@@ -45,3 +58,8 @@ def _portable(value: Any) -> Any:
         case dict():
             return {key: _portable(item) for key, item in value.items()}
     return value
+
+
+def _is_plain_word(text: str) -> bool:
+    """Whether YAML reads a text as itself without quotes."""
+    return text.isidentifier() and isinstance(yaml.safe_load(text), str)

@@ -19,8 +19,8 @@ from prefect.server.database import provide_database_interface
 from prefect.server.services.repossessor import revoke_expired_lease
 from prefect.settings import get_current_settings
 
+from ..dvc.processes import kill_processes
 from ..git import git
-from ..search.worker import sweep
 
 # Seconds: that a killed rebuild holds its place; between two words about waiting.
 LEASE, WORD = 60, 20
@@ -45,7 +45,7 @@ def alone(root: Path) -> Iterator[Path]:
         stack.enter_context(_slot(limit))
         folder = (root / ".dvc/tmp/flow").resolve()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        sweep(folder)
+        kill_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)
         yield folder
 

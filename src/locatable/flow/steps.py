@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..search.worker import CLONE, sweep
+from ..dvc.processes import CLONE_VARIABLE, kill_processes
 
 # EX_CONFIG of sysexits.h, with which a stage says that trying again is no use; as DVC reports it.
 HOPELESS = re.compile(r"exited with 78$")
@@ -69,7 +69,7 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
         FailedError: it failed.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | ({CLONE: str(clone)} if clone else {})
+    env = os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | ({CLONE_VARIABLE: str(clone)} if clone else {})
     process = subprocess.Popen(
         # -P: no file of the project hides a module of DVC's.
         (sys.executable, *(["-P"] if clone else []), "-m", *command),
@@ -90,7 +90,7 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
     finally:
         process.terminate()
         if clone:
-            sweep(clone)
+            kill_processes(clone)
         code = process.wait()
     if code:
         problems = [line for line in said if line.startswith("ERROR: ")] or said or [f"exit code {code}"]

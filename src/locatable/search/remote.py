@@ -1,27 +1,25 @@
-"""The Git remote as the experiments' home, for workers that share no file system with this project.
+"""The Git remote as the place of the experiments, for workers that share no file system with this project.
 
-    remote = Remote(root, "my-study")
+    remote = GitRemote(root, "my-study")
     remote.check()
     remote.fetch()
 
 `check` comes before a search, `fetch` whenever experiments could have arrived.
 """
 
-import json
 import re
-import subprocess
-import sys
 import threading
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from ..dvc.project import missing_on_remote
 from ..errors import GitError, ProjectError
 from ..git import git
 
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--stdin")
 
-@dataclass
-class Remote:
+
+class GitRemote:
     """The remote that the checked-out branch tracks, or else `origin`.
 
     Args:
@@ -29,10 +27,11 @@ class Remote:
         study: whose experiments are looked for.
     """
 
-    root: Path
-    study: str
-    # Two fetches of the same ref at once would be in each other's way.
-    _fetching: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, root: Path, study: str) -> None:
+        self.root = root
+        self.study = study
+        # Two fetches of the same ref at once would be in each other's way.
+        self._one_fetch = threading.Lock()
 
     @cached_property
     def name(self) -> str:
@@ -43,7 +42,11 @@ class Remote:
 
     @cached_property
     def url(self) -> str:
-        """Where it is; a folder by its absolute path."""
+        """Where it is; a folder by its absolute path.
+
+        Raises:
+            ProjectError: the repository has no such remote.
+        """
         try:
             url = git(self.root, "remote", "get-url", self.name)
         except GitError:
@@ -59,25 +62,15 @@ class Remote:
         Raises:
             ProjectError: they will not; the message says what to do.
         """
-        at = (self.root, "for-each-ref", "--count=1")
-        if self.url and not git(*at, "--contains", "HEAD", f"refs/remotes/{self.name}"):
+        query = ("for-each-ref", "--count=1", "--contains", "HEAD", f"refs/remotes/{self.name}")
+        if self.url and not git(self.root, *query):
             raise ProjectError(f"HEAD is not on {self.name}: git push")
-        status = subprocess.run(
-            (sys.executable, "-m", "dvc", "status", "--cloud", "--json"),
-            cwd=self.root,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        if status.returncode:
-            said = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
-            raise ProjectError(f"the DVC remote cannot be used: {said[0].removeprefix('ERROR: ')}")
-        # What is `deleted` there is missing in the cache here only.
-        if absent := [path for path, state in json.loads(status.stdout).items() if state != "deleted"]:
-            raise ProjectError(f"not on the DVC remote: {', '.join(sorted(absent))}: dvc push")
+        missing = missing_on_remote(self.root)
+        if missing:
+            raise ProjectError(f"not on the DVC remote: {', '.join(missing)}: dvc push")
 
     def fetch(self, *refs: str) -> None:
-        """Bring experiments here.
+        """Fetch experiments.
 
         Args:
             refs: which; none for all of the study that are not here yet.
@@ -85,19 +78,18 @@ class Remote:
         Raises:
             ProjectError: the remote does not answer.
         """
-        how = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--stdin")
         try:
-            with self._fetching:
-                if missing := refs or self._missing():
-                    wanted = "".join(f"{ref}:{ref}\n" for ref in missing)
-                    git(self.root, "fetch", *how, self.url, text=wanted)
+            with self._one_fetch:
+                wanted = refs or self._missing_refs()
+                if wanted:
+                    git(self.root, *FETCH, self.url, text="".join(f"{ref}:{ref}\n" for ref in wanted))
         except GitError as error:
-            said = error.stderr.strip().splitlines() or [str(error)]
-            raise ProjectError(f"Git remote {self.name}: {said[0]}") from None
+            lines = error.stderr.strip().splitlines() or [str(error)]
+            raise ProjectError(f"Git remote {self.name}: {lines[0]}") from None
 
-    def _missing(self) -> list[str]:
+    def _missing_refs(self) -> list[str]:
         here = git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
         listed = git(self.root, "ls-remote", self.url, f"refs/exps/*/{self.study}-*")
-        ours = re.compile(r"refs/exps/\w\w/\w{38}/" + re.escape(self.study) + r"-\d+")
-        there = (line.split()[1] for line in listed.splitlines())
-        return [ref for ref in there if ours.fullmatch(ref) and ref not in here]
+        of_study = re.compile(r"refs/exps/\w\w/\w{38}/" + re.escape(self.study) + r"-\d+")
+        there = [line.split()[1] for line in listed.splitlines()]
+        return [ref for ref in there if of_study.fullmatch(ref) and ref not in here]

@@ -2,9 +2,10 @@
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -12,29 +13,31 @@ import optuna
 from optuna.trial import Trial
 
 from ..errors import SettingsError
-from .settings import Search, lookup
+from ..keys import Key
+from .settings import SearchSettings
+from .space import active_values
 
-NONE = {"name": "NopPruner"}
-# They draw a point by its number, or count in the study which are left: another seed is another order.
-COUNT = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
+NO_PRUNER = {"name": "NopPruner"}
+# These draw a point by its number, or count in the study which are left: another seed is another order.
+SEED_MUST_STAY = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
 # Most samplers draw at random until so many trials are there.
-STARTUP = 10
-# Of a series that is made up.
+STARTUP_TRIALS = 10
+# Of the series of a trial of the dry run.
 STEPS = 5
 
 
-def equip(study: optuna.Study, search: Search) -> None:
+def configure(study: optuna.Study, settings: SearchSettings) -> None:
     """Give a study, with all trials that there are, the sampler and pruner of search.yaml."""
     done = len(study.get_trials(deepcopy=False))
-    study.sampler = build("sampler", search.sampler, optuna.samplers, done)
-    study.pruner = build("pruner", search.pruner or NONE, optuna.pruners, done)
+    study.sampler = build("sampler", settings.sampler, optuna.samplers, done)
+    study.pruner = build("pruner", settings.pruner or NO_PRUNER, optuna.pruners, done)
 
 
-def build(what: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
+def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
     """A sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
 
     Args:
-        what: where in search.yaml it stands.
+        section: where in search.yaml it stands.
         spec: `name`, a class of `module` or the import path of any class, and its arguments.
         module: optuna.samplers or optuna.pruners.
         done: trials there are already: a seed counts on from them, or the same would be drawn again.
@@ -45,64 +48,108 @@ def build(what: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0)
     arguments = {key: value for key, value in spec.items() if key != "name"}
     for key, value in arguments.items():
         if isinstance(value, Mapping) and "name" in value:
-            arguments[key] = build(f"{what}.{key}", value, module, done)
-    package, _, name = str(spec.get("name")).rpartition(".")
-    try:
-        kind = getattr(import_module(package) if package else module, name)
-    except (ImportError, AttributeError):
-        raise SettingsError(f"search.yaml: {what}: no {name!r} in {package or module.__name__}") from None
-    if isinstance(arguments.get("seed"), int) and kind not in COUNT:
+            arguments[key] = build(f"{section}.{key}", value, module, done)
+    path = str(spec.get("name"))
+    kind = _class(section, path, module)
+    if isinstance(arguments.get("seed"), int) and kind not in SEED_MUST_STAY:
         arguments["seed"] += done
-    with _one_line(what, name), warnings.catch_warnings(action="ignore"):
+    with _as_settings_error(section, path.rpartition(".")[2]), warnings.catch_warnings(action="ignore"):
         return kind(**arguments)
 
 
-def rehearse(search: Search, files: Mapping[str, Any]) -> None:
+def _class(section: str, path: str, module: ModuleType) -> Any:
+    package, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(package) if package else module, name)
+    except (ImportError, AttributeError):
+        raise SettingsError(f"search.yaml: {section}: no {name!r} in {package or module.__name__}") from None
+
+
+def watch_for_stop(study: optuna.Study) -> Event:
+    """An event that is set when a sampler is through with its grid: it stops the study, once it is told so.
+
+    Optuna itself allows that within `optimize` only.
+    """
+    has_ended = Event()
+    study.stop = has_ended.set  # type: ignore[method-assign]
+    return has_ended
+
+
+def propose(settings: SearchSettings, params_files: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    """The value of each param that a trial is to have, by key; those without an effect are left out.
+
+    Args:
+        settings: search.yaml.
+        params_files: content of each params file at the baseline, by path.
+        trial: what Optuna's sampler chooses for.
+    """
+
+    def choose(key: str) -> Any:
+        return settings.space[key].suggest(trial, key)
+
+    def read_fixed(key: str) -> Any:
+        place = Key.parse(key)
+        return place.value_in(params_files[place.file])
+
+    return active_values(settings.space, choose, read_fixed)
+
+
+def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
     """Let the sampler and the pruner work on a study in memory with made-up values, before it counts.
 
     Args:
-        search: search.yaml.
-        files: content of each params file, by path.
+        settings: search.yaml.
+        params_files: content of each params file, by path.
 
     Raises:
         SettingsError: one of them does not work with this space; the message says why.
     """
-    study = optuna.create_study(directions=search.directions)
-    equip(study, search)
-    ended: list[bool] = []
-    study.stop = lambda: ended.append(True)
-    startup = search.sampler.get("n_startup_trials")
-    rounds = max(STARTUP, startup if isinstance(startup, int) else 0)
-    verbosity, values = optuna.logging.get_verbosity(), random.Random(0)  # noqa: S311
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings(action="ignore"):
-        for _ in range(rounds + 2):
-            with _one_line("sampler", search.sampler["name"]):
-                trial = study.ask()
-                propose(search, files, trial)
-            if search.pruner:
-                with _one_line("pruner", search.pruner["name"]):
-                    for step in range(STEPS):
-                        trial.report(values.random(), step)
-                        trial.should_prune()
-            with _one_line("sampler", search.sampler["name"]):
-                study.tell(trial, [values.random() for _ in search.metrics])
-            if ended:
+    startup = settings.sampler.get("n_startup_trials")
+    rounds = max(STARTUP_TRIALS, startup if isinstance(startup, int) else 0) + 2
+    values = random.Random(0)  # noqa: S311 (not for secrets)
+    with _quiet():
+        study = optuna.create_study(directions=settings.directions)
+        configure(study, settings)
+        has_ended = watch_for_stop(study)
+        for _ in range(rounds):
+            _dry_trial(study, settings, params_files, values)
+            if has_ended.is_set():
                 break
-    optuna.logging.set_verbosity(verbosity)
 
 
-def propose(search: Search, files: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-    """Value of each param that a trial is to have, by key; those without an effect are left out."""
-    choose: Callable[[str], Any] = lambda key: search.space[key].suggest(trial, key)  # noqa: E731
-    return dict(search.active(choose, base=lambda key: lookup(files, key)))
+def _dry_trial(
+    study: optuna.Study, settings: SearchSettings, params_files: Mapping[str, Any], values: random.Random
+) -> None:
+    sampler = str(settings.sampler["name"])
+    with _as_settings_error("sampler", sampler):
+        trial = study.ask()
+        propose(settings, params_files, trial)
+    if settings.pruner:
+        with _as_settings_error("pruner", str(settings.pruner["name"])):
+            for step in range(STEPS):
+                trial.report(values.random(), step)
+                trial.should_prune()
+    with _as_settings_error("sampler", sampler):
+        study.tell(trial, [values.random() for _ in settings.metrics])
 
 
 @contextmanager
-def _one_line(what: str, name: str) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
+    """Without Optuna's log and warnings."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _as_settings_error(section: str, name: str) -> Iterator[None]:
+    """Say in one line what a sampler or pruner raises: any class can be named, and fail in its own way."""
     try:
         yield
     except Exception as error:
-        # Anyone's class can be named there, and fail in its own way.
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise SettingsError(f"search.yaml: {what}: {name}: {said}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SettingsError(f"search.yaml: {section}: {name}: {reason}") from None

@@ -1,61 +1,64 @@
 """search.yaml: what a search may change, how it is judged, and by which sampler; checked before it starts.
 
-    search = load(Path("search.yaml"))
-    check(search, files, outputs)
+    settings = load(Path("search.yaml"))
+    check(settings, read_project(root))
 
 Each fault ends in one line: the key, what is wrong there, and what is allowed.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
+from ..dvc.project import ProjectSetup
 from ..errors import SettingsError
 from ..history import formats
-from .space import Categorical, Float, Int, Section
+from ..keys import Key, flatten
+from .space import Param, Section, in_order
 
-PARAMS = "params.yaml"
 Direction = Literal["minimize", "maximize"]
+# Pydantic's words for two kinds of faults are for programmers.
+PLAIN_WORDS = {"extra_forbidden": "unknown key", "missing": "missing; add this key"}
 
 
 class Resources(Section):
     """What a trial takes of a Ray cluster."""
 
-    cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0)
+    cpu: Annotated[float, Field(gt=0)] = 1
+    gpu: Annotated[float, Field(ge=0)] = 0
 
 
-class Search(Section):
+class SearchSettings(Section):
     """All of search.yaml; see the comments there."""
 
     study: str
     metric: str | list[str]
     direction: Direction | list[Direction]
-    trials: int = Field(20, ge=1)
-    sampler: dict[str, Any] = Field({"name": "TPESampler"})
+    trials: Annotated[int, Field(ge=1)] = 20
+    sampler: dict[str, Any] = Field(default={"name": "TPESampler"})
     pruner: dict[str, Any] | None = None
     series: str | None = None
     resources: Resources = Resources()
-    space: dict[str, Annotated[Float | Int | Categorical, Field(discriminator="type")]] = Field(min_length=1)
+    space: Annotated[dict[str, Param], Field(min_length=1)]
 
     @property
     def metrics(self) -> list[str]:
-        """Objectives, each as file:dotted.key."""
+        """The objectives, each as file:dotted.key."""
         return [self.metric] if isinstance(self.metric, str) else self.metric
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[Direction]:
         """The direction of each objective."""
-        return [self.direction] if isinstance(self.direction, str) else self.direction
+        return self.direction if isinstance(self.direction, list) else [self.direction]
 
     @model_validator(mode="after")
-    def _coherent(self) -> "Search":
+    def _is_coherent(self) -> "SearchSettings":
         if not re.fullmatch(r"\w[\w-]*", self.study, re.ASCII):
             raise ValueError(f"study: {self.study!r}: only letters, digits, - and _ can be in a name")
         if not self.metrics:
@@ -64,41 +67,11 @@ class Search(Section):
             raise ValueError("direction: needs as many entries as metric")
         if self.pruner and (len(self.metrics) > 1 or not self.series):
             raise ValueError("pruner: needs a `series` to watch, and a single metric")
-        self.ordered()
+        in_order(self.space)
         return self
 
-    def ordered(self) -> list[str]:
-        """Keys of the space, each after those that its `when` looks at; raises ValueError for a circle."""
-        graph = {key: self.space.keys() & param.when.keys() for key, param in self.space.items()}
-        order = TopologicalSorter({key: sorted(graph[key]) for key in graph})
-        try:
-            return list(order.static_order())
-        except CycleError as error:
-            raise ValueError(f"space: `when` goes in a circle: {' → '.join(error.args[1])}") from None
 
-    def active(self, choose: Callable[[str], Any], base: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
-        """Each key that has an effect, with its value.
-
-        Args:
-            choose: value of a searched key, asked only where it has an effect.
-            base: value of a key that is not searched.
-        """
-        chosen: dict[str, Any] = {}
-
-        def holds(key: str, wanted: Any) -> bool:
-            if key in self.space and key not in chosen:
-                return False
-            return (chosen[key] if key in chosen else base(key)) in (
-                wanted if isinstance(wanted, list) else [wanted]
-            )
-
-        for key in self.ordered():
-            if all(holds(other, wanted) for other, wanted in self.space[key].when.items()):
-                chosen[key] = choose(key)
-                yield key, chosen[key]
-
-
-def load(path: Path, study: str | None = None) -> Search:
+def load(path: Path, study: str | None = None) -> SearchSettings:
     """Read search.yaml and validate it by itself.
 
     Args:
@@ -111,9 +84,9 @@ def load(path: Path, study: str | None = None) -> Search:
     try:
         # As in params files, 1e-5 is a number here.
         values = formats.load_yaml(path.read_text(encoding="utf-8"))
-        return Search.model_validate(
-            {**values, "study": study} if study and isinstance(values, dict) else values
-        )
+        if study and isinstance(values, dict):
+            values = {**values, "study": study}
+        return SearchSettings.model_validate(values)
     except FileNotFoundError:
         raise SettingsError(f"{path}: not found; run this from the project's folder") from None
     except UnicodeDecodeError as error:
@@ -121,80 +94,67 @@ def load(path: Path, study: str | None = None) -> Search:
     except YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        # Of a value that could be of several types, the first fault says enough.
-        faults = {_where(fault): fault for fault in reversed(error.errors())}
-        lines = [f"{path}: {_explain(fault)}" for fault in reversed(faults.values())]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(f"{path}: {line}" for line in _faults(error.errors()))) from None
 
 
-def _where(fault: Mapping[str, Any]) -> str:
-    place = [str(part) for part in fault["loc"]]
-    # Within the space, the third part only names the type that was tried.
-    return ".".join(place[:2] + place[3:] if place[:1] == ["space"] else place[:1])
+def _faults(errors: Iterable[ErrorDetails]) -> list[str]:
+    """A line for each place: where a value could be of several types, the first fault says enough."""
+    lines: dict[str, str] = {}
+    for error in errors:
+        place = _place(error["loc"])
+        words = PLAIN_WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+        lines.setdefault(place, f"{place}: {words}" if place else words)
+    return list(lines.values())
 
 
-def _explain(fault: Mapping[str, Any]) -> str:
-    what = fault["msg"].removeprefix("Value error, ")
-    what = {"extra_forbidden": "unknown key", "missing": "missing; add this key"}.get(fault["type"], what)
-    return ": ".join(filter(None, (_where(fault), what)))
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [str(part) for part in location]
+    if parts[:1] == ["space"]:
+        # The third part only names the type that was tried.
+        return ".".join(parts[:2] + parts[3:])
+    return ".".join(parts[:1])
 
 
-def check(search: Search, files: Mapping[str, Any], outputs: Mapping[str, bool]) -> None:
-    """Hold search.yaml against the project.
-
-    Args:
-        search: what `load` gave.
-        files: content of each params file, by path.
-        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
+def check(settings: SearchSettings, project: ProjectSetup) -> None:
+    """Compare search.yaml with the project.
 
     Raises:
-        SettingsError: it names a param or file that there is not.
+        SettingsError: it names a param or a file that does not exist.
     """
-    known = ["" if path == PARAMS else f"{path}:" for path in files]
-    known = [
-        prefix + key for prefix, values in zip(known, files.values(), strict=True) for key in _keys(values)
-    ]
-    for name, param in search.space.items():
+    known = _known_keys(project.params_files)
+    for name, param in settings.space.items():
         for key in (name, *param.when):
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise SettingsError(
-                    f"search.yaml: space: {key}: no such param{f'; is it {near[0]}?' if near else ''}"
-                )
-    for metric in search.metrics:
-        path, _, key = metric.partition(":")
-        if not key:
+                guess = f"; is it {near[0]}?" if near else ""
+                raise SettingsError(f"search.yaml: space: {key}: no such param{guess}")
+    for metric in settings.metrics:
+        if not re.fullmatch(".+:.+", metric):
             raise SettingsError(f"search.yaml: metric: {metric}: write it as file:dotted.key")
-        if _out(path, outputs):
+        file = Key.parse(metric).file
+        if _is_cached(file, project.outputs):
             raise SettingsError(
-                f"search.yaml: metric: {path}: declare it with `cache: false`, so that Git keeps it"
+                f"search.yaml: metric: {file}: declare it with `cache: false`, so that Git keeps it"
             )
-    if search.series and _out(search.series, outputs):
+    if settings.series and _is_cached(settings.series, project.outputs):
         # DVC would put the baseline's there before the trial's begins.
-        raise SettingsError(f"search.yaml: series: {search.series}: declare it with `cache: false`")
+        raise SettingsError(f"search.yaml: series: {settings.series}: declare it with `cache: false`")
 
 
-def _keys(values: Any, above: str = "") -> Iterator[str]:
-    """Dotted keys of a params file's values, and of its sections."""
-    inside = (
-        enumerate(values) if isinstance(values, list) else values.items() if isinstance(values, dict) else ()
-    )
-    for key, value in inside:
-        yield f"{above}{key}"
-        yield from _keys(value, f"{above}{key}.")
+def _known_keys(params_files: Mapping[str, Any]) -> list[str]:
+    """Keys of all values of the params files, and of the sections and lists around them."""
+    known: dict[str, None] = {}
+    for file, content in params_files.items():
+        for dotted in flatten(content, lists=True):
+            parts = dotted.split(".")
+            for length in range(1, len(parts) + 1):
+                known[str(Key(file, ".".join(parts[:length])))] = None
+    return list(known)
 
 
-def _out(path: str, outputs: Mapping[str, bool]) -> bool:
+def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
+    """Whether DVC, not Git, keeps a file that a stage writes."""
     for out, cached in outputs.items():
         if PurePosixPath(path).is_relative_to(out):
             return cached
     raise SettingsError(f"search.yaml: {path}: no stage writes this file")
-
-
-def lookup(files: Mapping[str, Any], key: str) -> Any:
-    """Value of a key, as after `-S` or as file:dotted.key; raises LookupError, TypeError or ValueError."""
-    path, _, dotted = key.rpartition(":")
-    value = files[path or PARAMS]
-    for part in dotted.split("."):
-        value = value[int(part) if isinstance(value, list) else part]
-    return value

@@ -1,191 +1,230 @@
 """The Optuna study of a search: a view of the experiments in Git, which can be made again from them.
 
-study = open_study(search, "sqlite:///optuna.db")
-reconcile(study, search, root, owner)
+study = SearchStudy(open_study(settings, "sqlite:///optuna.db"), settings, params_files, git_trials, owner)
+study.reconcile()
+running = study.ask()
 """
 
-import math
-import re
 from collections import Counter
-from collections.abc import Collection
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import check_distribution_compatibility
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from yaml import YAMLError
 
-from ..coordinates import experiments
 from ..errors import SettingsError, StoreError
-from ..history import formats
-from ..history.reader import Experiment, Reader
-from ..history.snapshot import Snapshot
-from .series import points
-from .settings import Search, lookup
-
-# A number that is this far from the last one was never a trial's: someone chose that name.
-GAP = 1000
-# A trial that was lost with its worker is run again, but not for ever: it may be what kills them.
-AGAIN = 2
+from .git_trials import GitTrials
+from .messages import Complete, Job, Progress
+from .reconcile import MOST_RETRIES, Addition, Completion, ReconcilePlan, known_revs, plan_reconcile
+from .sampling import configure, propose, watch_for_stop
+from .settings import SearchSettings
 
 
-def open_study(search: Search, storage: str) -> optuna.Study:
-    """Load a study, or make it.
+def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
+    """Load a study, or create it.
 
     Args:
-        search: search.yaml.
+        settings: search.yaml.
         storage: any URL that Optuna takes.
 
     Raises:
-        SettingsError: the storage cannot be used, or its study is not one of this search.yaml.
+        StoreError: the storage cannot be used.
+        SettingsError: the study is not one of this search.yaml.
     """
     try:
         study = optuna.create_study(
-            study_name=search.study, storage=storage, directions=search.directions, load_if_exists=True
+            study_name=settings.study, storage=storage, directions=settings.directions, load_if_exists=True
         )
     except Exception as error:
         # Every storage has errors of its own, all of them outside of this project.
         said = str(error).strip() or type(error).__name__
         raise StoreError(f"--storage: cannot be used: {said.splitlines()[0]}") from None
-    directions = [direction.name.lower() for direction in study.directions]
-    for key, now, begun in (
-        ("direction", search.directions, directions),
-        ("metric", search.metrics, study.metric_names or search.metrics),
-    ):
-        if now != begun:
-            raise _other(search, key, f"with {', '.join(begun)}")
-    for trial in study.get_trials(deepcopy=False):
-        for key in search.space.keys() & trial.distributions.keys():
-            try:
-                check_distribution_compatibility(trial.distributions[key], search.space[key].distribution())
-            except ValueError:
-                raise _other(search, f"space: {key}", "with another type, scale or choices") from None
-    study.set_metric_names(search.metrics)
+    _refuse_other_objectives(study, settings)
+    _refuse_other_space(study, settings)
+    study.set_metric_names(settings.metrics)
     return study
 
 
-def _other(search: Search, key: str, begun: str) -> SettingsError:
+def _refuse_other_objectives(study: optuna.Study, settings: SearchSettings) -> None:
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != settings.directions:
+        raise _other_search(settings, "direction", f"with {', '.join(directions)}")
+    if study.metric_names and study.metric_names != settings.metrics:
+        raise _other_search(settings, "metric", f"with {', '.join(study.metric_names)}")
+
+
+def _refuse_other_space(study: optuna.Study, settings: SearchSettings) -> None:
+    for trial in study.get_trials(deepcopy=False):
+        for key in settings.space.keys() & trial.distributions.keys():
+            now = settings.space[key].distribution()
+            try:
+                check_distribution_compatibility(trial.distributions[key], now)
+            except ValueError:
+                different = "with another type, scale or choices"
+                raise _other_search(settings, f"space: {key}", different) from None
+
+
+def _other_search(settings: SearchSettings, key: str, begun: str) -> SettingsError:
     return SettingsError(
-        f"search.yaml: {key}: study {search.study} was begun {begun}; give the new one a name of its own"
+        f"search.yaml: {key}: study {settings.study} was begun {begun}; give the new one a name of its own"
     )
 
 
-def reconcile(
-    study: optuna.Study, search: Search, root: Path, owner: str, busy: Collection[int] = ()
-) -> Counter[str]:
-    """Bring a study to what Git knows: a trial is complete if, and only if, it has its experiment.
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that Optuna has proposed, and what a worker has to do for it."""
+
+    trial: Trial
+    job: Job
+
+    @property
+    def number(self) -> int:
+        """Of the trial in its study."""
+        return self.trial.number
+
+    @property
+    def experiment(self) -> str:
+        """Name of its experiment."""
+        return self.job.experiment
+
+
+class SearchStudy:
+    """A study, and all that a search asks of it or tells it.
 
     Args:
-        study: changed in place.
-        search: search.yaml.
-        root: the project.
-        owner: whose running trials have no worker, except for those in `busy`.
-        busy: numbers of trials.
-
-    Returns:
-        How many experiments were `added`, how many running trials turned out `complete` or `lost`, how many
-        of the lost ones will run `again`, how many experiments do not fit search.yaml (`unfit`), how many
-        trials run `elsewhere`, and how many complete ones have no experiment any more (`gone`): Optuna cannot
-        take a trial back.
+        study: as Optuna has it.
+        settings: search.yaml.
+        params_files: content of each params file at the baseline, by path.
+        git_trials: finds the experiments of the study.
+        owner: marks the trials that are run here, and nowhere else.
     """
-    counts: Counter[str] = Counter()
-    trials = study.get_trials(deepcopy=False)
-    known = {trial.user_attrs.get("rev") for trial in trials if trial.state is TrialState.COMPLETE}
-    if gone := known - {experiment.rev for experiment in experiments(root)}:
-        counts["gone"] = len(gone)
-    found = {}
-    for number, experiment, trial in _experiments(search, root, known):
-        if trial is None:
-            counts["unfit"] += 1
-        # What a busy worker has just brought home, it has yet to tell of.
-        elif number not in busy:
-            found[experiment.rev] = number, trial
-    numbered, lost = {number: trial for number, trial in found.values()}, []
 
-    for running in (trial for trial in trials if trial.state is TrialState.RUNNING):
-        if running.number in busy:
-            continue
-        if running.user_attrs.get("owner", owner) != owner:
-            counts["elsewhere"] += 1
-            continue
-        done = numbered.get(running.number)
-        if done and done.params == running.params:
-            trial = Trial(study, running._trial_id)
-            trial.set_user_attr("experiment", done.user_attrs["experiment"])
-            trial.set_user_attr("rev", done.user_attrs["rev"])
-            study.tell(trial, done.values)
-            del found[done.user_attrs["rev"]]
-            counts["complete"] += 1
-        else:
-            study.tell(running.number, state=TrialState.FAIL)
-            counts["lost"] += 1
-            lost.append(running.number)
+    def __init__(
+        self,
+        study: optuna.Study,
+        settings: SearchSettings,
+        params_files: Mapping[str, Any],
+        git_trials: GitTrials,
+        owner: str,
+    ) -> None:
+        self.optuna = study
+        self._settings = settings
+        self._params_files = params_files
+        self._git_trials = git_trials
+        self._owner = owner
+        self._has_ended = watch_for_stop(study)
 
-    length = len(trials)
-    for number, trial in sorted(found.values(), key=lambda pair: pair[0]):
-        # A trial keeps its number, so those that failed or were pruned before it leave a gap.
-        for _ in range(length, number if number - length < GAP else length):
-            # With params of one that is there: without any, BruteForceSampler has nothing left to try.
-            gap = {"params": trial.params, "distributions": trial.distributions}
-            error = {"error": "no experiment in Git"}
-            study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=error, **gap))
-            length += 1
-        study.add_trial(trial)
-        length += 1
-        counts["added"] += 1
+    def configure(self) -> None:
+        """Set the sampler and the pruner, now that all earlier trials are there."""
+        configure(self.optuna, self._settings)
 
-    retry = RetryHeartbeatStaleTrialCallback(AGAIN)
-    for trial in (study.trials[number] for number in lost):
-        counts["again"] += len(retry.retry_history(trial)) < AGAIN
-        retry(study, trial)
-    return counts
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self.optuna.get_trials(deepcopy=False, states=states or None)
 
+    def count(self) -> Counter[TrialState]:
+        """How many trials there are in each state."""
+        return Counter(trial.state for trial in self._trials())
 
-def _experiments(
-    search: Search, root: Path, known: Collection[str]
-) -> list[tuple[int, Experiment, FrozenTrial | None]]:
-    """Number, experiment and (if it fits search.yaml) trial of each experiment of the study not yet known."""
-    with Reader(root) as reader:
-        named = [
-            (int(match[1]), experiment)
-            for experiment in reader.experiments()
-            if (match := re.fullmatch(rf"{re.escape(search.study)}-(\d+)", experiment.name))
-            and experiment.rev not in known
-        ]
-        snapshots = reader.snapshots(experiment.rev for _, experiment in named)
-        return [
-            (number, experiment, _trial(search, experiment, snapshot))
-            for (number, experiment), snapshot in zip(named, snapshots, strict=True)
-        ]
+    def has_more(self) -> bool:
+        """Whether there is anything left to try."""
+        if not self._has_ended.is_set():
+            return True
+        # What waits is a lost trial, which samplers take for one that they are through with.
+        return bool(self._trials(TrialState.WAITING))
 
-
-def _trial(search: Search, experiment: Experiment, snapshot: Snapshot) -> FrozenTrial | None:
-    """The finished trial that an experiment is, None where its params or metrics are not of this search."""
-    files: dict[str, Any] = {}
-
-    def value(key: str) -> Any:
-        path = key.rpartition(":")[0] or "params.yaml"
-        if path not in files:
-            files[path] = formats.parse(path, snapshot.read(path) or b"")
-        return lookup(files, key)
-
-    try:
-        chosen = dict(search.active(value, value))
-        values = [float(value(metric)) for metric in search.metrics]
-        if not all(map(math.isfinite, values)):
+    def best_value(self) -> float | None:
+        """The best value so far; None where there is none yet, or where there are several objectives."""
+        if len(self._settings.metrics) > 1 or not self._trials(TrialState.COMPLETE):
             return None
-        series = snapshot.read(search.series) if search.series else None
-        trial = create_trial(
-            params={key: search.space[key].known(setting) for key, setting in chosen.items()},
-            distributions={key: search.space[key].distribution() for key in chosen},
-            values=values,
-            intermediate_values=dict(points(search.series, series.decode())) if series else {},
-            user_attrs={"experiment": experiment.name, "rev": experiment.rev},
+        return self.optuna.best_value
+
+    def ask(self) -> RunningTrial:
+        """Have the sampler propose a trial."""
+        trial = self.optuna.ask()
+        trial.set_user_attr("owner", self._owner)
+        params = propose(self._settings, self._params_files, trial)
+        job = Job(
+            experiment=f"{self._settings.study}-{trial.number}",
+            params=params,
+            metrics=self._settings.metrics,
+            # Optuna keeps no curves of several objectives.
+            series=self._settings.series if len(self._settings.metrics) == 1 else None,
+            same_params_rev=self._rev_with_params(trial.params),
         )
-    except (LookupError, TypeError, ValueError, YAMLError):
+        return RunningTrial(trial, job)
+
+    def _rev_with_params(self, params: Mapping[str, Any]) -> str | None:
+        for trial in self._trials(TrialState.COMPLETE):
+            if trial.params == params:
+                rev: str | None = trial.user_attrs.get("rev")
+                return rev
         return None
-    trial.datetime_start = trial.datetime_complete = datetime.fromtimestamp(experiment.committed)
-    return trial
+
+    def report(self, running: RunningTrial, progress: Progress) -> bool:
+        """Tell a new point of a trial's series; returns whether the pruner would stop it."""
+        running.trial.report(progress.value, progress.step)
+        return running.trial.should_prune()
+
+    def complete(self, running: RunningTrial, result: Complete) -> None:
+        """Tell that a trial has its experiment."""
+        running.trial.set_user_attr("experiment", running.experiment)
+        running.trial.set_user_attr("rev", result.rev)
+        self.optuna.tell(running.trial, result.values)
+
+    def prune(self, running: RunningTrial) -> None:
+        """Tell that a trial was stopped."""
+        self.optuna.tell(running.trial, state=TrialState.PRUNED)
+
+    def fail(self, running: RunningTrial, error: str) -> None:
+        """Tell that a trial failed."""
+        running.trial.set_user_attr("error", error)
+        self.optuna.tell(running.trial, state=TrialState.FAIL)
+
+    def reconcile(self, busy: Collection[int] = ()) -> ReconcilePlan:
+        """Bring the study to what Git knows.
+
+        Args:
+            busy: numbers of trials that have a worker.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ProjectError: Git's remote does not answer.
+        """
+        trials = self._trials()
+        found = self._git_trials.find(known_revs(trials))
+        plan = plan_reconcile(trials, found, self._owner, busy)
+        for completion in plan.completions:
+            self._apply_completion(completion, trials[completion.number])
+        for loss in plan.losses:
+            self.optuna.tell(loss.number, state=TrialState.FAIL)
+        for addition in plan.additions:
+            self._apply_addition(addition)
+        # After all that keep their numbers.
+        retry = RetryHeartbeatStaleTrialCallback(MOST_RETRIES)
+        for loss in plan.losses:
+            if loss.run_again:
+                retry(self.optuna, self.optuna.trials[loss.number])
+        return plan
+
+    def _apply_completion(self, completion: Completion, running: FrozenTrial) -> None:
+        trial = Trial(self.optuna, running._trial_id)
+        for name, value in completion.trial.user_attrs.items():
+            trial.set_user_attr(name, value)
+        self.optuna.tell(trial, completion.trial.values)
+
+    def _apply_addition(self, addition: Addition) -> None:
+        for _ in range(addition.gap):
+            missing = create_trial(
+                state=TrialState.FAIL,
+                user_attrs={"error": "no experiment in Git"},
+                # Without any params, BruteForceSampler has nothing left to try.
+                params=addition.trial.params,
+                distributions=addition.trial.distributions,
+            )
+            self.optuna.add_trial(missing)
+        self.optuna.add_trial(addition.trial)

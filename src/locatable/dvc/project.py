@@ -1,0 +1,130 @@
+"""What a search must know of the user's project, as DVC reads it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProjectError
+from ..git import git
+from .clone import CloneSetup
+from .parsing import remember_parsed_yaml
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+IDENTITY = ("user.name", "user.email")
+
+
+@dataclass(frozen=True)
+class ProjectSetup:
+    """A project at one moment; all paths are relative to its DVC root.
+
+    Attributes:
+        top: root of the Git repository.
+        subdir: where in it the DVC root is.
+        identity: Git's user.name and user.email; empty where they are not set.
+        config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
+        params_files: content of each params file, by path.
+        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
+        modified: tracked data that is not as committed.
+        missing: source data that the cache does not hold.
+    """
+
+    top: str
+    subdir: str
+    identity: dict[str, str]
+    config: dict[str, Any]
+    params_files: dict[str, Any]
+    outputs: dict[str, bool]
+    modified: list[str]
+    missing: list[str]
+
+    def clone_setup(self, baseline: str) -> CloneSetup:
+        """How to clone the project on this machine, for experiments that start from `baseline`."""
+        return CloneSetup(
+            baseline=baseline,
+            url=self.top,
+            subdir=self.subdir,
+            identity=self.identity,
+            config=self.config,
+            shared=True,
+        )
+
+
+def read_project(root: Path) -> ProjectSetup:
+    """Ask DVC for all of it.
+
+    Raises:
+        ProjectError: DVC cannot read the project; the message says why.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    remember_parsed_yaml()
+    try:
+        with Repo(str(root)) as repo:
+            return _project_setup(repo)
+    except DvcException as error:
+        raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None
+
+
+def _project_setup(repo: "Repo") -> ProjectSetup:
+    root = Path(repo.root_dir)
+    stages = [stage for stage in repo.index.stages if stage.cmd]
+    tracked = [stage for stage in repo.index.stages if not stage.cmd]
+    written = [out for stage in stages for out in stage.outs if out.is_in_repo]
+    sources = [_relative(out.fs_path, root) for stage in tracked for out in stage.outs]
+    status = repo.data_status()
+    not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
+    return ProjectSetup(
+        top=repo.scm.root_dir,
+        subdir=_relative(repo.root_dir, Path(repo.scm.root_dir)),
+        identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
+        config=_local_config(repo),
+        params_files=_params_files(stages, root),
+        outputs={_relative(out.fs_path, root): out.use_cache for out in written},
+        modified=status["uncommitted"].get("modified", []),
+        missing=[path for path in sources if path in not_in_cache],
+    )
+
+
+def _local_config(repo: "Repo") -> dict[str, Any]:
+    """The user's own config.local, with the cache and the remotes as they are in effect."""
+    config: dict[str, Any] = repo.config.load_one("local")
+    config["remote"] = repo.config["remote"]
+    config["cache"]["dir"] = repo.cache.local_cache_dir
+    return config
+
+
+def _params_files(stages: list[Any], root: Path) -> dict[str, Any]:
+    from dvc.utils.serialize import LOADERS
+
+    paths = {dependency.fs_path for stage in stages for dependency in stage.params}
+    return {_relative(path, root): LOADERS[Path(path).suffix](path) for path in paths}
+
+
+def _relative(path: str, folder: Path) -> str:
+    return Path(path).relative_to(folder).as_posix()
+
+
+def missing_on_remote(root: Path) -> list[str]:
+    """Data of the project that its DVC remote does not hold.
+
+    Raises:
+        ProjectError: the remote cannot be asked; the message says why.
+    """
+    status = subprocess.run(
+        (sys.executable, "-m", "dvc", "status", "--cloud", "--json"),
+        cwd=root,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if status.returncode:
+        lines = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
+        raise ProjectError(f"the DVC remote cannot be used: {lines[0].removeprefix('ERROR: ')}")
+    # What is `deleted` there is missing in the cache here only.
+    return sorted(path for path, state in json.loads(status.stdout).items() if state != "deleted")

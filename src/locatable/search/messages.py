@@ -1,0 +1,116 @@
+"""What the pool and its workers say to each other: one message a line, as JSON.
+
+    pool to worker    WorkerSetup, once; then Job after Job; Stop prunes the trial that runs
+    worker to pool    Ready or Unusable, once; for each job Progress, then Complete, Pruned or Failed
+
+The end of its input stops a worker at once. Messages are plain values, so that a worker can run anywhere.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..dvc.clone import CloneSetup
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """How a worker makes its clone."""
+
+    clone: CloneSetup
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run.
+
+    Attributes:
+        experiment: its name.
+        params: value by key, as after `-S`.
+        metrics: the objectives, each as file:dotted.key.
+        series: file whose growth is reported step by step; None for none.
+        same_params_rev: revision of an experiment with these params, which need not run twice.
+    """
+
+    experiment: str
+    params: dict[str, Any]
+    metrics: list[str]
+    series: str | None = None
+    same_params_rev: str | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Prune the trial that runs."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has its clone, and takes jobs."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """The worker cannot be set up, and ends."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A new point of the series."""
+
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The trial is an experiment in the user's repository, `rev`, with a value for each metric."""
+
+    rev: str
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The trial was stopped, as it was asked to be."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The trial failed; `log` has the last lines of its output."""
+
+    error: str
+    log: str
+
+
+TrialResult = Complete | Pruned | Failed
+WorkerMessage = Ready | Unusable | Progress | TrialResult
+PoolMessage = WorkerSetup | Job | Stop
+Message = PoolMessage | WorkerMessage
+TYPES: dict[str, type[Message]] = {
+    kind.__name__: kind
+    for kind in (WorkerSetup, Job, Stop, Ready, Unusable, Progress, Complete, Pruned, Failed)
+}
+
+
+def to_json(message: Message) -> str:
+    """A message as one line, without the line break."""
+    return json.dumps({"type": type(message).__name__, **asdict(message)})
+
+
+def from_json(line: str) -> Message:
+    """The message that `to_json` made a line of.
+
+    Raises:
+        ValueError: it is none.
+    """
+    fields = json.loads(line)
+    try:
+        kind = TYPES[fields.pop("type")]
+        if kind is WorkerSetup:
+            return WorkerSetup(CloneSetup(**fields["clone"]))
+        return kind(**fields)
+    except (AttributeError, LookupError, TypeError):
+        raise ValueError(f"no message of a search: {line}") from None

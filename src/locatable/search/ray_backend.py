@@ -1,0 +1,284 @@
+"""Workers on the nodes of a Ray cluster, each an actor of `ray_node`.
+
+Nodes get what `ray_environment` names from Ray, the project from the Git remote and data from the DVC remote;
+experiments come back by the same remotes. Nothing else is shared.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ..dvc.clone import CloneSetup, experiment_ref
+from ..errors import LocatableError, ProjectError
+from .backend import Receive, Worker
+from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json
+from .ray_environment import fill_working_folder, lock_text, prepared_environment
+from .remote import GitRemote
+from .settings import Resources
+
+# Seconds to wait for an answer of the address.
+CONNECT_TIMEOUT = 10
+# Seconds for which the number of nodes is remembered.
+LOOK_INTERVAL = 5
+# Seconds that all workers have to end.
+END_TIMEOUT = 60
+
+
+def connect(address: str, root: Path) -> None:
+    """Connect to a Ray cluster, or start one.
+
+    Args:
+        address: `auto`, `local`, HOST:PORT or ray://HOST:PORT.
+        root: the project.
+
+    Raises:
+        ProjectError: Ray is not installed, or does not answer.
+    """
+    # Without the third, Ray would start a cluster of its own where this one is lost.
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0", RAY_IGNORE_UNHANDLED_ERRORS="1", RAY_ENABLE_AUTO_CONNECT="0"
+    )
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        import ray  # noqa: F401 (whether it is there)
+    except ModuleNotFoundError:
+        raise ProjectError("--ray needs Ray: make setup EXTRAS=ray") from None
+    _check_port(address)
+    _silence_grpc_threads()
+    with tempfile.TemporaryDirectory(prefix="locatable-ray-") as folder:
+        fill_working_folder(Path(folder), root)
+        try:
+            _initialize(address, folder)
+        except ConnectionAbortedError:
+            # The process that the first machine forks for a client can crash at once (in gRPC).
+            _initialize(address, folder)
+
+
+def _check_port(address: str) -> None:
+    place = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if not place:
+        return
+    # Ray itself waits for a minute, and then ends the process.
+    try:
+        socket.create_connection((place[1], int(place[2])), CONNECT_TIMEOUT).close()
+    except OSError as error:
+        raise ProjectError(f"--ray {address}: {error.strerror or error}") from None
+
+
+def _silence_grpc_threads() -> None:
+    """Hide tracebacks of gRPC's threads: so they end where the cluster is lost, which `capacity` reports."""
+    usual = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if "(_run)" not in str(failed.thread):  # the name that all of them have
+            usual(failed)
+
+    threading.excepthook = hook
+
+
+def _initialize(address: str, folder: str) -> None:
+    import ray
+
+    options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(
+            address,
+            runtime_env={"working_dir": folder},
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **options,
+        )
+    except ConnectionAbortedError:
+        raise
+    except Exception as error:
+        # Of many kinds, all of them Ray's.
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
+
+
+@dataclass(eq=False, kw_only=True)
+class RayWorker(Worker):
+    """A worker on a node.
+
+    Attributes:
+        actor: what relays messages to it.
+        has_prepared_environment: whether Ray was asked to prepare its environment.
+        can_stop: whether its process was started, and the actor can be asked to stop it.
+        experiment: name of the trial that it was sent last.
+    """
+
+    actor: Any
+    has_prepared_environment: bool
+    can_stop: bool = False
+    experiment: str = ""
+
+    def send(self, message: PoolMessage) -> None:
+        """Send it a message; where it has died, that is received as its end."""
+        if isinstance(message, Job):
+            self.experiment = message.experiment
+        self.actor.send.remote(to_json(message))
+
+    def clean_up(self) -> None:
+        """Remove what it left, if its node still lives."""
+        _stop([self])
+
+
+def _stop(workers: list[RayWorker]) -> None:
+    import ray
+
+    # With the cluster lost, which Ray says in many ways, workers end by themselves.
+    with contextlib.suppress(Exception):
+        stopping = [worker.actor.stop.remote() for worker in workers if worker.can_stop]
+        if stopping:
+            ray.wait(stopping, num_returns=len(stopping), timeout=END_TIMEOUT)
+        for worker in workers:
+            ray.kill(worker.actor)
+
+
+class RayBackend:
+    """Actors, as many as the cluster's resources allow.
+
+    Args:
+        setup: how a worker of this machine would make its clone.
+        resources: what each worker takes.
+        workers: how many run at a time, at most; None for as many as the cluster can.
+        remote: where experiments are pushed to.
+
+    Raises:
+        ProjectError: no node has these resources.
+    """
+
+    clones = "the temporary folders of the nodes"
+
+    def __init__(
+        self, setup: CloneSetup, resources: Resources, workers: int | None, remote: GitRemote
+    ) -> None:
+        self._setup = _setup_of_node(setup, remote.url)
+        self._resources = resources
+        self._most = math.inf if workers is None else workers
+        self._remote = remote
+        self._lock = lock_text(remote.root)
+        # None until an environment turns out not to be as the locks say.
+        self._environment: dict[str, Any] | None = None
+        self._workers: list[RayWorker] = []
+        self._looked_at = -math.inf
+        self._capacity = 0
+        if not self.capacity():
+            raise ProjectError(
+                f"no node has what a trial needs: {resources.cpu:g} CPU and {resources.gpu:g} GPU "
+                "(search.yaml: resources)"
+            )
+
+    def capacity(self) -> int:
+        """How many workers can run at a time; nodes come and go.
+
+        Raises:
+            ProjectError: the cluster is lost.
+        """
+        import ray
+
+        if time.monotonic() > self._looked_at + LOOK_INTERVAL:
+            self._looked_at = time.monotonic()
+            try:
+                nodes = ray.nodes()
+            except Exception:
+                # Of many kinds, and none of them says more.
+                raise ProjectError("--ray: cluster lost; with another, the same command goes on") from None
+            on_nodes = [self._fitting(node["Resources"]) for node in nodes if node["Alive"]]
+            self._capacity = int(min(self._most, sum(on_nodes)))
+        return self._capacity
+
+    def _fitting(self, available: dict[str, float]) -> int:
+        """How many workers a node has room for."""
+        wanted = {"CPU": self._resources.cpu, "GPU": self._resources.gpu}
+        return int(min(available.get(kind, 0) // amount for kind, amount in wanted.items() if amount))
+
+    def start_worker(self, receive: Receive) -> RayWorker:
+        """Start a worker, as soon as a node has room."""
+        worker = RayWorker(actor=self._start_actor(), has_prepared_environment=bool(self._environment))
+        self._workers.append(worker)
+        threading.Thread(target=self._relay, args=(worker, receive), daemon=True).start()
+        return worker
+
+    def _start_actor(self) -> Any:
+        import ray
+
+        from .ray_node import Node
+
+        actor = ray.remote(
+            concurrency_groups={"receive": 1}, num_cpus=self._resources.cpu, num_gpus=self._resources.gpu
+        )(Node)
+        return actor.options(runtime_env=self._environment).remote()
+
+    def _relay(self, worker: RayWorker, receive: Receive) -> None:
+        """Pass on all that a worker says, and its end."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError, RuntimeEnvSetupError
+
+        try:
+            difference = self._begin(worker)
+            if difference:
+                receive(worker, Unusable(f"environment of a node: {difference}"))
+                return
+            worker.can_stop = True
+            # In a group of its own: it waits for the worker, and is not to hold up what comes from here.
+            receive_next = worker.actor.receive.options(concurrency_group="receive")
+            while line := ray.get(receive_next.remote()):
+                message = cast(WorkerMessage, from_json(line))
+                if isinstance(message, Complete):
+                    self._fetch(worker.experiment)
+                receive(worker, message)
+        except Exception as error:
+            if ray.is_initialized() and not isinstance(error, RayError | ConnectionError):
+                raise
+            if isinstance(error, RuntimeEnvSetupError | RayTaskError) and not worker.can_stop:
+                receive(worker, Unusable(f"a node: {str(error).strip().splitlines()[-1]}"))
+            # Else the actor died, its node, or the cluster: there is nothing left to stop.
+            worker.can_stop = False
+        receive(worker, None)
+
+    def _begin(self, worker: RayWorker) -> str:
+        """Start a worker's process; returns how its environment differs from the locks.
+
+        Where Ray has not prepared the environment, it is asked to, for this worker and all later ones.
+        """
+        import ray
+
+        setup = to_json(WorkerSetup(self._setup))
+        difference = ray.get(worker.actor.begin.remote(self._lock, setup))
+        if difference and not worker.has_prepared_environment:
+            ray.kill(worker.actor)
+            self._environment = prepared_environment(self._remote.root)
+            worker.has_prepared_environment = True
+            worker.actor = self._start_actor()
+            difference = ray.get(worker.actor.begin.remote(self._lock, setup))
+        return str(difference)
+
+    def _fetch(self, experiment: str) -> None:
+        """Fetch an experiment; where that fails, the fetch at the search's end will say why."""
+        with contextlib.suppress(LocatableError):
+            self._remote.fetch(experiment_ref(self._setup.baseline, experiment))
+
+    def shut_down(self) -> None:
+        """Stop all workers, at once, and leave the cluster."""
+        import ray
+
+        _stop(self._workers)
+        ray.shutdown()
+
+
+def _setup_of_node(setup: CloneSetup, url: str) -> CloneSetup:
+    """How a node makes its clone: this machine's folders, in config.local, mean nothing elsewhere."""
+    config = {name: dict(section) for name, section in setup.config.items()}
+    config["cache"].pop("dir")
+    config.get("core", {}).pop("site_cache_dir", None)
+    return replace(setup, url=url, config=config, shared=False)
