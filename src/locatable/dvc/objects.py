@@ -152,4 +152,4 @@ def _remote_name(out: Any) -> str:
 
 def _holds(path: Path, oid: str, algorithm: str) -> bool:
     """Whether the bytes of a file are those that a hash names."""
-    return hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir")
+    return bool(hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir"))
