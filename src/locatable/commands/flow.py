@@ -23,7 +23,7 @@ from ..errors import GitError, LocatableError, ProjectError, UsageError
 from ..flow import steps
 from ..git import git
 from ..history import formats
-from ..proof.fresh import resolve
+from ..proof.revision import resolve
 
 # Else Prefect reports to its makers.
 os.environ["DO_NOT_TRACK"] = "1"

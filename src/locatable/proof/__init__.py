@@ -1,6 +1,12 @@
-"""How `locatable reproduce` proves things, one module per step.
+"""Proves that a result can be rebuilt, one module per step.
 
-fresh: the clone and its data; locked: its environment; hermetic: a stage in its own company;
-record: what was recorded against what came out; rebuild: one stage, and why it differs;
-missed: what it needs undeclared; vary: conditions that nothing may depend on.
+plan            which stages to rebuild, and what they need from DVC
+preparation     recorded outputs are taken out of a clean clone, and source data comes in
+record          what dvc.lock says, against what the revision holds
+environment     the packages that stages run with, from requirements.lock alone
+sandbox         a stage runs where nothing exists but what it declares (`stage_folder` fills the place)
+comparison      what it writes, against what is recorded
+diagnosis       why a stage fails or differs (`inputs`, `minimal`)
+conditions      what no result may depend on
+reproduce       the course of a whole proof, with a `report` at its end
 """

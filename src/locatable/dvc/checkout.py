@@ -1,0 +1,184 @@
+"""A clean clone of a revision, and DVC's view of what is in it.
+
+The user's repository, cache and remote are only ever read.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import networkx as nx
+from dvc.config import Config
+from dvc.dependency import ParamsDependency
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.fs import localfs
+from dvc.repo import Repo
+
+from ..errors import CannotTryError
+from ..git import git, top_folder
+from .stages import DeclaredParams, Dependency, Output, Stage
+
+
+@contextlib.contextmanager
+def dvc_errors() -> Iterator[None]:
+    """Turn errors of DVC into errors for the user.
+
+    Raises:
+        CannotTryError: DVC refused; the message is the first line of what it said.
+    """
+    try:
+        yield
+    except DvcException as error:
+        raise CannotTryError(f"DVC: {str(error).splitlines()[0]}") from None
+
+
+def project_root() -> Path:
+    """The DVC project around the current folder.
+
+    Raises:
+        CannotTryError: there is none.
+    """
+    try:
+        return Path(Repo.find_root()).resolve()
+    except NotDvcRepoError:
+        raise CannotTryError("not inside a DVC project: run it in the project's folder") from None
+
+
+class Checkout:
+    """A clean clone of a revision; a context manager.
+
+    Attributes:
+        user_top: Git root of the user's checkout.
+        user_cache: the user's DVC cache.
+        tree: Git root of the clone.
+        root: the DVC project in it.
+        stages: all stages that have a command, each after those that it depends on.
+        outputs: all that a stage writes or a .dvc file tracks.
+        params_files: params.yaml, and every params file that a stage declares.
+    """
+
+    def __init__(self, project: Path, commit: str, folder: Path, scratch: Path) -> None:
+        """Clone a commit.
+
+        Args:
+            project: the DVC project in the user's checkout; it can be a subfolder of the Git repository.
+            commit: what to check out.
+            folder: where to; it must not exist.
+            scratch: a folder for DVC's own files and for objects from the remote.
+        """
+        self.user_top = top_folder(project)
+        settings = Config(str(project / ".dvc"))
+        self.user_cache = Path(settings["cache"].get("dir") or project / ".dvc/cache")
+        _clone(self.user_top, commit, folder)
+        self.tree = folder
+        self.root = folder / project.relative_to(self.user_top)
+        # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
+        config = {name: dict(settings[name]) for name in ("core", "remote")}
+        config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
+        config["cache"] = {"dir": str(scratch / "cache")}
+        self.repo = Repo(str(self.root), config=config)
+        self.stages: list[Stage] = []
+        self.outputs: list[Output] = []
+        self.params_files = {self.root / "params.yaml"}
+        self._dvc_objects: dict[Dependency | Output, Any] = {}
+        # DVC names stages and files as seen from the current folder.
+        with contextlib.chdir(self.root):
+            self._load()
+
+    def _load(self) -> None:
+        index = self.repo.index
+        for out in index.outs:
+            output = _output(out)
+            self.outputs.append(output)
+            self._dvc_objects[output] = out
+        for stage in nx.dfs_postorder_nodes(index.graph):
+            if stage.is_data_source:
+                continue
+            dependencies = []
+            for dep in stage.deps:
+                if not isinstance(dep, ParamsDependency):
+                    dependency = _dependency(dep)
+                    dependencies.append(dependency)
+                    self._dvc_objects[dependency] = dep
+            params = [_params(dep) for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            self.params_files.update(declared.path for declared in params)
+            self.stages.append(_stage(stage, tuple(dependencies), tuple(params)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.repo.close()
+
+    def dvc_output(self, output: Output) -> Any:
+        """DVC's own object of an output, for other modules of this package."""
+        return self._dvc_objects[output]
+
+    def exists(self, item: Dependency | Output) -> bool:
+        """Whether there is something at the path of a dependency or output that DVC does not ignore."""
+        return bool(self._dvc_objects[item].exists)
+
+    def hash_of(self, item: Dependency | Output) -> str | None:
+        """The hash of what is at the path of a dependency or output now; None where nothing is."""
+        if not self.exists(item):
+            return None
+        found: str | None = self._dvc_objects[item].get_hash().value
+        return found
+
+    def files_in(self, folder: Path) -> list[Path]:
+        """All files in a folder of the clone, without those that .dvcignore excludes."""
+        return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+
+
+def _clone(top: Path, commit: str, folder: Path) -> None:
+    # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
+    options = ("--quiet", "--shared", "--no-checkout", "--template=")
+    # The user's own hooks are not for this clone: they could stop it, or change what is checked out.
+    no_hooks = ("--config", f"core.hooksPath={os.devnull}")
+    git(top, "clone", *options, *no_hooks, str(top), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def _output(out: Any) -> Output:
+    return Output(
+        path=Path(out.fs_path),
+        name=str(out),
+        recorded=out.hash_info.value,
+        cached=out.use_cache,
+        in_project=out.is_in_repo,
+    )
+
+
+def _dependency(dep: Any) -> Dependency:
+    return Dependency(
+        path=Path(dep.fs_path), name=str(dep), recorded=dep.hash_info.value, in_project=dep.is_in_repo
+    )
+
+
+def _params(dep: ParamsDependency) -> DeclaredParams:
+    return DeclaredParams(
+        path=Path(dep.fs_path),
+        name=str(dep),
+        keys=tuple(dep.params),
+        recorded=dep.hash_info.value or {},
+        current=dep.read_params(),
+        in_project=dep.is_in_repo,
+    )
+
+
+def _stage(stage: Any, dependencies: tuple[Dependency, ...], params: tuple[DeclaredParams, ...]) -> Stage:
+    commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
+    return Stage(
+        address=stage.addressing,
+        name=stage.name or stage.addressing,
+        commands=tuple(commands),
+        folder=Path(stage.wdir),
+        pipeline=Path(stage.path),
+        dependencies=dependencies,
+        params=params,
+        outputs=tuple(_output(out) for out in stage.outs),
+        frozen=stage.frozen,
+        command_changed=stage.cmd_changed,
+    )

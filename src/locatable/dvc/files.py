@@ -1,0 +1,35 @@
+"""Reads, changes and copies files the way DVC does."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.fs import localfs
+from dvc.utils.serialize import LOADERS, MODIFIERS
+from dvc_objects.fs.generic import transfer
+
+from ..errors import UnreadableError
+
+
+def load_values(path: Path) -> Any:
+    """What a JSON, YAML, TOML or Python params file says.
+
+    Raises:
+        UnreadableError: it does not follow its format.
+    """
+    try:
+        return LOADERS[path.suffix.lower()](str(path), fs=localfs)
+    except DvcException as error:
+        raise UnreadableError(str(error).splitlines()[0]) from None
+
+
+def edit_values(path: Path) -> AbstractContextManager[dict[str, Any]]:
+    """The values of a params file; what is changed within the context is written, the rest stays as it is."""
+    modifier: AbstractContextManager[dict[str, Any]] = MODIFIERS[path.suffix.lower()](str(path))
+    return modifier
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes, by a reflink where the file system has them; never a hard link."""
+    transfer(localfs, str(source), localfs, str(target), links=["reflink", "copy"])

@@ -1,0 +1,160 @@
+"""Run a stage of a proof, under any conditions, and compare what it writes with what is recorded."""
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..dvc.checkout import Checkout
+from ..dvc.objects import fetch
+from ..dvc.stages import Output, Stage
+from ..errors import CannotTryError
+from .comparison import OutputVerdict, Rebuilt, Values, compare
+from .conditions import Hashes
+from .environment import current_programs, packages_not_as_locked
+from .inputs import Input, text_of, undeclared_inputs, undeclared_sentence
+from .preparation import remove
+from .record import read_values
+from .sandbox import RunOptions, Sandbox, run_stage
+
+PLAIN = RunOptions()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one run of a stage.
+
+    Attributes:
+        exit_code: of the last command that ran.
+        printed: the end of what it printed.
+        verdicts: one for each output.
+        seconds: how long it took.
+    """
+
+    exit_code: int
+    printed: str
+    verdicts: tuple[OutputVerdict, ...]
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether a command of the stage failed."""
+        return self.exit_code != 0
+
+    @property
+    def as_recorded(self) -> bool:
+        """Whether nothing is wrong with any output."""
+        return all(verdict.as_recorded for verdict in self.verdicts)
+
+    @property
+    def hashes(self) -> Hashes:
+        """Hash of each output by its name, None where the stage did not write it."""
+        return {verdict.output: verdict.rebuilt for verdict in self.verdicts}
+
+    def unlike(self, other: "Attempt") -> list[str]:
+        """Names of the outputs that came out differently in another attempt."""
+        theirs = other.hashes
+        return [name for name, rebuilt in self.hashes.items() if rebuilt != theirs[name]]
+
+
+class Runner(Protocol):
+    """Runs one stage again and again, and knows what could make a difference to it."""
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it runs."""
+
+    def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+        """Run the stage; its outputs are then in the clone."""
+
+    def text(self) -> str:
+        """The commands of the stage and the text of all files that it declares."""
+
+    def undeclared(self, text: str) -> list[Input]:
+        """What the stage could be given beyond its declarations."""
+
+    def sentence(self, item: Input) -> str:
+        """What the user reads about an undeclared input that the stage needs."""
+
+    def other_programs(self) -> Path | None:
+        """The folder of programs installed here, None where the stage uses it already."""
+
+    def packages_not_as_locked(self, text: str) -> str:
+        """Packages that are installed here otherwise than in the environment of the stage."""
+
+
+@dataclass(frozen=True)
+class StageRunner:
+    """The runner of a proof, see `Runner`.
+
+    Attributes:
+        stage: a stage of the checkout.
+        checkout: the clean clone, with every dependency of the stage in place.
+        sandbox: where to run.
+        recorded: recorded values of the stage's outputs by name, None for outputs that have none.
+        rtol: relative difference up to which numbers count as equal.
+        taken_as_recorded: what DVC holds and no stage of the proof writes.
+    """
+
+    stage: Stage
+    checkout: Checkout
+    sandbox: Sandbox
+    recorded: Mapping[str, Values | None]
+    rtol: float
+    taken_as_recorded: tuple[Output, ...]
+
+    def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+        """Run the stage; its outputs are then in the clone."""
+        done = run_stage(self.stage, self.checkout, self.sandbox, options)
+        verdicts = []
+        for output in self.stage.outputs:
+            remove(output.path)
+            written = done.tree / output.path.relative_to(self.checkout.tree)
+            # What a failed command leaves behind is no output.
+            if written.exists() and not done.exit_code:
+                output.path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(written, output.path)
+            recorded = self.recorded[output.name]
+            verdicts.append(compare(self.stage.address, output, recorded, self._rebuilt(output), self.rtol))
+        shutil.rmtree(done.folder, ignore_errors=True)
+        return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
+
+    def _rebuilt(self, output: Output) -> Rebuilt:
+        found = self.checkout.hash_of(output)
+        if found == output.recorded:
+            return Rebuilt(found)
+        return Rebuilt(found, read_values(output.path))
+
+    def not_tried(self) -> tuple[OutputVerdict, ...]:
+        """Verdicts on the outputs of a stage that is not run."""
+        return tuple(
+            compare(self.stage.address, output, None, None, self.rtol) for output in self.stage.outputs
+        )
+
+    def text(self) -> str:
+        """The commands of the stage and the text of all files that it declares."""
+        return text_of(self.stage)
+
+    def undeclared(self, text: str) -> list[Input]:
+        """What the stage could be given beyond its declarations; fetches what DVC holds of it."""
+        for output in self.taken_as_recorded:
+            if not self.checkout.exists(output):
+                # What cannot be had was not what the stage used.
+                with contextlib.suppress(CannotTryError):
+                    fetch(self.checkout, output)
+        return undeclared_inputs(self.stage, self.checkout, text)
+
+    def sentence(self, item: Input) -> str:
+        """What the user reads about an undeclared input that the stage needs."""
+        return undeclared_sentence(self.stage, item, self.checkout.tree)
+
+    def other_programs(self) -> Path | None:
+        """The folder of programs installed here, None where the stage uses it already."""
+        here = current_programs()
+        return None if here == self.sandbox.programs else here
+
+    def packages_not_as_locked(self, text: str) -> str:
+        """Packages that are installed here otherwise than in the environment of the stage."""
+        return packages_not_as_locked(self.sandbox.programs, text)

@@ -1,0 +1,64 @@
+"""What a proof tells."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .comparison import OutputVerdict
+
+
+@dataclass
+class Seconds:
+    """How long the parts of a proof took, in seconds; `stages` by address, the first run of each."""
+
+    preparation: float = 0.0
+    environment: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The durations as a report in JSON has them."""
+        return {"preparation": self.preparation, "stages": self.stages, "environment": self.environment}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a proof.
+
+    Attributes:
+        revision: the commit that was rebuilt.
+        environment: which environment its stages ran in.
+        isolation: what its stages could not see.
+        varied: names of the conditions that were changed.
+        outputs: one verdict for each output.
+        findings: one line each.
+        seconds: how long it took.
+    """
+
+    revision: str
+    environment: str
+    isolation: str
+    varied: tuple[str, ...]
+    outputs: tuple[OutputVerdict, ...]
+    findings: tuple[str, ...]
+    seconds: Seconds
+
+    @property
+    def as_recorded(self) -> int:
+        """How many outputs are as recorded."""
+        return sum(verdict.as_recorded for verdict in self.outputs)
+
+    @property
+    def proven(self) -> bool:
+        """Whether all outputs are as recorded, and nothing else is wrong."""
+        return not self.findings and self.as_recorded == len(self.outputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as `--json` prints it."""
+        return {
+            "revision": self.revision,
+            "environment": self.environment,
+            "isolation": self.isolation,
+            "varied": list(self.varied),
+            "outputs": [verdict.to_json() for verdict in self.outputs],
+            "findings": list(self.findings),
+            "seconds": self.seconds.to_json(),
+        }

@@ -1,0 +1,189 @@
+"""Prove that a result can be rebuilt: the course of a whole proof."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..dvc.checkout import Checkout, dvc_errors, project_root
+from ..dvc.stages import Stage
+from .attempts import Attempt, StageRunner
+from .comparison import OutputVerdict
+from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
+from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
+from .environment import LOCK, build_environment, current_programs
+from .inputs import overlaps
+from .plan import ProofPlan, plan_proof
+from .preparation import StageRecord, prepare, remove
+from .record import foreign_paths, wrong_inputs
+from .report import Report, Seconds
+from .revision import resolve
+from .sandbox import RunOptions, Sandbox, make_sandbox
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ProofOptions:
+    """What to prove, and how.
+
+    Attributes:
+        rev: a Git revision or the name of an experiment.
+        stage: name or address of the one stage to rebuild, from recorded inputs; None for all.
+        fresh_environment: build an environment from the revision's lock; otherwise use the current one.
+        vary: run every stage once more under other conditions.
+        rtol: relative difference up to which numbers of a JSON, YAML or TOML output count as equal.
+    """
+
+    rev: str = "HEAD"
+    stage: str | None = None
+    fresh_environment: bool = True
+    vary: bool = False
+    rtol: float = 0.0
+
+
+@dataclass
+class Proof:
+    """A proof under way.
+
+    Attributes:
+        options: what to prove, and how.
+        plan: which stages to rebuild.
+        checkout: the clean clone, ready for them.
+        sandbox: where they run.
+        records: what is known of each stage before it is rebuilt, by address.
+        verdicts: on the outputs of the stages so far.
+        findings: what was found in them so far, one line each.
+        varied: names of the conditions that were changed so far.
+    """
+
+    options: ProofOptions
+    plan: ProofPlan
+    checkout: Checkout
+    sandbox: Sandbox
+    records: dict[str, StageRecord]
+    verdicts: list[OutputVerdict] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    varied: list[str] = field(default_factory=list)
+
+
+def reproduce(options: ProofOptions, progress: Progress) -> Report:
+    """Rebuild the stages of a revision and compare; the user's checkout, cache and remote are only read.
+
+    Args:
+        options: what to prove, and how.
+        progress: is called with a line whenever something new begins.
+
+    Raises:
+        CannotTryError: it cannot be done here.
+    """
+    root = project_root()
+    commit = resolve(options.rev)
+    seconds = Seconds()
+    with dvc_errors(), TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder:
+        work = Path(folder).resolve()
+        begun = time.perf_counter()
+        with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
+            plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
+            if plan.frozen:
+                progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
+            records = prepare(plan, checkout)
+            seconds.preparation = time.perf_counter() - begun
+
+            begun = time.perf_counter()
+            programs = current_programs()
+            if options.fresh_environment:
+                progress("building the environment")
+                programs = build_environment(checkout.root, work / "env")
+            seconds.environment = time.perf_counter() - begun
+
+            sandbox, isolation = make_sandbox(work, programs, checkout.user_top, checkout.user_cache)
+            proof = Proof(options, plan, checkout, sandbox, records)
+            for planned in plan.stages:
+                progress(f"rebuilding {planned.stage.address}")
+                seconds.stages[planned.stage.address] = _prove_stage(planned.stage, proof)
+
+            begun = time.perf_counter()
+            remove(work / "env")
+            seconds.environment += time.perf_counter() - begun
+    return Report(
+        revision=commit,
+        environment=f"fresh, from {LOCK}" if options.fresh_environment else "the current one",
+        isolation=isolation,
+        varied=tuple(dict.fromkeys(proof.varied)),
+        outputs=tuple(proof.verdicts),
+        findings=tuple(dict.fromkeys(proof.findings)),
+        seconds=seconds,
+    )
+
+
+def _addresses(stages: Iterable[Stage]) -> str:
+    return ", ".join(stage.address for stage in stages)
+
+
+def _prove_stage(stage: Stage, proof: Proof) -> float:
+    """Rebuild a stage if its inputs could be rebuilt; returns the seconds of its first run."""
+    record = proof.records[stage.address]
+    proof.findings += record.findings
+    runner = StageRunner(
+        stage=stage,
+        checkout=proof.checkout,
+        sandbox=proof.sandbox,
+        recorded=record.values,
+        rtol=proof.options.rtol,
+        taken_as_recorded=proof.plan.taken_as_recorded,
+    )
+    differing = [verdict.path for verdict in proof.verdicts if not verdict.as_recorded]
+    differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]
+    foreign = foreign_paths(stage, proof.checkout)
+    if foreign or not all(path.exists() for path in differing_inputs):
+        proof.findings += foreign
+        proof.verdicts += runner.not_tried()
+        return 0.0
+    wrong = wrong_inputs(stage, proof.checkout, differing)
+    proof.findings += wrong
+    # What differs in the inputs explains what differs in the outputs.
+    trusted = not (record.contradictory or wrong or differing_inputs)
+    first = runner.attempt()
+    diagnosis = _diagnose(runner, first, trusted)
+    findings = list(diagnosis.findings)
+    if proof.options.vary and not findings and not diagnosis.attempt.failed:
+        findings += _vary(runner, diagnosis.attempt, proof)
+    proof.findings += findings
+    proof.verdicts += diagnosis.attempt.verdicts
+    return first.seconds
+
+
+def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
+    """Find out what is wrong with a stage, if anything is.
+
+    Args:
+        runner: runs the stage.
+        first: its first run.
+        trusted: whether its inputs are as recorded, so that a difference asks for an explanation.
+    """
+    diagnosis = Diagnosis((), (), first)
+    text = first.printed + runner.text()
+    if first.failed:
+        diagnosis = diagnose_failure(runner, first, text)
+    last = diagnosis.attempt
+    if not trusted or last.failed or last.as_recorded:
+        return diagnosis
+    difference = diagnose_difference(runner, last, text, diagnosis.inputs)
+    return replace(difference, findings=diagnosis.findings + difference.findings)
+
+
+def _vary(runner: StageRunner, usual: Attempt, proof: Proof) -> list[str]:
+    work = proof.sandbox.work
+    available = available_conditions(work, proof.checkout.tree)
+    proof.varied += available
+
+    def observe(conditions: Conditions) -> Observation:
+        attempt = runner.attempt(RunOptions(conditions=conditions))
+        return Observation(attempt.failed, attempt.hashes)
+
+    try:
+        return find_dependence(runner.stage.address, usual.hashes, available, observe)
+    finally:
+        remove_from_memory(work)

@@ -1,0 +1,274 @@
+"""Run one stage where nothing exists but what it declares.
+
+The stage gets a folder with its dependencies and a params file of its declared keys, a home of its own and
+a short list of environment variables. Where bubblewrap (`bwrap`) is installed and allowed, the rest of the
+machine is read-only, and the user's checkout, home, temporary files and network are out of sight.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from ..dvc.checkout import Checkout
+from ..dvc.stages import Stage
+from .conditions import USUAL, Conditions
+from .inputs import Input, InputKind
+from .stage_folder import fill_folder
+
+# Where users keep files, besides their homes.
+USER_FOLDERS = ("/tmp", "/var/tmp", "/home", "/media", "/mnt", "/srv")  # noqa: S108
+# Where Linux says which processors there are: more than a process may use.
+ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
+# Of what a stage prints, the end is kept.
+MOST_BYTES_PRINTED = 20_000
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Where stages run.
+
+    Attributes:
+        work: a folder in which each run gets a folder of its own.
+        programs: the folder of programs of the environment that stages use.
+        user_top: Git root of the user's checkout; its programs are not for stages.
+        hidden: folders that stages cannot see where bubblewrap is used.
+        bubblewrap: whether it is used.
+    """
+
+    work: Path
+    programs: Path
+    user_top: Path
+    hidden: tuple[Path, ...] = ()
+    bubblewrap: bool = False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run of a stage differs from that of a plain rebuild.
+
+    Attributes:
+        inputs: what the stage sees beyond what it declares.
+        conditions: what the run is like.
+        programs: the folder of programs of another environment, None for the sandbox's own.
+    """
+
+    inputs: tuple[Input, ...] = ()
+    conditions: Conditions = USUAL
+    programs: Path | None = None
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What came of a run.
+
+    Attributes:
+        tree: the folder in which the stage's outputs are, where they are in the Git root of a checkout.
+        folder: the folder around it, to be removed.
+        exit_code: of the last command that ran.
+        printed: the end of what the stage printed.
+        seconds: how long it took.
+    """
+
+    tree: Path
+    folder: Path
+    exit_code: int
+    printed: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of one run, and where in it commands run.
+
+    Attributes:
+        folder: all that the run can write to.
+        working: the folder that commands run in.
+        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
+        variables: the environment of its commands.
+    """
+
+    folder: Path
+    working: Path
+    online_cpus: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_sandbox(work: Path, programs: Path, user_top: Path, user_cache: Path) -> tuple[Sandbox, str]:
+    """The best sandbox that this machine allows, and a phrase for the user that says what it keeps out.
+
+    Args:
+        work: a folder in which each run gets a folder of its own.
+        programs: the folder of programs of the environment that stages use.
+        user_top: Git root of the user's checkout.
+        user_cache: the user's DVC cache.
+    """
+    sandbox = Sandbox(work, programs, user_top, hidden_folders(user_top, user_cache))
+    problem = why_no_bubblewrap(sandbox)
+    if problem:
+        return sandbox, f"folders only: {problem}"
+    return replace(sandbox, bubblewrap=True), "bubblewrap: no checkout, home or network in sight"
+
+
+def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
+    """What no stage has to see: the user's checkout, cache and home, and where else users keep files."""
+    folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
+    resolved = [folder.resolve() for folder in folders]
+    return tuple(dict.fromkeys(folder for folder in resolved if folder != Path("/")))
+
+
+def why_no_bubblewrap(sandbox: Sandbox) -> str:
+    """Why bubblewrap cannot be used here; empty where it can."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed"
+    place = Place(folder=sandbox.work, working=sandbox.work)
+    command = [*bubblewrap_command(sandbox, place), str(sandbox.programs / "python"), "-c", ""]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"bubblewrap is not allowed here ({done.stderr.strip()[-120:]})" if done.returncode else ""
+
+
+def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
+    """Run a stage's commands in a new folder.
+
+    Args:
+        stage: a stage of the checkout.
+        checkout: the clean clone, with every dependency of the stage in place.
+        sandbox: where to run.
+        options: what is different from a plain rebuild.
+    """
+    conditions = options.conditions
+    if options.programs:
+        sandbox = replace(sandbox, programs=options.programs)
+    place = _make_place(stage, checkout, sandbox, options)
+    begun = time.perf_counter()
+    with (place.folder / "printed").open("w+b") as printed:
+        exit_code = 0
+        for command in stage.commands:
+            # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
+            line = [place.variables.get("SHELL", "/bin/sh"), "-c", command]
+            if sandbox.bubblewrap:
+                line = [*bubblewrap_command(sandbox, place), *line]
+            exit_code = _run_command(line, place, printed, conditions)
+            if exit_code:
+                break
+        seconds = time.perf_counter() - begun
+        printed.seek(0, os.SEEK_END)
+        printed.seek(max(0, printed.tell() - MOST_BYTES_PRINTED))
+        text = printed.read().decode(errors="replace")
+    return StageRun(place.folder / "tree", place.folder, exit_code, text, seconds)
+
+
+def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> Place:
+    name = stage.address.replace("/", "-").replace(":", "-")
+    parent = options.conditions.parent or sandbox.work
+    parent.mkdir(parents=True, exist_ok=True)
+    # Another path for every run, and not one that holds the time: it would be taken for the stage's own.
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    for subfolder in ("home", "tmp", "tree"):
+        (folder / subfolder).mkdir()
+    fill_folder(stage, checkout, folder / "tree", options.inputs, options.conditions.last_file_first)
+    online_cpus = None
+    if options.conditions.cpus and ONLINE_CPUS.exists():
+        online_cpus = folder / "online"
+        online_cpus.write_text("0\n")
+    return Place(
+        folder=folder,
+        working=folder / "tree" / stage.folder.relative_to(checkout.tree),
+        online_cpus=online_cpus,
+        variables=_variables(stage, checkout, sandbox, folder, options),
+    )
+
+
+def _variables(
+    stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
+) -> dict[str, str]:
+    variables = {
+        "PATH": os.pathsep.join(map(str, [sandbox.programs, *_search_path(sandbox)])),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "LANG": "C.UTF-8",
+        "DVC_ROOT": str(folder / "tree" / checkout.root.relative_to(checkout.tree)),
+        "DVC_STAGE": stage.address,
+    }
+    for item in options.inputs:
+        if item.kind is InputKind.VARIABLE:
+            variables[item.name] = os.environ[item.name]
+    return {**variables, **options.conditions.variables}
+
+
+def _search_path(sandbox: Sandbox) -> list[Path]:
+    # The user's own environment must not serve where the locked one lacks something.
+    own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
+    entries = [Path(entry) for entry in os.environ["PATH"].split(os.pathsep)]
+    return [entry for entry in entries if entry.is_absolute() and not _is_under(entry, own)]
+
+
+def _is_under(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.resolve().is_relative_to(folder) for folder in folders)
+
+
+def bubblewrap_command(sandbox: Sandbox, place: Place) -> list[str]:
+    """What to put before a command to run it under bubblewrap."""
+    command = ["bwrap", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]
+    for hidden in sandbox.hidden:
+        if hidden.is_dir():
+            command += ["--tmpfs", str(hidden)]
+    for shown in _shown_folders(sandbox):
+        command += ["--ro-bind", str(shown.resolve()), str(shown.resolve())]
+    command += ["--bind", str(place.folder), str(place.folder), "--chdir", str(place.working)]
+    if place.online_cpus:
+        command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
+    return [*command, "--unshare-net", "--unshare-pid", "--die-with-parent", "--new-session", "--"]
+
+
+def _shown_folders(sandbox: Sandbox) -> list[Path]:
+    """What programs need of the hidden folders."""
+    # A virtual environment needs the Python that it was made from.
+    python = (sandbox.programs / "python").resolve()
+    shown = [sandbox.programs.parent, python.parents[1]]
+    for entry in _search_path(sandbox):
+        if not entry.is_dir() or not _is_under(entry, sandbox.hidden):
+            continue
+        # Programs in a folder `bin` can need what lies beside it.
+        has_siblings = entry.name == "bin" and entry.parent not in sandbox.hidden
+        shown.append(entry.parent if has_siblings else entry)
+    return shown
+
+
+def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:
+    """Run a command to its end and return its exit code; nothing that it started outlives it."""
+    allowed = os.sched_getaffinity(0) if conditions.cpus else None
+    if allowed:
+        os.sched_setaffinity(0, sorted(allowed)[: conditions.cpus])
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=place.working,
+            env=place.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            umask=conditions.umask,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        printed.write(str(error).encode())
+        return 127
+    finally:
+        if allowed:
+            os.sched_setaffinity(0, allowed)
+    try:
+        return process.wait()
+    finally:
+        # Whatever the stage left running, and all of it at Ctrl-C.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,100 @@
+"""Fill the folder of a run with what a stage declares, and nothing else."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..dvc.checkout import Checkout
+from ..dvc.files import copy_file, edit_values
+from ..dvc.stages import Stage
+from .inputs import Input, InputKind
+
+# In place of keys: the whole file.
+WHOLE_FILE = ""
+
+
+def fill_folder(
+    stage: Stage, checkout: Checkout, folder: Path, inputs: Iterable[Input], last_file_first: bool
+) -> None:
+    """Copy the dependencies of a stage, and params files cut to the declared keys.
+
+    Args:
+        stage: a stage of the checkout.
+        checkout: the clean clone, with every dependency of the stage in place.
+        folder: what the stage will take for the Git root.
+        inputs: what it gets beyond its declarations.
+        last_file_first: create files in reverse order.
+    """
+    extra = list(inputs)
+    keys_by_file = _params_files(stage, extra)
+    files = _declared_files(stage, checkout) | _extra_files(extra)
+    for path in keys_by_file:
+        files.setdefault(path.relative_to(checkout.tree), path)
+    for name in sorted(files, reverse=last_file_first):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(files[name], target)
+        shutil.copymode(files[name], target)
+    for path, keys in keys_by_file.items():
+        # Python params files cannot be cut without changing what they mean: they are given whole.
+        if WHOLE_FILE in keys or path in stage.input_paths or path.suffix == ".py":
+            continue
+        with edit_values(folder / path.relative_to(checkout.tree)) as values:
+            keep_only(values, [key.split(".") for key in keys])
+    _make_folders(stage, checkout, folder)
+
+
+def keep_only(values: dict[Any, Any], keys: list[list[str]]) -> None:
+    """Delete all values but those under some keys, each given as its parts."""
+    for name in list(values):
+        below = [key[1:] for key in keys if key[0] == str(name)]
+        if not below:
+            del values[name]
+        elif isinstance(values[name], dict) and [] not in below:
+            keep_only(values[name], below)
+
+
+def _params_files(stage: Stage, extra: list[Input]) -> dict[Path, list[str]]:
+    """The keys that a stage sees of each params file there is."""
+    keys_by_file: dict[Path, list[str]] = {}
+    for params in stage.params:
+        keys_by_file.setdefault(params.path, []).extend(params.keys or [WHOLE_FILE])
+    for item in extra:
+        if item.kind is InputKind.PARAM and item.source:
+            keys_by_file.setdefault(item.source, []).append(item.name)
+    return {path: keys for path, keys in keys_by_file.items() if path.is_file()}
+
+
+def _declared_files(stage: Stage, checkout: Checkout) -> dict[Path, Path]:
+    """Each file of the dependencies, by its path from the Git root."""
+    files = {}
+    for path in stage.input_paths:
+        if path.is_dir():
+            for file in checkout.files_in(path):
+                files[file.relative_to(checkout.tree)] = file
+        elif path.exists():
+            files[path.relative_to(checkout.tree)] = path
+    return files
+
+
+def _extra_files(extra: list[Input]) -> dict[Path, Path]:
+    files = {}
+    for item in extra:
+        if item.kind is not InputKind.FILE or not item.source:
+            continue
+        for file in item.source.rglob("*") if item.source.is_dir() else [item.source]:
+            if file.is_file():
+                files[Path(item.name) / file.relative_to(item.source)] = file
+    return files
+
+
+def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
+    """Make the folders that a checkout has without any file of them being declared."""
+    wanted = [stage.folder]
+    wanted += [path for path in stage.input_paths if path.is_dir()]
+    # A checkout has the folder of an output if anything in Git lies in it.
+    parents = [output.path.parent for output in stage.outputs]
+    wanted += [parent for parent in parents if parent.is_dir()]
+    for path in wanted:
+        (folder / path.relative_to(checkout.tree)).mkdir(parents=True, exist_ok=True)

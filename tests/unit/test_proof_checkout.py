@@ -1,0 +1,235 @@
+"""The clean clone that a proof starts from, in a small DVC repository."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from locatable.dvc.checkout import Checkout
+from locatable.dvc.objects import damaged_objects, fetch
+from locatable.errors import CannotTryError, GitError
+from locatable.git import git
+from locatable.proof.attempts import StageRunner
+from locatable.proof.plan import plan_proof
+from locatable.proof.preparation import prepare
+from locatable.proof.record import contradictions, foreign_paths
+from locatable.proof.revision import resolve
+from locatable.proof.sandbox import Sandbox
+
+PIPELINE = """
+stages:
+  copy:
+    cmd: cp data/raw.txt copy.txt
+    deps: [data/raw.txt]
+    params: [copy.by]
+    outs: [copy.txt]
+  count:
+    cmd: wc -l < copy.txt > count.txt
+    deps: [copy.txt]
+    outs:
+      - count.txt: {cache: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory) -> Path:
+    """A DVC project whose results are committed; copy it."""
+    from dvc.repo import Repo
+
+    root = tmp_path_factory.mktemp("rebuilt") / "project"
+    (root / "data").mkdir(parents=True)
+    (root / "data/raw.txt").write_text("one\ntwo\n")
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "params.yaml").write_text("copy: {by: 1}\n")
+    git(root, "init", "--quiet")
+    with contextlib.chdir(root), Repo.init(str(root)) as repo:
+        with repo.config.edit("local") as settings:
+            settings["core"] = {"site_cache_dir": str(root.parent / "site"), "analytics": False}
+        repo.add("data/raw.txt")
+        repo.reproduce()
+    for key, value in {"user.name": "Ada", "user.email": "ada@example.org"}.items():
+        git(root, "config", key, value)
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def project(rebuilt, tmp_path, monkeypatch) -> Path:
+    """A project of the test's own, as the current folder."""
+    root = tmp_path / "project"
+    shutil.copytree(rebuilt, root, symlinks=True)
+    monkeypatch.chdir(root)
+    return root
+
+
+def commit(root: Path) -> None:
+    """Commit all there is."""
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", "Results")
+
+
+@pytest.fixture
+def checkout(project, tmp_path):
+    """A clean clone of the project's last commit."""
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        yield clone
+
+
+def test_stages_come_after_those_that_they_depend_on(checkout):
+    assert [stage.address for stage in checkout.stages] == ["copy", "count"]
+
+
+def test_a_stage_has_its_recorded_hashes(checkout):
+    copy, count = checkout.stages
+    assert copy.outputs[0].recorded == count.dependencies[0].recorded
+
+
+def test_params_have_recorded_and_current_values(checkout):
+    (params,) = checkout.stages[0].params
+    assert (params.keys, params.recorded, params.current) == (("copy.by",), {"copy.by": 1}, {"copy.by": 1})
+
+
+def test_what_git_holds_is_in_the_clone(checkout):
+    assert (checkout.root / "count.txt").read_text().strip() == "2"
+
+
+def test_what_dvc_holds_is_not_in_the_clone(checkout):
+    assert not (checkout.root / "data/raw.txt").exists()
+
+
+def test_data_is_fetched_from_the_cache_of_the_user(checkout):
+    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    fetch(checkout, raw)
+    assert raw.path.read_text() == "one\ntwo\n"
+
+
+def test_data_that_is_nowhere_cannot_be_fetched(checkout):
+    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    (checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]).unlink()
+    with pytest.raises(CannotTryError, match=r"data/raw\.txt .* is in neither the DVC cache nor a remote"):
+        fetch(checkout, raw)
+
+
+def test_a_damaged_object_of_the_cache_is_named(checkout):
+    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    place = checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]
+    place.chmod(0o644)
+    place.write_text("other\n")
+    (line,) = damaged_objects(checkout, raw)
+    assert line.startswith(f"data/raw.txt: the DVC cache holds other bytes than its hash {raw.recorded} says")
+
+
+def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatch):
+    hook = tmp_path / "hooks/post-checkout"
+    hook.parent.mkdir()
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
+    hook.chmod(0o755)
+    (tmp_path / "gitconfig").write_text(f"[core]\n\thooksPath = {hook.parent}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc"):
+        assert not (tmp_path / "ran").exists()
+
+
+def test_an_honest_record_contradicts_nothing(checkout):
+    assert [line for stage in checkout.stages for line in contradictions(stage, checkout)] == []
+
+
+def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
+    (project / "params.yaml").write_text("copy: {by: 2}\n")
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[0], clone) == [
+            "copy: dvc.lock records copy.by = 1, params.yaml has 2"
+        ]
+
+
+def test_a_command_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
+    (project / "dvc.yaml").write_text(PIPELINE.replace("wc -l", "wc -c"))
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[1], clone) == [
+            "count: dvc.lock records another command than dvc.yaml has"
+        ]
+
+
+def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
+    (project / "count.txt").write_text("3\n")
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[1], clone) == [
+            "count: count.txt in Git is not the one that dvc.lock records"
+        ]
+
+
+def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
+    (project / "dvc.yaml").write_text(PIPELINE.replace("cp data", f"cp {project}/data"))
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert foreign_paths(clone.stages[0], clone) == [
+            f"copy: its command names {project}, a folder that only this machine has"
+        ]
+
+
+def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout):
+    prepare(plan_proof(checkout.stages, checkout.outputs, None), checkout)
+    names = {path.name for path in checkout.root.rglob("*.txt")}
+    assert names == {"raw.txt"}
+
+
+@pytest.fixture
+def runner(checkout, tmp_path) -> StageRunner:
+    """Runs the stage `copy`, everything that it needs being in place."""
+    plan = plan_proof(checkout.stages, checkout.outputs, None)
+    records = prepare(plan, checkout)
+    return StageRunner(
+        stage=checkout.stages[0],
+        checkout=checkout,
+        sandbox=Sandbox(tmp_path / "work", Path("/usr/bin"), checkout.user_top),
+        recorded=records["copy"].values,
+        rtol=0.0,
+        taken_as_recorded=plan.taken_as_recorded,
+    )
+
+
+def test_a_stage_is_rebuilt_as_recorded(runner):
+    attempt = runner.attempt()
+    assert (attempt.exit_code, attempt.as_recorded) == (0, True)
+
+
+def test_a_run_leaves_nothing_but_outputs(runner, tmp_path):
+    runner.attempt()
+    assert os.listdir(tmp_path / "work") == []
+
+
+def name_experiment(project: Path, rev: str) -> None:
+    """Make a commit an experiment `brave-otter`."""
+    git(project, "update-ref", f"refs/exps/{rev[:2]}/{rev[2:]}/brave-otter", rev)
+
+
+def test_an_experiment_is_found_by_its_name(project):
+    head = resolve("HEAD")
+    name_experiment(project, head)
+    assert resolve("brave-otter") == head
+
+
+@pytest.mark.usefixtures("project")
+def test_an_unknown_name_is_refused():
+    with pytest.raises(CannotTryError, match="nonsense: neither a Git revision nor an experiment here"):
+        resolve("nonsense")
+
+
+def test_a_name_of_two_experiments_is_refused(project):
+    first = resolve("HEAD")
+    git(project, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    for each in (first, resolve("HEAD")):
+        name_experiment(project, each)
+    with pytest.raises(CannotTryError, match="2 experiments have this name"):
+        resolve("brave-otter")
+
+
+def test_a_folder_outside_of_git_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GitError):
+        resolve("HEAD")

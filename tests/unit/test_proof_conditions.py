@@ -1,0 +1,115 @@
+"""Conditions that no result may depend on are changed together, and one by one where that matters."""
+
+from pathlib import Path
+
+from locatable.proof import conditions
+from locatable.proof.conditions import (
+    USUAL,
+    Conditions,
+    Observation,
+    available_conditions,
+    combine,
+    find_dependence,
+)
+
+AVAILABLE = {
+    "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),
+    "time zone": Conditions(variables={"TZ": "GMT-14"}),
+    "CPU count": Conditions(cpus=1),
+}
+
+
+class MadeUpStage:
+    """A stage whose output says under which conditions it ran, as far as it looks at them."""
+
+    def __init__(self, looks_at, fails=False):
+        self.looks_at = looks_at
+        self.fails = fails
+        self.seen = []
+
+    def __call__(self, given: Conditions) -> Observation:
+        """Run under some conditions."""
+        self.seen.append(given)
+        what = self.looks_at(given)
+        if self.fails and what != self.looks_at(USUAL):
+            return Observation(failed=True, hashes={"rows.csv": None})
+        return Observation(failed=False, hashes={"rows.csv": str(what)})
+
+
+def findings(stage: MadeUpStage) -> list[str]:
+    """What `find_dependence` says of a made-up stage."""
+    usual = {"rows.csv": str(stage.looks_at(USUAL))}
+    return find_dependence("make", usual, AVAILABLE, stage)
+
+
+def test_a_stage_that_depends_on_nothing_runs_once():
+    stage = MadeUpStage(lambda given: "always the same")
+    assert (findings(stage), len(stage.seen)) == ([], 1)
+
+
+def test_a_condition_that_changes_an_output_is_named():
+    stage = MadeUpStage(lambda given: given.variables.get("TZ"))
+    assert findings(stage) == ["make: rows.csv changes with the time zone"]
+
+
+def test_two_conditions_that_change_an_output_are_both_named():
+    stage = MadeUpStage(lambda given: (given.variables.get("TZ"), given.cpus))
+    assert findings(stage) == ["make: rows.csv changes with the time zone, CPU count"]
+
+
+def test_conditions_that_matter_only_together_are_named_together():
+    stage = MadeUpStage(lambda given: "TZ" in given.variables and given.cpus == 1)
+    assert findings(stage) == ["make: rows.csv changes with the hash seed, time zone, CPU count together"]
+
+
+def test_a_condition_with_which_the_stage_fails_is_named():
+    stage = MadeUpStage(lambda given: given.cpus, fails=True)
+    assert findings(stage) == ["make fails with another CPU count"]
+
+
+def test_an_output_that_changes_from_run_to_run_accuses_no_condition():
+    counter = iter(range(100))
+    assert findings(MadeUpStage(lambda given: next(counter))) == [
+        "make: rows.csv changes with the run, whatever the conditions"
+    ]
+
+
+def test_the_last_run_is_a_usual_one_for_the_stages_that_follow():
+    stage = MadeUpStage(lambda given: given.cpus)
+    findings(stage)
+    assert stage.seen[-1] == USUAL
+
+
+def test_combined_conditions_have_all_variables():
+    both = combine([AVAILABLE["hash seed"], AVAILABLE["time zone"]])
+    assert both.variables == {"PYTHONHASHSEED": "0", "TZ": "GMT-14"}
+
+
+def test_combined_conditions_keep_what_only_one_of_them_changes():
+    combined = combine([Conditions(cpus=1), Conditions(umask=0o077), Conditions(last_file_first=True)])
+    assert (combined.cpus, combined.umask, combined.last_file_first) == (1, 0o077, True)
+
+
+def test_combined_conditions_run_in_the_last_folder_that_one_names():
+    combined = combine([Conditions(parent=Path("/a")), Conditions(parent=Path("/b")), Conditions(cpus=1)])
+    assert combined.parent == Path("/b")
+
+
+def test_no_conditions_combine_to_the_usual_ones():
+    assert combine([]) == USUAL
+
+
+def test_some_conditions_can_be_changed_on_every_machine(tmp_path):
+    assert {"hash seed", "time zone", "home and working folder", "umask"} <= set(
+        available_conditions(tmp_path, tmp_path)
+    )
+
+
+def test_the_order_of_files_is_left_alone_where_memory_does_not_hold_the_clone(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "_size", lambda folder: 10**18)
+    assert "file order" not in available_conditions(tmp_path, tmp_path)
+
+
+def test_one_processor_cannot_be_made_fewer(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions.os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert "CPU count" not in available_conditions(tmp_path, tmp_path)

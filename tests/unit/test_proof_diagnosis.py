@@ -1,0 +1,233 @@
+"""Why a stage fails or differs is found out by runs alone; these runs are made up."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from locatable.dvc.stages import Output, Stage
+from locatable.proof import diagnosis
+from locatable.proof.attempts import PLAIN, Attempt
+from locatable.proof.comparison import Rebuilt, compare
+from locatable.proof.diagnosis import (
+    NO_SEED,
+    UNSTABLE,
+    diagnose_difference,
+    diagnose_failure,
+    has_recent_time,
+)
+from locatable.proof.inputs import Input, InputKind
+from locatable.proof.minimal import minimal_inputs
+from locatable.proof.sandbox import RunOptions
+
+CLONE = Path("/clone")
+OUTPUT = Output(CLONE / "rows.csv", "rows.csv", recorded="recorded")
+STAGE = Stage("make", "make", ("python make.py",), CLONE, CLONE / "dvc.yaml", outputs=(OUTPUT,))
+HERE = Path("/here/bin")
+
+
+def inputs(*names: str) -> list[Input]:
+    """Files that a stage can be given."""
+    return [Input(InputKind.FILE, name, CLONE / name) for name in names]
+
+
+POOL = inputs("a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv")
+
+
+class MadeUpRunner:
+    """Runs a made-up stage.
+
+    `outcome` takes the names of the inputs that the stage is given, and how it is run; it returns the hash of
+    the output, or None where the stage fails.
+    """
+
+    stage = STAGE
+
+    def __init__(self, outcome: Callable[[set[str], RunOptions], str | None], text: str = "") -> None:
+        self.outcome = outcome
+        self._text = text
+        self.runs: list[RunOptions] = []
+
+    def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+        """Run the stage."""
+        self.runs.append(options)
+        written = self.outcome({item.name for item in options.inputs}, options)
+        verdict = compare("make", OUTPUT, None, Rebuilt(written), 0.0)
+        failed = written is None
+        return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
+
+    def text(self) -> str:
+        """The code of the stage."""
+        return self._text
+
+    def undeclared(self, text: str) -> list[Input]:
+        """What it can be given."""
+        return POOL
+
+    def sentence(self, item: Input) -> str:
+        """What is said of an input."""
+        return f"make reads {item.name}"
+
+    def other_programs(self) -> Path | None:
+        """An environment to try."""
+        return HERE
+
+    def packages_not_as_locked(self, text: str) -> str:
+        """Packages of that environment."""
+        return "mlflow 3.17.2"
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr(diagnosis, "PAUSE", 0.0)
+
+
+def failure(runner: MadeUpRunner) -> diagnosis.Diagnosis:
+    """Diagnose a stage that fails when it is given nothing."""
+    return diagnose_failure(runner, runner.attempt(), runner.text())
+
+
+def difference(runner: MadeUpRunner) -> diagnosis.Diagnosis:
+    """Diagnose a stage that differs when it is given nothing."""
+    return diagnose_difference(runner, runner.attempt(), runner.text(), ())
+
+
+def sufficient(*needed: str) -> Callable[[list[Input]], bool]:
+    """Whether all that is needed is among some inputs."""
+    return lambda some: set(needed) <= {item.name for item in some}
+
+
+@pytest.mark.parametrize("needed", [("a.csv",), ("d.csv",), ("a.csv", "g.csv"), ("b.csv", "c.csv", "f.csv")])
+def test_halving_finds_exactly_what_is_needed(needed):
+    found = minimal_inputs(POOL, "", sufficient(*needed))
+    assert sorted(item.name for item in found) == list(needed)
+
+
+def test_halving_finds_one_of_two_that_do_the_same():
+    found = minimal_inputs(
+        POOL, "", lambda some: not {"b.csv", "e.csv"}.isdisjoint(item.name for item in some)
+    )
+    assert len(found) == 1
+
+
+def test_nothing_is_found_where_not_even_everything_helps():
+    assert minimal_inputs(POOL, "", sufficient("other.csv")) is None
+
+
+def test_nothing_is_found_among_nothing():
+    assert minimal_inputs([], "", lambda some: True) is None
+
+
+def test_what_the_code_mentions_is_tried_first():
+    tried = []
+
+    def suffices(some: list[Input]) -> bool:
+        tried.append([item.name for item in some])
+        return sufficient("c.csv")(some)
+
+    minimal_inputs(POOL, "open('c.csv')", suffices)
+    assert tried[0] == ["c.csv"]
+
+
+def test_everything_is_tried_where_the_code_mentions_the_wrong_thing():
+    found = minimal_inputs(POOL, "open('a.csv')", sufficient("c.csv"))
+    assert [item.name for item in found] == ["c.csv"]
+
+
+def test_few_runs_are_needed_among_many_inputs():
+    runs = []
+
+    def suffices(some: list[Input]) -> bool:
+        runs.append(some)
+        return sufficient("700.csv")(some)
+
+    minimal_inputs(inputs(*(f"{number}.csv" for number in range(1000))), "", suffices)
+    assert len(runs) < 25
+
+
+def test_a_failing_stage_is_told_what_it_needs():
+    found = failure(MadeUpRunner(lambda given, _: "recorded" if "b.csv" in given else None))
+    assert found.findings == ("make reads b.csv",)
+
+
+def test_the_outputs_of_a_failing_stage_are_judged_with_what_it_needs():
+    found = failure(MadeUpRunner(lambda given, _: "recorded" if "b.csv" in given else None))
+    assert (found.attempt.failed, found.attempt.as_recorded) == (False, True)
+
+
+def test_a_stage_that_nothing_helps_fails_with_its_last_words():
+    found = failure(MadeUpRunner(lambda given, _: None))
+    assert found.findings == ("make fails (exit 1): KeyError: 'x'",)
+
+
+def test_a_variable_that_a_failing_stage_asks_for_is_mentioned():
+    found = failure(MadeUpRunner(lambda given, _: None, text="os.environ['SHIFT_OF_ROWS']"))
+    assert found.findings[0].endswith("; it asks for SHIFT_OF_ROWS, which is not set here")
+
+
+def test_a_stage_that_only_the_environment_here_helps_needs_packages():
+    found = failure(MadeUpRunner(lambda given, options: "recorded" if options.programs == HERE else None))
+    assert found.findings == ("make needs packages as installed here and not as locked: mlflow 3.17.2",)
+
+
+def test_a_differing_stage_is_told_what_it_needs():
+    found = difference(MadeUpRunner(lambda given, _: "recorded" if "e.csv" in given else "other"))
+    assert (found.findings, found.inputs) == (("make reads e.csv",), tuple(inputs("e.csv")))
+
+
+def test_an_undeclared_input_that_has_changed_since_is_named():
+    found = difference(MadeUpRunner(lambda given, _: "changed" if "e.csv" in given else "other"))
+    assert found.findings == ("make reads e.csv",)
+
+
+def test_a_difference_that_nothing_explains_is_said():
+    found = difference(MadeUpRunner(lambda given, _: "other"))
+    assert found.findings == ("make: rows.csv is not what dvc.lock records, although every input is",)
+
+
+def test_a_result_that_changes_from_run_to_run_has_no_seed():
+    counter = iter(range(1000))
+    found = difference(MadeUpRunner(lambda given, _: str(next(counter))))
+    assert found.findings == (f"make: rows.csv {UNSTABLE}{NO_SEED}",)
+
+
+def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
+    counter = iter(range(1000))
+
+    def outcome(given: set[str], options: RunOptions) -> str:
+        return "seeded" if options.conditions.variables else str(next(counter))
+
+    found = difference(MadeUpRunner(outcome))
+    assert found.findings == (f"make: rows.csv {UNSTABLE}it changes with the hash seed",)
+
+
+def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
+    runner = MadeUpRunner(lambda given, _: "recorded")
+    missing = Attempt(0, "", (compare("make", OUTPUT, None, Rebuilt(None), 0.0),))
+    monkeypatch.setattr(runner, "attempt", lambda options=PLAIN: missing)
+    assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
+
+
+def test_a_lucky_run_accuses_no_input():
+    # Twice it is "other", as if it were stable; then it is as recorded once, with everything given.
+    outcomes = iter(["other", "other", "recorded", *["other"] * 100])
+    found = difference(MadeUpRunner(lambda given, _: next(outcomes)))
+    assert found.inputs == ()
+    assert "make reads" not in found.findings[0]
+
+
+def test_the_time_of_a_run_is_recognized_as_a_date():
+    assert has_recent_time(time.strftime("made on %Y-%m-%d at noon").encode())
+
+
+def test_the_time_of_a_run_is_recognized_in_seconds():
+    assert has_recent_time(f"at: {int(time.time())}.25".encode())
+
+
+def test_an_older_time_is_not_the_time_of_the_run():
+    assert not has_recent_time(f"at: {int(time.time()) - 100_000}".encode())
+
+
+def test_the_decimals_of_a_number_are_no_time():
+    assert not has_recent_time(f"0.{int(time.time())}".encode())

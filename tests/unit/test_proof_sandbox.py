@@ -1,0 +1,145 @@
+"""What a stage sees in the sandbox, and what bubblewrap is told to hide."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from locatable.proof.sandbox import (
+    Place,
+    Sandbox,
+    bubblewrap_command,
+    hidden_folders,
+    make_sandbox,
+    why_no_bubblewrap,
+)
+from locatable.proof.stage_folder import keep_only
+
+
+@pytest.fixture
+def sandbox(tmp_path, monkeypatch) -> Sandbox:
+    """A sandbox beside a user's checkout with an environment in it."""
+    for folder in ("work", "env/bin", "checkout/.venv/bin", "home/tools/bin", "home/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to(sys.executable)
+    path = [tmp_path / "checkout/.venv/bin", tmp_path / "home/tools/bin", tmp_path / "home/scripts"]
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, path), "/usr/bin"]))
+    hidden = (tmp_path / "checkout", tmp_path / "home", tmp_path / "not there")
+    return Sandbox(tmp_path / "work", tmp_path / "env/bin", tmp_path / "checkout", hidden)
+
+
+def arguments(command: list[str], option: str) -> list[str]:
+    """The first argument of each occurrence of an option."""
+    return [command[at + 1] for at, part in enumerate(command) if part == option]
+
+
+def plain(sandbox: Sandbox) -> Place:
+    """A run without anything special."""
+    return Place(folder=sandbox.work / "run", working=sandbox.work / "run/tree/sub")
+
+
+def test_hidden_folders_that_exist_are_empty_ones(sandbox):
+    command = bubblewrap_command(sandbox, plain(sandbox))
+    assert arguments(command, "--tmpfs") == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
+
+
+def test_the_whole_machine_is_read_only(sandbox):
+    assert bubblewrap_command(sandbox, plain(sandbox))[:4] == ["bwrap", "--ro-bind", "/", "/"]
+
+
+def test_only_the_folder_of_the_run_can_be_written_to(sandbox):
+    assert arguments(bubblewrap_command(sandbox, plain(sandbox)), "--bind") == [str(sandbox.work / "run")]
+
+
+def test_a_stage_runs_in_its_working_folder(sandbox):
+    place = plain(sandbox)
+    assert arguments(bubblewrap_command(sandbox, place), "--chdir") == [str(place.working)]
+
+
+def test_there_is_no_network(sandbox):
+    assert "--unshare-net" in bubblewrap_command(sandbox, plain(sandbox))
+
+
+def test_a_stage_ends_with_the_proof(sandbox):
+    assert "--die-with-parent" in bubblewrap_command(sandbox, plain(sandbox))
+
+
+def test_the_environment_of_the_proof_is_shown(sandbox):
+    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(sandbox.programs.parent) in shown
+
+
+def test_the_environment_of_the_user_is_not_shown(sandbox):
+    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert not [folder for folder in shown if folder.startswith(str(sandbox.user_top))]
+
+
+def test_other_programs_on_the_path_are_shown_with_what_lies_beside_them(sandbox, tmp_path):
+    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert {str(tmp_path / "home/tools"), str(tmp_path / "home/scripts")} <= set(shown)
+
+
+def test_shown_folders_come_after_the_folders_that_hide_them(sandbox, tmp_path):
+    command = bubblewrap_command(sandbox, plain(sandbox))
+    assert command.index(str(tmp_path / "home")) < command.index(str(tmp_path / "home/tools"))
+
+
+def test_another_count_of_processors_is_shown_in_place_of_the_machines(sandbox):
+    place = Place(sandbox.work, sandbox.work, online_cpus=sandbox.work / "online")
+    assert arguments(bubblewrap_command(sandbox, place), "--ro-bind")[-1] == str(sandbox.work / "online")
+
+
+def test_the_checkout_the_cache_and_the_home_are_hidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    hidden = hidden_folders(tmp_path / "checkout", tmp_path / "cache")
+    assert hidden[:3] == (tmp_path / "checkout", tmp_path / "cache", tmp_path / "home")
+
+
+def test_the_root_of_the_machine_cannot_be_hidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    assert Path("/") not in hidden_folders(tmp_path, tmp_path)
+
+
+def test_a_machine_without_bubblewrap_says_so(sandbox, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert why_no_bubblewrap(sandbox) == "bubblewrap is not installed"
+
+
+@pytest.fixture
+def refused(sandbox, tmp_path, monkeypatch) -> Sandbox:
+    """A sandbox on a machine whose bubblewrap may not do anything."""
+    program = tmp_path / "refused/bwrap"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no namespaces for you >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return sandbox
+
+
+def test_a_machine_that_does_not_allow_bubblewrap_says_why(refused):
+    assert why_no_bubblewrap(refused) == "bubblewrap is not allowed here (no namespaces for you)"
+
+
+def test_without_bubblewrap_the_sandbox_is_a_folder(refused):
+    made, isolation = make_sandbox(refused.work, refused.programs, refused.user_top, refused.work)
+    assert not made.bubblewrap
+    assert isolation.startswith("folders only: ")
+
+
+def test_params_are_cut_to_the_declared_keys():
+    values = {"train": {"lr": 0.1, "depth": 3}, "seed": 1}
+    keep_only(values, [["train", "lr"]])
+    assert values == {"train": {"lr": 0.1}}
+
+
+def test_a_declared_section_is_kept_whole():
+    values = {"train": {"lr": 0.1, "depth": 3}, "seed": 1}
+    keep_only(values, [["train"], ["train", "lr"]])
+    assert values == {"train": {"lr": 0.1, "depth": 3}}
+
+
+def test_a_key_that_is_a_number_in_yaml_is_found():
+    values = {1: "one", 2: "two"}
+    keep_only(values, [["1"]])
+    assert values == {1: "one"}
