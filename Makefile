@@ -29,8 +29,8 @@ test-unit: $(READY)
 	pytest tests/unit
 
 lint: $(READY)
-	ruff check
-	ruff format --check
+	ruff check bench hooks src tests tools
+	ruff format --check bench hooks src tests tools
 	mypy
 	@rm -rf build/lint
 	@cookiecutter --no-input --default-config --output-dir build/lint . project_name=Lint >/dev/null

@@ -69,7 +69,9 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
         FailedError: it failed.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | ({CLONE_VARIABLE: str(clone)} if clone else {})
+    env = (
+        os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | ({CLONE_VARIABLE: str(clone)} if clone else {})
+    )
     process = subprocess.Popen(
         # -P: no file of the project hides a module of DVC's.
         (sys.executable, *(["-P"] if clone else []), "-m", *command),

@@ -70,7 +70,7 @@ class Int(_Param):
 
     def suggest(self, trial: Trial, key: str) -> int:
         """Let the sampler choose."""
-        return trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step)
+        return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
 
     def to_optuna(self, value: Any) -> int:
         """What Optuna calls a value of a params file; raises ValueError where it cannot be a choice."""
