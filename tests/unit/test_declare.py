@@ -562,7 +562,8 @@ def test_help_imports_neither_dvc_nor_a_yaml_library() -> None:
         "import argparse, sys; from locatable.commands import declare; "
         "declare.add_arguments(argparse.ArgumentParser()); print({'dvc', 'ruamel.yaml'} & set(sys.modules))"
     )
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    env = os.environ | {"PYTHONPATH": str(Path(declare.__file__).parents[2])}
+    done = subprocess.run((sys.executable, "-c", code), env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 
