@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .errors import GitError, UsageError
+from .errors import UsageError
 from .git import git, top_folder
 
 
@@ -14,40 +14,23 @@ def find_project(folder: Path) -> Path:
 
     Raises:
         UsageError: there is no DVC project, or no Git repository around it.
-        GitError: Git refuses to read the repository.
     """
     folder = folder.resolve()
-    for candidate in (folder, *folder.parents):
+    folders = [folder, *folder.parents]
+    for candidate in folders:
         if (candidate / ".dvc").is_dir():
-            _require_repository(candidate)
+            if not _in_repository(candidate):
+                raise UsageError(f"not inside a Git repository: {candidate}")
             return candidate
-    sparse = _sparse_project(folder)
-    if sparse is None:
-        raise UsageError(f"not inside a DVC project: {folder}")
-    return sparse
+    if _in_repository(folder):
+        top = top_folder(folder)
+        for candidate in folders[: folders.index(top) + 1]:
+            # A sparse checkout can leave `.dvc` out.
+            if git(candidate, "ls-files", "--", ".dvc"):
+                return candidate
+    raise UsageError(f"not inside a DVC project: {folder}")
 
 
-def _require_repository(root: Path) -> None:
-    try:
-        top_folder(root)
-    except GitError:
-        if _has_repository(root):
-            raise  # Git's own words say why it cannot be used.
-        raise UsageError(f"not inside a Git repository: {root}") from None
-
-
-def _has_repository(folder: Path) -> bool:
+def _in_repository(folder: Path) -> bool:
+    """Whether there is a repository for Git to look at; Git itself says if it is of no use."""
     return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
-
-
-def _sparse_project(folder: Path) -> Path | None:
-    """The root of a project whose `.dvc` Git has, but a sparse checkout leaves out."""
-    if not _has_repository(folder):
-        return None
-    top = top_folder(folder)
-    for candidate in (folder, *folder.parents):
-        if not candidate.is_relative_to(top):
-            break
-        if git(candidate, "ls-files", "--", ".dvc"):
-            return candidate
-    return None
