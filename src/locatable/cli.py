@@ -8,6 +8,7 @@ import argparse
 import difflib
 import importlib
 import os
+import select
 import shutil
 import sys
 import textwrap
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         if not _output_is_closed():
             raise  # A pipe to a process of ours, not to our reader.
+        # Python writes what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     return exit_code
 
@@ -74,7 +77,7 @@ def _run(words: list[str]) -> int:
     try:
         return _run_command(name, rest)
     except ModuleNotFoundError as error:
-        extra = find_extra(error)
+        extra = find_extra(error.name or "", name)
         if extra is None:
             raise
         raise missing_extra(f"locatable {name}", extra, find_project(Path.cwd())) from None
@@ -121,14 +124,10 @@ def _unknown_command(name: str) -> UsageError:
 
 
 def _output_is_closed() -> bool:
-    """Whether the reader of our output has left, as `head` does; if so, nothing more is written there."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python writes what is left when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    """Whether the reader of our output has left, as `head` does."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # A closed reader is reported without being asked for.
+    return bool(poll.poll(0))
 
 
 class _HelpFormatter(argparse.HelpFormatter):

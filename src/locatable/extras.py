@@ -12,30 +12,43 @@ class Extra:
 
     Attributes:
         name: of the extra.
-        package: the Python package that commands import.
-        title: how the package is called in a sentence.
+        title: how its main package is called in a sentence.
+        packages: what it installs for commands to import.
+        commands: those that do not run without it.
     """
 
     name: str
-    package: str
     title: str
+    packages: tuple[str, ...]
+    commands: tuple[str, ...] = ()
 
 
 EXTRAS = (
-    Extra("mlflow", "mlflow", "MLflow"),
-    Extra("search", "optuna", "Optuna"),
-    Extra("prefect", "prefect", "Prefect"),
-    Extra("ray", "ray", "Ray"),
+    Extra("mlflow", "MLflow", ("mlflow", "sqlalchemy"), ("mirror", "ui")),
+    Extra(
+        "search",
+        "Optuna",
+        ("optuna", "filelock", "matplotlib", "pydantic", "sklearn", "sqlalchemy"),
+        ("search",),
+    ),
+    Extra("prefect", "Prefect", ("prefect",), ("flow",)),
+    Extra("ray", "Ray", ("ray",)),
 )
 
 
-def find_extra(error: ModuleNotFoundError) -> Extra | None:
-    """The extra that would have brought a missing module; None where it belongs to none."""
-    package = (error.name or "").partition(".")[0]
-    for extra in EXTRAS:
-        if extra.package == package:
+def find_extra(module: str, command: str) -> Extra | None:
+    """The extra that would have brought a module; None where it belongs to none.
+
+    Args:
+        module: name of a module that is missing.
+        command: the one that needs it; where two extras bring the module, its own counts.
+    """
+    package = module.partition(".")[0]
+    suitable = [extra for extra in EXTRAS if package in extra.packages]
+    for extra in suitable:
+        if command in extra.commands:
             return extra
-    return None
+    return suitable[0] if suitable else None
 
 
 def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
@@ -46,7 +59,7 @@ def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
         extra: what is missing.
         project: root of the user's project.
     """
-    # A generated project has a lock for each extra, and installs it from there.
-    in_lock = (project / "extras" / f"{extra.name}.lock").is_file()
-    install = f"make setup EXTRAS={extra.name}" if in_lock else f"pip install 'locatable[{extra.name}]'"
+    # A generated project has a lock for each extra that is not always installed.
+    has_lock = (project / "extras" / f"{extra.name}.lock").is_file()
+    install = f"make setup EXTRAS={extra.name}" if has_lock else f"pip install 'locatable[{extra.name}]'"
     return ProjectError(f"{needed_by} needs {extra.title}: {install}")

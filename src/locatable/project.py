@@ -24,7 +24,7 @@ def find_project(folder: Path) -> Path:
             return candidate
     if _in_repository(folder):
         top = top_folder(folder)
-        for candidate in folders[: folders.index(top) + 1]:
+        for candidate in (each for each in folders if each.is_relative_to(top)):
             # A sparse checkout can leave `.dvc` out.
             if git(candidate, "ls-files", "--", ".dvc"):
                 return candidate

@@ -89,7 +89,7 @@ def wrap_items(items: list[str], width: int) -> list[str]:
     lines = [""]
     for item in shown:
         joined = f"{lines[-1]}, {item}" if lines[-1] else item
-        if lines[-1] and len(joined) > width:
+        if lines[-1] and len(joined) >= width:  # one more for the comma
             lines[-1] += ","
             lines.append(item)
         else:
