@@ -58,7 +58,7 @@ def test_a_failure_is_the_last_line(module: Path, tmp_path: Path) -> None:
 
 
 def test_a_command_in_a_clone_knows_which(module: Path, tmp_path: Path) -> None:
-    module.write_text(f"import os; print(os.environ[{steps.CLONE!r}])")
+    module.write_text(f"import os; print(os.environ[{steps.CLONE_VARIABLE!r}])")
     clone = tmp_path / "clone"
     assert steps.run(tmp_path, "said", log=ignore, clone=clone) == [str(clone)]
 

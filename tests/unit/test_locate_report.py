@@ -164,7 +164,7 @@ def test_a_report_on_an_experiment(tmp_path: Path) -> None:
     git(tmp_path, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/wide", rev)
     with Reader(tmp_path) as reader:
         (result,) = locate(reader, "wide").results
-        report = report_on(result, "https://example.org/project")
+        report = report_on(reader, result, "https://example.org/project")
     assert (report.rev, report.params_changed) == (rev, {"train.x": (1, 8)})
     assert report.rebuild[0] == "git clone https://example.org/project project && cd project"
     assert report.rebuild[-1] == "dvc repro"

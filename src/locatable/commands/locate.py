@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..history.reader import Reader
     from ..locate import Report, Result
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
@@ -37,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         _warn(located.left_out)
         url = origin_url(reader)
         if arguments.json:
-            print(render.to_json(_reports(located.results, url)))
+            print(render.to_json(_reports(reader, located.results, url)))
             return 0
-        pages = [render.to_text(report) for report in _reports(located.results[:MOST_IN_FULL], url)]
+        pages = [render.to_text(report) for report in _reports(reader, located.results[:MOST_IN_FULL], url)]
         titles = [render.title(result) for result in located.results[MOST_IN_FULL:]]
         if titles:
             pages.append("\n".join(titles))
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _reports(results: "list[Result]", url: str | None) -> "list[Report]":
+def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
     """Reports on results; of several, one that cannot be read does not hide the others."""
     from ..errors import UnreadableError
     from ..locate import report_on
@@ -55,7 +56,7 @@ def _reports(results: "list[Result]", url: str | None) -> "list[Report]":
     reports = []
     for result in results:
         try:
-            reports.append(report_on(result, url))
+            reports.append(report_on(reader, result, url))
         except UnreadableError as error:
             if len(results) == 1:
                 raise

@@ -77,7 +77,7 @@ def _may_pass(task: Task, run: TaskRun, state: State) -> bool:
     return not isinstance(state.result(raise_on_failure=False), steps.PermanentError)
 
 
-@flow  # type: ignore[untyped-decorator]
+@flow
 def rebuild(
     rev: str = "HEAD",
     targets: list[str] | None = None,
@@ -200,7 +200,7 @@ def mirror(root: Path) -> None:
     steps.run(root, "locatable", "mirror", log=get_run_logger().info)
 
 
-@flow  # type: ignore[untyped-decorator]
+@flow
 def search(  # noqa: PLR0913 (parameters of a deployment)
     study: str | None = None,
     trials: int | None = None,

@@ -68,7 +68,7 @@ def _params_summary(report: Report) -> list[str]:
 def _environment_summary(content: dict[str, Any]) -> list[str]:
     record = content["record"]
     if "python" in record:
-        return [f"Python {record['python']}", f"{len(record.get('drift', {}))} packages not as locked"]
+        return [f"Python {record['python']}", f"{len(record.get('drift') or {})} packages not as locked"]
     return list(content["files"]) or ["not recorded"]
 
 

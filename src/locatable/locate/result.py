@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any
 
 from ..coordinates import Coordinates, coordinates_of
-from ..history.reader import Experiment
+from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 
@@ -93,10 +93,11 @@ class Report:
     rebuild: list[str]
 
 
-def report_on(result: Result, url: str | None) -> Report:
+def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     """Everything about a result.
 
     Args:
+        reader: of the repository.
         result: one that `locate` found.
         url: where the repository can be cloned from; None when it is nowhere but here.
 
@@ -111,15 +112,14 @@ def report_on(result: Result, url: str | None) -> Report:
         roles={path: str(role) for path, role in result.roles.items()},
         uncommitted=result.uncommitted,
         coordinates=coordinates_of(snapshot),
-        params_changed=_params_changed(result),
+        params_changed=_params_changed(reader, result),
         rebuild=commands,
     )
 
 
-def _params_changed(result: Result) -> dict[str, tuple[Any, Any]]:
+def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
     """Params in which a result differs from its baseline, as far as this clone has that."""
     baseline = _baseline(result)
-    reader = result.snapshot.reader
     if baseline is None or reader.objects.read([baseline])[0] is None:
         return {}
     return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
