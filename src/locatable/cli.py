@@ -5,22 +5,37 @@ and DVC take seconds to import, and `locatable --help` should not.
 """
 
 import argparse
+import difflib
 import importlib
+import os
+import select
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import __version__
-from .errors import LocatableError
+from .errors import LocatableError, UsageError
+from .extras import find_extra, missing_extra
+from .project import find_project
 
+# One line each in `locatable --help`.
 COMMANDS = {
-    "locate": "say which experiment, commit, data and params a file, experiment, revision or run comes from",
+    "locate": "say which commit, data and params a file, name or run comes from",
     "mirror": "show all DVC experiments in MLflow, one run each",
     "search": "let Optuna propose params; every trial is a DVC experiment",
-    "reproduce": "prove that a result can be rebuilt: every stage again, from a clean clone",
+    "reproduce": "prove that a result can be rebuilt, from a clean clone",
     "declare": "bring the dependencies in dvc.yaml up to what stages import",
     "ui": "open MLflow on the project's store",
     "flow": "rebuild a revision as a Prefect flow",
 }
+OLDEST_PYTHON = (3, 11)
+# Longer lines of help are hard to read, however wide the terminal is.
+MOST_COLUMNS = 100
+# What shells report for programs that SIGINT or SIGPIPE ended.
+INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,38 +44,104 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what comes after `locatable`; by default, what this process was started with.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(given[0] if given else "")
-    parsed = parser.parse_args(given)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return int(parsed.run(parsed))
+        exit_code = _run(words)
+        sys.stdout.flush()
     except LocatableError as error:
         lines = [str(error), error.hint]
         print("; ".join(line for line in lines if line), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not _output_is_closed():
+            raise  # A pipe to a process of ours, not to our reader.
+        # Python writes what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return exit_code
 
 
-def _parser(chosen: str) -> argparse.ArgumentParser:
-    """All commands by name, and the arguments of the chosen one."""
+def _run(words: list[str]) -> int:
+    _require_python()
+    if not words:
+        _main_parser().print_help(sys.stderr)
+        return UsageError.exit_code
+    name, *rest = words
+    if name.startswith("-"):
+        _main_parser().parse_args(words)
+    if name not in COMMANDS:
+        raise _unknown_command(name)
+    try:
+        return _run_command(name, rest)
+    except ModuleNotFoundError as error:
+        extra = find_extra(error.name or "", name)
+        if extra is None:
+            raise
+        raise missing_extra(f"locatable {name}", extra, find_project(Path.cwd())) from None
+
+
+def _run_command(name: str, words: list[str]) -> int:
+    command = importlib.import_module(f".commands.{name}", __package__)
     parser = argparse.ArgumentParser(
-        prog="locatable", description="Find and rebuild results of a DVC repository."
+        prog=f"locatable {name}", description=command.__doc__, formatter_class=_HelpFormatter
+    )
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    # Said once for all commands, before any of them creates a file.
+    find_project(Path.cwd())
+    return int(command.run(arguments))
+
+
+def _main_parser() -> argparse.ArgumentParser:
+    """What answers `locatable --help` and `locatable --version`."""
+    lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="locatable",
+        usage="locatable COMMAND ...",
+        description="\n\n".join(["Find and rebuild results of a DVC repository.", "\n".join(lines)]),
+        epilog="More about one of them: locatable COMMAND --help",
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"locatable {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        if name != chosen:
-            commands.add_parser(name, help=summary, add_help=False)
-            continue
-        module = importlib.import_module(f".commands.{name}", __package__)
-        command = commands.add_parser(
-            name,
-            help=summary,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
     return parser
+
+
+def _require_python() -> None:
+    """Refuse an interpreter that was started on these files without installing them."""
+    if sys.version_info < OLDEST_PYTHON:
+        needed = ".".join(map(str, OLDEST_PYTHON))
+        running = ".".join(map(str, sys.version_info[:2]))
+        raise UsageError(f"locatable needs Python {needed} or newer, and {sys.executable} is {running}")
+
+
+def _unknown_command(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    suggestion = f"; did you mean {near[0]}?" if near else ""
+    return UsageError(f"locatable: no command {name!r}{suggestion} (locatable --help)")
+
+
+def _output_is_closed() -> bool:
+    """Whether the reader of our output has left, as `head` does."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # A closed reader is reported without being asked for.
+    return bool(poll.poll(0))
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps paragraphs of a description, and leaves indented ones, which are examples, as they are."""
+
+    def __init__(self, prog: str) -> None:
+        columns = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+        super().__init__(prog, width=columns - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = []
+        for paragraph in text.strip().split("\n\n"):
+            if paragraph.startswith(" "):
+                filled.append(textwrap.indent(paragraph, indent))
+            else:
+                filled.append(super()._fill_text(paragraph, width, indent))
+        return "\n\n".join(filled)

@@ -72,12 +72,12 @@ from pathlib import Path
 from unittest.mock import patch
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
-from locatable.search.alone import alone
-with alone(Path.cwd()):
+from locatable.flow.exclusive import exclusive
+with exclusive(Path.cwd()):
     pass
 missing = ObjectNotFound(Exception())
 with patch.object(SyncPrefectClient, "read_global_concurrency_limit_by_name", side_effect=missing) as read:
-    with alone(Path.cwd()):
+    with exclusive(Path.cwd()):
         print("alone", read.call_count)
 """
 

@@ -56,7 +56,10 @@ def test_a_copied_plot_leads_to_its_experiment(searched: Path, found: Callable, 
     said = run("locatable", "locate", searched.parent / "weak.png", cwd=searched, env=env).stdout
     head, *lines = said.splitlines()
     assert head.startswith("weak  ")
-    assert {line.split()[0] for line in lines[:5]} == {"data", "code", "params", "environment", "execution"}
+    # A long list of values goes on in the next line, further to the right.
+    begun = [line.split()[0] for line in lines if not line.startswith("    ")]
+    assert begun[:5] == ["data", "code", "params", "environment", "execution"]
+    assert max(map(len, lines[: lines.index("  rebuild")])) <= 80
     assert "train.logistic.alpha 0.001 → 0.01" in said
 
 

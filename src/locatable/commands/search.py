@@ -1,7 +1,7 @@
 """Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
 
-    locatable search [--study NAME] [--trials N] [--workers N] [--timeout S] [--storage URL]
-                     [--ray ADDRESS] [--mirror]
+    locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
+                     [--storage URL] [--ray ADDRESS] [--mirror]
 
 What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
 command continues the study. Workers run the trials in clones of their own: the checkout is left alone.

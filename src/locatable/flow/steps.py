@@ -1,56 +1,26 @@
-"""The stages of a clone one at a time: which there are, and running a command for one of them.
-
-Used by `locatable flow`.
-"""
+"""Runs a command as a step of a flow: its output is logged, its failure is one line, nothing outlives it."""
 
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 from ..dvc.processes import CLONE_VARIABLE, kill_processes
+from ..errors import LocatableError
 
-# EX_CONFIG of sysexits.h, with which a stage says that trying again is no use; as DVC reports it.
-HOPELESS = re.compile(r"exited with 78$")
-
-
-class FailedError(Exception):
-    """A command failed; the message is what it said last."""
+# EX_CONFIG of sysexits.h, with which a stage says that trying again is of no use; as DVC reports it.
+PERMANENT = re.compile(r"exited with 78$")
 
 
-class HopelessError(FailedError):
-    """Trying again is no use; the message is one line for the user."""
+class StepError(LocatableError):
+    """A step failed; the message is the last that its command said."""
 
 
-def plan(root: Path, targets: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """What to do for some stages, or for all.
-
-    Args:
-        root: a DVC project, which is the current folder.
-        targets: stages, as after `dvc repro`; all if there are none.
-
-    Returns:
-        Files with source data, and for each stage, in the order to run them, the stages that it needs.
-
-    Raises:
-        DvcException: there is no such stage.
-    """
-    import networkx as nx
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        graph = repo.index.graph
-        wanted = {stage for target in targets for stage in repo.stage.collect(target)} or set(graph)
-        needed = wanted.union(*(nx.descendants(graph, stage) for stage in wanted))
-        ordered = [stage for stage in nx.dfs_postorder_nodes(graph) if stage in needed]
-        stages = {
-            stage.addressing: [other.addressing for other in graph.successors(stage) if other.cmd]
-            for stage in ordered
-            if stage.cmd
-        }
-        return [stage.addressing for stage in ordered if not stage.cmd], stages
+class PermanentError(StepError):
+    """A step failed, and trying again is of no use."""
 
 
 def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | None = None) -> list[str]:
@@ -58,43 +28,61 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
 
     Args:
         folder: where to run it.
-        command: `dvc`, or a module of this Python, and its arguments.
-        log: called with each line it prints.
-        clone: kill all that was started for this clone, also what has left the command's process group.
+        command: `dvc`, or another module of this Python, and its arguments.
+        log: called with each line that it prints.
+        clone: the clone that it works in, if any: all that was started for it is killed at the end, also
+            what has left the command's process group.
 
     Returns:
-        The lines.
+        The lines that it printed.
 
     Raises:
-        FailedError: it failed.
+        StepError: it failed.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = (
-        os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | ({CLONE_VARIABLE: str(clone)} if clone else {})
-    )
+    # -P: no file of the project hides a module of DVC's.
+    options = ["-P"] if clone else []
     process = subprocess.Popen(
-        # -P: no file of the project hides a module of DVC's.
-        (sys.executable, *(["-P"] if clone else []), "-m", *command),
+        (sys.executable, *options, "-m", *command),
         cwd=folder,
-        env=env,
+        env=_environment(clone),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
     )
-    said = []
+    lines = []
     try:
-        for line in map(str.rstrip, process.stdout):
+        for line in map(str.rstrip, cast(IO[str], process.stdout)):
             if line:
-                said.append(line)
+                lines.append(line)
                 log(line)
     finally:
         process.terminate()
         if clone:
             kill_processes(clone)
-        code = process.wait()
-    if code:
-        problems = [line for line in said if line.startswith("ERROR: ")] or said or [f"exit code {code}"]
-        raise (HopelessError if HOPELESS.search(problems[-1]) else FailedError)(problems[-1])
-    return said
+        exit_code = process.wait()
+    if exit_code:
+        raise failure(lines, exit_code)
+    return lines
+
+
+def _environment(clone: Path | None) -> dict[str, str]:
+    """The environment of a command: stages find the programs that are installed beside this Python."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    if clone:
+        variables[CLONE_VARIABLE] = str(clone)
+    return variables
+
+
+def failure(lines: list[str], exit_code: int) -> StepError:
+    """The error for a command that failed.
+
+    Args:
+        lines: what it printed.
+        exit_code: what it ended with.
+    """
+    errors = [line for line in lines if line.startswith("ERROR: ")] or lines
+    message = errors[-1] if errors else f"exit code {exit_code}"
+    return PermanentError(message) if PERMANENT.search(message) else StepError(message)

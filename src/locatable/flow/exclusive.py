@@ -1,8 +1,4 @@
-"""One rebuild of a repository at a time, by a global concurrency limit of Prefect.
-
-with alone(root) as folder:
-    ...  # `folder` is this rebuild's own
-"""
+"""One rebuild of a repository at a time, by a global concurrency limit of Prefect."""
 
 import asyncio
 import hashlib
@@ -22,42 +18,50 @@ from prefect.settings import get_current_settings
 from ..dvc.processes import kill_processes
 from ..git import git
 
-# Seconds: that a killed rebuild holds its place; between two words about waiting.
-LEASE, WORD = 60, 20
+# Seconds for which a killed rebuild still holds the limit.
+LEASE = 60
+# Seconds between two messages about waiting.
+INTERVAL = 20
 
 
 @contextmanager
-def alone(root: Path) -> Iterator[Path]:
+def exclusive(root: Path) -> Iterator[Path]:
     """Wait for other rebuilds of this repository, also those in other clones of the same origin.
 
     Args:
         root: the project.
 
-    Returns:
-        A folder for the time of the rebuild; what a killed one left there is cleared away.
+    Yields:
+        A folder for the time of the rebuild; what a killed one left there is removed before.
     """
-    place = git(root, "config", "--default", str(root), "remote.origin.url")
-    limit = f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
-    # Another rebuild may add it between Prefect's look for it and its own adding.
+    limit = limit_name(root)
+    # Another rebuild may create it between Prefect's look for it and its creation here.
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(limit, 1)
-    with ExitStack() as stack:
-        stack.enter_context(_slot(limit))
+    with _acquired(limit):
         folder = (root / ".dvc/tmp/flow").resolve()
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         kill_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        yield folder
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def limit_name(root: Path) -> str:
+    """The limit's name: one for all clones of a repository, and one for a repository without an origin."""
+    place = git(root, "config", "--default", str(root), "remote.origin.url")
+    return f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
 @contextmanager
-def _slot(limit: str) -> Iterator[None]:
-    with ExitStack() as stack:
+def _acquired(limit: str) -> Iterator[None]:
+    with ExitStack() as held:
         while True:
             asyncio.run(_release_expired())
             try:
-                stack.enter_context(
-                    concurrency(limit, strict=True, lease_duration=LEASE, timeout_seconds=WORD)
+                held.enter_context(
+                    concurrency(limit, strict=True, lease_duration=LEASE, timeout_seconds=INTERVAL)
                 )
                 break
             except TimeoutError:
@@ -69,6 +73,7 @@ async def _release_expired() -> None:
     """Take back what killed rebuilds held: a server does that, but not the one Prefect starts for a run."""
     if get_current_settings().api.url:
         return
-    storage, database = get_concurrency_lease_storage(), provide_database_interface()
+    storage = get_concurrency_lease_storage()
+    database = provide_database_interface()
     for lease in await storage.read_expired_lease_ids():
         await revoke_expired_lease(lease, db=database, lease_storage=storage)

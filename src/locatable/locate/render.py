@@ -1,0 +1,97 @@
+"""Results as text: for people, at 80 columns, and as JSON."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from .result import Report, Result
+
+WIDTH = 80
+# Items of a list that are shown; JSON has all.
+MOST_ITEMS = 5
+# Characters of a digest or commit id that are shown.
+DIGITS = 12
+UNCOMMITTED = "  UNCOMMITTED"
+
+
+def to_json(reports: list[Report]) -> str:
+    """Reports as a JSON list; its keys are the attributes of `Report`."""
+    return json.dumps([asdict(report) for report in reports], indent=1, default=str)
+
+
+def title(result: Result | Report) -> str:
+    """One line about a result: what it is called, and how the target belongs to it."""
+    name = result.rev[:7]
+    if result.experiment:
+        name = f"{result.experiment.name}  {name} on {result.experiment.baseline[:7]}"
+    if result.uncommitted:
+        name = f"workspace on {name}"
+    roles = [f"{path} ({role})" for path, role in result.roles.items()]
+    return "  ".join([name, *roles])
+
+
+def to_text(report: Report) -> str:
+    """A report for people to read."""
+    lines = [title(report)]
+    for name, items in _summaries(report).items():
+        lines += _coordinate_lines(report, name, items)
+    if report.uncommitted:
+        lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
+        return "\n".join(lines)
+    if report.experiment:
+        lines.append(f"  {'apply':<12} dvc exp apply {report.experiment.name}")
+    lines.append("  rebuild")
+    lines += [f"    {command}" for command in report.rebuild]
+    return "\n".join(lines)
+
+
+def _summaries(report: Report) -> dict[str, list[str]]:
+    """What to show of each coordinate."""
+    coordinates = report.coordinates
+    return {
+        "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],
+        "code": [f"commit {report.rev[:DIGITS]}", f"{len(coordinates.code.content['files'])} files"],
+        "params": _params_summary(report),
+        "environment": _environment_summary(coordinates.environment.content),
+        "execution": list(coordinates.execution.content["stages"]),
+    }
+
+
+def _params_summary(report: Report) -> list[str]:
+    if report.params_changed:
+        changes = report.params_changed.items()
+        return [f"{key} {before!r} → {after!r}" for key, (before, after) in changes]
+    values = f"{len(report.coordinates.params.content)} values"
+    return [f"{values}, as in the baseline"] if report.experiment else [values]
+
+
+def _environment_summary(content: dict[str, Any]) -> list[str]:
+    record = content["record"]
+    if "python" in record:
+        return [f"Python {record['python']}", f"{len(record.get('drift') or {})} packages not as locked"]
+    return list(content["files"]) or ["not recorded"]
+
+
+def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
+    digest = getattr(report.coordinates, name).digest
+    margin = f"  {name:<12} {digest[:DIGITS]}  "
+    mark = UNCOMMITTED if name in report.uncommitted else ""
+    first, *more = wrap_items(items, WIDTH - len(margin) - len(mark))
+    indent = " " * len(margin)
+    return [f"{margin}{first}{mark}", *(indent + line for line in more)]
+
+
+def wrap_items(items: list[str], width: int) -> list[str]:
+    """Items joined by commas in lines of at most `width` characters; longer items are not broken."""
+    shown = items[:MOST_ITEMS]
+    if len(items) > MOST_ITEMS:
+        shown[-1] += f" and {len(items) - MOST_ITEMS} more"
+    lines = [""]
+    for item in shown:
+        joined = f"{lines[-1]}, {item}" if lines[-1] else item
+        if lines[-1] and len(joined) >= width:  # one more for the comma
+            lines[-1] += ","
+            lines.append(item)
+        else:
+            lines[-1] = joined
+    return lines

@@ -1,0 +1,149 @@
+"""What locating finds: results, how the target belongs to each, and a full report on one of them."""
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from ..coordinates import Coordinates, coordinates_of
+from ..history.reader import Experiment, Reader
+from ..history.snapshot import Snapshot
+from ..rebuild import rebuild_commands
+
+
+class RoleKind(Enum):
+    """How a file can belong to a revision; the values are the words for it."""
+
+    OUTPUT = "output of"
+    SOURCE = "source data"
+    INPUT = "read by"
+    IN_GIT = "kept in Git"
+
+
+@dataclass(frozen=True)
+class Role:
+    """How a file belongs to a revision; `stage` is the one that writes or reads it, else empty."""
+
+    kind: RoleKind
+    stage: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.stage}".rstrip()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A revision that the target belongs to.
+
+    Attributes:
+        snapshot: the revision; of a result that is not committed, HEAD with the workspace's own records.
+        experiment: the DVC experiment that the revision is, if any.
+        roles: how the target belongs to it, by path; empty where the target is a name.
+        uncommitted: names of the coordinates that the workspace has and HEAD has not.
+    """
+
+    snapshot: Snapshot
+    experiment: Experiment | None = None
+    roles: dict[str, Role] = field(default_factory=dict)
+    uncommitted: list[str] = field(default_factory=list)
+
+    @property
+    def rev(self) -> str:
+        """Full commit id."""
+        return self.snapshot.rev
+
+    @property
+    def made_target(self) -> bool:
+        """Whether a stage of this revision wrote the target."""
+        return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
+
+
+@dataclass(frozen=True)
+class Located:
+    """All that a target belongs to.
+
+    Attributes:
+        results: those that made the target come before those that used it, older before newer ones.
+        left_out: one line for each revision that matches, but whose records cannot be read.
+    """
+
+    results: list[Result]
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that there is to say about a result; as JSON, an item of `locatable locate --json`.
+
+    Attributes:
+        rev: full commit id.
+        experiment: the DVC experiment that the revision is, if any.
+        roles: how the target belongs to it, in words, by path.
+        uncommitted: names of the coordinates that are in the workspace only.
+        coordinates: where the result comes from.
+        params_changed: value in the baseline and in the result, of each param in which they differ.
+        rebuild: commands that rebuild the result on a clean machine; none while something is uncommitted.
+    """
+
+    rev: str
+    experiment: Experiment | None
+    roles: dict[str, str]
+    uncommitted: list[str]
+    coordinates: Coordinates
+    params_changed: dict[str, tuple[Any, Any]]
+    rebuild: list[str]
+
+
+def report_on(reader: Reader, result: Result, url: str | None) -> Report:
+    """Everything about a result.
+
+    Args:
+        reader: of the repository.
+        result: one that `locate` found.
+        url: where the repository can be cloned from; None when it is nowhere but here.
+
+    Raises:
+        UnreadableError: a file of DVC's in the revision, or in its baseline, is broken.
+    """
+    snapshot = result.snapshot
+    commands = [] if result.uncommitted else rebuild_commands(snapshot, result.experiment, url)
+    return Report(
+        rev=snapshot.rev,
+        experiment=result.experiment,
+        roles={path: str(role) for path, role in result.roles.items()},
+        uncommitted=result.uncommitted,
+        coordinates=coordinates_of(snapshot),
+        params_changed=_params_changed(reader, result),
+        rebuild=commands,
+    )
+
+
+def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
+    """Params in which a result differs from its baseline, as far as this clone has that."""
+    baseline = _baseline(result)
+    if baseline is None or reader.objects.read([baseline])[0] is None:
+        return {}
+    return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
+
+
+def _baseline(result: Result) -> str | None:
+    if result.experiment:
+        return result.experiment.baseline
+    if result.uncommitted:
+        return result.snapshot.rev
+    return None
+
+
+def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values of each key in which they differ; None where there is none."""
+    changed = {}
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if old != new:
+            changed[key] = (old, new)
+    return changed
+
+
+def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
+    """Names of the coordinates in which two results differ."""
+    names = [coordinate.name for coordinate in fields(Coordinates)]
+    return [name for name in names if getattr(one, name).digest != getattr(other, name).digest]

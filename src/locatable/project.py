@@ -1,0 +1,36 @@
+"""Finds the DVC project that a command works on."""
+
+from pathlib import Path
+
+from .errors import UsageError
+from .git import git, top_folder
+
+
+def find_project(folder: Path) -> Path:
+    """The root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
+
+    Args:
+        folder: any folder of the project.
+
+    Raises:
+        UsageError: there is no DVC project, or no Git repository around it.
+    """
+    folder = folder.resolve()
+    folders = [folder, *folder.parents]
+    for candidate in folders:
+        if (candidate / ".dvc").is_dir():
+            if not _in_repository(candidate):
+                raise UsageError(f"not inside a Git repository: {candidate}")
+            return candidate
+    if _in_repository(folder):
+        top = top_folder(folder)
+        for candidate in (each for each in folders if each.is_relative_to(top)):
+            # A sparse checkout can leave `.dvc` out.
+            if git(candidate, "ls-files", "--", ".dvc"):
+                return candidate
+    raise UsageError(f"not inside a DVC project: {folder}")
+
+
+def _in_repository(folder: Path) -> bool:
+    """Whether there is a repository for Git to look at; Git itself says if it is of no use."""
+    return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))

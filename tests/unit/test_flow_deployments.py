@@ -1,0 +1,33 @@
+"""The deployments of a generated project name flows that an installed package has."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+DEPLOYMENTS = yaml.safe_load((TEMPLATE / "prefect.yaml").read_text())["deployments"]
+
+
+def functions(module: str) -> dict[str, ast.FunctionDef]:
+    """Functions of a module by name, read without importing it: Prefect is installed on request only."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    body = ast.parse(Path(spec.origin).read_text()).body
+    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_an_entry_point_is_a_flow(deployment: dict[str, str]) -> None:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    assert [ast.unparse(decorator) for decorator in functions(module)[name].decorator_list] == ["flow"]
+
+
+def test_a_request_has_parameters_of_the_flow() -> None:
+    from locatable.flow.request import RebuildRequest
+
+    arguments = functions("locatable.flow.flows")["rebuild"].args.args
+    assert set(vars(RebuildRequest())) <= {argument.arg for argument in arguments}

@@ -1,0 +1,79 @@
+"""Which stages a rebuild runs, in which order: as DVC has them."""
+
+from pathlib import Path
+
+import pytest
+from tiny_git import commit
+
+from locatable.dvc.pipeline import has_default_remote, read_pipeline
+from locatable.errors import ProjectError
+
+pytest.importorskip("dvc")
+
+PIPELINE = """\
+stages:
+  evaluate: {cmd: evaluate, deps: [model.bin], outs: [report.txt]}
+  train: {cmd: train, deps: [prepared.txt, train.py], outs: [model.bin]}
+  zero: {cmd: zero, deps: [raw.txt], outs: [prepared.txt]}
+  apart: {cmd: apart, outs: [apart.txt]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A pipeline that begins with tracked data, and a stage that has nothing to do with it."""
+    files = {
+        ".dvc/config": "",
+        "dvc.yaml": PIPELINE,
+        "raw.txt.dvc": f"outs:\n- md5: {'a' * 32}\n  path: raw.txt\n",
+        "train.py": "",
+    }
+    commit(tmp_path, files)
+    return tmp_path
+
+
+def test_a_stage_runs_after_those_it_needs(project: Path) -> None:
+    stages = list(read_pipeline(project, []).stages)
+    assert [stage for stage in stages if stage != "apart"] == ["zero", "train", "evaluate"]
+
+
+def test_all_stages_without_a_target(project: Path) -> None:
+    assert set(read_pipeline(project, []).stages) == {"zero", "train", "evaluate", "apart"}
+
+
+def test_a_target_and_what_it_needs(project: Path) -> None:
+    assert read_pipeline(project, ["train"]).stages == {"zero": [], "train": ["zero"]}
+
+
+def test_several_targets(project: Path) -> None:
+    assert set(read_pipeline(project, ["apart", "zero"]).stages) == {"apart", "zero"}
+
+
+def test_source_data_of_the_targets(project: Path) -> None:
+    assert read_pipeline(project, ["train"]).sources == ["raw.txt.dvc"]
+    assert read_pipeline(project, ["apart"]).sources == []
+
+
+def test_an_unknown_target(project: Path) -> None:
+    with pytest.raises(ProjectError, match="nope"):
+        read_pipeline(project, ["nope"])
+
+
+def test_the_working_folder_stays(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    read_pipeline(project, [])
+    assert Path.cwd() == elsewhere
+
+
+def test_a_project_without_a_default_remote(project: Path) -> None:
+    assert not has_default_remote(project)
+
+
+def test_a_project_with_a_default_remote(project: Path) -> None:
+    (project / ".dvc/config").write_text(
+        "[core]\n    remote = store\n['remote \"store\"']\n    url = /store\n"
+    )
+    assert has_default_remote(project)

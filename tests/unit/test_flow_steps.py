@@ -1,0 +1,108 @@
+"""A step of a flow: what is logged, how a failure is reported, and that nothing is left running."""
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from locatable.flow import steps
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module that `python -m said` runs; write it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path / "said.py"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended can wait for its parent to see that."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def ignore(line: str) -> None:
+    pass
+
+
+def test_lines_are_logged_and_returned(module: Path, tmp_path: Path) -> None:
+    module.write_text("print('one  '); print(); print('two')")
+    logged: list[str] = []
+    assert steps.run(tmp_path, "said", log=logged.append) == ["one", "two"]
+    assert logged == ["one", "two"]
+
+
+def test_arguments_reach_the_module(module: Path, tmp_path: Path) -> None:
+    module.write_text("import sys; print(*sys.argv[1:])")
+    assert steps.run(tmp_path, "said", "--study=a b", log=ignore) == ["--study=a b"]
+
+
+def test_it_runs_in_the_folder(module: Path, tmp_path: Path) -> None:
+    module.write_text("import os; print(os.getcwd())")
+    (tmp_path / "below").mkdir()
+    assert steps.run(tmp_path / "below", "said", log=ignore) == [str(tmp_path / "below")]
+
+
+def test_programs_beside_this_python_are_found(module: Path, tmp_path: Path) -> None:
+    module.write_text("import os, pathlib, sys; print(os.environ['PATH'].split(os.pathsep)[0])")
+    assert steps.run(tmp_path, "said", log=ignore) == [str(Path(steps.sys.executable).parent)]
+
+
+def test_a_failure_is_the_last_line(module: Path, tmp_path: Path) -> None:
+    module.write_text("import sys; print('so far'); sys.exit('no more')")
+    with pytest.raises(steps.StepError, match=r"^no more$"):
+        steps.run(tmp_path, "said", log=ignore)
+
+
+def test_a_command_in_a_clone_knows_which(module: Path, tmp_path: Path) -> None:
+    module.write_text(f"import os; print(os.environ[{steps.CLONE_VARIABLE!r}])")
+    clone = tmp_path / "clone"
+    assert steps.run(tmp_path, "said", log=ignore, clone=clone) == [str(clone)]
+
+
+def test_what_a_command_started_for_a_clone_is_killed_with_it(module: Path, tmp_path: Path) -> None:
+    module.write_text(
+        "import subprocess, sys\n"
+        "quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "print(subprocess.Popen(['sleep', '600'], start_new_session=True, **quiet).pid)\n"
+    )
+    (pid,) = steps.run(tmp_path, "said", log=ignore, clone=tmp_path / "clone")
+    assert not is_running(int(pid))
+
+
+def test_a_command_ends_when_its_step_is_interrupted(module: Path, tmp_path: Path) -> None:
+    module.write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    pids: list[int] = []
+
+    def interrupt(line: str) -> None:
+        pids.append(int(line))
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        steps.run(tmp_path, "said", log=interrupt)
+    assert not is_running(pids[0])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "exit code 1"),
+        (["one", "two"], "two"),
+        (["ERROR: it is broken", "see the documentation"], "ERROR: it is broken"),
+    ],
+)
+def test_the_message_of_a_failure(lines: list[str], message: str) -> None:
+    assert str(steps.failure(lines, 1)) == message
+
+
+def test_a_stage_that_exits_with_78_is_not_tried_again() -> None:
+    lines = ["ERROR: failed to reproduce 'train': failed to run: python train.py, exited with 78"]
+    assert isinstance(steps.failure(lines, 255), steps.PermanentError)
+
+
+@pytest.mark.parametrize("ending", ["exited with 1", "exited with 78 or so"])
+def test_another_failure_is_tried_again(ending: str) -> None:
+    assert not isinstance(steps.failure([f"ERROR: failed to run: {ending}"], 255), steps.PermanentError)

@@ -1,0 +1,277 @@
+"""`locate`: which revisions a file or a name belongs to, and how."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git, write
+
+from locatable.errors import NotFoundError
+from locatable.history.reader import Reader
+from locatable.locate import Located, locate
+
+MODEL, DATA, SCAN, SCRIPT, FIGURE = b"model", b"data", b"scan", b"print()\n", b"figure"
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def entry(path: str, content: bytes) -> str:
+    return f"    - path: {path}\n      hash: md5\n      md5: {md5(content)}\n      size: {len(content)}\n"
+
+
+def lock(model: bytes = MODEL) -> str:
+    """A dvc.lock: `train` reads data and a script, and writes a model and a figure."""
+    return (
+        "schema: '2.0'\nstages:\n  train:\n    cmd: python train.py\n    deps:\n"
+        + entry("data.csv", DATA)
+        + entry("train.py", SCRIPT)
+        + "    outs:\n"
+        + entry("figure.svg", FIGURE)
+        + entry("model.bin", model)
+    )
+
+
+FILES = {
+    ".dvc/config": "",
+    "data.csv.dvc": f"outs:\n- md5: {md5(DATA)}\n  size: 4\n  path: data.csv\n",
+    "dvc.lock": lock(),
+    "figure.svg": FIGURE,
+    "train.py": SCRIPT,
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose only commit has results."""
+    commit(tmp_path / "project", FILES)
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def reader(project: Path) -> Iterator[Reader]:
+    with Reader(project) as reader:
+        yield reader
+
+
+def experiment(project: Path, name: str, files: dict[str, str]) -> str:
+    """Add an experiment to the last commit, and go back to that; return the experiment's commit."""
+    head = git(project, "rev-parse", "HEAD")
+    rev = commit(project, files, name)
+    git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", rev)
+    git(project, "reset", "--quiet", "--hard", head)
+    return rev
+
+
+def copy_of(content: bytes, folder: Path) -> str:
+    """A file with that content, away from the project."""
+    path = folder / "copied"
+    path.write_bytes(content)
+    return str(path)
+
+
+def roles(located: Located) -> list[dict[str, str]]:
+    return [{path: str(role) for path, role in result.roles.items()} for result in located.results]
+
+
+def revisions(located: Located) -> list[str]:
+    return [result.rev for result in located.results]
+
+
+def test_an_output_that_dvc_keeps(reader: Reader, tmp_path: Path) -> None:
+    assert roles(locate(reader, copy_of(MODEL, tmp_path))) == [{"model.bin": "output of train"}]
+
+
+def test_an_output_that_git_keeps(reader: Reader, tmp_path: Path) -> None:
+    assert roles(locate(reader, copy_of(FIGURE, tmp_path))) == [{"figure.svg": "output of train"}]
+
+
+def test_source_data(reader: Reader, tmp_path: Path) -> None:
+    assert roles(locate(reader, copy_of(DATA, tmp_path))) == [{"data.csv": "source data"}]
+
+
+def test_code_that_a_stage_reads(reader: Reader, tmp_path: Path) -> None:
+    assert roles(locate(reader, copy_of(SCRIPT, tmp_path))) == [{"train.py": "read by train"}]
+
+
+def test_a_file_that_no_stage_knows(project: Path, reader: Reader, tmp_path: Path) -> None:
+    commit(project, {"notes/one.txt": "a note"})
+    assert roles(locate(reader, copy_of(b"a note", tmp_path))) == [{"notes/one.txt": "kept in Git"}]
+
+
+def test_a_file_of_an_output_folder_that_git_keeps(project: Path, reader: Reader, tmp_path: Path) -> None:
+    commit(project, {"plots/roc.svg": "roc", "dvc.lock": lock() + entry("plots", b"any")})
+    assert roles(locate(reader, copy_of(b"roc", tmp_path))) == [{"plots/roc.svg": "output of train"}]
+
+
+def test_a_file_of_a_tracked_folder(project: Path, reader: Reader, tmp_path: Path) -> None:
+    listed = json.dumps([{"md5": md5(SCAN), "relpath": "one.txt"}])
+    folder = md5(listed.encode())
+    commit(project, {"scans.dvc": f"outs:\n- md5: {folder}.dir\n  path: scans\n"})
+    write(project, {f".dvc/cache/files/md5/{folder[:2]}/{folder[2:]}.dir": listed})
+    assert roles(locate(reader, copy_of(SCAN, tmp_path))) == [{"scans": "source data"}]
+
+
+def test_a_file_of_a_folder_in_a_store_that_keeps_versions(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    listed = f"  files:\n  - relpath: one.txt\n    md5: {md5(SCAN)}\n    version_id: '7'\n"
+    commit(project, {"scans.dvc": f"outs:\n- path: scans\n{listed}"})
+    assert roles(locate(reader, copy_of(SCAN, tmp_path))) == [{"scans": "source data"}]
+
+
+def test_what_made_a_file_comes_before_what_used_it(project: Path, reader: Reader, tmp_path: Path) -> None:
+    first = git(project, "rev-parse", "HEAD")
+    commit(
+        project, {"dvc.lock": lock(b"another"), "model.dvc": f"outs:\n- md5: {md5(MODEL)}\n  path: old.bin\n"}
+    )
+    second = experiment(project, "later", {"dvc.lock": lock()})
+    located = locate(reader, copy_of(MODEL, tmp_path))
+    assert revisions(located)[-1] == git(project, "rev-parse", "HEAD")
+    assert set(revisions(located)[:2]) == {first, second}
+
+
+def test_an_experiment_has_its_name(project: Path, reader: Reader, tmp_path: Path) -> None:
+    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    (result,) = locate(reader, copy_of(b"wide", tmp_path)).results
+    assert result.experiment is not None
+    assert (result.rev, result.experiment.name) == (rev, "wide")
+
+
+def test_an_experiment_whose_baseline_is_on_no_branch(project: Path, reader: Reader, tmp_path: Path) -> None:
+    commit(project, {"dvc.lock": lock(b"gone")})
+    experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    assert len(locate(reader, copy_of(b"gone", tmp_path)).results) == 1
+
+
+def test_an_experiment_whose_baseline_is_missing(project: Path, reader: Reader, tmp_path: Path) -> None:
+    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    missing = "1" * 40
+    git(project, "update-ref", f"refs/exps/11/{missing[2:]}/moved", rev)
+    assert set(revisions(locate(reader, copy_of(b"wide", tmp_path)))) == {rev}
+
+
+def test_a_commit_that_only_a_tag_has(project: Path, reader: Reader, tmp_path: Path) -> None:
+    rev = commit(project, {"dvc.lock": lock(b"tagged")})
+    git(project, "tag", "v1")
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    assert revisions(locate(reader, copy_of(b"tagged", tmp_path))) == [rev]
+
+
+def test_a_repository_with_long_ids(tmp_path: Path) -> None:
+    (tmp_path / "long").mkdir()
+    git(tmp_path / "long", "init", "--quiet", "--object-format=sha256")
+    commit(tmp_path / "long", FILES)
+    with Reader(tmp_path / "long") as reader:
+        located = locate(reader, copy_of(FIGURE, tmp_path))
+    assert roles(located) == [{"figure.svg": "output of train"}]
+
+
+def test_a_repository_without_commits(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    git(tmp_path / "empty", "init", "--quiet")
+    with Reader(tmp_path / "empty") as reader, pytest.raises(NotFoundError):
+        locate(reader, copy_of(MODEL, tmp_path))
+
+
+def test_a_mention_alone_makes_no_result(project: Path, reader: Reader, tmp_path: Path) -> None:
+    commit(project, {"environment.json": json.dumps({"lock": md5(b"a lock")})})
+    with pytest.raises(NotFoundError):
+        locate(reader, copy_of(b"a lock", tmp_path))
+
+
+def test_an_unknown_file(reader: Reader, tmp_path: Path) -> None:
+    target = copy_of(b"not ours", tmp_path)
+    with pytest.raises(NotFoundError) as error:
+        locate(reader, target)
+    assert str(error.value) == (
+        f"{target}: no experiment and no commit of a branch or tag has a file with this content"
+    )
+
+
+def test_a_revision_that_cannot_be_read_is_left_out_and_named(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    good = git(project, "rev-parse", "HEAD")
+    bad = commit(project, {"dvc.lock": lock() + "    - path: [\n"})
+    located = locate(reader, copy_of(MODEL, tmp_path))
+    assert revisions(located) == [good]
+    assert [line.partition(": ")[0] for line in located.left_out] == [f"{bad[:7]}:dvc.lock"]
+
+
+def test_a_file_that_only_unreadable_revisions_have_is_not_simply_unknown(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    bad = commit(project, {"dvc.lock": lock(b"wide") + "    - path: [\n"})
+    with pytest.raises(NotFoundError) as error:
+        locate(reader, copy_of(b"wide", tmp_path))
+    assert error.value.hint.startswith(f"left out: {bad[:7]}:dvc.lock: ")
+
+
+def test_the_name_of_an_experiment(project: Path, reader: Reader) -> None:
+    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    assert revisions(locate(reader, "wide")) == [rev]
+
+
+def test_a_name_that_experiments_of_two_baselines_share(project: Path, reader: Reader) -> None:
+    first = experiment(project, "wide", {"dvc.lock": lock(b"one")})
+    commit(project, {"note.txt": "next"})
+    second = experiment(project, "wide", {"dvc.lock": lock(b"two")})
+    assert set(revisions(locate(reader, "wide"))) == {first, second}
+
+
+def test_a_revision(project: Path, reader: Reader) -> None:
+    (result,) = locate(reader, "HEAD").results
+    assert (result.rev, result.experiment, result.roles) == (git(project, "rev-parse", "HEAD"), None, {})
+
+
+def test_the_short_commit_id_of_an_experiment(project: Path, reader: Reader) -> None:
+    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    (result,) = locate(reader, rev[:9]).results
+    assert result.experiment is not None
+    assert result.experiment.name == "wide"
+
+
+@pytest.mark.parametrize("name", ["nobody", "two\nlines", "HEAD\nHEAD", "", "0" * 32])
+def test_an_unknown_name(reader: Reader, name: str) -> None:
+    with pytest.raises(NotFoundError) as error:
+        locate(reader, name)
+    assert str(error.value).startswith(f"{name}: no file, experiment")
+
+
+def test_an_uncommitted_result(project: Path, reader: Reader, tmp_path: Path) -> None:
+    write(project, {"dvc.lock": lock(b"new"), "model.bin": b"new"})
+    (result,) = locate(reader, copy_of(b"new", tmp_path)).results
+    assert result.uncommitted == ["execution"]
+    assert {path: str(role) for path, role in result.roles.items()} == {"model.bin": "output of train"}
+
+
+def test_an_output_that_is_not_as_the_workspace_s_lock_says_is_no_result(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    write(project, {"dvc.lock": lock(b"new"), "model.bin": b"edited"})
+    with pytest.raises(NotFoundError):
+        locate(reader, copy_of(b"edited", tmp_path))
+
+
+def test_a_committed_result_is_not_called_uncommitted(project: Path, reader: Reader) -> None:
+    write(project, {"model.bin": MODEL})
+    (result,) = locate(reader, str(project / "model.bin")).results
+    assert result.uncommitted == []
+
+
+def test_another_project_below_makes_no_result_uncommitted(project: Path, reader: Reader) -> None:
+    commit(project, {"other/.dvc/config": "", "other/dvc.lock": lock(b"other"), "model.bin": MODEL})
+    located = locate(reader, str(project / "model.bin"))
+    assert [result.uncommitted for result in located.results if result.uncommitted] == []
+
+
+def test_a_workspace_that_cannot_be_read_is_named(project: Path, reader: Reader, tmp_path: Path) -> None:
+    write(project, {"dvc.lock": lock(b"new") + "    - path: [\n"})
+    located = locate(reader, copy_of(MODEL, tmp_path))
+    assert len(located.results) == 1
+    assert [line.split()[0:2] for line in located.left_out] == [["workspace", "on"]]

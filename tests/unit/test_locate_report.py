@@ -1,0 +1,170 @@
+"""Reports on results: their content, as text at 80 columns, and as JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.coordinates import Coordinate, Coordinates
+from locatable.history.reader import Experiment, Reader
+from locatable.locate import Report, locate, render, report_on
+from locatable.locate.result import changed_values, differing_coordinates
+
+REV, BASELINE = "a" * 40, "b" * 40
+DIGEST = "c" * 32
+COORDINATES = Coordinates(
+    data=Coordinate({"data/raw.csv": "d" * 32}, DIGEST),
+    code=Coordinate({"commit": REV, "files": {"train.py": "e" * 32}}, DIGEST),
+    params=Coordinate({"train.x": 1, "train.y": 2}, DIGEST),
+    environment=Coordinate({"files": {}, "record": {"python": "3.11", "drift": {"a": "1"}}}, DIGEST),
+    execution=Coordinate({"commit": REV, "stages": {"prepare": {}, "train": {}}}, DIGEST),
+)
+COMMIT = Report(
+    rev=REV,
+    experiment=None,
+    roles={"model.bin": "output of train"},
+    uncommitted=[],
+    coordinates=COORDINATES,
+    params_changed={},
+    rebuild=["git clone there project", "dvc repro"],
+)
+EXPERIMENT = replace(
+    COMMIT,
+    experiment=Experiment("wide", REV, BASELINE, 1_700_000_000),
+    params_changed={"train.x": (1, 8)},
+)
+
+
+def line(report: Report, name: str) -> str:
+    """The line about a coordinate, after its digest."""
+    (found,) = [line for line in render.to_text(report).splitlines() if line.startswith(f"  {name} ")]
+    return found[len(f"  {name:<12} {DIGEST[:12]}  ") :]
+
+
+def test_a_commit_as_text() -> None:
+    assert (
+        render.to_text(COMMIT)
+        == f"""\
+aaaaaaa  model.bin (output of train)
+  data         cccccccccccc  data/raw.csv {"d" * 32}
+  code         cccccccccccc  commit aaaaaaaaaaaa, 1 files
+  params       cccccccccccc  2 values
+  environment  cccccccccccc  Python 3.11, 1 packages not as locked
+  execution    cccccccccccc  prepare, train
+  rebuild
+    git clone there project
+    dvc repro"""
+    )
+
+
+def test_an_experiment_is_called_by_its_name_and_baseline() -> None:
+    assert render.title(EXPERIMENT) == "wide  aaaaaaa on bbbbbbb  model.bin (output of train)"
+
+
+def test_an_experiment_can_be_applied() -> None:
+    assert "  apply        dvc exp apply wide" in render.to_text(EXPERIMENT).splitlines()
+
+
+def test_params_of_an_experiment_are_those_that_changed() -> None:
+    assert line(EXPERIMENT, "params") == "train.x 1 → 8"
+
+
+def test_params_of_an_experiment_that_changed_none() -> None:
+    assert line(replace(EXPERIMENT, params_changed={}), "params") == "2 values, as in the baseline"
+
+
+def test_an_environment_without_a_record_is_known_by_its_files() -> None:
+    environment = Coordinate({"files": {"requirements.txt": "f" * 32}, "record": {}}, DIGEST)
+    report = replace(COMMIT, coordinates=replace(COORDINATES, environment=environment))
+    assert line(report, "environment") == "requirements.txt"
+
+
+def test_an_environment_of_which_nothing_is_known() -> None:
+    environment = Coordinate({"files": {}, "record": {}}, DIGEST)
+    report = replace(COMMIT, coordinates=replace(COORDINATES, environment=environment))
+    assert line(report, "environment") == "not recorded"
+
+
+def test_what_is_uncommitted_is_marked_and_cannot_be_rebuilt() -> None:
+    text = render.to_text(replace(COMMIT, uncommitted=["params"], rebuild=[]))
+    assert text.startswith("workspace on aaaaaaa  ")
+    assert [each.split()[0] for each in text.splitlines() if each.endswith("  UNCOMMITTED")] == ["params"]
+    assert text.endswith("  commit these before anyone else can rebuild it: git add --all && git commit")
+
+
+def test_long_lists_stay_within_80_columns() -> None:
+    changes = {f"section{number}.a_long_name": (number, 10 * number) for number in range(7)}
+    report = replace(EXPERIMENT, params_changed=changes, uncommitted=["params"])
+    lines = render.to_text(report).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "and 2 more" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("items", "lines"),
+    [
+        ([], [""]),
+        (["one", "two"], ["one, two"]),
+        (["one", "twelve", "three"], ["one,", "twelve,", "three"]),
+        (["longer than a line"], ["longer than a line"]),
+        (list("abcdefg"), ["a, b, c, d,", "e and 2 more"]),
+    ],
+)
+def test_items_are_wrapped_between_them(items: list[str], lines: list[str]) -> None:
+    assert render.wrap_items(items, 11) == lines
+
+
+def test_json_has_the_attributes_of_a_report_as_keys() -> None:
+    (item,) = json.loads(render.to_json([EXPERIMENT]))
+    assert list(item) == [
+        "rev",
+        "experiment",
+        "roles",
+        "uncommitted",
+        "coordinates",
+        "params_changed",
+        "rebuild",
+    ]
+    assert item["experiment"] == {
+        "name": "wide",
+        "rev": REV,
+        "baseline": BASELINE,
+        "committed": 1_700_000_000,
+        "study": None,
+    }
+    assert item["coordinates"]["params"] == {"content": {"train.x": 1, "train.y": 2}, "digest": DIGEST}
+    assert item["params_changed"] == {"train.x": [1, 8]}
+
+
+def test_values_that_differ() -> None:
+    before, after = {"same": 1, "changed": 2, "gone": 3}, {"same": 1, "changed": 4, "new": 5}
+    assert changed_values(before, after) == {"changed": (2, 4), "gone": (3, None), "new": (None, 5)}
+
+
+def test_coordinates_differ_by_their_digest() -> None:
+    other = replace(COORDINATES, code=Coordinate({}, "f" * 32), data=Coordinate({}, DIGEST))
+    assert differing_coordinates(COORDINATES, other) == ["code"]
+
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    params:
+      params.yaml:
+        train.x: {x}
+"""
+
+
+def test_a_report_on_an_experiment(tmp_path: Path) -> None:
+    head = commit(tmp_path, {".dvc/config": "", "dvc.lock": LOCK.format(x=1)})
+    rev = commit(tmp_path, {"dvc.lock": LOCK.format(x=8)})
+    git(tmp_path, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/wide", rev)
+    with Reader(tmp_path) as reader:
+        (result,) = locate(reader, "wide").results
+        report = report_on(reader, result, "https://example.org/project")
+    assert (report.rev, report.params_changed) == (rev, {"train.x": (1, 8)})
+    assert report.rebuild[0] == "git clone https://example.org/project project && cd project"
+    assert report.rebuild[-1] == "dvc repro"
