@@ -2,8 +2,8 @@
 
     python -m scripts.mirror [--watch SECONDS] [--prune] [--all-commits] [--copy-models]
 
-The same as `locatable mirror` and `make mirror`, which call `describe` below. Its text is part of what a run
-is: after a change of this file, the next mirror describes all runs again.
+`locatable mirror` and `make mirror` do the same: all three call `describe` below. After a change of this
+file, the next mirror describes all runs again.
 """
 
 import sys
@@ -15,7 +15,7 @@ from locatable.mlflow import RunContent
 def describe(run: RunContent) -> None:
     """Change what MLflow shows of a baseline or an experiment.
 
-    Everything that Git and DVC know of it is there already. To see a change: `make mirror`, then `make ui`.
+    All that Git and DVC know of it is there already. To see a change: `make mirror`, then `make ui`.
 
     Args:
         run: `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but

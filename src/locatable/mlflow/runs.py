@@ -93,8 +93,8 @@ class RunWriter:
                 return run_id
             if content.missing:
                 raise RefusedError(
-                    f"MLflow cannot change {obstacle}; the run is created again where no file is missing in the "
-                    "DVC cache"
+                    f"MLflow cannot change {obstacle}; the run is created again where no file is missing "
+                    "in the DVC cache"
                 )
             self._client.delete_run(run_id)
         new_id = self.create(content, parent_id)
