@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 # Seconds that the server has to end by itself.
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     if is_server(uri):
         print(f"The runs are on {redact_urls(uri)}")
         return 0
+    if find_spec("mlflow") is None:
+        raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import Reader
+from ..history.reader import TOGETHER, Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import origin_url
 from .content import Content, missing_text, still_missing
@@ -14,9 +14,6 @@ from .plan import Action, KnownRuns, MirrorPlan, PlannedRun
 from .result import MirrorOptions, MirrorResult
 from .revision import revision_content, study_content
 from .runs import RefusedError, RunDeletedError, RunWriter
-
-# Revisions that are read together, and so are in memory together.
-TOGETHER = 200
 
 
 class Applier:
@@ -85,7 +82,7 @@ class Applier:
             return
         key = planned.wanted.key
         self._ids[key] = self._write_content(planned, content)
-        self.result.count(planned.action, bool(content.missing))
+        self.result.count(planned.action, bool(content.lacking))
 
     def _write_content(self, planned: PlannedRun, content: Content) -> str:
         """Write a run; returns its id."""
@@ -108,7 +105,7 @@ class Applier:
         copy_models = self._options.copy_models or (known is not None and known.has_models)
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)
         if known and known.complete and known.has_models == copy_models:
-            content.missing = still_missing(known.missing, content.missing)
+            content.lacking = still_missing(known.missing, content.missing)
         if self._describer:
             self._describer.describe(content)
         return content
@@ -118,7 +115,7 @@ class Applier:
         known = planned.known
         if known is None or known.has_models != content.has_models:
             return False
-        return bool(content.missing) and missing_text(content.missing) == known.missing
+        return bool(content.lacking) and missing_text(content.lacking) == known.missing
 
 
 def with_snapshots(

@@ -86,6 +86,7 @@ class Content:
         models: the models.
         artifacts: content by path; None: there is none, and nothing is written.
         missing: files that belong here and are not in this machine's DVC cache.
+        lacking: those of them that the run does not have from another machine either.
         unread: why a metrics file or series could not be read, by path.
         has_models: model files are among the artifacts, as far as they are on this machine.
         description: what the project's own script made of it, None if it was not asked.
@@ -103,6 +104,7 @@ class Content:
     models: list[Model] = field(default_factory=list)
     artifacts: dict[str, bytes | None] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     has_models: bool = False
     description: Description | None = None
@@ -127,8 +129,8 @@ class RunContent(Content):
 def state_tags(content: Content) -> dict[str, str]:
     """Tags that say what the mirror did and could not do."""
     tags = {}
-    if content.missing:
-        tags[known.MISSING] = missing_text(content.missing)
+    if content.lacking:
+        tags[known.MISSING] = missing_text(content.lacking)
     if content.unread:
         reasons = [f"{path}: {' '.join(reason.split())}" for path, reason in content.unread.items()]
         tags[known.UNREAD] = f"among the artifacts only: {'; '.join(reasons)}"[:LONGEST_TAG]

@@ -1,10 +1,12 @@
 """Files that the stages of a revision wrote, as far as MLflow shows them."""
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import UnreadableError
 from ..history.snapshot import Snapshot, join
 
 
@@ -39,6 +41,16 @@ def pipelines(snapshot: Snapshot) -> list[tuple[str, dict[str, Any]]]:
     """Each dvc.yaml, with the folder that it is in."""
     folders = [posixpath.dirname(path) for path in snapshot.files if posixpath.basename(path) == "dvc.yaml"]
     return [(folder, snapshot.pipeline(folder)) for folder in folders]
+
+
+@contextmanager
+def as_dvc_writes_it(snapshot: Snapshot, folder: str) -> Iterator[None]:
+    """Turn errors that a dvc.yaml of an unusual shape leads to into UnreadableError."""
+    try:
+        yield
+    except (AttributeError, TypeError) as error:
+        path = join(folder, "dvc.yaml")
+        raise UnreadableError(f"{snapshot.rev[:7]}:{path}: not as DVC writes it: {error!r}") from None
 
 
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
@@ -90,10 +102,11 @@ def _plots(snapshot: Snapshot) -> list[str]:
     """Paths that dvc.yaml files call plots, whether Git or DVC keeps them."""
     paths = []
     for folder, pipeline in pipelines(snapshot):
-        paths += [join(folder, path) for path in _declared_plots(pipeline)]
-        for stage in (pipeline.get("stages") or {}).values():
-            wdir = join(folder, stage.get("wdir") or ".")
-            paths += [join(wdir, path) for path in _declared_plots(stage)]
+        with as_dvc_writes_it(snapshot, folder):
+            paths += [join(folder, path) for path in _declared_plots(pipeline)]
+            for stage in (pipeline.get("stages") or {}).values():
+                wdir = join(folder, stage.get("wdir") or ".")
+                paths += [join(wdir, path) for path in _declared_plots(stage)]
     return paths
 
 

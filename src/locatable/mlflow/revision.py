@@ -13,7 +13,14 @@ from ..rebuild import rebuild_commands
 from ..redact import redact_urls
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .note import revision_note
-from .outputs import OutputFiles, containing_output, output_hashes, pipelines, read_outputs
+from .outputs import (
+    OutputFiles,
+    as_dvc_writes_it,
+    containing_output,
+    output_hashes,
+    pipelines,
+    read_outputs,
+)
 from .plan import WantedRun
 from .values import is_series, read_values
 
@@ -50,6 +57,7 @@ def revision_content(
         models=models,
         artifacts=dict(_artifacts(snapshot, outputs, values.unread)),
         missing=outputs.missing,
+        lacking=outputs.missing,
         unread=values.unread,
         has_models=copy_models,
         snapshot=snapshot,
@@ -127,24 +135,33 @@ def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict
 
 
 def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
-    """Each output, or file in one, that dvc.yaml calls an artifact of type `model`; by path, the last one."""
+    """Each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
     hashes = output_hashes(snapshot)
     models: dict[str, Model] = {}
     for folder, pipeline in pipelines(snapshot):
-        for name, artifact in (pipeline.get("artifacts") or {}).items():
-            path = join(folder, artifact.get("path", ""))
-            output = containing_output(hashes, path)
-            if artifact.get("type") != "model" or not output:
-                continue
-            # Of a folder that this machine has no list of, only its own hash is known.
-            md5 = snapshot.reader.folder_files(output, hashes[output]).get(path, hashes[output])
-            tags = {"dvc.path": path, "dvc.md5": md5, "dvc.rev": snapshot.rev}
-            place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
-            command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
-            note = f"{artifact.get('desc', '')}\n\n`{path}`, md5 `{md5}`: `{command}`"
-            tags["mlflow.note.content"] = note.strip()
-            models[path] = Model(name, path, tags)
+        with as_dvc_writes_it(snapshot, folder):
+            for name, artifact in (pipeline.get("artifacts") or {}).items():
+                path = join(folder, artifact.get("path", ""))
+                output = containing_output(hashes, path)
+                if artifact.get("type") == "model" and output:
+                    # Of a folder that this machine has no list of, only its own hash is known.
+                    files = snapshot.reader.folder_files(output, hashes[output])
+                    tags = _model_tags(snapshot, path, files.get(path, hashes[output]), url)
+                    note = f"{artifact.get('desc', '')}\n\n{tags['mlflow.note.content']}".strip()
+                    models[path] = Model(name, path, {**tags, "mlflow.note.content": note})
     return list(models.values())
+
+
+def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[str, str]:
+    """Which file a model is, and how to get it."""
+    place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
+    command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
+    return {
+        "dvc.path": path,
+        "dvc.md5": md5,
+        "dvc.rev": snapshot.rev,
+        "mlflow.note.content": f"`{path}`, md5 `{md5}`: `{command}`",
+    }
 
 
 def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:

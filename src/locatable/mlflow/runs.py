@@ -9,24 +9,14 @@ from pathlib import Path
 
 from . import known
 from .client import MlflowClient, MlflowException, entities
-from .content import Content, Dataset, Description, Model, state_tags
-from .limits import (
-    KEPT_TAG,
-    LONGEST_DATASET_DIGEST,
-    LONGEST_DATASET_NAME,
-    FittedContent,
-    fit,
-    same_value,
-)
+from .content import Content, Dataset, Model, state_tags
+from .limits import LONGEST_DATASET_DIGEST, LONGEST_DATASET_NAME, FittedContent, fit
+from .update import EXPERIMENT_TAGS, StoredRun, find_obstacle, plan_update
 
 # MLflow's limits for one batch.
 MOST_METRICS = 800
 MOST_PARAMS = 100
 MOST_TAGS = 99  # and one that says that the run is complete
-
-# Tags that are taken away from a run whose content has them no more.
-STATE_TAGS = (known.MISSING, known.UNREAD, known.DESCRIPTION, known.OWN_NAME, known.DESCRIBED, KEPT_TAG)
-EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
 
 
 class RunDeletedError(Exception):
@@ -97,16 +87,16 @@ class RunWriter:
         fitted = fit(content)
         with _refusals(), self._deletions(run_id):
             run = self._client.get_run(run_id)
-            obstacle = _obstacle(run, content, fitted)
+            obstacle = find_obstacle(_stored(run), content, fitted)
             if not obstacle:
                 self._update_in_place(run, content, fitted)
                 return run_id
-        if content.missing:
-            raise RefusedError(
-                f"{obstacle}, which MLflow cannot change; where no file is missing in the DVC cache, "
-                "the run is created again"
-            )
-        self._client.delete_run(run_id)
+            if content.missing:
+                raise RefusedError(
+                    f"MLflow cannot change {obstacle}; the run is created again where no file is missing "
+                    "in the DVC cache"
+                )
+            self._client.delete_run(run_id)
         new_id = self.create(content, parent_id)
         self.complete(new_id, content)
         return new_id
@@ -130,13 +120,15 @@ class RunWriter:
         self._client.delete_run(run_id)
 
     def _update_in_place(self, run: entities.Run, content: Content, fitted: FittedContent) -> None:
-        tags = {**_wanted_tags(run, content), **state_tags(content), **fitted.tags}
-        stale = [key for key in _replaceable_tags(run, content) if key in run.data.tags and key not in tags]
-        for key in stale:
-            self._client.delete_tag(run.info.run_id, key)
+        run_id = run.info.run_id
+        update = plan_update(_stored(run), content, fitted)
+        for key in update.first_deleted:
+            self._client.delete_tag(run_id, key)
         if run.info.run_name != content.name:
-            self._client.update_run(run.info.run_id, name=content.name)
-        self._write(run.info.run_id, content, fitted, tags, run)
+            self._client.update_run(run_id, name=content.name)
+        self._write(run_id, content, fitted, update.tags, run)
+        for key in update.last_deleted:
+            self._client.delete_tag(run_id, key)
 
     def _write(
         self,
@@ -227,6 +219,10 @@ def _refusals() -> Iterator[None]:
         raise RefusedError(" ".join(str(error).split())) from None
 
 
+def _stored(run: entities.Run) -> StoredRun:
+    return StoredRun(tags=run.data.tags, params=run.data.params, metrics=run.data.metrics)
+
+
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:
     """Source data as MLflow takes it."""
     digest = dataset.digest
@@ -241,50 +237,3 @@ def dataset_input(dataset: Dataset) -> entities.DatasetInput:
         profile=json.dumps(profile),
     )
     return entities.DatasetInput(entity, [entities.InputTag("mlflow.data.context", "source data")])
-
-
-def _described_keys(run: entities.Run, content: Content) -> list[str]:
-    """Tags that the project's script sets, or has set in this run before."""
-    before = Description.from_tags(run.data.tags)
-    after = content.description
-    return [*(before.tags if before else ()), *(after.tags if after else ())]
-
-
-def _replaceable_tags(run: entities.Run, content: Content) -> list[str]:
-    """Keys of tags that a mirror changes in a run that is there; others may have been changed in MLflow."""
-    return [*STATE_TAGS, *EXPERIMENT_TAGS, *_described_keys(run, content)]
-
-
-def _wanted_tags(run: entities.Run, content: Content) -> dict[str, str]:
-    keys = _replaceable_tags(run, content)
-    return {key: value for key, value in content.tags.items() if key in keys}
-
-
-def _obstacle(run: entities.Run, content: Content, fitted: FittedContent) -> str | None:
-    """What a run has, and should have otherwise or not at all, and MLflow cannot change; None if nothing."""
-    unchangeable = _changed_params(run, fitted) + _changed_metrics(run, fitted)
-    if content.missing:
-        # What this machine has no file for may have come from another one.
-        present = {*fitted.params, *fitted.points_by_key}
-        unchangeable = [key for key in unchangeable if key in present]
-    before = Description.from_tags(run.data.tags)
-    if before is None:
-        return "the artifacts"
-    unchangeable += [path for path in before.artifacts if content.artifacts.get(path) is None]
-    return unchangeable[0] if unchangeable else None
-
-
-def _changed_params(run: entities.Run, fitted: FittedContent) -> list[str]:
-    return [key for key, text in run.data.params.items() if fitted.params.get(key) != text]
-
-
-def _changed_metrics(run: entities.Run, fitted: FittedContent) -> list[str]:
-    """Keys of metrics that have another value or are gone; series are never changed, but can be gone."""
-    points_by_key = fitted.points_by_key
-    changed = []
-    for key, value in run.data.metrics.items():
-        points = points_by_key.get(key, [])
-        is_same = len(points) == 1 and same_value(points[0].value, value)
-        if not is_same and len(points) < 2:
-            changed.append(key)
-    return changed

@@ -1,0 +1,35 @@
+"""Show all DVC experiments in MLflow, one run each; what a run shows is yours to change.
+
+    python -m scripts.mirror [--watch SECONDS] [--prune] [--all-commits] [--copy-models]
+
+`locatable mirror` and `make mirror` do the same: all three call `describe` below. After a change of this
+file, the next mirror describes all runs again.
+"""
+
+import sys
+
+from locatable.cli import main
+from locatable.mlflow import RunContent
+
+
+def describe(run: RunContent) -> None:
+    """Change what MLflow shows of a baseline or an experiment.
+
+    All that Git and DVC know of it is there already. To see a change: `make mirror`, then `make ui`.
+
+    Args:
+        run: `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but
+            for tags that begin with `dvc.`; `run.snapshot` and `run.experiment` are there to look at.
+    """
+    # A name of your own:
+    # run.name = f"{run.name} ({run.params['train.model']})"
+
+    # A tag, to filter the table of runs by; text only:
+    # run.tags["model"] = run.params["train.model"]
+
+    # One more file of that revision; left out where Git has none there:
+    # run.artifacts["notes.md"] = run.snapshot.read("reports/notes.md")
+
+
+if __name__ == "__main__":
+    sys.exit(main(["mirror", *sys.argv[1:]]))
