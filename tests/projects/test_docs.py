@@ -45,6 +45,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"not run( here)?: .")
 CLONE = "in a clone"
 EDIT = re.compile(r"(?P<how>into|instead of): (?P<path>\S+), (after|line): (?P<line>.*)")
+COMMAND = re.compile(r"(?:^|[`&|] ?|from \S+ )locatable ([a-z]+)([^`\n]*)", re.MULTILINE)
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 
@@ -262,7 +263,7 @@ def test_targets_named_in_prose_exist(rebuilt):
 def test_commands_named_in_prose_exist(rebuilt, extras_env):
     """`--option` is one of `locatable COMMAND`, wherever a page says so."""
     used: dict[str, set[str]] = {}
-    for name, rest in re.findall(r"(?:^|[`&|] ?|from \S+ )locatable ([a-z]+)([^`\n]*)", pages_together(rebuilt), re.M):
+    for name, rest in COMMAND.findall(pages_together(rebuilt)):
         used.setdefault(name, set()).update(re.findall(r"(?<!\S)--[\w-]+", rest))
     assert {"locate", "mirror", "search", "reproduce"} <= set(used)
     for name, options in used.items():

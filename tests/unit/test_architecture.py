@@ -1,4 +1,4 @@
-"""The package is built as docs/architecture.md says: the modules that it names, and imports that go one way."""
+"""The package is built as docs/architecture.md says: its modules, and imports that go one way."""
 
 import ast
 import re

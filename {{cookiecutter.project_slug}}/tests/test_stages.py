@@ -112,8 +112,8 @@ def test_a_figure_is_the_same_file_twice_and_not_blank(tmp_path):
         ({"seed": 1.5}, "seed: 1.5 is not allowed; it should be a valid integer"),
         ({"seed": True}, "seed: True is not allowed; it should be a valid integer"),
         ({"logistic": {"alpha": 0.1}}, "logistic.epochs: missing; add this key"),
-        ({"forest": TRAIN["forest"] | {"tres": 9}}, "forest.tres: unknown key; allowed here: trees, max_depth"),
-        ({"logistic": {"alpha": -1, "epochs": 1}}, "logistic.alpha: -1 is not allowed; it should be greater than 0"),
+        ({"logistic": TRAIN["logistic"] | {"a": 1}}, "logistic.a: unknown key; allowed here: alpha, epochs"),
+        ({"seed": -1}, "seed: -1 is not allowed; it should be greater than or equal to 0"),
     ],
 )
 def test_a_bad_param_stops_with_one_line_that_names_it(tmp_path, monkeypatch, change, said):
