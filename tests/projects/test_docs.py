@@ -34,7 +34,7 @@ TOUR = [
     "8-pipelines.md",
     "9-notebooks.md",
 ]
-HOW_TO = ["how-to/model.md", "how-to/stage.md", "how-to/storage.md"]
+HOW_TO = ["how-to/param.md", "how-to/model.md", "how-to/stage.md", "how-to/storage.md"]
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
 THEIRS = sorted(
