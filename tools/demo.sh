@@ -19,7 +19,7 @@ mkdir -p build
 cookiecutter --no-input --default-config --output-dir build .
 cd "$project"
 
-step "2. Build its environment from requirements.lock: make setup"
+step "2. Build its environment from its locks: make setup"
 make --no-print-directory setup
 PATH="$PWD/.venv/bin:$PATH"
 
@@ -39,12 +39,12 @@ dvc exp show --no-pager --only-changed --drop '(?!Experiment|.*(log_loss|train.m
 step "6. Search for better params, every trial an experiment: make search"
 locatable search --trials 6 --workers 2 --mirror
 
-step "7. Which run made this figure? A copy of one, under another name: scripts.locate"
+step "7. Which run made this figure? A copy of one, under another name: locatable locate"
 git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting')":reports/evaluate/figures/roc.png \
     >../figure-3.png
 locatable locate ../figure-3.png
 
-step "8. Prove it: train again, hermetically, from a clean clone: scripts.reproduce"
+step "8. Prove it: train again, hermetically, from a clean clone: locatable reproduce"
 locatable reproduce boosting --env current
 
 step "Done. Look around:"

@@ -34,7 +34,8 @@ TOUR = [
     "8-pipelines.md",
     "9-notebooks.md",
 ]
-CHANGES = ["docs/changes.md", "docs/stages.md", "docs/storage.md"]
+HOW_TO = ["how-to/param.md", "how-to/model.md", "how-to/stage.md", "how-to/storage.md"]
+CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
 THEIRS = sorted(
     path.relative_to(TEMPLATE / GENERATED)
@@ -44,6 +45,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"not run( here)?: .")
 CLONE = "in a clone"
 EDIT = re.compile(r"(?P<how>into|instead of): (?P<path>\S+), (after|line): (?P<line>.*)")
+COMMAND = re.compile(r"(?:^|[`&|] ?|from \S+ )locatable ([a-z]+)([^`\n]*)", re.MULTILINE)
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 
@@ -193,11 +195,13 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
 @pytest.mark.long
 def test_every_usual_change(project, env, tmp_path):
     borrow(env, project)
-    Shell(project, env, tmp_path / "notes").follow(theirs(project, *CHANGES))
+    shell = Shell(project, env, tmp_path / "notes")
+    shell.follow(theirs(project, *CHANGES))
+    shell.follow(ours(*(f"docs/{name}" for name in HOW_TO)))
 
 
 def test_no_command_is_left_untried(rebuilt):
-    followed = {"README.md", *(f"docs/{name}" for name in TOUR)}
+    followed = {"README.md", *(f"docs/{name}" for name in [*TOUR, *HOW_TO])}
     for path in ["README.md", *OURS]:
         for block in blocks(Path(path), (TEMPLATE / path).read_text()):
             assert block.kind, f"{block.place}: say what the block holds"
@@ -243,20 +247,33 @@ def test_the_tour_is_linked_in_order():
         assert following in LINK.findall((TEMPLATE / "docs" / page).read_text()), page
 
 
-def test_commands_named_in_prose_exist(rebuilt, extras_env):
-    """`make X` is a target, and `--option` one of `python -m scripts.X`, wherever a page says so."""
-    pages = [TEMPLATE / name for name in ["README.md", *OURS]] + [rebuilt / name for name in THEIRS]
-    text = "\n".join(page.read_text() for page in pages)
+def pages_together(rebuilt: Path) -> str:
+    """The text of all pages, of the template and of a generated project."""
+    pages = [TEMPLATE / name for name in ["README.md", "CONTRIBUTING.md", *OURS]]
+    pages += [rebuilt / name for name in THEIRS]
+    return "\n".join(page.read_text() for page in pages)
+
+
+def test_targets_named_in_prose_exist(rebuilt):
     targets = (rebuilt / "Makefile").read_text() + (TEMPLATE / "Makefile").read_text()
-    for target in set(re.findall(r"(?:^|`)make (\w+)", text, re.MULTILINE)):
+    for target in set(re.findall(r"(?:^|`)make ([\w-]+)", pages_together(rebuilt), re.MULTILINE)):
         assert re.search(rf"^{target}:", targets, re.MULTILINE), f"make {target}"
+
+
+def test_commands_named_in_prose_exist(rebuilt, extras_env):
+    """`--option` is one of `locatable COMMAND`, wherever a page says so."""
     used: dict[str, set[str]] = {}
-    for name, rest in re.findall(r"python -m scripts\.(\w+)([^`\n]*)", text):
-        used.setdefault(name, set()).update(re.findall(r"--[\w-]+", rest))
+    for name, rest in COMMAND.findall(pages_together(rebuilt)):
+        used.setdefault(name, set()).update(re.findall(r"(?<!\S)--[\w-]+", rest))
+    assert {"locate", "mirror", "search", "reproduce"} <= set(used)
     for name, options in used.items():
-        said = run("python", "-m", f"scripts.{name}", "--help", cwd=rebuilt, env=extras_env).stdout
-        assert (rebuilt / f"scripts/{name}.py").exists(), name
+        said = run("locatable", name, "--help", cwd=rebuilt, env=extras_env).stdout
         assert options <= set(re.findall(r"--[\w-]+", said)), f"{name}: {options}"
+
+
+@pytest.mark.parametrize("old", ["scripts.locate", "scripts.search", "scripts.reproduce", "scripts.flow"])
+def test_no_page_names_a_command_of_the_first_release(rebuilt, old):
+    assert old not in pages_together(rebuilt)
 
 
 def test_pages_stay_short():

@@ -29,8 +29,8 @@ DEFAULTS = {
 }
 FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
-Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md docs/cluster.md
-docs/coordinates.md docs/flow.md docs/handover.md docs/stages.md docs/storage.md dvc.yaml
+Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
+docs/coordinates.md docs/handover.md dvc.yaml
 extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml prefect.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/environment.py
 search.yaml tests/test_declared.py tests/test_stages.py

@@ -1,0 +1,116 @@
+"""The package is built as docs/architecture.md says: its modules, and imports that go one way."""
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "src/locatable"
+PAGE = (REPOSITORY / "docs/architecture.md").read_text()
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+ELSEWHERE = ("scripts/", "tests/")
+DVC_INTERNALS = {"dvc", "dvc_data", "dvc_objects", "dvc_render", "dvc_task", "scmrepo"}
+
+
+def named_modules(text: str) -> list[str]:
+    """Modules and packages of ours in code spans, such as `search/pool.py` and `search/`."""
+    names = re.findall(r"`((?:\w+/)*(?:\w+/|\w+\.py))`", text)
+    return [name for name in names if not name.startswith(ELSEWHERE)]
+
+
+def order() -> list[str]:
+    """The modules and packages in the first column of the table of layers, from top to bottom."""
+    section = PAGE.partition("\n## Layers\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    return named_modules(" ".join(cells))
+
+
+def imported(module: Path) -> Iterator[tuple[str, int]]:
+    """Absolute names of what a module imports, anywhere in it, each with the line."""
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            folders = ("locatable", *module.parent.parts)
+            parts = folders[: len(folders) + 1 - node.level] if node.level else ()
+            start = ".".join([*parts, node.module] if node.module else parts)
+            for alias in node.names:
+                yield f"{start}.{alias.name}", node.lineno
+
+
+def module_of(name: str) -> Path | None:
+    """The module of ours that has this absolute name, or that defines it; None for others'."""
+    parts = name.split(".")
+    if parts[0] != "locatable":
+        return None
+    for length in (len(parts), len(parts) - 1):
+        place = Path(*parts[1:length])
+        for candidate in (place.with_suffix(".py") if place.name else None, place / "__init__.py"):
+            if candidate in MODULES:
+                return candidate
+    return Path("__init__.py")
+
+
+def part_of(module: Path) -> str:
+    """What the table of layers calls a module: its package, or itself."""
+    return f"{module.parts[0]}/" if len(module.parts) > 1 else module.name
+
+
+@pytest.mark.parametrize("name", sorted(set(named_modules(PAGE))))
+def test_every_module_that_the_page_names_exists(name):
+    assert (PACKAGE / name).exists()
+
+
+@pytest.mark.parametrize("part", sorted({part_of(module) for module in MODULES} - {"__init__.py"}))
+def test_every_part_of_the_package_has_one_layer(part):
+    assert order().count(part) == 1
+
+
+@pytest.mark.parametrize("module", [str(module) for module in MODULES if module != Path("__init__.py")])
+def test_a_module_imports_only_from_layers_below_its_own(module):
+    part = part_of(Path(module))
+    upwards = []
+    for name, line in imported(Path(module)):
+        target = module_of(name)
+        # The root of the package holds the version, and public names that are imported on first use.
+        if target is None or target == Path("__init__.py") or part_of(target) == part:
+            continue
+        if order().index(part_of(target)) < order().index(part):
+            upwards.append(f"line {line}: {name}")
+    assert upwards == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph: dict[Path, set[Path]] = {}
+    for module in MODULES:
+        targets = {module_of(name) for name, _ in imported(module)}
+        graph[module] = {target for target in targets if target and target.name != "__init__.py"} - {module}
+    # Raises CycleError, which names the modules.
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", [str(module) for module in MODULES if module.parts[0] != "dvc"])
+def test_only_the_package_dvc_imports_the_internals_of_dvc(module):
+    names = [name for name, _ in imported(Path(module)) if name.split(".")[0] in DVC_INTERNALS]
+    assert names == []
+
+
+@pytest.mark.parametrize("module", [str(module) for module in MODULES if module != Path("git.py")])
+def test_only_git_py_runs_git(module):
+    commands = []
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+        if isinstance(node, ast.List | ast.Tuple) and node.elts:
+            first = node.elts[0]
+            if isinstance(first, ast.Constant) and first.value == "git":
+                commands.append(node.lineno)
+    assert commands == []
+
+
+def test_a_module_has_at_most_300_lines():
+    long = [str(module) for module in MODULES if len((PACKAGE / module).read_text().splitlines()) > 300]
+    assert long == []
