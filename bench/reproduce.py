@@ -62,7 +62,7 @@ def main() -> None:
         stages = timed(project, env, "dvc", "repro", "--force")[0]
         for title, rev in revisions.items():
             before = stages
-            proof, printed = timed(project, env, "python", "-m", "scripts.reproduce", rev, "--json")
+            proof, printed = timed(project, env, "locatable", "reproduce", rev, "--json")
             stages = timed(project, env, "dvc", "repro", "--force")[0]
             report = json.loads(printed)
             built = report["seconds"]["environment"]

@@ -28,13 +28,10 @@ PEAK = (
     "status = open('/proc/self/status').read(); print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)"
 )
 COORDINATES = (
-    "from scripts import coordinates as c; r = c.Reader('.').__enter__(); "
-    "print(sum(1 for s in r.snapshots([e.rev for e in r.experiments()]) if c.of(s)))"
+    "from locatable import Reader, coordinates_of; r = Reader('.').__enter__(); "
+    "print(sum(1 for s in r.snapshots([e.rev for e in r.experiments()]) if coordinates_of(s)))"
 )
-MIRROR = (
-    "from scripts import mirror; from scripts.history.revisions import Reader; "
-    "print(mirror.mirror(Reader('.'), f'sqlite:///{Reader(\".\").root}/mlflow.db', 'bench')[0])"
-)
+MIRROR = "from locatable.cli import main; main(['mirror', '--experiment', 'bench'])"
 
 
 def main() -> None:
@@ -75,7 +72,7 @@ def tools(project: Path, mirrored: bool) -> None:
     seconds, peak = measured(COORDINATES, project)
     row("coordinates of all", seconds)
     row("  memory: MB", peak)
-    row("locate FILE", timed(sys.executable, "-m", "scripts.locate", "models/model.joblib", cwd=project))
+    row("locate FILE", timed("locatable", "locate", "models/model.joblib", cwd=project))
     if mirrored:
         seconds, peak = measured(MIRROR, project)
         row("mirror all", seconds)
