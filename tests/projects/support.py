@@ -91,3 +91,21 @@ def activated(venv: Path, bare_env: Mapping[str, str]) -> dict[str, str]:
     """Environment variables after `source bin/activate`."""
     path = f"{venv / 'bin'}{os.pathsep}{bare_env['PATH']}"
     return {**bare_env, "VIRTUAL_ENV": str(venv), "PATH": path}
+
+
+def snapshot(project: Path) -> dict[str, str]:
+    """The hash of every file that stages write, and of dvc.lock."""
+    written = [
+        *(
+            path
+            for folder in ("data/prepared", "models", "reports")
+            for path in (project / folder).rglob("*")
+        ),
+        project / "environment.json",
+        project / "dvc.lock",
+    ]
+    return {
+        str(path.relative_to(project)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(written)
+        if path.is_file()
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import run
+from support import run, snapshot
 
 STAGES = ["environment", "prepare", "train", "evaluate"]
 PACKAGE = "tumour_classifier"
@@ -17,24 +17,6 @@ PACKAGE = "tumour_classifier"
 def ran(output: str) -> list[str]:
     """The stages that DVC says it ran, in order."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
-
-
-def snapshot(project: Path) -> dict[str, str]:
-    """The hash of every file that stages write, and of dvc.lock."""
-    written = [
-        *(
-            path
-            for folder in ("data/prepared", "models", "reports")
-            for path in (project / folder).rglob("*")
-        ),
-        project / "environment.json",
-        project / "dvc.lock",
-    ]
-    return {
-        str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(written)
-        if path.is_file()
-    }
 
 
 def experiments(sh: Callable) -> dict[str, str]:

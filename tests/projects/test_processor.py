@@ -1,0 +1,73 @@
+"""The example's outputs are the same bytes on every processor and with any number of cores.
+
+OpenBLAS and NumPy choose code by the processor. Their own variables make them choose as on another one.
+"""
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import run, snapshot
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="these kernels are for x86-64 processors"
+)
+
+
+def condition(kernel: str, without: str, threads: int) -> dict[str, str]:
+    """Environment variables for a kernel of OpenBLAS, NumPy without some features, and some threads."""
+    return {
+        "OPENBLAS_CORETYPE": kernel,
+        "NPY_DISABLE_CPU_FEATURES": without,
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
+def conditions() -> dict[str, dict[str, str]]:
+    """One for each kernel that this processor can run, given that it has AVX2."""
+    found = {
+        "Prescott": condition("Prescott", without="X86_V3 X86_V4", threads=1),
+        "Haswell": condition("Haswell", without="X86_V4", threads=2),
+        "Zen": condition("Zen", without="", threads=7),
+    }
+    flags = Path("/proc/cpuinfo")
+    if flags.exists() and "avx512vl" in flags.read_text():
+        found["SkylakeX"] = condition("SkylakeX", without="AVX512_ICL", threads=7)
+    return found
+
+
+CONDITIONS = conditions()
+
+
+@pytest.mark.parametrize("kernel", CONDITIONS)
+def test_the_whole_pipeline_writes_the_recorded_bytes(
+    project: Path, env: dict[str, str], kernel: str
+) -> None:
+    recorded = snapshot(project)
+    run("dvc", "repro", "--force", "--no-run-cache", cwd=project, env=env | CONDITIONS[kernel])
+    assert snapshot(project) == recorded
+
+
+@pytest.mark.parametrize("model", ["forest", "boosting"])
+def test_the_other_models_are_the_same_bytes_too(
+    project: Path, sh: Callable, env: dict[str, str], model: str
+) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("model: logistic", f"model: {model}"))
+    sh("dvc", "repro")
+    usual = snapshot(project)
+    sh("dvc", "repro", "--force", "--no-run-cache", env=env | CONDITIONS["Prescott"])
+    assert snapshot(project) == usual
+
+
+def test_without_the_packages_settings_the_kernel_shows(
+    project: Path, sh: Callable, env: dict[str, str]
+) -> None:
+    """If it did not, the tests above would prove nothing."""
+    recorded = snapshot(project)
+    (project / "tumour_classifier/__init__.py").write_text("")
+    sh("dvc", "repro", env=env | CONDITIONS["Prescott"])
+    changed = {name for name, hashed in snapshot(project).items() if recorded[name] != hashed}
+    assert changed > {f"reports/train/plots/metrics/{rows}/log_loss.tsv" for rows in ("train", "valid")}
