@@ -83,7 +83,7 @@ def test_a_script_without_the_function_is_an_error(tmp_path: Path) -> None:
 
 def test_a_script_that_is_not_python_is_an_error_with_its_line(tmp_path: Path) -> None:
     write(tmp_path, "import locatable\n\ndef describe(run)\n")
-    with pytest.raises(SettingsError, match="scripts/mirror.py, line 3: expected ':'"):
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 3: expected ':'"):
         find_script(tmp_path)
 
 
@@ -127,12 +127,12 @@ def test_a_script_that_cannot_be_imported_is_an_error_with_its_line(tmp_path: Pa
     write(tmp_path, f"import no_such_module\n{HEAD}    run.name = 'a'\n")
     script = find_script(tmp_path)
     assert script
-    with pytest.raises(SettingsError, match="scripts/mirror.py, line 1: ModuleNotFoundError"):
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 1: ModuleNotFoundError"):
         script.load()
 
 
 def test_a_function_that_fails_is_an_error_with_its_line(tmp_path: Path, run: RunContent) -> None:
-    with pytest.raises(SettingsError, match="scripts/mirror.py, line 5: KeyError: 'mdoel'"):
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 5: KeyError: 'mdoel'"):
         load(tmp_path, "run.name = run.params['mdoel']").describe(run)
 
 

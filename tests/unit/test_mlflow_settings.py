@@ -82,7 +82,7 @@ def test_other_addresses_stay_as_they_are(repo: Path, uri: str) -> None:
 @pytest.mark.parametrize("text", ["[tool.locatable", "[tool.locatable]\nmlflow-tracking-uri = 1\n"])
 def test_a_wrong_pyproject_is_named(repo: Path, text: str) -> None:
     (repo / "pyproject.toml").write_text(text)
-    with pytest.raises(SettingsError, match="pyproject.toml"):
+    with pytest.raises(SettingsError, match=r"pyproject\.toml"):
         read_uri(repo)
 
 
