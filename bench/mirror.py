@@ -11,9 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import synthetic
 from bench.scale import PEAK
+
+if TYPE_CHECKING:
+    from locatable.mlflow import RunContent
+    from locatable.mlflow.settings import TrackingSettings
 
 # Experiments when nothing is new, and to be read.
 MANY = 1000
@@ -28,7 +33,6 @@ def main() -> None:
             store.unlink()
         synthetic.add(copy, number)
         os.chdir(copy)
-        sys.path.insert(0, str(copy))
         against_mlflow(copy, number)
         synthetic.add(copy, MANY - number, "more")
         again(copy)
@@ -37,49 +41,57 @@ def main() -> None:
 
 def against_mlflow(copy: Path, number: int) -> None:
     """The mirror beside a bare loop of the fewest client calls, and beside the naive way."""
-    from scripts import mirror
-    from scripts.history.revisions import Reader
-    from scripts.tracking import mlflow_runs, run_content
+    from locatable.history.reader import Reader
+    from locatable.mlflow.mirror import mirror
+    from locatable.mlflow.result import MirrorOptions
+    from locatable.mlflow.revision import revision_content
+    from locatable.mlflow.store import connect
+    from locatable.mlflow.wanted import wanted_runs
 
     with Reader(copy) as reader:
-        experiments = reader.experiments()
-        contents = [
-            run_content.of(snapshot, experiment, None, False)
-            for experiment, snapshot in zip(
-                experiments, reader.snapshots(e.rev for e in experiments), strict=True
-            )
-        ]
-        mlflow_runs.connect(f"sqlite:///{copy}/warm.db", "warm", copy / "warm")
+        wanted = [run for run in wanted_runs(reader).values() if run.experiment]
+        snapshots = {snapshot.rev: snapshot for snapshot in reader.snapshots(run.key for run in wanted)}
+        contents = [revision_content(snapshots[run.key], run) for run in wanted]
+        connect(store(copy, "warm"))
         bare = timed(lambda: bare_loop(copy, contents))
-        ours = timed(lambda: mirror.mirror(reader, f"sqlite:///{copy}/mlflow.db", "bench"))
-    few = experiments[: max(5, number // 20)]
-    slow = timed(lambda: naive(copy, len(few))) / len(few) * number
-    print(f"mirror {number} experiments: {ours:.1f} s; {bare / ours:.2f} of the rate of a bare loop (>= 0.8)")
+        ours = timed(lambda: mirror(reader, store(copy, "mlflow"), MirrorOptions()))
+    few = max(5, number // 20)
+    slow = timed(lambda: naive(copy, few)) / few * number
+    print(f"mirror {number} experiments: {ours:.1f} s; {bare / ours:.2f} of the rate of a bare loop (>= 0.9)")
     print(f"                        {slow / ours:.1f} times the rate of the naive way (>= 8)")
 
 
-def bare_loop(copy: Path, contents: list) -> None:
+def store(copy: Path, name: str) -> "TrackingSettings":
+    """A database of this name in the project, with artifacts of its own."""
+    from locatable.mlflow.settings import TrackingSettings
+
+    return TrackingSettings(f"sqlite:///{copy}/{name}.db", "bench", copy / f"{name}-artifacts")
+
+
+def bare_loop(copy: Path, contents: "list[RunContent]") -> None:
     """The same runs with the fewest client calls, everything about them known before."""
-    from mlflow import MlflowClient
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
-    from scripts.tracking import mlflow_runs
+    from locatable.mlflow.client import MlflowClient, entities
+    from locatable.mlflow.limits import fit
+    from locatable.mlflow.runs import dataset_input
 
     client = MlflowClient(f"sqlite:///{copy}/bare.db")
     experiment = client.create_experiment("bench", (copy / "bare").as_uri())
     for content in contents:
-        params, metrics, tags = mlflow_runs._storable(content)
+        fitted = fit(content)
+        params = [entities.Param(key, value) for key, value in fitted.params.items()]
+        metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_id = client.create_run(experiment, content.start, content.tags, content.name).info.run_id
         with tempfile.TemporaryDirectory() as folder:
-            for path, text in content.files.items():
+            for path, text in fitted.artifacts.items():
                 (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(folder) / path).write_bytes(text)
             client.log_artifacts(run_id, folder)
-        client.log_inputs(run_id, [mlflow_runs._dataset(*dataset) for dataset in content.datasets])
-        for name, about in content.models:
-            model = client.create_logged_model(experiment, name, run_id, about)
-            client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-        client.log_batch(run_id, metrics, params, tags)
+        client.log_inputs(run_id, [dataset_input(dataset) for dataset in content.datasets])
+        for model in content.models:
+            logged = client.create_logged_model(experiment, model.name, run_id, model.tags)
+            client.finalize_logged_model(logged.model_id, entities.LoggedModelStatus.READY)
+            client.log_outputs(run_id, [entities.LoggedModelOutput(logged.model_id, 0)])
+        client.log_batch(run_id, metrics, params, [])
         client.set_terminated(run_id, "FINISHED", content.end)
 
 
@@ -121,29 +133,27 @@ def naive(copy: Path, number: int) -> None:
 def again(copy: Path) -> None:
     """A mirror with nothing to do, beyond `import mlflow`; in processes of their own."""
     importing = timed(lambda: call("import mlflow"), 3)
-    command = (
-        "from scripts import mirror; from scripts.history.revisions import Reader; "
-        f"print(mirror.mirror(Reader('.'), 'sqlite:///{copy}/mlflow.db', 'bench')[0])"
-    )
+    arguments = ["mirror", "--tracking-uri", "sqlite:///mlflow.db", "--experiment", "bench"]
+    command = f"from locatable.cli import main; main({arguments})"
     call(command)
     nothing = timed(lambda: call(command), 3)
     memory = subprocess.check_output((sys.executable, "-c", f"{command}; {PEAK}"), text=True).split()[-1]
     print(
         f"nothing new of {MANY}: {nothing:.2f} s in all, where `import mlflow` takes {importing:.2f} s "
-        f"(<= 1.5 s more), {memory} MB (< 500)"
+        f"(<= 0.5 s), {memory} MB (< 500)"
     )
 
 
 def reading() -> None:
     """Coordinates of all experiments, and `locate` of a file among them."""
     everything = (
-        "from scripts import coordinates as c; r = c.Reader('.').__enter__(); e = r.experiments(); "
-        "[c.of(s) for s in r.snapshots(x.rev for x in e)]; print(len(e))"
+        "from locatable import Reader, coordinates_of; r = Reader('.'); e = r.experiments(); "
+        "[coordinates_of(s) for s in r.snapshots(x.rev for x in e)]; print(len(e)); r.objects.close()"
     )
-    print(f"coordinates of {MANY} experiments: {timed(lambda: call(everything), 3):.2f} s in all (< 1)")
-    locate = (sys.executable, "-m", "scripts.locate", "models/model.joblib")
+    print(f"coordinates of {MANY} experiments: {timed(lambda: call(everything), 3):.2f} s in all (<= 0.6)")
+    locate = (sys.executable, "-m", "locatable", "locate", "models/model.joblib")
     took = timed(lambda: subprocess.run(locate, check=True, capture_output=True), 3)
-    print(f"locate a file among them: {took:.2f} s (<= 1)")
+    print(f"locate a file among them: {took:.2f} s (<= 0.5)")
 
 
 def call(code: str) -> None:

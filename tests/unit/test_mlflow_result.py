@@ -12,7 +12,8 @@ def test_the_summary_of_a_mirror_that_did_everything() -> None:
     result = MirrorResult(new=1, present=2, renamed=3, described=4, extended=5, missing=6, pruned=0)
     assert result.summary == (
         "mirrored 1 new, 2 already there, 0 failed, 3 renamed, 4 described again, "
-        "5 of them with more files now, 0 pruned, 6 without files that are not in this machine's DVC cache (tag mirror.missing)"
+        "5 of them with more files now, 0 pruned, "
+        "6 without files that are not in this machine's DVC cache (tag mirror.missing)"
     )
 
 
