@@ -11,6 +11,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..errors import StoreError
+
 # Seconds that the server has to end by itself.
 PATIENCE = 10
 
@@ -33,11 +35,30 @@ def run(arguments: argparse.Namespace) -> int:
     if is_server(uri):
         print(f"The runs are on {redact_urls(uri)}")
         return 0
-    if find_spec("mlflow") is None:
-        raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
+    _require_store(uri)
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))
+
+
+def _require_store(uri: str) -> None:
+    """Create the database where there is none yet.
+
+    Raises:
+        ModuleNotFoundError: MLflow is not installed.
+        StoreError: there is no such folder.
+    """
+    if find_spec("mlflow") is None:
+        raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
+    from ..mlflow.database import create_database
+    from ..mlflow.settings import database_file
+
+    file = database_file(uri)
+    if not file or file.exists():
+        return
+    if not file.parent.is_dir():
+        raise StoreError(f"{file}: there is no folder {file.parent}")
+    create_database(file)
 
 
 def _serve(uri: str, port: int, folder: Path) -> int:

@@ -44,6 +44,7 @@ class DescribeScript:
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:

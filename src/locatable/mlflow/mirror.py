@@ -57,7 +57,7 @@ class Planner:
     """Makes plans from what Git has.
 
     Attributes:
-        wanted: runs that should be there, by key; known to be free of commits without results after `plan`.
+        wanted: runs that should be there, by key; a plan takes out commits that turn out to have no results.
         script: what a project adds to its runs, None if nothing.
     """
 

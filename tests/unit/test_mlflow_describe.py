@@ -1,0 +1,188 @@
+"""What a project's own scripts/mirror.py adds to its runs."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_git import commit
+
+from locatable.errors import SettingsError
+from locatable.history.reader import Reader
+from locatable.mlflow.content import Description, RunContent
+from locatable.mlflow.describe import Describer, DescribeScript, find_script
+
+TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+HEAD = "from locatable.mlflow import RunContent\n\n\ndef describe(run: RunContent) -> None:\n"
+
+
+@pytest.fixture(autouse=True)
+def _import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts add to it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunContent]:
+    """The content of a baseline."""
+    commit(tmp_path, {"reports/notes.md": "Good.\n"})
+    with Reader(tmp_path) as reader:
+        yield RunContent(
+            key="aaa",
+            name="baseline aaa",
+            start=0,
+            end=0,
+            tags={"dvc.rev": "aaa", "mlflow.note.content": "note"},
+            params={"model": "forest"},
+            artifacts={"dvc.lock": b"lock"},
+            snapshot=reader.snapshot("HEAD"),
+            experiment=None,
+        )
+
+
+def write(root: Path, text: str) -> None:
+    """A project's script."""
+    (root / "scripts").mkdir(exist_ok=True)
+    (root / "scripts/mirror.py").write_text(text)
+
+
+def load(root: Path, body: str) -> Describer:
+    """The function of a script with this body."""
+    write(root, f"{HEAD}    {body}\n")
+    script = find_script(root)
+    assert script
+    return script.load()
+
+
+def test_a_project_need_not_have_a_script(tmp_path: Path) -> None:
+    assert find_script(tmp_path) is None
+
+
+def test_the_script_of_a_generated_project_adds_nothing_as_it_is() -> None:
+    assert find_script(TEMPLATE) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import shutil\n\n\ndef describe(run):\n    shutil.rmtree('/nowhere')\n",
+        "print 'Python 2'\n",
+        "# Not for locatable.\nraise SystemExit('mirrors a web site')\n",
+    ],
+)
+def test_a_script_of_another_tool_is_left_alone(tmp_path: Path, text: str) -> None:
+    write(tmp_path, text)
+    assert find_script(tmp_path) is None
+
+
+def test_a_script_without_the_function_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, "from locatable.cli import main\n\nmain()\n")
+    with pytest.raises(SettingsError, match=r"scripts/mirror.py: there is no function describe\(run\)"):
+        find_script(tmp_path)
+
+
+def test_a_script_that_is_not_python_is_an_error_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, "import locatable\n\ndef describe(run)\n")
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 3: expected ':'"):
+        find_script(tmp_path)
+
+
+def test_another_text_has_another_digest(tmp_path: Path) -> None:
+    digests = set()
+    for body in ("run.name = 'a'", "run.name = 'b'"):
+        write(tmp_path, f"{HEAD}    {body}\n")
+        script = find_script(tmp_path)
+        assert script
+        digests.add(script.digest)
+    assert len(digests) == 2
+
+
+def test_line_ends_of_another_system_are_the_same_text(tmp_path: Path) -> None:
+    digests = set()
+    for ends in ("\n", "\r\n"):
+        write(tmp_path, "")
+        text = f"{HEAD}    run.name = 'a'\n".replace("\n", ends)
+        (tmp_path / "scripts/mirror.py").write_bytes(text.encode())
+        script = find_script(tmp_path)
+        assert script
+        digests.add(script.digest)
+    assert len(digests) == 1
+
+
+def test_finding_a_script_does_not_run_it(tmp_path: Path) -> None:
+    write(tmp_path, f"raise ValueError\n{HEAD}    run.name = 'a'\n")
+    assert find_script(tmp_path) is not None
+
+
+def test_a_function_may_be_imported_from_the_project(tmp_path: Path, run: RunContent) -> None:
+    (tmp_path / "shown_in_mlflow.py").write_text("def describe(run):\n    run.name = 'imported'\n")
+    write(tmp_path, "import locatable\nfrom shown_in_mlflow import describe\n")
+    script = find_script(tmp_path)
+    assert script
+    script.load().describe(run)
+    assert run.name == "imported"
+
+
+def test_a_script_that_cannot_be_imported_is_an_error_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, f"import no_such_module\n{HEAD}    run.name = 'a'\n")
+    script = find_script(tmp_path)
+    assert script
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 1: ModuleNotFoundError"):
+        script.load()
+
+
+def test_a_function_that_fails_is_an_error_with_its_line(tmp_path: Path, run: RunContent) -> None:
+    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 5: KeyError: 'mdoel'"):
+        load(tmp_path, "run.name = run.params['mdoel']").describe(run)
+
+
+def test_a_run_gets_a_name_of_the_projects_own(tmp_path: Path, run: RunContent) -> None:
+    load(tmp_path, "run.name = f'{run.name} ({run.params[\"model\"]})'").describe(run)
+    assert run.name == "baseline aaa (forest)"
+
+
+def test_what_the_function_did_is_noted(tmp_path: Path, run: RunContent) -> None:
+    body = "run.tags['team'] = 'x'; run.artifacts['notes.md'] = run.snapshot.read('reports/notes.md')"
+    describer = load(tmp_path, body)
+    describer.describe(run)
+    assert run.artifacts["notes.md"] == b"Good.\n"
+    assert run.description == Description(describer.script.digest, None, ("team",), ("notes.md",))
+
+
+def test_a_file_that_the_revision_has_not_is_left_out(tmp_path: Path, run: RunContent) -> None:
+    load(tmp_path, "run.artifacts['x.md'] = run.snapshot.read('x.md')").describe(run)
+    assert run.description
+    assert run.description.artifacts == ()
+
+
+def test_a_tag_that_is_taken_away_is_noted(tmp_path: Path, run: RunContent) -> None:
+    load(tmp_path, "del run.tags['mlflow.note.content']").describe(run)
+    assert run.description
+    assert run.description.tags == ("mlflow.note.content",)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("run.name = ''", "a run's name is a text of at most 250 characters, not ''"),
+        ("run.name = 5", "a run's name is a text of at most 250 characters, not 5"),
+        ("run.tags['dvc.rev'] = 'bbb'", "the tag dvc.rev says what the run is, and cannot be changed"),
+        ("run.tags = {}", "the tag dvc.rev says what the run is, and cannot be changed"),
+        ("run.tags['mirror.state'] = 'x'", "the tag mirror.state says what the run is"),
+        ("run.tags['epochs'] = 5", "a tag is a text, and epochs is 5"),
+        ("run.artifacts['a'] = 'text'", "an artifact is bytes or None, and a is of type str"),
+        ("run.artifacts['../a'] = b''", "an artifact's path is one inside of the run, not '../a'"),
+        ("run.artifacts['/a'] = b''", "an artifact's path is one inside of the run, not '/a'"),
+    ],
+)
+def test_what_a_run_cannot_hold_is_refused(tmp_path: Path, run: RunContent, body: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, body).describe(run)
+    assert f"scripts/mirror.py: describe: {problem}" in str(refused.value)
+
+
+def test_the_script_is_found_by_its_path_whatever_else_is_called_scripts(tmp_path: Path) -> None:
+    write(tmp_path, f"{HEAD}    run.name = 'a'\n")
+    script = find_script(tmp_path)
+    assert isinstance(script, DescribeScript)
+    assert script.load().function.__code__.co_filename == str(tmp_path / "scripts/mirror.py")

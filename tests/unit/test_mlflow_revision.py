@@ -1,0 +1,199 @@
+"""What a run shows of a revision."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, write
+
+from locatable.errors import UnreadableError
+from locatable.history.reader import Experiment, Reader
+from locatable.mlflow.content import Content, RunContent, still_missing
+from locatable.mlflow.plan import WantedRun
+from locatable.mlflow.revision import revision_content, study_content
+
+Show = Callable[..., RunContent]
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    deps:
+    - path: data/raw.csv
+      hash: md5
+      md5: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+      size: 11
+    params:
+      params.yaml:
+        url: https://ada:secret@host/data
+        alpha: 0.1
+    outs:
+    - path: metrics.json
+      hash: md5
+      md5: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+      size: 12
+    - path: models
+      hash: md5
+      md5: cccccccccccccccccccccccccccccccc.dir
+      size: 13
+      nfiles: 2
+"""
+PIPELINE = """stages:
+  train:
+    cmd: python train.py
+    outs: [models]
+    metrics: [metrics.json]
+artifacts:
+  net: {path: models/net.bin, type: model, desc: The net.}
+"""
+SOURCE = "outs:\n- {path: raw.csv, md5: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, size: 11}\n"
+FILES = {
+    ".dvc/config": "",
+    "dvc.lock": LOCK,
+    "dvc.yaml": PIPELINE,
+    "data/raw.csv.dvc": SOURCE,
+    "params.yaml": "alpha: 0.1\n",
+}
+
+
+@pytest.fixture
+def show(tmp_path: Path) -> Iterator[Show]:
+    """Commits files beside the usual ones, and returns the content of the commit's run."""
+    readers = []
+
+    def call(files: dict[str, str] | None = None, url: str | None = None, copy: bool = False) -> RunContent:
+        rev = commit(tmp_path, {**FILES, **(files or {})})
+        readers.append(Reader(tmp_path))
+        wanted = WantedRun(rev, "forest", "base", Experiment("forest", rev, "base", 1))
+        return revision_content(readers[-1].snapshot(rev), wanted, url, copy)
+
+    yield call
+    for reader in readers:
+        reader.objects.close()
+
+
+def cache(root: Path, files: dict[str, str]) -> None:
+    """Content by hash, in the DVC cache."""
+    write(root / ".dvc/cache/files/md5", {f"{md5[:2]}/{md5[2:]}": text for md5, text in files.items()})
+
+
+def test_params_hold_no_password(show: Show) -> None:
+    assert show().params == {"url": "https://host/data", "alpha": 0.1}
+
+
+def test_the_run_has_the_times_of_its_commit(show: Show) -> None:
+    content = show()
+    assert content.start == content.end == 1000 * content.snapshot.time
+
+
+def test_tags_say_which_revision_and_experiment_it_is(show: Show) -> None:
+    content = show()
+    names = ("dvc.rev", "mlflow.source.git.commit", "dvc.exp", "dvc.baseline", "mlflow.user")
+    rev = content.snapshot.rev
+    assert [content.tags[name] for name in names] == [rev, rev, "forest", "base", "Ada"]
+
+
+@pytest.mark.parametrize("name", ["data", "code", "params", "environment", "execution"])
+def test_each_coordinate_has_a_tag(show: Show, name: str) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", show().tags[f"coordinate.{name}"])
+
+
+def test_the_address_of_the_repository_is_shown(show: Show) -> None:
+    assert show(url="https://host/x.git").tags["mlflow.source.git.repoURL"] == "https://host/x.git"
+
+
+def test_source_data_is_a_dataset(show: Show) -> None:
+    (dataset,) = show(url="https://host/x.git").datasets
+    assert (dataset.name, dataset.digest) == ("data/raw.csv", "a" * 32)
+    assert dataset.source == {
+        "dvc": "data/raw.csv",
+        "md5": "a" * 32,
+        "repo": "https://host/x.git",
+        "size": 11,
+    }
+
+
+def test_a_model_says_where_its_file_is(show: Show) -> None:
+    content = show(url="https://host/x.git")
+    (model,) = content.models
+    assert (model.name, model.path, model.tags["dvc.md5"]) == ("net", "models/net.bin", f"{'c' * 32}.dir")
+    command = f"dvc get https://host/x.git models/net.bin --rev {content.snapshot.rev}"
+    assert command in model.tags["mlflow.note.content"]
+
+
+def test_a_model_in_a_folder_has_its_own_hash_where_the_cache_lists_it(show: Show, tmp_path: Path) -> None:
+    cache(tmp_path, {f"{'c' * 32}.dir": json.dumps([{"relpath": "net.bin", "md5": "d" * 32}])})
+    (model,) = show().models
+    assert model.tags["dvc.md5"] == "d" * 32
+
+
+def test_a_metric_in_the_cache_is_shown(show: Show, tmp_path: Path) -> None:
+    cache(tmp_path, {"b" * 32: '{"acc": 0.9}'})
+    assert show().metrics == {"acc": 0.9}
+
+
+def test_a_metric_in_git_is_shown(show: Show) -> None:
+    assert show({"metrics.json": '{"acc": 0.8}'}).metrics == {"acc": 0.8}
+
+
+def test_a_file_that_is_not_in_the_cache_is_missing(show: Show) -> None:
+    assert show().missing == ["metrics.json"]
+
+
+def test_models_are_missing_only_where_they_are_to_be_copied(show: Show) -> None:
+    assert show(copy=True).missing == ["metrics.json", "models"]
+
+
+def test_a_model_file_is_copied_where_it_is_asked_for(show: Show, tmp_path: Path) -> None:
+    listing = json.dumps([{"relpath": "net.bin", "md5": "d" * 32}, {"relpath": "x", "md5": "e" * 32}])
+    cache(tmp_path, {f"{'c' * 32}.dir": listing, "d" * 32: "weights", "e" * 32: "other"})
+    artifacts = show(copy=True).artifacts
+    assert artifacts["models/net.bin"] == b"weights"
+    assert "models/x" not in artifacts
+
+
+def test_files_that_define_the_run_are_artifacts(show: Show) -> None:
+    assert {"dvc.lock", "dvc.yaml", "params.yaml"} <= show().artifacts.keys()
+
+
+def test_artifacts_hold_no_password(show: Show) -> None:
+    lock = show().artifacts["dvc.lock"]
+    assert lock
+    assert b"https://host/data" in lock
+
+
+def test_a_file_that_cannot_be_read_is_an_artifact_and_says_why(show: Show) -> None:
+    content = show({"metrics.json": "[1]"})
+    assert "expected keys and values" in content.unread["metrics.json"]
+    assert content.artifacts["metrics.json"] == b"[1]"
+
+
+@pytest.mark.parametrize("plots", ["[{a.csv: {x: n, y: {b.csv: m}}}]", "[a.csv, {b.csv: {x: n}}]"])
+def test_plots_are_artifacts_however_they_are_declared(show: Show, plots: str) -> None:
+    content = show({"dvc.yaml": f"{PIPELINE}plots: {plots}\n", "a.csv": "1", "b.csv": "2"})
+    assert {"a.csv", "b.csv"} <= content.artifacts.keys()
+
+
+@pytest.mark.parametrize("section", ["artifacts: {net: models/net.bin}", "plots: 5"])
+def test_a_pipeline_that_is_not_as_dvc_writes_it_is_named(show: Show, section: str) -> None:
+    with pytest.raises(UnreadableError, match=r"dvc\.yaml: not as DVC writes it"):
+        show({"dvc.yaml": f"stages: {{}}\n{section}\n"})
+
+
+def test_a_study_lasts_from_its_first_trial_to_its_last(tmp_path: Path) -> None:
+    trials = tuple(Experiment(f"wide-{n}", str(n), "base", n, "wide") for n in (3, 5))
+    content = study_content(WantedRun("study wide", "wide", trials=trials), tmp_path)
+    assert (content.start, content.end) == (3000, 5000)
+
+
+def test_a_study_has_the_report_of_its_search(tmp_path: Path) -> None:
+    write(tmp_path, {"reports/search/wide/best.json": "{}"})
+    trials = (Experiment("wide-0", "0", "base", 1, "wide"),)
+    content: Content = study_content(WantedRun("study wide", "wide", trials=trials), tmp_path)
+    assert content.artifacts == {"reports/search/wide/best.json": b"{}"}
+
+
+def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:
+    assert still_missing("not in this machine's DVC cache: p.csv", ["p.csv", "q.csv"]) == ["p.csv"]

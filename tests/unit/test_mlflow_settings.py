@@ -1,0 +1,96 @@
+"""Where a project's runs are."""
+
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.errors import SettingsError
+from locatable.mlflow.settings import database_file, is_server, read_settings, read_uri
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a commit, where none of MLflow's variables is set."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    commit(tmp_path / "repo", {".dvc/config": ""})
+    return tmp_path / "repo"
+
+
+def test_the_store_is_a_file_of_the_project_by_default(repo: Path) -> None:
+    assert read_settings(repo).uri == f"sqlite:///{repo}/mlflow.db"
+
+
+def test_the_experiment_has_the_name_of_the_folder_by_default(repo: Path) -> None:
+    assert read_settings(repo).experiment == "repo"
+
+
+def test_pyproject_names_the_store(repo: Path) -> None:
+    (repo / "pyproject.toml").write_text('[tool.locatable]\nmlflow-tracking-uri = "http://host"\n')
+    assert read_settings(repo).uri == "http://host"
+
+
+def test_the_experiment_has_the_name_of_the_project(repo: Path) -> None:
+    (repo / "pyproject.toml").write_text('[project]\nname = "tumours"\n')
+    assert read_settings(repo).experiment == "tumours"
+
+
+def test_variables_of_mlflow_precede_pyproject(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repo / "pyproject.toml").write_text('[project]\nname = "tumours"\n')
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    settings = read_settings(repo)
+    assert (settings.uri, settings.experiment) == ("http://other", "mine")
+
+
+def test_arguments_precede_variables(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    settings = read_settings(repo, "http://asked", "asked")
+    assert (settings.uri, settings.experiment) == ("http://asked", "asked")
+
+
+def test_an_experiment_that_is_given_by_number_only_is_refused(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    with pytest.raises(SettingsError, match="MLFLOW_EXPERIMENT_ID is set"):
+        read_settings(repo)
+
+
+def test_a_number_does_no_harm_beside_a_name(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    assert read_settings(repo, experiment="asked").experiment == "asked"
+
+
+def test_a_relative_file_is_one_of_the_main_checkout(repo: Path) -> None:
+    git(repo, "worktree", "add", "--quiet", "../tree")
+    assert read_uri(repo.parent / "tree", "sqlite:///runs.db") == f"sqlite:///{repo}/runs.db"
+
+
+def test_artifacts_of_a_worktree_are_those_of_the_main_checkout(repo: Path) -> None:
+    git(repo, "worktree", "add", "--quiet", "../tree")
+    assert read_settings(repo.parent / "tree").artifacts == repo / "mlartifacts"
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////data/runs.db", "http://host", "postgresql://host/db"])
+def test_other_addresses_stay_as_they_are(repo: Path, uri: str) -> None:
+    assert read_uri(repo, uri) == uri
+
+
+@pytest.mark.parametrize("text", ["[tool.locatable", "[tool.locatable]\nmlflow-tracking-uri = 1\n"])
+def test_a_wrong_pyproject_is_named(repo: Path, text: str) -> None:
+    (repo / "pyproject.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"pyproject\.toml"):
+        read_uri(repo)
+
+
+def test_only_sqlite_stores_are_files() -> None:
+    assert database_file("sqlite:////a/b.db") == Path("/a/b.db")
+    assert database_file("postgresql://host/db") is None
+
+
+@pytest.mark.parametrize(("uri", "served"), [("https://host", True), ("sqlite:///a.db", False)])
+def test_a_server_answers_over_http(uri: str, served: bool) -> None:
+    assert is_server(uri) == served
