@@ -80,7 +80,7 @@ def _run(words: list[str]) -> int:
         extra = find_extra(error.name or "", name)
         if extra is None:
             raise
-        raise missing_extra(f"locatable {name}", extra, find_project(Path.cwd())) from None
+        raise missing_extra(f"locatable {name}", extra, _project()) from None
 
 
 def _run_command(name: str, words: list[str]) -> int:
@@ -90,9 +90,18 @@ def _run_command(name: str, words: list[str]) -> int:
     )
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
-    # Said once for all commands, before any of them creates a file.
-    find_project(Path.cwd())
+    # Checked once for all commands, before any of them creates a file.
+    _project()
     return int(command.run(arguments))
+
+
+def _project() -> Path:
+    """The project around the current folder."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder does not exist any more") from None
+    return find_project(folder)
 
 
 def _main_parser() -> argparse.ArgumentParser:

@@ -196,6 +196,16 @@ def test_outside_of_a_project_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_was_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.main(["ui"]) == 2
+    assert capsys.readouterr().err == "the current folder does not exist any more\n"
+
+
 def test_a_missing_extra_is_one_line(
     project: Path, command: Callable, capsys: pytest.CaptureFixture[str]
 ) -> None:
