@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from locatable.dvc.clone import CloneSetup
+from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 from searching import (
     SEARCH,
     SPACE,
@@ -363,7 +365,7 @@ for text in sys.argv[1:]:
     pathlib.Path("search.yaml").write_text(text)
     with contextlib.redirect_stderr(io.StringIO()) as said:
         assert main(["search"]) == 1
-    print(json.dumps(said.getvalue().removesuffix("\n")))
+    print(json.dumps(said.getvalue().removesuffix(chr(10))))
 """
 
 
@@ -421,41 +423,26 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
     run("dvc", "push", "--quiet", cwd=folder, env=user)
     run("git", "clone", "--quiet", "--bare", folder, home, cwd=tmp_path, env=user)
     baseline = run("git", "rev-parse", "HEAD", cwd=folder, env=user).stdout.strip()
-    setup = {
-        "url": home.as_uri(),
-        "baseline": baseline,
-        "subdir": ".",
-        "identity": {},
-        "config": {},
-        "shared": False,
-    }
-    trial = {
-        "name": "far-7",
-        "params": {"train.x": 0.25},
-        "metrics": ["metrics.json:valid.loss"],
-        "series": None,
-    }
-    clone = tmp_path / "far" / "clone"
+    setup = CloneSetup(
+        baseline=baseline, url=home.as_uri(), subdir=".", identity={}, config={}, shared=False
+    )
+    trial = Job("far-7", {"train.x": 0.25}, ["metrics.json:valid.loss"])
     with subprocess.Popen(
         ("python", "-m", "locatable.search.worker"),
         cwd=folder,
-        env={**user, "SEARCH_CLONE": str(clone)},
+        env={**user, "SEARCH_CLONE": str(tmp_path / "far" / "clone")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as worker:
-        print(json.dumps(setup), file=worker.stdin, flush=True)
-        assert json.loads(worker.stdout.readline()) == {"state": "ready"}
-        print(json.dumps(trial), file=worker.stdin, flush=True)
-        result = json.loads(worker.stdout.readline())
+        print(to_json(WorkerSetup(setup)), file=worker.stdin, flush=True)
+        assert from_json(worker.stdout.readline()) == Ready()
+        print(to_json(trial), file=worker.stdin, flush=True)
+        result = from_json(worker.stdout.readline())
         worker.stdin.close()
-    assert result == {
-        "state": "complete",
-        "rev": experiments(home)["far-7"],
-        "values": [(0.25 - 0.3) ** 2 + 0.05],
-    }
+    assert result == Complete(experiments(home)["far-7"], [(0.25 - 0.3) ** 2 + 0.05])
     # The model is where a colleague can pull it from.
-    out = kept(home, result["rev"], "dvc.lock")["stages"]["train"]["outs"]
+    out = kept(home, result.rev, "dvc.lock")["stages"]["train"]["outs"]
     (model,) = [entry["md5"] for entry in out if entry["path"] == "model.bin"]
     assert (store / "files/md5" / model[:2] / model[2:]).exists()
     assert not (folder / ".dvc/tmp/search").exists()

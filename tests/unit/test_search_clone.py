@@ -1,0 +1,162 @@
+"""A clone runs experiments and pushes them to the user's repository, which it leaves alone otherwise."""
+
+import json
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+import tiny_git
+from dvc.repo import Repo
+
+from locatable.dvc.clone import Clone, with_causes
+from locatable.dvc.project import read_project
+from locatable.errors import ProjectError, UnreadableError
+
+STAGE = {
+    "cmd": f"{sys.executable} train.py",
+    "deps": ["train.py"],
+    "params": ["x"],
+    "outs": [{"metrics.json": {"cache": False}}, "model.bin"],
+}
+TRAIN = """
+import json, yaml
+x = yaml.safe_load(open("params.yaml"))["x"]
+assert x >= 0, "x is negative"
+json.dump({"loss": x * 2}, open("metrics.json", "w"))
+open("model.bin", "w").write(str(x))
+"""
+HOOKS = ("post-checkout", "post-index-change", "pre-push", "reference-transaction")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder for all that these tests make."""
+    return tmp_path_factory.mktemp("clone")
+
+
+@pytest.fixture(scope="module")
+def project(place):
+    """A DVC repository with results, of a user whose hooks for all repositories note that they ran."""
+    folder = place / "project"
+    tiny_git.commit(folder, {"train.py": TRAIN, "params.yaml": "x: 1\n"})
+    Repo.init(str(folder)).close()
+    local = f"[core]\n    site_cache_dir = {place / 'site'}\n    analytics = false\n"
+    pipeline = json.dumps({"stages": {"train": STAGE}})
+    tiny_git.write(folder, {"dvc.yaml": pipeline, ".dvc/config.local": local})
+    with chdir(folder), Repo(str(folder)) as repo:
+        repo.reproduce()
+    tiny_git.git(folder, "add", "--all")
+    tiny_git.git(folder, "commit", "--quiet", "-m", "Results")
+    for name in HOOKS:
+        script = f"#!/bin/sh\necho $PWD {name} >> {place}/hooks-that-ran\n"
+        tiny_git.write(place, {f"hooks/{name}": script})
+        (place / "hooks" / name).chmod(0o755)
+    identity = "[user]\nname = Ada\nemail = ada@example.org\n"
+    tiny_git.write(place, {"gitconfig": f"{identity}[core]\nhooksPath = {place / 'hooks'}\n"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def shared_clone(project, place):
+    """A clone at the last commit."""
+    head = tiny_git.git(project, "rev-parse", "HEAD")
+    return Clone(place / "clone", read_project(project).clone_setup(head))
+
+
+@pytest.fixture
+def clone(shared_clone):
+    """The clone, as each trial gets it."""
+    shared_clone.reset()
+    return shared_clone
+
+
+@pytest.fixture(scope="module")
+def rev(shared_clone):
+    """An experiment that ran in the clone."""
+    return shared_clone.run("small-0", {"x": 3})
+
+
+def test_the_project_is_read_as_dvc_reads_it(project):
+    setup = read_project(project)
+    assert setup.top == str(project)
+    assert setup.subdir == "."
+    assert setup.params_files == {"params.yaml": {"x": 1}}
+    assert setup.outputs == {"metrics.json": False, "model.bin": True}
+    assert setup.identity == {"user.name": "Ada", "user.email": "ada@example.org"}
+    assert setup.modified == []
+    assert setup.missing == []
+
+
+def test_an_experiment_has_its_params_and_metrics(clone, rev):
+    assert clone.read(rev, "x") == 3
+    assert clone.read(rev, "metrics.json:loss") == 6
+
+
+def test_an_experiment_starts_from_the_baseline(clone, rev):
+    parent_and_subject = tiny_git.git(clone.folder, "log", "-1", "--format=%P %s", rev)
+    assert parent_and_subject == f"{clone.baseline} search: small-0"
+
+
+def test_the_current_folder_stays_what_it_was(clone):
+    before = Path.cwd()
+    clone.run("small-1", {"x": 3})
+    assert Path.cwd() == before
+
+
+def test_hooks_of_the_user_do_not_run_in_a_clone(clone, rev, place):
+    assert rev
+    marks = place / "hooks-that-ran"
+    ran = marks.read_text().splitlines() if marks.exists() else []
+    assert [line for line in ran if line.startswith(str(clone.folder))] == []
+
+
+def test_a_pushed_experiment_is_in_the_users_repository(clone, rev, project):
+    clone.push("small-9", rev)
+    assert clone.has_arrived("small-9", rev)
+    assert tiny_git.git(project, "rev-parse", clone.ref("small-9")) == rev
+
+
+def test_a_reset_leaves_nothing_of_a_trial(clone):
+    (clone.root / "left.txt").touch()
+    (clone.root / "params.yaml").write_text("x: 9\n")
+    clone.reset()
+    assert not (clone.root / "left.txt").exists()
+    assert (clone.root / "params.yaml").read_text() == "x: 1\n"
+
+
+def test_a_copied_experiment_has_the_same_results_under_another_name(clone, rev):
+    copy = clone.copy_experiment("small-1", rev)
+    assert copy != rev
+    assert clone.read(copy, "metrics.json:loss") == 6
+
+
+def test_a_commit_that_is_no_trial_is_not_copied(clone):
+    assert clone.copy_experiment("small-1", clone.baseline) is None
+
+
+def test_a_stage_that_fails_is_one_line(clone):
+    with pytest.raises(ProjectError, match=r"failed to reproduce 'train'.*failed to run: ") as raised:
+        clone.run("small-0", {"x": -1})
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("metrics.json:none", "metrics.json: none is missing"),
+        ("none.json:loss", "none.json: Git has no such file in the experiment"),
+    ],
+)
+def test_a_value_that_is_not_there_is_one_line(clone, key, message):
+    with pytest.raises(UnreadableError, match=message):
+        clone.read(clone.baseline, key)
+
+
+def test_causes_are_said_once_each():
+    error = ValueError("cannot write")
+    error.__cause__ = OSError("disk\nfull")
+    error.__cause__.__cause__ = ValueError("cannot write")
+    assert with_causes(error) == "cannot write; disk full"

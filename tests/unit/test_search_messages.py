@@ -1,0 +1,65 @@
+"""Messages between the pool and its workers survive the way through JSON."""
+
+import json
+
+import pytest
+
+from locatable.dvc.clone import CloneSetup
+from locatable.search.messages import (
+    Complete,
+    Failed,
+    Job,
+    Progress,
+    Pruned,
+    Ready,
+    Stop,
+    Unusable,
+    WorkerSetup,
+    from_json,
+    to_json,
+)
+
+SETUP = CloneSetup(
+    baseline="b" * 40,
+    url="file:///home.git",
+    subdir="sub",
+    identity={"user.name": "Ada"},
+    config={"cache": {"dir": "/cache"}},
+    shared=True,
+)
+MESSAGES = [
+    WorkerSetup(SETUP),
+    Job("small-7", {"train.x": 0.1, "train.kind": None}, ["m.json:loss"], "loss.tsv", "a" * 40),
+    Stop(),
+    Ready(),
+    Unusable("git clone: fatal: no such host"),
+    Progress(3, 0.25),
+    Complete("c" * 40, [0.1, 2.0]),
+    Pruned(),
+    Failed("stage train", "line\nλ"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_arrives_as_it_was_sent(message):
+    assert from_json(to_json(message)) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_is_one_line(message):
+    assert "\n" not in to_json(message)
+
+
+def test_whole_and_real_numbers_stay_apart():
+    job = from_json(to_json(Job("small-0", {"a": 1, "b": 1.0, "c": True}, [])))
+    assert [type(value) for value in job.params.values()] == [int, float, bool]
+
+
+@pytest.mark.parametrize("line", ['{"type": "Nope"}', "{}", "[]", '{"type": "Progress", "step": 1}'])
+def test_anything_else_is_refused(line):
+    with pytest.raises(ValueError, match="no message of a search"):
+        from_json(line)
+
+
+def test_a_message_names_its_type():
+    assert json.loads(to_json(Stop())) == {"type": "Stop"}

@@ -1,0 +1,146 @@
+"""What has to change in a study so that it says what Git knows: computed without any storage."""
+
+from datetime import datetime
+
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from locatable.search.reconcile import (
+    LARGEST_GAP,
+    MOST_RETRIES,
+    FoundExperiments,
+    ReconcilePlan,
+    TrialExperiment,
+    plan_reconcile,
+)
+
+
+def trial(number, state, x=0.5, **attributes):
+    """A trial as Optuna knows it."""
+    history = attributes.pop("retry_history", None)
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=1.0 if state is TrialState.COMPLETE else None,
+        datetime_start=datetime(2026, 1, 1),
+        datetime_complete=None,
+        params={"x": x},
+        distributions={"x": FloatDistribution(0, 1)},
+        user_attrs=attributes,
+        system_attrs={"retry_history": history} if history else {},
+        intermediate_values={},
+        trial_id=number,
+    )
+
+
+def complete(number, rev, x=0.5):
+    return trial(number, TrialState.COMPLETE, x, rev=rev)
+
+
+def running(number, x=0.5, **attributes):
+    return trial(number, TrialState.RUNNING, x, **attributes)
+
+
+def experiment(number, rev, x=0.5, fits=True):
+    """An experiment in Git."""
+    name = f"small-{number}"
+    done = create_trial(
+        params={"x": x},
+        distributions={"x": FloatDistribution(0, 1)},
+        value=0.25,
+        user_attrs={"experiment": name, "rev": rev},
+    )
+    return TrialExperiment(name, rev, number, done if fits else None)
+
+
+def plan(trials, *unknown, revs=(), busy=()):
+    """The plan for these trials, and these experiments that the study does not know."""
+    all_revs = frozenset(revs) | {found.rev for found in unknown}
+    return plan_reconcile(trials, FoundExperiments(all_revs, unknown), "me", busy)
+
+
+def test_nothing_changes_where_both_agree():
+    assert plan([complete(0, "a")], revs=["a"]) == ReconcilePlan()
+
+
+def test_an_experiment_becomes_a_trial():
+    (addition,) = plan([], experiment(0, "a")).additions
+    assert addition.trial.user_attrs["rev"] == "a"
+
+
+def test_additions_are_in_the_order_of_their_numbers():
+    additions = plan([], experiment(2, "c"), experiment(0, "a"), experiment(1, "b")).additions
+    assert [addition.trial.user_attrs["rev"] for addition in additions] == ["a", "b", "c"]
+
+
+def test_a_gap_keeps_the_number_of_a_trial():
+    additions = plan([], experiment(1, "b"), experiment(4, "e")).additions
+    assert [addition.gap for addition in additions] == [1, 2]
+
+
+def test_a_number_that_someone_chose_leaves_no_gap():
+    (addition,) = plan([], experiment(LARGEST_GAP, "a")).additions
+    assert addition.gap == 0
+
+
+def test_a_number_that_is_taken_is_added_at_the_end():
+    (addition,) = plan([complete(0, "a")], experiment(0, "b"), revs=["a"]).additions
+    assert addition.gap == 0
+
+
+def test_a_running_trial_with_its_experiment_is_complete():
+    found = plan([running(0)], experiment(0, "a"))
+    assert [completion.number for completion in found.completions] == [0]
+    assert found.additions == ()
+    assert found.losses == ()
+
+
+def test_an_experiment_of_other_params_does_not_complete_a_trial():
+    found = plan([running(0, x=0.1)], experiment(0, "a", x=0.9))
+    assert found.completions == ()
+    assert [loss.number for loss in found.losses] == [0]
+    assert len(found.additions) == 1
+
+
+def test_a_running_trial_without_its_experiment_is_lost_and_run_again():
+    (loss,) = plan([running(0)]).losses
+    assert loss.run_again
+
+
+def test_a_trial_is_not_run_again_for_ever():
+    (loss,) = plan([running(3, retry_history=list(range(MOST_RETRIES)))]).losses
+    assert not loss.run_again
+
+
+def test_a_busy_trial_is_left_alone():
+    assert plan([running(0)], busy=[0]) == ReconcilePlan()
+
+
+def test_what_a_busy_worker_has_just_pushed_is_left_to_it():
+    assert plan([running(0)], experiment(0, "a"), busy=[0]) == ReconcilePlan()
+
+
+def test_a_trial_of_another_machine_is_not_lost():
+    assert plan([running(0, owner="other")]) == ReconcilePlan(elsewhere=1)
+
+
+def test_an_experiment_that_does_not_fit_is_left_out():
+    assert plan([], experiment(0, "a", fits=False)) == ReconcilePlan(unfit=1)
+
+
+def test_a_complete_trial_whose_experiment_was_removed_counts_as_gone():
+    assert plan([complete(0, "a"), complete(1, "b")], revs=["b"]) == ReconcilePlan(gone=1)
+
+
+def test_the_summary_has_a_line_for_each_kind_of_change():
+    found = plan([running(0), running(1, x=0.1)], experiment(0, "a"), experiment(5, "f"))
+    assert found.summary() == [
+        "1 trials that were running are complete",
+        "1 trials that were running are lost, with what ran them",
+        "1 of these are run again",
+        "1 experiments of the study read from Git",
+    ]
+
+
+def test_the_summary_of_an_empty_plan_is_empty():
+    assert ReconcilePlan().summary() == []

@@ -1,0 +1,90 @@
+"""The sampler and the pruner of search.yaml are built, and tried before a search begins."""
+
+import optuna
+import pytest
+
+from locatable.errors import SettingsError
+from locatable.search.sampling import build, configure, dry_run, propose
+from locatable.search.settings import SearchSettings
+
+FLOAT = {"type": "float", "low": 0.0, "high": 1.0}
+PARAMS_FILES = {"params.yaml": {"x": 0.5, "y": 0.5, "mode": "on"}}
+
+
+def settings_with(**changes):
+    usual = {"study": "small", "metric": "m.json:loss", "direction": "minimize", "space": {"x": FLOAT}}
+    return SearchSettings.model_validate({**usual, **changes})
+
+
+FAULTS = {
+    "sampler: no 'Nope' in optuna.samplers": {"sampler": {"name": "Nope"}},
+    "sampler: no 'Nope' in nowhere": {"sampler": {"name": "nowhere.Nope"}},
+    "sampler: TPESampler: ": {"sampler": {"name": "TPESampler", "sed": 1}},
+    "sampler: GridSampler: ": {"sampler": {"name": "GridSampler", "search_space": {"y": [0.5]}}},
+    "pruner: PatientPruner: 'str' object has no attribute": {
+        "pruner": {"name": "PatientPruner", "wrapped_pruner": "MedianPruner", "patience": 1},
+        "series": "loss.tsv",
+    },
+}
+
+
+@pytest.mark.parametrize("expected", FAULTS)
+def test_a_sampler_or_pruner_that_does_not_work_is_one_line(expected):
+    with pytest.raises(SettingsError) as raised:
+        dry_run(settings_with(**FAULTS[expected]), PARAMS_FILES)
+    assert str(raised.value).startswith(f"search.yaml: {expected}")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sampler": {"name": "GridSampler", "search_space": {"x": [0.0, 1.0]}}},
+        {"sampler": {"name": "optuna.samplers.RandomSampler", "seed": 1}},
+        {"pruner": {"name": "MedianPruner"}, "series": "loss.tsv"},
+        {"metric": ["m.json:a", "m.json:b"], "direction": ["minimize", "maximize"]},
+    ],
+)
+def test_a_dry_run_of_what_works_is_silent(changes, capsys):
+    dry_run(settings_with(**changes), PARAMS_FILES)
+    said = capsys.readouterr()
+    assert said.out == said.err == ""
+
+
+def test_a_dry_run_leaves_the_verbosity_of_optuna_as_it_was():
+    before = optuna.logging.get_verbosity()
+    dry_run(settings_with(), PARAMS_FILES)
+    assert optuna.logging.get_verbosity() == before
+
+
+def test_an_argument_can_be_a_pruner_itself():
+    spec = {"name": "PatientPruner", "wrapped_pruner": {"name": "MedianPruner"}, "patience": 1}
+    pruner = build("pruner", spec, optuna.pruners)
+    assert isinstance(pruner._wrapped_pruner, optuna.pruners.MedianPruner)
+
+
+def first_value(seed_offset, sampler="RandomSampler"):
+    study = optuna.create_study()
+    study.sampler = build("sampler", {"name": sampler, "seed": 1}, optuna.samplers, seed_offset)
+    return study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}).params["x"]
+
+
+def test_a_seed_does_not_draw_the_same_values_again():
+    assert first_value(0) != first_value(1)
+
+
+def test_a_sampler_that_counts_keeps_its_seed():
+    assert first_value(0, "QMCSampler") == first_value(1, "QMCSampler")
+
+
+def test_a_study_without_a_pruner_in_search_yaml_prunes_nothing():
+    study = optuna.create_study()
+    configure(study, settings_with())
+    assert isinstance(study.pruner, optuna.pruners.NopPruner)
+
+
+def test_only_params_with_an_effect_are_proposed():
+    space = {"x": FLOAT, "y": {**FLOAT, "when": {"mode": "off"}}}
+    proposed = propose(settings_with(space=space), PARAMS_FILES, optuna.create_study().ask())
+    assert list(proposed) == ["x"]
