@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from locatable.dvc.clone import CloneSetup
-from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 from searching import (
     SEARCH,
     SPACE,
@@ -23,6 +21,9 @@ from searching import (
     write,
 )
 from support import Search, run
+
+from locatable.dvc.clone import CloneSetup
+from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 
 
 def test_every_trial_is_an_experiment(small: Any, search: Search, user: dict[str, str], runs: Path) -> None:
