@@ -424,9 +424,7 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
     run("dvc", "push", "--quiet", cwd=folder, env=user)
     run("git", "clone", "--quiet", "--bare", folder, home, cwd=tmp_path, env=user)
     baseline = run("git", "rev-parse", "HEAD", cwd=folder, env=user).stdout.strip()
-    setup = CloneSetup(
-        baseline=baseline, url=home.as_uri(), subdir=".", identity={}, config={}, shared=False
-    )
+    setup = CloneSetup(baseline=baseline, url=home.as_uri(), subdir=".", identity={}, config={}, shared=False)
     trial = Job("far-7", {"train.x": 0.25}, ["metrics.json:valid.loss"])
     with subprocess.Popen(
         ("python", "-m", "locatable.search.worker"),

@@ -188,3 +188,51 @@ def moved(
 def test_the_first_release_is_updated_with_conflicts_only_where_both_changed(moved):
     _, _, found = moved
     assert found <= {"README.md", "pyproject.toml", "requirements.lock", "dvc.yaml"}
+
+
+@pytest.fixture(scope="module")
+def moved_and_built(moved) -> tuple[Path, dict[str, str], str]:
+    """The project after the steps that docs/updates.md gives, and what `dvc repro` then printed."""
+    project, uv, found = moved
+    git(project, "checkout", "--theirs", "--", *found, env=uv)
+    edit(
+        project / "pyproject.toml",
+        '    "scikit-learn>=1.8,<2",\n',
+        '    "scikit-learn>=1.8,<2",\n    "xxhash>=3",\n',
+    )
+    run("make", "lock", cwd=project, env=uv)
+    old = ("history", "proof", "tracking", "trials")
+    remove = ("rm", "-r", "--quiet", "--ignore-unmatch", *(f"scripts/{name}" for name in old))
+    git(project, *remove, env=uv)
+    git(project, "clean", "-d", "-f", "-X", "--quiet", "scripts", env=uv)
+    run("make", "setup", cwd=project, env=uv)
+    env = activated(project / ".venv", uv)
+    shown = run("dvc", "repro", cwd=project, env=env).stdout
+    git(project, "add", "--all", env=env)
+    return project, env, shown
+
+
+@pytest.mark.long
+def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved_and_built):
+    project, _, _ = moved_and_built
+    assert {path.name for path in (project / "scripts").iterdir() if path.name != "__pycache__"} == {
+        "__init__.py",
+        "environment.py",
+        "mirror.py",
+    }
+
+
+@pytest.mark.long
+def test_an_update_from_the_first_release_keeps_what_the_owner_wrote(moved_and_built):
+    project, _, _ = moved_and_built
+    assert "alpha: 0.002" in (project / "params.yaml").read_text()
+    assert "desc: Fit our chosen model" in (project / "dvc.yaml").read_text()
+    assert '"""Our stage `prepare' in (project / "tumour_classifier/prepare.py").read_text()
+    assert "\nxxhash==" in (project / "requirements.lock").read_text()
+
+
+@pytest.mark.long
+def test_an_update_from_the_first_release_rebuilds_everything_once(moved_and_built):
+    project, env, shown = moved_and_built
+    assert ran(shown) == STAGES
+    assert ran(run("dvc", "repro", cwd=project, env=env).stdout) == ["environment"]
