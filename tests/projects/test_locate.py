@@ -98,8 +98,8 @@ def test_every_kind_of_file(searched: Path, found: Callable, env: dict[str, str]
 
 
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    few = "import runpy; from locatable.history import reader as revisions; revisions.TREES = revisions.TOGETHER = 1; "
-    call = ("python", "-c", few + "runpy.run_module('locatable', run_name='__main__')")
+    few = "from locatable.history import objects, reader; objects.MOST_TREES = reader.TOGETHER = 1; "
+    call = ("python", "-c", few + "import sys; from locatable.cli import main; sys.exit(main())", "locate")
     for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
         said = run(*call, target, "--json", cwd=searched, env=env).stdout
         assert json.loads(said) == found(target)
