@@ -98,10 +98,10 @@ def test_every_kind_of_file(searched: Path, found: Callable, env: dict[str, str]
 
 
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    few = "import sys; from locatable.cli import main; from locatable.history import objects, reader; "
-    few += "objects.MOST_TREES = reader.TOGETHER = 1; sys.exit(main(sys.argv[1:]))"
+    few = "from locatable.history import objects, reader; objects.MOST_TREES = reader.TOGETHER = 1; "
+    call = ("python", "-c", few + "import sys; from locatable.cli import main; sys.exit(main())", "locate")
     for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
-        said = run("python", "-c", few, "locate", target, "--json", cwd=searched, env=env).stdout
+        said = run(*call, target, "--json", cwd=searched, env=env).stdout
         assert json.loads(said) == found(target)
 
 
