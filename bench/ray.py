@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.search import RANDOM, TRIALS, a_trial, between
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/projects"))
 from searching import commit, make, run
 
 RAY = ("--ray", "local")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from locatable.dvc.clone import CloneSetup
-from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 from searching import (
     SEARCH,
     SPACE,
@@ -23,6 +21,9 @@ from searching import (
     write,
 )
 from support import Search, run
+
+from locatable.dvc.clone import CloneSetup
+from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 
 
 def test_every_trial_is_an_experiment(small: Any, search: Search, user: dict[str, str], runs: Path) -> None:
@@ -423,9 +424,7 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
     run("dvc", "push", "--quiet", cwd=folder, env=user)
     run("git", "clone", "--quiet", "--bare", folder, home, cwd=tmp_path, env=user)
     baseline = run("git", "rev-parse", "HEAD", cwd=folder, env=user).stdout.strip()
-    setup = CloneSetup(
-        baseline=baseline, url=home.as_uri(), subdir=".", identity={}, config={}, shared=False
-    )
+    setup = CloneSetup(baseline=baseline, url=home.as_uri(), subdir=".", identity={}, config={}, shared=False)
     trial = Job("far-7", {"train.x": 0.25}, ["metrics.json:valid.loss"])
     with subprocess.Popen(
         ("python", "-m", "locatable.search.worker"),
