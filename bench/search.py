@@ -68,15 +68,17 @@ def _seconds(*command: str, cwd: Path, env: dict[str, str]) -> float:
 
 def a_trial(repo: Path, env: dict[str, str], study: str, number: int, *options: str, after: int = 0) -> float:
     """Seconds from asking Optuna to telling it, the median of all trials but the first, which warms up."""
-    command = ("search", "--study", study, "--trials", str(number), *options)
-    _seconds("locatable", *command, cwd=repo, env=env)
+    command = ("-m", "locatable", "search", "--study", study, "--trials", str(number), *options)
+    _seconds(sys.executable, *command, cwd=repo, env=env)
     return statistics.median(trial.duration.total_seconds() for trial in trials(repo, study)[after + 1 :])
 
 
 def between(repo: Path, env: dict[str, str], study: str, workers: int, *options: str) -> float:
     """Seconds from one trial's end to the next one's, workers being ready."""
     number = ("--trials", str(2 * workers + 8), "--workers", str(workers))
-    _seconds("locatable", "search", "--study", study, *number, *options, cwd=repo, env=env)
+    _seconds(
+        sys.executable, "-m", "locatable", "search", "--study", study, *number, *options, cwd=repo, env=env
+    )
     # The first trial of each worker warms it up.
     done = sorted(trial.datetime_complete for trial in trials(repo, study))[workers - 1 :]
     return (done[-1] - done[0]).total_seconds() / (len(done) - 1)

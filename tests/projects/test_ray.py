@@ -397,7 +397,7 @@ def test_the_head_is_lost_and_one_machine_goes_on(
     kill(cluster.nodes[0][0])
     said, _ = search.communicate(timeout=180)
     assert search.returncode == 1, said
-    assert said.splitlines()[-1] == "--ray: cluster lost; with another, the same command goes on"
+    assert said.splitlines()[-1] == "--ray: cluster lost; run the same command with another one to continue"
     assert "Traceback" not in said
     assert f"small: {len(experiments(folder))} complete" in said
     for _, node in cluster.nodes:
@@ -460,7 +460,7 @@ def test_a_cluster_for_one_search(local: Any, user: dict[str, str], place: Path)
     os.killpg(search.pid, signal.SIGINT)
     said, _ = search.communicate(timeout=120)
     assert search.returncode == 130, said
-    assert "the same command goes on" in said
+    assert "run the same command to continue" in said
     assert len(experiments(folder)) == 1
     check_agreement(folder)
     check_left_alone(folder, before, user)
@@ -511,7 +511,8 @@ def test_what_stands_in_the_way_is_one_line(local: Any, user: dict[str, str], en
     folder = local({})
     address = f"ray://127.0.0.1:{free_port()}"
     assert one_line(folder, user, "--ray", address) == f"--ray {address}: Connection refused\n"
-    assert one_line(folder, env, "--ray", "local") == "--ray needs Ray: make setup EXTRAS=ray\n"
+    missing = one_line(folder, env, "--ray", "local")
+    assert missing == "locatable search needs Ray: pip install 'locatable[ray]'\n"
     (folder / "more.txt").write_text("more")
     run("dvc", "add", "--quiet", "more.txt", cwd=folder, env=user)
     commit(folder, user)

@@ -120,7 +120,7 @@ def test_ctrl_c_finishes_and_a_second_one_stops(small: Any, user: dict[str, str]
     os.killpg(search.pid, signal.SIGINT)
     said, _ = search.communicate(timeout=60)
     assert search.returncode == 130
-    assert "the same command goes on" in said
+    assert "run the same command to continue" in said
     assert [trial.state.name for trial in trials(folder)] == ["COMPLETE", "COMPLETE"]
     check_left_alone(folder, before, user)
     check_agreement(folder)

@@ -127,6 +127,6 @@ def test_a_file_that_is_no_settings_is_one_line(tmp_path, content, expected):
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_file_says_where_to_be(tmp_path):
-    with pytest.raises(SettingsError, match="not found; run this from the project's folder"):
+def test_a_missing_file_says_where_it_should_be(tmp_path):
+    with pytest.raises(SettingsError, match=r"^search\.yaml: not found in /"):
         load(tmp_path / "search.yaml")

@@ -10,12 +10,15 @@ What Git knows counts: the Optuna study can be deleted, and is made again from t
 """
 
 import argparse
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectError, UsageError
+from ..project import find_project
 
 if TYPE_CHECKING:
     from ..search.run import Search, SearchOptions
@@ -49,15 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from optuna.exceptions import StorageInternalError
 
-    from ..search.run import SearchOptions, deadline_in
+    from ..search.run import SearchOptions
     from ..search.settings import load
 
-    root = Path.cwd().resolve()
-    settings = load(Path("search.yaml"), arguments.study)
+    root = find_project(Path.cwd())
+    settings = load(root / "search.yaml", arguments.study)
     options = SearchOptions(
         trials=settings.trials if arguments.trials is None else arguments.trials,
         workers=arguments.workers,
-        deadline=deadline_in(arguments.timeout),
+        deadline=time.monotonic() + arguments.timeout,
         storage=arguments.storage,
         ray=arguments.ray,
     )
@@ -66,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             was_stopped = _search(root, settings, options)
     except StorageInternalError as error:
         said = " ".join(str(error).split())
-        raise ProjectError(f"the storage failed: {said}; the same command goes on") from None
+        raise ProjectError(f"the storage failed: {said}; run the same command to continue") from None
     except KeyboardInterrupt:
         was_stopped = True
     mirror_code = _mirror() if arguments.mirror else 0
@@ -147,11 +150,11 @@ def _print_report(search: "Search") -> None:
         report.write_trials(study, folder / "trials.csv")
         figures.write(study, folder)
         print(report.table(study))
-        print(f"Figures, and all trials as a table, are in {folder.relative_to(Path.cwd())}")
+        print(f"Figures, and all trials as a table, are in {os.path.relpath(folder)}")
         with Reader(plan.root) as reader:
             print(report.recommend(study, reader.experiments(), plan.baseline))
     if search.pool.interrupts:
-        print("Stopped; the same command goes on from here")
+        print("Stopped; run the same command to continue")
     elif finished >= plan.options.trials:
         more = 2 * plan.options.trials
         print(f"For more:  locatable search --study {study.study_name} --trials {more}")

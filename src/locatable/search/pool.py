@@ -193,5 +193,6 @@ class Pool:
         if DISK_FULL.search(said):
             clones = self._backend.clones
             raise ProjectError(
-                f"the disk is full (clones are in {clones}): make room, and go on with the same command"
+                f"the disk is full (clones are in {clones}): "
+                "free some space, and run the same command to continue"
             )

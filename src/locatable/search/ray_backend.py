@@ -41,17 +41,16 @@ def connect(address: str, root: Path) -> None:
         root: the project.
 
     Raises:
-        ProjectError: Ray is not installed, or does not answer.
+        ModuleNotFoundError: Ray is not installed.
+        ProjectError: it does not answer.
     """
     # Without the third, Ray would start a cluster of its own where this one is lost.
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0", RAY_IGNORE_UNHANDLED_ERRORS="1", RAY_ENABLE_AUTO_CONNECT="0"
     )
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    try:
-        import ray  # noqa: F401 (whether it is there)
-    except ModuleNotFoundError:
-        raise ProjectError("--ray needs Ray: make setup EXTRAS=ray") from None
+    import ray  # noqa: F401 (whether it is there)
+
     _check_port(address)
     _silence_grpc_threads()
     with tempfile.TemporaryDirectory(prefix="locatable-ray-") as folder:
@@ -192,7 +191,9 @@ class RayBackend:
                 nodes = ray.nodes()
             except Exception:
                 # Of many kinds, and none of them says more.
-                raise ProjectError("--ray: cluster lost; with another, the same command goes on") from None
+                raise ProjectError(
+                    "--ray: cluster lost; run the same command with another one to continue"
+                ) from None
             on_nodes = [self._fitting(node["Resources"]) for node in nodes if node["Alive"]]
             self._capacity = int(min(self._most, sum(on_nodes)))
         return self._capacity

@@ -11,7 +11,6 @@ finally:
 
 import platform
 import shutil
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -199,8 +198,3 @@ def _backend(plan: SearchPlan, remote: GitRemote | None) -> Backend:
     remote.check()
     connect(plan.options.ray, plan.root)
     return RayBackend(plan.clone_setup, plan.settings.resources, workers, remote)
-
-
-def deadline_in(seconds: float) -> float:
-    """The moment, by `time.monotonic()`, after so many seconds."""
-    return time.monotonic() + seconds

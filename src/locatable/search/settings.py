@@ -81,6 +81,7 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     Raises:
         SettingsError: what is wrong, one line a fault.
     """
+    name = path.name
     try:
         # As in params files, 1e-5 is a number here.
         values = formats.load_yaml(path.read_text(encoding="utf-8"))
@@ -88,13 +89,13 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
             values = {**values, "study": study}
         return SearchSettings.model_validate(values)
     except FileNotFoundError:
-        raise SettingsError(f"{path}: not found; run this from the project's folder") from None
+        raise SettingsError(f"{name}: not found in {path.parent}") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+        raise SettingsError(f"{name}: not UTF-8: {error.reason} at byte {error.start}") from None
     except YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: {line}" for line in _faults(error.errors()))) from None
+        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error.errors()))) from None
 
 
 def _faults(errors: Iterable[ErrorDetails]) -> list[str]:

@@ -50,9 +50,9 @@ class Float(_Param):
 
     def to_optuna(self, value: Any) -> float:
         """What Optuna calls a value of a params file; raises ValueError where it cannot be a choice."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{value!r} is no number")
-        return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        raise ValueError(f"{value!r} is no number")
 
 
 class Int(_Param):
@@ -74,9 +74,9 @@ class Int(_Param):
 
     def to_optuna(self, value: Any) -> int:
         """What Optuna calls a value of a params file; raises ValueError where it cannot be a choice."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{value!r} is no whole number")
-        return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValueError(f"{value!r} is no whole number")
 
 
 class Categorical(_Param):

@@ -1,5 +1,6 @@
 """What a person at a terminal sees of a search that runs, on the standard error, and how they stop it."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ class Terminal:
     def trial_failed(self, experiment: str, error: str, log: str) -> None:
         """Keep what a failed trial said last, and show the line that says most."""
         path = write_failure(self._folder, experiment, error, log)
-        place = path.relative_to(Path.cwd())
+        place = os.path.relpath(path)
         self.notice(f"{experiment} failed: {_most_telling_line(error, log)} (more in {place})")
 
     def notice(self, text: str) -> None:
