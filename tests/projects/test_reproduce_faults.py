@@ -532,6 +532,18 @@ def test_a_package_that_is_not_in_the_lock(plain: Pipeline) -> None:
     assert plain.reproduce("--env", "lock", code=0) == []
 
 
+def test_a_tool_that_a_stage_imports(plain: Pipeline) -> None:
+    """MLflow is installed beside what stages may import, and locked apart from it."""
+    plain.insert("import mlflow")
+    plain.write("requirements.lock", locked("ruamel-yaml"))
+    plain.repro()
+    asked = "from importlib import metadata; print(metadata.version('mlflow'))"
+    version = run("python", "-c", asked, cwd=plain.folder, env=plain.env).stdout.strip()
+    assert plain.reproduce("--env", "lock", code=1) == [
+        f"make needs packages as installed here and not as locked: mlflow {version}"
+    ]
+
+
 @pytest.mark.parametrize(
     "lock",
     ["ruamel-yaml==0.0.77 \\\n    --hash=sha256:" + "0" * 64, "ruamel-yaml==0.18.16"],

@@ -43,7 +43,7 @@ def test_a_long_name_is_not_broken_where_a_program_reads(capsys):
 
 
 def test_no_line_ends_with_spaces(capsys):
-    assert not [line for line in printed(capsys, report(Verdict.DIFFERS)) if line != line.rstrip()]
+    assert not [line for line in printed(capsys, report()) if line != line.rstrip()]
 
 
 def test_the_revision_the_environment_and_the_isolation_are_told(capsys):

@@ -97,4 +97,7 @@ def _print_table(report: "Report") -> None:
     if not console.is_terminal:
         # Programs that read it want one line for each output, however long.
         console.width = 10_000
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())

@@ -14,7 +14,7 @@ from pathlib import Path
 from .attempts import Attempt, Runner
 from .comparison import Verdict
 from .conditions import Conditions
-from .inputs import Input, unset_variables
+from .inputs import Input, files_below, unset_variables
 from .minimal import minimal_inputs
 from .sandbox import RunOptions
 
@@ -184,8 +184,7 @@ def _unexplained(runner: Runner, differing: Attempt, last: Attempt, text: str) -
 
 def content_of(path: Path) -> bytes:
     """The bytes of an output; of a folder, those of all its files."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    small = [file for file in files if file.is_file() and file.stat().st_size < MOST_BYTES_OF_OUTPUT]
+    small = [file for file in files_below(path) if file.stat().st_size < MOST_BYTES_OF_OUTPUT]
     return b"".join(file.read_bytes() for file in small)
 
 

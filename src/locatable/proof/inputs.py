@@ -130,9 +130,15 @@ def overlaps(path: Path, others: list[Path]) -> bool:
 def declared_files(stage: Stage) -> Iterator[Path]:
     """All files that a stage declares to read, those in folders included, up to a megabyte each."""
     for path in stage.input_paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.stat().st_size < MOST_BYTES_OF_TEXT:
+        for file in files_below(path):
+            if file.stat().st_size < MOST_BYTES_OF_TEXT:
                 yield file
+
+
+def files_below(path: Path) -> list[Path]:
+    """All files in a folder, sorted by path; or the file itself."""
+    below = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in below if file.is_file()]
 
 
 def text_of(stage: Stage) -> str:

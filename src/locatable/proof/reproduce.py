@@ -92,10 +92,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
-            programs = current_programs()
-            if options.fresh_environment:
-                progress("building the environment")
-                programs = build_environment(checkout.root, work / "env")
+            programs = _programs(options, checkout, work / "env", progress)
             seconds.environment = time.perf_counter() - begun
 
             sandbox, isolation = make_sandbox(work, programs, checkout.user_top, checkout.user_cache)
@@ -116,6 +113,14 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
     )
+
+
+def _programs(options: ProofOptions, checkout: Checkout, folder: Path, progress: Progress) -> Path:
+    """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
+    if not options.fresh_environment:
+        return current_programs()
+    progress("building the environment")
+    return build_environment(checkout.root, folder)
 
 
 def _addresses(stages: Iterable[Stage]) -> str:

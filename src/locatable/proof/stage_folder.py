@@ -8,7 +8,7 @@ from typing import Any
 from ..dvc.checkout import Checkout
 from ..dvc.files import copy_file, edit_values
 from ..dvc.stages import Stage
-from .inputs import Input, InputKind
+from .inputs import Input, InputKind, files_below
 
 # In place of keys: the whole file.
 WHOLE_FILE = ""
@@ -83,9 +83,8 @@ def _extra_files(extra: list[Input]) -> dict[Path, Path]:
     for item in extra:
         if item.kind is not InputKind.FILE or not item.source:
             continue
-        for file in item.source.rglob("*") if item.source.is_dir() else [item.source]:
-            if file.is_file():
-                files[Path(item.name) / file.relative_to(item.source)] = file
+        for file in files_below(item.source):
+            files[Path(item.name) / file.relative_to(item.source)] = file
     return files
 
 
