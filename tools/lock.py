@@ -40,7 +40,8 @@ def resolve_together(projects: list[Path], folder: Path) -> Path:
     together = folder / "all.lock"
     # What is locked already stays, unless a project wants another version.
     known = [PROJECT / "requirements.lock", *LOCKS.glob("*.lock"), *(PROJECT / "extras").glob("*.lock")]
-    together.write_text("".join(path.read_text() for path in known if path.exists()))
+    text = "".join(path.read_text() for path in known if path.exists())
+    together.write_text(text.replace("--find-links vendor\n", ""))
     command = [*RESOLVE, "--find-links", PROJECT / "vendor", "--output-file", together]
     for project in projects:
         # The name of a group is that of one file: each project is resolved with its own.
