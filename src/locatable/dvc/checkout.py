@@ -18,6 +18,7 @@ from dvc.repo import Repo
 
 from ..errors import CannotTryError
 from ..git import git, top_folder
+from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
 
 
@@ -70,7 +71,7 @@ class Checkout:
         """
         self.user_top = top_folder(project)
         settings = Config(str(project / ".dvc"))
-        self.user_cache = Path(settings["cache"].get("dir") or project / ".dvc/cache")
+        self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
