@@ -9,6 +9,7 @@ Makefiles hold.
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -77,7 +78,8 @@ class Server:
 
 def can_run(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether it makes no difference that a command's Python has started already."""
-    if command[0] not in ("dvc", "locatable") and tuple(command[:2]) != ("python", "-c"):
+    asks_mlflow = tuple(command[:2]) == ("python", "-c") and re.search("(import|from) mlflow", command[2])
+    if command[0] not in ("dvc", "locatable") and not asks_mlflow:
         return False
     if "VIRTUAL_ENV" not in env or not env["PATH"].startswith(env["VIRTUAL_ENV"]):
         return False

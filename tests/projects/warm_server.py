@@ -30,10 +30,7 @@ MODULES = {
 
 def load(command: list[str]) -> None:
     """Import what a command is going to import."""
-    if command[0] == "python":
-        words = [MLFLOW] if "mlflow" in command[2] else []
-    else:
-        words = [MODULES.get(word, "") for word in command[:2]]
+    words = [MLFLOW] if command[0] == "python" else [MODULES.get(word, "") for word in command[:2]]
     for name in " ".join(words).split():
         importlib.import_module(name)
 
