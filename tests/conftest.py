@@ -1,10 +1,15 @@
 """In which order, and by which process, tests run."""
 
+from pathlib import Path
+
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = ("test_flow.py", "test_locate.py", "test_mirror.py", "test_ray.py")
+# Modules whose tests share what takes long to make.
+TOGETHER = ("test_flow.py", "test_locate.py", "test_mirror.py", "test_ray.py", "test_updates.py")
+# The longest, the longest first. They build environments of their own, and so do not wait for each other.
+FIRST = ("test_updates.py", "test_demo.py", "test_flow.py", "test_ray.py", "test_docs.py")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -12,12 +17,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     # xdist's own groups do not reach its scheduler with pytest 9.
     config.option.loadscopereorder = False
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda test: (
-        test.split("::")[0] if test.split("::")[0].endswith(TOGETHER) else test
-    )
+    scheduler._split_scope = scope
     return scheduler
 
 
+def scope(test: str) -> str:
+    """What goes to one process as a whole: a test, or a module."""
+    module = test.split("::")[0]
+    together = module.startswith("tests/unit/") or module.endswith(TOGETHER)
+    return module if together else test
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: no processor waits for the last of them."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Long tests first: no processor waits for the last of them. The quick ones come last, to fill gaps."""
+    items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> tuple[bool, int, bool]:
+    """The place of a test in the order."""
+    place = FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST)
+    is_unit = Path(item.path).parent.name == "unit"
+    return item.get_closest_marker("long") is None, place, is_unit

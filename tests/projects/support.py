@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+import warm
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
 
@@ -28,16 +29,20 @@ def run(
     *command: str | Path, cwd: Path, env: Mapping[str, str], code: int | None = 0, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, its output captured; `code` is the exit code it must have (None: any)."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=dict(env),
-        text=True,
-        capture_output=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    parts = [str(part) for part in command]
+    if warm.can_run(parts, env):
+        done = warm.run(parts, cwd, env, timeout)
+    else:
+        done = subprocess.run(
+            parts,
+            cwd=cwd,
+            env=dict(env),
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     if code is not None:
         said = f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from searching import (
-    SEARCH,
     SPACE,
     check_agreement,
     check_left_alone,
@@ -318,70 +317,11 @@ def test_params_in_other_formats(small: Any, search: Search, user: dict[str, str
     ]
 
 
-FAULTS = {
-    "space: train.z: no such param; is it train.": {"space": {"train.z": SPACE["train.x"]}},
-    "space.train.x: `low <= high`": {"space": {"train.x": {"type": "float", "low": 2.0, "high": 1.0}}},
-    "space.train.x.hihg: unknown key": {"space": {"train.x": {**SPACE["train.x"], "hihg": 1}}},
-    "goes in a circle": {"space": {
-        "train.x": {**SPACE["train.x"], "when": {"train.y": 1.0}},
-        "train.y": {**SPACE["train.x"], "when": {"train.x": 1.0}},
-    }},
-    "loss.json: no stage writes this file": {"metric": "loss.json:valid"},
-    "metric: model.bin: declare it with `cache: false`": {"metric": "model.bin:valid"},
-    "series: model.bin: declare it with `cache: false`": {"series": "model.bin"},
-    "file:dotted.key": {"metric": "metrics.json"},
-    "study: 'a b'": {"study": "a b"},
-    "sampler: no 'Nope'": {"sampler": {"name": "Nope"}},
-    "sampler: TPESampler: ": {"sampler": {"name": "TPESampler", "sed": 1}},
-    "pruner: needs a `series`": {"pruner": {"name": "MedianPruner"}},
-    "pruner: PatientPruner: 'str' object has no attribute": {
-        "pruner": {"name": "PatientPruner", "wrapped_pruner": "MedianPruner", "patience": 1},
-        "series": "loss.tsv",
-    },
-    "sampler: CmaEsSampler: ": {
-        "space": {**SPACE, "train.y": SPACE["train.x"]}, "sampler": {"name": "CmaEsSampler"}
-    },
-    "sampler: GPSampler: ": {"sampler": {"name": "GPSampler"}},
-    "sampler: GridSampler: ": {"sampler": {"name": "GridSampler", "search_space": {"train.y": [0.5]}}},
-    "metric: needs one at least": {"metric": []},
-    "trials: ": {"trials": 0},
-    "resources: ": {"resources": {"cpu": 0}},
-    "direction: ": {"direction": "down"},
-    "Optuna cannot tell": {"space": {"train.text": {"type": "categorical", "choices": [1, True]}}},
-}  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, rebuilt: Path, env: dict[str, str]) -> Path:
     """A small repository whose search.yaml may be changed."""
     folder = tmp_path_factory.mktemp("plain")
     return make(folder / "repo", rebuilt, {**env, "RUNS": os.devnull}, {})
-
-
-# What `locatable search` ends with for each search.yaml; its start takes longer than all of these.
-ENDS = """
-import contextlib, io, json, pathlib, sys
-from locatable.cli import main
-for text in sys.argv[1:]:
-    pathlib.Path("search.yaml").write_text(text)
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        assert main(["search"]) == 1
-    print(json.dumps(said.getvalue().removesuffix(chr(10))))
-"""
-
-
-def test_a_fault_in_search_yaml_is_one_line(plain: Path, env: dict[str, str]) -> None:
-    texts = [json.dumps({**SEARCH, **fault}) for fault in FAULTS.values()]
-    done = run("python", "-c", ENDS, *texts, cwd=plain, env=env)
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(said) == len(FAULTS)
-    for expected, line in zip(FAULTS, said, strict=True):
-        assert expected in line
-        assert line.startswith("search.yaml: ")
-        assert "\n" not in line
-    assert done.stderr == ""
-    assert experiments(plain) == {}
-    assert not (plain / "optuna.db").exists()
 
 
 def test_a_fault_ends_with_one(plain: Path, env: dict[str, str]) -> None:

@@ -25,6 +25,9 @@ FAULTS = {
         "pruner": {"name": "PatientPruner", "wrapped_pruner": "MedianPruner", "patience": 1},
         "series": "loss.tsv",
     },
+    # Neither package is installed: `cmaes`, which it needs from two params on, and PyTorch.
+    "sampler: CmaEsSampler: ": {"space": {"x": FLOAT, "y": FLOAT}, "sampler": {"name": "CmaEsSampler"}},
+    "sampler: GPSampler: ": {"sampler": {"name": "GPSampler"}},
 }
 
 

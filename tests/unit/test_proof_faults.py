@@ -1,0 +1,662 @@
+"""Every fault that a proof is there to find, planted one by one in a small pipeline.
+
+The pipeline is not the example's: two stages, one of them no Python at all. Whatever is
+found, the checkout, the cache and the remote are byte for byte as before.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import yaml
+from tiny_dvc import commit, dvc, init
+
+from locatable.errors import CannotTryError
+from locatable.proof import diagnosis
+from locatable.proof.reproduce import ProofOptions, reproduce
+
+FILES = {
+    ".gitignore": "__pycache__\n",
+    "params.yaml": "make: {factor: 2}\ntotal: {offset: 1}  # not for make\n",
+    "pkg/__init__.py": "",
+    "pkg/helpers.py": "def times(value, factor):\n    return value * factor\n",
+    "pkg/make.py": """
+import csv
+from ruamel.yaml import YAML
+
+params = YAML(typ="safe").load(open("params.yaml"))
+rows = [int(row[0]) for row in csv.reader(open("data/in.csv"))]
+# INSERT
+open("rows.csv", "w").write("".join(f"{row * params['make']['factor']}\\n" for row in rows))
+""",
+    "dvc.yaml": """
+stages:
+  make:
+    cmd: python -m pkg.make
+    deps: [data/in.csv, pkg/__init__.py, pkg/make.py]
+    params: [make]
+    outs: [rows.csv]
+  total:
+    cmd: awk '{s += $1} END {printf "{\\"total\\":%d}", s}' rows.csv > metrics.json
+    deps: [rows.csv]
+    outs:
+      - metrics.json: {cache: false}
+""",
+}
+
+
+CURRENT = ProofOptions(fresh_environment=False)
+VARIED = replace(CURRENT, vary=True)
+TOLERANT = replace(CURRENT, rtol=0.1)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline before its first run, with its data in a remote; copy it."""
+    top = tmp_path_factory.mktemp("small")
+    folder = top / "project"
+    init(folder)
+    data = {"data/in.csv": "1\n2\n3\n", "data/extra.csv": "10\n"}
+    for name, text in {**FILES, **data}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.lstrip())
+    with dvc(folder) as repo, repo.config.edit() as settings:
+        settings["core"]["remote"] = "storage"
+        settings["remote"] = {"storage": {"url": "../remote"}}
+    with dvc(folder) as repo:
+        repo.add("data/in.csv")
+        repo.push()
+    commit(folder, "Pipeline")
+    return top
+
+
+@pytest.fixture(autouse=True)
+def _user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages run in the environment of these tests, and only those that hold a time are waited for."""
+    monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]))
+    monkeypatch.setattr(diagnosis, "PAUSE", 0.0)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild begins in another second than the one before."""
+    monkeypatch.setattr(diagnosis, "PAUSE", 1.0)
+
+
+@pytest.fixture(params=["bubblewrap", "folders"])
+def _isolated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Bubblewrap as this machine has it, and a bubblewrap that is refused."""
+    if request.param == "folders":
+        refuse_bubblewrap(tmp_path / "bin", monkeypatch)
+
+
+def refuse_bubblewrap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a bubblewrap on the path that is not allowed to do anything."""
+    folder.mkdir()
+    (folder / "bwrap").write_text("#!/bin/sh\necho no namespaces for you >&2\nexit 1\n")
+    (folder / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+class Pipeline:
+    """A copy of the small pipeline: change it, commit its results, and have it reproduced."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        self.progress: list[str] = []
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project."""
+        (self.folder / name).write_text(text)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace text that must be there."""
+        text = (self.folder / name).read_text()
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def insert(self, lines: str) -> None:
+        """Add lines to the stage `make`, which writes `rows` to rows.csv."""
+        self.edit("pkg/make.py", "# INSERT", lines)
+
+    def commit(self) -> None:
+        """Commit all there is."""
+        commit(self.folder, "Results")
+
+    def repro(self, **variables: str) -> None:
+        """Run what is out of date and commit the results."""
+        with self.monkeypatch.context() as environment, dvc(self.folder) as repo:
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            repo.reproduce()
+        self.commit()
+
+    def state(self) -> dict[str, tuple[int, str]]:
+        """Every file around the project with its mode and content, its Git and DVC included."""
+        return {
+            str(path): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in self.folder.parent.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    def prove(self, options: ProofOptions = CURRENT, **variables: str) -> None:
+        """Reproduce it, and check that nothing of the user's changed."""
+        before = self.state()
+        with self.monkeypatch.context() as environment:
+            environment.chdir(self.folder)
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            try:
+                self.report = reproduce(options, self.progress.append)
+            finally:
+                assert self.state() == before
+
+    def findings(self, options: ProofOptions = CURRENT, **variables: str) -> list[str]:
+        """What is found in it, something being wrong."""
+        self.prove(options, **variables)
+        assert not self.report.proven
+        return list(self.report.findings)
+
+    def is_proven(self, options: ProofOptions = CURRENT, **variables: str) -> bool:
+        """Whether nothing is found in it."""
+        self.prove(options, **variables)
+        return self.report.proven and not self.report.findings
+
+    def refusal(self, options: ProofOptions = CURRENT) -> str:
+        """The line that says why it cannot even be tried."""
+        with pytest.raises(CannotTryError) as refused:
+            self.prove(options)
+        return str(refused.value)
+
+    def verdicts(self) -> dict[str, str]:
+        """Verdict by output, of the last proof."""
+        return {row.output: str(row.verdict) for row in self.report.outputs}
+
+
+@pytest.fixture
+def plain(small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
+    """The small pipeline, for what does not depend on bubblewrap."""
+    return copied(small, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def pipeline(_isolated: None, plain: Pipeline) -> Pipeline:
+    """As `plain`, with bubblewrap and without."""
+    return plain
+
+
+@pytest.fixture(scope="module")
+def results(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small pipeline with its results committed; copy it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]))
+        pipeline = copied(small, tmp_path_factory.mktemp("results"), monkeypatch)
+        pipeline.repro()
+    return pipeline.folder.parent
+
+
+@pytest.fixture
+def recorded(results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
+    """As `plain`, with its results committed."""
+    return copied(results, tmp_path, monkeypatch)
+
+
+def copied(pipeline: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """A copy of a pipeline with its remote."""
+    place = Path(shutil.copytree(pipeline, folder / "small", symlinks=True))
+    return Pipeline(place / "project", monkeypatch)
+
+
+def test_nothing_is_found_where_nothing_is_wrong(pipeline: Pipeline) -> None:
+    pipeline.repro()
+    assert pipeline.is_proven(VARIED)
+    assert {"hash seed", "time zone", "home and working folder", "umask"} <= set(pipeline.report.varied)
+    assert pipeline.verdicts() == {"rows.csv": "identical", "metrics.json": "identical"}
+
+
+def test_a_module_that_is_not_declared(pipeline: Pipeline) -> None:
+    pipeline.insert("from .helpers import times\nrows = [times(row, 2) for row in rows]")
+    pipeline.repro()
+    assert pipeline.findings() == ["make imports pkg/helpers.py, which dvc.yaml does not declare"]
+    # What follows is judged with the file given: one fault, one line.
+    assert pipeline.verdicts() == {"rows.csv": "identical", "metrics.json": "identical"}
+
+
+READERS = {
+    "python": "rows += [int(line) for line in open('data/extra.csv')]",
+    "python, if it is there": "import os\nrows += [10] if os.path.exists('data/extra.csv') else []",
+    "arrow": "from pyarrow import csv as arrow\nrows += arrow.read_csv('data/extra.csv').column_names",
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_that_is_not_declared(pipeline: Pipeline, reader: str) -> None:
+    pipeline.insert(READERS[reader])
+    pipeline.repro()
+    assert pipeline.findings() == ["make reads data/extra.csv, which dvc.yaml does not declare"]
+
+
+def test_a_file_that_a_shell_command_reads_undeclared(pipeline: Pipeline) -> None:
+    pipeline.edit("dvc.yaml", "' rows.csv >", "' rows.csv data/extra.csv >")
+    pipeline.repro()
+    assert pipeline.findings() == ["total reads data/extra.csv, which dvc.yaml does not declare"]
+
+
+def test_a_file_that_only_the_checkout_has(pipeline: Pipeline) -> None:
+    pipeline.write(".gitignore", "__pycache__\nprivate.csv\n")
+    pipeline.write("private.csv", "7\n")
+    pipeline.insert("rows += [int(line) for line in open('private.csv')]")
+    pipeline.repro()
+    assert pipeline.findings() == [
+        "make reads private.csv, which dvc.yaml does not declare, nor does Git or DVC hold it"
+    ]
+
+
+def test_undeclared_data_of_dvc(plain: Pipeline) -> None:
+    plain.write("data/more.csv", "5\n")
+    with dvc(plain.folder) as repo:
+        repo.add("data/more.csv")
+    plain.insert("rows += [int(line) for line in open('data/more.csv')]")
+    plain.repro()
+    assert plain.findings() == ["make reads data/more.csv, which dvc.yaml does not declare"]
+
+
+def test_two_faults_of_one_stage_are_both_named(plain: Pipeline) -> None:
+    plain.insert("from .helpers import times\nrows = [times(row, params['total']['offset']) for row in rows]")
+    plain.repro()
+    assert sorted(plain.findings()) == [
+        "make imports pkg/helpers.py, which dvc.yaml does not declare",
+        "make reads total.offset in params.yaml, which dvc.yaml does not declare",
+    ]
+
+
+def test_a_param_that_is_not_declared(pipeline: Pipeline) -> None:
+    pipeline.insert("rows += [params['total']['offset']]")
+    pipeline.repro()
+    assert pipeline.findings() == ["make reads total.offset in params.yaml, which dvc.yaml does not declare"]
+
+
+def test_an_undeclared_param_that_changed_since(plain: Pipeline) -> None:
+    """What DVC misses: the lock holds results of the old value, and nothing is out of date."""
+    plain.insert("rows += [params.get('total', {}).get('offset', 0)]")
+    plain.repro()
+    plain.edit("params.yaml", "offset: 1", "offset: 5")
+    plain.commit()
+    line = "make reads total.offset in params.yaml, which dvc.yaml does not declare"
+    assert line in plain.findings()
+
+
+def test_a_param_with_a_default_in_the_code(plain: Pipeline) -> None:
+    plain.insert("rows += [params.get('total', {}).get('offset', 0)]")
+    plain.repro()
+    assert plain.findings() == ["make reads total.offset in params.yaml, which dvc.yaml does not declare"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        (
+            "settings.toml",
+            "# by hand\n[make]\nshift = 1e-05\n[total]\nscale = 3\n",
+            "import tomllib as format",
+        ),
+        ("settings.json", '{"make": {"shift": 1e-05}, "total": {"scale": 3}}', "import json as format"),
+    ],
+)
+def test_params_in_other_formats(plain: Pipeline, name: str, text: str, read: str) -> None:
+    plain.write(name, text)
+    plain.edit("dvc.yaml", "params: [make]", f"params: [make, {name}: [make.shift]]")
+    plain.insert(
+        f"{read}\nsettings = format.load(open('{name}', 'rb'))\nrows += [settings['make']['shift']]\n# MORE"
+    )
+    plain.repro()
+    assert plain.is_proven()
+    plain.edit("pkg/make.py", "# MORE", "rows += [settings['total']['scale']]")
+    plain.repro()
+    assert plain.findings() == [f"make reads total.scale in {name}, which dvc.yaml does not declare"]
+
+
+def test_an_environment_variable_that_changes_the_result(pipeline: Pipeline) -> None:
+    pipeline.insert("import os\nrows += [int(os.environ.get('SHIFT', 0))]")
+    pipeline.repro(SHIFT="4")
+    assert pipeline.findings(SHIFT="4") == [
+        "make depends on the environment variable SHIFT, which nothing records"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "line"),
+    [
+        (
+            "os.environ.get('SHIFT', 0)",
+            "make: rows.csv is not what dvc.lock records, although every input is; "
+            "it asks for SHIFT, which is not set here",
+        ),
+        (
+            "os.environ['SHIFT']",
+            "make fails (exit 1): KeyError: 'SHIFT'; it asks for SHIFT, which is not set here",
+        ),
+    ],
+)
+def test_an_environment_variable_that_is_set_no_more(plain: Pipeline, read: str, line: str) -> None:
+    plain.insert(f"import os\nrows += [int({read})]")
+    plain.repro(SHIFT="4")
+    assert plain.findings() == [line]
+
+
+SEEDLESS = "a random seed is missing, or it holds a time or a path"
+UNSTABLE = {
+    "import random\nrows += [random.randrange(10**9)]": SEEDLESS,
+    "rows += [hash('rows') % 10**9]": "it changes with the hash seed",
+    "import time\nrows += [int(time.time())]": "it holds the time of the run",
+}
+
+
+@pytest.mark.usefixtures("waiting")
+@pytest.mark.parametrize("code", UNSTABLE)
+def test_a_random_seed_that_is_missing(pipeline: Pipeline, code: str) -> None:
+    # As it is written: the stage multiplies what is in `rows`.
+    pipeline.edit("params.yaml", "factor: 2", "factor: 1")
+    pipeline.insert(code)
+    pipeline.repro()
+    time.sleep(1)  # a rebuild within the second is identical
+    assert pipeline.findings() == [f"make: rows.csv differs from one rebuild to the next: {UNSTABLE[code]}"]
+    assert pipeline.verdicts() == {"rows.csv": "differs", "metrics.json": "differs"}
+
+
+def test_a_lucky_result_accuses_nobody(
+    plain: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_bubblewrap(tmp_path / "bin", monkeypatch)
+    # Recorded 0; then 1 and 1, which looks stable; then 0 with whatever is tried.
+    plain.insert(
+        f"count = open('{tmp_path}/count', 'a+')\ncount.write('x')\n"
+        "rows += [1 if count.tell() in (2, 3) else 0]"
+    )
+    plain.repro()
+    assert plain.findings() == [
+        "make differs from one rebuild to the next: a random seed is missing, or it holds a time or a path"
+    ]
+
+
+def test_the_decimals_of_a_number_are_no_time(plain: Pipeline) -> None:
+    plain.insert("import random, time\nrows += [f'0.{int(time.time())}{random.random()}']")
+    plain.repro()
+    (line,) = plain.findings()
+    assert line.endswith("a random seed is missing, or it holds a time or a path")
+
+
+@pytest.mark.parametrize("kept", ["b.txt", "b.txt: {cache: false}"])
+def test_an_output_that_the_lock_does_not_record(recorded: Pipeline, kept: str) -> None:
+    recorded.edit(
+        "dvc.yaml",
+        "outs: [rows.csv]",
+        f"outs: [rows.csv, {{{kept}}}]" if ":" in kept else f"outs: [rows.csv, {kept}]",
+    )
+    recorded.commit()
+    assert recorded.findings() == ["make: dvc.lock does not record b.txt"]
+
+
+def test_a_dependency_that_leads_out_of_the_project(plain: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("1\n")
+    (plain.folder / "data/link.csv").symlink_to(tmp_path / "outside.csv")
+    plain.edit("dvc.yaml", "deps: [data/in.csv", "deps: [data/link.csv, data/in.csv")
+    plain.repro()
+    assert plain.refusal() == (
+        f"cannot try: data/link.csv is a link to {tmp_path}/outside.csv, which is outside the project"
+    )
+
+
+@pytest.mark.parametrize(
+    "stamp", ["datetime.datetime.now().isoformat()", "datetime.datetime.now().timestamp()"]
+)
+def test_a_timestamp_in_an_output(plain: Pipeline, stamp: str) -> None:
+    plain.insert(f"import datetime\nopen('log.txt', 'w').write(str({stamp}))")
+    plain.edit("dvc.yaml", "outs: [rows.csv]", "outs: [rows.csv, log.txt]")
+    plain.repro()
+    assert plain.findings() == [
+        "make: log.txt differs from one rebuild to the next: it holds the time of the run"
+    ]
+
+
+def test_a_path_of_the_checkout_in_a_command(pipeline: Pipeline) -> None:
+    pipeline.edit("dvc.yaml", "' rows.csv >", f"' {pipeline.folder}/rows.csv >")
+    pipeline.repro()
+    assert pipeline.findings() == [
+        f"total: its command names {pipeline.folder}, a folder that only this machine has"
+    ]
+    assert pipeline.verdicts() == {"rows.csv": "identical", "metrics.json": "not tried"}
+
+
+def test_a_path_of_the_checkout_in_the_code(pipeline: Pipeline) -> None:
+    pipeline.insert(f"rows += [int(line) for line in open('{pipeline.folder}/data/extra.csv')]")
+    pipeline.repro()
+    assert pipeline.findings() == [
+        f"make: pkg/make.py names {pipeline.folder}, a folder that only this machine has"
+    ]
+
+
+def lock_of(pipeline: Pipeline, stage: str, change: Callable[[dict], object]) -> None:
+    """Change the record of a stage by hand."""
+    path = pipeline.folder / "dvc.lock"
+    lock = yaml.safe_load(path.read_text())
+    change(lock["stages"][stage])
+    path.write_text(yaml.safe_dump(lock, sort_keys=False))
+    pipeline.commit()
+
+
+def test_a_hash_of_an_output_edited_by_hand(recorded: Pipeline) -> None:
+    lock_of(recorded, "make", lambda stage: stage["outs"][0].update(md5="0" * 32))
+    assert recorded.findings() == ["make: rows.csv is not what dvc.lock records, although every input is"]
+    assert recorded.verdicts() == {"rows.csv": "differs", "metrics.json": "identical"}
+
+
+def test_a_hash_of_a_dependency_edited_by_hand(recorded: Pipeline) -> None:
+    lock_of(recorded, "total", lambda stage: stage["deps"][0].update(md5="0" * 32))
+    actual = hashlib.md5(b"2\n4\n6\n", usedforsecurity=False).hexdigest()
+    assert recorded.findings() == [f"total: dvc.lock records rows.csv as {'0' * 32}, and it is {actual}"]
+
+
+def test_data_that_is_not_what_the_lock_says(recorded: Pipeline) -> None:
+    recorded.write("data/in.csv", "1\n2\n4\n")
+    with dvc(recorded.folder) as repo:
+        repo.add("data/in.csv")
+    recorded.commit()
+    (line,) = recorded.findings()
+    assert line.startswith("make: dvc.lock records data/in.csv as ")
+
+
+def test_a_metric_edited_by_hand(recorded: Pipeline) -> None:
+    recorded.edit("metrics.json", "12", "13")
+    recorded.commit()
+    assert recorded.findings() == ["total: metrics.json in Git is not the one that dvc.lock records"]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_metric_and_its_hash_edited_by_hand(plain: Pipeline, cached: bool) -> None:
+    if cached:
+        plain.edit("dvc.yaml", "metrics.json: {cache: false}", "metrics.json")
+    plain.repro()
+    plain.edit("metrics.json", "12", "13")
+    if cached:
+        with dvc(plain.folder) as repo:
+            repo.commit("total", force=True)
+    made_up = hashlib.md5(b'{"total":13}', usedforsecurity=False).hexdigest()
+    lock_of(plain, "total", lambda stage: stage["outs"][0].update(md5=made_up))
+    assert plain.findings() == [
+        "total: metrics.json is not what dvc.lock records, although every input is: total 13 -> 12"
+    ]
+    assert plain.is_proven(TOLERANT)
+    assert plain.verdicts()["metrics.json"] == "within rtol"
+
+
+def test_the_tolerance_reaches_into_lists_and_knows_nan(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", 'total\\":%d}", s', 'total\\":[%d,NaN]}", s')
+    plain.repro()
+    plain.edit("metrics.json", "12", "13")
+    made_up = hashlib.md5(b'{"total":[13,NaN]}', usedforsecurity=False).hexdigest()
+    lock_of(plain, "total", lambda stage: stage["outs"][0].update(md5=made_up))
+    assert plain.is_proven(TOLERANT)
+    assert plain.findings()[0].endswith(": total.0 13 -> 12")
+
+
+def test_a_param_edited_by_hand(recorded: Pipeline) -> None:
+    lock_of(recorded, "make", lambda stage: stage["params"]["params.yaml"]["make"].update(factor=3))
+    assert recorded.findings() == ["make: dvc.lock records make.factor = 3, params.yaml has 2"]
+
+
+def cached(pipeline: Pipeline, content: bytes) -> Path:
+    oid = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return pipeline.folder / ".dvc/cache/files/md5" / oid[:2] / oid[2:]
+
+
+@pytest.mark.parametrize("content", [b"2\n4\n6\n", b"1\n2\n3\n"], ids=["output", "source"])
+def test_a_file_swapped_in_the_cache(recorded: Pipeline, content: bytes) -> None:
+    place = cached(recorded, content)
+    mode = place.stat().st_mode
+    place.chmod(0o644)
+    place.write_bytes(b"another model")
+    place.chmod(mode)
+    (line,) = recorded.findings()
+    assert line.endswith(
+        f"the DVC cache holds other bytes than its hash {place.parent.name}{place.name} says ({place})"
+    )
+    # The right source came from the remote, so all the rest is proved all the same.
+    assert set(recorded.verdicts().values()) == {"identical"}
+
+
+def test_data_comes_from_the_remote_where_the_cache_lacks_it(recorded: Pipeline) -> None:
+    shutil.rmtree(recorded.folder / ".dvc/cache")
+    assert recorded.is_proven()
+
+
+def test_data_in_neither_cache_nor_remote(recorded: Pipeline) -> None:
+    shutil.rmtree(recorded.folder / ".dvc/cache")
+    shutil.rmtree(recorded.folder.parent / "remote")
+    line = recorded.refusal()
+    assert line.startswith("cannot try: data/in.csv")
+    assert "is in neither the DVC cache nor remote 'storage'; run `dvc push` where it is" in line
+
+
+def test_a_command_that_needs_the_shell_of_its_author(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", "awk '{s", "cat <(echo 5) rows.csv | awk '{s")
+    plain.edit("dvc.yaml", "' rows.csv >", "' >")
+    plain.repro(SHELL="/bin/bash")
+    assert plain.findings(SHELL="/bin/bash") == [
+        "total depends on the environment variable SHELL, which nothing records"
+    ]
+
+
+def test_data_imported_from_another_repository(plain: Pipeline, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    init(other)
+    (other / "n.csv").write_text("42\n")
+    with dvc(other) as repo:
+        repo.add("n.csv")
+    commit(other, "Data")
+    with dvc(plain.folder) as repo:
+        repo.imp(str(other), "n.csv", "data/n.csv")
+    plain.edit("dvc.yaml", "deps: [data/in.csv", "deps: [data/n.csv, data/in.csv")
+    plain.insert("rows += [int(line) for line in open('data/n.csv')]")
+    plain.repro()
+    shutil.rmtree(plain.folder / ".dvc/cache")
+    assert plain.is_proven()
+
+
+VARYING = {
+    "time zone": "import time\nrows += [time.timezone]",
+    "CPU count": "import os\nrows += [len(os.sched_getaffinity(0))]",
+    "umask": "import os\nrows += [os.umask(0)]",
+}
+
+
+def test_a_count_of_processors_that_changes_the_result(plain: Pipeline) -> None:
+    tried = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-net --unshare-pid true 2>/dev/null"
+    if os.system(tried) or os.cpu_count() == 1:  # noqa: S605
+        pytest.skip("needs bubblewrap, and a second processor")
+    # How many there are in the machine, and not how many may be used.
+    plain.insert("import os\nrows += [os.cpu_count()]")
+    plain.repro()
+    assert plain.findings(VARIED) == ["make: rows.csv changes with the CPU count"]
+
+
+def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
+    plain.insert("import time\nrows += [time.time_ns()]")
+    plain.repro()
+    with dvc(plain.folder) as repo:
+        repo.freeze("make")
+    plain.commit()
+    assert plain.is_proven()
+    assert plain.verdicts() == {"metrics.json": "identical"}
+    assert plain.progress[0] == "frozen, so taken as recorded: make"
+
+
+@pytest.mark.parametrize("condition", VARYING)
+def test_a_condition_that_changes_the_result(plain: Pipeline, condition: str) -> None:
+    if condition == "CPU count" and os.cpu_count() == 1:
+        pytest.skip("there is only one")
+    plain.insert(VARYING[condition])
+    plain.repro()
+    assert plain.is_proven()
+    assert plain.findings(VARIED) == [f"make: rows.csv changes with the {condition}"]
+
+
+def test_a_condition_with_which_a_stage_fails(plain: Pipeline) -> None:
+    plain.insert("import time\nassert not time.timezone")
+    plain.repro()
+    assert plain.findings(VARIED) == ["make fails with another time zone"]
+
+
+MEMORY = "/dev/shm"  # noqa: S108 - where `--vary` changes the order
+
+
+def listed(folder: Path, names: list[str]) -> list[str]:
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    return os.listdir(folder)
+
+
+def test_the_order_of_files_that_changes_the_result(plain: Pipeline, tmp_path: Path) -> None:
+    names = [f"{number}.txt" for number in range(8)]
+    one, other = listed(tmp_path / "one", names), listed(tmp_path / "other", names[::-1])
+    with TemporaryDirectory(dir=MEMORY if os.path.isdir(MEMORY) else None) as memory:
+        if one != other or listed(Path(memory, "names"), names[::-1]) == one:
+            pytest.skip("the file systems here cannot show a difference")
+    (plain.folder / "parts").mkdir()
+    for name in names:
+        plain.write(f"parts/{name}", name)
+    plain.edit("dvc.yaml", "deps: [data/in.csv", "deps: [parts, data/in.csv")
+    plain.insert("import os\nrows += [int(name[0]) for name in os.listdir('parts')]")
+    plain.repro()
+    assert plain.findings(VARIED) == ["make: rows.csv changes with the file order"]
+
+
+def test_an_unknown_revision(plain: Pipeline) -> None:
+    assert plain.refusal(replace(CURRENT, rev="nonsense")) == (
+        "cannot try: nonsense: neither a Git revision nor an experiment here (dvc exp list --all-commits)"
+    )
+
+
+def test_a_pipeline_that_never_ran(plain: Pipeline) -> None:
+    assert "no record in this revision's dvc.lock" in plain.refusal()
+
+
+def test_an_unknown_stage(recorded: Pipeline) -> None:
+    assert recorded.refusal(replace(CURRENT, stage="none")) == (
+        "cannot try: no stage none in this revision; it has: make, total"
+    )
+
+
+def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
+    plain.insert("from .helpers import times")
+    plain.repro()
+    assert plain.is_proven(replace(CURRENT, stage="total"))
+    assert plain.verdicts() == {"metrics.json": "identical"}

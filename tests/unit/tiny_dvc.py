@@ -1,0 +1,35 @@
+"""Tiny DVC repositories for unit tests, made by DVC in this process: its commands take seconds to start."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dvc.repo import Repo
+from tiny_git import git
+
+
+@contextlib.contextmanager
+def dvc(root: Path) -> Iterator[Repo]:
+    """DVC in a repository, which is the current folder meanwhile: DVC takes paths from there."""
+    with contextlib.chdir(root), Repo(str(root)) as repo:
+        yield repo
+
+
+def init(root: Path, subdir: bool = False) -> None:
+    """Make a folder a DVC repository, and a Git repository where it is not in one."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not subdir:
+        git(root, "init", "--quiet", "--template=")
+    with contextlib.chdir(root), Repo.init(str(root), subdir=subdir) as repo:
+        with repo.config.edit() as settings:
+            settings["core"] = {"autostage": True, "analytics": False}
+        with repo.config.edit("local") as settings:
+            settings["core"] = {"site_cache_dir": os.fspath(root.parent / "site")}
+
+
+def commit(root: Path, message: str = "Next") -> str:
+    """Commit all that Git does not ignore, and return the commit."""
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--allow-empty", "-m", message)
+    return git(root, "rev-parse", "HEAD")
