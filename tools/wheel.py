@@ -22,13 +22,16 @@ EPOCH = "1767225600"
 
 def build(folder: Path) -> Path:
     """Build the wheel of the sources beside this file into a folder, and return its path."""
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
         cwd=TEMPLATE,
         env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
-        stdout=subprocess.DEVNULL,
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        sys.exit(done.stderr)
     (wheel,) = folder.glob("locatable-*.whl")
     return wheel
 

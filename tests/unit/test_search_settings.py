@@ -25,6 +25,8 @@ PROJECT = ProjectSetup(
         "more.toml": {"rate": 0.1},
     },
     outputs={"metrics.json": False, "model.bin": True, "plots": False, "loss.tsv": False},
+    frozen_outputs={},
+    metric_files=[],
     modified=[],
     missing=[],
 )

@@ -66,11 +66,13 @@ class Clone:
         self.shared = setup.shared
         # Options of `git clean` that leave what DVC tracks; known when DVC can read the clone.
         self._keep_tracked: list[str] = []
+        self._outputs: list[Path] = []
         self._clone(setup)
         self.reset()
         self._configure_dvc(setup.config)
         with self._repo() as repo:
             self._keep_tracked = [self._exclude(out.fs_path) for out in repo.index.outs if _is_tracked(out)]
+            self._outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
             if not self.shared:
                 repo.pull(allow_missing=True)
 
@@ -116,29 +118,43 @@ class Clone:
         keep = ["--exclude=.dvc", "--exclude=__pycache__", *self._keep_tracked]
         git(self.folder, "clean", "--quiet", "-fdx", *keep)
 
-    def run(self, name: str, params: Mapping[str, Any]) -> str:
+    def run(self, name: str, params: Mapping[str, Any], metric_files: Iterable[str] = ()) -> str:
         """Run an experiment and return its revision.
 
         Args:
             name: of the experiment.
             params: value by key, as after `-S`, but plain: nothing is read as Hydra's grammar.
+            metric_files: files that its stages have to write, as seen from the DVC root.
 
         Raises:
-            ProjectError: a stage failed, or the experiment has other params than were asked for.
+            ProjectError: a stage failed, no stage wrote one of the metric files, or the experiment has other
+                params than were asked for.
             GitError: the experiment cannot be committed.
         """
         with self._repo() as repo:
+            # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
+            undeclared = [file for file in metric_files if not self._is_output(file)]
+            before = {file: _stamp(self.root / file) for file in undeclared}
             params_files.write(self.root, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
-            repo.reproduce()
+            # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
+            repo.reproduce(all_pipelines=True)
+            for file in undeclared:
+                if _stamp(self.root / file) in (before[file], None):
+                    raise ProjectError(f"{file}: no stage wrote it in this trial")
             new = [path for path in _possibly_new_files(repo.index.stages) if os.path.lexists(path)]
+            new += [str(self.root / file) for file in undeclared]
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         git(self.folder, "add", "--update")
         git(self.folder, "add", "--force", "--", *new)
         rev = self._commit(git(self.folder, "write-tree"), name)
         self._check_params(rev, params)
         return rev
+
+    def _is_output(self, file: str) -> bool:
+        """Whether a stage declares that it writes a file, or a folder around it."""
+        return any((self.root / file).is_relative_to(output) for output in self._outputs)
 
     def _commit(self, tree: str, name: str) -> str:
         return git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", f"search: {name}")
@@ -222,6 +238,14 @@ class Clone:
 def experiment_ref(baseline: str, name: str) -> str:
     """Where DVC keeps an experiment of a baseline commit."""
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Until this changes, a file was not written; None where there is none."""
+    try:
+        return file.stat().st_ino, file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _is_tracked(out: Any) -> bool:

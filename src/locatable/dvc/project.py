@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,10 @@ class ProjectSetup:
         subdir: where in it the DVC root is.
         identity: Git's user.name and user.email; empty where they are not set.
         config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
-        params_files: content of each params file, by path.
+        params_files: content of each file whose values DVC shows as params, by path.
         outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
+        frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
+        metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
         modified: tracked data that is not as committed.
         missing: source data that the cache does not hold.
     """
@@ -39,6 +42,8 @@ class ProjectSetup:
     config: dict[str, Any]
     params_files: dict[str, Any]
     outputs: dict[str, bool]
+    frozen_outputs: dict[str, str]
+    metric_files: list[str]
     modified: list[str]
     missing: list[str]
 
@@ -65,17 +70,21 @@ def read_project(root: Path) -> ProjectSetup:
 
     remember_parsed_yaml()
     try:
-        with Repo(str(root)) as repo:
+        # DVC names stages as seen from the working folder.
+        with chdir(root), Repo(str(root)) as repo:
             return _project_setup(repo)
     except DvcException as error:
         raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None
 
 
 def _project_setup(repo: "Repo") -> ProjectSetup:
+    from dvc.repo.metrics.show import _collect_top_level_metrics
+
     root = Path(repo.root_dir)
     stages = [stage for stage in repo.index.stages if stage.cmd]
     tracked = [stage for stage in repo.index.stages if not stage.cmd]
     written = [out for stage in stages for out in stage.outs if out.is_in_repo]
+    frozen = [out for out in written if out.stage.frozen]
     sources = [_relative(out.fs_path, root) for stage in tracked for out in stage.outs]
     status = repo.data_status()
     not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
@@ -84,8 +93,10 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         subdir=_relative(repo.root_dir, Path(repo.scm.root_dir)),
         identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
         config=_local_config(repo),
-        params_files=_params_files(stages, root),
+        params_files=_params_files(repo, root),
         outputs={_relative(out.fs_path, root): out.use_cache for out in written},
+        frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
+        metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
         missing=[path for path in sources if path in not_in_cache],
     )
@@ -99,11 +110,21 @@ def _local_config(repo: "Repo") -> dict[str, Any]:
     return config
 
 
-def _params_files(stages: list[Any], root: Path) -> dict[str, Any]:
+def _params_files(repo: "Repo", root: Path) -> dict[str, Any]:
+    """Content of the files that `dvc params diff` shows, and of those that `vars` of a dvc.yaml names."""
+    from dvc.dependency import ParamsDependency
+    from dvc.repo.params.show import _collect_params
     from dvc.utils.serialize import LOADERS
 
-    paths = {dependency.fs_path for stage in stages for dependency in stage.params}
-    return {_relative(path, root): LOADERS[Path(path).suffix](path) for path in paths}
+    shown = _collect_params(repo, default_file=ParamsDependency.DEFAULT_PARAMS_FILE)
+    paths = {root / path.lstrip("/") for path in shown}
+    for stage in repo.index.stages:
+        paths |= {Path(repo.fs.abspath(file)) for file in getattr(stage, "tracked_vars", None) or ()}
+    files = {}
+    for path in sorted(paths):
+        if path.is_file() and path.suffix in LOADERS:
+            files[_relative(str(path), root)] = LOADERS[path.suffix](str(path))
+    return files
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -133,7 +133,12 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
         if not re.fullmatch(".+:.+", metric):
             raise SettingsError(f"search.yaml: metric: {metric}: write it as file:dotted.key")
         file = Key.parse(metric).file
-        if _is_cached(file, project.outputs):
+        if file in project.frozen_outputs:
+            stage = project.frozen_outputs[file]
+            raise SettingsError(
+                f"search.yaml: metric: {file}: {stage}, which writes it, is frozen: dvc unfreeze {stage}"
+            )
+        if file not in project.metric_files and _is_cached(file, project.outputs):
             raise SettingsError(
                 f"search.yaml: metric: {file}: declare it with `cache: false`, so that Git keeps it"
             )

@@ -21,6 +21,7 @@ from typing import cast
 from ..dvc.clone import Clone
 from ..dvc.processes import CLONE_VARIABLE, kill_processes
 from ..errors import GitError, LocatableError, UnreadableError
+from ..keys import Key
 from .messages import (
     Complete,
     Failed,
@@ -85,7 +86,8 @@ def _run_watched(
             if job.same_params_rev:
                 rev = clone.copy_experiment(job.experiment, job.same_params_rev)
             if rev is None:
-                rev = clone.run(job.experiment, job.params)
+                metric_files = {Key.parse(metric).file for metric in job.metrics}
+                rev = clone.run(job.experiment, job.params, metric_files)
             # A wish to stop that comes later comes too late.
             was_stopped = stop.is_set()
         finally:
