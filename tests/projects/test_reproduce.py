@@ -194,13 +194,14 @@ def test_a_new_import_is_declared_by_a_command(sh: Shell, project: Path) -> None
 
 def test_commands_of_other_kinds(sh: Shell, project: Path) -> None:
     pipeline, missing = project / "dvc.yaml", "      - tumour_classifier/figures.py\n"
+    command = "python -m tumour_classifier.evaluate"
     text = pipeline.read_text()
     assert text.count(missing) == 1
-    text = text.replace(missing, "").replace("cmd: python -m tumour_classifier.evaluate", "cmd: {}")
-    pipeline.write_text(text.format("python -W ignore -X dev -m tumour_classifier.evaluate"))
+    text = text.replace(missing, "")
+    pipeline.write_text(text.replace(command, "python -W ignore -X dev -m tumour_classifier.evaluate"))
     done = sh("pytest", "-q", "tests/test_declared.py", code=1)
     assert "evaluate: dvc.yaml does not declare" in done.stdout
-    pipeline.write_text(text.format("bash evaluate.sh"))
+    pipeline.write_text(text.replace(command, "bash evaluate.sh"))
     done = sh("pytest", "-q", "-rs", "tests/test_declared.py")
     assert "evaluate: no Python file to be seen in `bash evaluate.sh`" in done.stdout
 
