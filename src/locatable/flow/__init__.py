@@ -13,3 +13,5 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ.setdefault(
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.server.concurrency.lease_storage.filesystem"
 )
+# That server needs longer to start on a busy machine than the 20 seconds that Prefect gives it.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
