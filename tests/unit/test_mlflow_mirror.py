@@ -42,7 +42,7 @@ def settings(folder: Path) -> TrackingSettings:
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """A repository with results, and a store with the run of its only commit."""
-    rev = commit(tmp_path / "repo", {"dvc.lock": LOCK})
+    rev = commit(tmp_path / "repo", {".dvc/config": "", "dvc.lock": LOCK})
     tags = {"mirror.state": "complete", "dvc.rev": rev, "mlflow.runName": f"baseline {rev[:7]}"}
     store(tmp_path / "repo", {"1": tags})
     return tmp_path / "repo"
