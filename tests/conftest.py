@@ -7,7 +7,15 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # Modules whose tests share what takes long to make.
-TOGETHER = ("test_flow.py", "test_locate.py", "test_mirror.py", "test_ray.py", "test_updates.py")
+TOGETHER = (
+    "test_flow.py",
+    "test_locate.py",
+    "test_mirror.py",
+    "test_mirror_describe.py",
+    "test_ray.py",
+    "test_searched.py",
+    "test_updates.py",
+)
 # The longest, the longest first. They build environments of their own, and so do not wait for each other.
 FIRST = ("test_updates.py", "test_demo.py", "test_flow.py", "test_ray.py", "test_docs.py")
 

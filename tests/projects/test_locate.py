@@ -46,13 +46,15 @@ def found(searched: Path, env: dict[str, str]) -> Callable[..., list[dict]]:
     return call
 
 
-def test_a_copied_plot_leads_to_its_experiment(searched: Path, found: Callable, env: dict[str, str]) -> None:
+def test_a_copied_plot_leads_to_its_experiment(searched: Path, found: Callable) -> None:
     (told,) = found(searched.parent / "weak.png")
     assert told["experiment"]["name"] == "weak"
     assert told["roles"] == {"reports/evaluate/figures/roc.png": "output of evaluate"}
     assert told["params_changed"] == {"train.logistic.alpha": [0.001, 0.01], "train.logistic.epochs": [30, 4]}
     assert told["coordinates"]["code"]["content"]["commit"] == told["rev"]
 
+
+def test_a_plot_is_told_in_80_columns(searched: Path, env: dict[str, str]) -> None:
     said = run("locatable", "locate", searched.parent / "weak.png", cwd=searched, env=env).stdout
     head, *lines = said.splitlines()
     assert head.startswith("weak  ")
@@ -77,24 +79,39 @@ def test_the_commands_rebuild_the_result(
     assert rebuilt.read_bytes() == (searched.parent / "strong.joblib").read_bytes()
 
 
-def test_every_kind_of_file(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    strong = found(searched.parent / "strong.joblib")
-    assert [(told["experiment"]["name"], told["roles"]) for told in strong] == [
-        ("strong", {"models/model.joblib": "output of train"})
-    ]
-    # Which results used this data? All of them. Which made these rows? All, the oldest first.
-    raw = found(searched / "data/raw.csv")
+def test_a_copied_model_leads_to_the_experiment_that_trained_it(searched: Path, found: Callable) -> None:
+    (told,) = found(searched.parent / "strong.joblib")
+    assert told["experiment"]["name"] == "strong"
+    assert told["roles"] == {"models/model.joblib": "output of train"}
+
+
+def test_source_data_leads_to_all_results_that_used_it(
+    searched: Path, found: Callable, env: dict[str, str]
+) -> None:
     commits = run("git", "rev-list", "HEAD", cwd=searched, env=env).stdout.split()
-    assert {told["rev"] for told in raw} == {*commits, strong[0]["rev"], found("weak")[0]["rev"]}
-    assert all(told["roles"] == {"data/raw.csv": "source data"} for told in raw)
-    rows = found(searched / "data/prepared/test.parquet")
-    assert [told["experiment"]["name"] for told in rows if told["experiment"]] == ["weak", "strong"]
-    assert {told["roles"]["data/prepared/test.parquet"] for told in rows} == {"output of prepare"}
-    scans = found(searched / "scans/one.txt")
-    assert {role for told in scans for role in told["roles"].items()} == {("scans", "source data")}
-    code = found(searched / "tumour_classifier/models.py")
+    experiments = [found(name)[0]["rev"] for name in ("weak", "strong")]
+    told = found(searched / "data/raw.csv")
+    assert {each["rev"] for each in told} == {*commits, *experiments}
+    assert all(each["roles"] == {"data/raw.csv": "source data"} for each in told)
+
+
+def test_a_shared_output_leads_to_all_results_that_have_it_the_oldest_first(
+    searched: Path, found: Callable
+) -> None:
+    told = found(searched / "data/prepared/test.parquet")
+    assert [each["experiment"]["name"] for each in told if each["experiment"]] == ["weak", "strong"]
+    assert {each["roles"]["data/prepared/test.parquet"] for each in told} == {"output of prepare"}
+
+
+def test_a_file_of_a_tracked_folder_is_source_data(searched: Path, found: Callable) -> None:
+    told = found(searched / "scans/one.txt")
+    assert {role for each in told for role in each["roles"].items()} == {("scans", "source data")}
+
+
+def test_code_leads_to_the_stage_that_reads_it(searched: Path, found: Callable) -> None:
+    told = found(searched / "tumour_classifier/models.py")
     # The first commit has no results yet.
-    assert {told["roles"]["tumour_classifier/models.py"] for told in code} == {"read by train", "kept in Git"}
+    assert {each["roles"]["tumour_classifier/models.py"] for each in told} == {"read by train", "kept in Git"}
 
 
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
@@ -110,12 +127,20 @@ def test_a_reader_that_leaves_early_is_no_error(searched: Path, env: dict[str, s
     assert done.stderr == ""
 
 
-def test_names_of_results(searched: Path, found: Callable, env: dict[str, str]) -> None:
+def test_a_revision_is_no_experiment(searched: Path, found: Callable, env: dict[str, str]) -> None:
     rev = run("git", "rev-parse", "HEAD", cwd=searched, env=env).stdout.strip()
     assert [(told["rev"], told["experiment"]) for told in found("HEAD")] == [(rev, None)]
+
+
+def test_an_experiment_is_found_by_its_commit(found: Callable) -> None:
     (weak,) = found("weak")
     assert found(weak["rev"]) == found(weak["rev"][:9]) == [weak]
 
+
+def test_a_run_of_mlflow_leads_to_its_experiment(
+    searched: Path, found: Callable, env: dict[str, str]
+) -> None:
+    (weak,) = found("weak")
     run("locatable", "mirror", cwd=searched, env=env)
     ask = (
         "import mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db'); "

@@ -42,37 +42,59 @@ def runs(mirrored: Path, env: dict[str, str]) -> list[dict]:
     return dump(f"sqlite:///{mirrored}/mlflow.db", "tumour-classifier", env, mirrored)
 
 
-def test_every_value_is_there(mirrored: Path, runs: list[dict]) -> None:
+@pytest.fixture(scope="module")
+def by_name(runs: list[dict]) -> dict[str, dict]:
+    """The runs by their names."""
+    return {found["name"]: found for found in runs}
+
+
+def test_every_experiment_has_all_its_values(mirrored: Path, runs: list[dict]) -> None:
     assert len(runs) == 9
     check_all(mirrored, runs)
-    for rev in git(mirrored, "rev-list", "-2", "HEAD").split():
-        (found,) = [found for found in runs if found["tags"].get("dvc.rev") == rev]
-        assert found["name"] == f"baseline {rev[:7]}"
-        check(mirrored, found, rev)
 
 
-def test_runs_are_nested_and_described(mirrored: Path, runs: list[dict]) -> None:
-    by_name = {found["name"]: found for found in runs}
+@pytest.mark.parametrize("rev", ["HEAD", "HEAD~1"])
+def test_every_baseline_has_all_its_values(mirrored: Path, runs: list[dict], rev: str) -> None:
+    commit = git(mirrored, "rev-parse", rev).strip()
+    (found,) = [found for found in runs if found["tags"].get("dvc.rev") == commit]
+    assert found["name"] == f"baseline {commit[:7]}"
+    check(mirrored, found, commit)
+
+
+def test_experiments_are_nested_below_their_baseline_and_trials_below_their_study(
+    mirrored: Path, runs: list[dict]
+) -> None:
     ids = {found["id"]: found["name"] for found in runs}
     head, before = git(mirrored, "rev-list", "-2", "HEAD").split()
-    parents = {name: ids.get(found["tags"].get("mlflow.parentRunId")) for name, found in by_name.items()}
-    assert parents == {
+    assert {found["name"]: ids.get(found["tags"].get("mlflow.parentRunId")) for found in runs} == {
         **{f"wide-{n}": "wide" for n in range(3)},
         **{f"plain-{n}": f"baseline {before[:7]}" for n in range(3)},
         **dict.fromkeys(("wide", f"baseline {head[:7]}", f"baseline {before[:7]}")),
     }
+
+
+def test_a_trial_is_tagged_with_its_baseline_and_study(mirrored: Path, by_name: dict[str, dict]) -> None:
     tags = by_name["wide-1"]["tags"]
-    assert {tags["dvc.baseline"], tags["dvc.study"]} == {head, "wide"}
-    assert all(
-        re.fullmatch("[0-9a-f]{32}", tags[f"coordinate.{name}"]) for name in ("data", "code", "params")
-    )
-    other = by_name["wide-2"]["tags"]
-    assert tags["coordinate.code"] == other["coordinate.code"]
-    assert tags["coordinate.params"] != other["coordinate.params"]
-    page = tags["mlflow.note.content"]
-    for answer in (
+    assert tags["dvc.baseline"] == git(mirrored, "rev-parse", "HEAD").strip()
+    assert tags["dvc.study"] == "wide"
+
+
+@pytest.mark.parametrize("name", ["data", "code", "params"])
+def test_a_run_is_tagged_with_the_digests_of_its_coordinates(by_name: dict[str, dict], name: str) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", by_name["wide-1"]["tags"][f"coordinate.{name}"])
+
+
+def test_trials_share_the_digest_of_their_code_and_not_of_their_params(by_name: dict[str, dict]) -> None:
+    one, other = by_name["wide-1"]["tags"], by_name["wide-2"]["tags"]
+    assert one["coordinate.code"] == other["coordinate.code"]
+    assert one["coordinate.params"] != other["coordinate.params"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         "git clone https://example.org/lab/tumours.git",
-        f"git checkout --detach {refs(mirrored)['wide-1']}",
+        "git checkout --detach {rev}",
         "pip install --require-hashes -r requirements.lock",
         "dvc pull data/raw.csv",
         "dvc repro",
@@ -81,15 +103,29 @@ def test_runs_are_nested_and_described(mirrored: Path, runs: list[dict]) -> None
         "train.model",
         "Python 3.",
         "models/model.joblib",
-    ):
-        assert answer in page
+    ],
+)
+def test_the_page_of_a_run_answers_where_it_came_from_and_how_to_rebuild_it(
+    mirrored: Path, by_name: dict[str, dict], answer: str
+) -> None:
+    page = by_name["wide-1"]["tags"]["mlflow.note.content"]
+    assert answer.format(rev=refs(mirrored)["wide-1"]) in page
 
 
-def test_no_credential_and_no_model_file_reaches_mlflow(mirrored: Path, runs: list[dict]) -> None:
+@pytest.fixture(scope="module")
+def stored(mirrored: Path) -> list[Path]:
+    """All files that the store consists of."""
+    files = [mirrored / "mlflow.db", *(f for f in (mirrored / "mlartifacts").rglob("*") if f.is_file())]
+    assert len(files) > 50
+    return files
+
+
+def test_no_credential_reaches_mlflow(runs: list[dict], stored: list[Path]) -> None:
     assert "secret-token" not in json.dumps(runs)
-    stored = [mirrored / "mlflow.db", *(f for f in (mirrored / "mlartifacts").rglob("*") if f.is_file())]
-    assert len(stored) > 50
     assert not any(b"secret-token" in file.read_bytes() for file in stored)
+
+
+def test_no_model_file_reaches_mlflow(stored: list[Path]) -> None:
     assert not any(file.name == "model.joblib" for file in stored)
 
 

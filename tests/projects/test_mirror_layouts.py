@@ -38,24 +38,34 @@ PIPELINE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def sh(tmp_path: Path, env: dict[str, str]) -> Shell:
-    """Run a command in a small repository with committed results."""
-    folder = tmp_path / "small repo"
+@pytest.fixture(scope="module")
+def made(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small repository with committed results; copy it."""
+    folder = tmp_path_factory.mktemp("layouts") / "small repo"
     folder.mkdir()
+    (folder / "make.py").write_text(STAGE)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
+    (folder / ".gitignore").write_text("/mlflow.db*\n")
+    for command in (
+        ("git", "init", "--quiet", "--initial-branch=main"),
+        ("dvc", "init", "--quiet"),
+        ("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site"),
+        ("dvc", "repro", "--quiet"),
+        ("git", "add", "--all"),
+        ("git", "commit", "--quiet", "-m", "Results"),
+    ):
+        run(*command, cwd=folder, env=env)
+    return folder
+
+
+@pytest.fixture
+def sh(tmp_path: Path, made: Path, env: dict[str, str]) -> Shell:
+    """Run a command in a small repository of the test's own."""
+    folder = Path(shutil.copytree(made, tmp_path / made.name, symlinks=True))
 
     def call(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         return run(*command, **{"cwd": folder, "env": env, **options})
 
-    call("git", "init", "--quiet", "--initial-branch=main")
-    call("dvc", "init", "--quiet")
-    call("dvc", "config", "--local", "core.site_cache_dir", tmp_path / "site")
-    (folder / "make.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
-    (folder / ".gitignore").write_text("/mlflow.db*\n")
-    call("dvc", "repro", "--quiet")
-    call("git", "add", "--all")
-    call("git", "commit", "--quiet", "-m", "Results")
     return call
 
 

@@ -1,4 +1,4 @@
-"""A search: every trial is an experiment, the study is a view of them, and search.yaml means what it says."""
+"""A search: the study is a view of experiments, and search.yaml means what it says."""
 
 import json
 import os
@@ -23,42 +23,6 @@ from support import Search, run
 
 from locatable.dvc.clone import CloneSetup
 from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
-
-
-def test_every_trial_is_an_experiment(small: Any, search: Search, user: dict[str, str], runs: Path) -> None:
-    folder = small({})
-    before, ran = checkout(folder), runs.read_text()
-    said = search(folder, "--trials", "5", "--workers", "2").stdout
-
-    check_left_alone(folder, before, user)
-    check_agreement(folder)
-    assert len(experiments(folder)) == 5
-    # Once each, and `prepare`, whose inputs no trial changes, not at all.
-    assert sorted(runs.read_text().removeprefix(ran).split()[::2]) == ["train"] * 5
-    outputs = {
-        kept(folder, rev, "dvc.lock")["stages"]["train"]["outs"][2]["md5"]
-        for rev in experiments(folder).values()
-    }
-    assert outputs <= {path.parent.name + path.name for path in (folder / ".dvc/cache/files/md5").glob("*/*")}
-    best = min(trials(folder), key=lambda trial: trial.value)
-    assert f"dvc exp apply small-{best.number}" in said
-    report = folder / "reports/search/small"
-    assert {path.name for path in report.iterdir()} == {
-        "trials.csv",
-        "history.png",
-        "importances.png",
-        "slices.png",
-        "parallel.png",
-    }
-    assert all(
-        (report / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("history", "importances")
-    )
-    assert len((report / "trials.csv").read_text().splitlines()) == 6
-
-    run("dvc", "exp", "apply", f"small-{best.number}", cwd=folder, env=user)
-    ran = runs.read_text()
-    assert "up to date" in run("dvc", "repro", cwd=folder, env=user).stdout
-    assert runs.read_text() == ran
 
 
 def test_the_study_is_made_again_from_git(
