@@ -5,13 +5,13 @@ Flows are `locatable.flow.flows.rebuild` and `locatable.flow.flows.search`; depl
 
 import os
 
-# Prefect reads its settings when it is imported, which no module before this one does.
-# It would report its use to its makers otherwise.
+# Prefect reads these when it is imported, and its server when it starts; what a user has set stays.
+# `DO_NOT_TRACK` keeps the client from reporting its use, but not the server that it starts for a run.
 os.environ["DO_NOT_TRACK"] = "1"
-# The server that Prefect starts for a run, where there is none, keeps leases in its memory by default:
-# nobody could take back what a killed run held.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# That server keeps leases in its memory by default: nobody could take back what a killed run held.
 os.environ.setdefault(
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.server.concurrency.lease_storage.filesystem"
 )
-# That server needs longer to start on a busy machine than the 20 seconds that Prefect gives it.
+# On a busy machine it needs longer to start than the 20 seconds that Prefect gives it.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
