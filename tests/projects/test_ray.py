@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ from servers import (
     s3,
     wait_for,
 )
-from support import run
+from support import generate, run
 
 pytestmark = pytest.mark.long
 
@@ -125,10 +126,10 @@ def user(extras_env: dict[str, str]) -> dict[str, str]:
     return extras_env
 
 
-@pytest.fixture
-def project(shared: Path, user: dict[str, str]) -> Path:
-    """The project that the environment is of; do not change it."""
-    return shared / "extras-setup/setup"
+@pytest.fixture(scope="module")
+def project(shared: Path) -> Path:
+    """A project with the locks of the environment; do not change it."""
+    return generate(shared / "with-s3", dvc_remote="s3://bucket/path")
 
 
 def share(folder: Path, env: Mapping[str, str], url: str) -> None:
@@ -154,7 +155,9 @@ def remote(
     def build(search: Mapping[str, Any], **train: Any) -> tuple[Path, str]:
         name = f"{tmp_path.name}.git"
         folder = make(tmp_path / "small" / "repo", project, user, search, **train)
-        shutil.copy(project / "requirements.lock", folder)
+        for lock in ("requirements.lock", "tools.lock"):
+            shutil.copy(project / lock, folder)
+        shutil.copytree(project / "vendor", folder / "vendor")
         run("dvc", "remote", "add", "--default", "store", f"s3://bucket/{name}", cwd=folder, env=user)
         run("dvc", "remote", "modify", "store", "endpointurl", store, cwd=folder, env=user)
         keys(folder, user)
@@ -216,7 +219,7 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
 
 
 def test_nodes_see_neither_the_project_nor_each_other(
-    cluster: Cluster, shared: Path, extras_env: dict[str, str]
+    cluster: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
 ) -> None:
     if not alone(cluster.nodes[0][1], extras_env["VIRTUAL_ENV"]):
         pytest.skip("bubblewrap is not installed, or not allowed")
@@ -225,7 +228,7 @@ def test_nodes_see_neither_the_project_nor_each_other(
         (inside,) = psutil.Process(pid).children()
         seen = Path(f"/proc/{inside.pid}/root")
         assert (seen / folder.relative_to("/") / "log").exists()
-        hidden = [shared / "home", shared / "extras-setup", folder.parent / f"node{(number + 1) % 3}"]
+        hidden = [shared / "home", project, folder.parent / f"node{(number + 1) % 3}"]
         assert all(path.exists() for path in hidden)
         assert not any((seen / path.relative_to("/")).exists() for path in hidden)
 
@@ -468,6 +471,19 @@ def test_a_cluster_for_one_search(local: Any, user: dict[str, str], place: Path)
     assert list(temporary.glob("search-*")) == []
 
 
+def lock_of_a_wheel(folder: Path) -> str:
+    """Put a wheel with nothing in it into a project's vendor/, and return the lock that pins it."""
+    name = "nothing-1.0.dist-info"
+    wheel = folder / "vendor/nothing-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}/METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1.0\n")
+        archive.writestr(f"{name}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{name}/RECORD", f"{name}/METADATA,,\n{name}/WHEEL,,\n{name}/RECORD,,\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f"--find-links vendor\nnothing==1.0 --hash=sha256:{digest}\n"
+
+
 def test_an_environment_that_is_not_the_locks_is_prepared(
     local: Any, user: dict[str, str], tmp_path: Path, place: Path
 ) -> None:
@@ -484,6 +500,7 @@ def test_an_environment_that_is_not_the_locks_is_prepared(
     pinned = ("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-emit-index-url")
     lock = run(sys.executable, "-m", "uv", *pinned, tmp_path / "in", cwd=folder, env=user).stdout
     (folder / "requirements.lock").write_text(lock)
+    (folder / "tools.lock").write_text(lock_of_a_wheel(folder))
     run("dvc", "repro", "--quiet", cwd=folder, env=user)
     commit(folder, user)
     run("git", "push", "--quiet", cwd=folder, env=user)

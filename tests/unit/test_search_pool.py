@@ -29,7 +29,7 @@ class Nothing:
 
     def find(self, known):
         """None of the study."""
-        return FoundExperiments(frozenset(), ())
+        return FoundExperiments(frozenset())
 
 
 @dataclass(eq=False, kw_only=True)

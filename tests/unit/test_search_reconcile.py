@@ -41,22 +41,21 @@ def running(number, x=0.5, **attributes):
     return trial(number, TrialState.RUNNING, x, **attributes)
 
 
-def experiment(number, rev, x=0.5, fits=True):
+def experiment(number, rev, x=0.5):
     """An experiment in Git."""
-    name = f"small-{number}"
     done = create_trial(
         params={"x": x},
         distributions={"x": FloatDistribution(0, 1)},
         value=0.25,
-        user_attrs={"experiment": name, "rev": rev},
+        user_attrs={"experiment": f"small-{number}", "rev": rev},
     )
-    return TrialExperiment(name, rev, number, done if fits else None)
+    return TrialExperiment(number, done)
 
 
-def plan(trials, *unknown, revs=(), busy=()):
+def plan(trials, *unknown, revs=(), busy=(), unfit=0):
     """The plan for these trials, and these experiments that the study does not know."""
-    all_revs = frozenset(revs) | {found.rev for found in unknown}
-    return plan_reconcile(trials, FoundExperiments(all_revs, unknown), "me", busy)
+    all_revs = frozenset(revs) | {found.trial.user_attrs["rev"] for found in unknown}
+    return plan_reconcile(trials, FoundExperiments(all_revs, unknown, unfit), "me", busy)
 
 
 def test_nothing_changes_where_both_agree():
@@ -124,8 +123,8 @@ def test_a_trial_of_another_machine_is_not_lost():
     assert plan([running(0, owner="other")]) == ReconcilePlan(elsewhere=1)
 
 
-def test_an_experiment_that_does_not_fit_is_left_out():
-    assert plan([], experiment(0, "a", fits=False)) == ReconcilePlan(unfit=1)
+def test_an_experiment_that_does_not_fit_is_counted():
+    assert plan([], unfit=1) == ReconcilePlan(unfit=1)
 
 
 def test_a_complete_trial_whose_experiment_was_removed_counts_as_gone():

@@ -27,20 +27,19 @@ class Found:
 
     def find(self, known):
         """Those that the study does not know."""
-        revs = frozenset(experiment.rev for experiment in self.experiments)
-        unknown = tuple(found for found in self.experiments if found.rev not in known)
-        return FoundExperiments(revs, unknown)
+        by_rev = {found.trial.user_attrs["rev"]: found for found in self.experiments}
+        unknown = tuple(found for rev, found in by_rev.items() if rev not in known)
+        return FoundExperiments(frozenset(by_rev), unknown)
 
 
 def experiment(number, rev, x):
-    name = f"small-{number}"
     trial = create_trial(
         params={"x": x},
         distributions={"x": FloatDistribution(0, 1)},
         value=x,
-        user_attrs={"experiment": name, "rev": rev},
+        user_attrs={"experiment": f"small-{number}", "rev": rev},
     )
-    return TrialExperiment(name, rev, number, trial)
+    return TrialExperiment(number, trial)
 
 
 def study_of(*experiments, **changes):

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,21 +46,28 @@ class GitTrials:
         """
         if self._remote:
             self._remote.fetch()
-        pattern = re.compile(rf"{re.escape(self._settings.study)}-(\d+)")
         unknown: list[TrialExperiment] = []
+        unfit = 0
         with Reader(self._root) as reader:
             experiments = reader.experiments()
-            named = [
-                experiment
-                for experiment in experiments
-                if experiment.rev not in known and pattern.fullmatch(experiment.name)
-            ]
+            named = self._named_like_trials(experiments, known)
             snapshots = reader.snapshots(experiment.rev for experiment in named)
             for experiment, snapshot in zip(named, snapshots, strict=True):
-                number = int(experiment.name.rpartition("-")[2])
                 trial = complete_trial(self._settings, experiment, snapshot)
-                unknown.append(TrialExperiment(experiment.name, experiment.rev, number, trial))
-        return FoundExperiments(frozenset(experiment.rev for experiment in experiments), tuple(unknown))
+                if trial is None:
+                    unfit += 1
+                    continue
+                number = int(experiment.name.rpartition("-")[2])
+                unknown.append(TrialExperiment(number, trial))
+        revs = frozenset(experiment.rev for experiment in experiments)
+        return FoundExperiments(revs, tuple(unknown), unfit)
+
+    def _named_like_trials(
+        self, experiments: Iterable[Experiment], known: Collection[str | None]
+    ) -> list[Experiment]:
+        pattern = re.compile(rf"{re.escape(self._settings.study)}-\d+")
+        unknown = [experiment for experiment in experiments if experiment.rev not in known]
+        return [experiment for experiment in unknown if pattern.fullmatch(experiment.name)]
 
 
 def complete_trial(

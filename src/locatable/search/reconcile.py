@@ -17,27 +17,30 @@ MOST_RETRIES = 2
 
 @dataclass(frozen=True)
 class TrialExperiment:
-    """An experiment that is named like a trial of the study.
+    """An experiment in Git that is a trial of the study.
 
     Attributes:
-        name: of the experiment.
-        rev: its revision.
-        number: of the trial.
-        trial: the complete trial that it is; None where it does not fit search.yaml.
+        number: of the trial, by the experiment's name.
+        trial: as it is to be in the study: complete, with the experiment's name and revision.
     """
 
-    name: str
-    rev: str
     number: int
-    trial: FrozenTrial | None
+    trial: FrozenTrial
 
 
 @dataclass(frozen=True)
 class FoundExperiments:
-    """What Git has: revisions of all experiments, and those experiments that the study does not know yet."""
+    """What Git has.
+
+    Attributes:
+        revs: revisions of all experiments.
+        unknown: trials that the study does not know yet, the oldest first.
+        unfit: how many experiments are named like trials, but do not fit search.yaml.
+    """
 
     revs: frozenset[str]
-    unknown: tuple[TrialExperiment, ...]
+    unknown: tuple[TrialExperiment, ...] = ()
+    unfit: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,7 @@ def plan_reconcile(
         busy: numbers of trials that have one.
     """
     # What a busy worker has just pushed, it has yet to report.
-    candidates = [
-        experiment for experiment in found.unknown if experiment.trial and experiment.number not in busy
-    ]
+    candidates = [experiment for experiment in found.unknown if experiment.number not in busy]
     completions: list[Completion] = []
     losses: list[Loss] = []
     elsewhere = 0
@@ -137,7 +138,7 @@ def plan_reconcile(
             elsewhere += 1
             continue
         experiment = _experiment_of(trial, candidates)
-        if experiment and experiment.trial:
+        if experiment:
             completions.append(Completion(trial.number, experiment.trial))
             candidates.remove(experiment)
         else:
@@ -146,7 +147,7 @@ def plan_reconcile(
         completions=tuple(completions),
         losses=tuple(losses),
         additions=_additions(candidates, len(trials)),
-        unfit=sum(experiment.trial is None for experiment in found.unknown),
+        unfit=found.unfit,
         elsewhere=elsewhere,
         gone=len(known_revs(trials) - found.revs),
     )
@@ -155,8 +156,7 @@ def plan_reconcile(
 def _experiment_of(running: FrozenTrial, candidates: list[TrialExperiment]) -> TrialExperiment | None:
     """The newest experiment with the number and the params of a trial."""
     for experiment in reversed(candidates):
-        trial = experiment.trial
-        if trial and experiment.number == running.number and trial.params == running.params:
+        if experiment.number == running.number and experiment.trial.params == running.params:
             return experiment
     return None
 
@@ -172,8 +172,6 @@ def _additions(candidates: list[TrialExperiment], length: int) -> tuple[Addition
     """
     additions: list[Addition] = []
     for experiment in sorted(candidates, key=lambda candidate: candidate.number):
-        if experiment.trial is None:
-            continue
         gap = max(0, experiment.number - length)
         if gap >= LARGEST_GAP:
             gap = 0

@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import optuna
@@ -42,7 +43,7 @@ def write_failure(folder: Path, experiment: str, error: str, log: str) -> Path:
 def write_trials(study: optuna.Study, path: Path) -> None:
     """Write all trials of a study as CSV: number, state, experiment, objectives, params, error."""
     trials = study.get_trials(deepcopy=False)
-    params = sorted({key for trial in trials for key in trial.params})
+    params = sorted(set().union(*(trial.params for trial in trials)))
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["number", "state", "experiment", *_metrics(study), *params, "error"])
@@ -86,13 +87,13 @@ def table(study: optuna.Study, width: int | None = None) -> str:
         [trial.user_attrs.get("experiment", ""), *(_short(value) for value in trial.values)]
         for trial in trials
     ]
-    params = [[f"{key}={_short(value)}" for key, value in trial.params.items()] for trial in trials]
+    params = [_params(trial) for trial in trials]
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
         grid.add_column(heading, no_wrap=True)
     # A param is not broken in two: it can be copied from here.
-    longest_param = max((len(param) for line in params for param in line), default=0)
+    longest_param = max((len(param) for param in chain(*params)), default=0)
     grid.add_column("params", min_width=longest_param)
     for row, line in zip(rows, params, strict=True):
         grid.add_row(*(Text(cell) for cell in row), Text(" ".join(line)))
@@ -132,6 +133,10 @@ def recommend(study: optuna.Study, experiments: Sequence[Experiment], baseline: 
 
 def _metrics(study: optuna.Study) -> list[str]:
     return study.metric_names or []
+
+
+def _params(trial: FrozenTrial) -> list[str]:
+    return [f"{key}={_short(value)}" for key, value in trial.params.items()]
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,89 @@
+"""Experiments in Git are trials of a study where their names, params and metrics say so."""
+
+import json
+
+import pytest
+import tiny_git
+
+from locatable.search.git_trials import GitTrials
+from locatable.search.settings import SearchSettings
+
+SETTINGS = SearchSettings.model_validate(
+    {
+        "study": "small",
+        "metric": "metrics.json:loss",
+        "direction": "minimize",
+        "series": "loss.csv",
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+    }
+)
+
+
+class Repository:
+    """A repository with experiments of one baseline."""
+
+    def __init__(self, root):
+        self.root = root
+        self.baseline = tiny_git.commit(root, {".dvc/config": "", "params.yaml": "x: 0.1\n"})
+
+    def add(self, name, x=0.5, metrics='{"loss": 0.25}', series="step,loss\n0,0.5\n"):
+        """Add an experiment and return its revision."""
+        files = {"params.yaml": f"x: {json.dumps(x)}\n", "metrics.json": metrics, "loss.csv": series}
+        rev = tiny_git.commit(self.root, files)
+        ref = f"refs/exps/{self.baseline[:2]}/{self.baseline[2:]}/{name}"
+        tiny_git.git(self.root, "update-ref", ref, rev)
+        return rev
+
+    def find(self, known=()):
+        """What a search finds."""
+        return GitTrials(self.root, SETTINGS).find(known)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """One without experiments."""
+    return Repository(tmp_path / "project")
+
+
+def test_an_experiment_is_a_complete_trial(repository):
+    rev = repository.add("small-3", x=0.75)
+    (found,) = repository.find().unknown
+    assert found.number == 3
+    assert found.trial.params == {"x": 0.75}
+    assert found.trial.values == [0.25]
+    assert found.trial.intermediate_values == {0: 0.5}
+    assert found.trial.user_attrs == {"experiment": "small-3", "rev": rev}
+
+
+def test_experiments_of_other_names_are_no_trials(repository):
+    revs = {repository.add(name) for name in ("other-1", "small", "small-x", "very-small-1")}
+    found = repository.find()
+    assert found.unknown == ()
+    assert found.revs == revs
+
+
+def test_an_experiment_that_the_study_knows_is_not_read_again(repository):
+    rev = repository.add("small-0")
+    found = repository.find(known=[rev])
+    assert found.unknown == ()
+    assert found.revs == {rev}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"metrics": '{"other": 1}'},
+        {"metrics": '{"loss": "low"}'},
+        {"metrics": '{"loss": NaN}'},
+        {"metrics": "not JSON"},
+        {"x": "high"},
+        {"x": True},
+        {"series": "step,loss\nfirst,0.5\n"},
+    ],
+    ids=str,
+)
+def test_an_experiment_that_does_not_fit_is_left_out(repository, content):
+    repository.add("small-0", **content)
+    found = repository.find()
+    assert found.unknown == ()
+    assert found.unfit == 1
