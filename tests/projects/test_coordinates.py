@@ -89,5 +89,5 @@ def test_metrics_are_those_that_the_stage_wrote(rebuilt: Path) -> None:
         contents = read_outputs(next(iter(reader.snapshots(["HEAD"])))).contents
     written = json.loads((rebuilt / path).read_text())
     assert read_metrics(path, contents[path]) == {
-        f"test.{key}": value for key, value in written["test"].items()
+        f"test/{key}": value for key, value in written["test"].items()
     }
