@@ -29,13 +29,15 @@ def complete(folder: Path) -> list[tuple[float, float]]:
     return [(params["train.x"], params["train.y"]) for params in done]
 
 
-def working(folder: Path) -> list[psutil.Process]:
-    """Processes that work in a folder or below."""
-    found = []
+def stages(folder: Path) -> list[psutil.Process]:
+    """What runs for the stage `train` in a search's clones."""
+    clones, found = folder / ".dvc/tmp/search", []
     for process in psutil.process_iter():
         try:
-            found += [process] if Path(process.cwd()).is_relative_to(folder) else []
-        except psutil.Error:
+            if "train.py" in process.cmdline() and Path(process.cwd()).is_relative_to(clones):
+                found.append(process)
+        # It has ended meanwhile, which psutil says in two ways.
+        except (psutil.Error, FileNotFoundError):
             continue
     return found
 
@@ -46,7 +48,7 @@ def start(folder: Path, env: dict[str, str], *options: str) -> subprocess.Popen[
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     begun = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **quiet)
     end = time.monotonic() + 60
-    while not any("train.py" in process.cmdline() for process in working(folder / ".dvc/tmp/search")):
+    while not stages(folder):
         assert time.monotonic() < end, "no stage has begun"
         time.sleep(0.1)
     return begun
@@ -149,11 +151,6 @@ def scrubbed(folder: Path, user: dict[str, str], cmd: str) -> None:
     write(folder, {}, {"seconds": 600.0})
     run("dvc", "commit", "--quiet", "--force", cwd=folder, env=user)
     commit(folder, user)
-
-
-def stages(folder: Path) -> list[psutil.Process]:
-    """What runs for the stage `train` in a search's clones."""
-    return [process for process in working(folder / ".dvc/tmp/search") if "train.py" in process.cmdline()]
 
 
 def test_a_stage_that_scrubs_its_environment_is_stopped(small: Any, user: dict[str, str]) -> None:
