@@ -26,7 +26,7 @@ test: lint
 	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
 
 test-unit: $(READY)
-	pytest tests/unit
+	pytest -n auto tests/unit
 
 lint: $(READY)
 	ruff check bench hooks src tests tools
