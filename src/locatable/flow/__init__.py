@@ -5,7 +5,7 @@ Flows are `locatable.flow.flows.rebuild` and `locatable.flow.flows.search`; depl
 
 import os
 
-# Prefect reads these when it is imported, and its server when it starts; what a user has set stays.
+# Prefect reads these when it is imported, and its server when it starts; what a user has set for that stays.
 # `DO_NOT_TRACK` keeps the client from reporting its use, but not the server that it starts for a run.
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
