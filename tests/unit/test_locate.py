@@ -275,3 +275,17 @@ def test_a_workspace_that_cannot_be_read_is_named(project: Path, reader: Reader,
     located = locate(reader, copy_of(MODEL, tmp_path))
     assert len(located.results) == 1
     assert [line.split()[0:2] for line in located.left_out] == [["workspace", "on"]]
+
+
+def test_a_workspace_is_read_as_dvc_reads_it(project: Path, reader: Reader, tmp_path: Path) -> None:
+    write(project, {".dvcignore": "/templates\n", "templates/raw.dvc": "{{ outs }\n"})
+    write(project, {"dvc.lock": lock(b"new"), "model.bin": b"new"})
+    (result,) = locate(reader, copy_of(b"new", tmp_path)).results
+    assert result.uncommitted == ["execution"]
+
+
+def test_a_project_in_a_folder_whose_name_begins_with_a_dot(tmp_path: Path) -> None:
+    commit(tmp_path, {f".ml/{path}": content for path, content in FILES.items()})
+    with Reader(tmp_path / ".ml") as reader:
+        located = locate(reader, copy_of(MODEL, tmp_path))
+    assert roles(located) == [{"model.bin": "output of train"}]

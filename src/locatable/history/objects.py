@@ -7,6 +7,7 @@ from typing import IO, cast
 
 from ..errors import GitError
 from ..git import start_object_reader
+from .ignored import NEVER_SEARCHED
 
 # Names that are asked for before the answers are read: few enough for every system's pipe to hold.
 # One by one, each would cost a round trip.
@@ -119,7 +120,7 @@ class GitObjects:
     def matching_files(self, tree: str) -> dict[str, str]:
         """Ids by path of the files below a tree whose names end as `endings` says.
 
-        A folder that is a DVC repository of its own is left out, as DVC leaves it out.
+        Folders in which DVC does not look are left out, as is a DVC repository of its own.
         """
         if tree not in self._matching:
             matching = {}
@@ -127,7 +128,7 @@ class GitObjects:
                 if name.endswith(self._endings) and mode != FOLDER:
                     matching[name] = blob
             for name, child in self._subfolders(tree):
-                if ".dvc" not in self._entries_of(child):
+                if name not in NEVER_SEARCHED and ".dvc" not in self._entries_of(child):
                     below = self.matching_files(child)
                     matching.update({f"{name}/{path}": blob for path, blob in below.items()})
             self._matching[tree] = matching

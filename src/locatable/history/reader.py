@@ -5,7 +5,7 @@ Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from ..dvc.cache import cache_folder, cached_file
 from ..errors import NotFoundError
 from ..git import git, top_folder
+from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
 from .snapshot import DVC_FILES, Snapshot
 
@@ -71,8 +72,10 @@ class Reader:
         here = Path(repo).resolve()
         self.top = top_folder(here)
         self.root = _dvc_root(here, self.top)
-        self.prefix = self.root.relative_to(self.top).as_posix().removeprefix(".")
-        self.objects = GitObjects(self.root, DVC_FILES)
+        self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
+        self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
+        # By what decides it: the rules of all .dvcignore, and the paths of DVC's files.
+        self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
 
     def __enter__(self) -> "Reader":
         return self
@@ -145,13 +148,40 @@ class Reader:
         # A commit from before the DVC repository has no such folder.
         trees = [answer[0] if answer else "" for answer in answers]
         self.objects.load_trees(tree for tree in trees if tree)
-        files_of = [self.objects.matching_files(tree) for tree in trees]
+        files_of = [
+            self._visible(commit, self.objects.matching_files(tree))
+            for (commit, _), tree in zip(commits, trees, strict=True)
+        ]
         contents = self.objects.blobs(blob for files in files_of for blob in files.values())
         snapshots = []
         for (commit, text), tree, files in zip(commits, trees, files_of, strict=True):
             read = {path: contents[blob] for path, blob in files.items()}
             snapshots.append(Snapshot(self, commit, text, tree, read))
         return snapshots
+
+    def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
+        """Ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
+        rules = {path: blob for path, blob in files.items() if path.endswith(IGNORE_FILE)}
+        if not rules:
+            return files
+        others = {path: blob for path, blob in files.items() if path not in rules}
+        rules = {path: blob for path, blob in rules.items() if is_ignore_file(path)}
+        key = (frozenset(rules.items()), frozenset(others))
+        if key not in self._hidden:
+            self._hidden[key] = self._find_hidden(commit, rules, others)
+        hidden = self._hidden[key]
+        if not hidden:
+            return others
+        return {path: blob for path, blob in others.items() if path not in hidden}
+
+    def _find_hidden(self, commit: str, rules: dict[str, str], files: Collection[str]) -> frozenset[str]:
+        # What is no file of DVC's is read for other reasons, and `.dvcignore` does not say a word about it.
+        of_dvc = [path for path in files if not path.endswith("environment.json")]
+        if not may_hide(self.objects.blobs(rules.values()).values(), of_dvc):
+            return frozenset()
+        from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
+
+        return hidden_in_revision(self.top, commit, self.prefix, of_dvc)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Id and text of the commits that revisions name."""

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from ..coordinates import coordinates_of
 from ..git import git
 from ..history.hashes import md5_of
+from ..history.ignored import IGNORE_FILE, NEVER_SEARCHED, is_ignore_file, may_hide
 from ..history.snapshot import Snapshot
 from .result import Result, Role, RoleKind, differing_coordinates
 
@@ -37,19 +38,27 @@ def find_in_workspace(head: Snapshot, file: Path) -> list[Result]:
 
 def _workspace_records(root: Path) -> dict[str, bytes]:
     """Content by path of the files in the workspace that record results."""
-    patterns = [f":(glob)**/{name}" for name in RECORDS]
+    patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
-    records = {}
+    found = {}
     for path in filter(None, listed.split("\0")):
         if (root / path).is_file() and not _in_other_project(root, path):
-            records[path] = (root / path).read_bytes()
+            found[path] = (root / path).read_bytes()
+    rules = {path: content for path, content in found.items() if is_ignore_file(path)}
+    records = {path: content for path, content in found.items() if path not in rules}
+    of_dvc = [path for path in records if not path.endswith("environment.json")]
+    if may_hide(rules.values(), of_dvc):
+        from ..dvc.ignored import hidden_in_workspace  # takes a fifth of a second
+
+        for path in hidden_in_workspace(root, of_dvc):
+            del records[path]
     return records
 
 
 def _in_other_project(root: Path, path: str) -> bool:
-    """Whether a folder between the root and the file is a DVC project of its own."""
+    """Whether a folder between the root and the file is a DVC project of its own, or one of DVC's own."""
     folders = PurePosixPath(path).parents[:-1]
-    return any((root / folder / ".dvc").is_dir() for folder in folders)
+    return any(folder.name in NEVER_SEARCHED or (root / folder / ".dvc").is_dir() for folder in folders)
 
 
 def _recorded_outputs(workspace: Snapshot, file: Path) -> dict[str, Role]:
