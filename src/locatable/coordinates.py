@@ -111,6 +111,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     written = _paths(frozenset(outputs))
     tracked = _paths(frozenset(snapshot.sources))
     params_files = {file for stage in snapshot.stages.values() for file in stage.params}
+    read_as_params = params_files.union(snapshot.params_files)
     files = _Files(
         data={path: _hash(entry) for path, entry in snapshot.sources.items()},
         code={},
@@ -121,7 +122,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             files.installed[path] = seen
         elif tracked.touch(path):
             files.data[path] = seen
-        elif path in params_files or path in outputs:
+        elif path in read_as_params or path in outputs:
             continue  # params are a coordinate of their own; outputs follow from the others
         elif written.touch(path) and not _holds_code(snapshot, path, written):
             continue

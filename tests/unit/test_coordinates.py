@@ -107,7 +107,7 @@ stages:
 PROJECT = {
     ".dvc/config": "",
     "dvc.lock": LOCK,
-    "dvc.yaml": "stages:\n  environment:\n    cmd: python -m scripts.environment\n",
+    "dvc.yaml": "stages:\n  environment: {cmd: x}\n  prepare: {cmd: x}\n  train: {cmd: x}\n",
     "environment.json": '{"python": "3.11.9", "lock": "x", "drift": {}}',
     "requirements.lock": "numpy==2.0.0\n",
     "requirements-dev.txt": "pytest\n",

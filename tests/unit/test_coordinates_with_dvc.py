@@ -150,6 +150,12 @@ def test_code_is_what_stages_declare_from_wherever_they_run(many: Path, found: C
 def test_params_are_those_of_every_format_and_folder(found: Coordinates) -> None:
     assert found.params.content == {
         "rate": 1e-05,
+        # Named by templates only.
+        "sizes": ["small", "big"],
+        "folder": "jobs",
+        "cities.rome.dir": "it",
+        "cities.new york.dir": "us",
+        "conf/more.yaml:more.deep": "word",
         "conf/all.toml:deep.x": 3,
         "conf/all.json:list": [1, 2],
         "conf/all.json:on": True,

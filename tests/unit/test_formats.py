@@ -1,12 +1,14 @@
 """Params and metrics files, read as DVC reads them."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
 from dvc.utils.serialize import PARSERS
 
-from locatable.history.formats import load_yaml, parse
+from locatable.history.formats import load_plain, load_yaml, parse, parse_yaml
 
 SCALARS = """\
 1e-05 1.0e-05 1E5 +1 -1 017 0o17 0x1f 0b11 1_000 1_0.5 .5 5. -.5 . + e5 1e 1.2.3 0777 08 0o8
@@ -62,3 +64,70 @@ def test_a_file_is_read_by_the_ending_of_its_name(path: str, content: bytes) -> 
 def test_a_file_that_is_not_what_its_name_says_is_an_error(path: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (each parser has its own words)
         parse(path, b"{[:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\nb: {c: 2}\n",
+        "# first\na:\n  b: 1\n# second\n\nc:\n- 1\n- 2\nd: [3]\n",
+        "a: {\nb: 1}\n",
+        "a: 'x\n\nb: y'\n",
+        "a: |\n  b: 1\n\n  c\nd: 2\n",
+        "a: x\n  y\nb: 1\n",
+        "a: &one {b: 1}\nc: *one\n",
+        "a: {b: 1}\nc:\n  <<: {d: 1}\n",
+        "---\na: 1\n",
+        "a:\nb:\n",
+        "a.b: 1\n'c': 2\n3: 4\nd: 5\n",
+        "- a\n- b: 1\n",
+        "{a: 1, b: 2}\n",
+        "",
+        "# nothing\n",
+        "5\n",
+        "a: 1\na: 2\n",
+        "a: 1\r\nb: 2\r\n",
+        "ä: 1\nb: ü\n",
+        "a: 1\n b: 2\n",
+        "a: 1\nb\n",
+        "a: {b: 1\nc: 2\n",
+        "a:\n  b: # one\n\n    c: 1\n    # two\n    d: [2]\n  e: 3\nf: 4\n",
+        "a:\n  b:\n    c: 1\n # less\n    d: 2\n",
+        "a:\n  b: 1\n c: 2\n",
+        "a:\n  b: 1\n   c: 2\n",
+        "a:\n  b: |\n    x: 1\n\n     y\n  c: 2\n",
+        "a:\n  b: >\n    x: 1\n    y: 2\n",
+        "a:\n  b: 'x\n    y: z'\n",
+        "a:\n  b: {c: 1,\n  d: 2}\n",
+        "a:\n  - b: 1\n    c: 2\n",
+        "a:\n  plain\n  text\n",
+        "a:\n    b: 1\n\n  # less\nc:\n",
+        "a: -\n",
+        "a: - b\n",
+        "a: +\n",
+        "a: .\n",
+        "a: .inf\nb: -.5\nc: 1e3\nd: 1e-05\ne: 0x1f\nf: 1_000\ng: no\nh: null\ni: 2026-01-01\n",
+        "a: 1#2\n",
+        "a: 1 #2\n",
+        "a: #2\n",
+        "a:b: 1\n",
+        "1: 2\n1.5: 3\n",
+        "  a: 1\n  b: 2\n",
+        "  a: 1\nb: 2\n",
+        "a: b:\n",
+        "a: ''\n",
+        "a:\n  b:\n    c: 1\n  d: 2\ne: 3\n",
+        "a:\n  b:\nc:\n",
+        "a: 1   # one\n  # two\n\n\nb: 2",
+        "a:  \n  b: 1  \n",
+        "a:\n  yes: 1\n  null: 2\n  true: 3\n",
+    ],
+)
+def test_plain_lines_are_read_as_yaml(text: str) -> None:
+    def read(parse: Callable[[bytes], Any]) -> Any:
+        try:
+            return parse(text.encode())
+        except yaml.YAMLError:
+            return yaml.YAMLError
+
+    assert read(load_plain) == read(parse_yaml)

@@ -170,9 +170,13 @@ def test_a_file_that_cannot_be_read_is_an_artifact_and_says_why(show: Show) -> N
     assert content.artifacts["metrics.json"] == b"[1]"
 
 
-@pytest.mark.parametrize("plots", ["[{a.csv: {x: n, y: {b.csv: m}}}]", "[a.csv, {b.csv: {x: n}}]"])
+@pytest.mark.parametrize(
+    "plots", ["[{Loss: {x: {a.csv: n}, y: {b.csv: m}}}]", "[a.csv, {b.csv: {x: n}}]", "['${out}.csv', b.csv]"]
+)
 def test_plots_are_artifacts_however_they_are_declared(show: Show, plots: str) -> None:
-    content = show({"dvc.yaml": f"{PIPELINE}plots: {plots}\n", "a.csv": "1", "b.csv": "2"})
+    content = show(
+        {"dvc.yaml": f"{PIPELINE}plots: {plots}\n", "params.yaml": "out: a\n", "a.csv": "1", "b.csv": "2"}
+    )
     assert {"a.csv", "b.csv"} <= content.artifacts.keys()
 
 

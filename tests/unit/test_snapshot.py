@@ -8,9 +8,10 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
-from locatable.history import snapshot as snapshot_module
+from locatable.history import pipelines as pipelines_module
+from locatable.history.pipelines import join
 from locatable.history.reader import Reader
-from locatable.history.snapshot import Snapshot, Stage, join
+from locatable.history.snapshot import Snapshot, Stage
 
 Read = Callable[[Mapping[str, str]], Snapshot]
 
@@ -144,9 +145,9 @@ def test_metrics_of_templates_have_their_real_names(read: Read) -> None:
 
 
 def test_a_pipeline_is_resolved_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve, calls = snapshot_module.resolve_pipeline, []
+    resolve, calls = pipelines_module.resolve_pipeline, []
     monkeypatch.setattr(
-        snapshot_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
+        pipelines_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
     )
     definition = "stages:\n  s:\n    foreach: [a, b]\n    do: {cmd: x, wdir: 'd/${item}'}\n"
     lock = "schema: '2.0'\nstages:\n  s@a:\n    cmd: x\n  s@b:\n    cmd: x\n"
@@ -155,8 +156,83 @@ def test_a_pipeline_is_resolved_once(read: Read, monkeypatch: pytest.MonkeyPatch
     assert len(calls) == 1
 
 
-def test_a_folder_without_a_pipeline_has_none(read: Read) -> None:
-    assert read({}).pipeline("nowhere") == {}
+def test_a_revision_without_a_pipeline_has_none(read: Read) -> None:
+    assert read({}).pipelines == {}
+
+
+def test_a_pipeline_is_resolved_once_for_all_revisions_with_the_same_values(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, calls = pipelines_module.resolve_pipeline, []
+    monkeypatch.setattr(
+        pipelines_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
+    )
+    reader = read({"dvc.yaml": "metrics: ['${x}.json']\n", "params.yaml": "x: a\n"}).reader
+    read({"README.md": "two\n"})
+    read({"params.yaml": "x: b\n"})
+    found = [snapshot.metric_files for snapshot in reader.snapshots(["HEAD~2", "HEAD~1", "HEAD", "HEAD~2"])]
+    assert found == [["a.json"], ["a.json"], ["b.json"], ["a.json"]]
+    assert len(calls) == 2
+
+
+def test_a_stage_that_only_the_lock_has_is_none(read: Read) -> None:
+    assert read({"dvc.lock": LOCK, "dvc.yaml": "stages:\n  other:\n    cmd: x\n"}).stages == {}
+
+
+PARAMS = {"params.yaml": "rate: 1\nother: 2\n", "dvc.lock": LOCK}
+STAGE = "stages:\n  train:\n    cmd: x\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "values"),
+    [
+        ({}, {"rate": 1e-05, "conf/more.toml:deep.x": 3}),
+        ({"dvc.yaml": f"params: [params.yaml]\n{STAGE}"}, {"other": 2}),
+        ({"dvc.yaml": f"params: [p.json]\n{STAGE}", "p.json": '{"a": 1}'}, {"p.json:a": 1}),
+        ({"dvc.yaml": f"params: [p]\n{STAGE}", "p/a.yaml": "a: 1", "p/b.yaml": "b: 2"}, {"p/b.yaml:b": 2}),
+        ({"dvc.yaml": "stages:\n  train:\n    cmd: 'x ${other}'\n"}, {"other": 2}),
+        ({"dvc.lock": LOCK.replace("in.txt", "params.yaml")}, {"other": 2}),
+        ({"dvc.lock": LOCK.replace("params.yaml", "p.yaml")}, {"p.yaml:rate": 1e-05, "rate": 1}),
+        ({"sub/dvc.yaml": "params: [params.yaml]\n", "sub/params.yaml": "b: 2"}, {"sub/params.yaml:b": 2}),
+    ],
+)
+def test_params_are_those_of_stages_templates_and_params_files(
+    read: Read, files: dict[str, str], values: dict[str, object]
+) -> None:
+    found = read(PARAMS | files).params
+    assert {key: found.get(key) for key in values} == values
+
+
+def test_a_value_of_params_yaml_that_no_stage_uses_is_none_of_its_params(read: Read) -> None:
+    assert "other" not in read({**PARAMS, "dvc.yaml": STAGE}).params
+
+
+def test_a_params_file_that_dvc_keeps_is_read_from_its_cache(read: Read, tmp_path: Path) -> None:
+    snapshot = read(
+        {"dvc.yaml": "params: [p.yaml]\n", "p.yaml.dvc": f"outs:\n- md5: {'a' * 32}\n  path: p.yaml\n"}
+    )
+    cached = tmp_path / "ml/.dvc/cache/files/md5/aa" / ("a" * 30)
+    cached.parent.mkdir(parents=True)
+    cached.write_text("a: 1\n")
+    assert snapshot.params == {"p.yaml:a": 1}
+
+
+@pytest.mark.parametrize(
+    ("plots", "paths"),
+    [
+        ("[a.csv, b.json: {x: n}, c]", ["a.csv", "b.json", "c"]),
+        ("[Loss: {y: {a.csv: [l, m], b.csv: l}, x: {c.csv: n}}]", ["a.csv", "b.csv", "c.csv"]),
+        ("[a.csv: {x: n, y: [l]}]", ["a.csv"]),
+        ("[a.csv: ]", ["a.csv"]),
+    ],
+)
+def test_plots_are_the_files_that_dvc_draws(read: Read, plots: str, paths: list[str]) -> None:
+    assert read({"dvc.yaml": f"plots: {plots}\n"}).plot_files == paths
+
+
+def test_plots_of_templates_have_their_real_names(read: Read) -> None:
+    files = {"params.yaml": "out: results\n", "dvc.yaml": "plots:\n- ${out}/loss.csv: {x: step, y: loss}\n"}
+    assert read(files).plot_files == ["results/loss.csv"]
 
 
 def test_the_time_is_that_of_the_commit(read: Read, tmp_path: Path) -> None:

@@ -1,21 +1,29 @@
 """What only DVC's own parsers can read."""
 
-from pathlib import Path
+import posixpath
 from typing import Any
 
 import pytest
 import yaml
-from tiny_git import commit
 
-from locatable.dvc.structure import has_templates, python_params, resolve_pipeline
+from locatable.dvc.structure import ResolvedPipeline, has_templates, python_params, resolve_pipeline
 from locatable.errors import UnreadableError
 
 
-def resolved(top: Path, text: str, files: dict[str, str], folder: str = "") -> dict[str, Any]:
-    """A dvc.yaml of a revision with these files, resolved."""
-    prefix = f"{folder}/" if folder else ""
-    rev = commit(top, {f"{prefix}{path}": content for path, content in files.items()})
-    return resolve_pipeline(yaml.safe_load(text), top, rev, folder)
+def resolve(text: str, files: dict[str, str], folder: str = "") -> ResolvedPipeline:
+    """A dvc.yaml beside these files, resolved."""
+    contents = {posixpath.join(folder, path): content.encode() for path, content in files.items()}
+    return resolve_pipeline(yaml.safe_load(text), folder, contents.get)
+
+
+def resolved(text: str, files: dict[str, str], folder: str = "") -> dict[str, Any]:
+    """What a dvc.yaml beside these files says."""
+    return resolve(text, files, folder).definition
+
+
+def variables(text: str, files: dict[str, str], folder: str = "") -> dict[str, dict[str, Any]]:
+    """The values that the templates of a dvc.yaml name."""
+    return resolve(text, files, folder).variables
 
 
 @pytest.mark.parametrize(
@@ -37,52 +45,79 @@ def test_templates_are_told_from_plain_pipelines(text: str, expected: bool) -> N
     assert has_templates(text.encode(), yaml.safe_load(text)) is expected
 
 
-def test_values_come_from_the_params_of_the_revision(tmp_path: Path) -> None:
-    found = resolved(tmp_path, "stages: {a: {cmd: 'run ${x}'}}", {"params.yaml": "x: 5\n"})
+def test_values_come_from_the_params_of_the_revision() -> None:
+    found = resolved("stages: {a: {cmd: 'run ${x}'}}", {"params.yaml": "x: 5\n"})
     assert found["stages"] == {"a": {"cmd": "run 5"}}
 
 
-def test_values_are_those_of_the_revision_and_not_of_the_workspace(tmp_path: Path) -> None:
-    rev = commit(tmp_path, {"params.yaml": "x: 5\n"})
-    (tmp_path / "params.yaml").write_text("x: 6\n")
-    found = resolve_pipeline({"stages": {"a": {"cmd": "run ${x}"}}}, tmp_path, rev, "")
-    assert found["stages"]["a"]["cmd"] == "run 5"
-
-
-def test_values_come_from_files_beside_the_pipeline(tmp_path: Path) -> None:
+def test_values_come_from_files_beside_the_pipeline() -> None:
     text = "vars: [more.yaml, {y: 7}]\nstages: {a: {cmd: 'run ${x} ${y}'}}"
-    found = resolved(tmp_path, text, {"more.yaml": "x: 5\n"}, folder="ml/sub")
+    found = resolved(text, {"more.yaml": "x: 5\n"}, folder="ml/sub")
     assert found["stages"]["a"]["cmd"] == "run 5 7"
 
 
-def test_foreach_makes_a_stage_for_each_item(tmp_path: Path) -> None:
-    found = resolved(tmp_path, "stages: {a: {foreach: [x, y], do: {cmd: 'run ${item}'}}}", {})
+def test_foreach_makes_a_stage_for_each_item() -> None:
+    found = resolved("stages: {a: {foreach: [x, y], do: {cmd: 'run ${item}'}}}", {})
     assert found["stages"] == {"a@x": {"cmd": "run x"}, "a@y": {"cmd": "run y"}}
 
 
-def test_matrix_makes_a_stage_for_each_combination(tmp_path: Path) -> None:
-    found = resolved(tmp_path, "stages: {a: {matrix: {n: [1, 2], m: [x]}, cmd: 'run ${item.n}'}}", {})
+def test_matrix_makes_a_stage_for_each_combination() -> None:
+    found = resolved("stages: {a: {matrix: {n: [1, 2], m: [x]}, cmd: 'run ${item.n}'}}", {})
     assert found["stages"].keys() == {"a@1-x", "a@2-x"}
 
 
 @pytest.mark.parametrize("section", ["metrics", "params", "plots"])
-def test_lists_at_the_top_are_resolved(tmp_path: Path, section: str) -> None:
-    found = resolved(tmp_path, f"{section}: ['${{x}}.json']", {"params.yaml": "x: a\n"})
+def test_lists_at_the_top_are_resolved(section: str) -> None:
+    found = resolved(f"{section}: ['${{x}}.json']", {"params.yaml": "x: a\n"})
     assert found[section] == ["a.json"]
 
 
-def test_artifacts_are_resolved(tmp_path: Path) -> None:
-    found = resolved(tmp_path, "artifacts: {model: {path: '${x}.bin'}}", {"params.yaml": "x: a\n"})
+def test_artifacts_are_resolved() -> None:
+    found = resolved("artifacts: {model: {path: '${x}.bin'}}", {"params.yaml": "x: a\n"})
     assert found["artifacts"] == {"model": {"path": "a.bin"}}
 
 
-def test_other_sections_stay(tmp_path: Path) -> None:
-    assert resolved(tmp_path, "vars: [{x: 1}]\nmetrics: ['${x}']", {})["vars"] == [{"x": 1}]
+def test_other_sections_stay() -> None:
+    assert resolved("vars: [{x: 1}]\nmetrics: ['${x}']", {})["vars"] == [{"x": 1}]
 
 
-def test_what_dvc_refuses_is_told_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "used"),
+    [
+        ("stages: {a: {cmd: 'run ${x} ${deep.y}'}}", {"x": 5, "deep.y": 1}),
+        ("stages: {a: {cmd: 'run ${deep}'}}", {"deep.y": 1, "deep.z": 2}),
+        ("stages: {a: {foreach: '${list}', do: {cmd: 'run ${item}'}}}", {"list": ["a", "b"]}),
+        ("stages: {a: {foreach: '${deep}', do: {cmd: 'run ${key} ${item}'}}}", {"deep.y": 1, "deep.z": 2}),
+        ("stages: {a: {matrix: {n: '${list}'}, cmd: 'run ${item.n}'}}", {"list": ["a", "b"]}),
+        ("stages: {a: {cmd: 'run ${list[1]}'}}", {"list.1": "b"}),
+        ("metrics: ['${x}.json']", {"x": 5}),
+        ("stages: {a: {cmd: 'run \\${x}'}}", {}),
+    ],
+)
+def test_values_that_templates_name(text: str, used: dict[str, Any]) -> None:
+    files = {"params.yaml": "x: 5\nunused: 6\nlist: [a, b]\ndeep: {y: 1, z: 2}\n"}
+    assert variables(text, files) == ({"params.yaml": used} if used else {})
+
+
+def test_values_of_variables_have_the_file_that_says_them() -> None:
+    text = (
+        "vars: [../more.yaml:x, {here: 1}]\n"
+        "stages: {a: {wdir: deep, vars: [own.yaml], cmd: 'run ${x} ${here} ${own}'}}"
+    )
+    found = resolve_pipeline(
+        yaml.safe_load(text), "ml", {"more.yaml": b"x: 5\n", "ml/deep/own.yaml": b"own: 6\n"}.get
+    )
+    assert found.variables == {"more.yaml": {"x": 5}, "ml/deep/own.yaml": {"own": 6}}
+
+
+def test_a_params_file_that_is_no_text_is_told() -> None:
+    with pytest.raises(UnreadableError, match=r"params\.yaml"):
+        resolve_pipeline({"stages": {"a": {"cmd": "${x}"}}}, "", {"params.yaml": b"\xff"}.get)
+
+
+def test_what_dvc_refuses_is_told_in_one_line() -> None:
     with pytest.raises(UnreadableError, match="Could not find 'x'") as refusal:
-        resolved(tmp_path, "stages: {a: {cmd: 'run ${x}'}}", {})
+        resolved("stages: {a: {cmd: 'run ${x}'}}", {})
     assert "\n" not in refusal.value.message
 
 

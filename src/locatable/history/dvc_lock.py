@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .formats import load_yaml, parse_yaml
+from .formats import load_yaml, number, parse_yaml
 
 # A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them.
 _ENTRY = re.compile(
@@ -20,7 +20,6 @@ _ENTRY = re.compile(
 )
 # Any line: indentation, dash of a list's item, key, value.
 _LINE = re.compile(r"^( *)(- )?(?:([\w./@-]+):(?: |$))?(.*)$", re.MULTILINE)
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _SHORTEST_HASH = 32
 # Columns of a stage's fields (`cmd`, `deps`, ...), and from a list's dash to what follows it.
@@ -162,8 +161,9 @@ class _Block:
 
 @lru_cache(10_000)
 def _plain(text: str) -> Any:
-    if _NUMBER.fullmatch(text):
-        return int(text) if text.lstrip("-").isdigit() else float(text)
+    value = number(text)
+    if value is not None:
+        return value
     if text.startswith(_NOT_PLAIN) or (": " in text and text[0] not in "'\""):
         raise ValueError(text)
     return parse_yaml(text)

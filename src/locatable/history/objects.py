@@ -36,6 +36,7 @@ class GitObjects:
         self._trees: dict[str, dict[str, Entry]] = {}
         self._matching: dict[str, dict[str, str]] = {}
         self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
+        self._preloaded: dict[str, bytes] = {}
 
     def __enter__(self) -> "GitObjects":
         return self
@@ -82,13 +83,19 @@ class GitObjects:
         Raises:
             GitError: one of them is missing, as in a damaged repository.
         """
-        wanted = list(dict.fromkeys(ids))
-        contents = {}
+        asked = dict.fromkeys(ids)
+        contents = {name: self._preloaded[name] for name in asked if name in self._preloaded}
+        wanted = [name for name in asked if name not in contents]
         for name, answer in zip(wanted, self.read(wanted), strict=True):
             if answer is None:
                 raise GitError(f"git cat-file: object {name} is missing")
             contents[name] = answer[1]
         return contents
+
+    def preload(self, ids: Iterable[str]) -> None:
+        """Read objects that will be asked for one by one; those that were preloaded before are forgotten."""
+        self._preloaded = {}
+        self._preloaded = self.blobs(ids)
 
     def load_trees(self, roots: Iterable[str]) -> None:
         """Read trees and all folders below them, level by level: far quicker than one by one."""

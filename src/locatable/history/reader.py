@@ -13,8 +13,10 @@ from pathlib import Path
 from ..dvc.cache import cache_folder, cached_file
 from ..errors import NotFoundError
 from ..git import git, top_folder
+from ..keys import PARAMS_FILE
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
+from .pipelines import Pipelines
 from .snapshot import DVC_FILES, Snapshot
 
 # Revisions that are read together, and so are in memory together.
@@ -63,6 +65,7 @@ class Reader:
         root: root of the DVC repository, which can be a subfolder of it.
         prefix: path from `top` to `root`, empty where they are the same.
         objects: the Git objects around.
+        pipelines: what was read of dvc.yaml files.
 
     Raises:
         GitError: there is no Git repository.
@@ -73,6 +76,7 @@ class Reader:
         self.top = top_folder(here)
         self.root = _dvc_root(here, self.top)
         self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
+        self.pipelines = Pipelines(self.prefix)
         self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
         # By what decides it: the rules of all .dvcignore, and the paths of DVC's files.
         self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
@@ -152,6 +156,8 @@ class Reader:
             self._visible(commit, self.objects.matching_files(tree))
             for (commit, _), tree in zip(commits, trees, strict=True)
         ]
+        params_files = [self.objects.entry(tree, PARAMS_FILE) for tree in trees]
+        self.objects.preload(blob for blob in params_files if blob)
         contents = self.objects.blobs(blob for files in files_of for blob in files.values())
         snapshots = []
         for (commit, text), tree, files in zip(commits, trees, files_of, strict=True):

@@ -3,19 +3,20 @@
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
-from ..dvc.structure import has_templates, resolve_pipeline
 from ..errors import UnreadableError
-from ..keys import PARAMS_FILE, Key, flatten
+from ..keys import PARAMS_FILE
 from . import formats
 from .dvc_lock import lock_stages
 from .objects import GitObjects
+from .params import flat_params
+from .pipelines import Artifact, Pipeline, Pipelines, is_at_or_below, join
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
@@ -29,6 +30,7 @@ class Repository(Protocol):
     root: Path
     prefix: str
     objects: GitObjects
+    pipelines: Pipelines
 
     def cached_file(self, md5: str) -> Path | None:
         """A file of the DVC cache by its hash."""
@@ -71,7 +73,6 @@ class Snapshot:
     commit: str
     tree: str
     files: dict[str, bytes]
-    _pipelines: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def time(self) -> int:
@@ -95,20 +96,47 @@ class Snapshot:
         blob = self.git_files(path).get(path)
         return self.reader.objects.blobs([blob])[blob] if blob else None
 
+    def kept_files(self, path: str) -> dict[str, bytes]:
+        """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
+        blobs = self.git_files(path)
+        contents = self.reader.objects.blobs(blobs.values())
+        files = {file: contents[blob] for file, blob in blobs.items()}
+        for file, md5 in self._tracked_files(path).items():
+            cached = None if file in files else self.reader.cached_file(md5)
+            if cached:
+                files[file] = cached.read_bytes()
+        return files
+
+    def _tracked_files(self, path: str) -> dict[str, str]:
+        """Hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
+        tracked = dict(self.sources)
+        for stage in self.stages.values():
+            tracked |= stage.outs
+        files: dict[str, str] = {}
+        for output, entry in tracked.items():
+            if is_at_or_below(output, path) or is_at_or_below(path, output):
+                files |= self.reader.folder_files(output, str(entry.get("md5", "")))
+        return {file: md5 for file, md5 in files.items() if is_at_or_below(file, path)}
+
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Stages of each dvc.lock, by their DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
 
+        What a lock says of a stage that the dvc.yaml beside it no longer has, DVC does not read.
+
         Raises:
-            UnreadableError: a dvc.lock, or the dvc.yaml beside it, is broken.
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
         stages = {}
         for path in self._paths("dvc.lock"):
             folder = posixpath.dirname(path)
+            pipeline = self.pipelines.get(folder)
             for name, entry in self._parsed(path, lock_stages).items():
+                if pipeline and name not in pipeline.folders:
+                    continue
                 address = f"{folder}/dvc.yaml:{name}" if folder else name
                 try:
-                    stages[address] = _stage(entry, self._wdir(folder, name))
+                    stages[address] = _stage(entry, pipeline.folders[name] if pipeline else folder)
                 except (AttributeError, KeyError, TypeError) as error:
                     raise self._unusual(path, error) from None
         return stages
@@ -136,79 +164,96 @@ class Snapshot:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """Values that stages used, by the keys of `dvc exp run -S`; of all params files where none ran.
+        """Values by the keys of `dvc exp run -S`.
+
+        They are those that stages used, as their lock has them; those that templates name; and all of a file
+        that a dvc.yaml calls params. `params.yaml` counts as one where no stage names a value of it, or where
+        a stage reads the whole file.
 
         Raises:
-            UnreadableError: a dvc.lock, or a params file that is needed, is broken.
+            UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
-        if not self.stages:
-            return _flat_params(self._declared_params())
-        used = []
-        for stage in self.stages.values():
-            used += list(stage.params.items())
-        return _flat_params(used)
+        used = [named for stage in self.stages.values() for named in stage.params.items()]
+        variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
+        return flat_params([*self.params_files.items(), *variables, *used])
 
-    def _declared_params(self) -> list[tuple[str, dict[str, Any]]]:
-        """Each params file that Git keeps, and its content."""
-        files = [PARAMS_FILE]
-        for path in self._paths("dvc.yaml"):
-            folder = posixpath.dirname(path)
-            files += [join(folder, file) for file in self.pipeline(folder).get("params") or ()]
-        declared = []
-        for file in dict.fromkeys(files):
-            content = self.read(file)
-            if content:
-                declared.append((file, self._checked(file, content, partial(formats.parse, file))))
-        return declared
+    @cached_property
+    def params_files(self) -> dict[str, dict[str, Any]]:
+        """Values by file of the params files all of whose values count.
+
+        Raises:
+            UnreadableError: one of them, a dvc.lock or a dvc.yaml is broken.
+        """
+        stages = self.stages.values()
+        is_named = any(PARAMS_FILE in stage.params for stage in stages)
+        is_read = any(PARAMS_FILE in stage.deps for stage in stages)
+        paths = [] if is_named and not is_read else [PARAMS_FILE]
+        for pipeline in self.pipelines.values():
+            paths += pipeline.params
+        values = {}
+        for path in dict.fromkeys(paths):
+            for file, content in self.kept_files(path).items():
+                if content:
+                    values[file] = self._checked(file, content, partial(formats.parse, file))
+        return values
 
     @cached_property
     def metric_files(self) -> list[str]:
-        """Paths that dvc.yaml files call metrics.
+        """Files and folders that dvc.yaml files call metrics.
 
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        declared = []
-        for path in self._paths("dvc.yaml"):
-            folder = posixpath.dirname(path)
-            pipeline = self.pipeline(folder)
-            try:
-                declared += _metric_files(pipeline, folder)
-            except (AttributeError, TypeError) as error:
-                raise self._unusual(path, error) from None
+        declared = [path for pipeline in self.pipelines.values() for path in pipeline.metrics]
         return list(dict.fromkeys(declared))
 
-    def pipeline(self, folder: str) -> dict[str, Any]:
-        """The dvc.yaml of a folder, with `${...}`, `foreach` and `matrix` resolved by DVC's own parser.
+    @cached_property
+    def plot_files(self) -> list[str]:
+        """Files and folders that dvc.yaml files call plots.
 
         Raises:
-            UnreadableError: it is broken.
+            UnreadableError: a dvc.yaml is broken.
         """
-        if folder not in self._pipelines:
-            self._pipelines[folder] = self._resolved_pipeline(folder)
-        return self._pipelines[folder]
+        declared = [path for pipeline in self.pipelines.values() for path in pipeline.plots]
+        return list(dict.fromkeys(declared))
 
-    def _resolved_pipeline(self, folder: str) -> dict[str, Any]:
-        path = join(folder, "dvc.yaml")
-        if path not in self.files:
-            return {}
-        definition = self._parsed(path, formats.load_yaml)
-        if not has_templates(self.files[path], definition):
-            return definition
-        place = posixpath.join(self.reader.prefix, folder)
-        try:
-            return resolve_pipeline(definition, self.reader.top, self.rev, place)
-        except UnreadableError as error:
-            raise self._unreadable(path, error.message) from None
+    @cached_property
+    def artifacts(self) -> list[Artifact]:
+        """What dvc.yaml files call artifacts.
 
-    def _wdir(self, folder: str, name: str) -> str:
-        """Where a stage runs, which its lock does not tell."""
-        definition = self.files.get(join(folder, "dvc.yaml"), b"")
-        if b"wdir" not in definition:
-            return folder
-        stages = self.pipeline(folder).get("stages") or {}
-        stage = stages.get(name) or {}
-        return join(folder, stage.get("wdir") or ".")
+        Raises:
+            UnreadableError: a dvc.yaml is broken.
+        """
+        return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
+
+    @cached_property
+    def pipelines(self) -> dict[str, Pipeline]:
+        """What each dvc.yaml declares, by the folder that it is in.
+
+        Raises:
+            UnreadableError: a dvc.yaml is broken.
+        """
+        pipelines = {}
+        for path in self._paths("dvc.yaml"):
+            folder = posixpath.dirname(path)
+            read = self.reader.pipelines.read
+            try:
+                pipelines[folder] = read(folder, self.files[path], self._read_from_top)
+            except UnreadableError as error:
+                raise self._unreadable(path, error.message) from None
+            except (yaml.YAMLError, ValueError) as error:
+                raise self._unreadable(path, " ".join(str(error).split())) from None
+            except (AttributeError, KeyError, TypeError) as error:
+                raise self._unusual(path, error) from None
+        return pipelines
+
+    def _read_from_top(self, path: str) -> bytes | None:
+        """Content of a file that Git keeps, by its path as seen from the Git root."""
+        inside = posixpath.relpath(path, self.reader.prefix or ".")
+        if not inside.startswith("../"):
+            return self.read(inside)
+        answer = self.reader.objects.read([f"{self.rev}:{path}"])[0]
+        return answer[1] if answer else None
 
     def _paths(self, name: str) -> list[str]:
         """Paths of the files of this name."""
@@ -243,38 +288,3 @@ def _stage(entry: dict[str, Any], wdir: str) -> Stage:
         outs={join(wdir, out["path"]): out for out in entry.get("outs") or ()},
         params={join(wdir, file): values or {} for file, values in params.items()},
     )
-
-
-def _flat_params(files: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Values of params files by the keys of `dvc exp run -S`."""
-    values = {}
-    for file, content in files:
-        for dotted, value in flatten(content).items():
-            values[_key(file, dotted)] = value
-    return values
-
-
-@lru_cache(10_000)
-def _key(file: str, dotted: str) -> str:
-    return str(Key(file, dotted))
-
-
-def _metric_files(pipeline: dict[str, Any], folder: str) -> list[str]:
-    """Paths that a dvc.yaml calls metrics: at its top, or among the outputs of a stage."""
-    files = [join(folder, file) for file in pipeline.get("metrics") or ()]
-    stages = pipeline.get("stages") or {}
-    for stage in stages.values():
-        wdir = join(folder, stage.get("wdir") or ".")
-        for metric in stage.get("metrics") or ():
-            # Either a path, or a path with its settings.
-            paths = [metric] if isinstance(metric, str) else metric
-            files += [join(wdir, path) for path in paths]
-    return files
-
-
-@lru_cache(10_000)
-def join(*parts: str) -> str:
-    """A path as seen from the DVC root; URLs and absolute paths stay as they are."""
-    if "://" in parts[-1]:
-        return parts[-1]
-    return posixpath.normpath(posixpath.join(*parts))

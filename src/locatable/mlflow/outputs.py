@@ -1,13 +1,9 @@
 """Files that the stages of a revision wrote, as far as MLflow shows them."""
 
-import posixpath
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ..errors import UnreadableError
-from ..history.snapshot import Snapshot, join
+from ..history.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -37,22 +33,6 @@ def containing_output(outputs: Iterable[str], path: str) -> str | None:
     return next((output for output in outputs if path == output or path.startswith(f"{output}/")), None)
 
 
-def pipelines(snapshot: Snapshot) -> list[tuple[str, dict[str, Any]]]:
-    """Each dvc.yaml, with the folder that it is in."""
-    folders = [posixpath.dirname(path) for path in snapshot.files if posixpath.basename(path) == "dvc.yaml"]
-    return [(folder, snapshot.pipeline(folder)) for folder in folders]
-
-
-@contextmanager
-def as_dvc_writes_it(snapshot: Snapshot, folder: str) -> Iterator[None]:
-    """Turn errors that a dvc.yaml of an unusual shape leads to into UnreadableError."""
-    try:
-        yield
-    except (AttributeError, TypeError) as error:
-        path = join(folder, "dvc.yaml")
-        raise UnreadableError(f"{snapshot.rev[:7]}:{path}: not as DVC writes it: {error!r}") from None
-
-
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
     """What Git keeps of outputs, metrics and plots; what DVC's cache has of metrics, plots and models.
 
@@ -61,7 +41,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
         models: paths of model files to read, too.
     """
     hashes = output_hashes(snapshot)
-    shown = [*snapshot.metric_files, *_plots(snapshot)]
+    shown = [*snapshot.metric_files, *snapshot.plot_files]
     files = OutputFiles(_git_contents(snapshot, {*hashes, *shown}), [])
     for path in dict.fromkeys([*shown, *models]):
         output = containing_output(hashes, path)
@@ -96,28 +76,3 @@ def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFil
             files.contents[path] = cached.read_bytes()
         elif path not in files.missing:
             files.missing.append(path)
-
-
-def _plots(snapshot: Snapshot) -> list[str]:
-    """Paths that dvc.yaml files call plots, whether Git or DVC keeps them."""
-    paths = []
-    for folder, pipeline in pipelines(snapshot):
-        with as_dvc_writes_it(snapshot, folder):
-            paths += [join(folder, path) for path in _declared_plots(pipeline)]
-            for stage in (pipeline.get("stages") or {}).values():
-                wdir = join(folder, stage.get("wdir") or ".")
-                paths += [join(wdir, path) for path in _declared_plots(stage)]
-    return paths
-
-
-def _declared_plots(section: Mapping[str, Any]) -> list[str]:
-    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
-    paths = []
-    for plot in section.get("plots") or ():
-        options = plot if isinstance(plot, dict) else {plot: None}
-        for path, drawn in options.items():
-            paths.append(path)
-            columns = drawn.get("y") if isinstance(drawn, dict) else None
-            if isinstance(columns, dict):
-                paths += columns
-    return paths

@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..coordinates import Coordinates, coordinates_of
-from ..history.snapshot import Snapshot, join
+from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 from ..redact import redact_urls
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .note import revision_note
-from .outputs import (
-    OutputFiles,
-    as_dvc_writes_it,
-    containing_output,
-    output_hashes,
-    pipelines,
-    read_outputs,
-)
+from .outputs import OutputFiles, containing_output, output_hashes, read_outputs
 from .plan import WantedRun
 from .values import is_series, read_values
 
@@ -138,17 +131,15 @@ def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
     """Each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
     hashes = output_hashes(snapshot)
     models: dict[str, Model] = {}
-    for folder, pipeline in pipelines(snapshot):
-        with as_dvc_writes_it(snapshot, folder):
-            for name, artifact in (pipeline.get("artifacts") or {}).items():
-                path = join(folder, artifact.get("path", ""))
-                output = containing_output(hashes, path)
-                if artifact.get("type") == "model" and output:
-                    # Of a folder that this machine has no list of, only its own hash is known.
-                    files = snapshot.reader.folder_files(output, hashes[output])
-                    tags = _model_tags(snapshot, path, files.get(path, hashes[output]), url)
-                    note = f"{artifact.get('desc', '')}\n\n{tags['mlflow.note.content']}".strip()
-                    models[path] = Model(name, path, {**tags, "mlflow.note.content": note})
+    for artifact in snapshot.artifacts:
+        path = artifact.path
+        output = containing_output(hashes, path)
+        if artifact.type == "model" and output:
+            # Of a folder that this machine has no list of, only its own hash is known.
+            files = snapshot.reader.folder_files(output, hashes[output])
+            tags = _model_tags(snapshot, path, files.get(path, hashes[output]), url)
+            note = f"{artifact.desc}\n\n{tags['mlflow.note.content']}".strip()
+            models[path] = Model(artifact.name, path, {**tags, "mlflow.note.content": note})
     return list(models.values())
 
 
@@ -183,4 +174,6 @@ def _definition_files(snapshot: Snapshot) -> list[str]:
     files = {path for path in snapshot.files if not path.endswith(".dvc")}
     for stage in snapshot.stages.values():
         files.update(stage.params)
-    return sorted(files | {"params.yaml"})
+    for pipeline in snapshot.pipelines.values():
+        files.update(pipeline.variables)
+    return sorted({*files, *snapshot.params_files, "params.yaml"})

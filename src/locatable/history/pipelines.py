@@ -1,0 +1,161 @@
+"""What each dvc.yaml of a revision declares: read once for all revisions that have the same."""
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from ..dvc.structure import has_templates, resolve_pipeline
+from . import formats
+
+# Content of a file by its path as seen from the Git root; None where there is none.
+Read = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An entry below `artifacts`; its path is relative to the DVC root."""
+
+    name: str
+    path: str
+    type: str = ""
+    desc: str = ""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
+
+    Attributes:
+        folders: where each stage runs, by the stage's name.
+        metrics: files and folders, of the top and of all stages.
+        plots: the same.
+        params: files and folders that the top names.
+        artifacts: as named below `artifacts`.
+        variables: values that templates name, by file and dotted key.
+    """
+
+    folders: dict[str, str] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Pipelines:
+    """Reads dvc.yaml files; asks DVC where one has templates.
+
+    Args:
+        prefix: path from the Git root to the DVC root, empty where they are the same.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        # By folder and content; where there are templates, by the files that these name, too.
+        self._read: dict[tuple[Any, ...], Pipeline] = {}
+        self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
+
+    def read(self, folder: str, content: bytes, read: Read) -> Pipeline:
+        """What a dvc.yaml declares.
+
+        Args:
+            folder: that it is in, as seen from the DVC root.
+            content: of the file.
+            read: reads other files of the revision.
+
+        Raises:
+            UnreadableError: DVC refuses it.
+            AttributeError, KeyError, TypeError, ValueError or yaml.YAMLError: it is not as DVC writes it.
+        """
+        source = (folder, content)
+        known = self._named_files.get(source, ())
+        key = (*source, *(read(path) for path in known))
+        if key not in self._read:
+            named: dict[str, bytes | None] = {}
+            pipeline = self._resolve(folder, content, _recording(read, named))
+            # Which files the templates name can depend on values in them.
+            known = tuple(dict.fromkeys([*known, *named]))
+            self._named_files[source] = known
+            key = (*source, *(read(path) for path in known))
+            self._read[key] = pipeline
+        return self._read[key]
+
+    def _resolve(self, folder: str, content: bytes, read: Read) -> Pipeline:
+        definition = formats.load_yaml(content) or {}
+        if not isinstance(definition, dict):
+            raise ValueError(f"expected keys and values, found {definition!r:.60}")
+        if not has_templates(content, definition):
+            return _pipeline(definition, folder, {})
+        place = posixpath.join(self._prefix, folder)
+        resolved = resolve_pipeline(definition, place.rstrip("/"), read)
+        start = self._prefix or "."
+        variables = {posixpath.relpath(file, start): values for file, values in resolved.variables.items()}
+        return _pipeline(resolved.definition, folder, variables)
+
+
+def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
+    """Reads files, and adds them to `named`."""
+
+    def read_and_record(path: str) -> bytes | None:
+        named[path] = read(path)
+        return named[path]
+
+    return read_and_record
+
+
+def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]) -> Pipeline:
+    stages = definition.get("stages") or {}
+    folders = {name: join(folder, stage.get("wdir") or ".") for name, stage in stages.items()}
+    metrics = [join(folder, path) for path in definition.get("metrics") or ()]
+    plots = [join(folder, path) for path in _plots(definition)]
+    for name, stage in stages.items():
+        metrics += [join(folders[name], path) for path in _stage_metrics(stage)]
+        plots += [join(folders[name], path) for path in _plots(stage)]
+    return Pipeline(
+        folders=folders,
+        metrics=tuple(dict.fromkeys(metrics)),
+        plots=tuple(dict.fromkeys(plots)),
+        params=tuple(join(folder, path) for path in definition.get("params") or ()),
+        artifacts=tuple(_artifacts(definition, folder)),
+        variables=variables,
+    )
+
+
+def _stage_metrics(stage: Mapping[str, Any]) -> Iterator[str]:
+    """Paths in `metrics` of a stage: either a path, or a path with its settings."""
+    for metric in stage.get("metrics") or ():
+        yield from [metric] if isinstance(metric, str) else metric
+
+
+def _plots(section: Mapping[str, Any]) -> Iterator[str]:
+    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
+    for plot in section.get("plots") or ():
+        options = plot if isinstance(plot, dict) else {plot: None}
+        for name, drawn in options.items():
+            axes = [drawn.get("y"), drawn.get("x")] if isinstance(drawn, dict) else [None]
+            # DVC takes the name for a path, unless the settings say where the values are.
+            if not isinstance(axes[0], dict):
+                yield name
+            for axis in axes:
+                yield from axis if isinstance(axis, dict) else ()
+
+
+def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
+    for name, entry in (definition.get("artifacts") or {}).items():
+        path = join(folder, entry.get("path", ""))
+        yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
+
+
+@lru_cache(10_000)
+def join(*parts: str) -> str:
+    """A path as seen from the DVC root; URLs and absolute paths stay as they are."""
+    if "://" in parts[-1]:
+        return parts[-1]
+    return posixpath.normpath(posixpath.join(*parts))
+
+
+def is_at_or_below(path: str, place: str) -> bool:
+    """Whether a path is that of a file or folder, or of something in that folder."""
+    return path == place or path.startswith(f"{place}/") or place == "."
