@@ -1,6 +1,7 @@
 """The five coordinates of a revision: what belongs to which, and digests that never change.
 
-Old results are found by their digests. A digest here may change only where it was wrong.
+Old results are found by their digests. A digest here may change only where it was wrong: as that of a folder in a
+store that keeps versions was, which did not have the hash of the same folder elsewhere.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from tiny_git import commit, git
 
 from locatable.coordinates import Coordinates, coordinates_of, digest, experiments, read_coordinates
 from locatable.errors import GitError, NotFoundError, UnreadableError
+from locatable.history.hashes import folder_hash
 from locatable.history.reader import Reader
 
 NAMES = ("data", "code", "params", "environment", "execution")
@@ -182,7 +184,7 @@ def test_digests_of_a_rebuilt_project_never_change(rebuilt: Coordinates) -> None
 
 def test_digests_of_every_kind_of_data_never_change(imports: Coordinates) -> None:
     assert digests(imports) == {
-        "data": "a987fc2341b6a766bfc07f3c333e9f6a",
+        "data": "2dd066fe43ad6751c2a15c85bca1a685",
         "code": NOTHING,
         "params": NOTHING,
         "environment": NOTHING,
@@ -292,7 +294,7 @@ def test_execution_is_commands_and_outputs(rebuilt: Coordinates) -> None:
         ("a", f"{A}.dir"),
         ("b", '"12ab"'),
         ("c", "77"),
-        ("d", "5d096cf70ac9563c8b77363080f6ca9e"),
+        ("d", "117377ee812144934bfce669436ab027.dir"),
         ("e", "5a5a"),
         ("deep/er/f", "99"),
         ("g", ""),
@@ -353,3 +355,16 @@ def test_a_broken_lock_is_named_with_its_revision(tmp_path: Path) -> None:
     rev = commit(tmp_path, {"dvc.lock": f"{LOCK}<<<<<<< HEAD\n"})
     with pytest.raises(UnreadableError, match=f"^{rev[:7]}:dvc.lock: "):
         read_coordinates(tmp_path, "HEAD")
+
+
+def test_the_same_data_has_the_same_digest_after_a_push_to_a_store_that_keeps_versions(
+    tmp_path: Path,
+) -> None:
+    md5 = folder_hash({"1.txt": A, "2.txt": B})
+    before = f"outs:\n- path: data\n  hash: md5\n  md5: {md5}\n  size: 2\n  nfiles: 2\n"
+    after = "outs:\n- path: data\n  hash: md5\n  files:\n"
+    for name, seen in (("1.txt", A), ("2.txt", B)):
+        after += f"  - relpath: {name}\n    md5: {seen}\n    size: 1\n    cloud: {{r: {{version_id: v1}}}}\n"
+    revision(tmp_path, {".dvc/config": "", "data.dvc": before})
+    root = revision(tmp_path, {"data.dvc": after})
+    assert read_coordinates(root, "HEAD~1").data == read_coordinates(root, "HEAD").data

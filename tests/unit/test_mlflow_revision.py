@@ -201,3 +201,14 @@ def test_a_study_has_the_report_of_its_search(tmp_path: Path) -> None:
 
 def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:
     assert still_missing("not in this machine's DVC cache: p.csv", ["p.csv", "q.csv"]) == ["p.csv"]
+
+
+def test_a_file_of_a_folder_in_a_store_that_keeps_versions_is_found_in_the_cache(
+    show: Show, tmp_path: Path
+) -> None:
+    lock = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: curves\n      hash: md5\n"
+    lock += f"      files:\n      - relpath: loss.csv\n        md5: {'a' * 32}\n        size: 1\n"
+    definition = "stages:\n  train:\n    cmd: x\n    outs: [curves]\nplots: [curves]\n"
+    write(tmp_path, {f".dvc/cache/files/md5/aa/{'a' * 30}": "1"})
+    content = show({"dvc.yaml": definition, "dvc.lock": lock})
+    assert (content.artifacts.get("curves/loss.csv"), content.missing) == (b"1", [])

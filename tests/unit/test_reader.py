@@ -171,17 +171,17 @@ def test_a_cached_folder_lists_its_files(repo: Path) -> None:
     listing = json.dumps([{"md5": "b" * 32, "relpath": "x/y.txt"}])
     write(repo, {f".dvc/cache/files/md5/aa/{folder[2:]}": listing})
     with Reader(repo) as reader:
-        assert reader.folder_files("data", folder) == {"data/x/y.txt": "b" * 32}
+        assert reader.folder_files("data", {"md5": folder}) == {"data/x/y.txt": "b" * 32}
 
 
 def test_a_folder_that_is_not_cached_is_its_own_only_file(repo: Path) -> None:
     with Reader(repo) as reader:
-        assert reader.folder_files("data", "a" * 32 + ".dir") == {"data": "a" * 32 + ".dir"}
+        assert reader.folder_files("data", {"md5": "a" * 32 + ".dir"}) == {"data": "a" * 32 + ".dir"}
 
 
 def test_a_file_lists_itself(repo: Path) -> None:
     with Reader(repo) as reader:
-        assert reader.folder_files("data.csv", "a" * 32) == {"data.csv": "a" * 32}
+        assert reader.folder_files("data.csv", {"md5": "a" * 32}) == {"data.csv": "a" * 32}
 
 
 def test_the_cache_is_where_dvcs_settings_say(repo: Path) -> None:

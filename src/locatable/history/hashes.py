@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 _CHUNK = 1 << 20  # bytes that are read at a time
@@ -12,8 +13,16 @@ def md5_of(path: Path) -> str:
     if path.is_file():
         return hash_of(path, "md5")
     files = [file for file in path.rglob("*") if file.is_file()]
-    hashes = {file.relative_to(path).as_posix(): hash_of(file, "md5") for file in files}
-    listing = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
+    return folder_hash({file.relative_to(path).as_posix(): hash_of(file, "md5") for file in files})
+
+
+def folder_hash(files: Mapping[str, str]) -> str:
+    """The hash by which DVC knows a folder.
+
+    Args:
+        files: hash of each file, by its path as seen from the folder.
+    """
+    listing = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     text = json.dumps(listing, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 

@@ -3,17 +3,18 @@
 Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 """
 
-import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..dvc.cache import cache_folder, cached_file
 from ..errors import NotFoundError
 from ..git import git, top_folder
 from ..keys import PARAMS_FILE
+from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
 from .pipelines import Pipelines
@@ -96,18 +97,16 @@ class Reader:
         """A file of the DVC cache by its hash, None when this machine does not have it."""
         return cached_file(self.cache, md5)
 
-    def folder_files(self, path: str, md5: str) -> dict[str, str]:
-        """Hashes by path of the files of a cached folder; of `path` itself where the cache lists none.
+    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
+        """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.
 
         Args:
             path: of a file or folder that DVC tracks.
-            md5: its hash.
+            entry: what a lock or a `.dvc` file says of it.
         """
+        md5 = str(entry.get("md5", ""))
         listing = self.cached_file(md5) if md5.endswith(".dir") else None
-        if not listing:
-            return {path: md5}
-        entries = json.loads(listing.read_bytes())
-        return {f"{path}/{entry['relpath']}": entry["md5"] for entry in entries}
+        return files_of(path, entry, listing)
 
     def experiments(self) -> list[Experiment]:
         """All experiments, oldest first, those whose baseline is on no branch included."""

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..errors import UnreadableError
 from ..keys import PARAMS_FILE
 from . import formats
 from .dvc_lock import lock_stages
+from .entries import with_hash
 from .objects import GitObjects
 from .params import flat_params
 from .pipelines import Artifact, Pipeline, Pipelines, is_at_or_below, join
@@ -35,7 +36,7 @@ class Repository(Protocol):
     def cached_file(self, md5: str) -> Path | None:
         """A file of the DVC cache by its hash."""
 
-    def folder_files(self, path: str, md5: str) -> dict[str, str]:
+    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
         """Hashes by path of the files of a cached folder."""
 
 
@@ -109,13 +110,10 @@ class Snapshot:
 
     def _tracked_files(self, path: str) -> dict[str, str]:
         """Hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
-        tracked = dict(self.sources)
-        for stage in self.stages.values():
-            tracked |= stage.outs
         files: dict[str, str] = {}
-        for output, entry in tracked.items():
+        for output, entry in {**self.sources, **self.outs}.items():
             if is_at_or_below(output, path) or is_at_or_below(path, output):
-                files |= self.reader.folder_files(output, str(entry.get("md5", "")))
+                files |= self.reader.folder_files(output, entry)
         return {file: md5 for file, md5 in files.items() if is_at_or_below(file, path)}
 
     @cached_property
@@ -141,6 +139,18 @@ class Snapshot:
                     raise self._unusual(path, error) from None
         return stages
 
+    @property
+    def outs(self) -> dict[str, dict[str, Any]]:
+        """Entry by path of each output of a stage.
+
+        Raises:
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
+        """
+        outs = {}
+        for stage in self.stages.values():
+            outs.update(stage.outs)
+        return outs
+
     @cached_property
     def sources(self) -> dict[str, dict[str, Any]]:
         """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
@@ -157,7 +167,7 @@ class Snapshot:
                 wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
                 origins = tracked.get("deps") or []
                 for entry in tracked.get("outs") or ():
-                    sources[join(wdir, entry["path"])] = {**entry, "deps": origins}
+                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins}
             except (KeyError, TypeError) as error:
                 raise self._unusual(path, error) from None
         return sources
@@ -284,7 +294,7 @@ def _stage(entry: dict[str, Any], wdir: str) -> Stage:
     params = entry.get("params") or {}
     return Stage(
         cmd=entry.get("cmd") or "",
-        deps={join(wdir, dep["path"]): dep for dep in entry.get("deps") or ()},
-        outs={join(wdir, out["path"]): out for out in entry.get("outs") or ()},
+        deps={join(wdir, dep["path"]): with_hash(dep) for dep in entry.get("deps") or ()},
+        outs={join(wdir, out["path"]): with_hash(out) for out in entry.get("outs") or ()},
         params={join(wdir, file): values or {} for file, values in params.items()},
     )

@@ -19,15 +19,6 @@ class OutputFiles:
     missing: list[str]
 
 
-def output_hashes(snapshot: Snapshot) -> dict[str, str]:
-    """Hash by path of each output."""
-    hashes = {}
-    for stage in snapshot.stages.values():
-        for path, entry in stage.outs.items():
-            hashes[path] = str(entry.get("md5", ""))
-    return hashes
-
-
 def containing_output(outputs: Iterable[str], path: str) -> str | None:
     """The output that a path is, or lies in; None if it is no output."""
     return next((output for output in outputs if path == output or path.startswith(f"{output}/")), None)
@@ -40,13 +31,13 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
         snapshot: of the revision.
         models: paths of model files to read, too.
     """
-    hashes = output_hashes(snapshot)
+    outs = snapshot.outs
     shown = [*snapshot.metric_files, *snapshot.plot_files]
-    files = OutputFiles(_git_contents(snapshot, {*hashes, *shown}), [])
+    files = OutputFiles(_git_contents(snapshot, {*outs, *shown}), [])
     for path in dict.fromkeys([*shown, *models]):
-        output = containing_output(hashes, path)
+        output = containing_output(outs, path)
         if output and not snapshot.in_git(path):
-            listed = snapshot.reader.folder_files(output, hashes[output])
+            listed = snapshot.reader.folder_files(output, outs[output])
             _read_cached(snapshot, _at_or_below(listed, path, output), files)
     return files
 

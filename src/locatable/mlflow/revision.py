@@ -13,7 +13,7 @@ from ..rebuild import rebuild_commands
 from ..redact import redact_urls
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .note import revision_note
-from .outputs import OutputFiles, containing_output, output_hashes, read_outputs
+from .outputs import OutputFiles, containing_output, read_outputs
 from .plan import WantedRun
 from .values import is_series, read_values
 
@@ -129,15 +129,15 @@ def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict
 
 def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
     """Each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
-    hashes = output_hashes(snapshot)
+    outs = snapshot.outs
     models: dict[str, Model] = {}
     for artifact in snapshot.artifacts:
         path = artifact.path
-        output = containing_output(hashes, path)
+        output = containing_output(outs, path)
         if artifact.type == "model" and output:
             # Of a folder that this machine has no list of, only its own hash is known.
-            files = snapshot.reader.folder_files(output, hashes[output])
-            tags = _model_tags(snapshot, path, files.get(path, hashes[output]), url)
+            files = snapshot.reader.folder_files(output, outs[output])
+            tags = _model_tags(snapshot, path, files.get(path, str(outs[output].get("md5", ""))), url)
             note = f"{artifact.desc}\n\n{tags['mlflow.note.content']}".strip()
             models[path] = Model(artifact.name, path, {**tags, "mlflow.note.content": note})
     return list(models.values())
