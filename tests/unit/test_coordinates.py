@@ -1,7 +1,7 @@
 """The five coordinates of a revision: what belongs to which, and digests that never change.
 
-Old results are found by their digests. A digest here may change only where it was wrong: as that of a folder in a
-store that keeps versions was, which did not have the hash of the same folder elsewhere.
+Old results are found by their digests. A digest here may change only where it was wrong: as that of a folder
+in a store that keeps versions was, which did not have the hash of the same folder elsewhere.
 """
 
 from collections.abc import Mapping

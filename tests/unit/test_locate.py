@@ -9,6 +9,7 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.errors import NotFoundError
+from locatable.history.hashes import md5_of
 from locatable.history.reader import Reader
 from locatable.locate import Located, locate
 
@@ -289,3 +290,101 @@ def test_a_project_in_a_folder_whose_name_begins_with_a_dot(tmp_path: Path) -> N
     with Reader(tmp_path / ".ml") as reader:
         located = locate(reader, copy_of(MODEL, tmp_path))
     assert roles(located) == [{"model.bin": "output of train"}]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder away from the project."""
+    write(tmp_path / "copied", {"one.txt": SCAN, "two.txt": FIGURE})
+    return tmp_path / "copied"
+
+
+def folder_lock(folder: Path, path: str = "net") -> str:
+    """A dvc.lock whose `train` also writes that folder."""
+    return lock() + f"    - path: {path}\n      hash: md5\n      md5: {md5_of(folder)}\n      size: 10\n"
+
+
+def test_a_folder_that_dvc_keeps(project: Path, reader: Reader, folder: Path) -> None:
+    rev = commit(project, {"dvc.lock": folder_lock(folder)})
+    located = locate(reader, str(folder))
+    assert (revisions(located), roles(located)) == ([rev], [{"net": "output of train"}])
+
+
+def test_a_folder_in_a_store_that_keeps_versions(project: Path, reader: Reader, folder: Path) -> None:
+    files = "".join(
+        f"  - {{relpath: {name}, md5: {md5(content)}}}\n"
+        for name, content in (("one.txt", SCAN), ("two.txt", FIGURE))
+    )
+    commit(project, {"net.dvc": f"outs:\n- path: net\n  hash: md5\n  files:\n{files}"})
+    assert roles(locate(reader, str(folder))) == [{"net": "source data"}]
+
+
+def test_a_folder_that_git_keeps(project: Path, reader: Reader, folder: Path) -> None:
+    commit(project, {"sub/net/one.txt": SCAN, "sub/net/two.txt": FIGURE})
+    assert roles(locate(reader, str(folder))) == [{"sub/net": "kept in Git"}]
+
+
+def test_a_folder_of_files_from_elsewhere(project: Path, reader: Reader, tmp_path: Path) -> None:
+    write(tmp_path / "talk", {"a.svg": FIGURE, "b.bin": MODEL, "notes.txt": "mine"})
+    first = git(project, "rev-parse", "HEAD")
+    commit(project, {"dvc.lock": lock(b"other")})
+    located = locate(reader, str(tmp_path / "talk"))
+    assert revisions(located) == [first]
+    assert roles(located) == [{"figure.svg": "output of train", "model.bin": "output of train"}]
+
+
+def test_a_folder_of_the_workspace_that_is_not_committed(project: Path, reader: Reader, folder: Path) -> None:
+    write(project, {"dvc.lock": folder_lock(folder), "net/one.txt": SCAN, "net/two.txt": FIGURE})
+    (result,) = locate(reader, str(folder)).results
+    assert {path: str(role) for path, role in result.roles.items()} == {"net": "output of train"}
+    assert result.uncommitted == ["execution"]
+
+
+def test_an_unknown_folder(reader: Reader, tmp_path: Path) -> None:
+    write(tmp_path / "other", {"a": "no"})
+    with pytest.raises(NotFoundError, match="has the content of this folder, nor of a file in it"):
+        locate(reader, str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_folder_around_the_project_is_not_hashed(
+    project: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(project)
+    with pytest.raises(NotFoundError, match="no file, experiment"):
+        locate(reader, name)
+
+
+def test_an_experiment_comes_before_a_folder_of_its_name(
+    project: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
+    write(project, {"wide/a.svg": FIGURE})
+    monkeypatch.chdir(project)
+    assert revisions(locate(reader, "wide")) == [rev]
+
+
+def test_a_text_that_an_older_dvc_hashed_with_the_line_breaks_of_unix(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    entries = f"outs:\n- md5: {md5(b'a' + bytes([10]))}\n  path: old.txt\n"
+    commit(
+        project,
+        {
+            "old.txt.dvc": entries,
+            "new.txt.dvc": entries.replace("path", "hash: md5\n  path").replace("old", "new"),
+        },
+    )
+    assert roles(locate(reader, copy_of(b"a\r\n", tmp_path))) == [{"old.txt": "source data"}]
+
+
+def test_folders_whose_lists_are_missing_are_told_where_nothing_is_found(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    commit(project, {"scans.dvc": f"outs:\n- md5: {'a' * 32}.dir\n  path: scans\n"})
+    with pytest.raises(NotFoundError) as error:
+        locate(reader, copy_of(SCAN, tmp_path))
+    assert error.value.hint == (
+        "left out: lists of files in tracked folders, 1 of which are not in this machine's DVC cache; "
+        "`dvc fetch --all-commits` gets them, with the files"
+    )

@@ -2,8 +2,8 @@
 
     locatable locate TARGET [--json]
 
-TARGET is any file, wherever it was copied to: it is found by its content, among outputs and
-their folders, source data and code of all experiments and of all commits of branches and tags.
+TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
+and their folders, source data and code of all experiments and of all commits of branches and tags.
 It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
 """
 
@@ -22,7 +22,7 @@ MOST_IN_FULL = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable locate`."""
-    parser.add_argument("target", help="a file, an experiment, a Git revision or an MLflow run id")
+    parser.add_argument("target", help="a file, a folder, an experiment, a Git revision or an MLflow run id")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
 
 

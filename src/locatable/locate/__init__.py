@@ -5,7 +5,7 @@ from pathlib import Path
 from ..errors import NotFoundError
 from ..history.reader import Reader
 from .content import find_content
-from .names import find_name
+from .names import find_name, is_known_name
 from .result import Located, Report, Result, Role, RoleKind, report_on
 
 __all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "report_on"]
@@ -16,19 +16,22 @@ def locate(reader: Reader, target: str) -> Located:
 
     Args:
         reader: of the repository to search.
-        target: path of a file, wherever it was copied to; or an experiment's name, a Git revision, or the
-            id of an MLflow run.
+        target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
+            or the id of an MLflow run. A folder that has the name of one of these is not what is meant.
 
     Raises:
         NotFoundError: nothing matches.
         UnreadableError: the only revision that can match has a broken file of DVC's.
     """
-    if not Path(target).is_file():
+    path = Path(target)
+    is_folder = bool(target) and path.is_dir() and not reader.root.is_relative_to(path.resolve())
+    if not path.is_file() and (not is_folder or is_known_name(reader, target)):
         return Located(find_name(reader, target))
-    located = find_content(reader, Path(target))
+    located = find_content(reader, path)
     if not located.results:
+        what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
         raise NotFoundError(
-            f"{target}: no experiment and no commit of a branch or tag has a file with this content",
+            f"{target}: no experiment and no commit of a branch or tag has {what}",
             hint=_first_of(located.left_out),
         )
     return located

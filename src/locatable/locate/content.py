@@ -1,14 +1,15 @@
-"""Finds results by the content of a file, among all experiments and all commits of branches and tags."""
+"""Finds results by the content of a file or folder, among all experiments and commits of branches and tags."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
 from ..git import git
-from ..history.hashes import hash_of, md5_of
+from ..history.hashes import git_hash, md5_of, older_md5_of
 from ..history.reader import BRANCHES, Experiment, Reader
 from ..history.snapshot import Snapshot
 from .names import commit_id
@@ -21,7 +22,7 @@ FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A revision that may have the file; `paths` are where Git itself keeps it."""
+    """A revision that may have the target; `paths` are where Git itself keeps it."""
 
     snapshot: Snapshot
     paths: list[str]
@@ -29,32 +30,46 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Hashes:
-    """What DVC calls a file.
+    """What DVC calls a file or folder.
 
     Attributes:
-        names: its MD5, and the hashes of tracked folders that hold it, where the DVC cache has their lists.
-        records: texts of all locks and `.dvc` files in which one of these occurs.
+        names: its hash, and the hashes of tracked folders that hold it, where the DVC cache has their lists.
+        older: the same as DVC 1 and 2 computed them.
+        records: texts of all locks and `.dvc` files in which one of these can occur.
     """
 
     names: frozenset[str]
+    older: frozenset[str]
     records: frozenset[bytes]
 
 
-def find_content(reader: Reader, file: Path) -> Located:
-    """Find the revisions that have a file with the same content.
+def find_content(reader: Reader, path: Path) -> Located:
+    """Find the revisions that have a file or folder with the same content.
+
+    Of a folder that none has, the revisions that have most of its files.
 
     Args:
         reader: of the repository to search.
-        file: any file, wherever it is.
+        path: any file or folder, wherever it is.
     """
+    located = _find(reader, [path])
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    if located.results or not files:
+        return located
+    located = _find(reader, files)
+    most = max((len(result.roles) for result in located.results), default=0)
+    return replace(located, results=[result for result in located.results if len(result.roles) == most])
+
+
+def _find(reader: Reader, targets: list[Path]) -> Located:
     experiments: dict[str, Experiment] = {}
     for experiment in reader.experiments():
         experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    candidates = _read_candidates(reader, file, _revisions(reader, experiments, head))
+    candidates = _read_candidates(reader, targets, _revisions(reader, experiments, head))
 
     results, left_out = [], []
-    hashes = _hashes_of(reader, file, candidates)
+    hashes = _hashes_of(reader, targets, candidates)
     for candidate in candidates:
         try:
             roles = roles_of(candidate, hashes)
@@ -67,10 +82,31 @@ def find_content(reader: Reader, file: Path) -> Located:
     if head:
         committed = next(one.snapshot for one in candidates if one.snapshot.rev == head)
         try:
-            results += find_in_workspace(committed, file)
+            results += find_in_workspace(committed, targets)
         except UnreadableError as error:
             left_out.append(f"workspace on {error}")
+    if not results:
+        left_out += _unlisted(candidates)
     return Located(sorted(results, key=_order), left_out)
+
+
+def _unlisted(candidates: Iterable[Candidate]) -> list[str]:
+    """A line about tracked folders in which a file can be without being found."""
+    folders = set()
+    for candidate in candidates:
+        snapshot = candidate.snapshot
+        with suppress(UnreadableError):  # told already
+            for path, entry in {**snapshot.sources, **snapshot.outs}.items():
+                md5 = str(entry.get("md5", ""))
+                is_listed = not md5.endswith(".dir") or "files" in entry or snapshot.in_git(path)
+                if not is_listed and not snapshot.reader.cached_file(md5):
+                    folders.add(md5)
+    if not folders:
+        return []
+    return [
+        f"lists of files in tracked folders, {len(folders)} of which are not in this machine's DVC cache; "
+        "`dvc fetch --all-commits` gets them, with the files"
+    ]
 
 
 def _order(result: Result) -> tuple[bool, bool, int]:
@@ -90,36 +126,47 @@ def _revisions(reader: Reader, experiments: Mapping[str, Experiment], head: str 
     return [*known, *(rev for rev, answer in zip(others, answers, strict=True) if answer)]
 
 
-def _read_candidates(reader: Reader, file: Path, revisions: list[str]) -> list[Candidate]:
+def _read_candidates(reader: Reader, targets: list[Path], revisions: list[str]) -> list[Candidate]:
     if not revisions:
         return []
-    blob = _git_hash(file, len(revisions[0]))
-    # The paths at once: trees of many revisions do not stay in memory.
-    return [
-        Candidate(snapshot, reader.objects.paths_of_blob(snapshot.tree, blob))
-        for snapshot in reader.snapshots(revisions)
-    ]
+    blobs = {git_hash(target, len(revisions[0])) for target in targets}
+    candidates = []
+    for snapshot in reader.snapshots(revisions):
+        # The paths at once: trees of many revisions do not stay in memory.
+        paths = [path for blob in blobs for path in reader.objects.paths_of_blob(snapshot.tree, blob)]
+        candidates.append(Candidate(snapshot, paths))
+    return candidates
 
 
-def _git_hash(file: Path, id_length: int) -> str:
-    """What Git calls the file, in a repository whose ids have so many characters."""
-    algorithm = "sha256" if id_length == 64 else "sha1"
-    return hash_of(file, algorithm, b"blob %d\0" % file.stat().st_size)
-
-
-def _hashes_of(reader: Reader, file: Path, candidates: Iterable[Candidate]) -> Hashes:
-    """What DVC calls the file, and where these names are recorded."""
-    md5 = md5_of(file)
+def _hashes_of(reader: Reader, targets: list[Path], candidates: Iterable[Candidate]) -> Hashes:
+    """What DVC calls the targets, and where these names are recorded."""
+    md5s = {md5_of(target) for target in targets}
+    older = {older_md5_of(target) for target in targets}
     texts = {text for candidate in candidates for text in candidate.snapshot.files.values()}
     folders_in = {text: _folder_hashes(text) for text in texts}
     folders = {one for named in folders_in.values() for one in named}
-    holding = {one for one in folders if _lists(reader.cached_file(one), md5)}
-    records = [text for text in texts if md5.encode() in text or not holding.isdisjoint(folders_in[text])]
-    return Hashes(frozenset({md5, *holding}), frozenset(records))
+    lists = {one: reader.cached_file(one) for one in folders}
+    holding = {one: _held(listing, md5s | older) for one, listing in lists.items() if listing}
+    names = md5s.union(one for one, held in holding.items() if not held.isdisjoint(md5s))
+    older.update(one for one, held in holding.items() if not held.isdisjoint(older))
+    wanted = [name.encode() for name in md5s | older]
+    holders = (names | older) - md5s
+    # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
+    has_folder = any(target.is_dir() for target in targets)
+    records = [
+        text
+        for text in texts
+        if (has_folder and b"files:" in text)
+        or not holders.isdisjoint(folders_in[text])
+        or any(name in text for name in wanted)
+    ]
+    return Hashes(frozenset(names), frozenset(older), frozenset(records))
 
 
-def _lists(folder_list: Path | None, md5: str) -> bool:
-    return folder_list is not None and md5.encode() in folder_list.read_bytes()
+def _held(listing: Path, md5s: Iterable[str]) -> set[str]:
+    """Those of some hashes that a folder's list has."""
+    content = listing.read_bytes()
+    return {md5 for md5 in md5s if md5.encode() in content}
 
 
 def _folder_hashes(text: bytes) -> set[str]:
@@ -160,11 +207,13 @@ def _with_hash(entries: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> list
 
 
 def _names(entry: Mapping[str, Any], hashes: Hashes) -> bool:
-    """Whether an entry of a lock or a `.dvc` file is the file, or a folder that holds it."""
-    if entry.get("md5") in hashes.names:
+    """Whether an entry of a lock or a `.dvc` file is the target, or a folder that holds it."""
+    # Since DVC 3, entries name the kind of their hash.
+    names = hashes.names if "hash" in entry else hashes.older
+    if entry.get("md5") in names:
         return True
-    # In a store that keeps versions, a folder has no hash, but its files have.
-    return any(file.get("md5") in hashes.names for file in entry.get("files") or ())
+    # In a store that keeps versions, a folder's entry lists its files.
+    return any(file.get("md5") in names for file in entry.get("files") or ())
 
 
 def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: list[str]) -> list[str]:

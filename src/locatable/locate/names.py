@@ -25,6 +25,12 @@ def find_name(reader: Reader, name: str) -> list[Result]:
     return [Result(reader.snapshot(rev), _experiment_at(rev, experiments))]
 
 
+def is_known_name(reader: Reader, name: str) -> bool:
+    """Whether an experiment or a Git revision has that name."""
+    named = {experiment.name for experiment in reader.experiments()}
+    return name in named or commit_id(reader, name) is not None
+
+
 def commit_id(reader: Reader, name: str) -> str | None:
     """Full id of the commit that Git knows by a name, None when there is none."""
     if "\n" in name:

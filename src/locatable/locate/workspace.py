@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from ..coordinates import coordinates_of
 from ..git import git
-from ..history.hashes import md5_of
+from ..history.hashes import md5_of, recorded_md5_of
 from ..history.ignored import IGNORE_FILE, NEVER_SEARCHED, is_ignore_file, may_hide
 from ..history.snapshot import Snapshot
 from .result import Result, Role, RoleKind, differing_coordinates
@@ -15,12 +15,12 @@ from .result import Result, Role, RoleKind, differing_coordinates
 RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
 
 
-def find_in_workspace(head: Snapshot, file: Path) -> list[Result]:
-    """The file, or its original, as an output that the workspace's dvc.lock records and HEAD does not.
+def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
+    """Files and folders that are outputs, or in them, as the workspace's dvc.lock records and HEAD does not.
 
     Args:
         head: the commit that is checked out.
-        file: any file, wherever it is.
+        targets: any files and folders, wherever they are.
 
     Raises:
         UnreadableError: a file of DVC's in the workspace is broken.
@@ -29,7 +29,7 @@ def find_in_workspace(head: Snapshot, file: Path) -> list[Result]:
     if records == head.files:
         return []
     workspace = replace(head, files=records)
-    roles = _recorded_outputs(workspace, file)
+    roles = _recorded_outputs(workspace, targets)
     if not roles:
         return []
     uncommitted = differing_coordinates(coordinates_of(workspace), coordinates_of(head))
@@ -61,17 +61,22 @@ def _in_other_project(root: Path, path: str) -> bool:
     return any(folder.name in NEVER_SEARCHED or (root / folder / ".dvc").is_dir() for folder in folders)
 
 
-def _recorded_outputs(workspace: Snapshot, file: Path) -> dict[str, Role]:
-    """Files with the same content, among outputs that are in the workspace as its dvc.lock records them."""
+def _recorded_outputs(workspace: Snapshot, targets: list[Path]) -> dict[str, Role]:
+    """Where the same content is, among outputs that are in the workspace as its dvc.lock records them."""
     root = workspace.reader.root
-    size = file.stat().st_size
-    md5 = md5_of(file)
+    sizes = {target.stat().st_size for target in targets if target.is_file()}
+    md5s = {md5_of(target) for target in targets}
+    has_folder = any(target.is_dir() for target in targets)
     roles = {}
     for name, stage in workspace.stages.items():
         for out, entry in stage.outs.items():
-            same_size = [path for path in _files_in(root / out) if path.stat().st_size == size]
-            same = [path for path in same_size if md5_of(path) == md5]
-            if same and md5_of(root / out) == entry.get("md5"):
+            place = root / out
+            same = [
+                path for path in _files_in(place) if path.stat().st_size in sizes and md5_of(path) in md5s
+            ]
+            if has_folder and place.is_dir() and md5_of(place) in md5s:
+                same.append(place)
+            if same and recorded_md5_of(place, entry) == entry.get("md5"):
                 for path in same:
                     roles[path.relative_to(root).as_posix()] = Role(RoleKind.OUTPUT, name)
     return roles
