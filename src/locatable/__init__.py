@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
     from .errors import LocatableError
     from .history.reader import Experiment, Reader
-    from .history.snapshot import Snapshot, Stage
+    from .history.snapshot import Snapshot
+    from .history.stages import Stage
 
 __version__ = "0.2.0"
 __all__ = [
@@ -50,7 +51,7 @@ _MODULES = {
     "LocatableError": "errors",
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
-    "Stage": "history.snapshot",
+    "Stage": "history.stages",
     "coordinates_of": "coordinates",
     "read_coordinates": "coordinates",
 }

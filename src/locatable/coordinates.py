@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .history.reader import Experiment, Reader
-from .history.snapshot import Snapshot, Stage
+from .history.snapshot import Snapshot
+from .history.stages import Stage
 
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
@@ -126,7 +127,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             continue  # params are a coordinate of their own; outputs follow from the others
         elif written.touch(path) and not _holds_code(snapshot, path, written):
             continue
-        elif snapshot.in_git(path):
+        elif snapshot.in_git(path) or snapshot.in_submodule(path):
             files.code[path] = seen
         else:
             files.data[path] = seen

@@ -34,7 +34,20 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         # A clone has no experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
+    commands += _git_commands(snapshot)
     return [*commands, *_install_commands(snapshot), *_pull_commands(snapshot), _repro_command(snapshot)]
+
+
+def _git_commands(snapshot: Snapshot) -> list[str]:
+    """How to get what Git alone does not check out."""
+    prefix = snapshot.reader.prefix
+    attributes = [".gitattributes", f"{prefix}/.gitattributes"] if prefix else [".gitattributes"]
+    names = [f"{snapshot.rev}:{path}" for path in (".gitmodules", *attributes)]
+    modules, *texts = snapshot.reader.objects.read(names)
+    commands = ["git submodule update --init --recursive"] if modules else []
+    if any(text and b"filter=lfs" in text[1] for text in texts):
+        commands.append("git lfs pull")
+    return commands
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:

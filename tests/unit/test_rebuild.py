@@ -88,3 +88,16 @@ def test_a_repository_without_a_remote_has_no_origin(tmp_path: Path) -> None:
     commit(tmp_path, {})
     with Reader(tmp_path) as reader:
         assert origin_url(reader) is None
+
+
+def test_submodules_are_checked_out(tmp_path: Path) -> None:
+    assert "git submodule update --init --recursive" in commands(tmp_path, {"../.gitmodules": ""})
+
+
+@pytest.mark.parametrize("path", [".gitattributes", "../.gitattributes"])
+def test_files_of_git_lfs_are_fetched(tmp_path: Path, path: str) -> None:
+    assert "git lfs pull" in commands(tmp_path, {path: "*.png filter=lfs diff=lfs merge=lfs -text\n"})
+
+
+def test_other_attributes_need_no_git_lfs(tmp_path: Path) -> None:
+    assert "git lfs pull" not in commands(tmp_path, {".gitattributes": "* text=auto\n"})

@@ -11,7 +11,8 @@ from locatable.errors import UnreadableError
 from locatable.history import pipelines as pipelines_module
 from locatable.history.pipelines import join
 from locatable.history.reader import Reader
-from locatable.history.snapshot import Snapshot, Stage
+from locatable.history.snapshot import Snapshot
+from locatable.history.stages import Stage
 
 Read = Callable[[Mapping[str, str]], Snapshot]
 

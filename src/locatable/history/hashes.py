@@ -45,9 +45,8 @@ def _older_file_hash(path: Path) -> str:
 
 def git_hash(path: Path, id_length: int) -> str:
     """What Git calls a file or folder, in a repository whose ids have so many characters."""
-    algorithm = "sha256" if id_length == 64 else "sha1"
     if path.is_file():
-        return hash_of(path, algorithm, b"blob %d\0" % path.stat().st_size)
+        return hash_of(path, _algorithm(id_length), b"blob %d\0" % path.stat().st_size)
     entries = {}
     for child in path.iterdir():
         if child.is_file():
@@ -58,7 +57,17 @@ def git_hash(path: Path, id_length: int) -> str:
     tree = b""
     for name in sorted(entries, key=os.fsencode):  # as Git sorts them: a folder's name ends with a slash
         tree += os.fsencode(entries[name]) + b"\0" + bytes.fromhex(git_hash(path / name, id_length))
-    return hashlib.new(algorithm, b"tree %d\0" % len(tree) + tree, usedforsecurity=False).hexdigest()
+    return bytes_hash(tree, id_length, "tree")
+
+
+def bytes_hash(content: bytes, id_length: int, kind: str = "blob") -> str:
+    """What Git calls an object, in a repository whose ids have so many characters."""
+    header = f"{kind} {len(content)}\0".encode()
+    return hashlib.new(_algorithm(id_length), header + content, usedforsecurity=False).hexdigest()
+
+
+def _algorithm(id_length: int) -> str:
+    return "sha256" if id_length == 64 else "sha1"
 
 
 def folder_hash(files: Mapping[str, str]) -> str:

@@ -160,6 +160,15 @@ class GitObjects:
         # What a submodule holds is another repository's.
         return None if here[0] == SUBMODULE else here
 
+    def is_in_submodule(self, tree: str, path: str) -> bool:
+        """Whether a path below a tree is that of a submodule, or in one."""
+        here: Entry = (FOLDER, tree)
+        for name in path.split("/"):
+            here = self._entries_of(here[1]).get(name, ("", ""))
+            if here[0] != FOLDER:
+                break
+        return here[0] == SUBMODULE
+
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
         """Paths of the files below a tree that have this content."""
         key = (tree, blob)

@@ -14,6 +14,7 @@ from ..dvc.cache import cache_folder, cached_file
 from ..errors import NotFoundError
 from ..git import git, top_folder
 from ..keys import PARAMS_FILE
+from . import lfs
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
@@ -96,6 +97,11 @@ class Reader:
     def cached_file(self, md5: str) -> Path | None:
         """A file of the DVC cache by its hash, None when this machine does not have it."""
         return cached_file(self.cache, md5)
+
+    @cached_property
+    def lfs(self) -> Path:
+        """Folder of Git LFS; there is none where the repository does not use it."""
+        return lfs.storage(self.top)
 
     def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
         """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.

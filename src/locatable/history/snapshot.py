@@ -2,59 +2,26 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from ..errors import UnreadableError
 from ..keys import PARAMS_FILE
-from . import formats
+from . import formats, lfs
 from .dvc_lock import lock_stages
 from .entries import with_hash
-from .objects import GitObjects
 from .params import flat_params
-from .pipelines import Artifact, Pipeline, Pipelines, is_at_or_below, join
+from .pipelines import Artifact, Pipeline, is_at_or_below, join
+from .repository import Repository
+from .stages import Stage, stage_of
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
 _COMMITTER = re.compile(r"^committer .* (\d+) [-+]\d+$", re.MULTILINE)
-
-
-class Repository(Protocol):
-    """What a snapshot must know of its repository; a `Reader` is one."""
-
-    top: Path
-    root: Path
-    prefix: str
-    objects: GitObjects
-    pipelines: Pipelines
-
-    def cached_file(self, md5: str) -> Path | None:
-        """A file of the DVC cache by its hash."""
-
-    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
-        """Hashes by path of the files of a cached folder."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What `dvc.lock` says of a stage; all paths are relative to the DVC root.
-
-    Attributes:
-        cmd: a command or a list of them.
-        deps: entry of the lock (`md5`, `size`, and `nfiles` of a folder) by path.
-        outs: the same for outputs.
-        params: values by file, nested as the lock has them.
-    """
-
-    cmd: str | list[str]
-    deps: dict[str, dict[str, Any]]
-    outs: dict[str, dict[str, Any]]
-    params: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -92,16 +59,34 @@ class Snapshot:
         """Whether Git keeps a file or folder at this path."""
         return self.reader.objects.entry(self.tree, path) is not None
 
+    def in_submodule(self, path: str) -> bool:
+        """Whether a path is a submodule's, or in one."""
+        return self.reader.objects.is_in_submodule(self.tree, path)
+
     def read(self, path: str) -> bytes | None:
         """Content of a file that Git keeps, None when it keeps none there."""
         blob = self.git_files(path).get(path)
         return self.reader.objects.blobs([blob])[blob] if blob else None
 
+    def git_contents(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Content by path of files that Git keeps at these paths, and in these folders.
+
+        Of a file that Git LFS keeps it is the file's own, or its pointer where this machine has no more.
+        """
+        blobs: dict[str, str] = {}
+        for path in sorted(paths):
+            blobs |= self.git_files(path)
+        contents = self.reader.objects.blobs(blobs.values())
+        return {path: self._without_pointer(contents[blob]) for path, blob in blobs.items()}
+
+    def _without_pointer(self, content: bytes) -> bytes:
+        oid = lfs.object_id(content)
+        stored = lfs.stored_file(self.reader.lfs, oid) if oid else None
+        return stored.read_bytes() if stored else content
+
     def kept_files(self, path: str) -> dict[str, bytes]:
         """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
-        blobs = self.git_files(path)
-        contents = self.reader.objects.blobs(blobs.values())
-        files = {file: contents[blob] for file, blob in blobs.items()}
+        files = self.git_contents([path])
         for file, md5 in self._tracked_files(path).items():
             cached = None if file in files else self.reader.cached_file(md5)
             if cached:
@@ -134,7 +119,7 @@ class Snapshot:
                     continue
                 address = f"{folder}/dvc.yaml:{name}" if folder else name
                 try:
-                    stages[address] = _stage(entry, pipeline.folders[name] if pipeline else folder)
+                    stages[address] = stage_of(entry, pipeline.folders[name] if pipeline else folder)
                 except (AttributeError, KeyError, TypeError) as error:
                     raise self._unusual(path, error) from None
         return stages
@@ -287,14 +272,3 @@ class Snapshot:
 
     def _unusual(self, path: str, error: Exception) -> UnreadableError:
         return self._unreadable(path, f"not as DVC writes it: {error!r}")
-
-
-def _stage(entry: dict[str, Any], wdir: str) -> Stage:
-    """A stage of a lock, whose paths are seen from the folder that it runs in."""
-    params = entry.get("params") or {}
-    return Stage(
-        cmd=entry.get("cmd") or "",
-        deps={join(wdir, dep["path"]): with_hash(dep) for dep in entry.get("deps") or ()},
-        outs={join(wdir, out["path"]): with_hash(out) for out in entry.get("outs") or ()},
-        params={join(wdir, file): values or {} for file, values in params.items()},
-    )

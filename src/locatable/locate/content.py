@@ -1,4 +1,4 @@
-"""Finds results by the content of a file or folder, among all experiments and commits of branches and tags."""
+"""Finds results by the content of a file or folder, in all experiments and commits of branches and tags."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import UnreadableError
 from ..git import git
+from ..history import lfs
 from ..history.hashes import git_hash, md5_of, older_md5_of
 from ..history.reader import BRANCHES, Experiment, Reader
 from ..history.snapshot import Snapshot
@@ -129,7 +130,10 @@ def _revisions(reader: Reader, experiments: Mapping[str, Experiment], head: str 
 def _read_candidates(reader: Reader, targets: list[Path], revisions: list[str]) -> list[Candidate]:
     if not revisions:
         return []
-    blobs = {git_hash(target, len(revisions[0])) for target in targets}
+    id_length = len(revisions[0])
+    blobs = {git_hash(target, id_length) for target in targets}
+    if reader.lfs.is_dir():
+        blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
     candidates = []
     for snapshot in reader.snapshots(revisions):
         # The paths at once: trees of many revisions do not stay in memory.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..history import lfs
 from ..history.snapshot import Snapshot
 
 
@@ -33,22 +34,18 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
     """
     outs = snapshot.outs
     shown = [*snapshot.metric_files, *snapshot.plot_files]
-    files = OutputFiles(_git_contents(snapshot, {*outs, *shown}), [])
+    files = OutputFiles({}, [])
+    for path, content in snapshot.git_contents({*outs, *shown}).items():
+        if lfs.object_id(content):
+            files.missing.append(f"{path} (Git LFS)")
+        else:
+            files.contents[path] = content
     for path in dict.fromkeys([*shown, *models]):
         output = containing_output(outs, path)
         if output and not snapshot.in_git(path):
             listed = snapshot.reader.folder_files(output, outs[output])
             _read_cached(snapshot, _at_or_below(listed, path, output), files)
     return files
-
-
-def _git_contents(snapshot: Snapshot, paths: Iterable[str]) -> dict[str, bytes]:
-    """Content by path of these files, and of the files in these folders, that Git keeps."""
-    blobs: dict[str, str] = {}
-    for path in sorted(paths):
-        blobs |= snapshot.git_files(path)
-    contents = snapshot.reader.objects.blobs(blobs.values())
-    return {path: contents[blob] for path, blob in blobs.items()}
 
 
 def _at_or_below(listed: Mapping[str, str], path: str, output: str) -> dict[str, str]:
