@@ -126,6 +126,7 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
         "coordinates",
         "params_changed",
         "rebuild",
+        "project",
     ]
     assert item["experiment"] == {
         "name": "wide",

@@ -112,8 +112,8 @@ class GitObjects:
             for tree in unread:
                 level += [child for _, child in self._subfolders(tree)]
 
-    def _entries_of(self, tree: str) -> dict[str, Entry]:
-        """Entries of a tree by name, none for the empty id of a folder that a revision has not."""
+    def entries(self, tree: str) -> dict[str, Entry]:
+        """Mode and id by name of what is in a tree; none for the empty id of a folder that is not there."""
         if not tree:
             return {}
         if tree not in self._trees:  # forgotten since its revision was read
@@ -122,7 +122,7 @@ class GitObjects:
 
     def _subfolders(self, tree: str) -> list[tuple[str, str]]:
         """Name and id of each folder in a tree."""
-        return [(name, child) for name, (mode, child) in self._entries_of(tree).items() if mode == FOLDER]
+        return [(name, child) for name, (mode, child) in self.entries(tree).items() if mode == FOLDER]
 
     def matching_files(self, tree: str) -> dict[str, str]:
         """Ids by path of the files below a tree whose names end as `endings` says.
@@ -131,11 +131,11 @@ class GitObjects:
         """
         if tree not in self._matching:
             matching = {}
-            for name, (mode, blob) in self._entries_of(tree).items():
+            for name, (mode, blob) in self.entries(tree).items():
                 if name.endswith(self._endings) and mode != FOLDER:
                     matching[name] = blob
             for name, child in self._subfolders(tree):
-                if name not in NEVER_SEARCHED and ".dvc" not in self._entries_of(child):
+                if name not in NEVER_SEARCHED and ".dvc" not in self.entries(child):
                     below = self.matching_files(child)
                     matching.update({f"{name}/{path}": blob for path, blob in below.items()})
             self._matching[tree] = matching
@@ -143,7 +143,7 @@ class GitObjects:
 
     def names(self, tree: str) -> list[str]:
         """Names of the files in a tree, not in the folders below it."""
-        return [name for name, (mode, _) in self._entries_of(tree).items() if mode != FOLDER]
+        return [name for name, (mode, _) in self.entries(tree).items() if mode != FOLDER]
 
     def entry(self, tree: str, path: str) -> str | None:
         """Id of the file or folder at `path` below a tree, None when Git keeps none there."""
@@ -156,7 +156,7 @@ class GitObjects:
             mode, folder = here
             if mode != FOLDER:
                 return None
-            here = self._entries_of(folder).get(name, (SUBMODULE, ""))
+            here = self.entries(folder).get(name, (SUBMODULE, ""))
         # What a submodule holds is another repository's.
         return None if here[0] == SUBMODULE else here
 
@@ -164,7 +164,7 @@ class GitObjects:
         """Whether a path below a tree is that of a submodule, or in one."""
         here: Entry = (FOLDER, tree)
         for name in path.split("/"):
-            here = self._entries_of(here[1]).get(name, ("", ""))
+            here = self.entries(here[1]).get(name, ("", ""))
             if here[0] != FOLDER:
                 break
         return here[0] == SUBMODULE
@@ -173,7 +173,7 @@ class GitObjects:
         """Paths of the files below a tree that have this content."""
         key = (tree, blob)
         if key not in self._paths_of_blob:
-            paths = [name for name, (_, entry) in self._entries_of(tree).items() if entry == blob]
+            paths = [name for name, (_, entry) in self.entries(tree).items() if entry == blob]
             for name, child in self._subfolders(tree):
                 paths += [f"{name}/{path}" for path in self.paths_of_blob(child, blob)]
             self._paths_of_blob[key] = paths
@@ -191,7 +191,7 @@ class GitObjects:
 
     def _files_below(self, tree: str, prefix: str) -> dict[str, str]:
         files = {}
-        for name, (mode, entry) in self._entries_of(tree).items():
+        for name, (mode, entry) in self.entries(tree).items():
             if mode == FOLDER:
                 files.update(self._files_below(entry, f"{prefix}{name}/"))
             elif mode != SUBMODULE:

@@ -19,6 +19,7 @@ from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
 from .pipelines import Pipelines
+from .projects import foreign_projects
 from .snapshot import DVC_FILES, Snapshot
 
 # Revisions that are read together, and so are in memory together.
@@ -132,6 +133,15 @@ class Reader:
             )
             experiments.append(experiment)
         return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
+
+    def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
+        """Those of some experiments that other projects in the same Git repository made.
+
+        Returns:
+            Path from the Git root to the other project, by the experiment's commit.
+        """
+        baselines = {experiment.rev: experiment.baseline for experiment in experiments}
+        return foreign_projects(self.objects, self.prefix, baselines)
 
     def snapshot(self, rev: str) -> Snapshot:
         """One revision, by any name that Git knows it by.

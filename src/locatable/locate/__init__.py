@@ -1,5 +1,6 @@
 """Where a result comes from: `locate(reader, target)` finds the revisions that a file or name belongs to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import NotFoundError
@@ -26,7 +27,7 @@ def locate(reader: Reader, target: str) -> Located:
     path = Path(target)
     is_folder = bool(target) and path.is_dir() and not reader.root.is_relative_to(path.resolve())
     if not path.is_file() and (not is_folder or is_known_name(reader, target)):
-        return Located(find_name(reader, target))
+        return Located(_with_projects(reader, find_name(reader, target)))
     located = find_content(reader, path)
     if not located.results:
         what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
@@ -34,7 +35,14 @@ def locate(reader: Reader, target: str) -> Located:
             f"{target}: no experiment and no commit of a branch or tag has {what}",
             hint=_first_of(located.left_out),
         )
-    return located
+    return replace(located, results=_with_projects(reader, located.results))
+
+
+def _with_projects(reader: Reader, results: list[Result]) -> list[Result]:
+    """Results with the other projects that made them."""
+    experiments = [result.experiment for result in results if result.experiment]
+    foreign = reader.foreign_projects(experiments)
+    return [replace(result, project=foreign.get(result.rev, "")) for result in results]
 
 
 def _first_of(left_out: list[str]) -> str:

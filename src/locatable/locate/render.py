@@ -26,6 +26,8 @@ def title(result: Result | Report) -> str:
         name = f"{result.experiment.name}  {name} on {result.experiment.baseline[:7]}"
     if result.uncommitted:
         name = f"workspace on {name}"
+    if result.project:
+        name = f"{name}  of another project, {result.project}"
     roles = [f"{path} ({role})" for path, role in result.roles.items()]
     return "  ".join([name, *roles])
 

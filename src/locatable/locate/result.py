@@ -39,12 +39,14 @@ class Result:
         experiment: the DVC experiment that the revision is, if any.
         roles: how the target belongs to it, by path; empty where the target is a name.
         uncommitted: names of the coordinates that the workspace has and HEAD has not.
+        project: path from the Git root of another project that made the experiment, empty where this one did.
     """
 
     snapshot: Snapshot
     experiment: Experiment | None = None
     roles: dict[str, Role] = field(default_factory=dict)
     uncommitted: list[str] = field(default_factory=list)
+    project: str = ""
 
     @property
     def rev(self) -> str:
@@ -82,6 +84,7 @@ class Report:
         coordinates: where the result comes from.
         params_changed: value in the baseline and in the result, of each param in which they differ.
         rebuild: commands that rebuild the result on a clean machine; none while something is uncommitted.
+        project: path from the Git root of another project that made the experiment, empty where this one did.
     """
 
     rev: str
@@ -91,6 +94,7 @@ class Report:
     coordinates: Coordinates
     params_changed: dict[str, tuple[Any, Any]]
     rebuild: list[str]
+    project: str = ""
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
@@ -114,6 +118,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         coordinates=coordinates_of(snapshot),
         params_changed=_params_changed(reader, result),
         rebuild=commands,
+        project=result.project,
     )
 
 

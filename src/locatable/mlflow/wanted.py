@@ -13,11 +13,15 @@ from .plan import WantedRun
 def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRun]:
     """Runs that should be there by key: studies, baselines, experiments; parents come before their children.
 
+    Experiments of other projects in the same Git repository are not among them.
+
     Args:
         reader: of the DVC repository.
         all_commits: every commit of every branch and tag, not only baselines of experiments and HEAD.
     """
-    experiments = reader.experiments()
+    listed = reader.experiments()
+    foreign = reader.foreign_projects(listed)
+    experiments = [experiment for experiment in listed if experiment.rev not in foreign]
     commits = _baselines(reader, experiments, all_commits)
     wanted = [*_studies(experiments), *(WantedRun(rev, f"baseline {rev[:7]}") for rev in commits)]
     by_key = {run.key: run for run in wanted}
