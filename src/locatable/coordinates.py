@@ -237,5 +237,16 @@ def digest(content: Any) -> str:
     Args:
         content: as in JSON; other values, such as dates, count as their text.
     """
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    try:
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    except TypeError:  # numbers and texts are keys of the same mapping
+        text = json.dumps(_with_text_keys(content), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _with_text_keys(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_with_text_keys(value) for value in content]
+    return content

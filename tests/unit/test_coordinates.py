@@ -368,3 +368,7 @@ def test_the_same_data_has_the_same_digest_after_a_push_to_a_store_that_keeps_ve
     revision(tmp_path, {".dvc/config": "", "data.dvc": before})
     root = revision(tmp_path, {"data.dvc": after})
     assert read_coordinates(root, "HEAD~1").data == read_coordinates(root, "HEAD").data
+
+
+def test_keys_of_several_types_have_a_digest() -> None:
+    assert digest({"a": [{1: "x", "b": "y"}]}) == digest({"a": [{"b": "y", 1: "x"}]})

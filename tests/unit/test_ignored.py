@@ -96,3 +96,10 @@ def test_where_nothing_is_hidden_dvc_is_not_imported(tmp_path: Path) -> None:
         f"Reader({str(tmp_path)!r}).snapshot('HEAD'); sys.exit('dvc' in sys.modules)"
     )
     subprocess.run((sys.executable, "-c", code), check=True)
+
+
+def test_a_broken_dvcignore_keeps_no_other_revision_from_being_read(tmp_path: Path) -> None:
+    commit(tmp_path, FILES)
+    commit(tmp_path, {".dvcignore": b"*\n\xff\n"})
+    with Reader(tmp_path) as reader:
+        assert [len(snapshot.files) for snapshot in reader.snapshots(["HEAD~1", "HEAD"])] == [6, 6]

@@ -262,6 +262,12 @@ def test_a_folder_has_no_content(read: Read, path: str) -> None:
 
 
 BROKEN = {
+    "params that are a list in a lock": (
+        "dvc.lock",
+        "schema: '2.0'\nstages: {a: {params: {p.yaml: [1]}}}\n",
+        "stages",
+    ),
+    "a source that comes from a word": ("a.dvc", "deps: [x]\nouts: [{path: a}]\n", "sources"),
     "a conflict": ("dvc.lock", f"{LOCK}<<<<<<< HEAD\n", "stages"),
     "no mapping": ("dvc.lock", "5\n", "stages"),
     "a stage that is a list": ("dvc.lock", "schema: '2.0'\nstages:\n  a: [1]\n", "stages"),

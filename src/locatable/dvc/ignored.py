@@ -1,10 +1,14 @@
 """Which files of a project `.dvcignore` hides from DVC."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dvc.fs import GitFileSystem, localfs
+from dvc.exceptions import DvcException
+from dvc.fs import FileSystem, GitFileSystem, localfs
 from dvc.ignore import DvcIgnoreFilter
+
+from ..errors import UnreadableError
 
 
 def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
@@ -15,10 +19,11 @@ def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -
         rev: commit of the revision.
         prefix: path from `top` to the DVC root, empty where they are the same.
         paths: of files, as seen from the DVC root.
+
+    Raises:
+        UnreadableError: a `.dvcignore` is broken.
     """
-    root = f"/{prefix}"
-    ignored = DvcIgnoreFilter(GitFileSystem(path=str(top), rev=rev), root)
-    return frozenset(path for path in paths if ignored.is_ignored_file(f"{root.rstrip('/')}/{path}"))
+    return _hidden(GitFileSystem(path=str(top), rev=rev), f"/{prefix}", paths)
 
 
 def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
@@ -27,6 +32,16 @@ def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
     Args:
         root: the DVC root.
         paths: of files, as seen from it.
+
+    Raises:
+        UnreadableError: a `.dvcignore` is broken.
     """
-    ignored = DvcIgnoreFilter(localfs, str(root))
-    return frozenset(path for path in paths if ignored.is_ignored_file(str(root / path)))
+    return _hidden(localfs, str(root), paths)
+
+
+def _hidden(fs: FileSystem, root: str, paths: Iterable[str]) -> frozenset[str]:
+    try:
+        ignored = DvcIgnoreFilter(fs, root)
+        return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
+    except (DvcException, ValueError, re.error) as error:
+        raise UnreadableError(f".dvcignore: {' '.join(str(error).split())}") from None

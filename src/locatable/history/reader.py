@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dvc.cache import cache_folder, cached_file
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UnreadableError
 from ..git import git, top_folder
 from ..keys import PARAMS_FILE
 from . import lfs
@@ -202,7 +202,10 @@ class Reader:
             return frozenset()
         from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
 
-        return hidden_in_revision(self.top, commit, self.prefix, of_dvc)
+        try:
+            return hidden_in_revision(self.top, commit, self.prefix, of_dvc)
+        except UnreadableError:
+            return frozenset()  # whatever else is broken will say so, of this revision alone
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Id and text of the commits that revisions name."""

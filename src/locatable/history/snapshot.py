@@ -120,7 +120,7 @@ class Snapshot:
                 address = f"{folder}/dvc.yaml:{name}" if folder else name
                 try:
                     stages[address] = stage_of(entry, pipeline.folders[name] if pipeline else folder)
-                except (AttributeError, KeyError, TypeError) as error:
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
         return stages
 
@@ -150,10 +150,10 @@ class Snapshot:
             tracked = self._parsed(path, formats.load_yaml)
             try:
                 wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
-                origins = tracked.get("deps") or []
+                origins = [dict(origin) for origin in tracked.get("deps") or ()]
                 for entry in tracked.get("outs") or ():
                     sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins}
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise self._unusual(path, error) from None
         return sources
 

@@ -26,10 +26,10 @@ class Stage:
 
 def stage_of(entry: dict[str, Any], wdir: str) -> Stage:
     """A stage of a lock, whose paths are seen from the folder that it runs in."""
-    params = entry.get("params") or {}
+    params = {file: dict(values or {}) for file, values in (entry.get("params") or {}).items()}
     return Stage(
         cmd=entry.get("cmd") or "",
         deps={join(wdir, dep["path"]): with_hash(dep) for dep in entry.get("deps") or ()},
         outs={join(wdir, out["path"]): with_hash(out) for out in entry.get("outs") or ()},
-        params={join(wdir, file): values or {} for file, values in params.items()},
+        params={join(wdir, file): values for file, values in params.items()},
     )
