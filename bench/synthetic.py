@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+SERIES = "reports/train/plots/metrics"
+
 
 def add(
     project: Path, number: int, prefix: str = "synthetic", start: int = 0, trials: bool = False
@@ -17,7 +19,7 @@ def add(
     """Add experiments `<prefix>-<start>` and up to the baseline HEAD of a rebuilt project.
 
     Each differs from HEAD as a real one would: `train.logistic.alpha`, `train.seed`, what train and evaluate
-    made of them, and the lock; the hashes are made up and nothing is in the cache.
+    made of them, and the lock; the hashes of models are made up and nothing is in the cache.
 
     Args:
         project: a generated project whose HEAD has results.
@@ -38,6 +40,7 @@ def add(
     ]
     tables = {path: _git(project, "show", f"{head}:{path}") for path in series}
     params = _git(project, "show", f"{head}:params.yaml")
+    kept = dict(re.findall(r"- path: (reports/\S+)\n      hash: md5\n      md5: (\S+)", lock))
     script = []
     for index in range(start, start + number):
         alpha = 10 ** -(1 + index % 400 / 100) + index * 1e-9
@@ -51,6 +54,9 @@ def add(
             files[path] = re.sub(
                 r"\t([0-9.e-]+)$", lambda m, i=index: f"\t{float(m[1]) + i * 1e-6!r}", table, flags=re.M
             )
+        kept["reports/train/metrics.json"] = _md5(files["reports/train/metrics.json"])
+        kept[SERIES] = _md5_of_folder(SERIES, files)
+        files["dvc.lock"] = _with_hashes(files["dvc.lock"], kept)
         script.append(_commit(head, f"{prefix}-{index}", now + index, files, trials))
     _git(project, "fast-import", "--quiet", "--force", stdin="".join(script))
     refs = _git(
@@ -74,6 +80,24 @@ def _remade(lock: str, salt: str) -> str:
         if md5 in outs and md5 not in kept:
             lock = lock.replace(md5, hashlib.md5((salt + md5).encode(), usedforsecurity=False).hexdigest())
     return lock
+
+
+def _with_hashes(lock: str, hashes: dict[str, str]) -> str:
+    """The lock with these hashes by path."""
+    for path, md5 in hashes.items():
+        lock = re.sub(rf"(- path: {re.escape(path)}\n      hash: md5\n      md5: )\S+", rf"\g<1>{md5}", lock)
+    return lock
+
+
+def _md5_of_folder(folder: str, files: dict[str, str]) -> str:
+    """What DVC calls a folder with those of these files that are in it."""
+    inside = sorted(path for path in files if path.startswith(f"{folder}/"))
+    listing = [{"md5": _md5(files[path]), "relpath": path.removeprefix(f"{folder}/")} for path in inside]
+    return _md5(json.dumps(listing)) + ".dir"
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _nudged(values: dict, index: int) -> dict:

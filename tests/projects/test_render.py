@@ -29,10 +29,10 @@ DEFAULTS = {
 }
 FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
-Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
+.pre-commit-config.yaml Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
 docs/coordinates.md docs/handover.md dvc.yaml
 extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml prefect.yaml pyproject.toml
-requirements.lock scripts/__init__.py scripts/environment.py
+requirements.lock scripts/__init__.py scripts/environment.py scripts/mirror.py
 search.yaml tests/test_declared.py tests/test_stages.py
 tumour_classifier/__init__.py tumour_classifier/dataset.py tumour_classifier/evaluate.py
 tumour_classifier/figures.py tumour_classifier/models.py tumour_classifier/params/__init__.py

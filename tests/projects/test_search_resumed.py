@@ -119,6 +119,7 @@ def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user:
     before = run("git", "rev-parse", "HEAD", cwd=folder, env=user).stdout[:7]
     # All that come now are worse.
     write(folder, {"sampler": {"name": "RandomSampler", "seed": 1}}, {"y": 50.0})
+    run("dvc", "repro", "--quiet", cwd=folder, env=user)
     commit(folder, user)
     said = search(folder, "--trials", "4").stdout
     assert f"Not all of these are of this commit, but some of {before}" in said

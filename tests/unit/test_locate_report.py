@@ -11,6 +11,7 @@ from locatable.coordinates import Coordinate, Coordinates
 from locatable.history.reader import Experiment, Reader
 from locatable.locate import Report, locate, render, report_on
 from locatable.locate.result import changed_values, differing_coordinates
+from locatable.staleness import Difference, Kind
 
 REV, BASELINE = "a" * 40, "b" * 40
 DIGEST = "c" * 32
@@ -127,6 +128,9 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
         "params_changed",
         "rebuild",
         "project",
+        "has_results",
+        "stale",
+        "results_of",
     ]
     assert item["experiment"] == {
         "name": "wide",
@@ -169,3 +173,71 @@ def test_a_report_on_an_experiment(tmp_path: Path) -> None:
     assert (report.rev, report.params_changed) == (rev, {"train.x": (1, 8)})
     assert report.rebuild[0] == "git clone https://example.org/project project && cd project"
     assert report.rebuild[-1] == "dvc repro"
+
+
+def difference(sentence: str) -> Difference:
+    return Difference("train", Kind.PARAM, "x", 1, 2, sentence)
+
+
+STALE = replace(COMMIT, stale=[difference("train.alpha was 1, is 2"), difference("a.py has changed since")])
+
+
+def test_the_second_line_tells_that_results_are_not_of_the_commit() -> None:
+    lines = render.to_text(STALE).splitlines()
+    assert lines[1] == "  NOT OF THIS COMMIT: train.alpha was 1, is 2; a.py has changed since"
+
+
+def test_many_differences_are_wrapped_and_counted() -> None:
+    many = replace(STALE, stale=[difference(f"package/module_{n}.py has changed since") for n in range(9)])
+    lines = render.to_text(many).splitlines()[1:3]
+    assert lines == [
+        "  NOT OF THIS COMMIT: package/module_0.py has changed since; package/module_1.py",
+        "    has changed since; package/module_2.py has changed since; and 6 more",
+    ]
+
+
+def test_the_commit_that_stale_results_are_of_is_the_one_to_rebuild() -> None:
+    lines = render.to_text(replace(STALE, results_of=BASELINE)).splitlines()
+    assert lines[2] == "  these results are of bbbbbbb"
+    assert "  rebuild these results, at bbbbbbb" in lines
+
+
+def test_where_no_commit_has_what_made_the_results_none_is_said_to_rebuild_them() -> None:
+    lines = render.to_text(STALE).splitlines()
+    assert lines[2] == "  no commit in its history holds what made these results"
+    assert "  rebuild" not in lines
+
+
+def test_differences_are_in_the_json() -> None:
+    (item,) = json.loads(render.to_json([STALE]))
+    assert item["stale"][0] == {
+        "stage": "train",
+        "kind": "param",
+        "name": "x",
+        "recorded": 1,
+        "present": 2,
+        "sentence": "train.alpha was 1, is 2",
+    }
+
+
+PIPELINE = "stages:\n  train:\n    cmd: x\n    params: [rate]\n"
+RECORD = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      params.yaml:\n        rate: 1\n"
+MADE = {".dvc/config": "", "dvc.yaml": PIPELINE, "dvc.lock": RECORD, "params.yaml": "rate: 1"}
+
+
+def test_results_that_no_stage_has_yet_are_said_to_be_missing(tmp_path: Path) -> None:
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": PIPELINE})
+    with Reader(tmp_path) as reader:
+        (result,) = locate(reader, "HEAD").results
+        lines = render.to_text(report_on(reader, result, None)).splitlines()
+    assert lines[1] == "  no results are recorded yet: dvc repro, then commit"
+
+
+def test_stale_results_are_rebuilt_at_the_commit_that_made_them(tmp_path: Path) -> None:
+    made = commit(tmp_path, MADE)
+    commit(tmp_path, {"params.yaml": "rate: 2"})
+    with Reader(tmp_path) as reader:
+        (result,) = locate(reader, "HEAD").results
+        report = report_on(reader, result, None)
+    assert report.results_of == made
+    assert f"git checkout --detach {made}" in report.rebuild

@@ -212,3 +212,15 @@ def test_a_file_of_a_folder_in_a_store_that_keeps_versions_is_found_in_the_cache
     write(tmp_path, {f".dvc/cache/files/md5/aa/{'a' * 30}": "1"})
     content = show({"dvc.yaml": definition, "dvc.lock": lock})
     assert (content.artifacts.get("curves/loss.csv"), content.missing) == (b"1", [])
+
+
+def test_a_run_of_results_that_are_not_of_its_commit_says_so(show: Show) -> None:
+    pipeline = PIPELINE.replace("    outs:", "    params: [alpha]\n    outs:")
+    run = show({"params.yaml": "alpha: 0.2\n", "dvc.yaml": pipeline})
+    assert run.tags["dvc.stale"] == "alpha was 0.1, is 0.2"
+    warning = "**These results are not of this commit**: alpha was 0.1, is 0.2."
+    assert run.tags["mlflow.note.content"].startswith(warning)
+
+
+def test_a_run_of_results_of_its_own_has_no_such_tag(show: Show) -> None:
+    assert "dvc.stale" not in show().tags

@@ -1,10 +1,13 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json]
+    locatable locate TARGET [--json] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
 It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
+
+Where code, params or data were changed and committed without `dvc repro`, the results that a
+commit records are not of its files: it says so, and names the commit that they are of.
 """
 
 import argparse
@@ -24,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable locate`."""
     parser.add_argument("target", help="a file, a folder, an experiment, a Git revision or an MLflow run id")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,16 +42,18 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(find_project(Path.cwd())) as reader:
         located = locate(reader, arguments.target)
         _warn(located.left_out)
-        url = origin_url(reader)
-        if arguments.json:
-            print(render.to_json(_reports(reader, located.results, url)))
-            return 0
-        pages = [render.to_text(report) for report in _reports(reader, located.results[:MOST_IN_FULL], url)]
-        titles = [render.title(result) for result in located.results[MOST_IN_FULL:]]
+        every = arguments.json or arguments.check
+        reported = located.results if every else located.results[:MOST_IN_FULL]
+        reports = _reports(reader, reported, origin_url(reader))
+    if arguments.json:
+        print(render.to_json(reports))
+    else:
+        pages = [render.to_text(report) for report in reports]
+        titles = [render.title(result) for result in located.results[len(reported) :]]
         if titles:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
-    return 0
+    return int(arguments.check and any(report.stale for report in reports))
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":

@@ -1,7 +1,7 @@
 """Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
 
     locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
-                     [--storage URL] [--ray ADDRESS] [--mirror]
+                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror]
 
 What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
 command continues the study. Workers run the trials in clones of their own: the checkout is left alone.
@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="a cluster to run them on: auto, local, HOST:PORT or ray://HOST:PORT"
     )
+    parser.add_argument(
+        "--allow-stale",
+        action="store_true",
+        help="begin from a commit whose results are not of its files: each trial runs those stages again",
+    )
     parser.add_argument("--mirror", action="store_true", help="mirror the experiments into MLflow afterwards")
 
 
@@ -63,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         deadline=time.monotonic() + arguments.timeout,
         storage=arguments.storage,
         ray=arguments.ray,
+        allow_stale=arguments.allow_stale,
     )
     try:
         with _only_search_of(settings.study, root):

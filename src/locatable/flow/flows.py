@@ -209,6 +209,7 @@ def search(  # noqa: PLR0913 (parameters of a deployment)
     storage: str | None = None,
     ray: str | None = None,
     mirror: bool = False,
+    allow_stale: bool = False,
 ) -> None:
     """Search for better params; the arguments are those of `locatable search`."""
     values = {
@@ -222,5 +223,7 @@ def search(  # noqa: PLR0913 (parameters of a deployment)
     options = [f"--{name}={value}" for name, value in values.items() if value is not None]
     if mirror:
         options.append("--mirror")
+    if allow_stale:
+        options.append("--allow-stale")
     root = find_project(Path.cwd())
     steps.run(root, "locatable", "search", *options, log=get_run_logger().info)

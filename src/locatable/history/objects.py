@@ -13,7 +13,7 @@ from .ignored import NEVER_SEARCHED
 # One by one, each would cost a round trip.
 BATCH = 200
 MOST_TREES = 50_000  # that are kept in memory
-FOLDER, SUBMODULE = "40000", "160000"
+FOLDER, SUBMODULE, LINK = "40000", "160000", "120000"
 
 # Mode and id of a file or folder in a tree.
 Entry = tuple[str, str]
@@ -35,6 +35,7 @@ class GitObjects:
         # Most folders are the same in many revisions: each is read and searched once.
         self._trees: dict[str, dict[str, Entry]] = {}
         self._matching: dict[str, dict[str, str]] = {}
+        self._opaque: dict[str, bool] = {}
         self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
         self._preloaded: dict[str, bytes] = {}
 
@@ -102,6 +103,7 @@ class GitObjects:
         if len(self._trees) > MOST_TREES:
             self._trees.clear()
             self._matching.clear()
+            self._opaque.clear()
             self._paths_of_blob.clear()
         level = list(roots)
         while level:
@@ -168,6 +170,22 @@ class GitObjects:
             if here[0] != FOLDER:
                 break
         return here[0] == SUBMODULE
+
+    def is_opaque(self, tree: str, path: str) -> bool:
+        """Whether a path is, holds or is in a submodule or a symbolic link: Git keeps only a name of it."""
+        here: Entry = (FOLDER, tree)
+        for name in path.split("/") if path else ():
+            here = self.entries(here[1]).get(name, ("", ""))
+            if here[0] != FOLDER:
+                return here[0] in (SUBMODULE, LINK)
+        return self._has_opaque(here[1])
+
+    def _has_opaque(self, tree: str) -> bool:
+        if tree not in self._opaque:
+            modes = {mode for mode, _ in self.entries(tree).values()}
+            below = any(self._has_opaque(child) for _, child in self._subfolders(tree))
+            self._opaque[tree] = below or SUBMODULE in modes or LINK in modes
+        return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
         """Paths of the files below a tree that have this content."""

@@ -29,6 +29,7 @@ class Pipeline:
 
     Attributes:
         folders: where each stage runs, by the stage's name.
+        definitions: all that it says of each stage, with paths as seen from there.
         metrics: files and folders, of the top and of all stages.
         plots: the same.
         params: files and folders that the top names.
@@ -37,6 +38,7 @@ class Pipeline:
     """
 
     folders: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
         plots += [join(folders[name], path) for path in _plots(stage)]
     return Pipeline(
         folders=folders,
+        definitions=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         params=tuple(join(folder, path) for path in definition.get("params") or ()),

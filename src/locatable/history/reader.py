@@ -15,6 +15,7 @@ from ..errors import NotFoundError, UnreadableError
 from ..git import git, top_folder
 from ..keys import PARAMS_FILE
 from . import lfs
+from .blob_hashes import BlobHashes
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
@@ -68,6 +69,7 @@ class Reader:
         root: root of the DVC repository, which can be a subfolder of it.
         prefix: path from `top` to `root`, empty where they are the same.
         objects: the Git objects around.
+        hashes: what DVC calls the files among them.
         pipelines: what was read of dvc.yaml files.
 
     Raises:
@@ -81,8 +83,10 @@ class Reader:
         self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
         self.pipelines = Pipelines(self.prefix)
         self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
+        self.hashes = BlobHashes(self.objects)
         # By what decides it: the rules of all .dvcignore, and the paths of DVC's files.
         self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+        self._hidden_data: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
 
     def __enter__(self) -> "Reader":
         return self
@@ -206,6 +210,26 @@ class Reader:
             return hidden_in_revision(self.top, commit, self.prefix, of_dvc)
         except UnreadableError:
             return frozenset()  # whatever else is broken will say so, of this revision alone
+
+    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
+        """Those of some files that the `.dvcignore` of a revision hides from DVC.
+
+        Args:
+            rev: its commit.
+            tree: id of the DVC root's tree in it.
+            paths: of files, as seen from the DVC root.
+        """
+        files = self.objects.matching_files(tree)
+        rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
+        key = (frozenset(rules.items()), frozenset(paths))
+        if key not in self._hidden_data:
+            hidden: frozenset[str] = frozenset()
+            if may_hide(self.objects.blobs(rules.values()).values(), paths):
+                from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
+
+                hidden = hidden_in_revision(self.top, rev, self.prefix, paths)
+            self._hidden_data[key] = hidden
+        return self._hidden_data[key]
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Id and text of the commits that revisions name."""

@@ -1,9 +1,10 @@
 """What a snapshot must know of its repository."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from .blob_hashes import BlobHashes
 from .objects import GitObjects
 from .pipelines import Pipelines
 
@@ -15,6 +16,7 @@ class Repository(Protocol):
     root: Path
     prefix: str
     objects: GitObjects
+    hashes: BlobHashes
     pipelines: Pipelines
 
     @property
@@ -26,3 +28,6 @@ class Repository(Protocol):
 
     def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
         """Hashes by path of the files of a cached folder."""
+
+    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
+        """Those of some files that `.dvcignore` hides."""

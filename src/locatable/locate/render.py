@@ -1,9 +1,11 @@
 """Results as text: for people, at 80 columns, and as JSON."""
 
 import json
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
+from ..staleness import summary
 from .result import Report, Result
 
 WIDTH = 80
@@ -34,7 +36,7 @@ def title(result: Result | Report) -> str:
 
 def to_text(report: Report) -> str:
     """A report for people to read."""
-    lines = [title(report)]
+    lines = [title(report), *_staleness_lines(report)]
     for name, items in _summaries(report).items():
         lines += _coordinate_lines(report, name, items)
     if report.uncommitted:
@@ -42,9 +44,28 @@ def to_text(report: Report) -> str:
         return "\n".join(lines)
     if report.experiment:
         lines.append(f"  {'apply':<12} dvc exp apply {report.experiment.name}")
-    lines.append("  rebuild")
+    lines.append(f"  {_rebuild_heading(report)}")
     lines += [f"    {command}" for command in report.rebuild]
     return "\n".join(lines)
+
+
+def _staleness_lines(report: Report) -> list[str]:
+    """Whether the results are of the files that the commit holds, where there is something to say."""
+    if not report.has_results:
+        return ["  no results are recorded yet: dvc repro, then commit"]
+    if not report.stale:
+        return []
+    text = f"NOT OF THIS COMMIT: {summary(report.stale)}"
+    lines = textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    if report.results_of:
+        return [*lines, f"  these results are of {report.results_of[:7]}"]
+    return [*lines, "  no commit in its history holds what made these results"]
+
+
+def _rebuild_heading(report: Report) -> str:
+    if report.results_of:
+        return f"rebuild these results, at {report.results_of[:7]}"
+    return "run what the commit holds, for results of its own" if report.stale else "rebuild"
 
 
 def _summaries(report: Report) -> dict[str, list[str]]:

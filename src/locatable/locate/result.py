@@ -8,6 +8,7 @@ from ..coordinates import Coordinates, coordinates_of
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
+from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline
 
 
 class RoleKind(Enum):
@@ -85,6 +86,10 @@ class Report:
         params_changed: value in the baseline and in the result, of each param in which they differ.
         rebuild: commands that rebuild the result on a clean machine; none while something is uncommitted.
         project: path from the Git root of another project that made the experiment, empty where this one did.
+        has_results: False where no stage has run yet.
+        stale: in what the revision differs from what made its results; empty where they are its own.
+        results_of: of a stale revision, the newest commit in its history whose results these are, if any; the
+            commands rebuild that one.
     """
 
     rev: str
@@ -95,6 +100,9 @@ class Report:
     params_changed: dict[str, tuple[Any, Any]]
     rebuild: list[str]
     project: str = ""
+    has_results: bool = True
+    stale: list[Difference] = field(default_factory=list)
+    results_of: str | None = None
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
@@ -109,7 +117,11 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         UnreadableError: a file of DVC's in the revision, or in its baseline, is broken.
     """
     snapshot = result.snapshot
-    commands = [] if result.uncommitted else rebuild_commands(snapshot, result.experiment, url)
+    # What is in the workspace only was made of other files than those that are committed.
+    stale = [] if result.uncommitted else differences(snapshot)
+    results_of = commit_of_results(reader, snapshot) if stale else None
+    rebuilt = reader.snapshot(results_of) if results_of else snapshot
+    commands = [] if result.uncommitted else rebuild_commands(rebuilt, result.experiment, url)
     return Report(
         rev=snapshot.rev,
         experiment=result.experiment,
@@ -119,6 +131,9 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         params_changed=_params_changed(reader, result),
         rebuild=commands,
         project=result.project,
+        has_results=not has_unrecorded_pipeline(snapshot),
+        stale=stale,
+        results_of=results_of,
     )
 
 

@@ -11,15 +11,17 @@ MOST_ROWS = 12
 LONGEST_CELL = 80
 
 
-def revision_note(rev: str, coordinates: Coordinates, commands: list[str]) -> str:
+def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
     """How to rebuild a revision, and its five coordinates, as Markdown.
 
     Args:
         rev: the commit.
         coordinates: of the revision.
         commands: that rebuild it.
+        stale: in what it differs from what made its results; empty where they are its own.
     """
     sections = [
+        *_warning(rev, stale),
         _rebuilding(commands),
         _section("Data", coordinates.data.digest, "which snapshot?", _table(coordinates.data.content)),
         _section("Code", coordinates.code.digest, "which source?", _code(rev, coordinates)),
@@ -32,6 +34,13 @@ def revision_note(rev: str, coordinates: Coordinates, commands: list[str]) -> st
         ),
     ]
     return redact_urls("\n\n".join(sections))
+
+
+def _warning(rev: str, stale: str) -> list[str]:
+    if not stale:
+        return []
+    advice = f"`locatable locate {rev[:7]}` names the commit that they are of."
+    return [f"**These results are not of this commit**: {stale}. What is below rebuilds other ones; {advice}"]
 
 
 def _rebuilding(commands: list[str]) -> str:

@@ -11,11 +11,15 @@ from ..coordinates import Coordinates, coordinates_of
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 from ..redact import redact_urls
+from ..staleness import differences, summary
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .note import revision_note
 from .outputs import OutputFiles, containing_output, read_outputs
 from .plan import WantedRun
 from .values import is_series, read_values
+
+# That a run tells.
+MOST_DIFFERENCES = 10
 
 
 def revision_content(
@@ -77,7 +81,10 @@ def study_content(wanted: WantedRun, root: Path) -> Content:
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
     author = re.search(r"^author (.*) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
     commands = rebuild_commands(snapshot, wanted.experiment, url)
+    stale = redact_urls(summary(differences(snapshot), MOST_DIFFERENCES))
     tags = {"dvc.rev": snapshot.rev}
+    if stale:
+        tags["dvc.stale"] = stale[:LONGEST_TAG]
     for name in vars(coordinates):
         tags[f"coordinate.{name}"] = getattr(coordinates, name).digest
     tags |= {
@@ -85,7 +92,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": url or snapshot.reader.root.name,
         "mlflow.user": author[1] if author else "",
-        "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands)[:LONGEST_TAG],
+        "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands, stale)[:LONGEST_TAG],
     }
     if url:
         tags["mlflow.source.git.repoURL"] = url

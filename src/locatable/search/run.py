@@ -22,6 +22,8 @@ from ..dvc.processes import kill_processes
 from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
 from ..git import git
+from ..history.reader import Reader
+from ..staleness import differences, summary
 from .backend import Backend
 from .git_trials import GitTrials
 from .local_backend import LocalBackend
@@ -43,6 +45,7 @@ class SearchOptions:
         deadline: none is begun when `time.monotonic()` has passed it.
         storage: any URL that Optuna takes; None for a file of this project.
         ray: address of a cluster to run them on; None for this machine.
+        allow_stale: begin even from a commit whose results are not of its files.
     """
 
     trials: int
@@ -50,6 +53,7 @@ class SearchOptions:
     deadline: float = float("inf")
     storage: str | None = None
     ray: str | None = None
+    allow_stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,20 @@ def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) ->
     if project.missing and not options.ray:
         raise ProjectError(f"not in DVC's cache: {', '.join(project.missing)}; dvc pull")
     baseline = _committed_baseline(root, project.modified)
+    if not options.allow_stale:
+        _refuse_stale(root, baseline)
     return SearchPlan(root, settings, options, project, baseline)
+
+
+def _refuse_stale(root: Path, baseline: str) -> None:
+    """Raise ProjectError where DVC would run more than a trial's own stages, again for each trial."""
+    with Reader(root) as reader:
+        found = differences(reader.snapshot(baseline))
+    if found:
+        raise ProjectError(
+            f"the results of HEAD are not of its files: {summary(found)}; `dvc repro` and commit, "
+            "or every trial runs these stages again (--allow-stale)"
+        )
 
 
 def _committed_baseline(root: Path, modified_data: list[str]) -> str:

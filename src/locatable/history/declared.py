@@ -1,0 +1,75 @@
+"""What dvc.yaml files declare of stages, beside what `dvc.lock` records of them."""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UnreadableError
+from ..keys import PARAMS_FILE
+from .pipelines import join
+from .snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class DeclaredStage:
+    """What a dvc.yaml says of a stage, templates resolved; all paths are relative to the DVC root.
+
+    Attributes:
+        cmd: a command or a list of them.
+        deps: paths.
+        params: names by file; none for all that the file has.
+        outs: for each path, whether DVC (not Git) keeps it.
+        is_frozen: DVC does not look at its deps and params.
+    """
+
+    cmd: str | list[str]
+    deps: list[str]
+    params: dict[str, list[str]]
+    outs: dict[str, bool]
+    is_frozen: bool
+
+
+def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
+    """Stages of each dvc.yaml of a revision, by their DVC address.
+
+    Raises:
+        UnreadableError: a dvc.yaml is broken.
+    """
+    declared = {}
+    for folder, pipeline in snapshot.pipelines.items():
+        path = posixpath.join(folder, "dvc.yaml")
+        try:
+            for stage, definition in pipeline.definitions.items():
+                address = f"{path}:{stage}" if folder else stage
+                declared[address] = _declared(definition, pipeline.folders[stage])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UnreadableError(f"{snapshot.rev[:7]}:{path}: not as DVC writes it: {error!r}") from None
+    return declared
+
+
+def _declared(definition: Mapping[str, Any], wdir: str) -> DeclaredStage:
+    params: dict[str, list[str]] = {}
+    for item in definition.get("params") or ():
+        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
+        for file, names in named.items():
+            params.setdefault(join(wdir, file), []).extend(names or [])
+    outs: dict[str, bool] = {}
+    for section in ("outs", "metrics", "plots"):
+        for path, options in _with_options(definition.get(section)):
+            outs[join(wdir, path)] = options.get("cache", True)
+    return DeclaredStage(
+        cmd=definition["cmd"],
+        deps=[join(wdir, path) for path, _ in _with_options(definition.get("deps"))],
+        params=params,
+        outs=outs,
+        is_frozen=bool(definition.get("frozen")),
+    )
+
+
+def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Paths in a list of a stage: each a path, or a path with its settings."""
+    for item in items or ():
+        settings = item if isinstance(item, dict) else {item: {}}
+        for path, options in settings.items():
+            yield path, options or {}
