@@ -191,15 +191,13 @@ def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Pop
     )
 
 
-# Every one, in a single process: its start takes longer than to rebuild one of them.
-REPRODUCE = """
-import runpy, sys
-for name in sys.argv[1:]:
-    sys.argv = ["reproduce", name, "--env", "current"]
-    try:
-        runpy.run_module("locatable", run_name="__main__")
-    except SystemExit as ended:
-        assert not ended.code, (name, ended.code)
+# For every experiment in a single process: its start takes longer than to locate, or rebuild, one of them.
+EACH = """
+import sys
+from locatable.cli import main
+command, *names, option = sys.argv[1:]
+for name in names:
+    assert main([command, name, *option.split()]) == 0, name
 """
 
 
@@ -269,9 +267,7 @@ def test_a_node_is_lost_and_no_trial(
     run("dvc", "exp", "pull", "--quiet", "--all-commits", "origin", cwd=clone, env=user)
     found = experiments(clone)
     assert found == experiments(folder)
-    locate = "import runpy, sys\nfor name in sys.argv[1:]:\n    sys.argv = ['locate', name, '--json']\n"
-    locate += "    runpy.run_module('locatable', run_name='__main__')\n"
-    located = run("python", "-c", locate, *sorted(found), cwd=clone, env=user).stdout
+    located = run("python", "-c", EACH, "locate", *found, "--json", cwd=clone, env=user).stdout
     for name, rev in found.items():
         assert f'"{rev}"' in located, name
         for out in kept(clone, rev, "dvc.lock")["stages"]["train"]["outs"]:
@@ -283,7 +279,7 @@ def test_a_node_is_lost_and_no_trial(
     run("dvc", "pull", "--quiet", cwd=clone, env=user)
     assert "up to date" in run("dvc", "repro", cwd=clone, env=user).stdout
     run("git", "checkout", "--quiet", "--force", "HEAD", cwd=clone, env=user)
-    said = run("python", "-c", REPRODUCE, *found, cwd=clone, env=user).stdout
+    said = run("python", "-c", EACH, "reproduce", *found, "--env current", cwd=clone, env=user).stdout
     assert said.count("4 of 4 outputs rebuilt as recorded, 0 findings") == 30
 
 

@@ -231,9 +231,7 @@ class RayBackend:
                 receive(worker, Unusable(f"environment of a node: {difference}"))
                 return
             worker.can_stop = True
-            # In a group of its own: it waits for the worker, and is not to hold up what comes from here.
-            receive_next = worker.actor.receive.options(concurrency_group="receive")
-            while line := ray.get(receive_next.remote()):
+            while line := ray.get(worker.actor.receive.remote()):
                 message = cast(WorkerMessage, from_json(line))
                 if isinstance(message, Complete):
                     self._fetch(worker.experiment)

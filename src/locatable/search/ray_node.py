@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
+import ray
+
 # Nothing else here: until its environment is found to be the locks', a node may lack all other packages.
 from ..locks import drift
 
@@ -74,6 +76,8 @@ class Node:
         with suppress(BrokenPipeError):
             print(line, file=self.process.stdin, flush=True)
 
+    # It waits for the worker, which is not to hold up what comes for it: hence a thread of its own.
+    @ray.method(concurrency_group="receive")  # type: ignore[untyped-decorator]
     def receive(self) -> str:
         """The worker's next message, as soon as there is one; empty at its end."""
         return cast(IO[str], self.process.stdout).readline()
