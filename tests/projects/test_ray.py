@@ -481,7 +481,7 @@ def lock_of_a_wheel(folder: Path) -> str:
 
 
 def test_an_environment_that_is_not_the_locks_is_prepared(
-    local: Any, user: dict[str, str], tmp_path: Path, place: Path
+    local: Any, project: Path, user: dict[str, str], tmp_path: Path, place: Path
 ) -> None:
     stage = {
         "environment": {
@@ -492,6 +492,7 @@ def test_an_environment_that_is_not_the_locks_is_prepared(
         }
     }
     folder = local(stage)
+    shutil.copytree(project / "scripts", folder / "scripts")
     (tmp_path / "in").write_text("iniconfig==2.0.0\n")
     pinned = ("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-emit-index-url")
     lock = run(sys.executable, "-m", "uv", *pinned, tmp_path / "in", cwd=folder, env=user).stdout
