@@ -60,6 +60,10 @@ def git(folder: Path | str, *command: str, text: str | None = None) -> str:
 def _reason(stderr: str, exit_code: int) -> str:
     """The line of Git's output that says why it refused: advice may follow it."""
     lines = [line for line in stderr.splitlines() if not line.startswith("hint:")]
+    advice = [line.strip() for line in lines if "safe.directory" in line]
+    if advice:
+        # The checkout is another user's: without Git's advice, nobody knows what to do about it.
+        return f"{lines[0]}; {advice[-1]}"
     verdicts = [line for line in lines if line.startswith(("fatal:", "error:"))]
     if verdicts:
         return verdicts[-1]

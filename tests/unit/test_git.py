@@ -1,6 +1,7 @@
 """Runs Git, wherever it is called from."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -132,3 +133,16 @@ def test_objects_are_read_from_the_repository_around(repo: Path, monkeypatch: py
     process = git_module.start_object_reader(repo / "a")
     answer, _ = process.communicate(b"HEAD:a/b.txt\n")
     assert answer.endswith(b" blob 5\ntext\n\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a checkout to another user")
+def test_the_checkout_of_another_user_is_refused_with_gits_advice(tmp_path, monkeypatch):
+    folder = tmp_path / "theirs"
+    tiny_git.commit(folder, {"file.txt": "text"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    for path in (folder, folder / ".git"):
+        os.chown(path, 12345, 12345)
+    advice = re.escape(f"; git config --global --add safe.directory {folder}")
+    with pytest.raises(GitError, match=rf"^git rev-parse: fatal: detected dubious ownership .*{advice}$"):
+        git(folder, "rev-parse", "HEAD")

@@ -21,7 +21,7 @@ from ..dvc.clone import CloneSetup
 from ..dvc.processes import kill_processes
 from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
-from ..git import git
+from ..git import git, top_folder
 from ..history.reader import Reader
 from ..staleness import differences, summary
 from .backend import Backend
@@ -109,7 +109,9 @@ def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) ->
     Raises:
         SettingsError: search.yaml does not fit the project.
         ProjectError: the project is not in a state to begin from.
+        GitError: Git does not work in this repository.
     """
+    top_folder(root)  # Git says in a line why it refuses a repository, where DVC ends with a traceback
     project = read_project(root)
     check(settings, project)
     dry_run(settings, project.params_files)
