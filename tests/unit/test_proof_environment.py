@@ -14,7 +14,7 @@ from locatable.proof.environment import (
     recorded_python,
 )
 
-FOLDER = Path("/work/env")
+FOLDER = Path("/scratch/env")
 
 
 def test_a_revision_without_a_lock_is_refused(tmp_path):

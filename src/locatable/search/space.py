@@ -1,6 +1,7 @@
 """Params that a search may choose: their ranges, as search.yaml writes them and as Optuna knows them."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -16,14 +17,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Param(Section):
+class _Param(Section, ABC):
     """What params of all types have: the values of other params without which this one has no effect."""
 
     when: dict[str, Any] = {}
 
+    @abstractmethod
     def distribution(self) -> BaseDistribution:
         """The range as Optuna knows it; raises ValueError where it is impossible."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _is_possible(self) -> "_Param":
