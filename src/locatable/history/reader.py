@@ -202,12 +202,8 @@ class Reader:
     def _find_hidden(self, commit: str, rules: dict[str, str], files: Collection[str]) -> frozenset[str]:
         # What is no file of DVC's is read for other reasons, and `.dvcignore` does not say a word about it.
         of_dvc = [path for path in files if not path.endswith("environment.json")]
-        if not may_hide(self.objects.blobs(rules.values()).values(), of_dvc):
-            return frozenset()
-        from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
-
         try:
-            return hidden_in_revision(self.top, commit, self.prefix, of_dvc)
+            return self._hidden_by(rules, commit, of_dvc)
         except UnreadableError:
             return frozenset()  # whatever else is broken will say so, of this revision alone
 
@@ -223,13 +219,16 @@ class Reader:
         rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
         key = (frozenset(rules.items()), frozenset(paths))
         if key not in self._hidden_data:
-            hidden: frozenset[str] = frozenset()
-            if may_hide(self.objects.blobs(rules.values()).values(), paths):
-                from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
-
-                hidden = hidden_in_revision(self.top, rev, self.prefix, paths)
-            self._hidden_data[key] = hidden
+            self._hidden_data[key] = self._hidden_by(rules, rev, paths)
         return self._hidden_data[key]
+
+    def _hidden_by(self, rules: Mapping[str, str], rev: str, paths: Collection[str]) -> frozenset[str]:
+        """Those of some files that the `.dvcignore` files of a revision hide; DVC is asked if any may."""
+        if not may_hide(self.objects.blobs(rules.values()).values(), paths):
+            return frozenset()
+        from ..dvc.ignored import hidden_in_revision  # takes a fifth of a second
+
+        return hidden_in_revision(self.top, rev, self.prefix, paths)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Id and text of the commits that revisions name."""
