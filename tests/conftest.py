@@ -14,6 +14,7 @@ TOGETHER = (
     "test_mirror_describe.py",
     "test_ray.py",
     "test_searched.py",
+    "test_setup.py",
     "test_updates.py",
 )
 # The longest, the longest first. They build environments of their own, and so do not wait for each other.
