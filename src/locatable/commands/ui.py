@@ -51,9 +51,9 @@ def _require_store(uri: str) -> None:
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     from ..mlflow.database import create_database
-    from ..mlflow.settings import database_file
+    from ..sqlite import sqlite_file
 
-    file = database_file(uri)
+    file = sqlite_file(uri)
     if not file or file.exists():
         return
     if not file.parent.is_dir():
