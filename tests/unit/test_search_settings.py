@@ -28,6 +28,7 @@ PROJECT = ProjectSetup(
     frozen_outputs={},
     metric_files=[],
     modified=[],
+    persistent={},
     missing=[],
 )
 

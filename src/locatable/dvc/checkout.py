@@ -4,7 +4,6 @@ The user's repository, cache and remote are only ever read.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +16,9 @@ from dvc.fs import localfs
 from dvc.repo import Repo
 
 from ..errors import CannotTryError
-from ..git import git, top_folder
+from ..git import top_folder
+from ..git_clone import clone_git, make_clone
+from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
 
@@ -54,6 +55,7 @@ class Checkout:
         user_top: Git root of the user's checkout.
         user_cache: the user's DVC cache.
         tree: Git root of the clone.
+        submodules: of the clone, and of these.
         root: the DVC project in it.
         stages: all stages that have a command, each after those that it depends on.
         outputs: all that a stage writes or a .dvc file tracks.
@@ -73,6 +75,7 @@ class Checkout:
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
+        self.submodules = checkout_submodules(folder, self.user_top)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
@@ -128,6 +131,15 @@ class Checkout:
         found: str | None = self._dvc_objects[item].get_hash().value
         return found
 
+    def missing_submodule(self, path: Path) -> str:
+        """Why a path has not its submodule's files, and what to do; empty where it has, or is in none."""
+        for submodule in self.submodules:
+            if submodule.problem and (
+                path.is_relative_to(submodule.path) or submodule.path.is_relative_to(path)
+            ):
+                return submodule.problem
+        return ""
+
     def files_in(self, folder: Path) -> list[Path]:
         """All files in a folder of the clone, without those that .dvcignore excludes."""
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
@@ -135,11 +147,8 @@ class Checkout:
 
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
-    options = ("--quiet", "--shared", "--no-checkout", "--template=")
-    # The user's own hooks are not for this clone: they could stop it, or change what is checked out.
-    no_hooks = ("--config", f"core.hooksPath={os.devnull}")
-    git(top, "clone", *options, *no_hooks, str(top), str(folder))
-    git(folder, "checkout", "--quiet", "--detach", commit)
+    make_clone(top, folder, "--shared")
+    clone_git(folder, "checkout", "--quiet", "--detach", commit)
 
 
 def _output(out: Any) -> Output:
@@ -149,6 +158,7 @@ def _output(out: Any) -> Output:
         recorded=out.hash_info.value,
         cached=out.use_cache,
         in_project=out.is_in_repo,
+        persistent=out.persist,
     )
 
 

@@ -33,7 +33,8 @@ class ProjectSetup:
         frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
         metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
         modified: tracked data that is not as committed.
-        missing: source data that the cache does not hold.
+        persistent: address of the stage that goes on from what it wrote at a path, by path (`persist: true`).
+        missing: data that trials start from and the cache does not hold.
     """
 
     top: str
@@ -45,6 +46,7 @@ class ProjectSetup:
     frozen_outputs: dict[str, str]
     metric_files: list[str]
     modified: list[str]
+    persistent: dict[str, str]
     missing: list[str]
 
     def clone_setup(self, baseline: str) -> CloneSetup:
@@ -85,7 +87,9 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     tracked = [stage for stage in repo.index.stages if not stage.cmd]
     written = [out for stage in stages for out in stage.outs if out.is_in_repo]
     frozen = [out for out in written if out.stage.frozen]
-    sources = [_relative(out.fs_path, root) for stage in tracked for out in stage.outs]
+    persistent = [out for out in written if out.persist and out.hash_info]
+    started_from = [out for stage in tracked for out in stage.outs] + persistent
+    sources = [_relative(out.fs_path, root) for out in started_from]
     status = repo.data_status()
     not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
     return ProjectSetup(
@@ -98,6 +102,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
         metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
+        persistent={_relative(out.fs_path, root): out.stage.addressing for out in persistent},
         missing=[path for path in sources if path in not_in_cache],
     )
 

@@ -88,7 +88,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
             if plan.frozen:
                 progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
-            records = prepare(plan, checkout)
+            records = prepare(plan, checkout, work / "kept")
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
@@ -138,6 +138,7 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
         recorded=record.values,
         rtol=proof.options.rtol,
         taken_as_recorded=proof.plan.taken_as_recorded,
+        kept=record.kept,
     )
     differing = [verdict.path for verdict in proof.verdicts if not verdict.as_recorded]
     differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]

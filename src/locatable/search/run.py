@@ -86,6 +86,15 @@ class SearchPlan:
         return (study_folder(self.root) / self.settings.study).resolve()
 
     @property
+    def remarks(self) -> list[str]:
+        """What a person should know of all trials, one line each."""
+        return [
+            f"{stage} goes on from its own last output (persist: true): "
+            f"every trial starts from the baseline's {path}"
+            for path, stage in self.project.persistent.items()
+        ]
+
+    @property
     def storage(self) -> str:
         """URL of the study."""
         return self.options.storage or sqlite_url(self.root / "optuna.db")
