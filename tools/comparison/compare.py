@@ -129,7 +129,9 @@ def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
         ours = declared[address]
         yield from _unequal(address, {"cmd": stage.cmd}, {"cmd": ours.cmd})
         yield from _unequal(address, {"frozen": stage.frozen}, {"frozen": ours.is_frozen})
-        yield from _unequal(f"{address} deps", dict.fromkeys(stage.deps, True), dict.fromkeys(ours.deps, True))
+        yield from _unequal(
+            f"{address} deps", dict.fromkeys(stage.deps, True), dict.fromkeys(ours.deps, True)
+        )
         cached = {path: out.is_cached for path, out in stage.outs.items()}
         yield from _unequal(f"{address} outs, cached:", cached, ours.outs)
         names = {file: sorted(set(keys)) for file, keys in stage.params.items()}
