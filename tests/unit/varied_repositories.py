@@ -1,4 +1,4 @@
-"""Repositories of many kinds: each a choice among features that DVC knows, built and committed by DVC itself."""
+"""Repositories of many kinds: each with some of the features that DVC has, built by DVC itself."""
 
 import random
 import re
@@ -104,7 +104,7 @@ def _as_versioned(path: str, folder: str) -> Callable[[Path], None]:
                 "relpath": name,
                 "md5": hash_of_file,
                 "size": 2,
-                "cloud": {"store": {"etag": "aa", "version_id": name}},
+                "cloud": {"store": {"etag": "abcd", "version_id": name}},
             }
             for hash_of_file, name in names
         ]
@@ -178,7 +178,8 @@ artifacts:
         stages={
             "wdir": {
                 "wdir": "wdir/deep",
-                "cmd": "cat in.txt ../side.txt > out.txt && mkdir -p d && echo 1 > d/x && echo 0.5 > score.json",
+                "cmd": "cat in.txt ../side.txt > out.txt && mkdir -p d && echo 1 > d/x"
+                " && echo 0.5 > score.json",
                 "deps": ["in.txt", "../side.txt"],
                 "params": [{"../p.yaml": ["k.l"]}],
                 "outs": ["out.txt", "d/"],
@@ -263,8 +264,8 @@ artifacts:
             "formats/p.json": '{"list": [1, 2], "on": true, "none": null, "text": "1e-5"}',
             "formats/p.py": "LR = 0.1\nT = (1, 2)\nS = {3}\nclass Net:\n    width = 5\n"
             "    def __init__(self):\n        self.depth = 2\n",
-            "formats/p.yaml": "a: no\nb: 1_000\nc: 0o17\nd: 2020-01-01\ne: .inf\nf: 1e3\ng: '5'\nh: {}\ni: []\n"
-            "j: &x {k: 1}\nl: *x\n1: one\n",
+            "formats/p.yaml": "a: no\nb: 1_000\nc: 0o17\\ne: .inf\nf: 1e3\ng: '5'\n"
+            "h: {}\ni: []\nj: &x {k: 1}\nl: *x\n'1': one\n",
         },
         stages={
             "formats": {
@@ -356,7 +357,8 @@ artifacts:
             "live/metrics.json": '{"acc": 0.5}',
             "live/params.yaml": "lr: 0.2\n",
             "live/plots/metrics/acc.tsv": "step\tacc\n0\t0.5\n",
-            "live/dvc.yaml": "params: [params.yaml]\nmetrics: [metrics.json]\nplots:\n- plots/metrics: {x: step}\n",
+            "live/dvc.yaml": "params: [params.yaml]\nmetrics: [metrics.json]\n"
+            "plots:\n- plots/metrics: {x: step}\n",
         },
     ),
     Feature(
@@ -376,7 +378,8 @@ artifacts:
         files={"artifacts/in_git.txt": "of Git\n"},
         stages={
             "artifacts": {
-                "cmd": "mkdir -p artifacts/folder && echo 1 > artifacts/folder/model.bin && echo 2 > artifacts/b.bin",
+                "cmd": "mkdir -p artifacts/folder && echo 1 > artifacts/folder/model.bin"
+                " && echo 2 > artifacts/b.bin",
                 "outs": ["artifacts/folder", "artifacts/b.bin"],
             }
         },
@@ -396,7 +399,8 @@ artifacts:
         files={"settings/in.txt": "1\n", "settings/grown.txt": "0\n"},
         stages={
             "kept": {
-                "cmd": "echo 1 > settings/kept.txt && echo 2 >> settings/warm.txt && echo 3 > settings/unpushed.txt",
+                "cmd": "echo 1 > settings/kept.txt && echo 2 >> settings/warm.txt"
+                " && echo 3 > settings/unpushed.txt",
                 "deps": ["settings/in.txt"],
                 "outs": [
                     {"settings/kept.txt": {"cache": False}},
@@ -525,7 +529,7 @@ outs:
             "empty_pipelines/b/dvc.yaml": "stages: {}\n",
             "empty_pipelines/c/dvc.lock": "schema: '2.0'\n",
             "empty_pipelines/d/dvc.yaml": "# only a comment\n",
-            "empty_pipelines/d/dvc.lock": "schema: '2.0'\nstages:\n  gone: {cmd: x, outs: [{path: y, md5: aa}]}\n",
+            "empty_pipelines/d/dvc.lock": "schema: '2.0'\nstages:\n  gone: {cmd: x, outs: [{path: y}]}\n",
         },
     ),
     Feature(
@@ -615,7 +619,7 @@ def _write_files(root: Path, features: Sequence[Feature]) -> None:
 
 def choose(number: int, seed: int) -> list[list[Feature]]:
     """Features of so many repositories: each feature is in at least two of them."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 (decides what is tested, no secret)
     chosen: list[list[Feature]] = [[] for _ in range(number)]
     for feature in FEATURES:
         for index in sorted(chance.sample(range(number), 2)):

@@ -235,9 +235,10 @@ def _inputs(found: Coordinates, said: DvcRevision) -> _Values:
     for address, stage in said.stages.items():
         for path, entry in stage.deps.items():
             is_written = any(_overlap(path, out) for out in outs)
-            if stage.is_recorded and entry.hash and not is_written and path not in params:
-                if entry.hash not in known.get(path, "").split("+"):
-                    yield f"input {path} of {address}", entry.hash, known.get(path, NOTHING)
+            if not stage.is_recorded or not entry.hash or is_written or path in params:
+                continue
+            if entry.hash not in known.get(path, "").split("+"):
+                yield f"input {path} of {address}", entry.hash, known.get(path, NOTHING)
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -296,9 +297,9 @@ def _is_shown(run: RunContent, name: str, value: Any) -> bool:
     """Whether a run has a metric of this name and value, or a series that ends with it."""
     ends = {key: points[-1].value for key, points in run.series.items() if points}
     for key, shown in [*run.metrics.items(), *ends.items()]:
-        if key.endswith(name) or f"/{name} " in f"/{key}":
-            if _same(number(shown), number(value)):
-                return True
+        is_named = key.endswith(name) or f"/{name} " in f"/{key}"
+        if is_named and _same(number(shown), number(value)):
+            return True
     return False
 
 

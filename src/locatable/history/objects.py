@@ -60,7 +60,7 @@ class GitObjects:
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
         """Full id and content of each object, in the order of `names`; None where there is none.
 
-        In a partial clone, Git fetches what it lacks; what its remote does not give is as if it were not there.
+        In a partial clone, Git fetches what it lacks; what it cannot fetch is as if it were not there.
 
         Raises:
             GitError: Git cannot go on.

@@ -129,10 +129,9 @@ class Snapshot:
             for name, entry in self._parsed(path, lock_stages).items():
                 if pipeline and name not in pipeline.folders:
                     continue
+                wdir = pipeline.folders[name] if pipeline else folder
                 try:
-                    stages[address(folder, name)] = stage_of(
-                        entry, pipeline.folders[name] if pipeline else folder
-                    )
+                    stages[address(folder, name)] = stage_of(entry, wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
         return stages
