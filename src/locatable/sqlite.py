@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 PREFIX = "sqlite:///"
-# SQLAlchemy takes `?` for the end of the path, and Optuna fills in what is in braces.
-SPECIAL = re.compile(r"[?{}]")
+# SQLAlchemy ends the path at `?`, and some decode `%`; Optuna fills in what is in braces.
+SPECIAL = re.compile(r"[%?{}]")
 
 
 def sqlite_url(file: Path, query: str = "") -> str:
@@ -17,20 +17,24 @@ def sqlite_url(file: Path, query: str = "") -> str:
         query: options for the driver, as after `?`.
     """
     place = str(file)
+    options = [query] if query else []
     if SPECIAL.search(place):
-        # SQLite's own form of an address, which can write any character as its number; slashes as well,
-        # since MLflow makes the folders of what it takes for a path.
-        place = f"file:{quote(place, safe='')}"
-        query = f"{query}&uri=true" if query else "uri=true"
-    return f"{PREFIX}{place}?{query}" if query else PREFIX + place
+        # Slashes as well: MLflow makes the folders of what looks like a path, and does not decode it.
+        place = quote(place, safe="")
+        if not _sqlalchemy_decodes():
+            # SQLite itself does so.
+            place = f"file:{place}"
+            options.append("uri=true")
+    return f"{PREFIX}{place}?{'&'.join(options)}" if options else PREFIX + place
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a database; None where the address is of something else, or of a database in memory."""
+    """The file of a database; None where the address is of another one, or of one in memory."""
     if not url.startswith(PREFIX):
         return None
     path, _, query = url.removeprefix(PREFIX).partition("?")
-    if "uri=true" in query.split("&") and path.startswith("file:"):
+    is_encoded = path.startswith("file:") and "uri=true" in query.split("&")
+    if is_encoded or ("%" in path and _sqlalchemy_decodes()):
         path = unquote(path.removeprefix("file:"))
     return Path(path) if path not in ("", ":memory:") else None
 
@@ -40,8 +44,13 @@ def absolute_url(url: str, folder: Path) -> str:
     file = sqlite_file(url)
     if file is None or file.is_absolute():
         return url
-    path, _, query = url.removeprefix(PREFIX).partition("?")
-    if path.startswith("file:"):
-        options = [option for option in query.split("&") if option != "uri=true"]
-        query = "&".join(options)
-    return sqlite_url(folder / file, query)
+    query = url.partition("?")[2]
+    options = [option for option in query.split("&") if option != "uri=true"]
+    return sqlite_url(folder / file, "&".join(options))
+
+
+def _sqlalchemy_decodes() -> bool:
+    """Whether SQLAlchemy decodes a path, as 2.1 does, or takes it as it is, as 2.0 does."""
+    from sqlalchemy import make_url
+
+    return make_url(f"{PREFIX}%41").database == "A"

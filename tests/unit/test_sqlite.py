@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from mlflow.store.db.utils import _make_parent_dirs_if_sqlite
 from optuna.storages import RDBStorage
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from locatable.sqlite import absolute_url, sqlite_file, sqlite_url
 
@@ -51,7 +52,7 @@ def test_options_of_an_address_are_no_part_of_the_file() -> None:
     [
         ("sqlite:///a.db", "sqlite:////data/a.db"),
         ("sqlite:///a.db?timeout=5", "sqlite:////data/a.db?timeout=5"),
-        ("sqlite:///file:a.db?mode=ro&uri=true", "sqlite:////data/a.db?mode=ro"),
+        ("sqlite:///file:a.db?uri=true&mode=ro", "sqlite:////data/a.db?mode=ro"),
         ("sqlite:////other/a.db", "sqlite:////other/a.db"),
         ("postgresql://host/db", "postgresql://host/db"),
         ("sqlite:///:memory:", "sqlite:///:memory:"),
@@ -63,4 +64,12 @@ def test_a_relative_file_is_one_of_the_folder(url: str, absolute: str) -> None:
 
 def test_options_stay_where_the_folder_has_a_question_mark() -> None:
     url = absolute_url("sqlite:///a.db?timeout=5", Path("/what?"))
-    assert url == "sqlite:///file:%2Fwhat%3F%2Fa.db?timeout=5&uri=true"
+    assert sqlite_file(url) == Path("/what?/a.db")
+    assert make_url(url).query["timeout"] == "5"
+
+
+def test_mlflow_makes_no_folder_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "what? 100%").mkdir()
+    _make_parent_dirs_if_sqlite(sqlite_url(tmp_path / "what? 100%" / "a.db"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["what? 100%"]

@@ -36,7 +36,7 @@ def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Ex
         return _experiment_by_id(client, settings)
     experiment = client.get_experiment_by_name(settings.experiment)
     if not experiment:
-        experiment = _create_experiment(client, settings)
+        experiment = _create_experiment(client, settings.experiment, settings)
     if settings.experiment_id not in (None, experiment.experiment_id):
         raise SettingsError(
             f"MLFLOW_EXPERIMENT_ID is {settings.experiment_id}, and the experiment {settings.experiment!r} "
@@ -59,7 +59,7 @@ def _experiment_by_id(client: MlflowClient, settings: TrackingSettings) -> entit
         ) from None
 
 
-def _create_experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettings) -> entities.Experiment:
     location = None
     if settings.uri.startswith("sqlite:"):
         _create_artifacts_folder(settings.artifacts)
@@ -68,10 +68,10 @@ def _create_experiment(client: MlflowClient, settings: TrackingSettings) -> enti
     if settings.refused_name is not None:
         tags["mirror.experiment"] = storable(settings.refused_name)
     try:
-        return client.get_experiment(client.create_experiment(settings.experiment, location, tags))
+        return client.get_experiment(client.create_experiment(name, location, tags))
     except MlflowException as error:
         # Another mirror created it a moment ago.
-        experiment = client.get_experiment_by_name(settings.experiment)
+        experiment = client.get_experiment_by_name(name)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or not experiment:
             raise
         return experiment
