@@ -18,6 +18,7 @@ from dvc.repo import Repo
 from ..errors import CannotTryError
 from ..git import top_folder
 from ..git_clone import clone_git, make_clone
+from ..git_lfs import NO_FILTER, fill_in, storage
 from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
@@ -55,7 +56,6 @@ class Checkout:
         user_top: Git root of the user's checkout.
         user_cache: the user's DVC cache.
         tree: Git root of the clone.
-        submodules: of the clone, and of these.
         root: the DVC project in it.
         stages: all stages that have a command, each after those that it depends on.
         outputs: all that a stage writes or a .dvc file tracks.
@@ -75,7 +75,13 @@ class Checkout:
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
-        self.submodules = checkout_submodules(folder, self.user_top)
+        self._problems = {
+            path: "Git LFS keeps it, and this machine has its pointer only: `git lfs pull`"
+            for path in fill_in(folder, storage(self.user_top))
+        }
+        for submodule in checkout_submodules(folder, self.user_top):
+            if submodule.problem:
+                self._problems[submodule.path] = submodule.problem
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
@@ -131,13 +137,12 @@ class Checkout:
         found: str | None = self._dvc_objects[item].get_hash().value
         return found
 
-    def missing_submodule(self, path: Path) -> str:
-        """Why a path has not its submodule's files, and what to do; empty where it has, or is in none."""
-        for submodule in self.submodules:
-            if submodule.problem and (
-                path.is_relative_to(submodule.path) or submodule.path.is_relative_to(path)
-            ):
-                return submodule.problem
+    def missing_content(self, item: Dependency) -> str:
+        """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
+        for path, problem in self._problems.items():
+            is_part = item.path.is_relative_to(path) or path.is_relative_to(item.path)
+            if is_part and self.hash_of(item) != item.recorded:
+                return problem
         return ""
 
     def files_in(self, folder: Path) -> list[Path]:
@@ -148,7 +153,8 @@ class Checkout:
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
     make_clone(top, folder, "--shared")
-    clone_git(folder, "checkout", "--quiet", "--detach", commit)
+    # Git LFS could download, and write to the user's storage.
+    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
 
 
 def _output(out: Any) -> Output:

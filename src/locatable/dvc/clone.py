@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
 from ..git_clone import clone_git, make_clone
+from ..git_lfs import storage
 from ..keys import Key
 from ..submodules import Submodule, checkout_submodules, fetch_submodules
 from . import params as params_files
@@ -93,7 +94,9 @@ class Clone:
     def _clone(self, setup: CloneSetup) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if setup.shared:
-            make_clone(Path(setup.url), self.folder, "--shared")
+            # What Git LFS keeps of a trial is to outlive this clone.
+            lfs = f"--config=lfs.storage={storage(Path(setup.url))}"
+            make_clone(Path(setup.url), self.folder, "--shared", lfs)
         else:
             make_clone(setup.url, self.folder)
         for name, value in setup.identity.items():
@@ -151,7 +154,7 @@ class Clone:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
             undeclared = [file for file in metric_files if not self._is_output(file)]
             before = {file: _stamp(self.root / file) for file in undeclared}
-            params_files.write(self.root, params)
+            composed = params_files.write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
@@ -160,7 +163,7 @@ class Clone:
                 if _stamp(self.root / file) in (before[file], None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
             new = [path for path in _possibly_new_files(repo.index.stages) if os.path.lexists(path)]
-            new += [str(self.root / file) for file in undeclared]
+            new += [str(self.root / file) for file in [*undeclared, *composed]]
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)

@@ -11,7 +11,7 @@ from ..dvc.checkout import Checkout
 from ..dvc.files import load_values
 from ..dvc.stages import Stage
 from ..errors import CannotTryError, UnreadableError
-from ..git import git
+from ..git_clone import clone_git
 from ..keys import flatten
 from ..untracked import untracked_names
 
@@ -67,7 +67,7 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
     declared = [*stage.input_paths, *(output.path for output in stage.outputs)]
-    listed = git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
+    listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
     in_git = [checkout.tree / name for name in listed if name]
     in_dvc = [output.path for output in checkout.outputs]
     for path in dict.fromkeys(in_git + in_dvc):

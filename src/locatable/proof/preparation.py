@@ -96,7 +96,7 @@ def _bring_in(planned: PlannedStage, checkout: Checkout) -> list[str]:
 
 def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -> None:
     for dependency in stage.dependencies:
-        problem = checkout.missing_submodule(dependency.path)
+        problem = checkout.missing_content(dependency)
         if problem:
             raise CannotTryError(f"{stage.address} depends on {dependency.name}: {problem}")
         if not checkout.exists(dependency) and not overlaps(dependency.path, rebuilt):

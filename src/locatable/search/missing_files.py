@@ -80,5 +80,5 @@ def _sentence(missing: list[str]) -> str:
     names = ", ".join(dict.fromkeys(missing))
     return (
         f"trials run in clones, and Git does not track {names}, which your checkout has: "
-        "`git add` or `dvc add` it, or have the stage take it from outside of the repository"
+        "`git add` or `dvc add` it; pass a secret in an environment variable"
     )
