@@ -185,7 +185,8 @@ def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
         elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
             yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
     for key in ours.keys() - said.params.keys() - recorded.keys():
-        if not _named_by_templates(snapshot, key):
+        is_unsaid = f"params {Key.parse(key).file}" in said.unsaid
+        if not is_unsaid and not _named_by_templates(snapshot, key):
             yield f"param {key}", NOTHING, ours[key]
 
 
