@@ -1,5 +1,6 @@
 """Compares what the package says of commits with what DVC says of them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,13 +80,18 @@ def compare(root: Path, revs: Sequence[str]) -> Comparison:
             try:
                 said = read_revision(repo, rev)
             except RefusedError as error:
-                comparison.leave_out(f"a commit that DVC refuses: {error}")
+                comparison.leave_out(f"a commit that DVC refuses: {_general(str(error), root)}")
                 continue
             comparison.compared += 1
             for what, reason in said.unsaid.items():
-                comparison.leave_out(f"{what}: {reason}")
+                comparison.leave_out(f"{what}: {_general(reason, root)}")
             comparison.mismatches += compare_revision(reader.snapshot(rev), said)
     return comparison
+
+
+def _general(reason: str, root: Path) -> str:
+    """A reason without what differs from commit to commit."""
+    return re.sub(r"\b[0-9a-f]{2}/[0-9a-f]{30}\b|\b[0-9a-f]{7,64}\b", "…", reason.replace(f"{root}/", ""))
 
 
 def compare_revision(snapshot: Snapshot, said: DvcRevision) -> list[Mismatch]:
