@@ -7,6 +7,7 @@ what differs and what could not be compared. Exits with 1 if anything differs.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -14,13 +15,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from locatable.errors import LocatableError
+from locatable.errors import GitError, LocatableError
 from locatable.git import git
 
 from .comparison.compare import Comparison, compare
 
-# All that can have results: experiments, too.
-REFS = ("+refs/heads/*:refs/heads/*", "+refs/remotes/*:refs/remotes/*", "+refs/exps/*:refs/exps/*")
+# What can have results and is not cloned: branches of a clone's own remotes, and experiments.
+REFS = ("+refs/remotes/*:refs/remotes/*", "+refs/exps/*:refs/exps/*")
 MOST_SHOWN = 20
 
 
@@ -59,7 +60,8 @@ def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparis
     source = os.fspath(Path(source).resolve()) if Path(source).exists() else source
     git(clone.parent, "clone", "--quiet", "--no-hardlinks", source, clone.name)
     git(clone, "checkout", "--quiet", "--detach")
-    git(clone, "fetch", "--quiet", source, *REFS)
+    with contextlib.suppress(GitError):  # a server may not show these, or lack some of them
+        git(clone, "fetch", "--quiet", source, *REFS)
     revs = git(clone, "rev-list", "--all").split()
     projects = sorted(config.parent.parent for config in clone.rglob(".dvc/config"))
     if not projects:

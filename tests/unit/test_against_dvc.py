@@ -25,9 +25,7 @@ class Repository:
 
 
 @pytest.fixture(scope="module", params=range(len(CHOICES)))
-def repository(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Repository]:
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Each repository of the variety in turn; do not change it."""
     number = request.param
     folder = tmp_path_factory.mktemp("varied") / "repo"

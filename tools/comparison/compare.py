@@ -159,8 +159,8 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
             # The record of a file that is no longer declared is none of DVC's concern.
             own = {path: _hash(entry) for path, entry in entries.items() if path in files}
             yield from _unequal(f"{address} recorded {section}", hashes, own)
-    hashes = {path: entry.hash for path, entry in said.sources.items()}
-    yield from _unequal("source", hashes, {path: _hash(entry) for path, entry in snapshot.sources.items()})
+    sources = {path: entry.hash for path, entry in said.sources.items()}
+    yield from _unequal("source", sources, {path: _hash(entry) for path, entry in snapshot.sources.items()})
 
 
 def _hash(entry: Mapping[str, Any]) -> str | None:
@@ -185,9 +185,9 @@ def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
     }
     for key in dict.fromkeys([*said.params, *recorded]):
         if key in ours:
-            values = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
-            if not any(_same(value, ours[key]) for value in values):
-                yield f"param {key}", values[0], ours[key]
+            possible = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
+            if not any(_same(value, ours[key]) for value in possible):
+                yield f"param {key}", possible[0], ours[key]
         elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
             yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
     for key in ours.keys() - said.params.keys() - recorded.keys():
@@ -332,7 +332,8 @@ def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
 def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
     """What has changed since the lock was written: commands and params."""
     found = differences(snapshot)
-    dvc, ours = {}, {}
+    dvc: dict[str, bool] = {}
+    ours: dict[str, bool] = {}
     for address, stage in said.stages.items():
         if stage.is_recorded and said.stages:
             dvc |= {f"{address} {what}": True for what in _changes(stage)}
