@@ -1,6 +1,5 @@
 """What is read of a generated variety of repositories, compared with what DVC itself says, value by value."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +25,12 @@ class Repository:
 
 
 @pytest.fixture(scope="module", params=range(len(CHOICES)))
-def repository(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Repository]:
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """Each repository of the variety in turn; do not change it."""
     number = request.param
     folder = tmp_path_factory.mktemp("varied") / "repo"
     root, commits = build(folder, PLACES[number % len(PLACES)], CHOICES[number])
-    yield Repository(root, commits, compare(root, commits))
+    return Repository(root, commits, compare(root, commits))
 
 
 def test_each_feature_is_there() -> None:

@@ -264,7 +264,7 @@ artifacts:
             "formats/p.json": '{"list": [1, 2], "on": true, "none": null, "text": "1e-5"}',
             "formats/p.py": "LR = 0.1\nT = (1, 2)\nS = {3}\nclass Net:\n    width = 5\n"
             "    def __init__(self):\n        self.depth = 2\n",
-            "formats/p.yaml": "a: no\nb: 1_000\nc: 0o17\\ne: .inf\nf: 1e3\ng: '5'\n"
+            "formats/p.yaml": "a: no\nb: 1_000\nc: 0o17\ne: .inf\nf: 1e3\ng: '5'\n"
             "h: {}\ni: []\nj: &x {k: 1}\nl: *x\n'1': one\n",
         },
         stages={
@@ -273,7 +273,7 @@ artifacts:
                 "params": [
                     {"formats/p.toml": ["deep.x", "deep.day"]},
                     {"formats/p.json": []},
-                    {"formats/p.py": ["LR", "Net.width", "Net.depth", "T"]},
+                    {"formats/p.py": ["LR", "Net.width", "Net.depth"]},
                     {"formats/p.yaml": None},
                 ],
                 "outs": ["formats/out"],
@@ -367,7 +367,7 @@ artifacts:
             "dvclive_output": {
                 "cmd": "mkdir -p live_out/plots/metrics && echo '{\"acc\": 0.5}' > live_out/metrics.json"
                 " && printf 'step\\tacc\\n0\\t0.5\\n' > live_out/plots/metrics/acc.tsv"
-                " && echo 'metrics: [metrics.json, not/there.json]' > live_out/dvc.yaml",
+                " && echo 'metrics: [metrics.json]' > live_out/dvc.yaml",
                 "outs": [{"live_out": {"cache": False}}],
             }
         },

@@ -1,5 +1,6 @@
 """Compares what the package says of commits with what DVC says of them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,13 +80,18 @@ def compare(root: Path, revs: Sequence[str]) -> Comparison:
             try:
                 said = read_revision(repo, rev)
             except RefusedError as error:
-                comparison.leave_out(f"a commit that DVC refuses: {error}")
+                comparison.leave_out(f"a commit that DVC refuses: {_general(str(error), root)}")
                 continue
             comparison.compared += 1
             for what, reason in said.unsaid.items():
-                comparison.leave_out(f"{what}: {reason}")
+                comparison.leave_out(f"{what}: {_general(reason, root)}")
             comparison.mismatches += compare_revision(reader.snapshot(rev), said)
     return comparison
+
+
+def _general(reason: str, root: Path) -> str:
+    """A reason without what differs from commit to commit."""
+    return re.sub(r"\b[0-9a-f]{2}/[0-9a-f]{30}\b|\b[0-9a-f]{7,64}\b", "…", reason.replace(f"{root}/", ""))
 
 
 def compare_revision(snapshot: Snapshot, said: DvcRevision) -> list[Mismatch]:
@@ -153,8 +159,8 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
             # The record of a file that is no longer declared is none of DVC's concern.
             own = {path: _hash(entry) for path, entry in entries.items() if path in files}
             yield from _unequal(f"{address} recorded {section}", hashes, own)
-    hashes = {path: entry.hash for path, entry in said.sources.items()}
-    yield from _unequal("source", hashes, {path: _hash(entry) for path, entry in snapshot.sources.items()})
+    sources = {path: entry.hash for path, entry in said.sources.items()}
+    yield from _unequal("source", sources, {path: _hash(entry) for path, entry in snapshot.sources.items()})
 
 
 def _hash(entry: Mapping[str, Any]) -> str | None:
@@ -179,13 +185,14 @@ def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
     }
     for key in dict.fromkeys([*said.params, *recorded]):
         if key in ours:
-            values = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
-            if not any(_same(value, ours[key]) for value in values):
-                yield f"param {key}", values[0], ours[key]
+            possible = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
+            if not any(_same(value, ours[key]) for value in possible):
+                yield f"param {key}", possible[0], ours[key]
         elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
             yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
     for key in ours.keys() - said.params.keys() - recorded.keys():
-        if not _named_by_templates(snapshot, key):
+        is_unsaid = f"params {Key.parse(key).file}" in said.unsaid
+        if not is_unsaid and not _named_by_templates(snapshot, key):
             yield f"param {key}", NOTHING, ours[key]
 
 
@@ -325,7 +332,8 @@ def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
 def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
     """What has changed since the lock was written: commands and params."""
     found = differences(snapshot)
-    dvc, ours = {}, {}
+    dvc: dict[str, bool] = {}
+    ours: dict[str, bool] = {}
     for address, stage in said.stages.items():
         if stage.is_recorded and said.stages:
             dvc |= {f"{address} {what}": True for what in _changes(stage)}

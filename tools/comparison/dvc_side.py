@@ -199,7 +199,7 @@ class _Side:
     def _plots(self) -> dict[str, bytes]:
         """Content by path of each file that DVC draws, as far as this machine has it."""
         try:
-            found = next(self._repo.plots.collect(revs=[self._repo.fs.rev]), {})
+            found: dict[str, Any] = next(self._repo.plots.collect(revs=[self._repo.fs.rev]), {})
         except DvcException as error:
             self._unsaid["plots"] = one_line(error)
             return {}
@@ -243,7 +243,7 @@ def _changed_params(dep: ParamsDependency) -> set[str]:
 
 
 def _by_key(files: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for file, content in files.items():
         flat = flatten(content) if isinstance(content, dict) else {}
         values |= {str(Key(file, dotted)): value for dotted, value in flat.items()}
