@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..coordinates import read_record
 from ..errors import CannotTryError
 
 # What stages may import; the tools have a lock of their own, which no result depends on.
@@ -108,9 +108,9 @@ def build_environment(project: Path, folder: Path) -> Path:
 
 def recorded_python(project: Path) -> str | None:
     """The version of Python that a revision records, None where it is the one that runs, or unknown."""
-    try:
-        recorded = json.loads((project / "environment.json").read_text())["python"]
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    file = project / "environment.json"
+    recorded = read_record(file.read_bytes() if file.is_file() else None).get("python", "")
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", recorded):
         return None
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     return None if recorded == running else str(recorded)
