@@ -5,6 +5,7 @@ from functools import lru_cache
 from shlex import join, quote
 
 from .git import remote_url
+from .history.declared import declared_stages
 from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
@@ -38,7 +39,8 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
     commands += _git_commands(snapshot)
-    return [*commands, *_install_commands(snapshot), *_pull_commands(snapshot), _repro_command(snapshot)]
+    commands += [*_install_commands(snapshot), *_pull_commands(snapshot)]
+    return [*commands, *_warm_starts(snapshot), _repro_command(snapshot)]
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
@@ -83,6 +85,18 @@ def _pull_commands(snapshot: Snapshot) -> list[str]:
         return []
     few = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
     return [join(["dvc", "pull", *few])]
+
+
+def _warm_starts(snapshot: Snapshot) -> list[str]:
+    """Comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
+    if not any(b"persist" in content for content in snapshot.files.values()):
+        return []
+    return [
+        f"# {address} goes on from its own last output, {', '.join(stage.persistent)} (persist: true): "
+        "run from nothing, it can have other results"
+        for address, stage in declared_stages(snapshot).items()
+        if stage.persistent and not stage.is_frozen
+    ]
 
 
 def _repro_command(snapshot: Snapshot) -> str:

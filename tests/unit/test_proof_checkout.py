@@ -172,8 +172,8 @@ def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
         ]
 
 
-def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout):
-    prepare(plan_proof(checkout.stages, checkout.outputs, None), checkout)
+def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout, tmp_path):
+    prepare(plan_proof(checkout.stages, checkout.outputs, None), checkout, tmp_path / "kept")
     names = {path.name for path in checkout.root.rglob("*.txt")}
     assert names == {"raw.txt"}
 
@@ -182,7 +182,7 @@ def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout):
 def runner(checkout, tmp_path) -> StageRunner:
     """Runs the stage `copy`, everything that it needs being in place."""
     plan = plan_proof(checkout.stages, checkout.outputs, None)
-    records = prepare(plan, checkout)
+    records = prepare(plan, checkout, tmp_path / "kept")
     return StageRunner(
         stage=checkout.stages[0],
         checkout=checkout,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnreadableError
-from ..keys import PARAMS_FILE
-from .pipelines import join
+from .pipelines import address, join
 from .snapshot import Snapshot
 
 
@@ -21,6 +20,7 @@ class DeclaredStage:
         params: names by file; none for all that the file has.
         outs: for each path, whether DVC (not Git) keeps it.
         is_frozen: DVC does not look at its deps and params.
+        persistent: paths at which it finds its own last output (`persist: true`).
     """
 
     cmd: str | list[str]
@@ -28,6 +28,7 @@ class DeclaredStage:
     params: dict[str, list[str]]
     outs: dict[str, bool]
     is_frozen: bool
+    persistent: list[str]
 
 
 def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
@@ -41,29 +42,28 @@ def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
         path = posixpath.join(folder, "dvc.yaml")
         try:
             for stage, definition in pipeline.definitions.items():
-                address = f"{path}:{stage}" if folder else stage
-                declared[address] = _declared(definition, pipeline.folders[stage])
+                params = pipeline.declared_params[stage]
+                declared[address(folder, stage)] = _declared(definition, pipeline.folders[stage], params)
         except (AttributeError, KeyError, TypeError) as error:
             raise UnreadableError(f"{snapshot.rev[:7]}:{path}: not as DVC writes it: {error!r}") from None
     return declared
 
 
-def _declared(definition: Mapping[str, Any], wdir: str) -> DeclaredStage:
-    params: dict[str, list[str]] = {}
-    for item in definition.get("params") or ():
-        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
-        for file, names in named.items():
-            params.setdefault(join(wdir, file), []).extend(names or [])
+def _declared(definition: Mapping[str, Any], wdir: str, params: dict[str, list[str]]) -> DeclaredStage:
     outs: dict[str, bool] = {}
+    persistent = []
     for section in ("outs", "metrics", "plots"):
         for path, options in _with_options(definition.get(section)):
             outs[join(wdir, path)] = options.get("cache", True)
+            if options.get("persist"):
+                persistent.append(join(wdir, path))
     return DeclaredStage(
         cmd=definition["cmd"],
         deps=[join(wdir, path) for path, _ in _with_options(definition.get("deps"))],
         params=params,
         outs=outs,
         is_frozen=bool(definition.get("frozen")),
+        persistent=persistent,
     )
 
 

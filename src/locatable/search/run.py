@@ -86,6 +86,21 @@ class SearchPlan:
         return (study_folder(self.root) / self.settings.study).resolve()
 
     @property
+    def remarks(self) -> list[str]:
+        """What a person should know of all trials, one line each."""
+        lines = [
+            f"{stage} goes on from its own last output (persist: true): "
+            f"every trial starts from the baseline's {path}"
+            for path, stage in self.project.persistent.items()
+        ]
+        if self.project.is_composed_anew:
+            lines.append(
+                "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
+                "the one that is there has other values"
+            )
+        return lines
+
+    @property
     def storage(self) -> str:
         """URL of the study."""
         return self.options.storage or sqlite_url(self.root / "optuna.db")

@@ -125,6 +125,12 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
     known = _known_keys(project.params_files)
     for name, param in settings.space.items():
         for key in (name, *param.when):
+            if key in project.groups:
+                raise SettingsError(
+                    f"search.yaml: space: {key}: a group of Hydra's, which a search cannot choose from: "
+                    f"choose by `dvc exp run -S {key}=NAME`, or the default in Hydra's configuration, "
+                    "and search its values"
+                )
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
                 guess = f"; is it {near[0]}?" if near else ""

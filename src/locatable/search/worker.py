@@ -36,6 +36,7 @@ from .messages import (
     from_json,
     to_json,
 )
+from .missing_files import remark_on
 from .series import SeriesWatcher
 
 # Lines of a failed trial's output that are kept.
@@ -122,7 +123,8 @@ def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
     if shutil.disk_usage(clone.folder).free < LEAST_SPACE:
         said += "; no space left on device"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Failed(said, "\n".join(lines[-LOG_LINES:]))
+    kept = "\n".join(lines[-LOG_LINES:])
+    return Failed(said, kept, remark_on(clone, f"{kept}\n{said}"))
 
 
 def _explain(error: Exception) -> str:
