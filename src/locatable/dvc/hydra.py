@@ -104,10 +104,11 @@ def composition_of(repo: "Repo") -> Composition | None:
 
 def _override(value: Any) -> str:
     """A value in the grammar of Hydra's overrides, where texts without quotes can mean something else."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
     match value:
         case str():
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"'{escaped}'"
+            return QuotedString(value, Quote.single).with_quotes()
         case list():
             return "[" + ",".join(_override(item) for item in value) + "]"
         case dict():
