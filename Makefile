@@ -7,7 +7,7 @@ READY := .venv/ready
 # Some containers switch byte code off; tests would then pay for it at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-unit lint wheel lock bench
+.PHONY: help demo test test-unit lint wheel lock bench repositories
 
 help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
@@ -17,13 +17,14 @@ help:
 	@echo "make wheel      build the wheel of src/locatable that generated projects carry"
 	@echo "make lock       resolve the template's and the generated projects' locks again"
 	@echo "make bench      measure what the tools cost, as ratios (half an hour)"
+	@echo "make repositories FROM=\"URL-OR-FOLDER ...\"  compare what the tools read of their commits with what DVC says"
 
 demo: $(READY)
 	@tools/demo.sh
 
 test: lint
-	@# One more than there are processors: tests also wait.
-	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
+	@# Two more than there are processors: tests also wait.
+	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 2)")
 
 test-unit: $(READY)
 	pytest -n auto tests/unit
@@ -43,6 +44,9 @@ wheel: $(READY)
 
 bench: $(READY)
 	@tools/bench.sh
+
+repositories: $(READY)
+	@PYTHONPATH=src python -m tools.repositories $(FROM)
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

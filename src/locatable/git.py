@@ -78,13 +78,19 @@ def _reason(stderr: str, exit_code: int) -> str:
     return lines[-1] if lines else f"exit code {exit_code}"
 
 
-def start_object_reader(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a process that answers names of objects with their content (`git cat-file --batch`)."""
+def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Popen[bytes]:
+    """Start a process that answers names of objects with their content (`git cat-file --batch`).
+
+    Args:
+        folder: of the repository.
+        may_fetch: get what a partial clone lacks from its remote; Git before 2.45 always does.
+    """
+    variables = {} if may_fetch else {"GIT_NO_LAZY_FETCH": "1"}
     return subprocess.Popen(
         ("git", "-C", str(folder), "cat-file", "--batch"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment(),
+        env={**environment(), **variables},
         # Ctrl-C is for the caller, who may still need an answer to end cleanly.
         start_new_session=True,
     )

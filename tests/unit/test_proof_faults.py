@@ -660,3 +660,10 @@ def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
     plain.repro()
     assert plain.is_proven(replace(CURRENT, stage="total"))
     assert plain.verdicts() == {"metrics.json": "identical"}
+
+
+def test_variables_that_environment_json_records_are_set_for_stages(plain):
+    plain.write("environment.json", '{"variables": {"FACTOR": "3"}}')
+    plain.insert('import os; rows = [row * int(os.environ["FACTOR"]) for row in rows]')
+    plain.repro(FACTOR="3")
+    assert plain.is_proven()

@@ -21,6 +21,7 @@ from ..git_lfs import storage
 from ..keys import Key
 from ..submodules import Submodule, checkout_submodules, fetch_submodules
 from . import params as params_files
+from .config import write_local_config
 from .parsing import remember_parsed_yaml
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ class Clone:
     def _configure_dvc(self, config: Mapping[str, Any]) -> None:
         # DVC's Git library writes an index in which Git can miss what changed within the same second.
         core = {**config.get("core", {}), "autostage": False}
-        with self._repo() as repo, repo.config.edit("local") as local:
-            local.update({**config, "core": core})
+        with self._repo() as repo:
+            write_local_config(repo, {**config, "core": core})
 
     def _exclude(self, path: str) -> str:
         return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"

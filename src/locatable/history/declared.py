@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnreadableError
-from ..keys import PARAMS_FILE
-from .pipelines import join
+from .pipelines import address, join
 from .snapshot import Snapshot
 
 
@@ -43,19 +42,14 @@ def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
         path = posixpath.join(folder, "dvc.yaml")
         try:
             for stage, definition in pipeline.definitions.items():
-                address = f"{path}:{stage}" if folder else stage
-                declared[address] = _declared(definition, pipeline.folders[stage])
+                params = pipeline.declared_params[stage]
+                declared[address(folder, stage)] = _declared(definition, pipeline.folders[stage], params)
         except (AttributeError, KeyError, TypeError) as error:
             raise UnreadableError(f"{snapshot.rev[:7]}:{path}: not as DVC writes it: {error!r}") from None
     return declared
 
 
-def _declared(definition: Mapping[str, Any], wdir: str) -> DeclaredStage:
-    params: dict[str, list[str]] = {}
-    for item in definition.get("params") or ():
-        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
-        for file, names in named.items():
-            params.setdefault(join(wdir, file), []).extend(names or [])
+def _declared(definition: Mapping[str, Any], wdir: str, params: dict[str, list[str]]) -> DeclaredStage:
     outs: dict[str, bool] = {}
     persistent = []
     for section in ("outs", "metrics", "plots"):

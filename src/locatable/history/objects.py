@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, cast
 
-from ..errors import GitError
+from ..errors import GitError, UnreadableError
 from ..git import start_object_reader
 from .ignored import NEVER_SEARCHED
 
@@ -13,6 +13,7 @@ from .ignored import NEVER_SEARCHED
 # One by one, each would cost a round trip.
 BATCH = 200
 MOST_TREES = 50_000  # that are kept in memory
+MOST_RESTARTS = 20  # of Git, which ends where it cannot fetch an object
 FOLDER, SUBMODULE, LINK = "40000", "160000", "120000"
 
 # Mode and id of a file or folder in a tree.
@@ -28,16 +29,23 @@ class GitObjects:
     """
 
     def __init__(self, repo: Path, endings: tuple[str, ...]) -> None:
+        self._repo = repo
         self._endings = endings
-        self._process = start_object_reader(repo)
-        self._questions = cast(IO[bytes], self._process.stdin)
-        self._answers = cast(IO[bytes], self._process.stdout)
+        self._restarts = 0
+        self._start(may_fetch=True)
         # Most folders are the same in many revisions: each is read and searched once.
         self._trees: dict[str, dict[str, Entry]] = {}
         self._matching: dict[str, dict[str, str]] = {}
         self._opaque: dict[str, bool] = {}
         self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
         self._preloaded: dict[str, bytes] = {}
+        # Trees that are not in this clone.
+        self._missing: set[str] = set()
+
+    def _start(self, may_fetch: bool) -> None:
+        self._process = start_object_reader(self._repo, may_fetch)
+        self._questions = cast(IO[bytes], self._process.stdin)
+        self._answers = cast(IO[bytes], self._process.stdout)
 
     def __enter__(self) -> "GitObjects":
         return self
@@ -52,27 +60,48 @@ class GitObjects:
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
         """Full id and content of each object, in the order of `names`; None where there is none.
 
+        In a partial clone, Git fetches what it lacks; what it cannot fetch is as if it were not there.
+
         Raises:
-            GitError: Git cannot go on, as in a partial clone whose remote is out of reach.
+            GitError: Git cannot go on.
         """
         wanted = list(names)
         answers = []
         for start in range(0, len(wanted), BATCH):
-            batch = wanted[start : start + BATCH]
-            lines = "".join(f"{name}\n" for name in batch)
-            try:
-                self._questions.write(lines.encode(errors="surrogateescape"))
-                self._questions.flush()
-            except BrokenPipeError:
-                pass  # Git has ended: its answers end, too
-            answers += [self._answer() for _ in batch]
+            answers += self._read_batch(wanted[start : start + BATCH])
         return answers
 
-    def _answer(self) -> tuple[str, bytes] | None:
-        # "<id> <type> <size>", and the content with a line break after it; "<name> missing" without.
-        header = self._answers.readline().split()
-        if not header:
+    def _read_batch(self, batch: list[str]) -> list[tuple[str, bytes] | None]:
+        answers: list[tuple[str, bytes] | None] = []
+        self._ask(batch)
+        while len(answers) < len(batch):
+            header = self._answers.readline().split()
+            if header:
+                answers.append(self._answer(header))
+            else:
+                # Git has ended at this object. The others may be there.
+                self._restart()
+                answers.append(None)
+                self._ask(batch[len(answers) :])
+        return answers
+
+    def _ask(self, names: list[str]) -> None:
+        lines = "".join(f"{name}\n" for name in names)
+        try:
+            self._questions.write(lines.encode(errors="surrogateescape"))
+            self._questions.flush()
+        except BrokenPipeError:
+            pass  # Git has ended: its answers end, too
+
+    def _restart(self) -> None:
+        if self._restarts == MOST_RESTARTS:
             raise GitError("git cat-file: it ended before it had read everything")
+        self._restarts += 1
+        self.close()
+        self._start(may_fetch=False)
+
+    def _answer(self, header: list[bytes]) -> tuple[str, bytes] | None:
+        # "<id> <type> <size>", and the content with a line break after it; "<name> missing" without.
         if len(header) != 3 or not header[2].isdigit():
             return None
         content = self._answers.read(int(header[2]) + 1)
@@ -82,21 +111,29 @@ class GitObjects:
         """Content by id of these objects.
 
         Raises:
-            GitError: one of them is missing, as in a damaged repository.
+            UnreadableError: one of them is missing, as in a damaged repository.
         """
+        asked = dict.fromkeys(ids)
+        contents = self.present_blobs(asked)
+        for name in asked:
+            if name not in contents:
+                raise _missing(name)
+        return contents
+
+    def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Content by id of those of some objects that this clone has."""
         asked = dict.fromkeys(ids)
         contents = {name: self._preloaded[name] for name in asked if name in self._preloaded}
         wanted = [name for name in asked if name not in contents]
         for name, answer in zip(wanted, self.read(wanted), strict=True):
-            if answer is None:
-                raise GitError(f"git cat-file: object {name} is missing")
-            contents[name] = answer[1]
+            if answer:
+                contents[name] = answer[1]
         return contents
 
     def preload(self, ids: Iterable[str]) -> None:
         """Read objects that will be asked for one by one; those that were preloaded before are forgotten."""
         self._preloaded = {}
-        self._preloaded = self.blobs(ids)
+        self._preloaded = self.present_blobs(ids)
 
     def load_trees(self, roots: Iterable[str]) -> None:
         """Read trees and all folders below them, level by level: far quicker than one by one."""
@@ -107,19 +144,27 @@ class GitObjects:
             self._paths_of_blob.clear()
         level = list(roots)
         while level:
-            unread = [tree for tree in dict.fromkeys(level) if tree not in self._trees]
-            for tree, content in self.blobs(unread).items():
-                self._trees[tree] = _entries(content, len(tree) // 2)
+            known = self._trees.keys() | self._missing
+            unread = [tree for tree in dict.fromkeys(level) if tree not in known]
+            contents = self.present_blobs(unread)
+            self._missing.update(tree for tree in unread if tree not in contents)
             level = []
-            for tree in unread:
+            for tree, content in contents.items():
+                self._trees[tree] = _entries(content, len(tree) // 2)
                 level += [child for _, child in self._subfolders(tree)]
 
     def entries(self, tree: str) -> dict[str, Entry]:
-        """Mode and id by name of what is in a tree; none for the empty id of a folder that is not there."""
+        """Mode and id by name of what is in a tree; none for the empty id of a folder that is not there.
+
+        Raises:
+            UnreadableError: this clone does not have the tree.
+        """
         if not tree:
             return {}
         if tree not in self._trees:  # forgotten since its revision was read
             self.load_trees([tree])
+        if tree in self._missing:
+            raise _missing(tree)
         return self._trees[tree]
 
     def _subfolders(self, tree: str) -> list[tuple[str, str]]:
@@ -215,6 +260,10 @@ class GitObjects:
             elif mode != SUBMODULE:
                 files[f"{prefix}{name}"] = entry
         return files
+
+
+def _missing(name: str) -> UnreadableError:
+    return UnreadableError(f"Git's object {name} is missing from this clone")
 
 
 def _entries(tree: bytes, id_size: int) -> dict[str, Entry]:

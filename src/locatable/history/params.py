@@ -1,6 +1,6 @@
 """Params of many files as one mapping, on the keys of `dvc exp run -S`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,3 +19,14 @@ def flat_params(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
 @lru_cache(10_000)
 def _key(file: str, dotted: str) -> str:
     return str(Key(file, dotted))
+
+
+def named_values(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Values of a params file by their dotted names, of all of the file where there are no names."""
+    values = {}
+    for name in names:
+        try:
+            values[name] = Key("", name).value_in(content)
+        except (LookupError, TypeError, ValueError):
+            continue  # the stage would fail
+    return values if names else dict(content)

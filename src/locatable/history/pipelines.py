@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..dvc.structure import has_templates, resolve_pipeline
+from ..keys import PARAMS_FILE
 from . import formats
 
 # Content of a file by its path as seen from the Git root; None where there is none.
@@ -30,6 +31,7 @@ class Pipeline:
     Attributes:
         folders: where each stage runs, by the stage's name.
         definitions: all that it says of each stage, with paths as seen from there.
+        declared_params: names by file that each stage declares, by the stage's name; none for all of a file.
         metrics: files and folders, of the top and of all stages.
         plots: the same.
         params: files and folders that the top names.
@@ -39,6 +41,7 @@ class Pipeline:
 
     folders: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    declared_params: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
@@ -118,12 +121,23 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
     return Pipeline(
         folders=folders,
         definitions=stages,
+        declared_params={name: _declared_params(stage, folders[name]) for name, stage in stages.items()},
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
     )
+
+
+def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]]:
+    """Names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
+    params: dict[str, list[str]] = {}
+    for item in stage.get("params") or ():
+        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
+        for file, names in named.items():
+            params.setdefault(join(wdir, file), []).extend(names or [])
+    return params
 
 
 def _stage_metrics(stage: Mapping[str, Any]) -> Iterator[str]:
@@ -149,6 +163,11 @@ def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]
     for name, entry in (definition.get("artifacts") or {}).items():
         path = join(folder, entry.get("path", ""))
         yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
+
+
+def address(folder: str, stage: str) -> str:
+    """What DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
+    return f"{folder}/dvc.yaml:{stage}" if folder else stage
 
 
 @lru_cache(10_000)

@@ -3,6 +3,7 @@
 Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 """
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -168,21 +169,40 @@ class Reader:
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
         commits = self._commits(revs)
         answers = self.objects.read(f"{commit}:{self.prefix}" for commit, _ in commits)
-        # A commit from before the DVC repository has no such folder.
         trees = [answer[0] if answer else "" for answer in answers]
         self.objects.load_trees(tree for tree in trees if tree)
-        files_of = [
-            self._visible(commit, self.objects.matching_files(tree))
-            for (commit, _), tree in zip(commits, trees, strict=True)
-        ]
-        params_files = [self.objects.entry(tree, PARAMS_FILE) for tree in trees]
-        self.objects.preload(blob for blob in params_files if blob)
-        contents = self.objects.blobs(blob for files in files_of for blob in files.values())
         snapshots = []
-        for (commit, text), tree, files in zip(commits, trees, files_of, strict=True):
-            read = {path: contents[blob] for path, blob in files.items()}
-            snapshots.append(Snapshot(self, commit, text, tree, read))
+        blobs: dict[str, dict[str, str]] = {}
+        for (commit, text), tree in zip(commits, trees, strict=True):
+            snapshot = Snapshot(self, commit, text, tree, {})
+            try:
+                blobs[commit] = self._blobs_of(snapshot)
+            except UnreadableError as error:
+                blobs[commit] = {}
+                snapshot.damage = error.message
+            snapshots.append(snapshot)
+        self._load(snapshots, blobs)
         return snapshots
+
+    def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
+        """Ids by path of DVC's files in a revision."""
+        if not snapshot.tree:
+            # A commit from before the DVC repository has no such folder. A damaged one does not tell.
+            self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
+        return self._visible(snapshot.rev, self.objects.matching_files(snapshot.tree))
+
+    def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
+        """Give snapshots the content of their files; what this clone lacks of one is no other's damage."""
+        whole = [snapshot for snapshot in snapshots if not snapshot.damage]
+        params_files = [self.objects.entry(snapshot.tree, PARAMS_FILE) for snapshot in whole]
+        self.objects.preload(blob for blob in params_files if blob)
+        contents = self.objects.present_blobs(blob for files in blobs.values() for blob in files.values())
+        for snapshot in whole:
+            for path, blob in blobs[snapshot.rev].items():
+                if blob in contents:
+                    snapshot.files[path] = contents[blob]
+                else:
+                    snapshot.damage = f"{path}: Git's object {blob} is missing from this clone"
 
     def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
         """Ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
@@ -200,6 +220,7 @@ class Reader:
         return {path: blob for path, blob in others.items() if path not in hidden}
 
     def _find_hidden(self, commit: str, rules: dict[str, str], files: Collection[str]) -> frozenset[str]:
+        self.objects.blobs(rules.values())  # a rule that this clone lacks is not as good as none
         # What is no file of DVC's is read for other reasons, and `.dvcignore` does not say a word about it.
         of_dvc = [path for path in files if not path.endswith("environment.json")]
         try:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -15,8 +15,8 @@ from ..keys import PARAMS_FILE
 from . import formats
 from .dvc_lock import lock_stages
 from .entries import with_hash
-from .params import flat_params
-from .pipelines import Artifact, Pipeline, is_at_or_below, join
+from .params import flat_params, named_values
+from .pipelines import Artifact, Pipeline, address, is_at_or_below, join
 from .repository import Repository
 from .stages import Stage, stage_of
 
@@ -35,6 +35,7 @@ class Snapshot:
         commit: text of the commit object.
         tree: id of the DVC root's tree, empty when the revision has no such folder.
         files: content by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
+        damage: what this clone lacks of it, empty if nothing.
     """
 
     reader: Repository
@@ -42,6 +43,17 @@ class Snapshot:
     commit: str
     tree: str
     files: dict[str, bytes]
+    damage: str = ""
+
+    @property
+    def root_tree(self) -> str:
+        """Id of the Git root's tree."""
+        return self.commit.partition("\n")[0].removeprefix("tree ")
+
+    def check_whole(self) -> None:
+        """Raise an `UnreadableError` if this clone does not have all of the revision."""
+        if self.damage:
+            raise UnreadableError(f"{self.rev[:7]}: {self.damage}")
 
     @property
     def time(self) -> int:
@@ -118,9 +130,9 @@ class Snapshot:
             for name, entry in self._parsed(path, lock_stages).items():
                 if pipeline and name not in pipeline.folders:
                     continue
-                address = f"{folder}/dvc.yaml:{name}" if folder else name
+                wdir = pipeline.folders[name] if pipeline else folder
                 try:
-                    stages[address] = stage_of(entry, pipeline.folders[name] if pipeline else folder)
+                    stages[address(folder, name)] = stage_of(entry, wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
         return stages
@@ -144,6 +156,7 @@ class Snapshot:
         Raises:
             UnreadableError: a `.dvc` file is broken.
         """
+        self.check_whole()
         sources = {}
         for path in self.files:
             if not path.endswith(".dvc"):
@@ -162,16 +175,29 @@ class Snapshot:
     def params(self) -> dict[str, Any]:
         """Values by the keys of `dvc exp run -S`.
 
-        They are those that stages used, as their lock has them; those that templates name; and all of a file
-        that a dvc.yaml calls params. `params.yaml` counts as one where no stage names a value of it, or where
-        a stage reads the whole file.
+        They are those that stages used, as their lock has them; those that stages without a record name, and
+        templates; and all of a file that a dvc.yaml calls params. `params.yaml` counts as one where no stage
+        names a value of it, or where a stage reads the whole file.
 
         Raises:
             UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
         used = [named for stage in self.stages.values() for named in stage.params.items()]
         variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
-        return flat_params([*self.params_files.items(), *variables, *used])
+        return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
+
+    def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Values that stages without a record name, as their files have them."""
+        for folder, pipeline in self.pipelines.items():
+            for name, declared in pipeline.declared_params.items():
+                if address(folder, name) not in self.stages:
+                    for file, names in declared.items():
+                        yield file, named_values(self._params_in(file), names)
+
+    def _params_in(self, file: str) -> dict[str, Any]:
+        """Content of a params file; nothing where neither Git nor DVC's cache has it."""
+        content = self.kept_files(file).get(file)
+        return self._checked(file, content, partial(formats.parse, file)) if content else {}
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
@@ -200,8 +226,7 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        declared = [path for pipeline in self.pipelines.values() for path in pipeline.metrics]
-        return list(dict.fromkeys(declared))
+        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.metrics))
 
     @cached_property
     def plot_files(self) -> list[str]:
@@ -210,8 +235,7 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        declared = [path for pipeline in self.pipelines.values() for path in pipeline.plots]
-        return list(dict.fromkeys(declared))
+        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.plots))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
@@ -253,6 +277,7 @@ class Snapshot:
 
     def _paths(self, name: str) -> list[str]:
         """Paths of the files of this name."""
+        self.check_whole()
         return [path for path in self.files if posixpath.basename(path) == name]
 
     def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:

@@ -137,9 +137,15 @@ def _read_candidates(reader: Reader, targets: list[Path], revisions: list[str]) 
     candidates = []
     for snapshot in reader.snapshots(revisions):
         # The paths at once: trees of many revisions do not stay in memory.
-        paths = [path for blob in blobs for path in reader.objects.paths_of_blob(snapshot.tree, blob)]
+        paths = [] if snapshot.damage else _paths_of(blobs, snapshot)
         candidates.append(Candidate(snapshot, paths))
     return candidates
+
+
+def _paths_of(blobs: Iterable[str], snapshot: Snapshot) -> list[str]:
+    """Where Git keeps one of these blobs in a revision."""
+    objects = snapshot.reader.objects
+    return [path for blob in blobs for path in objects.paths_of_blob(snapshot.tree, blob)]
 
 
 def _hashes_of(reader: Reader, targets: list[Path], candidates: Iterable[Candidate]) -> Hashes:
@@ -188,9 +194,11 @@ def roles_of(candidate: Candidate, hashes: Hashes) -> dict[str, Role]:
         hashes: what DVC calls the file.
 
     Raises:
-        UnreadableError: the revision names the file, but a file of DVC's in it is broken.
+        UnreadableError: the revision names the file, but a file of DVC's in it is broken; or it can name the
+            file, and this clone does not have all of it.
     """
     snapshot = candidate.snapshot
+    snapshot.check_whole()
     if not candidate.paths and hashes.records.isdisjoint(snapshot.files.values()):
         return {}
     roles = {path: Role(RoleKind.IN_GIT) for path in candidate.paths}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from ..errors import CannotTryError
 
@@ -108,12 +109,26 @@ def build_environment(project: Path, folder: Path) -> Path:
 
 def recorded_python(project: Path) -> str | None:
     """The version of Python that a revision records, None where it is the one that runs, or unknown."""
-    try:
-        recorded = json.loads((project / "environment.json").read_text())["python"]
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return None
+    recorded = _record(project).get("python")
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return None if recorded == running else str(recorded)
+    return None if recorded in (None, running) else str(recorded)
+
+
+def recorded_variables(project: Path) -> dict[str, str]:
+    """The environment variables that were set when a revision's results were made and can change numbers."""
+    recorded = _record(project).get("variables")
+    if not isinstance(recorded, Mapping):
+        return {}
+    return {str(name): str(value) for name, value in recorded.items()}
+
+
+def _record(project: Path) -> Mapping[str, Any]:
+    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
+    try:
+        record = json.loads((project / "environment.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, Mapping) else {}
 
 
 def plan_installation(folder: Path, version: str | None, uv: str | None) -> Installation:

@@ -12,7 +12,7 @@ from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict
 from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import LOCK, build_environment, current_programs
+from .environment import LOCK, build_environment, current_programs, recorded_variables
 from .inputs import overlaps
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare, remove
@@ -95,7 +95,10 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             programs = _programs(options, checkout, work / "env", progress)
             seconds.environment = time.perf_counter() - begun
 
-            sandbox, isolation = make_sandbox(work, programs, checkout.user_top, checkout.user_cache)
+            recorded = recorded_variables(checkout.root)
+            sandbox, isolation = make_sandbox(
+                work, programs, checkout.user_top, checkout.user_cache, recorded
+            )
             proof = Proof(options, plan, checkout, sandbox, records)
             for planned in plan.stages:
                 progress(f"rebuilding {planned.stage.address}")

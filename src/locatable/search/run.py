@@ -23,6 +23,7 @@ from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
 from ..git import git, top_folder
 from ..history.reader import Reader
+from ..sqlite import sqlite_url
 from ..staleness import differences, summary
 from .backend import Backend
 from .git_trials import GitTrials
@@ -102,7 +103,7 @@ class SearchPlan:
     @property
     def storage(self) -> str:
         """URL of the study."""
-        return self.options.storage or f"sqlite:///{self.root / 'optuna.db'}"
+        return self.options.storage or sqlite_url(self.root / "optuna.db")
 
     @property
     def owner(self) -> str:

@@ -1,0 +1,100 @@
+"""Clones that lack some of Git's objects: what one revision lacks keeps no other from being read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git
+
+from locatable.coordinates import coordinates_of
+from locatable.errors import UnreadableError
+from locatable.history.reader import Reader
+from locatable.locate.content import find_content
+from locatable.mlflow.plan import WantedRun
+from locatable.mlflow.revision import revision_content
+from locatable.mlflow.wanted import without_results
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    outs:
+    - path: out.txt
+      hash: md5
+      md5: 900150983cd24fb0d6963f7d28e17f72
+      size: 3
+"""
+MISSING = "is missing from this clone"
+# What the second commit alone has, by its path there: files, and folders.
+OF_RESULTS = ["ml/dvc.lock", "ml/.dvcignore", "ml/deep", "ml", ""]
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A repository whose second of three commits lacks an object.
+
+    Attributes:
+        root: its folder.
+        reader: of it.
+        whole: commits that lack nothing.
+        lacking: the one that does.
+    """
+
+    root: Path
+    reader: Reader
+    whole: list[str]
+    lacking: str
+
+
+@pytest.fixture(params=[*OF_RESULTS, "ml/params.yaml"])
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Damaged]:
+    """Repositories in which one object of any kind is missing."""
+    root = tmp_path / "repo"
+    project = {"ml/.dvc/config": "", "ml/dvc.lock": LOCK, "ml/deep/a": "a"}
+    first = commit(root, {**project, "ml/params.yaml": "a: 1"})
+    odd = {"ml/dvc.lock": LOCK + "# odd\n", "ml/deep/a": "b", "ml/params.yaml": "a: 2"}
+    second = commit(root, {**odd, "ml/.dvcignore": "/odd\n"})
+    git(root, "rm", "-q", "ml/.dvcignore")
+    third = commit(root, {**project, "ml/params.yaml": "a: 3"})
+    missing = git(root, "rev-parse", f"{second}:{request.param}")
+    (root / ".git/objects" / missing[:2] / missing[2:]).unlink()
+    with Reader(root / "ml") as reader:
+        yield Damaged(root, reader, [first, third], second)
+
+
+def test_other_revisions_are_read(damaged: Damaged) -> None:
+    first, third = damaged.whole
+    snapshots = damaged.reader.snapshots([first, damaged.lacking, third])
+    read = {one.rev: coordinates_of(one).params.content for one in snapshots if one.rev != damaged.lacking}
+    assert read == {first: {"a": 1}, third: {"a": 3}}
+
+
+def test_the_revision_says_what_is_missing(damaged: Damaged) -> None:
+    snapshot = damaged.reader.snapshot(damaged.lacking)
+    with pytest.raises(UnreadableError, match=MISSING):
+        coordinates_of(snapshot)
+
+
+def test_its_run_in_mlflow_fails_alone(damaged: Damaged) -> None:
+    snapshot = damaged.reader.snapshot(damaged.lacking)
+    with pytest.raises(UnreadableError, match=MISSING):
+        revision_content(snapshot, WantedRun(damaged.lacking, "damaged"))
+
+
+def test_it_is_not_taken_for_a_revision_without_results(damaged: Damaged) -> None:
+    assert without_results(damaged.reader, [*damaged.whole, damaged.lacking]) == set()
+
+
+def test_a_result_of_other_revisions_is_located(damaged: Damaged, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("abc")
+    found = find_content(damaged.reader, tmp_path / "target")
+    assert {one.rev for one in found.results} - {damaged.lacking} == set(damaged.whole)
+
+
+# A params file says nothing of results.
+@pytest.mark.parametrize("damaged", OF_RESULTS, indirect=True)
+def test_a_revision_that_may_have_the_target_is_named(damaged: Damaged, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("of no revision")
+    found = find_content(damaged.reader, tmp_path / "target")
+    assert [line for line in found.left_out if damaged.lacking[:7] in line and MISSING in line]

@@ -1,0 +1,55 @@
+"""`make repositories`: commits of any repositories, compared with what DVC says of them."""
+
+from pathlib import Path
+
+import pytest
+from tiny_git import commit
+from varied_repositories import FEATURES, build
+
+from locatable.history.snapshot import Snapshot
+from tools.repositories import main
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a project in a folder."""
+    folder = tmp_path_factory.mktemp("source") / "repo"
+    build(folder, "ml", [feature for feature in FEATURES if feature.name in ("plain", "results")])
+    return folder
+
+
+def test_a_repository_is_compared_commit_by_commit(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(repository)]) == 0
+    assert capsys.readouterr().out.startswith(f"{repository} ml: 4 commits compared, 0 differences\n")
+
+
+def test_what_dvc_cannot_read_is_told_with_its_reason(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(repository)])
+    # Of the first commit: no stage has written it yet.
+    assert "  not compared (1 times): metrics results/kept.json: FileNotFoundError" in capsys.readouterr().out
+
+
+def test_a_difference_is_told_with_its_commit_and_key(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Snapshot, "params", {"plain.rate": 2})
+    assert main([str(repository)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "param plain.rate: DVC has 1e-05, we have 2" in line]
+
+
+def test_a_repository_that_cannot_be_cloned_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nowhere")]) == 1
+    assert "nowhere: not compared: git clone: " in capsys.readouterr().out
+
+
+def test_a_repository_without_a_project_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(tmp_path / "plain", {"README.md": "no DVC here\n"})
+    assert main([str(tmp_path / "plain")]) == 0
+    assert "HEAD has no DVC project" in capsys.readouterr().out

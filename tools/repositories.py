@@ -1,0 +1,93 @@
+"""Compares what the package says of every commit of some repositories with what DVC says of them.
+
+python -m tools.repositories URL-OR-FOLDER...
+
+Each is cloned into a temporary folder; nothing in it is run. Prints a line for each DVC project, and below it
+what differs and what could not be compared. Exits with 1 if anything differs.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from locatable.errors import GitError, LocatableError
+from locatable.git import git
+
+from .comparison.compare import Comparison, compare
+
+# What can have results and is not cloned: branches of a clone's own remotes, and experiments.
+REFS = ("+refs/remotes/*:refs/remotes/*", "+refs/exps/*:refs/exps/*")
+MOST_SHOWN = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare repositories; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("sources", nargs="+", metavar="URL-OR-FOLDER")
+    sources = parser.parse_args(arguments).sources
+    # What cannot be read is told once, at the end.
+    logging.disable(logging.WARNING)
+    # Git is not to ask for a password, and not to fetch what Git LFS keeps.
+    os.environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
+    failed = False
+    for number, source in enumerate(sources):
+        with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
+            try:
+                for name, comparison in compare_repository(source, Path(folder, str(number))):
+                    print("\n".join(report(name, comparison)), flush=True)
+                    failed |= bool(comparison.mismatches)
+            except LocatableError as error:
+                print(f"{source}: not compared: {error}", flush=True)
+                failed = True
+    return int(failed)
+
+
+def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparison]]:
+    """Name and comparison of each DVC project of a repository.
+
+    Args:
+        source: URL or folder of the repository.
+        clone: where to clone it.
+
+    Raises:
+        GitError: it cannot be cloned.
+    """
+    source = os.fspath(Path(source).resolve()) if Path(source).exists() else source
+    git(clone.parent, "clone", "--quiet", "--no-hardlinks", source, clone.name)
+    git(clone, "checkout", "--quiet", "--detach")
+    with contextlib.suppress(GitError):  # a server may not show these, or lack some of them
+        git(clone, "fetch", "--quiet", source, *REFS)
+    revs = git(clone, "rev-list", "--all").split()
+    projects = sorted(config.parent.parent for config in clone.rglob(".dvc/config"))
+    if not projects:
+        yield source, Comparison(not_compared={"HEAD has no DVC project": 1})
+    for root in projects:
+        inside = root.relative_to(clone)
+        _share_cache(Path(source) / inside / ".dvc/cache", root)
+        yield f"{source} {inside}".removesuffix(" ."), compare(root, revs)
+
+
+def _share_cache(cache: Path, root: Path) -> None:
+    """Let a clone of a folder on this machine read what that folder has in its DVC cache."""
+    if cache.is_dir():
+        (root / ".dvc/config.local").write_text(f"[cache]\n    dir = {cache}\n")
+
+
+def report(name: str, comparison: Comparison) -> Iterator[str]:
+    """A line about a project, and a line for each thing that differs or was not compared."""
+    found = comparison.mismatches
+    yield f"{name}: {comparison.compared} commits compared, {len(found)} differences"
+    yield from (f"  DIFFERS {mismatch}" for mismatch in found[:MOST_SHOWN])
+    if len(found) > MOST_SHOWN:
+        yield f"  and {len(found) - MOST_SHOWN} more"
+    for reason, times in comparison.not_compared.items():
+        yield f"  not compared ({times} times): {reason}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
