@@ -19,6 +19,7 @@ from locatable.dvc.project import read_project
 from locatable.errors import ProjectError, SettingsError
 from locatable.history.reader import Reader
 from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.search.git_trials import GitTrials
 from locatable.search.run import SearchOptions, SearchPlan, plan_search
 from locatable.search.settings import load
 
@@ -34,7 +35,7 @@ sizes: [1, 2]
 FILES = {
     "conf/config.yaml": CONFIG,
     "conf/model/small.yaml": "depth: 2\ntwice: ${model.depth}${model.depth}\n",
-    "conf/model/big.yaml": "depth: 9\ntwice: ${model.depth}${model.depth}\n",
+    "conf/model/big.yaml": "depth: 9\nlayers: 3\ntwice: ${model.depth}${model.depth}\n",
     "train.py": """
 import yaml
 params = yaml.safe_load(open("params.yaml"))
@@ -124,10 +125,51 @@ def test_a_value_can_be_searched(root: Path) -> None:
     assert plan(root, {"model.depth": DEPTH}).remarks == []
 
 
-def test_a_group_is_refused_before_a_search_begins(root: Path) -> None:
-    choices = {"type": "categorical", "choices": ["small", "big"]}
-    with pytest.raises(SettingsError, match=r"space: model: a group of Hydra's"):
-        plan(root, {"model": choices})
+MODEL = {"type": "categorical", "choices": ["small", "big"]}
+
+
+def test_a_group_can_be_searched_and_values_that_only_a_choice_has(root: Path) -> None:
+    space = {"model": MODEL, "model.layers": {**DEPTH, "when": {"model": "big"}}}
+    assert list(plan(root, space).settings.space) == ["model", "model.layers"]
+
+
+def test_a_trial_has_what_its_group_stands_for(root: Path, clone: Clone) -> None:
+    clone.reset()
+    rev = clone.run("s-2", {"model": "big", "model.layers": 5}, ["m.yaml"])
+    params = yaml.safe_load(tiny_git.git(clone.folder, "show", f"{rev}:params.yaml"))
+    assert params == by_dvc(root, "big", ["model=big", "model.layers=5"])
+
+
+def test_what_was_chosen_is_known_from_git(root: Path, clone: Clone) -> None:
+    clone.reset()
+    rev = clone.run("s-3", {"model": "big"}, ["m.yaml"])
+    copy = clone.copy_experiment("s-4", rev)
+    for name, commit in (("s-3", rev), ("s-4", copy)):
+        clone.push(name, commit or "")
+    settings = plan(root, {"model": MODEL}).settings
+    found = GitTrials(root, settings).find([])
+    assert {trial.number: trial.trial.params for trial in found.unknown} == {
+        3: {"model": "big"},
+        4: {"model": "big"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"model": {**MODEL, "choices": ["big", "huge"]}}, "space: model: .* `choices` among big, small"),
+        ({"model": {**MODEL, "choices": [["big"]]}}, "space: model: .* `choices` among big, small"),
+        ({"model": DEPTH}, "space: model: .* needs `type: categorical`"),
+        (
+            {"lr": {**DEPTH, "when": {"model": "big"}}},
+            "lr: when: model: a group of Hydra's, which is not",
+        ),
+        ({"model": MODEL, "model.nothing": DEPTH}, "space: model.nothing: no such param"),
+    ],
+)
+def test_a_group_that_cannot_be_searched_is_refused(root: Path, space: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        plan(root, space)
 
 
 def test_a_configuration_that_hydra_refuses_is_one_line(root: Path) -> None:
