@@ -7,11 +7,10 @@ from pathlib import Path
 from .errors import GitError
 from .git import git
 
-# Hooks, signatures, daemons and ignored files are meant for the user's own work. In a clone they could stop
-# what we do, or change what is in it.
+# Hooks, signatures and daemons are meant for the user's own work. In a clone they could stop what we do, or
+# change what is in it.
 SETTINGS = {
     "commit.gpgSign": "false",
-    "core.excludesFile": os.devnull,
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "push.gpgSign": "false",

@@ -13,6 +13,7 @@ import tiny_git
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
+from locatable.errors import ProjectError
 from locatable.git_clone import clone_git, make_clone
 
 MAKE = """
@@ -44,9 +45,11 @@ SETTINGS = {
     "signed pushes": "[push]\ngpgSign = true\n[gpg]\nprogram = false\n",
     "a monitor": "[core]\nfsmonitor = {place}/hooks/fsmonitor\n",
     "ignored files": "[core]\nexcludesFile = {place}/ignored\n",
+    "ignored files of DVC": "[core]\nexcludesFile = {place}/ignored-of-dvc\n",
     "no clones from folders": '[protocol "file"]\nallow = never\n',
     "submodules everywhere": "[submodule]\nrecurse = true\n[push]\nrecurseSubmodules = only\n",
 }
+SEARCHED = [name for name in SETTINGS if name != "ignored files of DVC"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def place(tmp_path: Path) -> Path:
         for name in ALL_HOOKS:
             tiny_git.write(tmp_path, {f"{folder}/{name}": script})
             (tmp_path / folder / name).chmod(0o755)
-    tiny_git.write(tmp_path, {"ignored": "*.lock\n*.dvc\n*.json\ndata/\nparams.yaml\n"})
+    tiny_git.write(tmp_path, {"ignored": "*.json\ndata/\nparams.yaml\n", "ignored-of-dvc": "*.lock\n"})
     return tmp_path
 
 
@@ -127,15 +130,19 @@ def test_a_proof_has_its_clone(root, place, configure, text):
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
-# DVC itself refuses to read files of its own that Git ignores, already in the user's checkout.
-READABLE = {name: text for name, text in SETTINGS.items() if "excludesFile" not in text}
-
-
-@pytest.mark.parametrize("text", READABLE.values(), ids=READABLE)
+@pytest.mark.parametrize("text", [SETTINGS[name] for name in SEARCHED], ids=SEARCHED)
 def test_a_search_has_its_trial(root, place, configure, text):
     configure(text.format(place=place))
     assert search(root, place) == {"m": 16}
     assert not (place / "ran").exists(), (place / "ran").read_text()
+
+
+def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
+    text = IDENTITY + SETTINGS["ignored files of DVC"].format(place=place)
+    tiny_git.write(place, {"gitconfig": text})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    with pytest.raises(ProjectError, match=r"^DVC: '.*dvc\.lock' is git-ignored\.$"):
+        read_project(root)
 
 
 def test_files_have_the_line_ends_that_the_checkout_has(tmp_path):

@@ -1,7 +1,6 @@
 """search.yaml: each fault is one line that says where it is and what is allowed."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -25,7 +24,8 @@ PROJECT = ProjectSetup(
         "params.yaml": {"train": {"x": 0.5, "kind": "plain", "empty": {}, "list": [1, {"deep": 2}]}},
         "more.toml": {"rate": 0.1},
     },
-    groups=[],
+    composition=None,
+    groups={},
     is_composed_anew=False,
     outputs={"metrics.json": False, "model.bin": True, "plots": False, "loss.tsv": False},
     frozen_outputs={},
@@ -143,9 +143,3 @@ def test_a_search_yaml_of_another_tool_is_told_key_by_key(tmp_path):
 def test_a_missing_file_says_where_it_should_be(tmp_path):
     with pytest.raises(SettingsError, match=r"^search\.yaml: not found in /"):
         load(tmp_path / "search.yaml")
-
-
-def test_a_group_of_hydra_is_refused(tmp_path):
-    space = {"train": {"type": "categorical", "choices": ["big", "small"]}}
-    with pytest.raises(SettingsError, match=r"space: train: a group of Hydra's, which"):
-        check(settings_of(tmp_path, {"space": space}), replace(PROJECT, groups=["train"]))

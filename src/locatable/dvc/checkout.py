@@ -4,6 +4,7 @@ The user's repository, cache and remote are only ever read.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -152,7 +153,8 @@ class Checkout:
 
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
-    make_clone(top, folder, "--shared")
+    # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
+    make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
 

@@ -22,6 +22,8 @@ from ..keys import Key
 from ..submodules import Submodule, checkout_submodules, fetch_submodules
 from . import params as params_files
 from .config import write_local_config
+from .experiments import choices_in, experiment_ref, message
+from .hydra import composition_of
 from .parsing import remember_parsed_yaml
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ class Clone:
             self.outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
             stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
             self.working_folders = sorted({self.root, *stages}, reverse=True)
+            composition = composition_of(repo)
+            self._groups = composition.groups() if composition else {}
             if not self.shared:
                 repo.pull(allow_missing=True)
 
@@ -167,16 +171,17 @@ class Clone:
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)
-        rev = self._commit(clone_git(self.folder, "write-tree"), name)
-        self._check_params(rev, params)
+        choices = {key: value for key, value in params.items() if key in self._groups}
+        rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices))
+        self._check_params(rev, {key: value for key, value in params.items() if key not in choices})
         return rev
 
     def _is_output(self, file: str) -> bool:
         """Whether a stage declares that it writes a file, or a folder around it."""
         return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
-    def _commit(self, tree: str, name: str) -> str:
-        return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", f"search: {name}")
+    def _commit(self, tree: str, text: str) -> str:
+        return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", text)
 
     def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
         for key, value in params.items():
@@ -193,13 +198,13 @@ class Clone:
             rev: of the one to copy.
         """
         try:
-            parent_and_subject = clone_git(self.folder, "log", "-1", "--format=%P %s", rev)
+            parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
         except GitError:
             return None  # it is not here: a node has only what it made itself
         # Other experiments with the study's name can differ in more than params.
-        if not parent_and_subject.startswith(f"{self.baseline} search: "):
+        if not parent_and_message.startswith(f"{self.baseline} search: "):
             return None
-        return self._commit(rev + "^{tree}", name)
+        return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message)))
 
     def ref(self, name: str) -> str:
         """Where DVC keeps an experiment of this baseline."""
@@ -253,11 +258,6 @@ class Clone:
             return clone_git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:
             return False
-
-
-def experiment_ref(baseline: str, name: str) -> str:
-    """Where DVC keeps an experiment of a baseline commit."""
-    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

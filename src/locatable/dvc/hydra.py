@@ -48,8 +48,11 @@ class Composition:
         with _hydra_errors():
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
-    def compose(self) -> Any:
-        """The content of params.yaml if nothing is overridden.
+    def compose(self, values: Mapping[str, Any] | None = None) -> Any:
+        """What `write` would write.
+
+        Args:
+            values: see `write`.
 
         Raises:
             ProjectError: see `write`.
@@ -58,11 +61,11 @@ class Composition:
 
         with TemporaryDirectory(prefix="hydra-") as folder:
             path = Path(folder) / PARAMS_FILE
-            self.write(path, {})
+            self.write(path, values or {})
             return load_yaml(str(path))
 
-    def groups(self) -> list[str]:
-        """Names of the groups of the configuration: `model`, `model/optimizer`.
+    def groups(self) -> dict[str, list[str]]:
+        """What can be chosen of each group of the configuration: `model`, `model/optimizer`.
 
         Raises:
             ProjectError: see `write`.
@@ -76,15 +79,11 @@ class Composition:
             else:
                 stack.enter_context(initialize_config_module(self.module or "", version_base=None))
             loader = GlobalHydra.instance().config_loader()
-            found: list[str] = []
-            pending = [""]
-            while pending:
-                group = pending.pop()
-                below = loader.list_groups(group)
-                names = [f"{group}/{name}".lstrip("/") for name in below]
-                found += names
-                pending += names
-        return [name for name in found if name.partition("/")[0] != "hydra"]
+            names = [name for name in loader.list_groups("") if name != "hydra"]
+            for name in names:
+                # The list grows while it is gone through.
+                names += [f"{name}/{below}" for below in loader.list_groups(name)]
+            return {name: loader.get_group_options(name) for name in names}
 
 
 def composition_of(repo: "Repo") -> Composition | None:
@@ -104,10 +103,11 @@ def composition_of(repo: "Repo") -> Composition | None:
 
 def _override(value: Any) -> str:
     """A value in the grammar of Hydra's overrides, where texts without quotes can mean something else."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
     match value:
         case str():
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"'{escaped}'"
+            return QuotedString(value, Quote.single).with_quotes()
         case list():
             return "[" + ",".join(_override(item) for item in value) + "]"
         case dict():

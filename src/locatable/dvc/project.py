@@ -12,7 +12,7 @@ from ..errors import ProjectError
 from ..git import git
 from ..keys import PARAMS_FILE
 from .clone import CloneSetup
-from .hydra import composition_of
+from .hydra import Composition, composition_of
 from .parsing import remember_parsed_yaml
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class ProjectSetup:
         config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
         params_files: content of each file whose values DVC shows as params, by path; of one that Hydra
             composes, what it composes.
-        groups: of Hydra's configuration; none where Hydra does not compose params.yaml.
+        composition: how Hydra composes params.yaml; None where it does not.
+        groups: what can be chosen of each group of Hydra's configuration.
         is_composed_anew: the params.yaml that is there is not what Hydra composes.
         outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
         frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
@@ -47,7 +48,8 @@ class ProjectSetup:
     identity: dict[str, str]
     config: dict[str, Any]
     params_files: dict[str, Any]
-    groups: list[str]
+    composition: Composition | None
+    groups: dict[str, list[str]]
     is_composed_anew: bool
     outputs: dict[str, bool]
     frozen_outputs: dict[str, str]
@@ -108,7 +110,8 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
         config=_local_config(repo),
         params_files=params_files | composed,
-        groups=composition.groups() if composition else [],
+        composition=composition,
+        groups=composition.groups() if composition else {},
         is_composed_anew=any(params_files.get(file) != content for file, content in composed.items()),
         outputs={_relative(out.fs_path, root): out.use_cache for out in written},
         frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
