@@ -25,12 +25,12 @@ class Recorded:
 
     Attributes:
         hash: None where there is none.
-        is_older: whether DVC 1 or 2 computed it.
+        kind: what DVC calls the kind of the hash: `md5`; `md5-dos2unix`, which DVC 1 and 2 computed; others.
         is_cached: whether DVC keeps it, not Git.
     """
 
     hash: str | None
-    is_older: bool
+    kind: str
     is_cached: bool
 
 
@@ -111,7 +111,7 @@ def read_revision(repo: Repo, rev: str) -> DvcRevision:
     try:
         with repo.switch(rev):
             return _Side(repo).read()
-    except DvcException as error:
+    except Exception as error:  # whatever DVC ends with, on whatever a repository holds
         raise RefusedError(one_line(error)) from error
 
 
@@ -228,8 +228,7 @@ class _Side:
 
 def _recorded(out: Output) -> Recorded:
     value = out.hash_info.value if out.hash_info else None
-    is_older = out.hash_name == "md5-dos2unix"
-    return Recorded(value, is_older, bool(getattr(out, "use_cache", False)))
+    return Recorded(value, str(out.hash_name), bool(out.use_cache))
 
 
 def _changed_params(dep: ParamsDependency) -> set[str]:
