@@ -316,7 +316,6 @@ artifacts:
                 "top_level/pictures",
                 {"top_level/y.tsv": {"x": "step", "y": ["loss"], "template": "linear"}},
                 {"joined": {"x": {"top_level/x.csv": "c"}, "y": {"top_level/p.csv": ["a", "b"]}}},
-                {"absent": {"y": {"top_level/absent.csv": "a"}}},
             ],
         },
         changes={"top_level/p.yaml": "rate: 0.75\n"},
@@ -329,6 +328,7 @@ vars: ['v.yaml:a,b', ../more/w.toml, {inline: {list: [1, 2]}}]
 stages:
   in_folder:
     wdir: sub
+    vars: [params.yaml]
     cmd: echo ${x} ${a} ${b.c} ${w} \\${not} ${inline.list[0]} > o.txt
     params: [x]
     outs: [o.txt]
@@ -355,10 +355,10 @@ stages:
 """,
             "more/v.yaml": "a: 1\nb: {c: 2, d: 3}\n",
             "more/w.toml": "w = 'w'\n",
-            "more/params.yaml": "opts: {lr: 0.1, on: true, names: [a, b]}\nx: of the pipeline\n",
-            "more/sub/params.yaml": "sub_only: 1\n",
+            "more/params.yaml": "opts: {lr: 0.1, on: true, names: [a, b]}\n",
+            "more/sub/params.yaml": "x: 1\n",
         },
-        edit=_write({"more/sub/params.yaml": "x: 1\n"}),
+        edit=_write({"more/sub/params.yaml": "x: 2\n"}),
     ),
     Feature(
         "odd_params",
@@ -428,14 +428,14 @@ stages:
         edit=_write(
             {
                 "remote/dvc.yaml": "stages:\n  get:\n    cmd: x\n"
-                "    deps: ['https://example.org/a.csv', /etc/hosts]\n",
+                "    deps: ['http://127.0.0.1:1/a.csv', /etc/hosts]\n",
                 "remote/dvc.lock": """
 schema: '2.0'
 stages:
   get:
     cmd: x
     deps:
-    - path: https://example.org/a.csv
+    - path: http://127.0.0.1:1/a.csv
       hash: checksum
       checksum: abcdef
       size: 3

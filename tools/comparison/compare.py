@@ -255,18 +255,22 @@ def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
     """A file with a hash that DVC records is located where DVC records it."""
     expected: dict[tuple[str, str], dict[str, set[str]]] = {}
 
-    def expect(path: str, entry: Recorded, role: str) -> None:
+    def expect(path: str, entry: Recorded, role: str, replacing: bool = False) -> None:
         # A file on this machine has none of the hashes that servers make up.
         if entry.hash and entry.kind in ("md5", "md5-dos2unix"):
-            expected.setdefault((entry.hash, entry.kind), {}).setdefault(path, set()).add(role)
+            places = expected.setdefault((entry.hash, entry.kind), {})
+            places[path] = {role} if replacing else places.get(path, set()) | {role}
 
-    for path, entry in said.sources.items():
-        expect(path, entry, _role(RoleKind.SOURCE))
-    for address, stage in said.stages.items():
-        for path, entry in stage.deps.items() if stage.is_recorded else ():
+    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    for address, stage in recorded.items():
+        for path, entry in stage.deps.items():
             expect(path, entry, _role(RoleKind.INPUT, address))
-        for path, entry in stage.outs.items() if stage.is_recorded else ():
-            expect(path, entry, _role(RoleKind.OUTPUT, address))
+    # Who made a file is told rather than who read it.
+    for path, entry in said.sources.items():
+        expect(path, entry, _role(RoleKind.SOURCE), replacing=True)
+    for address, stage in recorded.items():
+        for path, entry in stage.outs.items():
+            expect(path, entry, _role(RoleKind.OUTPUT, address), replacing=True)
     records = frozenset(snapshot.files.values())
     for (md5, kind), places in expected.items():
         names = {"md5": frozenset[str](), "md5-dos2unix": frozenset[str](), kind: frozenset([md5])}
