@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _name_user() -> None:
-    """Give users whom the system does not know, as in many containers, a name and a home, which DVC asks for."""
+    """Give a user whom the system does not know a name and a home: DVC asks for both, in containers, too."""
     if any(os.environ.get(name) for name in USER_VARIABLES) and "HOME" in os.environ:
         return
     try:
