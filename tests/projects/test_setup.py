@@ -131,8 +131,9 @@ def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_pat
     assert runs_in(moved) == moved / ".venv"
 
 
-def test_dvc_keeps_its_own_files_in_the_project_where_home_cannot_be_written_to(ready, with_uv):
+def test_dvc_keeps_its_own_files_in_the_project_where_home_cannot_be_written_to(ready, with_uv, tmp_path):
+    (tmp_path / ".cache").touch()  # it stops root, too
     cache = subprocess.check_output(("uv", "cache", "dir"), env=with_uv, text=True).strip()
-    env = {**with_uv, "HOME": "/dev/null", "UV_CACHE_DIR": cache}
+    env = {**with_uv, "HOME": str(tmp_path), "UV_CACHE_DIR": cache}
     done = run("make", "setup", cwd=ready, env=env)
     assert f"config --local core.site_cache_dir {ready}/.dvc/tmp/site\n" in done.stderr
