@@ -13,12 +13,14 @@ import tiny_git
 
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
-from locatable.errors import CannotTryError
+from locatable.errors import CannotTryError, ProjectError
 from locatable.git_lfs import fill_in, storage
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.search.missing_files import remark_on
-from locatable.submodules import checkout_submodules
+from locatable.search.run import SearchOptions, plan_search
+from locatable.search.settings import load
+from locatable.submodules import checkout_submodules, fetch_submodules
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"
 STAGE = {
@@ -27,6 +29,7 @@ STAGE = {
     "params": ["x"],
     "metrics": [{"m.yaml": {"cache": False}}],
 }
+SEARCH = "study: s\nmetric: m.yaml:m\ndirection: minimize\nspace: {x: {type: int, low: 1, high: 9}}\n"
 HERE = ("-c", "protocol.file.allow=always")
 
 
@@ -151,6 +154,37 @@ def test_a_submodule_that_no_stage_needs_can_be_missing(root: Path) -> None:
     tiny_git.git(root, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},docs/theme")
     tiny_git.git(root, "commit", "--quiet", "-m", "Theme")
     assert proof(root).proven
+
+
+@pytest.fixture
+def elsewhere(root: Path) -> Path:
+    """A clone as another machine has it, and where its submodules come from."""
+    bare = root.parent / "lib"
+    tiny_git.git(root, "clone", "--quiet", "--bare", "vendor/lib", str(bare))
+    tiny_git.git(root, "clone", "--quiet", str(root), str(root.parent / "elsewhere"))
+    return root.parent / "elsewhere"
+
+
+def test_another_machine_fetches_submodules(elsewhere: Path) -> None:
+    config = '[user]\nname = Ada\nemail = ada@example.org\n[protocol "file"]\nallow = always\n'
+    tiny_git.write(elsewhere.parent, {"gitconfig": config})
+    fetch_submodules(elsewhere)
+    assert (elsewhere / "vendor/lib/square.py").read_text() == SQUARE
+
+
+def test_a_submodule_is_not_fetched_from_where_the_user_forbids(elsewhere: Path) -> None:
+    (found,) = fetch_submodules(elsewhere)
+    assert "transport 'file' not allowed" in found.problem
+    assert not (elsewhere / "vendor/lib/square.py").exists()
+
+
+def test_a_search_does_not_begin_from_a_submodule_that_differs(root: Path) -> None:
+    tiny_git.git(root, "config", "--file", ".gitmodules", "submodule.vendor/lib.ignore", "all")
+    tiny_git.git(root, "config", "diff.ignoreSubmodules", "all")
+    tiny_dvc.commit(root)
+    tiny_git.write(root, {"search.yaml": SEARCH, "vendor/lib/square.py": "other"})
+    with pytest.raises(ProjectError, match=r"^not committed: vendor/lib;"):
+        plan_search(root, load(root / "search.yaml"), SearchOptions(trials=1))
 
 
 PICTURE = b"a,b\n"
