@@ -14,7 +14,7 @@ from locatable.git import git
 from locatable.proof.attempts import StageRunner
 from locatable.proof.plan import plan_proof
 from locatable.proof.preparation import prepare
-from locatable.proof.record import contradictions, foreign_paths
+from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
 from locatable.proof.revision import resolve
 from locatable.proof.sandbox import Sandbox
 
@@ -130,6 +130,23 @@ def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatc
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc"):
         assert not (tmp_path / "ran").exists()
+
+
+def test_other_line_ends_are_named(project, tmp_path):
+    (project / "code.py").write_text("1\n2\n")
+    (project / "dvc.yaml").write_text(PIPELINE.replace("deps: [copy.txt]", "deps: [copy.txt, code.py]"))
+    from dvc.repo import Repo
+
+    with Repo(str(project)) as repo:
+        repo.reproduce()
+    commit(project)
+    git(project, "config", "core.autocrlf", "true")
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        lines = wrong_inputs(clone.stages[1], clone, [clone.root / "copy.txt"])
+    assert lines == [
+        "count: dvc.lock records code.py with other line ends than Git checks out here: "
+        "settle them in .gitattributes (core.autocrlf is each user's own)"
+    ]
 
 
 def test_an_honest_record_contradicts_nothing(checkout):

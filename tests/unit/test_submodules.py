@@ -131,6 +131,19 @@ def test_a_submodule_that_was_never_checked_out_is_named(root: Path) -> None:
     )
 
 
+def test_a_stage_that_fails_without_an_undeclared_submodule_says_so(root: Path) -> None:
+    stage = {**STAGE, "deps": []}
+    tiny_git.write(root, {"dvc.yaml": json.dumps({"stages": {"make": stage}})})
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_dvc.commit(root)
+    tiny_git.git(root, "submodule", "--quiet", "deinit", "--force", "vendor/lib")
+    shutil.rmtree(root / ".git/modules")
+    (finding,) = proof(root).findings
+    assert finding.startswith("make fails (exit 2): ")
+    assert finding.endswith("vendor/lib is not on this machine: `git submodule update --init --recursive`")
+
+
 def test_a_trial_that_fails_without_a_submodule_says_so(root: Path) -> None:
     shutil.rmtree(root / "vendor/lib")
     (root / "vendor/lib").mkdir()
@@ -216,7 +229,7 @@ def test_a_content_that_this_machine_lacks_is_named(lfs_project: Path) -> None:
     with pytest.raises(CannotTryError) as raised:
         proof(lfs_project)
     assert str(raised.value) == (
-        "cannot try: make depends on table.csv: Git LFS keeps it, and this machine has its pointer only: "
+        "cannot try: make depends on table.csv: this machine has only a Git LFS pointer to table.csv: "
         "`git lfs pull`"
     )
 
