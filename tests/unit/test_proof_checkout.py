@@ -195,6 +195,16 @@ def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout, tm
     assert names == {"raw.txt"}
 
 
+def test_params_that_git_does_not_hold_are_named(project, tmp_path):
+    (project / ".gitignore").write_text("params.yaml\n")
+    git(project, "rm", "--quiet", "--cached", "params.yaml")
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        plan = plan_proof(clone.stages, clone.outputs, None)
+        with pytest.raises(CannotTryError, match=r"copy depends on params\.yaml, which neither Git nor DVC"):
+            prepare(plan, clone, tmp_path / "kept")
+
+
 @pytest.fixture
 def runner(checkout, tmp_path) -> StageRunner:
     """Runs the stage `copy`, everything that it needs being in place."""

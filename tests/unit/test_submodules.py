@@ -110,6 +110,11 @@ def test_submodules_of_submodules_are_there(root: Path) -> None:
     assert (clone_of(root).folder / "vendor/lib/deep/inner/inner.txt").read_text() == "1\n"
 
 
+def test_a_linked_worktree_needs_no_submodules_of_its_own(root: Path) -> None:
+    tiny_git.git(root, "worktree", "add", "--quiet", "--detach", str(root.parent / "linked"))
+    assert proof(root.parent / "linked").proven
+
+
 def test_an_old_commit_has_its_own_submodule(root: Path) -> None:
     tiny_git.commit(root / "vendor/lib", {"square.py": "other"})
     tiny_dvc.commit(root)
