@@ -14,6 +14,7 @@ from locatable.dvc.checkout import Checkout
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
 from locatable.errors import ProjectError
+from locatable.git import REPOSITORY_VARIABLES
 from locatable.git_clone import clone_git, make_clone
 
 MAKE = """
@@ -44,6 +45,9 @@ SETTINGS = {
     "signatures": "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = false\n",
     "signed pushes": "[push]\ngpgSign = true\n[gpg]\nprogram = false\n",
     "a monitor": "[core]\nfsmonitor = {place}/hooks/fsmonitor\n",
+    "indexes of large repositories": "[feature]\nmanyFiles = true\n[core]\nsplitIndex = true\n",
+    "no shallow clones": "[clone]\nrejectShallow = true\ndefaultRemoteName = up\n",
+    "other listings": "[log]\nshowSignature = true\n[color]\nui = always\n[status]\nshort = true\n",
     "ignored files": "[core]\nexcludesFile = {place}/ignored\n",
     "ignored files of DVC": "[core]\nexcludesFile = {place}/ignored-of-dvc\n",
     "no clones from folders": '[protocol "file"]\nallow = never\n',
@@ -137,6 +141,18 @@ def test_a_search_has_its_trial(root, place, configure, text):
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
+@pytest.mark.parametrize("name", REPOSITORY_VARIABLES)
+def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatch, name):
+    tiny_git.write(place, {"gitconfig": IDENTITY})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    monkeypatch.setenv(name, str(place / "nowhere"))
+    with Checkout(root, head, place / "proof", place / "dvc") as checkout:
+        assert (checkout.root / "m.json").read_text() == '{"m": 9}'
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert clone.read(clone.run("s-0", {"x": 4}, ["m.json"]), "m.json:m") == 16
+
+
 def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
     text = IDENTITY + SETTINGS["ignored files of DVC"].format(place=place)
     tiny_git.write(place, {"gitconfig": text})
@@ -151,3 +167,9 @@ def test_files_have_the_line_ends_that_the_checkout_has(tmp_path):
     make_clone(tmp_path / "project", tmp_path / "clone", "--shared")
     clone_git(tmp_path / "clone", "checkout", "--quiet", "HEAD", "--", ".")
     assert (tmp_path / "clone/a.txt").read_bytes() == b"1\r\n2\r\n"
+
+
+def test_what_git_lfs_keeps_of_a_trial_outlives_its_clone(root, place):
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert tiny_git.git(clone.folder, "config", "lfs.storage") == str(root / ".git/lfs")

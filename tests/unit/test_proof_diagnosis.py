@@ -74,6 +74,10 @@ class MadeUpRunner:
         """What it wrote last."""
         return list(self.own)
 
+    def missing(self, text: str) -> str:
+        """What the clone lacks."""
+        return "; lib is missing" if "lib" in text else ""
+
     def other_programs(self) -> Path | None:
         """An environment to try."""
         return HERE
@@ -258,3 +262,8 @@ def test_an_own_output_that_makes_no_difference_is_not_named():
     runner = MadeUpRunner(lambda given, options: "recorded" if "b.csv" in given else "other")
     runner.own = inputs("net.bin")
     assert difference(runner).findings == ("make reads b.csv",)
+
+
+def test_what_the_clone_lacks_is_said_of_a_stage_that_fails():
+    (finding,) = failure(MadeUpRunner(lambda given, options: None, "python lib/x.py")).findings
+    assert finding == "make fails (exit 1): KeyError: 'x'; lib is missing"

@@ -81,6 +81,9 @@ class Runner(Protocol):
     def own_outputs(self) -> list[Input]:
         """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
 
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""
 
@@ -162,6 +165,11 @@ class StageRunner:
             for output in self.stage.outputs
             if output.name in self.kept
         ]
+
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        problems = self.checkout.missing_contents().items()
+        return "".join(f"; {problem}" for path, problem in problems if path in text)
 
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""

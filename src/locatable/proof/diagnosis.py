@@ -79,7 +79,7 @@ def diagnose_failure(runner: Runner, failed: Attempt, text: str) -> Diagnosis:
         return Diagnosis(cause.findings, cause.inputs, runner.attempt(RunOptions(cause.inputs)))
     lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it printed nothing"
-    remark = unset_variables(runner.stage, text)
+    remark = unset_variables(runner.stage, text) + runner.missing(text)
     finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
     return Diagnosis((finding,), (), failed)
 

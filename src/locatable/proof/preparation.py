@@ -103,6 +103,10 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -
             raise CannotTryError(
                 f"{stage.address} depends on {dependency.name}, which neither Git nor DVC holds"
             )
+    for params in stage.params:
+        # Hydra can compose them, and Git ignore what it composed.
+        if not params.path.exists() and not overlaps(params.path, rebuilt):
+            raise CannotTryError(f"{stage.address} depends on {params.name}, which neither Git nor DVC holds")
 
 
 def remove(path: Path) -> None:

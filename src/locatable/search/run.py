@@ -156,7 +156,9 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
         baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         raise ProjectError("nothing is committed yet: trials start from a commit") from None
-    changed = git(root, "diff", "--name-only", "HEAD").splitlines()
+    # Whatever the user, or .gitmodules, would rather not see.
+    options = ("--name-only", "--no-relative", "--ignore-submodules=untracked")
+    changed = git(root, "diff", *options, "HEAD").splitlines()
     if changed:
         raise ProjectError(
             f"not committed: {', '.join(changed)}; commit or stash first, since trials start from HEAD"

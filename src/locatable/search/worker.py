@@ -21,6 +21,7 @@ from typing import cast
 from ..dvc.clone import Clone
 from ..dvc.processes import CLONE_VARIABLE, kill_processes
 from ..errors import GitError, LocatableError, UnreadableError
+from ..git import REPOSITORY_VARIABLES
 from ..keys import Key
 from .messages import (
     Complete,
@@ -165,9 +166,11 @@ def _redirect_output(log: Path) -> int:
 
 
 def _forget_other_repository() -> None:
-    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by."""
+    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by, and Git for a
+    hook: DVC, and stages, use Git, too.
+    """
     for name in list(os.environ):
-        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE"):
+        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
             del os.environ[name]
 
 
