@@ -93,10 +93,10 @@ class Broken:
     odd: str
 
 
-@pytest.fixture(params=ODD)
-def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broken]:
+@pytest.fixture(scope="module", params=ODD)
+def broken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broken]:
     """Repositories that are odd in each way."""
-    root = tmp_path / "repo"
+    root = tmp_path_factory.mktemp("broken") / "repo"
     first = commit(root, PROJECT)
     odd = commit(root, ODD[request.param])
     for path in ODD[request.param]:
