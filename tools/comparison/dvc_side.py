@@ -13,6 +13,7 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage, Stage
 
+from locatable.dvc.parsing import remember_parsed_yaml
 from locatable.keys import Key, flatten
 
 # Of what DVC could not say.
@@ -96,6 +97,7 @@ class RefusedError(Exception):
 @contextlib.contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
     """DVC in a project, without its remote: what this machine lacks is not fetched."""
+    remember_parsed_yaml()  # most files are the same in many commits
     nowhere = {"url": os.fspath(root / ".dvc/tmp/no-remote")}
     settings = {"core": {"remote": "nowhere"}, "remote": {"nowhere": nowhere}}
     with contextlib.chdir(root), Repo(str(root), config=settings) as repo:
