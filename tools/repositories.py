@@ -58,18 +58,24 @@ def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparis
         GitError: it cannot be cloned.
     """
     source = os.fspath(Path(source).resolve()) if Path(source).exists() else source
-    git(clone.parent, "clone", "--quiet", "--no-hardlinks", source, clone.name)
-    git(clone, "checkout", "--quiet", "--detach")
+    git(clone.parent, "clone", "--quiet", "--no-checkout", source, clone.name)
     with contextlib.suppress(GitError):  # a server may not show these, or lack some of them
         git(clone, "fetch", "--quiet", source, *REFS)
     revs = git(clone, "rev-list", "--all").split()
-    projects = sorted(config.parent.parent for config in clone.rglob(".dvc/config"))
+    projects = _projects(clone)
     if not projects:
         yield source, Comparison(not_compared={"HEAD has no DVC project": 1})
-    for root in projects:
-        inside = root.relative_to(clone)
-        _share_cache(Path(source) / inside / ".dvc/cache", root)
-        yield f"{source} {inside}".removesuffix(" ."), compare(root, revs)
+    for inside in projects:
+        # DVC looks for no more than this in a checkout: all else is read from commits.
+        git(clone, "checkout", "--quiet", "HEAD", "--", f":(literal){inside / '.dvc'}")
+        _share_cache(Path(source) / inside / ".dvc/cache", clone / inside)
+        yield f"{source} {inside}".removesuffix(" ."), compare(clone / inside, revs)
+
+
+def _projects(clone: Path) -> list[Path]:
+    """Folders of HEAD that are DVC projects."""
+    files = git(clone, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
+    return sorted(Path(file).parents[1] for file in files if f"/{file}".endswith("/.dvc/config"))
 
 
 def _share_cache(cache: Path, root: Path) -> None:

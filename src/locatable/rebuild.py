@@ -1,9 +1,12 @@
 """The commands that rebuild a revision on a clean machine."""
 
+import re
+from functools import lru_cache
 from shlex import join, quote
 
 from .git import remote_url
 from .history.declared import declared_stages
+from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
 from .redact import redact_urls
@@ -53,15 +56,28 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
-    """How to install the packages of a revision; nothing where it locks none."""
+    """How to install the packages of a revision; nothing where it does not lock them with hashes."""
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
     if "requirements.lock" not in locks:
+        return []
+    # One of another tool may have none, or may be no list for pip at all.
+    blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
+    if not all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
         return []
     files = " ".join(f"-r {lock}" for lock in locks)
     return [
         "python3 -m venv .venv && source .venv/bin/activate",
         f"pip install --require-hashes {files}",
     ]
+
+
+@lru_cache(100)
+def _has_hashes(objects: GitObjects, blob: str) -> bool:
+    """Whether a list of packages has hashes, as far as it lists any."""
+    (found,) = objects.read([blob])
+    if found is None:
+        return False
+    return b"--hash=" in found[1] or not re.search(rb"^[^#\s]", found[1], re.MULTILINE)
 
 
 def _pull_commands(snapshot: Snapshot) -> list[str]:

@@ -50,6 +50,7 @@ def test_yaml_that_is_broken_is_an_error() -> None:
     [
         ("a.json", b'{"rate": 1e-05, "deep": {"on": true}}'),
         ("a.toml", b"rate = 1e-05\n[deep]\non = true\n"),
+        ("A.TOML", b"rate = 1e-05\n[deep]\non = true\n"),
         ("a.yaml", b"rate: 1e-05\ndeep: {on: true}\n"),
         ("a.yml", b"rate: 1e-05\ndeep: {on: true}\n"),
         ("a.py", b"rate = 1e-05\nclass deep:\n    on = True\n"),

@@ -646,7 +646,9 @@ def test_an_unknown_revision(plain: Pipeline) -> None:
 
 
 def test_a_pipeline_that_never_ran(plain: Pipeline) -> None:
-    assert "no record in this revision's dvc.lock" in plain.refusal()
+    assert plain.refusal() == (
+        "cannot try: no results are recorded yet in this revision: `dvc repro`, then commit"
+    )
 
 
 def test_an_unknown_stage(recorded: Pipeline) -> None:

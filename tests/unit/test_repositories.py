@@ -1,12 +1,15 @@
 """`make repositories`: commits of any repositories, compared with what DVC says of them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny_git import commit
+from tiny_git import commit, git
 from varied_repositories import FEATURES, build
 
+from locatable.history.pipelines import Artifact
 from locatable.history.snapshot import Snapshot
+from tools.comparison.compare import compare
 from tools.repositories import main
 
 
@@ -33,13 +36,36 @@ def test_what_dvc_cannot_read_is_told_with_its_reason(
     assert "  not compared (1 times): metrics results/kept.json: FileNotFoundError" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("what", "planted", "told"),
+    [
+        ("params", {"plain.rate": 2}, "param plain.rate: DVC has 1e-05, we have 2"),
+        ("sources", {"a": {"md5": "aa"}}, "source a: DVC has '(nothing)', we have 'aa'"),
+        ("metric_files", [], "metric results/kept.json:t in MLflow: DVC has True"),
+        ("plot_files", [], "plot results/plots/a.csv: DVC has"),
+        ("artifacts", [Artifact("a", "b")], "artifact a b: DVC has '(nothing)'"),
+        ("stages", {}, "recorded cmd plain: DVC has 'cat plain/in.csv > plain/out.csv'"),
+        ("stages", {}, "execution plain plain/out.csv: DVC has"),
+        ("stages", {}, "located plain/out.csv: DVC has 'OUTPUT plain'"),
+        ("pipelines", {}, "stage plain: DVC has 'there'"),
+    ],
+)
 def test_a_difference_is_told_with_its_commit_and_key(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, what: str, planted: Any, told: str
+) -> None:
+    last = git(repository, "rev-parse", "HEAD")
+    monkeypatch.setattr(Snapshot, what, planted)
+    found = [str(mismatch) for mismatch in compare(repository / "ml", [last]).mismatches]
+    assert [line for line in found if line.startswith(f"{last[:7]} {told}")]
+
+
+def test_a_repository_with_a_difference_fails(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Snapshot, "params", {"plain.rate": 2})
     assert main([str(repository)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "param plain.rate: DVC has 1e-05, we have 2" in line]
+    assert [line for line in lines if line.endswith("param plain.rate: DVC has 1e-05, we have 2")]
 
 
 def test_a_repository_that_cannot_be_cloned_is_told(

@@ -133,6 +133,13 @@ def test_a_file_that_is_no_settings_is_one_line(tmp_path, content, expected):
     assert "\n" not in str(raised.value)
 
 
+def test_a_search_yaml_of_another_tool_is_told_key_by_key(tmp_path):
+    (tmp_path / "search.yaml").write_text("elasticsearch: {host: localhost}\nindex: papers\n")
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path / "search.yaml")
+    assert "search.yaml: elasticsearch: unknown key" in str(raised.value).splitlines()
+
+
 def test_a_missing_file_says_where_it_should_be(tmp_path):
     with pytest.raises(SettingsError, match=r"^search\.yaml: not found in /"):
         load(tmp_path / "search.yaml")

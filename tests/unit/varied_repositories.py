@@ -316,10 +316,136 @@ artifacts:
                 "top_level/pictures",
                 {"top_level/y.tsv": {"x": "step", "y": ["loss"], "template": "linear"}},
                 {"joined": {"x": {"top_level/x.csv": "c"}, "y": {"top_level/p.csv": ["a", "b"]}}},
-                {"absent": {"y": {"top_level/absent.csv": "a"}}},
             ],
         },
         changes={"top_level/p.yaml": "rate: 0.75\n"},
+    ),
+    Feature(
+        "more_templates",
+        files={
+            "more/dvc.yaml": """
+vars: ['v.yaml:a,b', ../more/w.toml, {inline: {list: [1, 2]}}]
+stages:
+  in_folder:
+    wdir: sub
+    vars: [params.yaml]
+    cmd: echo ${x} ${a} ${b.c} ${w} \\${not} ${inline.list[0]} > o.txt
+    params: [x]
+    outs: [o.txt]
+  spread:
+    cmd: echo ${opts} > spread.txt
+    params: [{params.yaml: }]
+    outs: [spread.txt]
+  floats:
+    foreach: [0.1, 2, true, a b]
+    do: {cmd: 'echo ${item}', deps: [v.yaml]}
+  own_vars:
+    foreach: {one: {f: v.yaml}, two: {f: w.toml}}
+    do:
+      vars: [{suffix: txt}]
+      cmd: cat ${item.f} > ${key}.${suffix}
+      deps: ['${item.f}']
+      outs: ['${key}.${suffix}']
+  cube:
+    matrix:
+      m: [{n: 1, d: [x]}, {n: 2, d: [y]}]
+      lr: [0.1, 1e-3]
+      on: [true]
+    cmd: echo ${item.m.n} ${item.m.d[0]} ${item.lr} ${item.on} ${key}
+""",
+            "more/v.yaml": "a: 1\nb: {c: 2, d: 3}\n",
+            "more/w.toml": "w = 'w'\n",
+            "more/params.yaml": "opts: {lr: 0.1, on: true, names: [a, b]}\n",
+            "more/sub/params.yaml": "x: 1\n",
+        },
+        edit=_write({"more/sub/params.yaml": "x: 2\n"}),
+    ),
+    Feature(
+        "odd_params",
+        files={
+            "odd_params/p.yaml": "dotted.key: 1\r\nlist: [{a: 1}, {a: 2}]\r\nempty:\r\n",
+            "odd_params/P.TOML": "x = 1\n",
+            "odd_params/P.JSON": '{"x": NaN, "y": -Infinity}',
+            "odd_params/no_ending": "x: 5\n",
+            "odd_params/absent.txt": "",
+        },
+        stages={
+            "odd_params": {
+                "cmd": "echo 'a rather long command that DVC folds when it writes the lock, with:   spaces, "
+                '#no comment, "quotes" and a last word\' > odd_params/o.txt',
+                "params": [
+                    {"odd_params/p.yaml": ["list", "empty"]},
+                    {"odd_params/P.TOML": ["x"]},
+                    {"odd_params/no_ending": ["x"]},
+                    {"odd_params/no_ending": None},
+                    "odd",
+                    "odd.deep",
+                    "odd",
+                ],
+                "outs": ["odd_params/o.txt"],
+            }
+        },
+        top={"params": ["odd_params/P.JSON", "./odd_params/../odd_params/p.yaml"]},
+        params={"odd": {"deep": {"x": "1e-05", "y": "no", "z": "2020-01-01"}}},
+    ),
+    Feature(
+        "odd_results",
+        files={
+            "odd_results/score": "0.5",
+            "odd_results/one.txt": '{"x": 1e-05}',
+            "odd_results/M.JSON": '{"nan": NaN, "inf": Infinity, "dotted.key": {"0.5": 1}, "neg": -0.0}',
+            "odd_results/m.yaml": "a: 1e-05\nb: .5\nc: '7'\nd: [1]\ne: {}\nf: yes\n",
+            "odd_results/m.py": "X = 1.5\n",
+            "odd_results/crlf.yaml": "loss: 1\r\nacc: 0.5\r\n",
+            "odd_results/list.json": "[1, 2]",
+            "odd_results/p.csv": "a,b\n1,2\n",
+            "odd_results/x.csv": "c\n1\n",
+            "odd_results/d/a.csv": "a\n1\n",
+            "odd_results/d/b/c.csv": "a\n1\n",
+        },
+        top={
+            "metrics": [
+                "odd_results/score",
+                "odd_results/one.txt",
+                "odd_results/M.JSON",
+                "odd_results/m.yaml",
+                "odd_results/m.py",
+                "odd_results/crlf.yaml",
+                "odd_results/list.json",
+                "./odd_results/m.yaml",
+            ],
+            "plots": [
+                {"odd_results/p.csv": {"x": {"odd_results/x.csv": "c"}, "y": "b"}},
+                {"odd_results/d/": {"x": "a"}},
+                {"odd_results/d/b": None},
+                {"title": {"y": {"odd_results/p.csv": "a", "odd_results/x.csv": "c"}, "x": "a"}},
+            ],
+        },
+    ),
+    Feature(
+        "remote_inputs",
+        stages={"remote_inputs": {"cmd": "echo 1 > remote.txt", "outs": ["remote.txt"]}},
+        edit=_write(
+            {
+                "remote/dvc.yaml": "stages:\n  get:\n    cmd: x\n"
+                "    deps: ['http://127.0.0.1:1/a.csv', /etc/hosts]\n",
+                "remote/dvc.lock": """
+schema: '2.0'
+stages:
+  get:
+    cmd: x
+    deps:
+    - path: http://127.0.0.1:1/a.csv
+      hash: checksum
+      checksum: abcdef
+      size: 3
+    - path: /etc/hosts
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef
+      size: 3
+""",
+            }
+        ),
     ),
     Feature(
         "results",

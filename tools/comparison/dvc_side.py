@@ -25,12 +25,12 @@ class Recorded:
 
     Attributes:
         hash: None where there is none.
-        is_older: whether DVC 1 or 2 computed it.
+        kind: what DVC calls the kind of the hash: `md5`; `md5-dos2unix`, which DVC 1 and 2 computed; others.
         is_cached: whether DVC keeps it, not Git.
     """
 
     hash: str | None
-    is_older: bool
+    kind: str
     is_cached: bool
 
 
@@ -109,9 +109,12 @@ def read_revision(repo: Repo, rev: str) -> DvcRevision:
         RefusedError: DVC does not read it.
     """
     try:
+        side = _Side(repo)
         with repo.switch(rev):
-            return _Side(repo).read()
-    except DvcException as error:
+            said = side.read()
+        side.read_plots(rev, said.plots)
+        return said
+    except Exception as error:  # whatever DVC ends with, on whatever a repository holds
         raise RefusedError(one_line(error)) from error
 
 
@@ -138,7 +141,7 @@ class _Side:
                 sources |= {self._path(out): _recorded(out) for out in stage.outs}
         params, default = self._params(stages)
         return DvcRevision(
-            stages, sources, params, default, self._metrics(), self._plots(), self._artifacts(), self._unsaid
+            stages, sources, params, default, self._metrics(), {}, self._artifacts(), self._unsaid
         )
 
     def _relative(self, path: str) -> str:
@@ -196,17 +199,12 @@ class _Side:
                 shown[path] = file["data"]
         return shown
 
-    def _plots(self) -> dict[str, bytes]:
-        """Content by path of each file that DVC draws, as far as this machine has it."""
-        try:
-            found: dict[str, Any] = next(self._repo.plots.collect(revs=[self._repo.fs.rev]), {})
-        except DvcException as error:
-            self._unsaid["plots"] = one_line(error)
-            return {}
-        plots: dict[str, bytes] = {}
-        files = self._repo.dvcfs
-        for revision in found.values():
-            sources = revision["sources"]
+    def read_plots(self, rev: str, plots: dict[str, bytes]) -> None:
+        """Add content by path of each file that DVC draws of a commit, as far as this machine has it."""
+        # It switches to the commit by itself, and stays there until it is asked for the next one.
+        for found in self._repo.plots.collect(revs=[rev]):
+            files = self._repo.dvcfs
+            sources = found.get(rev, {}).get("sources", {})
             if "error" in sources:
                 self._unsaid["plots"] = one_line(sources["error"])
             for path in sources.get("data", {}):
@@ -214,7 +212,6 @@ class _Side:
                     plots[path] = files.read_bytes(files.join("/", path))
                 except (OSError, DvcException) as error:
                     self._unsaid[f"plots {path}"] = one_line(error)
-        return plots
 
     def _artifacts(self) -> dict[str, tuple[str, str]]:
         artifacts = {}
@@ -228,8 +225,7 @@ class _Side:
 
 def _recorded(out: Output) -> Recorded:
     value = out.hash_info.value if out.hash_info else None
-    is_older = out.hash_name == "md5-dos2unix"
-    return Recorded(value, is_older, bool(getattr(out, "use_cache", False)))
+    return Recorded(value, str(out.hash_name), bool(out.use_cache))
 
 
 def _changed_params(dep: ParamsDependency) -> set[str]:

@@ -225,7 +225,7 @@ class Clone:
         except GitError:
             raise UnreadableError(f"{place.file}: Git has no such file in the experiment") from None
         try:
-            return place.value_in(PARSERS[Path(place.file).suffix](text, place.file))
+            return place.value_in(PARSERS[Path(place.file).suffix.lower()](text, place.file))
         except DvcException as error:
             raise UnreadableError(with_causes(error)) from None
         except (LookupError, TypeError, ValueError):

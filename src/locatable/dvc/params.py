@@ -62,9 +62,9 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
         by_file.setdefault(key.file, {})[key] = value
     for file, values in by_file.items():
         path = root / file
-        with MODIFIERS[path.suffix](str(path)) as content:
+        with MODIFIERS[path.suffix.lower()](str(path)) as content:
             for key, value in values.items():
-                _set(content, key, value if path.suffix in UNAMBIGUOUS else _portable(value))
+                _set(content, key, value if path.suffix.lower() in UNAMBIGUOUS else _portable(value))
 
 
 def _set(content: Any, key: Key, value: Any) -> None:

@@ -142,8 +142,8 @@ def _params_files(repo: "Repo", root: Path) -> dict[str, Any]:
         paths |= {Path(repo.fs.abspath(file)) for file in getattr(stage, "tracked_vars", None) or ()}
     files = {}
     for path in sorted(paths):
-        if path.is_file() and path.suffix in LOADERS:
-            files[_relative(str(path), root)] = LOADERS[path.suffix](str(path))
+        if path.is_file() and path.suffix.lower() in LOADERS:
+            files[_relative(str(path), root)] = LOADERS[path.suffix.lower()](str(path))
     return files
 
 

@@ -4,6 +4,7 @@ PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follow
 """
 
 import json
+import posixpath
 import re
 import tomllib
 from functools import lru_cache
@@ -122,10 +123,11 @@ def parse(path: str, content: bytes) -> Any:
     Raises:
         ValueError or yaml.YAMLError: it is not what its name says.
     """
-    if path.endswith(".json"):
+    ending = posixpath.splitext(path)[1].lower()
+    if ending == ".json":
         return json.loads(content)
-    if path.endswith(".toml"):
+    if ending == ".toml":
         return tomllib.loads(content.decode())
-    if path.endswith(".py"):
+    if ending == ".py":
         return python_params(path, content)
     return load_plain(content)

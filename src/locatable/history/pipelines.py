@@ -133,11 +133,15 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
 def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]]:
     """Names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
     params: dict[str, list[str]] = {}
+    whole = set()
     for item in stage.get("params") or ():
         named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
         for file, names in named.items():
-            params.setdefault(join(wdir, file), []).extend(names or [])
-    return params
+            path = join(wdir, file)
+            params.setdefault(path, []).extend(names or [])
+            if not names:
+                whole.add(path)
+    return {path: [] if path in whole else names for path, names in params.items()}
 
 
 def _stage_metrics(stage: Mapping[str, Any]) -> Iterator[str]:

@@ -77,7 +77,7 @@ class Names:
         begin = readable
         while self._rule.size(begin) > self._rule.longest - DIGITS - 1:
             begin = begin[:-1]
-        return f"{begin}_{digest}"
+        return f"{begin} {digest}"
 
     def _readable(self, name: str) -> str:
         """The name without the characters that the store does not take between others."""

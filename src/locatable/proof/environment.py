@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..coordinates import read_record
 from ..errors import CannotTryError
 
 # What stages may import; the tools have a lock of their own, which no result depends on.
@@ -109,9 +109,11 @@ def build_environment(project: Path, folder: Path) -> Path:
 
 def recorded_python(project: Path) -> str | None:
     """The version of Python that a revision records, None where it is the one that runs, or unknown."""
-    recorded = _record(project).get("python")
+    recorded = _record(project).get("python", "")
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", recorded):
+        return None
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return None if recorded in (None, running) else str(recorded)
+    return None if recorded == running else str(recorded)
 
 
 def recorded_variables(project: Path) -> dict[str, str]:
@@ -123,12 +125,8 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
-    try:
-        record = json.loads((project / "environment.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if isinstance(record, Mapping) else {}
+    file = project / "environment.json"
+    return read_record(file.read_bytes() if file.is_file() else None)
 
 
 def plan_installation(folder: Path, version: str | None, uv: str | None) -> Installation:
