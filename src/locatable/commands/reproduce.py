@@ -90,7 +90,7 @@ def _print_table(report: "Report") -> None:
             verdict.output,
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
-            str(verdict.verdict),
+            str(verdict),
             style="" if verdict.as_recorded else "red",
         )
     console = Console(highlight=False, markup=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 from .attempts import Attempt, Runner
 from .comparison import Verdict
 from .conditions import Conditions
+from .differences import in_words
 from .inputs import Input, files_below, unset_variables
 from .minimal import minimal_inputs
 from .sandbox import RunOptions
@@ -203,6 +204,9 @@ def _unexplained(runner: Runner, differing: Attempt, last: Attempt, text: str) -
     for verdict in differing.verdicts:
         changed += verdict.changed[:MOST_VALUES]
     values = f": {'; '.join(changed)}" if changed else ""
+    largest = max((verdict.largest or 0.0 for verdict in differing.verdicts), default=0.0)
+    if largest:
+        values += f" ({in_words(largest)})"
     remark = unset_variables(runner.stage, text)
     return f"{address}: {wrong} is not what dvc.lock records, although every input is{remark}{values}"
 
