@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 CPU_INFO = Path("/proc/cpuinfo")
 # A program that hangs at its start must not hold up what asks.
@@ -61,6 +61,16 @@ class Processor:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The processor that `to_json` made plain values of.
+
+        Raises:
+            TypeError: it is none.
+        """
+        features = tuple(values.get("numpy_features", ())) if isinstance(values, Mapping) else ()
+        return cls(**{**values, "numpy_features": features})
 
 
 def count_cpus() -> int:

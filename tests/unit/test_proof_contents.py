@@ -90,6 +90,10 @@ def test_columns_of_one_name_are_told_apart(tmp_path):
     assert found.changed == ["line 2, column 2 2 -> 3"]
 
 
+def test_columns_without_names_have_numbers(tmp_path):
+    assert compared(tmp_path, "a.csv", "1\n2\n", "1\n3\n").changed == ["line 2, column 1 2 -> 3"]
+
+
 def test_semicolons_separate_columns_where_commas_do_not(tmp_path):
     found = compared(tmp_path, "a.csv", "a;b\n1;4.0\n", "a;b\n1;5.0\n")
     assert found.largest == 0.2

@@ -124,9 +124,9 @@ class StageRunner:
 
     def _rebuilt(self, output: Output) -> Rebuilt:
         found = self.checkout.hash_of(output)
-        if found in (None, output.recorded):
+        if found is None or found == output.recorded:
             return Rebuilt(found)
-        return Rebuilt(found, self.recorded.differences(output))
+        return Rebuilt(found, self.recorded.differences(output, found))
 
     def not_tried(self) -> tuple[OutputVerdict, ...]:
         """Verdicts on the outputs of a stage that is not run."""

@@ -125,9 +125,10 @@ def _delimiter(path: Path, header: str) -> str:
 
 
 def _column(names: list[str], position: int) -> str:
-    """The name of a column; its number where the first line has none, or one of several columns."""
-    if position < len(names) and names[position] and names.count(names[position]) == 1:
-        return names[position]
+    """The name of a column; its number where the first line names none, or one of several columns."""
+    name = names[position] if position < len(names) else ""
+    if name and names.count(name) == 1 and not is_number(_value(name)):
+        return name
     return f"column {position + 1}"
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..dvc.checkout import Checkout
@@ -26,6 +26,7 @@ class RecordedOutputs:
     checkout: Checkout
     folder: Path
     rtol: float
+    _known: dict[tuple[Output, str], Differences | None] = field(default_factory=dict)
 
     def set_aside(self, output: Output) -> Path | None:
         """Take an output out of the clone; returns where it is then, None where there is none."""
@@ -37,8 +38,21 @@ class RecordedOutputs:
         shutil.move(output.path, copy)
         return copy
 
-    def differences(self, output: Output) -> Differences | None:
-        """How the output in the clone differs from the recorded one; None where that cannot be had."""
+    def differences(self, output: Output, rebuilt: str) -> Differences | None:
+        """How the output in the clone differs from the recorded one.
+
+        Args:
+            output: the output.
+            rebuilt: its hash; a diagnosis rebuilds the same bytes again and again.
+
+        Returns:
+            None where the recorded output cannot be had.
+        """
+        if (output, rebuilt) not in self._known:
+            self._known[output, rebuilt] = self._compare(output)
+        return self._known[output, rebuilt]
+
+    def _compare(self, output: Output) -> Differences | None:
         if not output.recorded:
             return None
         if not can_be_compared(output.path):

@@ -33,6 +33,7 @@ class Report:
         findings: one line each.
         seconds: how long it took.
         processor: of this machine, None where all is identical and it makes no difference.
+        recorded_processor: that the results were computed on, None where nobody noted it.
     """
 
     revision: str
@@ -43,6 +44,7 @@ class Report:
     findings: tuple[str, ...]
     seconds: Seconds
     processor: Processor | None = None
+    recorded_processor: Processor | None = None
 
     @property
     def as_recorded(self) -> int:
@@ -65,4 +67,5 @@ class Report:
             "findings": list(self.findings),
             "seconds": self.seconds.to_json(),
             "processor": self.processor.to_json() if self.processor else None,
+            "recorded_processor": self.recorded_processor.to_json() if self.recorded_processor else None,
         }

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from ..dvc.checkout import Checkout, dvc_errors, project_root
 from ..dvc.stages import Stage
+from ..notes import read_processor
 from ..processor import Processor, describe_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict
@@ -133,6 +134,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
         processor=here,
+        recorded_processor=read_processor(root, commit),
     )
 
 

@@ -1,16 +1,49 @@
-"""Which outputs a tolerance accepts although their bytes differ and they have no numbers: a model, for one.
+"""How far numbers may be apart, and what that means for outputs that have none, such as a model.
 
-All that can be said of such an output is what comes of it. It is accepted where every stage that reads it was
-rebuilt, wrote nothing but what is as recorded or within the tolerance, and where numbers are among that.
+All that can be said of such an output is what comes of it. Where its bytes differ it is accepted if every
+stage that reads it was rebuilt, wrote nothing but what is as recorded or within the tolerance, and if
+numbers are among that.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..dvc.stages import Stage
+from ..errors import SettingsError, UsageError
+from ..project import read_settings
 from .comparison import OutputVerdict, Verdict
+from .differences import is_number
 from .inputs import overlaps
+
+EXPECTED = "a relative difference is a number from 0 to below 1, such as 1e-9"
+
+
+def choose_rtol(root: Path, asked: float | None) -> float:
+    """The tolerance that a command asks for, else that of `[tool.locatable]` in pyproject.toml, else none.
+
+    Args:
+        root: the DVC root.
+        asked: what the command line says.
+
+    Raises:
+        UsageError: the command line asks for something that is no tolerance.
+        SettingsError: pyproject.toml does.
+    """
+    if asked is not None:
+        if not _is_tolerance(asked):
+            raise UsageError(f"--rtol {asked}: {EXPECTED}")
+        return asked
+    written = read_settings(root).get("rtol", 0.0)
+    if not _is_tolerance(written):
+        raise SettingsError(f"{root / 'pyproject.toml'}: rtol = {written!r} of [tool.locatable]: {EXPECTED}")
+    return float(written)
+
+
+def _is_tolerance(value: Any) -> bool:
+    # One would accept any number for any other of its sign.
+    return is_number(value) and 0 <= value < 1
 
 
 def accept_by_what_follows(
