@@ -15,6 +15,7 @@ from locatable.proof.attempts import StageRunner
 from locatable.proof.plan import plan_proof
 from locatable.proof.preparation import prepare
 from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
+from locatable.proof.recorded import RecordedOutputs
 from locatable.proof.revision import resolve
 from locatable.proof.sandbox import Sandbox
 
@@ -190,7 +191,8 @@ def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
 
 
 def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout, tmp_path):
-    prepare(plan_proof(checkout.stages, checkout.outputs, None), checkout, tmp_path / "kept")
+    plan = plan_proof(checkout.stages, checkout.outputs, None)
+    prepare(plan, checkout, RecordedOutputs(checkout, tmp_path / "recorded", rtol=0.0))
     names = {path.name for path in checkout.root.rglob("*.txt")}
     assert names == {"raw.txt"}
 
@@ -202,20 +204,20 @@ def test_params_that_git_does_not_hold_are_named(project, tmp_path):
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
         plan = plan_proof(clone.stages, clone.outputs, None)
         with pytest.raises(CannotTryError, match=r"copy depends on params\.yaml, which neither Git nor DVC"):
-            prepare(plan, clone, tmp_path / "kept")
+            prepare(plan, clone, RecordedOutputs(clone, tmp_path / "recorded", rtol=0.0))
 
 
 @pytest.fixture
 def runner(checkout, tmp_path) -> StageRunner:
     """Runs the stage `copy`, everything that it needs being in place."""
     plan = plan_proof(checkout.stages, checkout.outputs, None)
-    records = prepare(plan, checkout, tmp_path / "kept")
+    recorded = RecordedOutputs(checkout, tmp_path / "recorded", rtol=0.0)
+    prepare(plan, checkout, recorded)
     return StageRunner(
         stage=checkout.stages[0],
         checkout=checkout,
         sandbox=Sandbox(tmp_path / "work", Path("/usr/bin"), checkout.user_top),
-        recorded=records["copy"].values,
-        rtol=0.0,
+        recorded=recorded,
         taken_as_recorded=plan.taken_as_recorded,
     )
 

@@ -54,7 +54,7 @@ class MadeUpRunner:
         """Run the stage."""
         self.runs.append(options)
         written = self.outcome({item.name for item in options.inputs}, options)
-        verdict = compare("make", OUTPUT, None, Rebuilt(written), 0.0)
+        verdict = compare("make", OUTPUT, Rebuilt(written))
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
 
@@ -213,7 +213,7 @@ def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
 
 def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
     runner = MadeUpRunner(lambda given, _: "recorded")
-    missing = Attempt(0, "", (compare("make", OUTPUT, None, Rebuilt(None), 0.0),))
+    missing = Attempt(0, "", (compare("make", OUTPUT, Rebuilt(None)),))
     monkeypatch.setattr(runner, "attempt", lambda options=PLAIN: missing)
     assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
 

@@ -80,12 +80,13 @@ def current_programs() -> Path:
     return Path(sys.prefix) / "bin"
 
 
-def build_environment(project: Path, folder: Path) -> Path:
+def build_environment(project: Path, folder: Path, version: str | None = None) -> Path:
     """Build a virtual environment from a revision's lock, and from nothing else.
 
     Args:
         project: a checkout of the revision.
         folder: where to build it.
+        version: of Python, None for the one that runs.
 
     Returns:
         Its folder of programs.
@@ -97,7 +98,6 @@ def build_environment(project: Path, folder: Path) -> Path:
         raise CannotTryError(
             f"this revision has no {LOCK}; try with the packages installed here: --env current"
         )
-    version = recorded_python(project)
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     installation = plan_installation(folder, version, shutil.which("uv", path=here))
     problem = f"the result was made with Python {version}" if version else "no environment"

@@ -4,16 +4,11 @@ import re
 from pathlib import Path
 
 from ..dvc.checkout import Checkout
-from ..dvc.files import load_values
 from ..dvc.hashing import md5s_of_line_ends
 from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
-from ..errors import CannotTryError, UnreadableError
+from ..errors import CannotTryError
 from ..keys import flatten
-from .comparison import Values, values_by_key
 from .inputs import declared_files, overlaps
-
-# Files whose values can be compared one by one.
-VALUE_FORMATS = frozenset({".json", ".toml", ".yaml", ".yml"})
 
 
 def contradictions(stage: Stage, checkout: Checkout) -> list[str]:
@@ -108,13 +103,3 @@ def check_links(path: Path, checkout: Checkout) -> None:
         if not target.is_relative_to(tree):
             name = each.relative_to(checkout.root)
             raise CannotTryError(f"{name} is a link to {target}, which is outside the project")
-
-
-def read_values(path: Path) -> Values | None:
-    """The values of a JSON, YAML or TOML file, by dotted key; None for any other file, or a broken one."""
-    if path.suffix.lower() not in VALUE_FORMATS or not path.is_file():
-        return None
-    try:
-        return values_by_key(load_values(path))
-    except UnreadableError:
-        return None

@@ -12,7 +12,7 @@ finally:
 import platform
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -23,6 +23,7 @@ from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
 from ..git import git, top_folder
 from ..history.reader import Reader
+from ..notes import write_processor
 from ..sqlite import sqlite_url
 from ..staleness import differences, summary
 from .backend import Backend
@@ -205,7 +206,8 @@ class Search:
     @cached_property
     def pool(self) -> Pool:
         """The workers; to be asked for after `start`."""
-        return Pool(self.study, self._backend, self._observer)
+        record = partial(write_processor, self.plan.root)
+        return Pool(self.study, self._backend, self._observer, record)
 
     def run(self) -> None:
         """Run trials until there are enough.

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from ..dvc.processes import CLONE_VARIABLE, kill_processes
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES
 from ..keys import Key
+from ..processor import describe_processor
 from .messages import (
     Complete,
     Failed,
@@ -197,6 +199,8 @@ def main() -> None:
     setup = jobs.get()
     if not isinstance(setup, WorkerSetup):
         return
+    # Meanwhile: to ask takes as long as a small trial.
+    describing = ThreadPoolExecutor(1).submit(describe_processor, Path(sys.executable), os.environ)
     try:
         clone = Clone(folder, setup.clone)
     except Exception as error:
@@ -205,7 +209,10 @@ def main() -> None:
     reply(Ready())
     while isinstance(job := jobs.get(), Job):
         os.ftruncate(output, 0)
-        reply(run_trial(clone, job, stop, log, reply))
+        result = run_trial(clone, job, stop, log, reply)
+        if isinstance(result, Complete) and not job.same_params_rev:
+            result = replace(result, processor=describing.result())
+        reply(result)
 
 
 if __name__ == "__main__":
