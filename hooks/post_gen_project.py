@@ -42,7 +42,8 @@ def commit():
         # `git init --initial-branch` needs Git 2.28; this works with every Git.
         done, said = git("symbolic-ref", "HEAD", "refs/heads/main")
     if done:
-        done, said = git("add", "--all")
+        # A gitignore of the whole machine may hide `*.lock` or `data/`, and would hide them here.
+        done, said = git("-c", "core.excludesFile=" + os.devnull, "add", "--all")
     if not done:
         return "Git could not start a repository here: " + said
     done, said = git("commit", "--quiet", "--message", "Generated from the Locatable template")

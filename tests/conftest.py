@@ -14,10 +14,19 @@ TOGETHER = (
     "test_mirror_describe.py",
     "test_ray.py",
     "test_searched.py",
+    "test_setup.py",
     "test_updates.py",
 )
 # The longest, the longest first. They build environments of their own, and so do not wait for each other.
-FIRST = ("test_updates.py", "test_demo.py", "test_flow.py", "test_ray.py", "test_docs.py")
+FIRST = (
+    "test_updates.py",
+    "test_demo.py",
+    "test_flow.py",
+    "test_ray.py",
+    "test_docs.py",
+    "test_proof_faults.py",
+    "test_against_dvc.py",
+)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

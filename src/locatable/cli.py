@@ -27,6 +27,7 @@ COMMANDS = {
     "search": "let Optuna propose params; every trial is a DVC experiment",
     "reproduce": "prove that a result can be rebuilt, from a clean clone",
     "declare": "bring the dependencies in dvc.yaml up to what stages import",
+    "lock": "resolve pyproject.toml into the locks of packages",
     "ui": "open MLflow on the project's store",
     "flow": "rebuild a revision as a Prefect flow",
 }

@@ -26,6 +26,11 @@ ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile)\.lock"
     r"|conda-lock\.yml|pylock\.toml"
 )
+# Files that it is built from: they count where none of the above is in the root, nor declared by a stage.
+BUILD = re.compile(
+    r"(.+\.)?(Docker|Container)file(\..+)?|setup\.(py|cfg)|pyproject\.toml|Pipfile|conda\.ya?ml",
+    re.IGNORECASE,
+)
 # What an entry of DVC can call its hash: for local files, S3 and HTTP, or HDFS.
 _HASHES = ("md5", "etag", "checksum")
 
@@ -86,7 +91,7 @@ def coordinates_of(snapshot: Snapshot) -> Coordinates:
         UnreadableError: a file of DVC's in it is broken.
     """
     files = _sort_files(snapshot)
-    record = _record(snapshot.files.get("environment.json"))
+    record = read_record(snapshot.files.get("environment.json"))
     stages = {address: _execution(stage) for address, stage in snapshot.stages.items()}
     return Coordinates(
         data=Coordinate(files.data, digest(files.data)),
@@ -131,6 +136,8 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             files.code[path] = seen
         else:
             files.data[path] = seen
+    if not files.installed:
+        _count_build_files(snapshot, files)
     if not files.code:
         files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
     return files
@@ -151,8 +158,24 @@ def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
 
 def _installed_files(snapshot: Snapshot) -> dict[str, str]:
     """Git's ids by path of the files beside the pipeline that say what is installed."""
-    names = [name for name in snapshot.root_files() if _says_what_is_installed(name)]
-    return {name: snapshot.git_files(name)[name] for name in names}
+    return _in_root(snapshot, ENVIRONMENT)
+
+
+def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
+    """Git's ids by path of the files in the root that have such names."""
+    found: dict[str, str] = {}
+    for name in snapshot.root_files():
+        if names.fullmatch(name):
+            found.update(snapshot.git_files(name))
+    return found
+
+
+def _count_build_files(snapshot: Snapshot, files: _Files) -> None:
+    """Have files count for the environment that it is built from, declared as code or not at all."""
+    files.installed.update(_in_root(snapshot, BUILD))
+    declared = [path for path in files.code if BUILD.fullmatch(posixpath.basename(path))]
+    for path in declared:
+        files.installed[path] = files.code.pop(path)
 
 
 def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
@@ -222,13 +245,15 @@ def _locked_revision(origin: Mapping[str, Any]) -> str:
 
 
 @lru_cache(1_000)
-def _record(text: bytes | None) -> dict[str, Any]:
-    """Content of environment.json; nothing where another tool's file has that name: its hash still counts."""
+def read_record(text: bytes | None) -> dict[str, Any]:
+    """What environment.json records; nothing where it is another tool's, whose hash counts nevertheless."""
     try:
         record = json.loads(text or b"{}")
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
+    if not isinstance(record, dict) or not isinstance(record.get("python"), str):
+        return {}
+    return record if isinstance(record.get("drift") or {}, dict) else {}
 
 
 def digest(content: Any) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import GitError
@@ -30,20 +31,27 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
 
 
-def git(folder: Path | str, *command: str, text: str | None = None) -> str:
+def git(
+    folder: Path | str,
+    *command: str,
+    text: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> str:
     """What a Git command prints, without the line break at its end.
 
     Args:
         folder: where to run it.
         command: what comes after `git`.
         text: what it reads from its standard input.
+        settings: of Git, for this command alone; they count more than any file or variable.
 
     Raises:
         GitError: Git refused; the message is the line of its output that says why.
     """
+    options = [part for name, value in (settings or {}).items() for part in ("-c", f"{name}={value}")]
     try:
         done = subprocess.run(
-            ("git", "-C", str(folder), *command),
+            ("git", "-C", str(folder), *options, *command),
             input=b"" if text is None else text.encode(errors="surrogateescape"),
             capture_output=True,
             env=environment(),

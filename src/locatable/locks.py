@@ -30,11 +30,16 @@ def drift(lock: str) -> list[Drift]:
         lock: text of a pip requirements file, every package pinned with `==`.
     """
     # Imported here: most commands compare no packages.
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
     drifted = []
     for line in _requirements(lock):
-        pin = Requirement(line)
+        try:
+            pin = Requirement(line)
+        except InvalidRequirement:
+            continue  # a file of another tool
+        if not str(pin.specifier).startswith("=="):
+            continue  # pins nothing
         if pin.marker and not pin.marker.evaluate():
             continue  # not for this platform
         locked = str(pin.specifier).removeprefix("==")

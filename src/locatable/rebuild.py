@@ -1,8 +1,12 @@
 """The commands that rebuild a revision on a clean machine."""
 
+import re
+from functools import lru_cache
 from shlex import join, quote
 
 from .git import remote_url
+from .history.declared import declared_stages
+from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
 from .redact import redact_urls
@@ -35,7 +39,8 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
     commands += _git_commands(snapshot)
-    return [*commands, *_install_commands(snapshot), *_pull_commands(snapshot), _repro_command(snapshot)]
+    commands += [*_install_commands(snapshot), *_pull_commands(snapshot)]
+    return [*commands, *_warm_starts(snapshot), _repro_command(snapshot)]
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
@@ -51,9 +56,13 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
-    """How to install the packages of a revision; nothing where it locks none."""
+    """How to install the packages of a revision; nothing where it does not lock them with hashes."""
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
     if "requirements.lock" not in locks:
+        return []
+    # One of another tool may have none, or may be no list for pip at all.
+    blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
+    if not all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
         return []
     files = " ".join(f"-r {lock}" for lock in locks)
     return [
@@ -62,11 +71,32 @@ def _install_commands(snapshot: Snapshot) -> list[str]:
     ]
 
 
+@lru_cache(100)
+def _has_hashes(objects: GitObjects, blob: str) -> bool:
+    """Whether a list of packages has hashes, as far as it lists any."""
+    (found,) = objects.read([blob])
+    if found is None:
+        return False
+    return b"--hash=" in found[1] or not re.search(rb"^[^#\s]", found[1], re.MULTILINE)
+
+
 def _pull_commands(snapshot: Snapshot) -> list[str]:
     if not snapshot.sources:
         return []
     few = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
     return [join(["dvc", "pull", *few])]
+
+
+def _warm_starts(snapshot: Snapshot) -> list[str]:
+    """Comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
+    if not any(b"persist" in content for content in snapshot.files.values()):
+        return []
+    return [
+        f"# {address} goes on from its own last output, {', '.join(stage.persistent)} (persist: true): "
+        "run from nothing, it can have other results"
+        for address, stage in declared_stages(snapshot).items()
+        if stage.persistent and not stage.is_frozen
+    ]
 
 
 def _repro_command(snapshot: Snapshot) -> str:

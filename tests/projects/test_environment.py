@@ -106,6 +106,38 @@ def test_drift_is_recorded_and_stops_nothing(project, sh):
     }
 
 
+def recorded_variables(project: Path) -> dict[str, str]:
+    """What environment.json says of settings of numerical libraries."""
+    return json.loads((project / "environment.json").read_text())["variables"]
+
+
+def test_a_setting_that_changes_numbers_is_recorded_and_said(project, env):
+    done = run("python", "-m", "scripts.environment", cwd=project, env={**env, "MKL_CBWR": "AVX2"})
+    assert recorded_variables(project) == {"MKL_CBWR": "AVX2"}
+    assert done.stdout == "environment.json: MKL_CBWR was not set, is AVX2\n"
+
+
+def test_results_under_another_setting_are_out_of_date(project, env):
+    run("dvc", "repro", "environment", cwd=project, env={**env, "MKL_CBWR": "AVX2"})
+    assert "changed deps" in run("dvc", "status", "train", cwd=project, env=env).stdout
+
+
+def test_a_setting_that_the_package_makes_itself_is_not_recorded(project, env):
+    run("python", "-m", "scripts.environment", cwd=project, env={**env, "OMP_NUM_THREADS": "7"})
+    assert recorded_variables(project) == {}
+
+
+def test_nothing_is_recorded_of_settings_that_are_not_set(rebuilt):
+    assert recorded_variables(rebuilt) == {}
+
+
+def test_a_setting_counts_that_the_package_leaves_alone(project, env):
+    package = project / "tumour_classifier/__init__.py"
+    package.write_text('"""The science, on this machine\'s own kernels."""\n')
+    run("python", "-m", "scripts.environment", cwd=project, env={**env, "OPENBLAS_CORETYPE": "Prescott"})
+    assert recorded_variables(project) == {"OPENBLAS_CORETYPE": "Prescott"}
+
+
 def test_the_record_is_the_same_wherever_the_lock_has_other_line_ends(project, sh):
     before = (project / "environment.json").read_bytes()
     lock = project / "requirements.lock"

@@ -20,7 +20,7 @@ import psutil
 import pytest
 import yaml
 from searching import checkout
-from support import run
+from support import TEMPLATE, run
 
 pytestmark = pytest.mark.long
 
@@ -167,7 +167,8 @@ def small(rebuilt: Path, user: dict[str, str], tmp_path_factory: pytest.TempPath
     run("dvc", "config", "core.autostage", "true", cwd=folder, env=user)
     run("dvc", "remote", "add", "--default", "store", "../store", cwd=folder, env=user)
     run("dvc", "config", "--local", "core.site_cache_dir", folder.parent / "site", cwd=folder, env=user)
-    shutil.copy(rebuilt / "prefect.yaml", folder)
+    page = (TEMPLATE / "docs/how-to/prefect.md").read_text()
+    (folder / "prefect.yaml").write_text(page.partition("```yaml\n")[2].partition("```\n")[0])
     (folder / ".gitignore").write_text("__pycache__/\n/optuna.db*\n/mlflow.db*\n/mlartifacts/\n/raw.txt\n")
     (folder / "raw.txt").write_text("raw")
     (folder / "zero.py").write_text(ZERO)

@@ -102,6 +102,24 @@ def test_without_a_git_identity_the_commands_that_finish_the_job_are_printed(tmp
     assert run("git", "status", "--porcelain", cwd=project, env=env).stdout == ""
 
 
+def test_a_gitignore_of_the_whole_machine_hides_nothing_of_a_project(tmp_path, bare_env):
+    (tmp_path / "ignored").write_text("*.dvc\n*.lock\ndata/\nreports/\n.*\n")
+    (tmp_path / ".gitconfig").write_text(
+        f"[user]\nname = Ada\nemail = ada@example.org\n[core]\nexcludesFile = {tmp_path / 'ignored'}\n"
+    )
+    env = bare_env | {"HOME": str(tmp_path)}
+    run(*CLI, "-o", tmp_path, TEMPLATE, cwd=tmp_path, env=env)
+    project = tmp_path / "tumour-classifier"
+    committed = set(run("git", "ls-files", cwd=project, env=env).stdout.split())
+    assert {"data/raw.csv.dvc", "requirements.lock", ".dvc/config", "data/README.md"} <= committed
+    # What stages write later is the project's own, too.
+    for name in ("dvc.lock", "data/other.csv.dvc", "reports/train/metrics.json"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).touch()
+    status = run("git", "status", "--porcelain", "--untracked-files=all", cwd=project, env=env).stdout
+    assert status == "?? data/other.csv.dvc\n?? dvc.lock\n?? reports/train/metrics.json\n"
+
+
 def test_inside_a_repository_nothing_is_committed(tmp_path, bare_env):
     run("git", "init", "--quiet", cwd=tmp_path, env=bare_env)
     run(*CLI, "-o", tmp_path, TEMPLATE, cwd=tmp_path, env=bare_env)

@@ -31,7 +31,7 @@ FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
 .pre-commit-config.yaml Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
 docs/coordinates.md docs/handover.md dvc.yaml
-extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml prefect.yaml pyproject.toml
+extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/environment.py scripts/mirror.py
 search.yaml tests/test_declared.py tests/test_stages.py
 tumour_classifier/__init__.py tumour_classifier/dataset.py tumour_classifier/evaluate.py
@@ -114,6 +114,13 @@ def test_the_default_project_has_exactly_these_files(default):
     assert sorted(tracked(default)) == sorted(FILES)
     untracked = {path.name for path in default.rglob("*") if path.is_file() and ".git" not in path.parts}
     assert untracked - {Path(name).name for name in FILES} == {"raw.csv"}
+
+
+def test_the_default_project_can_be_read_in_an_evening(default):
+    not_written_for_readers = ("LICENSE", "data/raw.csv", ".lock", ".whl")
+    read = [name for name in tracked(default) if not name.endswith(not_written_for_readers)]
+    assert sum(len((default / name).read_text().splitlines()) for name in read) <= 1500
+    assert len([name for name in read if name.endswith(".py")]) <= 25
 
 
 def test_the_default_project_is_committed_on_main_and_clean(default):

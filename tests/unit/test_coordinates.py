@@ -274,11 +274,67 @@ def test_environment_shows_what_environment_json_records(rebuilt: Coordinates) -
     assert rebuilt.environment.content["record"] == {"python": "3.11.9", "lock": "x", "drift": {}}
 
 
-@pytest.mark.parametrize("text", ["not JSON", "[1]", '"a"'])
+OTHER_TOOLS = [
+    "not JSON",
+    "[1]",
+    '"a"',
+    "{}",
+    '{"name": "x"}',
+    '{"python": {"major": 3}}',
+    '{"python": "3", "drift": 1}',
+]
+
+
+@pytest.mark.parametrize("text", OTHER_TOOLS)
 def test_an_environment_json_of_another_tool_counts_by_its_hash_alone(tmp_path: Path, text: str) -> None:
     found = read_coordinates(revision(tmp_path, {**FRESH, "environment.json": text}), "HEAD")
     assert found.environment.content["record"] == {}
     assert "environment.json" in found.environment.content["files"]
+
+
+def test_a_folder_that_is_named_environment_json_records_nothing(tmp_path: Path) -> None:
+    files = {".dvc/config": "", "dvc.yaml": "stages: {train: {cmd: x}}\n", "environment.json/a": "a"}
+    found = read_coordinates(revision(tmp_path, files), "HEAD")
+    assert found.environment.content == {"files": {}, "record": {}}
+
+
+def environment_files(top: Path, files: Mapping[str, str], deps: list[str] | None = None) -> list[str]:
+    """What counts for the environment of a project with these files, whose only stage reads `deps`."""
+    recorded = "".join(f"    - {{path: {path}, hash: md5, md5: {A}}}\n" for path in deps or ())
+    project = {".dvc/config": "", "dvc.yaml": "stages: {train: {cmd: x}}\n", "train.py": "", **files}
+    if deps:
+        project["dvc.lock"] = f"schema: '2.0'\nstages:\n  train:\n    cmd: x\n    deps:\n{recorded}"
+    found = read_coordinates(revision(top, project), "HEAD")
+    return sorted(found.environment.content["files"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "environment.yml",
+        "requirements.txt",
+        "poetry.lock",
+        "Dockerfile",
+        "gpu.Dockerfile",
+        "setup.py",
+        "pyproject.toml",
+    ],
+)
+def test_the_usual_environment_files_count_in_the_root(tmp_path: Path, name: str) -> None:
+    assert environment_files(tmp_path, {name: "a"}) == [name]
+
+
+@pytest.mark.parametrize("path", ["src/requirements.txt", "docker/Dockerfile", "env/environment.yml"])
+def test_environment_files_elsewhere_count_where_a_stage_declares_them(tmp_path: Path, path: str) -> None:
+    assert environment_files(tmp_path, {path: "a"}, deps=[path, "train.py"]) == [path]
+
+
+def test_an_environment_file_that_is_elsewhere_and_undeclared_does_not_count(tmp_path: Path) -> None:
+    assert environment_files(tmp_path, {"docs/requirements.txt": "a"}) == []
+
+
+def test_what_an_environment_is_built_from_does_not_count_beside_what_is_installed(tmp_path: Path) -> None:
+    assert environment_files(tmp_path, {"requirements.txt": "a", "setup.py": "b"}) == ["requirements.txt"]
 
 
 def test_execution_is_commands_and_outputs(rebuilt: Coordinates) -> None:

@@ -1,4 +1,4 @@
-"""The deployments of a generated project name flows that an installed package has."""
+"""The deployments that docs/how-to/prefect.md shows name flows that an installed package has."""
 
 import ast
 import importlib.util
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
-DEPLOYMENTS = yaml.safe_load((TEMPLATE / "prefect.yaml").read_text())["deployments"]
+PAGE = (Path(__file__).parents[2] / "docs/how-to/prefect.md").read_text()
+DEPLOYMENTS = yaml.safe_load(PAGE.partition("```yaml\n")[2].partition("```\n")[0])["deployments"]
 
 
 def functions(module: str) -> dict[str, ast.FunctionDef]:

@@ -7,7 +7,7 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.coordinates import coordinates_of
-from locatable.history.lfs import object_id
+from locatable.git_lfs import object_id
 from locatable.history.reader import Reader
 from locatable.locate import locate
 from locatable.mlflow.outputs import OutputFiles, read_outputs

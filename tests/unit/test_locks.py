@@ -40,3 +40,7 @@ pyyaml=={YAML} \\
     # via something
 """
     assert drift(lock) == []
+
+
+def test_lines_of_another_tools_lock_pin_nothing() -> None:
+    assert drift("lockfile: 1\npyyaml>=0.1\n") == []

@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 
-from locatable.mlflow.content import Content
+from locatable.mlflow.content import Content, Dataset, Description, Model
 from locatable.mlflow.limits import (
     KEPT_FILE,
-    LONGEST_KEY,
     LONGEST_PARAM,
+    LONGEST_TAG,
     FittedContent,
-    Keys,
     MetricPoint,
     fit,
+    fit_tags,
     same_value,
 )
+from locatable.mlflow.rules import RULES
 from locatable.mlflow.values import Point
 
 
 def fitted(**content: Any) -> FittedContent:
     """A content with these, as MLflow can hold it."""
-    return fit(Content(key="aaa", name="a", start=7, end=7, **content))
+    return fit(Content(key="aaa", name="a", start=7, end=7, **content), RULES)
 
 
 def kept(found: FittedContent) -> dict[str, Any]:
@@ -60,39 +61,6 @@ def test_a_run_says_how_much_was_changed() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("odd@key", "odd_key"),
-        ("größe.日本", "größe.日本"),
-        ("..", "__"),
-        ("/etc", "_etc"),
-        ("a//b", "a__b"),
-        ("", "_"),
-    ],
-)
-def test_a_key_has_only_characters_that_mlflow_allows(name: str, key: str) -> None:
-    assert Keys().fit(name) == key
-
-
-def test_two_names_never_get_one_key() -> None:
-    keys = Keys()
-    assert keys.fit("odd_key") != keys.fit("odd@key")
-
-
-def test_one_name_always_gets_the_same_key() -> None:
-    keys = Keys()
-    keys.fit("odd_key")
-    assert keys.fit("odd@key") == keys.fit("odd@key")
-
-
-def test_long_names_that_begin_alike_get_keys_of_their_own() -> None:
-    keys = Keys()
-    found = {keys.fit("k" * 300 + end) for end in "abc"}
-    assert len(found) == 3
-    assert all(len(key) <= LONGEST_KEY for key in found)
-
-
 def test_metrics_are_points_at_the_time_of_the_run() -> None:
     assert fitted(metrics={"m": 0.5}).points == [MetricPoint("m", 0.5, 7, 0)]
 
@@ -123,13 +91,115 @@ def test_a_path_has_no_characters_that_an_address_gives_a_meaning() -> None:
     assert kept(found)["artifacts"] == {"a#b?.txt": "a~23b~3f.txt"}
 
 
+def test_two_paths_that_become_the_same_stay_two() -> None:
+    files = {"out/a#b": b"odd", "out/a~23b": b"plain", "out/plain": b""}
+    found = fitted(artifacts=files)
+    assert sorted(found.artifacts) == sorted(
+        {"out/a~23b", "out/plain", *kept(found)["artifacts"].values(), KEPT_FILE}
+    )
+    assert found.artifacts[kept(found)["artifacts"]["out/a#b"]] == b"odd"
+    assert found.artifacts["out/a~23b"] == b"plain"
+
+
+def test_a_folder_that_becomes_a_file_of_the_same_name_gets_another_one() -> None:
+    found = fitted(artifacts={"a~23": b"file", "a#/b": b"below"})
+    assert found.artifacts["a~23"] == b"file"
+    assert not kept(found)["artifacts"]["a#/b"].startswith("a~23/")
+
+
+def test_a_file_name_is_not_longer_than_file_systems_allow() -> None:
+    (path,) = set(fitted(artifacts={"?" * 200: b""}).artifacts) - {KEPT_FILE}
+    assert len(path) <= 255
+
+
+def test_a_file_name_that_is_not_utf8_is_kept() -> None:
+    found = fitted(artifacts={"caf\udce9.txt": b"x"})
+    assert found.artifacts["caf~dce9.txt"] == b"x"
+    assert kept(found)["artifacts"] == {"caf\udce9.txt": "caf~dce9.txt"}
+
+
+def test_a_param_that_no_database_holds_is_kept() -> None:
+    found = fitted(params={"p": "a\0b\udce9"})
+    assert found.params == {"p": r"a\0b\udce9"}
+    assert kept(found)["params"] == {"p": "a\0b\udce9"}
+
+
+def model(name: str) -> Model:
+    return Model(name, f"{name}.bin", {"dvc.path": f"{name}.bin"})
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("text/bert-base", "text_bert-base"), ("resnet_50.v2", "resnet_50_v2"), ("größe: 7", "größe_ 7")],
+)
+def test_a_model_whose_name_mlflow_refuses_has_its_own_in_a_tag(name: str, taken: str) -> None:
+    (found,) = fitted(models=[model(name)]).models
+    assert (found.name, found.tags) == (taken, {"dvc.path": f"{name}.bin", "dvc.name": name})
+
+
+def test_a_model_that_keeps_its_name_needs_no_tag_for_it() -> None:
+    (found,) = fitted(models=[model("net")]).models
+    assert (found.name, found.tags) == ("net", {"dvc.path": "net.bin"})
+
+
+def test_models_whose_names_become_the_same_get_names_of_their_own() -> None:
+    names = [each.name for each in fitted(models=[model("a.b"), model("a_b"), model("a:b")]).models]
+    assert names[1] == "a_b"
+    assert len(set(names)) == 3
+
+
+def test_names_of_models_are_kept() -> None:
+    assert kept(fitted(models=[model("a.b")]))["models"] == {"a.b": "a_b"}
+
+
+def test_a_description_of_a_model_is_cut_where_a_database_would_refuse_it() -> None:
+    long = Model("net", "net.bin", {"mlflow.note.content": "x" * 10_000})
+    assert len(fitted(models=[long]).models[0].tags["mlflow.note.content"]) == LONGEST_TAG
+
+
+def test_long_names_of_datasets_that_begin_alike_stay_two() -> None:
+    found = fitted(datasets=[Dataset("d" * 600 + end, "a" * 32, {}) for end in "ab"])
+    assert len({dataset.name for dataset in found.datasets}) == 2
+    assert all(len(dataset.name) <= 500 for dataset in found.datasets)
+
+
+def test_a_long_digest_of_a_dataset_is_hashed() -> None:
+    (found,) = fitted(datasets=[Dataset("d", "a" * 40, {})]).datasets
+    assert len(found.digest) == 36
+
+
+def with_fitted_tags(tags: dict[str, str], described: tuple[str, ...] = ()) -> Content:
+    content = Content(key="aaa", name="a", start=7, end=7, tags=tags)
+    content.description = Description("digest", tags=described)
+    fit_tags(content, RULES.tag)
+    return content
+
+
+def test_a_tag_whose_key_mlflow_refuses_is_renamed_and_kept() -> None:
+    content = with_fitted_tags({"dvc.rev": "aaa", "team@home": "red"})
+    assert content.tags == {"dvc.rev": "aaa", "team_home": "red"}
+    assert kept(fit(content, RULES))["tags"] == {"team@home": "red"}
+
+
+def test_a_long_tag_is_cut_and_kept() -> None:
+    content = with_fitted_tags({"note": "x" * 10_000})
+    assert len(content.tags["note"]) == LONGEST_TAG
+    assert kept(fit(content, RULES))["tags"] == {"note": "x" * 10_000}
+
+
+def test_tags_of_the_projects_script_are_found_under_the_keys_that_mlflow_has() -> None:
+    content = with_fitted_tags({"team@home": "red"}, described=("team@home", "gone"))
+    assert content.description
+    assert content.description.tags == ("team_home", "gone")
+
+
 def test_an_artifact_that_is_none_is_left_out() -> None:
     assert fitted(artifacts={"a.txt": None}).artifacts == {}
 
 
 def test_the_content_itself_stays_as_it_is() -> None:
     content = Content(key="a", name="a", start=0, end=0, artifacts={"a#b": b"x"})
-    fit(content)
+    fit(content, RULES)
     assert content.artifacts == {"a#b": b"x"}
 
 

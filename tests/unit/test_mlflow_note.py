@@ -42,12 +42,19 @@ def test_commands_that_rebuild_it_come_first_and_hold_no_password() -> None:
 
 def test_the_recorded_python_and_its_drift_are_told() -> None:
     record = {"python": "3.11", "drift": {"numpy": {}}}
-    found = note(environment={"files": {}, "record": record})
+    found = note(environment={"files": {"environment.json": "e" * 32}, "record": record})
     assert "Python 3.11, 1 packages differ from the lock" in found
 
 
-def test_another_tools_environment_record_is_left_alone() -> None:
-    assert "Python" not in note(environment={"files": {}, "record": ["python"]})
+def test_an_environment_without_a_record_is_told_by_its_files() -> None:
+    found = note(environment={"files": {"requirements.txt": "e" * 32}, "record": {}})
+    assert "which packages?\n| | |\n|---|---|\n| requirements.txt |" in found
+
+
+def test_an_environment_of_which_nothing_is_known_says_so() -> None:
+    assert "which packages?\nnothing records the environment\n" in note(
+        environment={"files": {}, "record": {}}
+    )
 
 
 def test_an_empty_coordinate_says_so() -> None:

@@ -6,13 +6,13 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import SettingsError
-from locatable.mlflow.settings import database_file, is_server, read_settings, read_uri
+from locatable.mlflow.settings import is_server, read_settings, read_uri
 
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a commit, where none of MLflow's variables is set."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     commit(tmp_path / "repo", {".dvc/config": ""})
     return tmp_path / "repo"
@@ -51,17 +51,41 @@ def test_arguments_precede_variables(repo: Path, monkeypatch: pytest.MonkeyPatch
     assert (settings.uri, settings.experiment) == ("http://asked", "asked")
 
 
-def test_an_experiment_that_is_given_by_number_only_is_refused(
-    repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_can_be_given_by_its_id(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
-    with pytest.raises(SettingsError, match="MLFLOW_EXPERIMENT_ID is set"):
+    settings = read_settings(repo)
+    assert (settings.experiment, settings.experiment_id) == (None, "7")
+
+
+def test_name_and_id_of_an_experiment_both_count(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    settings = read_settings(repo)
+    assert (settings.experiment, settings.experiment_id) == ("mine", "7")
+
+
+def test_a_run_to_go_on_with_is_refused_by_name(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
+    with pytest.raises(SettingsError, match="MLFLOW_RUN_ID is set"):
         read_settings(repo)
 
 
-def test_a_number_does_no_harm_beside_a_name(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_no_database_holds_is_cut_and_kept(repo: Path) -> None:
+    settings = read_settings(repo, experiment="x" * 600)
+    assert settings.experiment
+    assert len(settings.experiment) <= 256
+    assert settings.refused_name == "x" * 600
+
+
+def test_a_name_that_a_database_holds_stays(repo: Path) -> None:
+    settings = read_settings(repo, experiment="größe: 7/x")
+    assert (settings.experiment, settings.refused_name) == ("größe: 7/x", None)
+
+
+def test_an_argument_precedes_an_id(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
-    assert read_settings(repo, experiment="asked").experiment == "asked"
+    settings = read_settings(repo, experiment="asked")
+    assert (settings.experiment, settings.experiment_id) == ("asked", None)
 
 
 def test_a_relative_file_is_one_of_the_main_checkout(repo: Path) -> None:
@@ -84,11 +108,6 @@ def test_a_wrong_pyproject_is_named(repo: Path, text: str) -> None:
     (repo / "pyproject.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"pyproject\.toml"):
         read_uri(repo)
-
-
-def test_only_sqlite_stores_are_files() -> None:
-    assert database_file("sqlite:////a/b.db") == Path("/a/b.db")
-    assert database_file("postgresql://host/db") is None
 
 
 @pytest.mark.parametrize(("uri", "served"), [("https://host", True), ("sqlite:///a.db", False)])

@@ -6,6 +6,7 @@ import pytest
 
 from locatable.mlflow.content import Content, Description
 from locatable.mlflow.limits import fit
+from locatable.mlflow.rules import RULES
 from locatable.mlflow.update import RunUpdate, StoredRun, find_obstacle, plan_update
 from locatable.mlflow.values import Point
 
@@ -19,12 +20,12 @@ def content(**parts: Any) -> Content:
 
 def obstacle(wanted: Content, tags: Any = None, params: Any = None, metrics: Any = None) -> str | None:
     """What keeps a stored run from becoming the wanted one."""
-    return find_obstacle(StoredRun(tags or {}, params or {}, metrics or {}), wanted, fit(wanted))
+    return find_obstacle(StoredRun(tags or {}, params or {}, metrics or {}), wanted, fit(wanted, RULES))
 
 
 def update(wanted: Content, tags: dict[str, str]) -> RunUpdate:
     """What changes in the tags of a stored run."""
-    return plan_update(StoredRun(tags, {}, {}), wanted, fit(wanted))
+    return plan_update(StoredRun(tags, {}, {}), wanted, fit(wanted, RULES))
 
 
 def test_what_is_new_is_no_obstacle() -> None:

@@ -1,7 +1,7 @@
 """Why a stage fails or differs is found out by runs alone; these runs are made up."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,7 @@ class MadeUpRunner:
     """
 
     stage = STAGE
+    own: Sequence[Input] = ()
 
     def __init__(self, outcome: Callable[[set[str], RunOptions], str | None], text: str = "") -> None:
         self.outcome = outcome
@@ -68,6 +69,14 @@ class MadeUpRunner:
     def sentence(self, item: Input) -> str:
         """What is said of an input."""
         return f"make reads {item.name}"
+
+    def own_outputs(self) -> list[Input]:
+        """What it wrote last."""
+        return list(self.own)
+
+    def missing(self, text: str) -> str:
+        """What the clone lacks."""
+        return "; lib is missing" if "lib" in text else ""
 
     def other_programs(self) -> Path | None:
         """An environment to try."""
@@ -231,3 +240,30 @@ def test_an_older_time_is_not_the_time_of_the_run():
 
 def test_the_decimals_of_a_number_are_no_time():
     assert not has_recent_time(f"0.{int(time.time())}".encode())
+
+
+def test_a_stage_that_goes_on_from_its_own_output_is_named():
+    runner = MadeUpRunner(lambda given, options: "1" if "net.bin" in given else "2")
+    runner.own = inputs("net.bin")
+    assert difference(runner).findings == (
+        "make goes on from its own last output, net.bin (persist: true), and nothing records what that was: "
+        "declare its starting point as a dependency under another name, or remove persist",
+    )
+
+
+def test_a_stage_that_fails_without_its_own_output_is_named():
+    runner = MadeUpRunner(lambda given, options: "1" if "net.bin" in given else None)
+    runner.own = inputs("net.bin")
+    (finding,) = failure(runner).findings
+    assert finding.startswith("make goes on from its own last output, net.bin (persist: true)")
+
+
+def test_an_own_output_that_makes_no_difference_is_not_named():
+    runner = MadeUpRunner(lambda given, options: "recorded" if "b.csv" in given else "other")
+    runner.own = inputs("net.bin")
+    assert difference(runner).findings == ("make reads b.csv",)
+
+
+def test_what_the_clone_lacks_is_said_of_a_stage_that_fails():
+    (finding,) = failure(MadeUpRunner(lambda given, options: None, "python lib/x.py")).findings
+    assert finding == "make fails (exit 1): KeyError: 'x'; lib is missing"

@@ -12,6 +12,7 @@ from locatable.proof.environment import (
     name_packages,
     plan_installation,
     recorded_python,
+    recorded_variables,
 )
 
 FOLDER = Path("/scratch/env")
@@ -105,11 +106,30 @@ def test_the_running_python_needs_no_mention(tmp_path):
     assert recorded_python(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"name": "another tool\'s"}', None])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"name": "another tool\'s"}', '{"python": {"major": 3}}', '{"python": "conda"}', None]
+)
 def test_a_record_without_a_python_names_none(tmp_path, text):
     if text is not None:
         (tmp_path / "environment.json").write_text(text)
     assert recorded_python(tmp_path) is None
+
+
+def test_a_record_that_is_a_folder_names_no_python(tmp_path):
+    (tmp_path / "environment.json").mkdir()
+    assert recorded_python(tmp_path) is None
+
+
+def test_recorded_variables_are_read_from_the_record(tmp_path):
+    (tmp_path / "environment.json").write_text('{"python": "3.11", "variables": {"MKL_CBWR": "AVX2"}}')
+    assert recorded_variables(tmp_path) == {"MKL_CBWR": "AVX2"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"variables": ["another tool\'s"]}', '{"python": "3.11"}', None])
+def test_a_record_without_variables_has_none(tmp_path, text):
+    if text is not None:
+        (tmp_path / "environment.json").write_text(text)
+    assert recorded_variables(tmp_path) == {}
 
 
 def test_a_python_that_is_not_here_is_named(tmp_path, monkeypatch):

@@ -646,7 +646,9 @@ def test_an_unknown_revision(plain: Pipeline) -> None:
 
 
 def test_a_pipeline_that_never_ran(plain: Pipeline) -> None:
-    assert "no record in this revision's dvc.lock" in plain.refusal()
+    assert plain.refusal() == (
+        "cannot try: no results are recorded yet in this revision: `dvc repro`, then commit"
+    )
 
 
 def test_an_unknown_stage(recorded: Pipeline) -> None:
@@ -660,3 +662,10 @@ def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
     plain.repro()
     assert plain.is_proven(replace(CURRENT, stage="total"))
     assert plain.verdicts() == {"metrics.json": "identical"}
+
+
+def test_variables_that_environment_json_records_are_set_for_stages(plain):
+    plain.write("environment.json", '{"variables": {"FACTOR": "3"}}')
+    plain.insert('import os; rows = [row * int(os.environ["FACTOR"]) for row in rows]')
+    plain.repro(FACTOR="3")
+    assert plain.is_proven()

@@ -102,8 +102,15 @@ def test_a_revision_without_stages_is_refused():
 
 
 def test_a_stage_that_never_ran_is_refused():
+    never_ran = stage("train", "data", output("model.bin", recorded=None))
     with pytest.raises(CannotTryError, match="train: no record in this revision's dvc"):
-        plan_proof([stage("train", "data", output("model.bin", recorded=None))], [RAW], None)
+        plan_proof([PREPARE, never_ran], [RAW], None)
+
+
+def test_a_revision_before_its_first_results_is_refused_as_a_whole():
+    never_ran = stage("train", "data", output("model.bin", recorded=None))
+    with pytest.raises(CannotTryError, match="no results are recorded yet in this revision: `dvc repro`"):
+        plan_proof([never_ran], [RAW], None)
 
 
 def test_a_dependency_outside_of_the_project_is_refused():

@@ -122,7 +122,7 @@ def test_a_machine_that_does_not_allow_bubblewrap_says_why(refused):
 
 
 def test_without_bubblewrap_the_sandbox_is_a_folder(refused):
-    made, isolation = make_sandbox(refused.work, refused.programs, refused.user_top, refused.work)
+    made, isolation = make_sandbox(refused.work, refused.programs, refused.user_top, refused.work, {})
     assert not made.bubblewrap
     assert isolation.startswith("folders only: ")
 

@@ -42,8 +42,18 @@ def test_an_experiment_is_fetched_first(tmp_path: Path) -> None:
     assert "git fetch origin 'refs/exps/*:refs/exps/*'" in commands(tmp_path, {}, experiment)
 
 
+@pytest.mark.parametrize("lock", ["numpy==2.0\n-e file:.\n", "{}\n", "lockfile: 1\n"])
+def test_a_lock_of_another_tool_is_not_installed_as_ours_is(tmp_path: Path, lock: str) -> None:
+    assert not any("pip install" in command for command in commands(tmp_path, {"requirements.lock": lock}))
+
+
+def test_a_lock_that_is_a_folder_is_not_installed(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"requirements.lock/README.md": "a"})
+    assert not any("pip install" in command for command in found)
+
+
 def test_locked_packages_are_installed(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"requirements.lock": ""})
+    found = commands(tmp_path, {"requirements.lock": "numpy==2.0 --hash=sha256:aa\n"})
     assert found[2:4] == [
         "python3 -m venv .venv && source .venv/bin/activate",
         "pip install --require-hashes -r requirements.lock",

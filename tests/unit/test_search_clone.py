@@ -38,7 +38,8 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def project(place):
     """A DVC repository with results, of a user whose hooks for all repositories note that they ran."""
-    folder = place / "project"
+    # A name as people give them.
+    folder = place / "größe é? #1 100%"
     tiny_git.commit(folder, {"train.py": TRAIN, "params.yaml": "x: 1\n"})
     Repo.init(str(folder)).close()
     local = f"[core]\n    site_cache_dir = {place / 'site'}\n    analytics = false\n"

@@ -36,7 +36,7 @@ MESSAGES = [
     Progress(3, 0.25),
     Complete("c" * 40, [0.1, 2.0]),
     Pruned(),
-    Failed("stage train", "line\nλ"),
+    Failed("stage train", "line\nλ", "not in Git: key.txt"),
 ]
 
 

@@ -88,9 +88,9 @@ class Recorder:
         """Keep it."""
         self.finished.append(finished)
 
-    def trial_failed(self, experiment, error, log):
+    def trial_failed(self, experiment, failed):
         """Keep it."""
-        self.failures.append((experiment, error, log))
+        self.failures.append((experiment, failed.error, failed.log))
 
     def notice(self, text):
         """Keep it."""

@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from locatable.history.reader import Experiment
+from locatable.search.messages import Failed
 from locatable.search.report import best_trials, recommend, table, write_failure, write_trials
 
 KEY = "train.boosting.learning_rate"
@@ -106,6 +107,7 @@ def test_that_no_trial_has_an_experiment_is_said():
 
 
 def test_what_a_failed_trial_said_is_kept_where_git_ignores_it(tmp_path):
-    path = write_failure(tmp_path / "search/small", "small-7", "it broke", "last line")
-    assert path.read_text() == "last line\n\nit broke\n"
+    failed = Failed("it broke", "last line", "a file is missing")
+    path = write_failure(tmp_path / "search/small", "small-7", failed)
+    assert path.read_text() == "last line\n\nit broke\n\na file is missing\n"
     assert (tmp_path / "search/.gitignore").read_text() == "*\n"

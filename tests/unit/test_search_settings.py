@@ -24,10 +24,14 @@ PROJECT = ProjectSetup(
         "params.yaml": {"train": {"x": 0.5, "kind": "plain", "empty": {}, "list": [1, {"deep": 2}]}},
         "more.toml": {"rate": 0.1},
     },
+    composition=None,
+    groups={},
+    is_composed_anew=False,
     outputs={"metrics.json": False, "model.bin": True, "plots": False, "loss.tsv": False},
     frozen_outputs={},
     metric_files=[],
     modified=[],
+    persistent={},
     missing=[],
 )
 
@@ -127,6 +131,13 @@ def test_a_file_that_is_no_settings_is_one_line(tmp_path, content, expected):
     with pytest.raises(SettingsError, match=expected) as raised:
         load(tmp_path / "search.yaml")
     assert "\n" not in str(raised.value)
+
+
+def test_a_search_yaml_of_another_tool_is_told_key_by_key(tmp_path):
+    (tmp_path / "search.yaml").write_text("elasticsearch: {host: localhost}\nindex: papers\n")
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path / "search.yaml")
+    assert "search.yaml: elasticsearch: unknown key" in str(raised.value).splitlines()
 
 
 def test_a_missing_file_says_where_it_should_be(tmp_path):

@@ -2,13 +2,15 @@
 
     python -m scripts.environment
 
-Writes `environment.json`, a dependency of every other stage: when the lock changes or the
-installation drifts from it, results are rebuilt and the record says why. It never refuses
-to go on, and holds nothing of this machine: two machines with the same lock share results.
+Writes `environment.json`, a dependency of every other stage: when the lock changes, the installation
+drifts from it, or a setting changes numbers, results are rebuilt and the record says why. It never
+refuses to go on, and holds nothing of this machine: two machines with the same lock share results.
 """
 
 import hashlib
+import importlib
 import json
+import os
 import re
 import sys
 from importlib import metadata
@@ -16,6 +18,15 @@ from pathlib import Path
 
 LOCK = Path("requirements.lock")
 RECORD = Path("environment.json")
+# Settings that can change the last digits of results; recorded where they are set.
+SETTINGS = (
+    *("BLIS_ARCH_TYPE", "BLIS_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "GLIBC_TUNABLES", "JAX_ENABLE_X64"),
+    *("JAX_DEFAULT_MATMUL_PRECISION", "KMP_DETERMINISTIC_REDUCTION", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("MKL_DYNAMIC", "MKL_NUM_THREADS", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OMP_DYNAMIC"),
+    *("NUMEXPR_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "PYTHONHASHSEED"),
+    *("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
+    *("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "VECLIB_MAXIMUM_THREADS", "XLA_FLAGS"),
+)
 
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
@@ -43,6 +54,19 @@ def drift(lock: str) -> dict[str, dict[str, str | None]]:
     return found
 
 
+def variables() -> dict[str, str]:
+    """The settings that stages get from outside; what the package sets itself is alike everywhere."""
+    outside = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
+    importlib.import_module("{{ cookiecutter.package_name }}")
+    return {name: value for name, value in outside.items() if name not in os.environ}
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Sentences about settings that are not as they were recorded."""
+    names = [name for name in SETTINGS if before.get(name) != after.get(name)]
+    return [f"{name} was {before.get(name, 'not set')}, is {after.get(name, 'not set')}" for name in names]
+
+
 def main() -> None:
     try:
         lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
@@ -58,7 +82,14 @@ def main() -> None:
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "lock": hashlib.md5(lock, usedforsecurity=False).hexdigest(),
         "drift": differences,
+        "variables": variables(),
     }
+    try:
+        before = json.loads(RECORD.read_text())["variables"]
+    except (FileNotFoundError, KeyError, ValueError):
+        before = {}  # the first time, or a record of the template's first release
+    for change in changes(before, record["variables"]):
+        print(f"{RECORD}: {change}")
     RECORD.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

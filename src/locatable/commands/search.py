@@ -21,7 +21,7 @@ from ..errors import ProjectError, UsageError
 from ..project import find_project
 
 if TYPE_CHECKING:
-    from ..search.run import Search, SearchOptions
+    from ..search.run import Search, SearchOptions, SearchPlan
     from ..search.settings import SearchSettings
 
 
@@ -110,6 +110,7 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
 
     _silence_optuna()
     plan = plan_search(root, settings, options)
+    _print_remarks(plan)
     terminal = Terminal(_report_folder(root, settings.study), options.trials)
     search = Search(plan, terminal)
     for line in search.start().summary():
@@ -122,6 +123,11 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
         search.finish()
         _print_report(search)
     return search.pool.interrupts > 0
+
+
+def _print_remarks(plan: "SearchPlan") -> None:
+    for line in plan.remarks:
+        print(f"{plan.settings.study}: {line}")
 
 
 def _silence_optuna() -> None:
@@ -159,6 +165,8 @@ def _print_report(search: "Search") -> None:
         print(f"Figures, and all trials as a table, are in {os.path.relpath(folder)}")
         with Reader(plan.root) as reader:
             print(report.recommend(study, reader.experiments(), plan.baseline))
+        # Said before the trials ran, too; between the two can be days.
+        _print_remarks(plan)
     if search.pool.interrupts:
         print("Stopped; run the same command to continue")
     elif finished >= plan.options.trials:

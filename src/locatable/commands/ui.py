@@ -6,12 +6,13 @@ A server's address is only printed; for a database, `mlflow ui` runs until Ctrl-
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import StoreError, UsageError
 
 # Seconds that the server has to end by itself.
 PATIENCE = 10
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The runs are on {redact_urls(uri)}")
         return 0
     _require_store(uri)
+    _require_port(arguments.port)
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))
@@ -51,14 +53,30 @@ def _require_store(uri: str) -> None:
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     from ..mlflow.database import create_database
-    from ..mlflow.settings import database_file
+    from ..sqlite import sqlite_file
 
-    file = database_file(uri)
+    file = sqlite_file(uri)
     if not file or file.exists():
         return
     if not file.parent.is_dir():
         raise StoreError(f"{file}: there is no folder {file.parent}")
     create_database(file)
+
+
+def _require_port(port: int) -> None:
+    """MLflow itself only logs that it cannot serve, and ends as if nothing were wrong.
+
+    Raises:
+        UsageError: something else uses the port, or it cannot be used.
+    """
+    with socket.socket() as probe:
+        # As the server does: the connections of an earlier one do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--port: {port} cannot be used: {reason}; give it another one") from None
 
 
 def _serve(uri: str, port: int, folder: Path) -> int:

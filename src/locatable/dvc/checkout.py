@@ -17,7 +17,10 @@ from dvc.fs import localfs
 from dvc.repo import Repo
 
 from ..errors import CannotTryError
-from ..git import git, top_folder
+from ..git import top_folder
+from ..git_clone import clone_git, make_clone
+from ..git_lfs import NO_FILTER, fill_in, storage
+from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
 
@@ -73,6 +76,13 @@ class Checkout:
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
+        self._problems = {
+            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `git lfs pull`"
+            for path in fill_in(folder, storage(self.user_top))
+        }
+        for submodule in checkout_submodules(folder, self.user_top):
+            if submodule.problem:
+                self._problems[submodule.path] = submodule.problem
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
@@ -128,6 +138,18 @@ class Checkout:
         found: str | None = self._dvc_objects[item].get_hash().value
         return found
 
+    def missing_content(self, item: Dependency) -> str:
+        """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
+        for path, problem in self._problems.items():
+            is_part = item.path.is_relative_to(path) or path.is_relative_to(item.path)
+            if is_part and self.hash_of(item) != item.recorded:
+                return problem
+        return ""
+
+    def missing_contents(self) -> dict[str, str]:
+        """Why the clone lacks the content of a path and what to do, by the path from the Git root."""
+        return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
+
     def files_in(self, folder: Path) -> list[Path]:
         """All files in a folder of the clone, without those that .dvcignore excludes."""
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
@@ -135,11 +157,10 @@ class Checkout:
 
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
-    options = ("--quiet", "--shared", "--no-checkout", "--template=")
-    # The user's own hooks are not for this clone: they could stop it, or change what is checked out.
-    no_hooks = ("--config", f"core.hooksPath={os.devnull}")
-    git(top, "clone", *options, *no_hooks, str(top), str(folder))
-    git(folder, "checkout", "--quiet", "--detach", commit)
+    # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
+    make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
+    # Git LFS could download, and write to the user's storage.
+    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
 
 
 def _output(out: Any) -> Output:
@@ -149,6 +170,7 @@ def _output(out: Any) -> Output:
         recorded=out.hash_info.value,
         cached=out.use_cache,
         in_project=out.is_in_repo,
+        persistent=out.persist,
     )
 
 

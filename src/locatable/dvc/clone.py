@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
-from ..git import git
+from ..git_clone import clone_git, make_clone
+from ..git_lfs import storage
 from ..keys import Key
+from ..submodules import Submodule, checkout_submodules, fetch_submodules
 from . import params as params_files
+from .config import write_local_config
+from .experiments import choices_in, experiment_ref, message
+from .hydra import composition_of
 from .parsing import remember_parsed_yaml
 
 if TYPE_CHECKING:
@@ -53,6 +58,11 @@ class Clone:
         folder: where to make it.
         setup: what to clone, and how.
 
+    Attributes:
+        outputs: what stages write, and what DVC tracks, absolute.
+        working_folders: that stages run in, absolute, inner ones first.
+        submodules: of the baseline, and theirs.
+
     Raises:
         LocatableError: it cannot be made; the message says why.
     """
@@ -66,32 +76,42 @@ class Clone:
         self.shared = setup.shared
         # Options of `git clean` that leave what DVC tracks; known when DVC can read the clone.
         self._keep_tracked: list[str] = []
-        self._outputs: list[Path] = []
+        self.outputs: list[Path] = []
+        self.working_folders = [self.root]
+        self.submodules: list[Submodule] = []
         self._clone(setup)
         self.reset()
+        # A folder of this machine is read; for anything else, Git knows where submodules come from.
+        here = Path(self.url) if self.shared else None
+        self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
         self._configure_dvc(setup.config)
         with self._repo() as repo:
             self._keep_tracked = [self._exclude(out.fs_path) for out in repo.index.outs if _is_tracked(out)]
-            self._outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
+            self.outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
+            stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
+            self.working_folders = sorted({self.root, *stages}, reverse=True)
+            composition = composition_of(repo)
+            self._groups = composition.groups() if composition else {}
             if not self.shared:
                 repo.pull(allow_missing=True)
 
     def _clone(self, setup: CloneSetup) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        # Hooks are meant for the user's own commits: none of them is to see, or to refuse, a trial.
-        options = ["--quiet", "--no-checkout", "--config", f"core.hooksPath={os.devnull}"]
         if setup.shared:
-            options.append("--shared")
-        git(self.folder.parent, "clone", *options, setup.url, str(self.folder))
+            # What Git LFS keeps of a trial is to outlive this clone.
+            lfs = f"--config=lfs.storage={storage(Path(setup.url))}"
+            make_clone(Path(setup.url), self.folder, "--shared", lfs)
+        else:
+            make_clone(setup.url, self.folder)
         for name, value in setup.identity.items():
             if value:
-                git(self.folder, "config", name, value)
+                clone_git(self.folder, "config", name, value)
 
     def _configure_dvc(self, config: Mapping[str, Any]) -> None:
         # DVC's Git library writes an index in which Git can miss what changed within the same second.
         core = {**config.get("core", {}), "autostage": False}
-        with self._repo() as repo, repo.config.edit("local") as local:
-            local.update({**config, "core": core})
+        with self._repo() as repo:
+            write_local_config(repo, {**config, "core": core})
 
     def _exclude(self, path: str) -> str:
         return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"
@@ -113,10 +133,13 @@ class Clone:
     def reset(self) -> None:
         """Go back to the baseline: no earlier trial leaves anything for a later one to pick up."""
         (self.folder / ".git/index.lock").unlink(missing_ok=True)  # of a Git process that was killed
-        git(self.folder, "checkout", "--quiet", "--force", "-B", "search", self.baseline)
+        clone_git(self.folder, "checkout", "--quiet", "--force", "-B", "search", self.baseline)
         # What DVC tracks stays, to be copied once only: DVC checks it out. Byte code follows the source.
         keep = ["--exclude=.dvc", "--exclude=__pycache__", *self._keep_tracked]
-        git(self.folder, "clean", "--quiet", "-fdx", *keep)
+        clone_git(self.folder, "clean", "--quiet", "-fdx", *keep)
+        for submodule in self.submodules:
+            if not submodule.problem:
+                submodule.reset()
 
     def run(self, name: str, params: Mapping[str, Any], metric_files: Iterable[str] = ()) -> str:
         """Run an experiment and return its revision.
@@ -135,7 +158,7 @@ class Clone:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
             undeclared = [file for file in metric_files if not self._is_output(file)]
             before = {file: _stamp(self.root / file) for file in undeclared}
-            params_files.write(self.root, params)
+            composed = params_files.write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
@@ -144,20 +167,21 @@ class Clone:
                 if _stamp(self.root / file) in (before[file], None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
             new = [path for path in _possibly_new_files(repo.index.stages) if os.path.lexists(path)]
-            new += [str(self.root / file) for file in undeclared]
+            new += [str(self.root / file) for file in [*undeclared, *composed]]
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
-        git(self.folder, "add", "--update")
-        git(self.folder, "add", "--force", "--", *new)
-        rev = self._commit(git(self.folder, "write-tree"), name)
-        self._check_params(rev, params)
+        clone_git(self.folder, "add", "--update")
+        clone_git(self.folder, "add", "--force", "--", *new)
+        choices = {key: value for key, value in params.items() if key in self._groups}
+        rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices))
+        self._check_params(rev, {key: value for key, value in params.items() if key not in choices})
         return rev
 
     def _is_output(self, file: str) -> bool:
         """Whether a stage declares that it writes a file, or a folder around it."""
-        return any((self.root / file).is_relative_to(output) for output in self._outputs)
+        return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
-    def _commit(self, tree: str, name: str) -> str:
-        return git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", f"search: {name}")
+    def _commit(self, tree: str, text: str) -> str:
+        return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", text)
 
     def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
         for key, value in params.items():
@@ -174,13 +198,13 @@ class Clone:
             rev: of the one to copy.
         """
         try:
-            parent_and_subject = git(self.folder, "log", "-1", "--format=%P %s", rev)
+            parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
         except GitError:
             return None  # it is not here: a node has only what it made itself
         # Other experiments with the study's name can differ in more than params.
-        if not parent_and_subject.startswith(f"{self.baseline} search: "):
+        if not parent_and_message.startswith(f"{self.baseline} search: "):
             return None
-        return self._commit(rev + "^{tree}", name)
+        return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message)))
 
     def ref(self, name: str) -> str:
         """Where DVC keeps an experiment of this baseline."""
@@ -197,7 +221,7 @@ class Clone:
 
         place = Key.parse(key)
         try:
-            text = git(self.root, "show", f"{rev}:./{place.file}")
+            text = clone_git(self.root, "show", f"{rev}:./{place.file}")
         except GitError:
             raise UnreadableError(f"{place.file}: Git has no such file in the experiment") from None
         try:
@@ -221,23 +245,19 @@ class Clone:
         if self.shared:
             # Tidying the user's repository is not our business, nor do we need the list of all experiments.
             hidden = f"-c receive.hideRefs=refs/exps -c 'receive.hideRefs=!{self.ref(name)}'"
-            options.append(f"--receive-pack=git -c receive.autogc=false {hidden} receive-pack")
+            no_hooks = f"-c core.hooksPath={os.devnull}"
+            options.append(f"--receive-pack=git -c receive.autogc=false {no_hooks} {hidden} receive-pack")
         else:
             with self._repo() as repo:
                 repo.push()
-        git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
+        clone_git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
 
     def has_arrived(self, name: str, rev: str) -> bool:
         """Whether the user's repository has an experiment."""
         try:
-            return git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
+            return clone_git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:
             return False
-
-
-def experiment_ref(baseline: str, name: str) -> str:
-    """Where DVC keeps an experiment of a baseline commit."""
-    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
@@ -249,8 +269,10 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 def _is_tracked(out: Any) -> bool:
-    """Whether DVC keeps an output, in a folder of the repository."""
-    return bool(out.is_in_repo and out.use_cache)
+    """Whether DVC checks an output out, in a folder of the repository: what the baseline does not record, no
+    trial is to find there (`persist: true`).
+    """
+    return bool(out.is_in_repo and out.use_cache and out.hash_info)
 
 
 def _possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:

@@ -2,14 +2,46 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..keys import Key, index
+from ..keys import PARAMS_FILE, Key, index
+from .hydra import composition_of
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 # Files of these kinds have one syntax; YAML has two versions that read some plain values differently.
 UNAMBIGUOUS = (".json", ".toml", ".py")
+
+
+def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
+    """Change params files; where Hydra composes params.yaml, it does that anew, as in `dvc exp run`.
+
+    Args:
+        repo: DVC's repository.
+        params: value by key, as after `dvc exp run -S`, but plain.
+
+    Returns:
+        Files that were composed: Git may not know them yet.
+
+    Raises:
+        ProjectError: Hydra refuses.
+        LookupError, TypeError or ValueError: a section that a key names is not there.
+    """
+    root = Path(repo.root_dir)
+    composition = composition_of(repo)
+    if composition is None:
+        write(root, params)
+        return []
+    keys = {text: Key.parse(text) for text in params}
+    composition.write(
+        root / PARAMS_FILE,
+        {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE},
+    )
+    write(root, {text: params[text] for text, key in keys.items() if key.file != PARAMS_FILE})
+    return [PARAMS_FILE]
 
 
 def write(root: Path, params: Mapping[str, Any]) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ProjectError
 from ..git import git
+from ..keys import PARAMS_FILE
 from .clone import CloneSetup
+from .hydra import Composition, composition_of
 from .parsing import remember_parsed_yaml
 
 if TYPE_CHECKING:
@@ -28,12 +30,17 @@ class ProjectSetup:
         subdir: where in it the DVC root is.
         identity: Git's user.name and user.email; empty where they are not set.
         config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
-        params_files: content of each file whose values DVC shows as params, by path.
+        params_files: content of each file whose values DVC shows as params, by path; of one that Hydra
+            composes, what it composes.
+        composition: how Hydra composes params.yaml; None where it does not.
+        groups: what can be chosen of each group of Hydra's configuration.
+        is_composed_anew: the params.yaml that is there is not what Hydra composes.
         outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
         frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
         metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
         modified: tracked data that is not as committed.
-        missing: source data that the cache does not hold.
+        persistent: address of the stage that goes on from what it wrote at a path, by path (`persist: true`).
+        missing: data that trials start from and the cache does not hold.
     """
 
     top: str
@@ -41,10 +48,14 @@ class ProjectSetup:
     identity: dict[str, str]
     config: dict[str, Any]
     params_files: dict[str, Any]
+    composition: Composition | None
+    groups: dict[str, list[str]]
+    is_composed_anew: bool
     outputs: dict[str, bool]
     frozen_outputs: dict[str, str]
     metric_files: list[str]
     modified: list[str]
+    persistent: dict[str, str]
     missing: list[str]
 
     def clone_setup(self, baseline: str) -> CloneSetup:
@@ -85,7 +96,12 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     tracked = [stage for stage in repo.index.stages if not stage.cmd]
     written = [out for stage in stages for out in stage.outs if out.is_in_repo]
     frozen = [out for out in written if out.stage.frozen]
-    sources = [_relative(out.fs_path, root) for stage in tracked for out in stage.outs]
+    persistent = [out for out in written if out.persist and out.hash_info]
+    started_from = [out for stage in tracked for out in stage.outs] + persistent
+    sources = [_relative(out.fs_path, root) for out in started_from]
+    composition = composition_of(repo)
+    composed = {PARAMS_FILE: composition.compose()} if composition else {}
+    params_files = _params_files(repo, root)
     status = repo.data_status()
     not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
     return ProjectSetup(
@@ -93,11 +109,15 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         subdir=_relative(repo.root_dir, Path(repo.scm.root_dir)),
         identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
         config=_local_config(repo),
-        params_files=_params_files(repo, root),
+        params_files=params_files | composed,
+        composition=composition,
+        groups=composition.groups() if composition else {},
+        is_composed_anew=any(params_files.get(file) != content for file, content in composed.items()),
         outputs={_relative(out.fs_path, root): out.use_cache for out in written},
         frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
         metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
+        persistent={_relative(out.fs_path, root): out.stage.addressing for out in persistent},
         missing=[path for path in sources if path in not_in_cache],
     )
 

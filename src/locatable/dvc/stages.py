@@ -57,6 +57,7 @@ class Output:
         recorded: its hash in dvc.lock or the .dvc file, None where there is none.
         cached: whether DVC keeps it in its cache; otherwise Git keeps it.
         in_project: whether it lies inside the DVC project.
+        persistent: whether a stage finds its own last output there (`persist: true`).
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Output:
     recorded: str | None = None
     cached: bool = True
     in_project: bool = True
+    persistent: bool = False
 
 
 @dataclass(frozen=True)

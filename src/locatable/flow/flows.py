@@ -20,6 +20,7 @@ from ..dvc.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..dvc.project import read_project
 from ..errors import GitError, LocatableError
 from ..git import git
+from ..git_clone import clone_git
 from ..project import find_project
 from ..proof.revision import resolve
 from . import steps
@@ -169,8 +170,8 @@ def push(checkout: Checkout, experiment: str) -> str:
     clone = checkout.clone
     stages = list(checkout.pipeline.stages)
     try:
-        git(clone.folder, "add", "--all")
-        changed = bool(git(clone.folder, "status", "--porcelain"))
+        clone_git(clone.folder, "add", "--all")
+        changed = bool(clone_git(clone.folder, "status", "--porcelain"))
         if changed:
             _save(clone, experiment, stages)
         if has_default_remote(clone.root):
@@ -184,10 +185,10 @@ def push(checkout: Checkout, experiment: str) -> str:
 
 def _save(clone: Clone, experiment: str, stages: list[str]) -> None:
     """Save an experiment, unless an earlier try did, and push it to the user's repository."""
-    if not git(clone.folder, "for-each-ref", clone.ref(experiment)):
+    if not clone_git(clone.folder, "for-each-ref", clone.ref(experiment)):
         # Only what ran: results of other stages can be of other params.
         _dvc(clone, "exp", "save", "--name", experiment, *stages)
-    clone.push(experiment, git(clone.folder, "rev-parse", clone.ref(experiment)))
+    clone.push(experiment, clone_git(clone.folder, "rev-parse", clone.ref(experiment)))
 
 
 def _dvc(clone: Clone, *command: str) -> list[str]:

@@ -20,6 +20,7 @@ class DeclaredStage:
         params: names by file; none for all that the file has.
         outs: for each path, whether DVC (not Git) keeps it.
         is_frozen: DVC does not look at its deps and params.
+        persistent: paths at which it finds its own last output (`persist: true`).
     """
 
     cmd: str | list[str]
@@ -27,6 +28,7 @@ class DeclaredStage:
     params: dict[str, list[str]]
     outs: dict[str, bool]
     is_frozen: bool
+    persistent: list[str]
 
 
 def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
@@ -49,15 +51,19 @@ def declared_stages(snapshot: Snapshot) -> dict[str, DeclaredStage]:
 
 def _declared(definition: Mapping[str, Any], wdir: str, params: dict[str, list[str]]) -> DeclaredStage:
     outs: dict[str, bool] = {}
+    persistent = []
     for section in ("outs", "metrics", "plots"):
         for path, options in _with_options(definition.get(section)):
             outs[join(wdir, path)] = options.get("cache", True)
+            if options.get("persist"):
+                persistent.append(join(wdir, path))
     return DeclaredStage(
         cmd=definition["cmd"],
         deps=[join(wdir, path) for path, _ in _with_options(definition.get("deps"))],
         params=params,
         outs=outs,
         is_frozen=bool(definition.get("frozen")),
+        persistent=persistent,
     )
 
 

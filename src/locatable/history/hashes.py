@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20  # bytes that are read at a time
+_FIRST_BLOCK = 512  # bytes that tell DVC whether a file is a text
 
 
 def md5_of(path: Path) -> str:
@@ -34,9 +35,11 @@ def _md5_of(path: Path, file_hash: Callable[[Path], str]) -> str:
 
 def _older_file_hash(path: Path) -> str:
     with path.open("rb") as file:
+        is_binary = b"\0" in file.read(_FIRST_BLOCK)
+        file.seek(0)
         chunks = iter(lambda: file.read(_CHUNK), b"")
         has_other_breaks = any(b"\r" in chunk for chunk in chunks)
-    if not has_other_breaks:
+    if is_binary or not has_other_breaks:
         return hash_of(path, "md5")
     from ..dvc.hashing import older_md5  # takes a tenth of a second
 

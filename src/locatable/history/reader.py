@@ -14,8 +14,8 @@ from typing import Any
 from ..dvc.cache import cache_folder, cached_file
 from ..errors import NotFoundError, UnreadableError
 from ..git import git, top_folder
+from ..git_lfs import storage
 from ..keys import PARAMS_FILE
-from . import lfs
 from .blob_hashes import BlobHashes
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
@@ -107,7 +107,7 @@ class Reader:
     @cached_property
     def lfs(self) -> Path:
         """Folder of Git LFS; there is none where the repository does not use it."""
-        return lfs.storage(self.top)
+        return storage(self.top)
 
     def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
         """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from ..errors import UnreadableError
+from ..git_lfs import object_id, stored_file
 from ..keys import PARAMS_FILE
-from . import formats, lfs
+from . import formats
 from .dvc_lock import lock_stages
 from .entries import with_hash
 from .params import flat_params, named_values
@@ -92,8 +93,8 @@ class Snapshot:
         return {path: self._without_pointer(contents[blob]) for path, blob in blobs.items()}
 
     def _without_pointer(self, content: bytes) -> bytes:
-        oid = lfs.object_id(content)
-        stored = lfs.stored_file(self.reader.lfs, oid) if oid else None
+        oid = object_id(content)
+        stored = stored_file(self.reader.lfs, oid) if oid else None
         return stored.read_bytes() if stored else content
 
     def kept_files(self, path: str) -> dict[str, bytes]:

@@ -10,9 +10,11 @@ from ..history.snapshot import Snapshot
 from ..rebuild import origin_url
 from .content import Content, missing_text, still_missing
 from .describe import Describer
+from .limits import fit_tags
 from .plan import Action, KnownRuns, MirrorPlan, PlannedRun
 from .result import MirrorOptions, MirrorResult
 from .revision import revision_content, study_content
+from .rules import RULES
 from .runs import RefusedError, RunDeletedError, RunWriter
 
 
@@ -99,7 +101,9 @@ class Applier:
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
         """What the run should hold."""
         if snapshot is None:
-            return study_content(planned.wanted, self._reader.root)
+            content: Content = study_content(planned.wanted, self._reader.root)
+            fit_tags(content, RULES.tag)
+            return content
         known = planned.known
         # What was copied once is not taken away again.
         copy_models = self._options.copy_models or (known is not None and known.has_models)
@@ -108,6 +112,7 @@ class Applier:
             content.lacking = still_missing(known.missing, content.missing)
         if self._describer:
             self._describer.describe(content)
+        fit_tags(content, RULES.tag)
         return content
 
     def _has_nothing_new(self, planned: PlannedRun, content: Content) -> bool:

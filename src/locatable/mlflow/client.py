@@ -11,8 +11,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from mlflow import MlflowClient, entities
 from mlflow.exceptions import MlflowException
+from mlflow.utils import validation
+from mlflow.utils.uri import validate_path_is_safe
 
-__all__ = ["MlflowClient", "MlflowException", "entities"]
+__all__ = ["MlflowClient", "MlflowException", "entities", "validate_path_is_safe", "validation"]
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 # The errors that it logs, with a traceback, it raises as well.

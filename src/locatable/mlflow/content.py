@@ -8,6 +8,7 @@ from typing import Any
 from ..history.reader import Experiment
 from ..history.snapshot import Snapshot
 from . import known
+from .naming import storable
 from .values import Point
 
 # MLflow takes 8,000 characters.
@@ -50,7 +51,7 @@ class Description:
 
     def to_tags(self) -> dict[str, str]:
         """As a run in MLflow keeps it."""
-        text = json.dumps({"tags": self.tags, "artifacts": self.artifacts}, ensure_ascii=False)
+        text = storable(json.dumps({"tags": self.tags, "artifacts": self.artifacts}, ensure_ascii=False))
         tags = {known.DESCRIPTION: self.digest, known.DESCRIBED: text if len(text) <= LONGEST_TAG else ""}
         if self.name is not None:
             tags[known.OWN_NAME] = self.name
@@ -79,6 +80,7 @@ class Content:
         start: when it began.
         end: when it ended.
         tags: text by key.
+        changed_tags: tags, by their own keys, that MLflow could not hold as they are.
         params: value by key; nested values are shown as JSON.
         metrics: final value by key.
         series: values over steps by key.
@@ -97,6 +99,7 @@ class Content:
     start: int
     end: int
     tags: dict[str, str] = field(default_factory=dict)
+    changed_tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     series: dict[str, list[Point]] = field(default_factory=dict)
@@ -133,7 +136,7 @@ def state_tags(content: Content) -> dict[str, str]:
         tags[known.MISSING] = missing_text(content.lacking)
     if content.unread:
         reasons = [f"{path}: {' '.join(reason.split())}" for path, reason in content.unread.items()]
-        tags[known.UNREAD] = f"among the artifacts only: {'; '.join(reasons)}"[:LONGEST_TAG]
+        tags[known.UNREAD] = storable(f"among the artifacts only: {'; '.join(reasons)}")[:LONGEST_TAG]
     if content.has_models:
         tags[known.MODELS] = "copied"
     if content.description:
@@ -143,7 +146,7 @@ def state_tags(content: Content) -> dict[str, str]:
 
 def missing_text(files: list[str]) -> str:
     """Files that are not here, as a run says it."""
-    return f"not in this machine's DVC cache: {', '.join(files)}"[:LONGEST_TAG]
+    return storable(f"not in this machine's DVC cache: {', '.join(files)}")[:LONGEST_TAG]
 
 
 def still_missing(known_missing: str, files: list[str]) -> list[str]:
@@ -155,4 +158,4 @@ def still_missing(known_missing: str, files: list[str]) -> list[str]:
     """
     if len(known_missing) >= LONGEST_TAG:
         return files  # not all are told
-    return [file for file in files if file in known_missing]
+    return [file for file in files if storable(file) in known_missing]

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine, Select, column, create_engine, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..sqlite import sqlite_file, sqlite_url
 from .known import TAGS, KnownRun, runs_by_key
-from .settings import TrackingSettings, database_file, is_server
+from .settings import TrackingSettings, is_server
 
 SERVED_DATABASE = re.compile(r"(postgresql|mysql|mssql)")
 
@@ -38,14 +39,16 @@ def known_runs(settings: TrackingSettings) -> dict[str, list[KnownRun]] | None:
 
     MLflow reads each run whole, which takes ten times as long, and needs two seconds to be imported.
     """
-    file = database_file(settings.uri)
+    file = sqlite_file(settings.uri)
     if is_server(settings.uri) or (file and not file.exists()):
         return None
+    if settings.experiment_id and not settings.experiment_id.isdecimal():
+        return None  # no database has such an id
     if os.environ.get("MLFLOW_WORKSPACE") or os.environ.get("MLFLOW_ENABLE_WORKSPACES"):
         return None  # each workspace may have an experiment of that name
     try:
         with open_engine(settings.uri).connect() as connection:
-            rows = connection.execute(_tags_of_runs(settings.experiment)).all()
+            rows = connection.execute(_tags_of_runs(settings)).all()
     except SQLAlchemyError:
         return None
     runs = []
@@ -64,22 +67,26 @@ def create_database(file: Path) -> None:
     if file.exists() or not file.parent.is_dir():
         return
     with TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
-        MlflowClient(f"sqlite:///{folder}/new").search_experiments()
+        MlflowClient(sqlite_url(Path(folder) / "new")).search_experiments()
         with suppress(FileExistsError):
             os.link(f"{folder}/new", file)
 
 
-def _tags_of_runs(experiment: str) -> Select[tuple[str, str, str]]:
+def _tags_of_runs(settings: TrackingSettings) -> Select[tuple[str, str, str]]:
     """Id, key and value of those tags that make a KnownRun, of all runs that are not deleted."""
     runs = table("runs", column("run_uuid"), column("experiment_id"), column("lifecycle_stage"))
     experiments = table("experiments", column("experiment_id"), column("name"))
     tags = table("tags", column("run_uuid"), column("key"), column("value"))
-    return (
+    selected = (
         select(tags.c.run_uuid, tags.c.key, tags.c.value)
         .join(runs, runs.c.run_uuid == tags.c.run_uuid)
         .join(experiments, experiments.c.experiment_id == runs.c.experiment_id)
-        .where(experiments.c.name == experiment)
         .where(runs.c.lifecycle_stage == "active")
         .where(tags.c.key.in_(TAGS))
         .order_by(tags.c.run_uuid)
     )
+    if settings.experiment is not None:
+        selected = selected.where(experiments.c.name == settings.experiment)
+    if settings.experiment_id is not None:
+        selected = selected.where(experiments.c.experiment_id == int(settings.experiment_id))
+    return selected

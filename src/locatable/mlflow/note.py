@@ -57,11 +57,13 @@ def _code(rev: str, coordinates: Coordinates) -> str:
 
 def _environment(coordinates: Coordinates) -> str:
     record = coordinates.environment.content["record"]
-    python = ""
-    if isinstance(record, dict) and "python" in record:
-        drift = record.get("drift") or {}
-        python = f"Python {record['python']}, {len(drift)} packages differ from the lock"
-    return f"{python}\n\n{_table(coordinates.environment.content['files'])}"
+    files = coordinates.environment.content["files"]
+    if not files:
+        return "nothing records the environment"
+    if not record:
+        return _table(files)
+    drift = record.get("drift") or {}
+    return f"Python {record['python']}, {len(drift)} packages differ from the lock\n\n{_table(files)}"
 
 
 def _outputs(coordinates: Coordinates) -> str:

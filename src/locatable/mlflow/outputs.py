@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..history import lfs
+from ..git_lfs import object_id
 from ..history.snapshot import Snapshot
 
 
@@ -36,7 +36,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
     shown = [*snapshot.metric_files, *snapshot.plot_files]
     files = OutputFiles({}, [])
     for path, content in snapshot.git_contents({*outs, *shown}).items():
-        if lfs.object_id(content):
+        if object_id(content):
             files.missing.append(f"{path} (Git LFS)")
         else:
             files.contents[path] = content

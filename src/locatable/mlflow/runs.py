@@ -4,13 +4,13 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 from . import known
 from .client import MlflowClient, MlflowException, entities
 from .content import Content, Dataset, Model, state_tags
-from .limits import LONGEST_DATASET_DIGEST, LONGEST_DATASET_NAME, FittedContent, fit
+from .limits import FittedContent, fit
+from .rules import RULES
 from .update import EXPERIMENT_TAGS, StoredRun, find_obstacle, plan_update
 
 # MLflow's limits for one batch.
@@ -57,7 +57,7 @@ class RunWriter:
             RunDeletedError: another mirror deleted it meanwhile.
             RefusedError: MLflow does not take the content.
         """
-        fitted = fit(content)
+        fitted = fit(content, RULES)
         with _refusals(), self._deletions(run_id):
             self._write(run_id, content, fitted, fitted.tags, None)
 
@@ -84,7 +84,7 @@ class RunWriter:
             RefusedError: MLflow does not take the content, or the run would have to be created again, and
                 files are missing here.
         """
-        fitted = fit(content)
+        fitted = fit(content, RULES)
         with _refusals(), self._deletions(run_id):
             run = self._client.get_run(run_id)
             obstacle = find_obstacle(_stored(run), content, fitted)
@@ -141,9 +141,9 @@ class RunWriter:
         """Write everything, `mirror.state` last; `run` is what is there already, None if nothing is."""
         if fitted.artifacts:
             self._log_artifacts(run_id, fitted.artifacts)
-        if content.datasets:
-            self._log_datasets(run_id, content.datasets)
-        for model in content.models:
+        if fitted.datasets:
+            self._log_datasets(run_id, fitted.datasets)
+        for model in fitted.models:
             self._log_model(run_id, model, run)
         self._client.set_terminated(run_id, "FINISHED", content.end)
         self._log_values(run_id, fitted, tags)
@@ -182,7 +182,7 @@ class RunWriter:
 
     def _log_model(self, run_id: str, model: Model, run: entities.Run | None) -> None:
         """An external logged model, without the empty MLmodel file, which would double what it costs."""
-        logged = self._logged_models(run_id).get(model.name) if run else None
+        logged = self._logged_models(run_id).get(model.path) if run else None
         if not logged:
             tags = {**model.tags, "mlflow.model.isExternal": "true"}
             created = self._client.create_logged_model(self._experiment_id, model.name, run_id, tags)
@@ -193,9 +193,9 @@ class RunWriter:
             self._client.log_outputs(run_id, [entities.LoggedModelOutput(logged, 0)])
 
     def _logged_models(self, run_id: str) -> dict[str, str]:
-        """Id by name of the models that a run has."""
+        """Id by path of the models that a run has."""
         models = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'")
-        return {model.name: model.model_id for model in models}
+        return {model.tags.get("dvc.path", ""): model.model_id for model in models}
 
     @contextmanager
     def _deletions(self, run_id: str) -> Iterator[None]:
@@ -225,13 +225,10 @@ def _stored(run: entities.Run) -> StoredRun:
 
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:
     """Source data as MLflow takes it."""
-    digest = dataset.digest
-    if len(digest) > LONGEST_DATASET_DIGEST:
-        digest = sha256(digest.encode()).hexdigest()[:LONGEST_DATASET_DIGEST]
     profile = {key: dataset.source[key] for key in ("size", "nfiles") if key in dataset.source}
     entity = entities.Dataset(
-        dataset.name[:LONGEST_DATASET_NAME],
-        digest,
+        dataset.name,
+        dataset.digest,
         "external",
         json.dumps(dataset.source),
         profile=json.dumps(profile),

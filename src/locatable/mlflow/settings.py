@@ -8,9 +8,14 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..git import main_checkout
+from ..sqlite import absolute_url
+from .naming import Names, Rule
 
-SQLITE = "sqlite:///"
-DEFAULT_URI = f"{SQLITE}mlflow.db"
+DEFAULT_URI = "sqlite:///mlflow.db"
+# As many characters as MLflow's databases keep of the name of an experiment.
+EXPERIMENT_RULE = Rule(bool, 256)
+# A mirror writes a run for each revision; none of them can be a run that is there already.
+REFUSED = ("MLFLOW_RUN_ID",)
 
 
 @dataclass(frozen=True)
@@ -19,13 +24,17 @@ class TrackingSettings:
 
     Attributes:
         uri: of the tracking server, or of a database; a SQLite file is given by its absolute path.
-        experiment: name of the MLflow experiment.
+        experiment: name of the MLflow experiment; None where only its id is given.
         artifacts: folder for the artifacts of runs whose store is a SQLite file.
+        experiment_id: of the MLflow experiment, which then has to be there; None where any will do.
+        refused_name: the name that was asked for, where no database holds it.
     """
 
     uri: str
-    experiment: str
+    experiment: str | None
     artifacts: Path
+    experiment_id: str | None = None
+    refused_name: str | None = None
 
 
 def read_settings(root: Path, uri: str | None = None, experiment: str | None = None) -> TrackingSettings:
@@ -39,28 +48,30 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
     Raises:
         SettingsError: pyproject.toml is wrong, or a variable is set that cannot be honoured.
     """
+    _refuse_variables()
+    name, experiment_id = experiment, None
+    if not name:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
+    if not name and not experiment_id:
+        name = _written_name(root)
+    allowed = Names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
         uri=read_uri(root, uri),
-        experiment=experiment or _experiment_of_environment() or _written_name(root),
+        experiment=allowed,
         artifacts=main_checkout(root) / "mlartifacts",
+        experiment_id=experiment_id,
+        refused_name=name if name and name != allowed else None,
     )
 
 
 def read_uri(root: Path, uri: str | None = None) -> str:
-    """The address alone; arguments and errors as of `read_settings`."""
+    """The address alone; arguments and errors as of `read_settings`.
+
+    A relative SQLite file is one of the main checkout, wherever the command runs.
+    """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or _written_uri(root)
-    path = uri.removeprefix(SQLITE)
-    if path in (uri, ""):
-        return uri
-    # A relative SQLite file is one of the main checkout, wherever the command runs.
-    return f"{SQLITE}{main_checkout(root) / path}"
-
-
-def database_file(uri: str) -> Path | None:
-    """The file of a SQLite database, None for every other store."""
-    if not uri.startswith(SQLITE):
-        return None
-    return Path(uri.removeprefix(SQLITE))
+    return absolute_url(uri, main_checkout(root))
 
 
 def is_server(uri: str) -> bool:
@@ -68,19 +79,13 @@ def is_server(uri: str) -> bool:
     return uri.startswith("http")
 
 
-def _experiment_of_environment() -> str | None:
-    """The name that MLflow's variables give.
-
-    Raises:
-        SettingsError: they give a number only, which says nothing about the experiments of another store.
-    """
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if not name and os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        raise SettingsError(
-            "MLFLOW_EXPERIMENT_ID is set, and an experiment is found by its name here",
-            hint="set MLFLOW_EXPERIMENT_NAME as well, or use --experiment",
-        )
-    return name
+def _refuse_variables() -> None:
+    for name in REFUSED:
+        if os.environ.get(name):
+            raise SettingsError(
+                f"{name} is set, and a mirror writes a run for each revision, none of them that one",
+                hint=f"unset {name}",
+            )
 
 
 def _written_uri(root: Path) -> str:
@@ -94,7 +99,7 @@ def _written_uri(root: Path) -> str:
 
 def _written_name(root: Path) -> str:
     name = _section(root, "project").get("name")
-    return name if isinstance(name, str) and name else root.name
+    return name if isinstance(name, str) and name else root.name or "project"
 
 
 def _section(root: Path, name: str) -> dict[str, Any]:

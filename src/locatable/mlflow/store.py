@@ -5,10 +5,12 @@ from pathlib import Path
 from ..errors import SettingsError
 from ..history.reader import Reader
 from ..redact import redact_urls
+from ..sqlite import sqlite_file
 from .client import MlflowClient, MlflowException, entities
 from .database import check_connection, create_database
 from .known import KnownRun, runs_by_key
-from .settings import TrackingSettings, database_file, read_uri
+from .naming import storable
+from .settings import TrackingSettings, read_uri
 
 
 def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
@@ -17,31 +19,59 @@ def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
     Raises:
         MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store cannot be used.
     """
-    file = database_file(settings.uri)
+    file = sqlite_file(settings.uri)
     if file and file.is_absolute():
         create_database(file)
     check_connection(settings.uri)
     client = MlflowClient(settings.uri)
-    experiment = client.get_experiment_by_name(settings.experiment)
-    if not experiment:
-        experiment = _create_experiment(client, settings)
+    experiment = _experiment(client, settings)
     if experiment.lifecycle_stage == "deleted":
-        name = settings.experiment
+        name = experiment.name
         raise MlflowException(f"experiment {name!r} is deleted; restore it, or use another with --experiment")
     return client, experiment.experiment_id
 
 
-def _create_experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+    if settings.experiment is None:
+        return _experiment_by_id(client, settings)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if not experiment:
+        experiment = _create_experiment(client, settings.experiment, settings)
+    if settings.experiment_id not in (None, experiment.experiment_id):
+        raise SettingsError(
+            f"MLFLOW_EXPERIMENT_ID is {settings.experiment_id}, and the experiment {settings.experiment!r} "
+            f"has the id {experiment.experiment_id}",
+            hint="set one of MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME, or use --experiment",
+        )
+    return experiment
+
+
+def _experiment_by_id(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+    try:
+        return client.get_experiment(str(settings.experiment_id))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise SettingsError(
+            f"MLFLOW_EXPERIMENT_ID is {settings.experiment_id}, and {redact_urls(settings.uri)} has no such "
+            "experiment",
+            hint="set MLFLOW_EXPERIMENT_NAME instead, or use --experiment",
+        ) from None
+
+
+def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettings) -> entities.Experiment:
     location = None
     if settings.uri.startswith("sqlite:"):
         _create_artifacts_folder(settings.artifacts)
         location = settings.artifacts.as_uri()
-    kind = {"mlflow.experimentKind": "custom_model_development"}
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    if settings.refused_name is not None:
+        tags["mirror.experiment"] = storable(settings.refused_name)
     try:
-        return client.get_experiment(client.create_experiment(settings.experiment, location, kind))
+        return client.get_experiment(client.create_experiment(name, location, tags))
     except MlflowException as error:
         # Another mirror created it a moment ago.
-        experiment = client.get_experiment_by_name(settings.experiment)
+        experiment = client.get_experiment_by_name(name)
         if error.error_code != "RESOURCE_ALREADY_EXISTS" or not experiment:
             raise
         return experiment
@@ -73,7 +103,7 @@ def revision(reader: Reader, run_id: str) -> str | None:
         SettingsError: the store cannot be used.
     """
     uri = read_uri(reader.root)
-    file = database_file(uri)
+    file = sqlite_file(uri)
     if file and not file.exists():
         return None
     try:

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from ..errors import CannotTryError
 from .comparison import OutputVerdict, Rebuilt, Values, compare
 from .conditions import Hashes
 from .environment import current_programs, packages_not_as_locked
-from .inputs import Input, text_of, undeclared_inputs, undeclared_sentence
+from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
 from .preparation import remove
 from .record import read_values
 from .sandbox import RunOptions, Sandbox, run_stage
@@ -78,6 +78,12 @@ class Runner(Protocol):
     def sentence(self, item: Input) -> str:
         """What the user reads about an undeclared input that the stage needs."""
 
+    def own_outputs(self) -> list[Input]:
+        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
+
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""
 
@@ -96,6 +102,7 @@ class StageRunner:
         recorded: recorded values of the stage's outputs by name, None for outputs that have none.
         rtol: relative difference up to which numbers count as equal.
         taken_as_recorded: what DVC holds and no stage of the proof writes.
+        kept: copies of the stage's recorded persistent outputs by name, as far as they can be had.
     """
 
     stage: Stage
@@ -104,6 +111,7 @@ class StageRunner:
     recorded: Mapping[str, Values | None]
     rtol: float
     taken_as_recorded: tuple[Output, ...]
+    kept: Mapping[str, Path] = field(default_factory=dict)
 
     def attempt(self, options: RunOptions = PLAIN) -> Attempt:
         """Run the stage; its outputs are then in the clone."""
@@ -149,6 +157,19 @@ class StageRunner:
     def sentence(self, item: Input) -> str:
         """What the user reads about an undeclared input that the stage needs."""
         return undeclared_sentence(self.stage, item, self.checkout.tree)
+
+    def own_outputs(self) -> list[Input]:
+        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
+        return [
+            Input(InputKind.FILE, str(output.path.relative_to(self.checkout.tree)), self.kept[output.name])
+            for output in self.stage.outputs
+            if output.name in self.kept
+        ]
+
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        problems = self.checkout.missing_contents().items()
+        return "".join(f"; {problem}" for path, problem in problems if path in text)
 
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""

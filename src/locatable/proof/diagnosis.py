@@ -71,12 +71,15 @@ def diagnose_failure(runner: Runner, failed: Attempt, text: str) -> Diagnosis:
         failed: its first run.
         text: what it printed, and its code.
     """
+    finding = _needs_own_output(runner, failed)
+    if finding:
+        return Diagnosis((finding,), (), failed)
     cause = find_cause(runner, text, (), lambda attempt: not attempt.failed)
     if cause.findings:
         return Diagnosis(cause.findings, cause.inputs, runner.attempt(RunOptions(cause.inputs)))
     lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it printed nothing"
-    remark = unset_variables(runner.stage, text)
+    remark = unset_variables(runner.stage, text) + runner.missing(text)
     finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
     return Diagnosis((finding,), (), failed)
 
@@ -102,6 +105,9 @@ def diagnose_difference(
     missing = [each.output for each in differing.verdicts if each.verdict is Verdict.MISSING]
     if missing:
         return Diagnosis((f"{address} does not write {', '.join(missing)}",), inputs, differing)
+    finding = _needs_own_output(runner, differing, inputs)
+    if finding:
+        return Diagnosis((finding,), inputs, differing)
     cause = find_cause(runner, text, inputs, lambda attempt: attempt.as_recorded)
     if not cause.findings:
         cause = _find_changed_cause(runner, differing, text, inputs)
@@ -109,6 +115,25 @@ def diagnose_difference(
     last = runner.attempt(RunOptions(inputs))
     findings = cause.findings or (_unexplained(runner, differing, last, text),)
     return Diagnosis(findings, inputs, last)
+
+
+def _needs_own_output(runner: Runner, plain: Attempt, inputs: tuple[Input, ...] = ()) -> str:
+    """A finding where a stage, given what it wrote last, does otherwise than without; empty where not.
+
+    Args:
+        runner: runs the stage.
+        plain: a run without it.
+        inputs: undeclared inputs that it had to be given.
+    """
+    own = runner.own_outputs()
+    if not own or not plain.unlike(runner.attempt(RunOptions((*inputs, *own)))):
+        return ""
+    names = ", ".join(item.name for item in own)
+    return (
+        f"{runner.stage.address} goes on from its own last output, {names} (persist: true), and nothing "
+        "records what that was: declare its starting point as a dependency under another name, "
+        "or remove persist"
+    )
 
 
 def find_cause(runner: Runner, text: str, given: tuple[Input, ...], helps: Helps) -> Cause:

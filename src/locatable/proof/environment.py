@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from ..coordinates import read_record
 from ..errors import CannotTryError
 
 # What stages may import; the tools have a lock of their own, which no result depends on.
@@ -108,12 +109,24 @@ def build_environment(project: Path, folder: Path) -> Path:
 
 def recorded_python(project: Path) -> str | None:
     """The version of Python that a revision records, None where it is the one that runs, or unknown."""
-    try:
-        recorded = json.loads((project / "environment.json").read_text())["python"]
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    recorded = _record(project).get("python", "")
+    if not re.fullmatch(r"\d+\.\d+(\.\d+)?", recorded):
         return None
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     return None if recorded == running else str(recorded)
+
+
+def recorded_variables(project: Path) -> dict[str, str]:
+    """The environment variables that were set when a revision's results were made and can change numbers."""
+    recorded = _record(project).get("variables")
+    if not isinstance(recorded, Mapping):
+        return {}
+    return {str(name): str(value) for name, value in recorded.items()}
+
+
+def _record(project: Path) -> Mapping[str, Any]:
+    file = project / "environment.json"
+    return read_record(file.read_bytes() if file.is_file() else None)
 
 
 def plan_installation(folder: Path, version: str | None, uv: str | None) -> Installation:

@@ -11,8 +11,9 @@ from ..dvc.checkout import Checkout
 from ..dvc.files import load_values
 from ..dvc.stages import Stage
 from ..errors import CannotTryError, UnreadableError
-from ..git import git
+from ..git_clone import clone_git
 from ..keys import flatten
+from ..untracked import untracked_names
 
 # Every run has its own of these, and no result may depend on them.
 PRIVATE_VARIABLES = frozenset(
@@ -66,7 +67,8 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
     declared = [*stage.input_paths, *(output.path for output in stage.outputs)]
-    in_git = [checkout.tree / name for name in _listed(checkout.tree, "--cached")]
+    listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
+    in_git = [checkout.tree / name for name in listed if name]
     in_dvc = [output.path for output in checkout.outputs]
     for path in dict.fromkeys(in_git + in_dvc):
         if path in checkout.params_files or not path.exists():
@@ -79,10 +81,9 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
     """Files that lie in the user's checkout, and that neither Git nor DVC holds."""
     top = checkout.user_top
     outputs = [output.path for output in checkout.outputs]
-    for name in _listed(top, "--others", "--directory"):
+    for name in untracked_names(top):
         path = checkout.tree / name
-        is_environment = (top / name / "pyvenv.cfg").exists()
-        if name.startswith(".dvc/") or is_environment or path.exists() or overlaps(path, outputs):
+        if path.exists() or overlaps(path, outputs):
             continue
         item = Input(InputKind.FILE, name.rstrip("/"), top / name)
         if mentioned(item, text):
@@ -115,11 +116,6 @@ def _variables(user_top: Path) -> Iterator[Input]:
         private = name in PRIVATE_VARIABLES or name.startswith(("GIT_", "DVC_"))
         if not private and str(user_top) not in value:
             yield Input(InputKind.VARIABLE, name)
-
-
-def _listed(folder: Path, *which: str) -> list[str]:
-    listed = git(folder, "ls-files", "-z", *which)
-    return [name for name in listed.split("\0") if name]
 
 
 def overlaps(path: Path, others: list[Path]) -> bool:

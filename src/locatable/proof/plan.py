@@ -60,8 +60,13 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
     if not chosen:
         names = ", ".join(stage.address for stage in stages) or "none"
         raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")
+    if only is None and not any(_is_recorded(stage) for stage in chosen):
+        raise CannotTryError("no results are recorded yet in this revision: `dvc repro`, then commit")
     for stage in chosen:
-        _check_recorded(stage)
+        if not _is_recorded(stage):
+            raise CannotTryError(
+                f"{stage.address}: no record in this revision's dvc.lock: `dvc repro`, then commit"
+            )
         _check_inside(stage)
     written = [output.path for stage in chosen for output in stage.outputs]
     taken = [output for output in outputs if output.cached and output.recorded and output.path not in written]
@@ -72,9 +77,9 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
     )
 
 
-def _check_recorded(stage: Stage) -> None:
-    if stage.outputs and not any(output.recorded for output in stage.outputs):
-        raise CannotTryError(f"{stage.address}: no record in this revision's dvc.lock: `dvc repro`, commit")
+def _is_recorded(stage: Stage) -> bool:
+    """Whether there is anything to compare with; a stage without outputs needs no record."""
+    return not stage.outputs or any(output.recorded for output in stage.outputs)
 
 
 def _check_inside(stage: Stage) -> None:

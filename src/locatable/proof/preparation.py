@@ -23,15 +23,22 @@ class StageRecord:
         findings: what is wrong with what is recorded of it, one line each.
         contradictory: whether dvc.lock does not say what the revision holds.
         values: recorded values of its outputs by name; None for outputs that have none.
+        kept: copies of its recorded persistent outputs by name, as far as they can be had.
     """
 
     findings: list[str]
     contradictory: bool
     values: dict[str, Values | None] = field(default_factory=dict)
+    kept: dict[str, Path] = field(default_factory=dict)
 
 
-def prepare(plan: ProofPlan, checkout: Checkout) -> dict[str, StageRecord]:
+def prepare(plan: ProofPlan, checkout: Checkout, folder: Path) -> dict[str, StageRecord]:
     """Check what is recorded, take recorded outputs out of the clone, and bring in what stages depend on.
+
+    Args:
+        plan: of the proof.
+        checkout: the clean clone.
+        folder: for copies of persistent outputs.
 
     Returns:
         What is known of each stage, by its address.
@@ -49,6 +56,11 @@ def prepare(plan: ProofPlan, checkout: Checkout) -> dict[str, StageRecord]:
             if output.cached and output.recorded:
                 record.findings += damaged_objects(checkout, output)
             record.values[output.name] = _recorded_values(output, checkout)
+            if output.persistent and _can_fetch(output, checkout):
+                # No stage sees it, unless to find out whether it would make a difference.
+                record.kept[output.name] = folder / output.path.relative_to(checkout.tree)
+                record.kept[output.name].parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(output.path, record.kept[output.name])
             remove(output.path)
     rebuilt = [output.path for output in plan.rebuilt]
     for planned in plan.stages:
@@ -60,9 +72,16 @@ def prepare(plan: ProofPlan, checkout: Checkout) -> dict[str, StageRecord]:
 def _recorded_values(output: Output, checkout: Checkout) -> Values | None:
     if output.cached and output.recorded and output.path.suffix.lower() in VALUE_FORMATS:
         # Without them, the outputs are still compared by their hashes.
+        _can_fetch(output, checkout)
+    return read_values(output.path)
+
+
+def _can_fetch(output: Output, checkout: Checkout) -> bool:
+    """Bring a recorded output into the clone if it can be had, and say whether it is there."""
+    if output.cached and output.recorded and not output.path.exists():
         with contextlib.suppress(CannotTryError):
             fetch(checkout, output)
-    return read_values(output.path)
+    return output.path.exists()
 
 
 def _bring_in(planned: PlannedStage, checkout: Checkout) -> list[str]:
@@ -77,10 +96,17 @@ def _bring_in(planned: PlannedStage, checkout: Checkout) -> list[str]:
 
 def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -> None:
     for dependency in stage.dependencies:
+        problem = checkout.missing_content(dependency)
+        if problem:
+            raise CannotTryError(f"{stage.address} depends on {dependency.name}: {problem}")
         if not checkout.exists(dependency) and not overlaps(dependency.path, rebuilt):
             raise CannotTryError(
                 f"{stage.address} depends on {dependency.name}, which neither Git nor DVC holds"
             )
+    for params in stage.params:
+        # Hydra can compose them, and Git ignore what it composed.
+        if not params.path.exists() and not overlaps(params.path, rebuilt):
+            raise CannotTryError(f"{stage.address} depends on {params.name}, which neither Git nor DVC holds")
 
 
 def remove(path: Path) -> None:

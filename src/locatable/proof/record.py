@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..dvc.checkout import Checkout
 from ..dvc.files import load_values
-from ..dvc.stages import DeclaredParams, Output, Stage
+from ..dvc.hashing import md5s_of_line_ends
+from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
 from ..errors import CannotTryError, UnreadableError
 from ..keys import flatten
 from .comparison import Values, values_by_key
@@ -66,10 +67,20 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[Path]) -> lis
         if overlaps(dependency.path, differing):
             continue
         actual = checkout.hash_of(dependency) or "missing"
-        if actual != dependency.recorded:
+        if actual != dependency.recorded and _has_other_line_ends(dependency):
+            lines.append(
+                f"{stage.address}: {stage.lock_name} records {dependency.name} with other line ends than Git "
+                "checks out here: settle them in .gitattributes (core.autocrlf is each user's own)"
+            )
+        elif actual != dependency.recorded:
             recorded = f"{dependency.name} as {dependency.recorded}"
             lines.append(f"{stage.address}: {stage.lock_name} records {recorded}, and it is {actual}")
     return lines
+
+
+def _has_other_line_ends(dependency: Dependency) -> bool:
+    """Whether a file is as recorded but for its line ends."""
+    return dependency.path.is_file() and dependency.recorded in md5s_of_line_ends(dependency.path)
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:

@@ -12,7 +12,7 @@ from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict
 from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import LOCK, build_environment, current_programs
+from .environment import LOCK, build_environment, current_programs, recorded_variables
 from .inputs import overlaps
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare, remove
@@ -88,14 +88,17 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
             if plan.frozen:
                 progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
-            records = prepare(plan, checkout)
+            records = prepare(plan, checkout, work / "kept")
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
             programs = _programs(options, checkout, work / "env", progress)
             seconds.environment = time.perf_counter() - begun
 
-            sandbox, isolation = make_sandbox(work, programs, checkout.user_top, checkout.user_cache)
+            recorded = recorded_variables(checkout.root)
+            sandbox, isolation = make_sandbox(
+                work, programs, checkout.user_top, checkout.user_cache, recorded
+            )
             proof = Proof(options, plan, checkout, sandbox, records)
             for planned in plan.stages:
                 progress(f"rebuilding {planned.stage.address}")
@@ -138,6 +141,7 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
         recorded=record.values,
         rtol=proof.options.rtol,
         taken_as_recorded=proof.plan.taken_as_recorded,
+        kept=record.kept,
     )
     differing = [verdict.path for verdict in proof.verdicts if not verdict.as_recorded]
     differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]

@@ -42,6 +42,7 @@ class Sandbox:
         user_top: Git root of the user's checkout; its programs are not for stages.
         hidden: folders that stages cannot see where bubblewrap is used.
         bubblewrap: whether it is used.
+        recorded: environment variables that were set when the results were made.
     """
 
     work: Path
@@ -49,6 +50,7 @@ class Sandbox:
     user_top: Path
     hidden: tuple[Path, ...] = ()
     bubblewrap: bool = False
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,9 @@ class Place:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_sandbox(work: Path, programs: Path, user_top: Path, user_cache: Path) -> tuple[Sandbox, str]:
+def make_sandbox(
+    work: Path, programs: Path, user_top: Path, user_cache: Path, recorded: Mapping[str, str]
+) -> tuple[Sandbox, str]:
     """The best sandbox that this machine allows, and a phrase for the user that says what it keeps out.
 
     Args:
@@ -110,8 +114,9 @@ def make_sandbox(work: Path, programs: Path, user_top: Path, user_cache: Path) -
         programs: the folder of programs of the environment that stages use.
         user_top: Git root of the user's checkout.
         user_cache: the user's DVC cache.
+        recorded: environment variables that were set when the results were made.
     """
-    sandbox = Sandbox(work, programs, user_top, hidden_folders(user_top, user_cache))
+    sandbox = Sandbox(work, programs, user_top, hidden_folders(user_top, user_cache), recorded=recorded)
     problem = why_no_bubblewrap(sandbox)
     if problem:
         return sandbox, f"folders only: {problem}"
@@ -191,6 +196,7 @@ def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
     variables = {
+        **sandbox.recorded,
         "PATH": os.pathsep.join(map(str, [sandbox.programs, *_search_path(sandbox)])),
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 from yaml import YAMLError
 
+from ..dvc.experiments import choices_in
 from ..history import formats
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
@@ -75,8 +76,11 @@ def complete_trial(
 ) -> FrozenTrial | None:
     """The complete trial that an experiment is; None where its params or metrics are not of this search."""
     contents: dict[str, Any] = {}
+    choices = choices_in(snapshot.commit)
 
     def read(key: str) -> Any:
+        if key in choices:
+            return choices[key]
         place = Key.parse(key)
         if place.file not in contents:
             contents[place.file] = formats.parse(place.file, snapshot.read(place.file) or b"")

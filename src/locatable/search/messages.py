@@ -79,10 +79,17 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial failed; `log` has the last lines of its output."""
+    """The trial failed.
+
+    Attributes:
+        error: what was wrong.
+        log: the last lines of its output.
+        remark: what a person should know beside that; empty for nothing.
+    """
 
     error: str
     log: str
+    remark: str = ""
 
 
 TrialResult = Complete | Pruned | Failed

@@ -28,8 +28,8 @@ class Observer(Protocol):
     def progress(self, finished: int, best: float | None) -> None:
         """So many trials are complete or pruned; `best` is the best value, if there is a single objective."""
 
-    def trial_failed(self, experiment: str, error: str, log: str) -> None:
-        """A trial failed; `log` has the last lines of its output."""
+    def trial_failed(self, experiment: str, failed: Failed) -> None:
+        """A trial failed."""
 
     def notice(self, text: str) -> None:
         """Something else that is worth a line."""
@@ -143,7 +143,7 @@ class Pool:
                 self._count_finished(1)
             case Failed():
                 self._study.fail(running, result.error)
-                self._observer.trial_failed(running.experiment, result.error, result.log)
+                self._observer.trial_failed(running.experiment, result)
                 self._refuse_full_disk(result.error + result.log)
                 self._count_failure()
 
@@ -162,7 +162,7 @@ class Pool:
         if plan.retries:
             self._observer.notice(f"{running.experiment}: its worker died; its params are run again")
         elif plan.losses:
-            self._observer.trial_failed(running.experiment, "its worker died", "")
+            self._observer.trial_failed(running.experiment, Failed("its worker died", ""))
             self._count_failure()
 
     def _handle_unusable(self, worker: Worker, message: Unusable) -> None:

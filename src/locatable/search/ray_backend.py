@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ..dvc.clone import CloneSetup, experiment_ref
+from ..dvc.clone import CloneSetup
+from ..dvc.experiments import experiment_ref
 from ..errors import LocatableError, ProjectError
 from .backend import Receive, Worker
 from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json

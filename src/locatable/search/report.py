@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ..history.reader import Experiment
+from .messages import Failed
 
 # Rows of the table, where there is a single objective.
 BEST = 5
@@ -24,19 +25,19 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def write_failure(folder: Path, experiment: str, error: str, log: str) -> Path:
+def write_failure(folder: Path, experiment: str, failed: Failed) -> Path:
     """Keep what a failed trial said last; returns the file.
 
     Args:
         folder: of the search's report.
         experiment: name of the trial's experiment.
-        error: what was wrong.
-        log: the last lines of the trial's output.
+        failed: what the worker said.
     """
     place = make_folder(folder) / "failed"
     place.mkdir(exist_ok=True)
     path = place / f"{experiment}.txt"
-    path.write_text(f"{log}\n\n{error}\n", encoding="utf-8")
+    parts = [failed.log, failed.error, failed.remark]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
     return path
 
 

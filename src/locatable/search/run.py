@@ -23,6 +23,7 @@ from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
 from ..git import git, top_folder
 from ..history.reader import Reader
+from ..sqlite import sqlite_url
 from ..staleness import differences, summary
 from .backend import Backend
 from .git_trials import GitTrials
@@ -85,9 +86,24 @@ class SearchPlan:
         return (study_folder(self.root) / self.settings.study).resolve()
 
     @property
+    def remarks(self) -> list[str]:
+        """What a person should know of all trials, one line each."""
+        lines = [
+            f"{stage} goes on from its own last output (persist: true): "
+            f"every trial starts from the baseline's {path}"
+            for path, stage in self.project.persistent.items()
+        ]
+        if self.project.is_composed_anew:
+            lines.append(
+                "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
+                "the one that is there has other values"
+            )
+        return lines
+
+    @property
     def storage(self) -> str:
         """URL of the study."""
-        return self.options.storage or f"sqlite:///{self.root / 'optuna.db'}"
+        return self.options.storage or sqlite_url(self.root / "optuna.db")
 
     @property
     def owner(self) -> str:
@@ -140,7 +156,9 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
         baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         raise ProjectError("nothing is committed yet: trials start from a commit") from None
-    changed = git(root, "diff", "--name-only", "HEAD").splitlines()
+    # Whatever the user, or .gitmodules, would rather not see.
+    options = ("--name-only", "--no-relative", "--ignore-submodules=untracked")
+    changed = git(root, "diff", *options, "HEAD").splitlines()
     if changed:
         raise ProjectError(
             f"not committed: {', '.join(changed)}; commit or stash first, since trials start from HEAD"

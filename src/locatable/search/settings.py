@@ -19,7 +19,8 @@ from yaml import YAMLError
 from ..dvc.project import ProjectSetup
 from ..errors import SettingsError
 from ..history import formats
-from ..keys import Key, flatten
+from ..keys import Key
+from .known_keys import known_keys
 from .space import Param, Section, in_order
 
 Direction = Literal["minimize", "maximize"]
@@ -122,7 +123,7 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
     Raises:
         SettingsError: it names a param or a file that does not exist.
     """
-    known = _known_keys(project.params_files)
+    known = known_keys(settings.space, project)
     for name, param in settings.space.items():
         for key in (name, *param.when):
             if key not in known:
@@ -145,17 +146,6 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
     if settings.series and _is_cached(settings.series, project.outputs):
         # DVC would put the baseline's there before the trial's begins.
         raise SettingsError(f"search.yaml: series: {settings.series}: declare it with `cache: false`")
-
-
-def _known_keys(params_files: Mapping[str, Any]) -> list[str]:
-    """Keys of all values of the params files, and of the sections and lists around them."""
-    known: dict[str, None] = {}
-    for file, content in params_files.items():
-        for dotted in flatten(content, lists=True):
-            parts = dotted.split(".")
-            for length in range(1, len(parts) + 1):
-                known[str(Key(file, ".".join(parts[:length])))] = None
-    return list(known)
 
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .messages import Failed
 from .pool import Pool
 from .report import write_failure
 
@@ -43,22 +44,24 @@ class Terminal:
             self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
         self._bar.update(finished - self._bar.n)
 
-    def trial_failed(self, experiment: str, error: str, log: str) -> None:
+    def trial_failed(self, experiment: str, failed: Failed) -> None:
         """Keep what a failed trial said last, and show the line that says most."""
-        path = write_failure(self._folder, experiment, error, log)
+        path = write_failure(self._folder, experiment, failed)
         place = os.path.relpath(path)
-        self.notice(f"{experiment} failed: {_most_telling_line(error, log)} (more in {place})")
+        remark = f"; {failed.remark}" if failed.remark else ""
+        self.notice(f"{experiment} failed: {_most_telling_line(failed)}{remark} (more in {place})")
 
     def notice(self, text: str) -> None:
         """Show a line."""
         tqdm.write(text, file=sys.stderr)
 
 
-def _most_telling_line(error: str, log: str) -> str:
-    # A stage that failed has said more about it than DVC does.
-    if error.startswith("failed to reproduce"):
-        return log.strip().rpartition("\n")[2]
-    return error.partition("\n")[0]
+def _most_telling_line(failed: Failed) -> str:
+    # A stage that failed has said more about it than DVC does; if it ran, and said anything.
+    last_line = failed.log.strip().rpartition("\n")[2]
+    if failed.error.startswith("failed to reproduce") and last_line:
+        return last_line
+    return failed.error.partition("\n")[0]
 
 
 def stop_on_signals(pool: Pool) -> None:

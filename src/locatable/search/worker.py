@@ -21,6 +21,7 @@ from typing import cast
 from ..dvc.clone import Clone
 from ..dvc.processes import CLONE_VARIABLE, kill_processes
 from ..errors import GitError, LocatableError, UnreadableError
+from ..git import REPOSITORY_VARIABLES
 from ..keys import Key
 from .messages import (
     Complete,
@@ -36,6 +37,7 @@ from .messages import (
     from_json,
     to_json,
 )
+from .missing_files import remark_on
 from .series import SeriesWatcher
 
 # Lines of a failed trial's output that are kept.
@@ -122,7 +124,8 @@ def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
     if shutil.disk_usage(clone.folder).free < LEAST_SPACE:
         said += "; no space left on device"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Failed(said, "\n".join(lines[-LOG_LINES:]))
+    kept = "\n".join(lines[-LOG_LINES:])
+    return Failed(said, kept, remark_on(clone, f"{kept}\n{said}"))
 
 
 def _explain(error: Exception) -> str:
@@ -163,9 +166,11 @@ def _redirect_output(log: Path) -> int:
 
 
 def _forget_other_repository() -> None:
-    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by."""
+    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by, and Git for a
+    hook: DVC, and stages, use Git, too.
+    """
     for name in list(os.environ):
-        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE"):
+        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
             del os.environ[name]
 
 

@@ -1,0 +1,66 @@
+"""Files that Git keeps by Git LFS: in a commit, each is a short text that points to its content."""
+
+import re
+import shutil
+from pathlib import Path
+
+from .git import git
+from .git_clone import clone_git
+
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:[\w.-]+ .*\n)*"
+    rb"oid sha256:(?P<oid>[0-9a-f]{64})\n(?:[\w.-]+ .*\n)*"
+)
+_LONGEST_POINTER = 1024  # bytes; as Git LFS has it
+# Git LFS does not run where its filter is empty.
+NO_FILTER = {"filter.lfs.process": "", "filter.lfs.required": "false", "filter.lfs.smudge": ""}
+
+
+def storage(repo: Path) -> Path:
+    """The folder in which Git LFS keeps the contents of a repository's files."""
+    common = repo / git(repo, "rev-parse", "--git-common-dir")
+    named = git(repo, "config", "--default", "lfs", "lfs.storage")
+    return common / named
+
+
+def object_id(content: bytes) -> str | None:
+    """The id of the content that a pointer stands for; None if it is no pointer."""
+    if len(content) > _LONGEST_POINTER or not content.startswith(b"version https://git-lfs"):
+        return None
+    pointer = _POINTER.fullmatch(content)
+    return pointer["oid"].decode() if pointer else None
+
+
+def stored_file(folder: Path, oid: str) -> Path | None:
+    """Content by its id, None when this machine does not have it.
+
+    Args:
+        folder: see `storage`.
+        oid: the id.
+    """
+    place = folder / "objects" / oid[:2] / oid[2:4] / oid
+    return place if place.is_file() else None
+
+
+def fill_in(clone: Path, storage_folder: Path) -> list[Path]:
+    """Put the contents that this machine has in place of pointers in a clone; Git LFS need not be installed.
+
+    Args:
+        clone: Git root of a clone that was checked out without filters.
+        storage_folder: see `storage`.
+
+    Returns:
+        Files that stay pointers, since this machine does not have their contents.
+    """
+    missing = []
+    for name in clone_git(clone, "ls-files", "-z", ":(attr:filter=lfs)").split("\0"):
+        path = clone / name
+        if not name or not path.is_file() or path.is_symlink():
+            continue
+        oid = object_id(path.read_bytes()) if path.stat().st_size <= _LONGEST_POINTER else None
+        stored = stored_file(storage_folder, oid) if oid else None
+        if stored:
+            shutil.copyfile(stored, path)
+        elif oid:
+            missing.append(path)
+    return missing

@@ -1,0 +1,130 @@
+"""`make setup` on machines that people have: variables that redirect, folders that move, no network.
+
+The project's locks are cut to two packages: `packaging`, as it is locked, and a made-up `dvc` in `vendor/`,
+which has a program of this name and nothing else. Where packages go does not depend on how many there are.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from support import generate, run
+
+PROGRAMS = Path(sys.executable).parent
+# No port that anything listens on: what wants the network fails at once.
+NOWHERE = "http://127.0.0.1:9"
+
+
+def write_program(folder: Path, name: str) -> str:
+    """Write a wheel of a package that is a program and prints where it runs; returns its line for a lock."""
+    info = f"{name}-0.0.1.dist-info"
+    files = {
+        f"{name}.py": "import sys\n\ndef main():\n    print(sys.prefix)\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    wheel = folder / f"{name}-0.0.1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return f"{name}==0.0.1 \\\n    --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def generate_with_few_packages(folder: Path) -> Path:
+    """Generate a project whose locks hold two packages."""
+    project = generate(folder)
+    lock = (project / "requirements.lock").read_text()
+    (packaging,) = re.findall(r"^packaging==.*\n(?:    --hash.*\n)+", lock, flags=re.MULTILINE)
+    (project / "requirements.lock").write_text(packaging)
+    (project / "tools.lock").write_text("--find-links vendor\n" + write_program(project / "vendor", "dvc"))
+    return project
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A project with two packages, and no environment yet."""
+    return generate_with_few_packages(tmp_path / "folder with spaces")
+
+
+@pytest.fixture(scope="module")
+def with_uv(bare_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a user who has uv."""
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "uv").symlink_to(PROGRAMS / "uv")
+    return {**bare_env, "PATH": f"{programs}{os.pathsep}{bare_env['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def ready(with_uv: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two packages that is set up; each test leaves it so."""
+    project = generate_with_few_packages(tmp_path_factory.mktemp("ready"))
+    run("make", "setup", cwd=project, env=with_uv)
+    return project
+
+
+@pytest.fixture
+def without_uv(bare_env: dict[str, str]) -> dict[str, str]:
+    """The environment of a user who has no uv and cannot get it."""
+    folders = bare_env["PATH"].split(os.pathsep)
+    path = os.pathsep.join(folder for folder in folders if not Path(folder, "uv").exists())
+    return {**bare_env, "PATH": path, "UV": "uv==0.0.0"}
+
+
+def runs_in(project: Path) -> Path:
+    """The environment that the project's own program says it runs in."""
+    done = subprocess.run((project / ".venv/bin/dvc",), text=True, capture_output=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def test_uv_installs_into_the_project_whatever_the_machine_says(few, with_uv, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    run(sys.executable, "-m", "venv", "--without-pip", elsewhere, cwd=tmp_path, env=with_uv)
+    run("make", "setup", cwd=few, env={**with_uv, "UV_SYSTEM_PYTHON": "1", "UV_PYTHON": str(elsewhere)})
+    assert runs_in(few) == few / ".venv"
+    assert not list(elsewhere.rglob("dvc*"))
+
+
+def test_pip_installs_into_the_project_whatever_the_machine_says(few, without_uv, tmp_path):
+    elsewhere = {name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "PIP_PREFIX")}
+    run("make", "setup", cwd=few, env={**without_uv, **elsewhere, "PIP_USER": "1"})
+    assert runs_in(few) == few / ".venv"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_same_environment_is_kept_when_nothing_has_changed(ready, with_uv):
+    (ready / ".venv/kept").touch()
+    run("make", "setup", cwd=ready, env=with_uv)
+    assert (ready / ".venv/kept").exists()
+
+
+def test_a_second_environment_needs_no_network(ready, with_uv):
+    shutil.rmtree(ready / ".venv")
+    blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), NOWHERE)
+    done = run("make", "setup", cwd=ready, env={**with_uv, **blocked})
+    assert runs_in(ready) == ready / ".venv"
+    assert "Going on without uv" not in done.stdout
+
+
+def test_a_python_that_is_gone_is_replaced(ready, with_uv):
+    # As if the environment had been made by a Python that was removed since.
+    made = ready / ".venv/made"
+    made.write_text(made.read_text().replace(os.path.realpath(sys.executable), "/opt/gone/python"))
+    for python in (ready / ".venv/bin").glob("python*"):
+        python.unlink()
+        python.symlink_to("/opt/gone/python")
+    run("make", "setup", cwd=ready, env=with_uv)
+    assert runs_in(ready) == ready / ".venv"
+
+
+def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_path):
+    moved = Path(shutil.copytree(ready, tmp_path / "moved", symlinks=True))
+    run("make", "setup", cwd=moved, env=with_uv)
+    assert runs_in(moved) == moved / ".venv"

@@ -1,0 +1,175 @@
+"""Nothing that a user has set up for their own work acts in the clones of a proof and of a search."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_dvc
+import tiny_git
+
+from locatable.dvc.checkout import Checkout
+from locatable.dvc.clone import Clone
+from locatable.dvc.project import read_project
+from locatable.errors import ProjectError
+from locatable.git import REPOSITORY_VARIABLES
+from locatable.git_clone import clone_git, make_clone
+
+MAKE = """
+import json
+x = int(open("params.yaml").read().split()[1])
+json.dump({"m": x * x}, open("m.json", "w"))
+open("model.bin", "w").write(str(x))
+"""
+STAGE = {
+    "cmd": f"{sys.executable} make.py",
+    "deps": ["make.py", "data/raw.txt"],
+    "params": ["x"],
+    "outs": ["model.bin"],
+    "metrics": [{"m.json": {"cache": False}}],
+}
+FILES = {
+    "make.py": MAKE,
+    "params.yaml": "x: 3\n",
+    "data/raw.txt": "1\n",
+    "dvc.yaml": json.dumps({"stages": {"make": STAGE}}),
+}
+IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"
+ALL_HOOKS = "post-checkout post-index-change pre-commit pre-push reference-transaction fsmonitor".split()
+# What users have in ~/.gitconfig; {place} is a folder with hooks, a template and files that hide others.
+SETTINGS = {
+    "hooks": "[core]\nhooksPath = {place}/hooks\n",
+    "hooks of a template": "[init]\ntemplateDir = {place}/template\n",
+    "signatures": "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = false\n",
+    "signed pushes": "[push]\ngpgSign = true\n[gpg]\nprogram = false\n",
+    "a monitor": "[core]\nfsmonitor = {place}/hooks/fsmonitor\n",
+    "indexes of large repositories": "[feature]\nmanyFiles = true\n[core]\nsplitIndex = true\n",
+    "no shallow clones": "[clone]\nrejectShallow = true\ndefaultRemoteName = up\n",
+    "other listings": "[log]\nshowSignature = true\n[color]\nui = always\n[status]\nshort = true\n",
+    "ignored files": "[core]\nexcludesFile = {place}/ignored\n",
+    "ignored files of DVC": "[core]\nexcludesFile = {place}/ignored-of-dvc\n",
+    "no clones from folders": '[protocol "file"]\nallow = never\n',
+    "submodules everywhere": "[submodule]\nrecurse = true\n[push]\nrecurseSubmodules = only\n",
+}
+SEARCHED = [name for name in SETTINGS if name != "ignored files of DVC"]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with results."""
+    root = tmp_path_factory.mktemp("rebuilt") / "project"
+    tiny_dvc.init(root)
+    tiny_git.write(root, FILES)
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_dvc.commit(root)
+    return root
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with what the settings name; each hook notes that it ran, and fails."""
+    script = f"#!/bin/sh\necho $PWD $0 $(tr '\\0' ' ' < /proc/$PPID/cmdline) >> {tmp_path}/ran\nexit 1\n"
+    for folder in ("hooks", "template/hooks"):
+        for name in ALL_HOOKS:
+            tiny_git.write(tmp_path, {f"{folder}/{name}": script})
+            (tmp_path / folder / name).chmod(0o755)
+    tiny_git.write(tmp_path, {"ignored": "*.json\ndata/\nparams.yaml\n", "ignored-of-dvc": "*.lock\n"})
+    return tmp_path
+
+
+@pytest.fixture(params=["file", "variables"])
+def configure(
+    request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """Gives Git settings of a user: from a file, or from variables of the environment."""
+
+    def from_file(text: str) -> None:
+        tiny_git.write(place, {"gitconfig": IDENTITY + text})
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+
+    def from_variables(text: str) -> None:
+        from_file(text)
+        listed = tiny_git.git(place, "config", "--file", "gitconfig", "--list").splitlines()
+        from_file("")
+        monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(listed)))
+        for number, line in enumerate(listed):
+            name, _, value = line.partition("=")
+            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
+            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+
+    return {"file": from_file, "variables": from_variables}[request.param]
+
+
+def proof(root: Path, folder: Path) -> str:
+    """What the clone of a proof has as its first stage's recorded metric."""
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    with Checkout(root, head, folder / "proof", folder / "dvc") as checkout:
+        return (checkout.root / "m.json").read_text()
+
+
+def search(root: Path, folder: Path) -> object:
+    """The metric of a trial that the user's repository has."""
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    clone = Clone(folder / "search", read_project(root).clone_setup(head))
+    clone.reset()
+    rev = clone.run("s-0", {"x": 4}, ["m.json"])
+    clone.push("s-0", rev)
+    return json.loads(tiny_git.git(root, "show", f"{clone.ref('s-0')}:m.json"))
+
+
+@pytest.fixture
+def root(rebuilt: Path, tmp_path: Path) -> Path:
+    """A copy of the project."""
+    subprocess.run(("cp", "-r", rebuilt, tmp_path / "project"), check=True)
+    return tmp_path / "project"
+
+
+@pytest.mark.parametrize("text", SETTINGS.values(), ids=SETTINGS)
+def test_a_proof_has_its_clone(root, place, configure, text):
+    configure(text.format(place=place))
+    assert proof(root, place) == '{"m": 9}'
+    assert not (place / "ran").exists(), (place / "ran").read_text()
+
+
+@pytest.mark.parametrize("text", [SETTINGS[name] for name in SEARCHED], ids=SEARCHED)
+def test_a_search_has_its_trial(root, place, configure, text):
+    configure(text.format(place=place))
+    assert search(root, place) == {"m": 16}
+    assert not (place / "ran").exists(), (place / "ran").read_text()
+
+
+@pytest.mark.parametrize("name", REPOSITORY_VARIABLES)
+def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatch, name):
+    tiny_git.write(place, {"gitconfig": IDENTITY})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    monkeypatch.setenv(name, str(place / "nowhere"))
+    with Checkout(root, head, place / "proof", place / "dvc") as checkout:
+        assert (checkout.root / "m.json").read_text() == '{"m": 9}'
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert clone.read(clone.run("s-0", {"x": 4}, ["m.json"]), "m.json:m") == 16
+
+
+def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
+    text = IDENTITY + SETTINGS["ignored files of DVC"].format(place=place)
+    tiny_git.write(place, {"gitconfig": text})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    with pytest.raises(ProjectError, match=r"^DVC: '.*dvc\.lock' is git-ignored\.$"):
+        read_project(root)
+
+
+def test_files_have_the_line_ends_that_the_checkout_has(tmp_path):
+    tiny_git.commit(tmp_path / "project", {"a.txt": "1\n2\n"})
+    tiny_git.git(tmp_path / "project", "config", "core.autocrlf", "true")
+    make_clone(tmp_path / "project", tmp_path / "clone", "--shared")
+    clone_git(tmp_path / "clone", "checkout", "--quiet", "HEAD", "--", ".")
+    assert (tmp_path / "clone/a.txt").read_bytes() == b"1\r\n2\r\n"
+
+
+def test_what_git_lfs_keeps_of_a_trial_outlives_its_clone(root, place):
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert tiny_git.git(clone.folder, "config", "lfs.storage") == str(root / ".git/lfs")
