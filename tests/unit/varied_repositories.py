@@ -815,11 +815,11 @@ def _write_files(root: Path, features: Sequence[Feature]) -> None:
 
 
 def choose(number: int, seed: int) -> list[tuple[str, list[Feature]]]:
-    """Place and features of so many repositories: each feature is in two of them."""
+    """Place and features of so many repositories: each feature is in one or two of them."""
     chance = random.Random(seed)  # noqa: S311 (decides what is tested, no secret)
     chosen: list[tuple[str, list[Feature]]] = [(PLACES[index % len(PLACES)], []) for index in range(number)]
     for feature in FEATURES:
         possible = [features for place, features in chosen if place or not feature.in_subfolder]
-        for features in chance.sample(possible, 2):
+        for features in chance.sample(possible, chance.choice((1, 2))):
             features.append(feature)
     return chosen
