@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,27 +79,22 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["file", "variables"])
-def configure(
-    request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """Gives Git settings of a user: from a file, or from variables of the environment."""
+def set_in_file(text: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Git settings of a user, in their own file."""
+    tiny_git.write(place, {"gitconfig": IDENTITY + text.format(place=place)})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
 
-    def from_file(text: str) -> None:
-        tiny_git.write(place, {"gitconfig": IDENTITY + text})
-        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
 
-    def from_variables(text: str) -> None:
-        from_file(text)
-        listed = tiny_git.git(place, "config", "--file", "gitconfig", "--list").splitlines()
-        from_file("")
-        monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(listed)))
-        for number, line in enumerate(listed):
-            name, _, value = line.partition("=")
-            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
-            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
-
-    return {"file": from_file, "variables": from_variables}[request.param]
+def set_in_variables(text: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Git settings of a user, in variables of the environment."""
+    set_in_file(text, place, monkeypatch)
+    listed = tiny_git.git(place, "config", "--file", "gitconfig", "--list").splitlines()
+    set_in_file("", place, monkeypatch)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(listed)))
+    for number, line in enumerate(listed):
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
 
 
 def proof(root: Path, folder: Path) -> str:
@@ -128,25 +122,30 @@ def root(rebuilt: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", SETTINGS.values(), ids=SETTINGS)
-def test_a_proof_has_its_clone(root, place, configure, text):
-    configure(text.format(place=place))
+def test_a_proof_has_its_clone(root, place, monkeypatch, text):
+    set_in_file(text, place, monkeypatch)
     assert proof(root, place) == '{"m": 9}'
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
 @pytest.mark.parametrize("text", [SETTINGS[name] for name in SEARCHED], ids=SEARCHED)
-def test_a_search_has_its_trial(root, place, configure, text):
-    configure(text.format(place=place))
+def test_a_search_has_its_trial(root, place, monkeypatch, text):
+    set_in_file(text, place, monkeypatch)
     assert search(root, place) == {"m": 16}
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
-@pytest.mark.parametrize("name", REPOSITORY_VARIABLES)
-def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatch, name):
-    tiny_git.write(place, {"gitconfig": IDENTITY})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+def test_settings_in_variables_do_not_matter_either(root, place, monkeypatch):
+    set_in_variables("".join(SETTINGS[name] for name in SEARCHED), place, monkeypatch)
+    assert (proof(root, place), search(root, place)) == ('{"m": 9}', {"m": 16})
+    assert not (place / "ran").exists(), (place / "ran").read_text()
+
+
+def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatch):
+    set_in_file("", place, monkeypatch)
     head = tiny_git.git(root, "rev-parse", "HEAD")
-    monkeypatch.setenv(name, str(place / "nowhere"))
+    for name in REPOSITORY_VARIABLES:
+        monkeypatch.setenv(name, str(place / "nowhere"))
     with Checkout(root, head, place / "proof", place / "dvc") as checkout:
         assert (checkout.root / "m.json").read_text() == '{"m": 9}'
     clone = Clone(place / "search", read_project(root).clone_setup(head))
@@ -154,9 +153,7 @@ def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatc
 
 
 def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
-    text = IDENTITY + SETTINGS["ignored files of DVC"].format(place=place)
-    tiny_git.write(place, {"gitconfig": text})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    set_in_file(SETTINGS["ignored files of DVC"], place, monkeypatch)
     with pytest.raises(ProjectError, match=r"^DVC: '.*dvc\.lock' is git-ignored\.$"):
         read_project(root)
 

@@ -5,6 +5,7 @@ found, the checkout, the cache and the remote are byte for byte as before.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -665,7 +666,9 @@ def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
 
 
 def test_variables_that_environment_json_records_are_set_for_stages(plain):
-    plain.write("environment.json", '{"variables": {"FACTOR": "3"}}')
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    record = {"python": running, "variables": {"FACTOR": "3"}}
+    plain.write("environment.json", json.dumps(record))
     plain.insert('import os; rows = [row * int(os.environ["FACTOR"]) for row in rows]')
     plain.repro(FACTOR="3")
     assert plain.is_proven()

@@ -89,8 +89,8 @@ class SearchPlan:
     def remarks(self) -> list[str]:
         """What a person should know of all trials, one line each."""
         lines = [
-            f"{stage} goes on from its own last output (persist: true): "
-            f"every trial starts from the baseline's {path}"
+            f"{stage} finds its own last output (persist: true): "
+            f"every trial starts with the baseline's {path}"
             for path, stage in self.project.persistent.items()
         ]
         if self.project.is_composed_anew:
