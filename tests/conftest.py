@@ -24,7 +24,6 @@ FIRST = (
     "test_flow.py",
     "test_ray.py",
     "test_docs.py",
-    "test_proof_faults.py",
     "test_against_dvc.py",
 )
 
