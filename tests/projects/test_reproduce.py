@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import run
+from support import generate, run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -239,6 +239,17 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     sh("bash", "-c", f"{config} ; {command}", code=1)
     assert sh("bash", "-c", f"{before}; dvc config remote.storage.verify").stdout == "true\n"
     # Without the secret, only the lack of data is let pass.
-    sh("git", "rm", "--quiet", "--cached", "dvc.lock")
+    sh("git", "rm", "--quiet", "--cached", "requirements.lock")
     sh("git", "commit", "--quiet", "-m", "Without a lock")
     assert sh("bash", "-c", f"{before} ; {command}", code=1).stdout == ""
+
+
+def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[str, str]) -> None:
+    project = generate(tmp_path)
+    (job,) = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    variables = {"DVC_REMOTE_CONFIG": "", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    printed = ""
+    for step in job["steps"]:
+        if "run" in step and step["name"] != "Set up":
+            printed += run("bash", "-e", "-c", step["run"], cwd=project, env={**env, **variables}).stdout
+    assert "::notice::nothing to prove yet: dvc repro, commit" in printed
