@@ -773,6 +773,20 @@ def test_variables_that_environment_json_records_are_set_for_stages(plain):
     assert plain.is_proven()
 
 
+NOTES = """
+import json, os
+settings = {name: os.environ[name] for name in ('MKL_NUM_THREADS', 'PYTHONHASHSEED') if name in os.environ}
+json.dump({'variables': settings, 'zone': os.environ.get('TZ', '')}, open('environment.json', 'w'))
+"""
+
+
+def test_a_record_of_variables_may_hold_what_is_varied_and_nothing_else(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", "outs: [rows.csv]", "outs: [rows.csv, environment.json: {cache: false}]")
+    plain.insert(NOTES)
+    plain.repro()
+    assert plain.findings(VARIED) == ["make: environment.json changes with the time zone"]
+
+
 def test_variables_are_set_where_a_stage_writes_their_record(plain: Pipeline) -> None:
     plain.edit("dvc.yaml", "outs: [rows.csv]", "outs: [rows.csv, environment.json]")
     plain.insert(

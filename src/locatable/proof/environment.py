@@ -20,6 +20,8 @@ from ..errors import CannotTryError
 
 # What stages may import; the tools have a lock of their own, which no result depends on.
 LOCK = "requirements.lock"
+# What results were made with: Python, packages, and under `variables` the settings that were set.
+RECORD = "environment.json"
 # Without a package that the stage imports, so many of those that differ are named.
 MOST_PACKAGES = 5
 
@@ -125,7 +127,8 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    file = project / "environment.json"
+    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
+    file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)
 
 

@@ -10,6 +10,8 @@ from ..processor import Processor
 from .attempts import Attempt, StageRunner
 from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
 from .contents import compare_contents
+from .differences import Differences
+from .environment import RECORD
 from .recorded import remove
 from .sandbox import RunOptions
 
@@ -47,7 +49,7 @@ class Variation:
 
         def observe(conditions: Conditions) -> Observation:
             attempt = runner.attempt(RunOptions(conditions=conditions))
-            return self._compare(attempt, usual, copies)
+            return self._compare(attempt, usual, copies, runner.checkout.root / RECORD)
 
         try:
             return find_dependence(runner.stage.address, usual.hashes, available, observe)
@@ -60,8 +62,17 @@ class Variation:
     def _copy_of(self, output: Output, runner: StageRunner) -> Path:
         return self.work / "usual" / output.path.relative_to(runner.checkout.tree)
 
-    def _compare(self, attempt: Attempt, usual: Attempt, copies: Mapping[Output, Path]) -> Observation:
-        """What an attempt did; what the tolerance accepts counts as the usual output."""
+    def _compare(
+        self, attempt: Attempt, usual: Attempt, copies: Mapping[Output, Path], record: Path
+    ) -> Observation:
+        """What an attempt did; what the tolerance accepts counts as the usual output.
+
+        Args:
+            attempt: the run.
+            usual: the run under the usual conditions.
+            copies: the outputs of that.
+            record: the file that says under which settings results were made, where a stage writes one.
+        """
         hashes = dict(attempt.hashes)
         largest = 0.0
         for output, copy in copies.items():
@@ -71,9 +82,15 @@ class Variation:
                 continue
             found = compare_contents(copy, output.path, self.rtol)
             largest = max(largest, found.largest)
-            if self.rtol > 0 and found.within_rtol and not found.opaque:
+            tolerated = self.rtol > 0 and found.within_rtol and not found.opaque
+            if tolerated or (output.path == record and _notes_variables(found)):
                 hashes[output.name] = usual.hashes[output.name]
         return Observation(attempt.failed, hashes, largest)
+
+
+def _notes_variables(found: Differences) -> bool:
+    """Whether a record of the environment differs in the variables that were varied: it is there for that."""
+    return not found.opaque and all(line.startswith("variables") for line in found.changed)
 
 
 def _move(source: Path, target: Path) -> None:
