@@ -18,6 +18,7 @@ from pathlib import Path
 from . import __version__
 from .errors import LocatableError, UsageError
 from .extras import find_extra, missing_extra
+from .git import leave_hook
 from .project import find_project
 
 # One line each in `locatable --help`.
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what comes after `locatable`; by default, what this process was started with.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    leave_hook()
     try:
         exit_code = _run(words)
         sys.stdout.flush()

@@ -31,6 +31,12 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
 
 
+def leave_hook() -> None:
+    """Forget the repository that Git names to a hook: whatever a command starts is to find its own."""
+    for name in REPOSITORY_VARIABLES:
+        os.environ.pop(name, None)
+
+
 def git(
     folder: Path | str,
     *command: str,
@@ -86,14 +92,41 @@ def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Pope
         may_fetch: get what a partial clone lacks from its remote; Git before 2.45 always does.
     """
     variables = {} if may_fetch else {"GIT_NO_LAZY_FETCH": "1"}
+    # Git would print for each object why its remote does not give it. What stays missing, the caller says.
     return subprocess.Popen(
         ("git", "-C", str(folder), "cat-file", "--batch"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=None if may_fetch else subprocess.DEVNULL,
         env={**environment(), **variables},
         # Ctrl-C is for the caller, who may still need an answer to end cleanly.
         start_new_session=True,
     )
+
+
+def missing_objects(folder: Path, ids: set[str]) -> set[str]:
+    """Those of some objects that are not in a repository; nothing is fetched to find out.
+
+    Args:
+        folder: of the repository.
+        ids: full ids of objects.
+    """
+    missing = set(ids)
+    if not missing:
+        return missing
+    # Asked for by name, each would be fetched, or would end Git. All are listed at a million a second.
+    listing = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
+    with subprocess.Popen(
+        ("git", "-C", str(folder), *listing),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            missing.discard(line.rstrip())
+    return missing
 
 
 def top_folder(folder: Path) -> Path:
@@ -116,10 +149,28 @@ def main_checkout(folder: Path) -> Path:
     return main / folder.resolve().relative_to(top)
 
 
-def remote_url(folder: Path) -> str | None:
-    """Where the repository can be cloned from, as Git has it; None when it has no remote."""
+def first_remote(folder: Path) -> str | None:
+    """Name of the remote that a repository has, `origin` where there are several; None when it has none."""
     remotes = git(folder, "remote").split()
     if not remotes:
         return None
-    name = "origin" if "origin" in remotes else remotes[0]
-    return git(folder, "remote", "get-url", name)
+    return "origin" if "origin" in remotes else remotes[0]
+
+
+def remote_url(folder: Path) -> str | None:
+    """Where the repository can be cloned from, as Git has it; None when it has no remote."""
+    name = first_remote(folder)
+    return git(folder, "remote", "get-url", name) if name else None
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether a clone lacks commits of its branches."""
+    return git(folder, "rev-parse", "--is-shallow-repository") == "true"
+
+
+def paths_left_out(folder: Path) -> list[str]:
+    """Files below a folder that a sparse checkout leaves out, as seen from it."""
+    if git(folder, "config", "--type=bool", "--default", "false", "core.sparseCheckout") != "true":
+        return []
+    entries = git(folder, "ls-files", "-t", "-z").split("\0")
+    return [entry.removeprefix("S ") for entry in entries if entry.startswith("S ")]

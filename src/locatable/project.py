@@ -24,13 +24,20 @@ def find_project(folder: Path) -> Path:
             if not _in_repository(candidate):
                 raise UsageError(f"not inside a Git repository: {candidate}")
             return candidate
-    if _in_repository(folder):
-        top = top_folder(folder)
-        for candidate in (each for each in folders if each.is_relative_to(top)):
-            # A sparse checkout can leave `.dvc` out.
-            if git(candidate, "ls-files", "--", ".dvc"):
-                return candidate
+    committed = committed_project(folder, top_folder(folder)) if _in_repository(folder) else None
+    if committed:
+        return committed
     raise UsageError(f"not inside a DVC project: {folder}")
+
+
+def committed_project(folder: Path, top: Path) -> Path | None:
+    """The nearest folder around one, up to the Git root, whose `.dvc` a sparse checkout leaves out."""
+    for candidate in (folder, *folder.parents):
+        if not candidate.is_relative_to(top):
+            break
+        if git(candidate, "ls-files", "--", ".dvc"):
+            return candidate
+    return None
 
 
 def _in_repository(folder: Path) -> bool:

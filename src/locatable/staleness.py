@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from .clone_limits import shallow_history
 from .committed import ABSENT, CommittedFiles
 from .errors import UnreadableError
 from .git import git
@@ -230,13 +231,30 @@ def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
 
 
 def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
-    """The newest commit in the history of a revision that records its results and holds what made them."""
+    """The newest commit in the history of a revision that records its results and holds what made them.
+
+    None where there is none in this clone; see `unread_history`.
+    """
     locks = _locks(snapshot)
-    history = git(reader.root, "rev-list", snapshot.rev).split()[1:]
-    for ancestor in reader.snapshots(history):
+    for ancestor in reader.snapshots(_history(reader, snapshot)):
         if _locks(ancestor) == locks and _agrees(ancestor):
             return ancestor.rev
     return None
+
+
+def unread_history(reader: Reader, snapshot: Snapshot) -> str:
+    """Why a commit of a revision's history can have been overlooked, in a sentence; empty if none can."""
+    shallow = shallow_history(reader.root)
+    if shallow:
+        return shallow
+    damaged = [one for one in reader.snapshots(_history(reader, snapshot)) if one.damage]
+    if not damaged:
+        return ""
+    return f"{len(damaged)} of them cannot be read, such as {damaged[0].rev[:7]}: {damaged[0].damage}"
+
+
+def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
+    return git(reader.root, "rev-list", snapshot.rev).split()[1:]
 
 
 def _locks(snapshot: Snapshot) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from .errors import GitError
 from .git import git
 from .git_clone import SETTINGS, clone_git, make_clone
+from .partial_clone import fetch_commit
 
 # How `git ls-files --stage` marks a submodule.
 SUBMODULE_MODE = "160000"
@@ -79,6 +80,7 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
             problem = f"commit {commit[:10]} of submodule {shown} is not on this machine: `{get}`"
             found.append(Submodule(clone / path, commit, problem))
             continue
+        fetch_commit(holding[0], commit)
         place = Path(clone_git(clone, "rev-parse", "--absolute-git-dir")) / "modules" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         # Git's folder lies apart, as it does for `git submodule`: stages can declare the whole submodule.

@@ -131,6 +131,7 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
         "has_results",
         "stale",
         "results_of",
+        "unread_history",
     ]
     assert item["experiment"] == {
         "name": "wide",

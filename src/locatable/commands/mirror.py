@@ -50,6 +50,7 @@ def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None
 
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
+    from ..clone_limits import shallow_history
     from ..history.reader import Reader
     from ..mlflow.mirror import mirror
     from ..mlflow.result import MirrorOptions
@@ -57,8 +58,12 @@ def _mirror(arguments: argparse.Namespace) -> int:
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
     with Reader(".") as reader:
+        shallow = shallow_history(reader.root)
         settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
         result = mirror(reader, settings, options)
+    if shallow:
+        also = ", and nothing is pruned" if options.prune else ""
+        print(f"left out: commits that are not here{also}; {shallow}", file=sys.stderr)
     for line in result.failure_lines:
         print(line, file=sys.stderr)
     print(result.summary, flush=True)

@@ -12,14 +12,17 @@ from typing import Any, Self
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
 
-from ..errors import CannotTryError
+from ..clone_limits import check_dvc_files
+from ..errors import CannotTryError, ProjectError, UsageError
 from ..git import top_folder
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fill_in, storage
+from ..partial_clone import fetch_commit
+from ..project import find_project
 from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
@@ -45,8 +48,8 @@ def project_root() -> Path:
         CannotTryError: there is none.
     """
     try:
-        return Path(Repo.find_root()).resolve()
-    except NotDvcRepoError:
+        return find_project(Path.cwd())
+    except UsageError:
         raise CannotTryError("not inside a DVC project: run it in the project's folder") from None
 
 
@@ -73,6 +76,7 @@ class Checkout:
             scratch: a folder for DVC's own files and for objects from the remote.
         """
         self.user_top = top_folder(project)
+        _check_settings(project)
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
@@ -155,9 +159,18 @@ class Checkout:
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
 
 
+def _check_settings(project: Path) -> None:
+    """See that DVC's settings are there, which say where data is."""
+    try:
+        check_dvc_files(project, ".dvc/")
+    except ProjectError as error:
+        raise CannotTryError(error.message) from None
+
+
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
     # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
+    fetch_commit(top, commit)
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)

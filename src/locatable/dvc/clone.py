@@ -19,6 +19,7 @@ from ..errors import GitError, ProjectError, UnreadableError
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import storage
 from ..keys import Key
+from ..partial_clone import fetch_commit
 from ..submodules import Submodule, checkout_submodules, fetch_submodules
 from . import params as params_files
 from .config import write_local_config
@@ -99,6 +100,7 @@ class Clone:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         if setup.shared:
             # What Git LFS keeps of a trial is to outlive this clone.
+            fetch_commit(Path(setup.url), setup.baseline)
             lfs = f"--config=lfs.storage={storage(Path(setup.url))}"
             make_clone(Path(setup.url), self.folder, "--shared", lfs)
         else:

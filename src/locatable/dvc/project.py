@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..clone_limits import check_dvc_files
 from ..errors import ProjectError
 from ..git import git
 from ..keys import PARAMS_FILE
@@ -80,6 +81,7 @@ def read_project(root: Path) -> ProjectSetup:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    check_dvc_files(root)
     remember_parsed_yaml()
     try:
         # DVC names stages as seen from the working folder.

@@ -1,23 +1,20 @@
 """Git's objects by id or name, many at a time, out of one `git cat-file`."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, cast
 
 from ..errors import GitError, UnreadableError
 from ..git import start_object_reader
+from ..partial_clone import PartialClone
 from .ignored import NEVER_SEARCHED
+from .trees import FOLDER, LINK, SUBMODULE, Entry, entries_of
 
 # Names that are asked for before the answers are read: few enough for every system's pipe to hold.
 # One by one, each would cost a round trip.
 BATCH = 200
 MOST_TREES = 50_000  # that are kept in memory
 MOST_RESTARTS = 20  # of Git, which ends where it cannot fetch an object
-FOLDER, SUBMODULE, LINK = "40000", "160000", "120000"
-
-# Mode and id of a file or folder in a tree.
-Entry = tuple[str, str]
 
 
 class GitObjects:
@@ -32,6 +29,7 @@ class GitObjects:
         self._repo = repo
         self._endings = endings
         self._restarts = 0
+        self._partial = PartialClone.of(repo)
         self._start(may_fetch=True)
         # Most folders are the same in many revisions: each is read and searched once.
         self._trees: dict[str, dict[str, Entry]] = {}
@@ -60,13 +58,14 @@ class GitObjects:
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
         """Full id and content of each object, in the order of `names`; None where there is none.
 
-        In a partial clone, Git fetches what it lacks; what it cannot fetch is as if it were not there.
+        In a partial clone, Git fetches what it lacks, one by one unless `fetch` was called; what it cannot
+        fetch is as if it were not there.
 
         Raises:
             GitError: Git cannot go on.
         """
         wanted = list(names)
-        answers = []
+        answers: list[tuple[str, bytes] | None] = []
         for start in range(0, len(wanted), BATCH):
             answers += self._read_batch(wanted[start : start + BATCH])
         return answers
@@ -117,7 +116,7 @@ class GitObjects:
         contents = self.present_blobs(asked)
         for name in asked:
             if name not in contents:
-                raise _missing(name)
+                raise UnreadableError(self.missing(name))
         return contents
 
     def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
@@ -125,10 +124,36 @@ class GitObjects:
         asked = dict.fromkeys(ids)
         contents = {name: self._preloaded[name] for name in asked if name in self._preloaded}
         wanted = [name for name in asked if name not in contents]
+        lacking = self.fetch(wanted)
+        wanted = [name for name in wanted if name not in lacking]
         for name, answer in zip(wanted, self.read(wanted), strict=True):
             if answer:
                 contents[name] = answer[1]
         return contents
+
+    def fetch(self, ids: Iterable[str]) -> set[str]:
+        """Get objects that a partial clone lacks, all at once; returns ids of what it cannot get."""
+        if self._partial is None:
+            return set()
+        could_fetch = not self._partial.problem
+        missing = self._partial.fetch(ids)
+        if could_fetch and self._partial.problem:
+            # Nor could Git itself, which would try again for each.
+            self.close()
+            self._start(may_fetch=False)
+        return missing
+
+    def fetch_trees(self, ids: Iterable[str]) -> None:
+        """The same for folders, where the clone lacks any."""
+        if self._partial and self._partial.lacks_trees:
+            self._missing |= self.fetch(ids)
+
+    def missing(self, name: str) -> str:
+        """A sentence about an object that this clone does not have."""
+        if self._partial and self._partial.problem:
+            where = f"this partial clone, and {self._partial.remote} does not give it"
+            return f"Git's object {name} is missing from {where}: {self._partial.problem}"
+        return f"Git's object {name} is missing from this clone"
 
     def preload(self, ids: Iterable[str]) -> None:
         """Read objects that will be asked for one by one; those that were preloaded before are forgotten."""
@@ -146,11 +171,14 @@ class GitObjects:
         while level:
             new = (tree for tree in dict.fromkeys(level) if tree not in self._trees)
             unread = [tree for tree in new if tree not in self._missing]
-            contents = self.present_blobs(unread)
-            self._missing.update(tree for tree in unread if tree not in contents)
+            self.fetch_trees(unread)
+            wanted = [tree for tree in unread if tree not in self._missing]
+            answers = zip(wanted, self.read(wanted), strict=True)
+            contents = {tree: answer[1] for tree, answer in answers if answer}
+            self._missing.update(tree for tree in wanted if tree not in contents)
             level = []
             for tree, content in contents.items():
-                self._trees[tree] = _entries(content, len(tree) // 2)
+                self._trees[tree] = entries_of(content, len(tree) // 2)
                 level += [child for _, child in self._subfolders(tree)]
 
     def entries(self, tree: str) -> dict[str, Entry]:
@@ -164,7 +192,7 @@ class GitObjects:
         if tree not in self._trees:  # forgotten since its revision was read
             self.load_trees([tree])
         if tree in self._missing:
-            raise _missing(tree)
+            raise UnreadableError(self.missing(tree))
         return self._trees[tree]
 
     def _subfolders(self, tree: str) -> list[tuple[str, str]]:
@@ -260,16 +288,3 @@ class GitObjects:
             elif mode != SUBMODULE:
                 files[f"{prefix}{name}"] = entry
         return files
-
-
-def _missing(name: str) -> UnreadableError:
-    return UnreadableError(f"Git's object {name} is missing from this clone")
-
-
-def _entries(tree: bytes, id_size: int) -> dict[str, Entry]:
-    """Entries by name of a tree object; `id_size` is that of a raw id, in bytes."""
-    entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
-    return {
-        name.decode(errors="surrogateescape"): (mode.decode(), raw_id.hex())
-        for mode, name, raw_id in re.findall(entry, tree, re.DOTALL)
-    }

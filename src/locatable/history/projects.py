@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from posixpath import join
 
-from .objects import FOLDER, Entry, GitObjects
+from .objects import GitObjects
+from .trees import FOLDER, Entry
 
 MARK = ".dvc"  # the folder that makes the one around it a project
 

@@ -16,6 +16,7 @@ from ..errors import NotFoundError, UnreadableError
 from ..git import git, top_folder
 from ..git_lfs import storage
 from ..keys import PARAMS_FILE
+from ..project import committed_project
 from .blob_hashes import BlobHashes
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
@@ -167,20 +168,19 @@ class Reader:
             yield from self._read_together(wanted[start : start + TOGETHER])
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
-        commits = self._commits(revs)
-        answers = self.objects.read(f"{commit}:{self.prefix}" for commit, _ in commits)
-        trees = [answer[0] if answer else "" for answer in answers]
-        self.objects.load_trees(tree for tree in trees if tree)
-        snapshots = []
+        snapshots = [Snapshot(self, commit, text, "", {}) for commit, text in self._commits(revs)]
+        self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots)
+        answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
+        for snapshot, answer in zip(snapshots, answers, strict=True):
+            snapshot.tree = answer[0] if answer else ""
+        self.objects.load_trees(snapshot.tree for snapshot in snapshots if snapshot.tree)
         blobs: dict[str, dict[str, str]] = {}
-        for (commit, text), tree in zip(commits, trees, strict=True):
-            snapshot = Snapshot(self, commit, text, tree, {})
+        for snapshot in snapshots:
             try:
-                blobs[commit] = self._blobs_of(snapshot)
+                blobs[snapshot.rev] = self._blobs_of(snapshot)
             except UnreadableError as error:
-                blobs[commit] = {}
+                blobs[snapshot.rev] = {}
                 snapshot.damage = error.message
-            snapshots.append(snapshot)
         self._load(snapshots, blobs)
         return snapshots
 
@@ -202,7 +202,7 @@ class Reader:
                 if blob in contents:
                     snapshot.files[path] = contents[blob]
                 else:
-                    snapshot.damage = f"{path}: Git's object {blob} is missing from this clone"
+                    snapshot.damage = f"{path}: {self.objects.missing(blob)}"
 
     def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
         """Ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
@@ -270,4 +270,4 @@ def _dvc_root(here: Path, top: Path) -> Path:
             break
         if (folder / ".dvc").is_dir():
             return folder
-    return top
+    return committed_project(here, top) or top

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Reader
 from .content import find_content
@@ -31,9 +32,12 @@ def locate(reader: Reader, target: str) -> Located:
     located = find_content(reader, path)
     if not located.results:
         what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
+        lacking = limits(reader.root, bool(reader.experiments()))
+        where = " of this clone" if lacking else ""
+        left_out = _first_of(located.left_out)
         raise NotFoundError(
-            f"{target}: no experiment and no commit of a branch or tag has {what}",
-            hint=_first_of(located.left_out),
+            f"{target}: no experiment and no commit of a branch or tag{where} has {what}",
+            hint="; ".join([left_out, *lacking] if left_out else lacking),
         )
     return replace(located, results=_with_projects(reader, located.results))
 

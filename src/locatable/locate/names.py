@@ -2,6 +2,7 @@
 
 import re
 
+from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Experiment, Reader
 from .result import Result
@@ -21,7 +22,10 @@ def find_name(reader: Reader, name: str) -> list[Result]:
         return [Result(snapshot, experiment) for snapshot, experiment in pairs]
     rev = commit_id(reader, name) or _mirrored_revision(reader, name)
     if rev is None:
-        raise NotFoundError(f"{name}: no file, experiment, Git revision or MLflow run of that name")
+        raise NotFoundError(
+            f"{name}: no file, experiment, Git revision or MLflow run of that name",
+            hint="; ".join(limits(reader.root, bool(experiments))),
+        )
     return [Result(reader.snapshot(rev), _experiment_at(rev, experiments))]
 
 

@@ -59,6 +59,9 @@ def _staleness_lines(report: Report) -> list[str]:
     lines = textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     if report.results_of:
         return [*lines, f"  these results are of {report.results_of[:7]}"]
+    if report.unread_history:
+        seen = "no commit of its history that this clone can read holds what made these results"
+        return [*lines, f"  {seen}", f"  {report.unread_history}"]
     return [*lines, "  no commit in its history holds what made these results"]
 
 

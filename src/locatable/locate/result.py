@@ -8,7 +8,7 @@ from ..coordinates import Coordinates, coordinates_of
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
-from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline
+from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
 
 
 class RoleKind(Enum):
@@ -90,6 +90,7 @@ class Report:
         stale: in what the revision differs from what made its results; empty where they are its own.
         results_of: of a stale revision, the newest commit in its history whose results these are, if any; the
             commands rebuild that one.
+        unread_history: why there can be such a commit that was overlooked; empty where there is none.
     """
 
     rev: str
@@ -103,6 +104,7 @@ class Report:
     has_results: bool = True
     stale: list[Difference] = field(default_factory=list)
     results_of: str | None = None
+    unread_history: str = ""
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
@@ -134,6 +136,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         has_results=not has_unrecorded_pipeline(snapshot),
         stale=stale,
         results_of=results_of,
+        unread_history=unread_history(reader, snapshot) if stale and not results_of else "",
     )
 
 

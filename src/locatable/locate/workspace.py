@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..coordinates import coordinates_of
-from ..git import git
+from ..git import git, paths_left_out
 from ..history.hashes import md5_of, recorded_md5_of
 from ..history.ignored import IGNORE_FILE, NEVER_SEARCHED, is_ignore_file, may_hide
 from ..history.snapshot import Snapshot
@@ -25,7 +25,7 @@ def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
     Raises:
         UnreadableError: a file of DVC's in the workspace is broken.
     """
-    records = _workspace_records(head.reader.root)
+    records = _workspace_records(head)
     if records == head.files:
         return []
     workspace = replace(head, files=records)
@@ -36,14 +36,19 @@ def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
     return [Result(workspace, None, roles, uncommitted)] if uncommitted else []
 
 
-def _workspace_records(root: Path) -> dict[str, bytes]:
+def _workspace_records(head: Snapshot) -> dict[str, bytes]:
     """Content by path of the files in the workspace that record results."""
+    root = head.reader.root
     patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
     found = {}
     for path in filter(None, listed.split("\0")):
         if (root / path).is_file() and not _in_other_project(root, path):
             found[path] = (root / path).read_bytes()
+    for path in paths_left_out(root):
+        # A sparse checkout has them as they are committed.
+        if path in head.files and path not in found:
+            found[path] = head.files[path]
     rules = {path: content for path, content in found.items() if is_ignore_file(path)}
     records = {path: content for path, content in found.items() if path not in rules}
     of_dvc = [path for path in records if not path.endswith("environment.json")]

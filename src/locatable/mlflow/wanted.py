@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..errors import UnreadableError
-from ..git import git
+from ..git import git, is_shallow
 from ..history.reader import BRANCHES, Experiment, Reader
 from ..history.snapshot import Snapshot
 from .known import STUDY
@@ -40,10 +40,11 @@ def without_results(reader: Reader, revs: Iterable[str]) -> set[str]:
 def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
     """Those of these keys whose commit is here and in no branch or tag any more.
 
-    A commit that this clone has never had says nothing: its experiment may live elsewhere.
+    A commit that this clone has never had says nothing: its experiment may live elsewhere. Nor does any in a
+    shallow clone: what came before the commits that it begins with is of a branch all the same.
     """
     keys = list(keys)
-    if not keys:
+    if not keys or is_shallow(reader.root):
         return frozenset()
     reachable = set(git(reader.root, "rev-list", *BRANCHES).split())
     return frozenset(key for key in _present(reader, keys) if key not in reachable)

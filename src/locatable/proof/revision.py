@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..clone_limits import limits
 from ..errors import CannotTryError, GitError
 from ..git import git, top_folder
 
@@ -21,8 +22,10 @@ def resolve(rev: str) -> str:
         pass  # not a revision: an experiment, perhaps
     found = git(here, "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{rev}").split()
     if not found:
+        has_experiments = bool(git(here, "for-each-ref", "--count=1", "refs/exps/*/*/*"))
         raise CannotTryError(
-            f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)"
+            f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
+            hint="; ".join(limits(here, has_experiments)),
         )
     if len(set(found)) > 1:
         raise CannotTryError(
