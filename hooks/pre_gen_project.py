@@ -5,8 +5,10 @@ Standard library only: cookiecutter may live in an environment of its own.
 
 import json
 import keyword
+import os
 import posixpath
 import re
+import subprocess
 import sys
 import unicodedata
 
@@ -136,12 +138,37 @@ CHECKS = {
 CHECKS.update((question, text) for question in FREE_TEXT)
 
 
+# Waits until a folder is gone, then removes the folders around it, as far as they are empty.
+REMOVE_PARENTS = """
+import os, sys, time
+folder, top = sys.argv[1:]
+for _ in range(100):
+    if not os.path.exists(folder):
+        break
+    time.sleep(0.05)
+folder = os.path.dirname(folder)
+while folder.startswith(top + os.sep):
+    os.rmdir(folder)
+    folder = os.path.dirname(folder)
+"""
+
+
+def remove_parents():
+    """Leave none of the folders of an answer such as `a/b`: cookiecutter makes all, and removes the last."""
+    here, top = os.path.realpath("."), os.path.realpath(ANSWERS.get("_output_dir", "."))
+    if os.path.dirname(here).startswith(top + os.sep):
+        # It can begin only when this hook has ended.
+        command = [sys.executable, "-c", REMOVE_PARENTS, here, top]
+        subprocess.Popen(command, cwd=top, stderr=subprocess.DEVNULL)
+
+
 def main():
     for question, check in CHECKS.items():
         answer = ANSWERS[question]
         allowed = check(answer)
         if allowed:
             shown = answer if len(answer) <= 60 else answer[:57] + "..."
+            remove_parents()
             sys.exit(f"{question}: {shown!a} is not allowed; it should be {allowed}")
 
 

@@ -8,6 +8,7 @@ import argparse
 import difflib
 import importlib
 import os
+import pwd
 import select
 import shutil
 import sys
@@ -33,6 +34,8 @@ COMMANDS = {
     "flow": "rebuild a revision as a Prefect flow",
 }
 OLDEST_PYTHON = (3, 11)
+# Where Python finds the name of a user, before it asks the system.
+USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 # Longer lines of help are hard to read, however wide the terminal is.
 MOST_COLUMNS = 100
 # What shells report for programs that SIGINT or SIGPIPE ended.
@@ -48,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     leave_hook()
+    _name_user()
     try:
         exit_code = _run(words)
         sys.stdout.flush()
@@ -67,8 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code
 
 
+def _name_user() -> None:
+    """Give a user whom the system does not know a name and a home: DVC asks for both, in containers, too."""
+    if any(os.environ.get(name) for name in USER_VARIABLES) and "HOME" in os.environ:
+        return
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ.setdefault("LOGNAME", str(os.getuid()))
+        os.environ.setdefault("HOME", "/")  # as Docker has it
+
+
 def _run(words: list[str]) -> int:
     _require_python()
+    _require_utf8()
     if not words:
         _main_parser().print_help(sys.stderr)
         return UsageError.exit_code
@@ -127,6 +143,15 @@ def _require_python() -> None:
         needed = ".".join(map(str, OLDEST_PYTHON))
         running = ".".join(map(str, sys.version_info[:2]))
         raise UsageError(f"locatable needs Python {needed} or newer, and {sys.executable} is {running}")
+
+
+def _require_utf8() -> None:
+    """Refuse an encoding in which names of DVC's files, which are UTF-8, are other names."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise UsageError(
+            f"Python reads names as {encoding} here, and DVC's files are UTF-8: export PYTHONUTF8=1"
+        )
 
 
 def _unknown_command(name: str) -> UsageError:

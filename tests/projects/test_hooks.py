@@ -16,6 +16,8 @@ REFUSED = [
     ("project_slug", "../escape", "a folder name"),
     ("project_slug", "..", "a folder name"),
     ("project_slug", "-rf", "a folder name"),
+    ("project_slug", "a/b", "a folder name"),
+    ("project_slug", "a/b/c", "a folder name"),
     ("project_slug", "com1", "no system reserves"),
     ("package_name", "my-package", "a Python name"),
     ("package_name", "2fast", "a Python name"),

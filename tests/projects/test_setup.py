@@ -17,6 +17,7 @@ import pytest
 from support import generate, run
 
 PROGRAMS = Path(sys.executable).parent
+PROGRAM = "import sys\n\ndef main():\n    print(sys.prefix)\n    print(*sys.argv, file=sys.stderr)\n"
 # No port that anything listens on: what wants the network fails at once.
 NOWHERE = "http://127.0.0.1:9"
 
@@ -25,7 +26,7 @@ def write_program(folder: Path, name: str) -> str:
     """Write a wheel of a package that is a program and prints where it runs; returns its line for a lock."""
     info = f"{name}-0.0.1.dist-info"
     files = {
-        f"{name}.py": "import sys\n\ndef main():\n    print(sys.prefix)\n",
+        f"{name}.py": PROGRAM,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.1\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
@@ -128,3 +129,10 @@ def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_pat
     moved = Path(shutil.copytree(ready, tmp_path / "moved", symlinks=True))
     run("make", "setup", cwd=moved, env=with_uv)
     assert runs_in(moved) == moved / ".venv"
+
+
+def test_dvc_keeps_its_own_files_in_the_project_where_home_cannot_be_written_to(ready, with_uv):
+    cache = subprocess.check_output(("uv", "cache", "dir"), env=with_uv, text=True).strip()
+    env = {**with_uv, "HOME": "/dev/null", "UV_CACHE_DIR": cache}
+    done = run("make", "setup", cwd=ready, env=env)
+    assert f"config --local core.site_cache_dir {ready}/.dvc/tmp/site\n" in done.stderr

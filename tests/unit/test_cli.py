@@ -1,6 +1,7 @@
 """The command line: one clear line for each mistake, and exit codes that shells understand."""
 
 import ast
+import getpass
 import os
 import subprocess
 import sys
@@ -246,3 +247,33 @@ def test_nothing_else_is_read_before_the_version_is_checked(tmp_path: Path) -> N
     read = {name for name in done.stdout.split() if name.partition(".")[0] == "locatable"}
     names = {Path(path).stem for path in BEFORE_CHECK} - {"__init__", "__main__"}
     assert read == {"locatable", *(f"locatable.{name}" for name in names)}
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_a_machine_without_a_locale_will_do(locale: str) -> None:
+    done = run_with({"LC_ALL": locale})
+    assert done.stdout == f"locatable {locatable.__version__}\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_an_encoding_that_dvc_does_not_work_with_is_refused(locale: str) -> None:
+    done = run_with({"LC_ALL": locale, "PYTHONUTF8": "0"})
+    assert done.returncode == 2
+    expected = "Python reads names as ascii here, and DVC's files are UTF-8: export PYTHONUTF8=1\n"
+    assert done.stderr == expected
+
+
+def run_with(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "locatable", "--version")
+    return subprocess.run(
+        command, env={**os.environ, **variables}, text=True, capture_output=True, check=False
+    )
+
+
+def test_a_user_whom_the_system_does_not_know_has_a_name_for_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert getpass.getuser() == "54321"
+    assert os.environ["HOME"] == "/"
