@@ -140,7 +140,7 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
 def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take a share away: of the rows the newest, or of the groups, or of the rows at random."""
     if params.time:
-        first = keys[params.time].sort_values().iloc[-math.ceil(fraction * len(keys))]
+        first = keys[params.time].sort_values().iloc[-math.ceil(fraction * len(keys)) :].min()
         return keys[keys[params.time] < first], keys[keys[params.time] >= first]
     if params.group:
         splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=params.seed)
