@@ -10,7 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-unit lint wheel lock bench repositories
 
 help:
-	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
+	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
+	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in seconds"
 	@echo "make lint       check style and types"
