@@ -86,6 +86,9 @@ def _user(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages run in the environment of these tests, and only those that hold a time are waited for."""
     monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]))
     monkeypatch.setattr(diagnosis, "PAUSE", 0.0)
+    # Whoever runs these tests may have chosen a kernel; results would be made with it, and proofs without.
+    for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
