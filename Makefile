@@ -10,7 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-unit lint wheel lock bench repositories
 
 help:
-	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes)"
+	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
+	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in seconds"
 	@echo "make lint       check style and types"
@@ -23,8 +24,8 @@ demo: $(READY)
 	@tools/demo.sh
 
 test: lint
-	@# Two more than there are processors: tests also wait.
-	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 2)")
+	@# One more than there are processors: tests also wait.
+	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
 
 test-unit: $(READY)
 	pytest -n auto tests/unit
@@ -34,10 +35,12 @@ lint: $(READY)
 	ruff format --check bench hooks src tests tools
 	mypy
 	@rm -rf build/lint
-	@cookiecutter --no-input --default-config --output-dir build/lint . project_name=Lint >/dev/null
-	cd build/lint/lint && ruff check && ruff format --check
-	@cookiecutter --no-input --default-config --output-dir build/lint . project_name="A Name of Many Words and Letters" >/dev/null
-	cd build/lint/a-name-of-many-words-and-letters && ruff check
+	@for task in classification regression; do \
+		cookiecutter --no-input --default-config --output-dir build/lint . task=$$task project_name="Lint $$task" >/dev/null && \
+		(cd build/lint/lint-$$task && ruff check && ruff format --check) && \
+		cookiecutter --no-input --default-config --output-dir build/lint . task=$$task project_name="A $$task of Many Words and Letters" >/dev/null && \
+		(cd build/lint/a-$$task-of-many-words-and-letters && ruff check) || exit 1; \
+	done
 
 wheel: $(READY)
 	@python tools/wheel.py

@@ -15,6 +15,7 @@ TOGETHER = (
     "test_ray.py",
     "test_searched.py",
     "test_setup.py",
+    "test_tables.py",
     "test_updates.py",
 )
 # The longest, the longest first. They build environments of their own, and so do not wait for each other.
@@ -24,7 +25,7 @@ FIRST = (
     "test_flow.py",
     "test_ray.py",
     "test_docs.py",
-    "test_proof_faults.py",
+    "test_tables.py",
     "test_against_dvc.py",
 )
 

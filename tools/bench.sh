@@ -5,6 +5,8 @@ set -eu
 unset PYTHONDONTWRITEBYTECODE
 git config user.email >/dev/null || export GIT_AUTHOR_NAME=Bench GIT_AUTHOR_EMAIL=bench@example.org \
     GIT_COMMITTER_NAME=Bench GIT_COMMITTER_EMAIL=bench@example.org
+echo "== start"
+python -m bench.start
 project="$PWD/build/bench/tumour-classifier"
 rm -rf build/bench
 cookiecutter --no-input --default-config --output-dir build/bench . >/dev/null

@@ -3,7 +3,12 @@
 set -eu
 
 unset PYTHONDONTWRITEBYTECODE
-name=tumour-classifier
+# PROJECT_TASK is the template's question `task`.
+case "${PROJECT_TASK:-classification}" in
+classification) name=tumour-classifier loss=log_loss figure=roc.png ;;
+regression) name=penguin-mass loss=rmse figure=predicted.png ;;
+*) echo "PROJECT_TASK is classification or regression, not $PROJECT_TASK" >&2; exit 2 ;;
+esac
 project="$PWD/build/$name"
 # Git wants to know who commits; a machine without an identity gets one for the demo alone.
 git config user.email >/dev/null || export GIT_AUTHOR_NAME=Demo GIT_AUTHOR_EMAIL=demo@example.org \
@@ -16,7 +21,7 @@ step() {
 step "1. Generate a project: cookiecutter"
 rm -rf "$project" "$PWD/build/$name-dvc"
 mkdir -p build
-cookiecutter --no-input --default-config --output-dir build .
+cookiecutter --no-input --default-config --output-dir build . "task=${PROJECT_TASK:-classification}"
 cd "$project"
 
 step "2. Build its environment from its locks: make setup"
@@ -34,13 +39,13 @@ dvc repro
 step "5. Try two variants, each an experiment that Git keeps: dvc exp run -S"
 dvc exp run --temp --name forest -S train.model=forest
 dvc exp run --temp --name boosting -S train.model=boosting
-dvc exp show --no-pager --only-changed --drop '(?!Experiment|.*(log_loss|train.model)).*' --sort-by valid.log_loss
+dvc exp show --no-pager --only-changed --drop "(?!Experiment|.*($loss|train.model)).*" --sort-by "valid.$loss"
 
 step "6. Search for better params, every trial an experiment: make search"
 locatable search --trials 6 --workers 2 --mirror
 
 step "7. Which run made this figure? A copy of one, under another name: locatable locate"
-git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting')":reports/evaluate/figures/roc.png \
+git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting'):reports/evaluate/figures/$figure" \
     >../figure-3.png
 locatable locate ../figure-3.png
 

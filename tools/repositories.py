@@ -7,7 +7,6 @@ what differs and what could not be compared. Exits with 1 if anything differs.
 """
 
 import argparse
-import contextlib
 import logging
 import os
 import sys
@@ -59,17 +58,27 @@ def compare_repository(source: str, clone: Path) -> Iterator[tuple[str, Comparis
     """
     source = os.fspath(Path(source).resolve()) if Path(source).exists() else source
     git(clone.parent, "clone", "--quiet", "--no-checkout", source, clone.name)
-    with contextlib.suppress(GitError):  # a server may not show these, or lack some of them
-        git(clone, "fetch", "--quiet", source, *REFS)
+    unread = _fetch_others(clone, source)
     revs = git(clone, "rev-list", "--all").split()
     projects = _projects(clone)
     if not projects:
-        yield source, Comparison(not_compared={"HEAD has no DVC project": 1})
+        unread.append("HEAD has no DVC project")
+    if unread:
+        yield source, Comparison(not_compared=dict.fromkeys(unread, 1))
     for inside in projects:
         # DVC looks for no more than this in a checkout: all else is read from commits.
         git(clone, "checkout", "--quiet", "HEAD", "--", f":(literal){inside / '.dvc'}")
         _share_cache(Path(source) / inside / ".dvc/cache", clone / inside)
         yield f"{source} {inside}".removesuffix(" ."), compare(clone / inside, revs)
+
+
+def _fetch_others(clone: Path, source: str) -> list[str]:
+    """Fetch commits that a clone has not; returns why not."""
+    try:
+        git(clone, "fetch", "--quiet", source, *REFS)
+    except GitError as error:
+        return [f"experiments and branches of other remotes: {error}"]
+    return []
 
 
 def _projects(clone: Path) -> list[Path]:

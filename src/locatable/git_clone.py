@@ -8,11 +8,13 @@ from .errors import GitError
 from .git import git
 
 # Hooks, signatures and daemons are meant for the user's own work. In a clone they could stop what we do, or
-# change what is in it.
+# change what is in it. DVC's Git library reads no split index, and none without a checksum.
 SETTINGS = {
     "commit.gpgSign": "false",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
+    "core.splitIndex": "false",
+    "index.skipHash": "false",
     "push.gpgSign": "false",
     "push.recurseSubmodules": "no",
     "submodule.recurse": "false",

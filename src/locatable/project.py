@@ -1,8 +1,10 @@
-"""Finds the DVC project that a command works on."""
+"""Finds the DVC project that a command works on, and reads its pyproject.toml."""
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
-from .errors import UsageError
+from .errors import SettingsError, UsageError
 from .git import git, top_folder
 
 
@@ -41,3 +43,25 @@ def committed_project(folder: Path, top: Path) -> Path | None:
 def _in_repository(folder: Path) -> bool:
     """Whether there is a repository for Git to look at; Git itself says if it is of no use."""
     return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
+
+
+def read_section(root: Path, name: str) -> dict[str, Any]:
+    """A section of a project's pyproject.toml; empty where there is none.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    file = root / "pyproject.toml"
+    if not file.exists():
+        return {}
+    try:
+        section = tomllib.loads(file.read_text(encoding="utf-8")).get(name)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from None
+    return section if isinstance(section, dict) else {}
+
+
+def read_settings(root: Path) -> dict[str, Any]:
+    """What a project's pyproject.toml has under `[tool.locatable]`; arguments and errors as above."""
+    settings = read_section(root, "tool").get("locatable", {})
+    return settings if isinstance(settings, dict) else {}

@@ -92,8 +92,8 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
     if not any(b"persist" in content for content in snapshot.files.values()):
         return []
     return [
-        f"# {address} goes on from its own last output, {', '.join(stage.persistent)} (persist: true): "
-        "run from nothing, it can have other results"
+        f"# {address} finds its own last output, {', '.join(stage.persistent)} (persist: true): "
+        "run without it, it can have other results"
         for address, stage in declared_stages(snapshot).items()
         if stage.persistent and not stage.is_frozen
     ]

@@ -105,7 +105,8 @@ def oldest_python(pyproject: str) -> str:
 def resolve(project: Path) -> dict[str, str]:
     """Resolve the locks of a project, and write nothing.
 
-    Versions that are locked already stay, wherever pyproject.toml allows them.
+    Versions that are locked already stay, wherever pyproject.toml allows them, and a lock that pins the same
+    as before keeps its text.
 
     Args:
         project: its root.
@@ -121,6 +122,7 @@ def resolve(project: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise ProjectError(f"{project} has no {PYPROJECT}, which says what to lock") from None
     locks = plan_locks(pyproject)
+    before = read_locks(project)
     options = [PYPROJECT]
     if oldest_python(pyproject):
         options += ["--python-version", oldest_python(pyproject)]
@@ -128,7 +130,7 @@ def resolve(project: Path) -> dict[str, str]:
         options += ["--find-links", VENDOR]
     with TemporaryDirectory() as name:
         together = Path(name) / "all.txt"
-        together.write_text("".join(read_locks(project).values()).replace(FIND_LINKS, ""))
+        together.write_text("".join(before.values()).replace(FIND_LINKS, ""))
         _compile(project, [*options, *locks[1].options, "--all-extras"], together)
         options += ["--constraint", str(together)]
         complete = {}
@@ -138,10 +140,18 @@ def resolve(project: Path) -> dict[str, str]:
             complete[lock.name] = output.read_text()
     texts = {}
     for lock in locks:
-        texts[lock.name] = added_blocks(complete.get(lock.base, ""), complete[lock.name])
-    if (project / VENDOR).is_dir():
-        texts[TOOLS] = FIND_LINKS + texts[TOOLS]
+        text = added_blocks(complete.get(lock.base, ""), complete[lock.name])
+        if lock.name == TOOLS and (project / VENDOR).is_dir():
+            text = FIND_LINKS + text
+        texts[lock.name] = keep_if_equal(before.get(lock.name), text)
     return texts
+
+
+def keep_if_equal(before: str | None, after: str) -> str:
+    """The text of a lock: the one that there was where the new one pins the same."""
+    if before is None or compare(before, after) or (FIND_LINKS in before) != (FIND_LINKS in after):
+        return after
+    return before
 
 
 def read_locks(project: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import GitError
 from .git import git
-from .git_clone import clone_git, make_clone
+from .git_clone import SETTINGS, clone_git, make_clone
 from .partial_clone import fetch_commit
 
 # How `git ls-files --stage` marks a submodule.
@@ -48,9 +48,11 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
     """Have Git fetch all submodules of a clone from where they come from, and check them out."""
     problem = ""
     try:
-        clone_git(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--checkout")
+        # Not by `clone_git`: which places a submodule may come from is for the user's own settings to say.
+        command = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout")
+        git(clone, *command, settings=SETTINGS)
     except GitError as error:
-        problem = str(error)
+        problem = f"Git cannot fetch submodules: {' '.join(error.stderr.split())}"
     return [
         Submodule(clone / path, commit, "" if (clone / path / ".git").exists() else problem)
         for path, commit in _links(clone).items()

@@ -79,15 +79,15 @@ def test_what_is_printed_next_are_three_commands(tmp_path, bare_env):
 def test_every_question_is_asked_in_words_and_enter_is_enough(tmp_path, bare_env):
     done = subprocess.run(
         [sys.executable, "-m", "cookiecutter", "-o", tmp_path, TEMPLATE],
-        input="\n" * 8,
+        input="\n" * 9,
         env=bare_env,
         text=True,
         capture_output=True,
         check=True,
     )
     assert done.stdout.count("?") >= 6
-    assert "[8/8]" in done.stdout
-    assert "[9/" not in done.stdout
+    assert "[9/9]" in done.stdout
+    assert "[10/" not in done.stdout
     assert (tmp_path / "tumour-classifier/dvc.yaml").is_file()
 
 

@@ -492,7 +492,8 @@ def test_an_environment_that_is_not_the_locks_is_prepared(
         }
     }
     folder = local(stage)
-    shutil.copytree(project / "scripts", folder / "scripts")
+    for name in ("scripts", "tumour_classifier"):
+        shutil.copytree(project / name, folder / name)
     (tmp_path / "in").write_text("iniconfig==2.0.0\n")
     pinned = ("pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-emit-index-url")
     lock = run(sys.executable, "-m", "uv", *pinned, tmp_path / "in", cwd=folder, env=user).stdout

@@ -1,6 +1,7 @@
 """Rendering: every choice gives a clean project; hostile answers are refused or come out as data."""
 
 import ast
+import hashlib
 import json
 import re
 import subprocess
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 from support import TEMPLATE, generate
 
 DEFAULTS = {
+    "task": "classification",
     "project_name": "Tumour Classifier",
     "project_slug": "tumour-classifier",
     "package_name": "tumour_classifier",
@@ -30,7 +32,7 @@ DEFAULTS = {
 FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
 .pre-commit-config.yaml Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
-docs/coordinates.md docs/handover.md dvc.yaml
+dvc.yaml
 extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/environment.py scripts/mirror.py
 search.yaml tests/test_declared.py tests/test_stages.py
@@ -116,10 +118,12 @@ def test_the_default_project_has_exactly_these_files(default):
     assert untracked - {Path(name).name for name in FILES} == {"raw.csv"}
 
 
-def test_the_default_project_can_be_read_in_an_evening(default):
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_project_can_be_read_in_an_evening(tmp_path, task):
+    project = generate(tmp_path, task=task)
     not_written_for_readers = ("LICENSE", "data/raw.csv", ".lock", ".whl")
-    read = [name for name in tracked(default) if not name.endswith(not_written_for_readers)]
-    assert sum(len((default / name).read_text().splitlines()) for name in read) <= 1500
+    read = [name for name in tracked(project) if not name.endswith(not_written_for_readers)]
+    assert sum(len((project / name).read_text().splitlines()) for name in read) <= 1500
     assert len([name for name in read if name.endswith(".py")]) <= 25
 
 
@@ -158,14 +162,22 @@ def test_the_workflow_is_valid_and_a_security_linter_finds_nothing(default):
     assert any("locatable reproduce" in step.get("run", "") for step in steps)
 
 
-def test_the_shipped_table_is_the_one_its_dvc_file_names(default):
-    import hashlib
-
-    (out,) = yaml.safe_load((default / "data/raw.csv.dvc").read_text())["outs"]
-    table = (default / "data/raw.csv").read_bytes()
+@pytest.mark.parametrize(("task", "rows"), [("classification", 569), ("regression", 344)])
+def test_the_shipped_table_is_the_one_its_dvc_file_names(tmp_path, task, rows):
+    project = generate(tmp_path, task=task)
+    (out,) = yaml.safe_load((project / "data/raw.csv.dvc").read_text())["outs"]
+    table = (project / "data/raw.csv").read_bytes()
     assert out["md5"] == hashlib.md5(table, usedforsecurity=False).hexdigest()
     assert out["size"] == len(table)
-    assert table.count(b"\n") == 570
+    assert table.count(b"\n") == rows + 1
+
+
+def test_a_project_holds_the_code_of_its_task_alone(default, tmp_path):
+    other = generate(tmp_path, task="regression")
+    parse(other)
+    for project, foreign in [(default, "mean_squared|ElasticNet"), (other, "predict_proba|Classifier|roc_")]:
+        code = [project / name for name in tracked(project) if name.endswith((".py", ".yaml"))]
+        assert not [path for path in code if re.search(foreign, path.read_text())]
 
 
 @pytest.mark.parametrize("license_name", LICENSES)

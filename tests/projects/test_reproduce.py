@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import run
+from support import generate, run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,8 +59,10 @@ def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(sh: Shell
 
 
 def test_no_condition_changes_a_stage_of_the_example(sh: Shell) -> None:
-    done = sh("locatable", "reproduce", "--vary", "--stage", "prepare", "--env", "current", "--json")
+    done = sh("locatable", "reproduce", "--vary", "--env", "current", "--json")
     assert set(verdicts(done).values()) == {"identical"}
+    # Other processors among them, so that a commit can be proven on any.
+    assert {"OpenBLAS kernel", "number of threads"} <= set(json.loads(done.stdout)["varied"])
 
 
 PIPELINES = """
@@ -230,15 +232,47 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     # The last step, on a machine that has neither cache nor remote.
     (command,) = (step["run"] for step in job["steps"] if step.get("name") == "Reproduce")
     shutil.rmtree(project / ".dvc/cache")
-    before = f"export XDG_CONFIG_HOME={tmp_path / 'config'}; set -e; DVC_REMOTE_CONFIG="
+    summary = tmp_path / "summary.md"
+    before = f"export XDG_CONFIG_HOME={tmp_path / 'config'} GITHUB_STEP_SUMMARY={summary}; "
+    before += "set -e; DVC_REMOTE_CONFIG="
     passed = sh("bash", "-c", f"{before} ; {command}")
     assert "::warning::" in passed.stdout
     assert "data/raw.csv" in passed.stderr
+    assert "data/raw.csv" in summary.read_text()
     # All of a config.local, as `make setup` and `dvc remote modify --local` write it.
     config = f"{before}$'[core]\\nsite_cache_dir = {tmp_path}\\n[\\'remote \"storage\"\\']\\nverify = true'"
     sh("bash", "-c", f"{config} ; {command}", code=1)
     assert sh("bash", "-c", f"{before}; dvc config remote.storage.verify").stdout == "true\n"
     # Without the secret, only the lack of data is let pass.
-    sh("git", "rm", "--quiet", "--cached", "dvc.lock")
+    sh("git", "rm", "--quiet", "--cached", "requirements.lock")
     sh("git", "commit", "--quiet", "-m", "Without a lock")
     assert sh("bash", "-c", f"{before} ; {command}", code=1).stdout == ""
+
+
+def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[str, str]) -> None:
+    project = generate(tmp_path)
+    (job,) = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    variables = {"DVC_REMOTE_CONFIG": "", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    printed = ""
+    for step in job["steps"]:
+        if "run" in step and step["name"] != "Set up":
+            printed += run("bash", "-e", "-c", step["run"], cwd=project, env={**env, **variables}).stdout
+    assert "::notice::nothing to prove yet: dvc repro, commit" in printed
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_summary_of_the_workflow_shows_the_table(project: Path, tmp_path: Path, code: int) -> None:
+    workflow = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())
+    (step,) = (step for step in workflow["jobs"]["prove"]["steps"] if step.get("name") == "Reproduce")
+    # What the table is, and when it ends with which code, other tests say.
+    (tmp_path / "locatable").write_text(f"#!/bin/sh\necho train model.joblib close; exit {code}\n")
+    (tmp_path / "locatable").chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "DVC_REMOTE_CONFIG": "",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    # As GitHub runs it.
+    run("bash", "-e", "-c", step["run"], cwd=tmp_path, env=variables, code=code)
+    assert (tmp_path / "summary.md").read_text() == "```text\ntrain model.joblib close\n```\n"

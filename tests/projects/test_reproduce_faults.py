@@ -1,6 +1,6 @@
 """What `locatable reproduce` prints and ends with where something is wrong, and faults of environments.
 
-All other faults that it is there to find are planted in tests/unit/test_proof_faults.py.
+All other faults that it is there to find are planted in tests/projects/test_proof_faults.py.
 """
 
 import hashlib
@@ -169,7 +169,11 @@ def test_a_tolerance_and_other_conditions_are_asked_for_by_options(recorded: Pip
     recorded.commit()
     assert made_up in lock.read_text()
     said = recorded.reproduce("--env", "current", "--rtol", "0.1", "--vary", code=0).stdout
-    assert re.search(r"^total +metrics.json +\w{8} +\w{8} +within rtol$", said, re.MULTILINE)
+    assert re.search(
+        r"^total +metrics.json +\w{8} +\w{8} +within rtol \(largest relative difference 0.08\)$",
+        said,
+        re.MULTILINE,
+    )
     assert "each stage also with another " in said
     assert recorded.reproduce("--env", "current", code=1)
 

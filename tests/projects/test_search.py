@@ -343,7 +343,8 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
         print(to_json(trial), file=worker.stdin, flush=True)
         result = from_json(worker.stdout.readline())
         worker.stdin.close()
-    assert result == Complete(experiments(home)["far-7"], [(0.25 - 0.3) ** 2 + 0.05])
+    assert isinstance(result, Complete)
+    assert (result.rev, result.values) == (experiments(home)["far-7"], [(0.25 - 0.3) ** 2 + 0.05])
     # The model is where a colleague can pull it from.
     out = kept(home, result.rev, "dvc.lock")["stages"]["train"]["outs"]
     (model,) = [entry["md5"] for entry in out if entry["path"] == "model.bin"]

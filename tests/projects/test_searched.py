@@ -8,6 +8,9 @@ import pytest
 from searching import check_agreement, check_left_alone, checkout, experiments, kept, make, trials
 from support import run
 
+from locatable.notes import read_processor
+from locatable.processor import count_cpus
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -48,6 +51,13 @@ def test_a_search_leaves_the_checkout_alone(searched: Searched, env: dict[str, s
 def test_every_trial_is_an_experiment(searched: Searched) -> None:
     check_agreement(searched.folder)
     assert len(experiments(searched.folder)) == 5
+
+
+def test_the_processor_of_every_experiment_is_noted(searched: Searched) -> None:
+    noted = [read_processor(searched.folder, rev) for rev in experiments(searched.folder).values()]
+    assert len(noted) == 5
+    # With the kernel that NumPy's BLAS has in the environment of the search.
+    assert all(processor and processor.cpus == count_cpus() and processor.blas for processor in noted)
 
 
 def test_a_stage_whose_inputs_no_trial_changes_does_not_run(searched: Searched) -> None:

@@ -47,10 +47,10 @@ class Damaged:
     lacking: str
 
 
-@pytest.fixture(params=[*OF_RESULTS, "ml/params.yaml"])
-def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Damaged]:
+@pytest.fixture(scope="module", params=[*OF_RESULTS, "ml/params.yaml"])
+def damaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
     """Repositories in which one object of any kind is missing."""
-    root = tmp_path / "repo"
+    root = tmp_path_factory.mktemp("damaged") / "repo"
     project = {"ml/.dvc/config": "", "ml/dvc.lock": LOCK, "ml/deep/a": "a"}
     first = commit(root, {**project, "ml/params.yaml": "a: 1"})
     odd = {"ml/dvc.lock": LOCK + "# odd\n", "ml/deep/a": "b", "ml/params.yaml": "a: 2"}

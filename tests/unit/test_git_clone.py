@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from locatable.dvc.checkout import Checkout
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
 from locatable.errors import ProjectError
+from locatable.git import REPOSITORY_VARIABLES
 from locatable.git_clone import clone_git, make_clone
 
 MAKE = """
@@ -44,6 +44,9 @@ SETTINGS = {
     "signatures": "[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = false\n",
     "signed pushes": "[push]\ngpgSign = true\n[gpg]\nprogram = false\n",
     "a monitor": "[core]\nfsmonitor = {place}/hooks/fsmonitor\n",
+    "indexes of large repositories": "[feature]\nmanyFiles = true\n[core]\nsplitIndex = true\n",
+    "no shallow clones": "[clone]\nrejectShallow = true\ndefaultRemoteName = up\n",
+    "other listings": "[log]\nshowSignature = true\n[color]\nui = always\n[status]\nshort = true\n",
     "ignored files": "[core]\nexcludesFile = {place}/ignored\n",
     "ignored files of DVC": "[core]\nexcludesFile = {place}/ignored-of-dvc\n",
     "no clones from folders": '[protocol "file"]\nallow = never\n',
@@ -76,27 +79,22 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["file", "variables"])
-def configure(
-    request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """Gives Git settings of a user: from a file, or from variables of the environment."""
+def set_in_file(text: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Git settings of a user, in their own file."""
+    tiny_git.write(place, {"gitconfig": IDENTITY + text.format(place=place)})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
 
-    def from_file(text: str) -> None:
-        tiny_git.write(place, {"gitconfig": IDENTITY + text})
-        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
 
-    def from_variables(text: str) -> None:
-        from_file(text)
-        listed = tiny_git.git(place, "config", "--file", "gitconfig", "--list").splitlines()
-        from_file("")
-        monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(listed)))
-        for number, line in enumerate(listed):
-            name, _, value = line.partition("=")
-            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
-            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
-
-    return {"file": from_file, "variables": from_variables}[request.param]
+def set_in_variables(text: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Git settings of a user, in variables of the environment."""
+    set_in_file(text, place, monkeypatch)
+    listed = tiny_git.git(place, "config", "--file", "gitconfig", "--list").splitlines()
+    set_in_file("", place, monkeypatch)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(listed)))
+    for number, line in enumerate(listed):
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", name)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
 
 
 def proof(root: Path, folder: Path) -> str:
@@ -124,23 +122,38 @@ def root(rebuilt: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", SETTINGS.values(), ids=SETTINGS)
-def test_a_proof_has_its_clone(root, place, configure, text):
-    configure(text.format(place=place))
+def test_a_proof_has_its_clone(root, place, monkeypatch, text):
+    set_in_file(text, place, monkeypatch)
     assert proof(root, place) == '{"m": 9}'
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
 @pytest.mark.parametrize("text", [SETTINGS[name] for name in SEARCHED], ids=SEARCHED)
-def test_a_search_has_its_trial(root, place, configure, text):
-    configure(text.format(place=place))
+def test_a_search_has_its_trial(root, place, monkeypatch, text):
+    set_in_file(text, place, monkeypatch)
     assert search(root, place) == {"m": 16}
     assert not (place / "ran").exists(), (place / "ran").read_text()
 
 
+def test_settings_in_variables_do_not_matter_either(root, place, monkeypatch):
+    set_in_variables("".join(SETTINGS[name] for name in SEARCHED), place, monkeypatch)
+    assert (proof(root, place), search(root, place)) == ('{"m": 9}', {"m": 16})
+    assert not (place / "ran").exists(), (place / "ran").read_text()
+
+
+def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatch):
+    set_in_file("", place, monkeypatch)
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    for name in REPOSITORY_VARIABLES:
+        monkeypatch.setenv(name, str(place / "nowhere"))
+    with Checkout(root, head, place / "proof", place / "dvc") as checkout:
+        assert (checkout.root / "m.json").read_text() == '{"m": 9}'
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert clone.read(clone.run("s-0", {"x": 4}, ["m.json"]), "m.json:m") == 16
+
+
 def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
-    text = IDENTITY + SETTINGS["ignored files of DVC"].format(place=place)
-    tiny_git.write(place, {"gitconfig": text})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+    set_in_file(SETTINGS["ignored files of DVC"], place, monkeypatch)
     with pytest.raises(ProjectError, match=r"^DVC: '.*dvc\.lock' is git-ignored\.$"):
         read_project(root)
 
@@ -151,3 +164,9 @@ def test_files_have_the_line_ends_that_the_checkout_has(tmp_path):
     make_clone(tmp_path / "project", tmp_path / "clone", "--shared")
     clone_git(tmp_path / "clone", "checkout", "--quiet", "HEAD", "--", ".")
     assert (tmp_path / "clone/a.txt").read_bytes() == b"1\r\n2\r\n"
+
+
+def test_what_git_lfs_keeps_of_a_trial_outlives_its_clone(root, place):
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    clone = Clone(place / "search", read_project(root).clone_setup(head))
+    assert tiny_git.git(clone.folder, "config", "lfs.storage") == str(root / ".git/lfs")

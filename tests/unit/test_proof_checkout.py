@@ -14,7 +14,8 @@ from locatable.git import git
 from locatable.proof.attempts import StageRunner
 from locatable.proof.plan import plan_proof
 from locatable.proof.preparation import prepare
-from locatable.proof.record import contradictions, foreign_paths
+from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
+from locatable.proof.recorded import RecordedOutputs
 from locatable.proof.revision import resolve
 from locatable.proof.sandbox import Sandbox
 
@@ -132,6 +133,23 @@ def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatc
         assert not (tmp_path / "ran").exists()
 
 
+def test_other_line_ends_are_named(project, tmp_path):
+    (project / "code.py").write_text("1\n2\n")
+    (project / "dvc.yaml").write_text(PIPELINE.replace("deps: [copy.txt]", "deps: [copy.txt, code.py]"))
+    from dvc.repo import Repo
+
+    with Repo(str(project)) as repo:
+        repo.reproduce()
+    commit(project)
+    git(project, "config", "core.autocrlf", "true")
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        lines = wrong_inputs(clone.stages[1], clone, [clone.root / "copy.txt"])
+    assert lines == [
+        "count: dvc.lock records code.py with other line ends than Git checks out here: "
+        "settle them in .gitattributes (core.autocrlf is each user's own)"
+    ]
+
+
 def test_an_honest_record_contradicts_nothing(checkout):
     assert [line for stage in checkout.stages for line in contradictions(stage, checkout)] == []
 
@@ -173,22 +191,33 @@ def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
 
 
 def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout, tmp_path):
-    prepare(plan_proof(checkout.stages, checkout.outputs, None), checkout, tmp_path / "kept")
+    plan = plan_proof(checkout.stages, checkout.outputs, None)
+    prepare(plan, checkout, RecordedOutputs(checkout, tmp_path / "recorded", rtol=0.0))
     names = {path.name for path in checkout.root.rglob("*.txt")}
     assert names == {"raw.txt"}
+
+
+def test_params_that_git_does_not_hold_are_named(project, tmp_path):
+    (project / ".gitignore").write_text("params.yaml\n")
+    git(project, "rm", "--quiet", "--cached", "params.yaml")
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        plan = plan_proof(clone.stages, clone.outputs, None)
+        with pytest.raises(CannotTryError, match=r"copy depends on params\.yaml, which neither Git nor DVC"):
+            prepare(plan, clone, RecordedOutputs(clone, tmp_path / "recorded", rtol=0.0))
 
 
 @pytest.fixture
 def runner(checkout, tmp_path) -> StageRunner:
     """Runs the stage `copy`, everything that it needs being in place."""
     plan = plan_proof(checkout.stages, checkout.outputs, None)
-    records = prepare(plan, checkout, tmp_path / "kept")
+    recorded = RecordedOutputs(checkout, tmp_path / "recorded", rtol=0.0)
+    prepare(plan, checkout, recorded)
     return StageRunner(
         stage=checkout.stages[0],
         checkout=checkout,
         sandbox=Sandbox(tmp_path / "work", Path("/usr/bin"), checkout.user_top),
-        recorded=records["copy"].values,
-        rtol=0.0,
+        recorded=recorded,
         taken_as_recorded=plan.taken_as_recorded,
     )
 

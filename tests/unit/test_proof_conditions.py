@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from locatable.processor import Processor
 from locatable.proof import conditions
 from locatable.proof.conditions import (
     USUAL,
@@ -17,6 +18,9 @@ AVAILABLE = {
     "time zone": Conditions(variables={"TZ": "GMT-14"}),
     "CPU count": Conditions(cpus=1),
 }
+
+
+HERE = Processor("made up", cpus=2, numpy_features=("X86_V3", "X86_V4"))
 
 
 class MadeUpStage:
@@ -74,12 +78,6 @@ def test_an_output_that_changes_from_run_to_run_accuses_no_condition():
     ]
 
 
-def test_the_last_run_is_a_usual_one_for_the_stages_that_follow():
-    stage = MadeUpStage(lambda given: given.cpus)
-    findings(stage)
-    assert stage.seen[-1] == USUAL
-
-
 def test_combined_conditions_have_all_variables():
     both = combine([AVAILABLE["hash seed"], AVAILABLE["time zone"]])
     assert both.variables == {"PYTHONHASHSEED": "0", "TZ": "GMT-14"}
@@ -101,15 +99,92 @@ def test_no_conditions_combine_to_the_usual_ones():
 
 def test_some_conditions_can_be_changed_on_every_machine(tmp_path):
     assert {"hash seed", "time zone", "home and working folder", "umask"} <= set(
-        available_conditions(tmp_path, tmp_path)
+        available_conditions(tmp_path, tmp_path, HERE, {})
     )
 
 
 def test_the_order_of_files_is_left_alone_where_memory_does_not_hold_the_clone(tmp_path, monkeypatch):
     monkeypatch.setattr(conditions, "_size", lambda folder: 10**18)
-    assert "file order" not in available_conditions(tmp_path, tmp_path)
+    assert "file order" not in available_conditions(tmp_path, tmp_path, HERE, {})
 
 
-def test_one_processor_cannot_be_made_fewer(tmp_path, monkeypatch):
-    monkeypatch.setattr(conditions.os, "sched_getaffinity", lambda process: {0}, raising=False)
-    assert "CPU count" not in available_conditions(tmp_path, tmp_path)
+def test_one_processor_cannot_be_made_fewer(tmp_path):
+    alone = Processor("made up", cpus=1)
+    assert "CPU count" not in available_conditions(tmp_path, tmp_path, alone, {})
+
+
+PROCESSORS = {
+    "time zone": Conditions(variables={"TZ": "GMT-14"}),
+    "OpenBLAS kernel": Conditions(variables={"KERNEL": "Prescott"}, processor="OpenBLAS's Prescott kernel"),
+    "number of threads": Conditions(variables={"THREADS": "3"}, processor="another number of threads"),
+}
+
+
+def processor_findings(stage: MadeUpStage) -> list[str]:
+    """What `find_dependence` says of a made-up stage."""
+    return find_dependence("make", {"rows.csv": str(stage.looks_at(USUAL))}, PROCESSORS, stage)
+
+
+def test_what_a_processor_decides_is_named_as_its_doing():
+    stage = MadeUpStage(lambda given: given.variables.get("KERNEL"))
+    assert processor_findings(stage) == [
+        "make depends on the processor: rows.csv differs with OpenBLAS's Prescott kernel"
+    ]
+
+
+def test_all_that_a_processor_decides_is_one_line():
+    stage = MadeUpStage(lambda given: (given.variables.get("KERNEL"), given.variables.get("THREADS")))
+    assert processor_findings(stage) == [
+        "make depends on the processor: "
+        "rows.csv differs with OpenBLAS's Prescott kernel, another number of threads"
+    ]
+
+
+def test_the_processor_and_another_condition_are_two_lines():
+    stage = MadeUpStage(lambda given: (given.variables.get("KERNEL"), given.variables.get("TZ")))
+    assert len(processor_findings(stage)) == 2
+
+
+def test_a_processor_with_which_the_stage_fails_is_named():
+    stage = MadeUpStage(lambda given: given.variables.get("KERNEL"), fails=True)
+    assert processor_findings(stage) == [
+        "make depends on the processor: it fails with OpenBLAS's Prescott kernel"
+    ]
+
+
+def test_features_are_disabled_that_numpy_has_code_for(tmp_path):
+    found = available_conditions(tmp_path, tmp_path, HERE, {})["set of NumPy's processor features"]
+    assert found.variables["NPY_DISABLE_CPU_FEATURES"] == "X86_V3 X86_V4"
+
+
+def test_features_are_left_alone_where_numpy_is_not_installed(tmp_path):
+    found = available_conditions(tmp_path, tmp_path, Processor("made up", cpus=2), {})
+    assert "set of NumPy's processor features" not in found
+
+
+def test_a_kernel_is_tried_on_the_processors_that_have_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions.platform, "machine", lambda: "aarch64")
+    assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, HERE, {})
+
+
+def test_what_a_record_sets_is_not_changed(tmp_path):
+    recorded = {"PYTHONHASHSEED": "7", "OPENBLAS_CORETYPE": "Zen", "NPY_ENABLE_CPU_FEATURES": "X86_V3"}
+    found = available_conditions(tmp_path, tmp_path, HERE, recorded)
+    names = {name for each in found.values() for name in each.variables}
+    assert names.isdisjoint({*recorded, "NPY_DISABLE_CPU_FEATURES"})
+
+
+def test_a_recorded_number_of_threads_leaves_the_others_to_be_changed(tmp_path):
+    found = available_conditions(tmp_path, tmp_path, HERE, {"OPENBLAS_NUM_THREADS": "1"})
+    assert set(found["number of threads"].variables) == {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+
+
+def test_libraries_that_follow_a_recorded_number_of_threads_are_left_alone(tmp_path):
+    found = available_conditions(tmp_path, tmp_path, HERE, {"OMP_NUM_THREADS": "2"})
+    assert "number of threads" not in found
+
+
+def test_another_number_of_threads_is_not_that_of_the_processors(tmp_path):
+    three = Processor("made up", cpus=3)
+    found = available_conditions(tmp_path, tmp_path, three, {})
+    assert found["number of threads"].variables["OMP_NUM_THREADS"] == "5"

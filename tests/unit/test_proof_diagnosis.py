@@ -54,7 +54,7 @@ class MadeUpRunner:
         """Run the stage."""
         self.runs.append(options)
         written = self.outcome({item.name for item in options.inputs}, options)
-        verdict = compare("make", OUTPUT, None, Rebuilt(written), 0.0)
+        verdict = compare("make", OUTPUT, Rebuilt(written))
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
 
@@ -73,6 +73,10 @@ class MadeUpRunner:
     def own_outputs(self) -> list[Input]:
         """What it wrote last."""
         return list(self.own)
+
+    def missing(self, text: str) -> str:
+        """What the clone lacks."""
+        return "; lib is missing" if "lib" in text else ""
 
     def other_programs(self) -> Path | None:
         """An environment to try."""
@@ -209,7 +213,7 @@ def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
 
 def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
     runner = MadeUpRunner(lambda given, _: "recorded")
-    missing = Attempt(0, "", (compare("make", OUTPUT, None, Rebuilt(None), 0.0),))
+    missing = Attempt(0, "", (compare("make", OUTPUT, Rebuilt(None)),))
     monkeypatch.setattr(runner, "attempt", lambda options=PLAIN: missing)
     assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
 
@@ -258,3 +262,8 @@ def test_an_own_output_that_makes_no_difference_is_not_named():
     runner = MadeUpRunner(lambda given, options: "recorded" if "b.csv" in given else "other")
     runner.own = inputs("net.bin")
     assert difference(runner).findings == ("make reads b.csv",)
+
+
+def test_what_the_clone_lacks_is_said_of_a_stage_that_fails():
+    (finding,) = failure(MadeUpRunner(lambda given, options: None, "python lib/x.py")).findings
+    assert finding == "make fails (exit 1): KeyError: 'x'; lib is missing"

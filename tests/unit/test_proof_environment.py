@@ -134,12 +134,11 @@ def test_a_record_without_variables_has_none(tmp_path, text):
 
 def test_a_python_that_is_not_here_is_named(tmp_path, monkeypatch):
     (tmp_path / "requirements.lock").write_text("")
-    (tmp_path / "environment.json").write_text('{"python": "2.0"}')
     monkeypatch.setattr("shutil.which", lambda name, path: None)
     with pytest.raises(
         CannotTryError, match=r"the result was made with Python 2\.0: there is no python2\.0 here"
     ):
-        build_environment(tmp_path, tmp_path / "env")
+        build_environment(tmp_path, tmp_path / "env", "2.0")
 
 
 OWNERS = {

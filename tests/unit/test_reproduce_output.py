@@ -1,13 +1,18 @@
 """What `locatable reproduce` prints."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_git
 
+from locatable import cli
 from locatable.commands import reproduce as command
+from locatable.processor import Processor
 from locatable.proof import reproduce as proof
 from locatable.proof.comparison import OutputVerdict, Verdict
 from locatable.proof.report import Report, Seconds
+from locatable.proof.tolerance import choose_rtol
 
 LONG = "reports/" + "a-long-name/" * 12 + "metrics.json"
 
@@ -88,6 +93,8 @@ def test_the_report_in_json_has_the_keys_that_programs_know():
         "outputs",
         "findings",
         "seconds",
+        "processor",
+        "recorded_processor",
     ]
 
 
@@ -97,3 +104,69 @@ def test_durations_in_json_are_by_part_and_by_stage():
 
 def test_a_proof_takes_the_last_commit_and_a_fresh_environment_by_default():
     assert proof.ProofOptions() == proof.ProofOptions("HEAD", None, True, False, 0.0)
+
+
+HERE = Processor("Xeon", 4, "openblas 0.3.31 SkylakeX", 4)
+THERE = Processor("EPYC", 64, "openblas 0.3.31 Zen", 64)
+
+
+def test_both_processors_are_told_where_something_differs(capsys):
+    told = replace(report(Verdict.CLOSE), processor=HERE, recorded_processor=THERE)
+    lines = printed(capsys, told)
+    assert "processor here: Xeon, 4 CPUs, openblas 0.3.31 SkylakeX, 4 BLAS threads" in lines
+    assert "processor of the results: EPYC, 64 CPUs, openblas 0.3.31 Zen, 64 BLAS threads" in lines
+
+
+def test_a_processor_that_nobody_noted_is_not_made_up(capsys):
+    told = replace(report(Verdict.CLOSE), processor=HERE)
+    assert "processor of the results: not noted" in printed(capsys, told)
+
+
+def test_no_processor_is_told_where_all_is_identical(capsys):
+    assert not [line for line in printed(capsys, report()) if "processor" in line]
+
+
+def test_both_processors_are_in_the_report_in_json():
+    told = replace(report(), processor=HERE, recorded_processor=THERE).to_json()
+    assert (told["processor"]["blas"], told["recorded_processor"]["cpus"]) == ("openblas 0.3.31 SkylakeX", 64)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A DVC project, as far as the command line looks."""
+    tiny_git.git(tmp_path, "init", "--quiet", "--template=")
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_numbers_have_to_be_equal_where_nothing_else_is_said(root):
+    assert choose_rtol(root, None) == 0.0
+
+
+def test_a_project_names_its_tolerance(root):
+    (root / "pyproject.toml").write_text("[tool.locatable]\nrtol = 1e-9\n")
+    assert choose_rtol(root, None) == 1e-9
+
+
+@pytest.mark.parametrize("asked", [0.0, 1e-3])
+def test_a_tolerance_that_is_asked_for_has_precedence(root, asked):
+    (root / "pyproject.toml").write_text("[tool.locatable]\nrtol = 1e-9\n")
+    assert choose_rtol(root, asked) == asked
+
+
+@pytest.mark.parametrize("written", ["-1e-9", "1.0", "nan", "inf", '"1e-9"', "true", "[]"])
+def test_a_tolerance_of_a_project_that_is_none_is_refused_in_one_line(root, capsys, written):
+    (root / "pyproject.toml").write_text(f"[tool.locatable]\nrtol = {written}\n")
+    assert cli.main(["reproduce"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{root}/pyproject.toml: rtol = ")
+    assert "such as 1e-9" in line
+
+
+@pytest.mark.parametrize("asked", ["-1e-9", "1", "nan"])
+@pytest.mark.usefixtures("root")
+def test_a_tolerance_of_the_command_line_that_is_none_is_refused_in_one_line(capsys, asked):
+    assert cli.main(["reproduce", f"--rtol={asked}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("--rtol ")

@@ -10,6 +10,7 @@ from locatable.resolution import (
     Lock,
     added_blocks,
     compare,
+    keep_if_equal,
     oldest_python,
     plan_locks,
     read_locks,
@@ -99,6 +100,16 @@ def test_an_extra_in_a_pin_is_not_part_of_its_name():
     assert compare("", "locatable[mlflow]==0.2.0 \\\n    --hash=sha256:0\n") == [
         Change("locatable", (), ("0.2.0",))
     ]
+
+
+def test_a_lock_in_another_order_keeps_its_text():
+    before = block("optuna", "5.0") + block("numpy", "2.4")
+    assert keep_if_equal(before, block("numpy", "2.4") + block("optuna", "5.0")) == before
+
+
+def test_a_lock_that_pins_something_else_is_new():
+    after = block("numpy", "2.5")
+    assert keep_if_equal(block("numpy", "2.4"), after) == after
 
 
 def test_locks_of_extras_that_are_gone_are_deleted(tmp_path):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from locatable.dvc.clone import CloneSetup
+from locatable.processor import Processor
 from locatable.search.messages import (
     Complete,
     Failed,
@@ -34,7 +35,7 @@ MESSAGES = [
     Ready(),
     Unusable("git clone: fatal: no such host"),
     Progress(3, 0.25),
-    Complete("c" * 40, [0.1, 2.0]),
+    Complete("c" * 40, [0.1, 2.0], Processor("Xeon", 4, "openblas SkylakeX", 4, ("X86_V3",))),
     Pruned(),
     Failed("stage train", "line\nλ", "not in Git: key.txt"),
 ]

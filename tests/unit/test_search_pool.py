@@ -7,7 +7,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from locatable.errors import ProjectError
+from locatable.errors import GitError, ProjectError
+from locatable.processor import Processor
 from locatable.search.backend import Worker
 from locatable.search.messages import Complete, Failed, Job, Progress, Pruned, Ready, Stop, Unusable
 from locatable.search.pool import CEASED_TO_WORK, NEVER_WORKED, Pool
@@ -269,3 +270,39 @@ def test_an_interrupt_at_once_waits_for_nothing():
     study, backend = interrupted(at_once=True)
     assert study.count() == {TrialState.RUNNING: 1}
     assert backend.is_shut_down
+
+
+XEON = Processor("Xeon", 4)
+
+
+def computes(message):
+    return [Complete("a" * 40, [0.5], XEON)] if isinstance(message, Job) else []
+
+
+def recorded(answer, record):
+    """Run a pool of one trial that records processors; return what was shown."""
+    recorder = Recorder()
+    Pool(new_study(), FakeBackend(answer), recorder, record).run(1, float("inf"))
+    return recorder
+
+
+def test_the_processor_of_an_experiment_is_recorded():
+    noted = []
+    recorded(computes, lambda rev, processor: noted.append((rev, processor)))
+    assert noted == [("a" * 40, XEON)]
+
+
+def test_no_processor_is_recorded_of_an_experiment_that_was_computed_elsewhere():
+    noted = []
+    recorded(completes, lambda rev, processor: noted.append(rev))
+    assert noted == []
+
+
+def test_a_processor_that_cannot_be_recorded_is_said_and_the_trial_counts():
+    def refuse(rev, processor):
+        raise GitError("git notes: locked")
+
+    shown = recorded(computes, refuse)
+    (notice,) = shown.notices
+    assert notice.endswith("its processor is not noted: git notes: locked")
+    assert shown.finished[-1] == 1

@@ -13,12 +13,14 @@ import tiny_git
 
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
-from locatable.errors import CannotTryError
+from locatable.errors import CannotTryError, ProjectError
 from locatable.git_lfs import fill_in, storage
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.search.missing_files import remark_on
-from locatable.submodules import checkout_submodules
+from locatable.search.run import SearchOptions, plan_search
+from locatable.search.settings import load
+from locatable.submodules import checkout_submodules, fetch_submodules
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"
 STAGE = {
@@ -27,6 +29,7 @@ STAGE = {
     "params": ["x"],
     "metrics": [{"m.yaml": {"cache": False}}],
 }
+SEARCH = "study: s\nmetric: m.yaml:m\ndirection: minimize\nspace: {x: {type: int, low: 1, high: 9}}\n"
 HERE = ("-c", "protocol.file.allow=always")
 
 
@@ -107,6 +110,11 @@ def test_submodules_of_submodules_are_there(root: Path) -> None:
     assert (clone_of(root).folder / "vendor/lib/deep/inner/inner.txt").read_text() == "1\n"
 
 
+def test_a_linked_worktree_needs_no_submodules_of_its_own(root: Path) -> None:
+    tiny_git.git(root, "worktree", "add", "--quiet", "--detach", str(root.parent / "linked"))
+    assert proof(root.parent / "linked").proven
+
+
 def test_an_old_commit_has_its_own_submodule(root: Path) -> None:
     tiny_git.commit(root / "vendor/lib", {"square.py": "other"})
     tiny_dvc.commit(root)
@@ -126,6 +134,19 @@ def test_a_submodule_that_was_never_checked_out_is_named(root: Path) -> None:
         f"cannot try: make depends on vendor/lib/square.py: commit {commit[:10]} of submodule vendor/lib "
         "is not on this machine: `git submodule update --init --recursive`"
     )
+
+
+def test_a_stage_that_fails_without_an_undeclared_submodule_says_so(root: Path) -> None:
+    stage = {**STAGE, "deps": []}
+    tiny_git.write(root, {"dvc.yaml": json.dumps({"stages": {"make": stage}})})
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_dvc.commit(root)
+    tiny_git.git(root, "submodule", "--quiet", "deinit", "--force", "vendor/lib")
+    shutil.rmtree(root / ".git/modules")
+    (finding,) = proof(root).findings
+    assert finding.startswith("make fails (exit 2): ")
+    assert finding.endswith("vendor/lib is not on this machine: `git submodule update --init --recursive`")
 
 
 def test_a_trial_that_fails_without_a_submodule_says_so(root: Path) -> None:
@@ -151,6 +172,37 @@ def test_a_submodule_that_no_stage_needs_can_be_missing(root: Path) -> None:
     tiny_git.git(root, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},docs/theme")
     tiny_git.git(root, "commit", "--quiet", "-m", "Theme")
     assert proof(root).proven
+
+
+@pytest.fixture
+def elsewhere(root: Path) -> Path:
+    """A clone as another machine has it, and where its submodules come from."""
+    bare = root.parent / "lib"
+    tiny_git.git(root, "clone", "--quiet", "--bare", "vendor/lib", str(bare))
+    tiny_git.git(root, "clone", "--quiet", str(root), str(root.parent / "elsewhere"))
+    return root.parent / "elsewhere"
+
+
+def test_another_machine_fetches_submodules(elsewhere: Path) -> None:
+    config = '[user]\nname = Ada\nemail = ada@example.org\n[protocol "file"]\nallow = always\n'
+    tiny_git.write(elsewhere.parent, {"gitconfig": config})
+    fetch_submodules(elsewhere)
+    assert (elsewhere / "vendor/lib/square.py").read_text() == SQUARE
+
+
+def test_a_submodule_is_not_fetched_from_where_the_user_forbids(elsewhere: Path) -> None:
+    (found,) = fetch_submodules(elsewhere)
+    assert "transport 'file' not allowed" in found.problem
+    assert not (elsewhere / "vendor/lib/square.py").exists()
+
+
+def test_a_search_does_not_begin_from_a_submodule_that_differs(root: Path) -> None:
+    tiny_git.git(root, "config", "--file", ".gitmodules", "submodule.vendor/lib.ignore", "all")
+    tiny_git.git(root, "config", "diff.ignoreSubmodules", "all")
+    tiny_dvc.commit(root)
+    tiny_git.write(root, {"search.yaml": SEARCH, "vendor/lib/square.py": "other"})
+    with pytest.raises(ProjectError, match=r"^not committed: vendor/lib;"):
+        plan_search(root, load(root / "search.yaml"), SearchOptions(trials=1))
 
 
 PICTURE = b"a,b\n"
@@ -182,7 +234,7 @@ def test_a_content_that_this_machine_lacks_is_named(lfs_project: Path) -> None:
     with pytest.raises(CannotTryError) as raised:
         proof(lfs_project)
     assert str(raised.value) == (
-        "cannot try: make depends on table.csv: Git LFS keeps it, and this machine has its pointer only: "
+        "cannot try: make depends on table.csv: this machine has only a Git LFS pointer to table.csv: "
         "`git lfs pull`"
     )
 

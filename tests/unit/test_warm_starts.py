@@ -76,8 +76,7 @@ def remarks(root: Path) -> list[str]:
 
 def test_a_search_says_what_its_trials_go_on_from(root: Path) -> None:
     assert remarks(root) == [
-        "train goes on from its own last output (persist: true): "
-        "every trial starts from the baseline's net.bin"
+        "train finds its own last output (persist: true): every trial starts with the baseline's net.bin"
     ]
 
 
@@ -121,7 +120,24 @@ def test_the_commands_that_rebuild_it_say_so(root: Path) -> None:
     with Reader(root) as reader:
         commands = rebuild_commands(reader.snapshot("HEAD"), None, "url")
     assert commands[-2:] == [
-        "# train goes on from its own last output, net.bin (persist: true): run from nothing, "
+        "# train finds its own last output, net.bin (persist: true): run without it, "
         "it can have other results",
         "dvc repro",
     ]
+
+
+@pytest.fixture
+def checked(root: Path) -> Path:
+    """The project, whose stage is one that DVC runs every time, as a check of the environment is."""
+    (root / "dvc.yaml").write_text(PIPELINE + "    always_changed: true\n")
+    tiny_dvc.commit(root)
+    return root
+
+
+def test_a_search_says_nothing_of_a_stage_that_replaces_its_output_every_time(checked: Path) -> None:
+    assert remarks(checked) == []
+
+
+def test_the_commands_say_nothing_of_a_stage_that_replaces_its_output_every_time(checked: Path) -> None:
+    with Reader(checked) as reader:
+        assert "train" not in " ".join(rebuild_commands(reader.snapshot("HEAD"), None, "url"))

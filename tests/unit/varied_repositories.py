@@ -31,6 +31,7 @@ class Feature:
         track: adds or imports data.
         edit: changes what is recorded, as other versions of DVC or remotes would have it.
         changes: files of the last commit, in which nothing was run again.
+        in_subfolder: whether the DVC root must not be the Git root.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Feature:
     track: Callable[[Path], None] | None = None
     edit: Callable[[Path], None] | None = None
     changes: Mapping[str, str] = field(default_factory=dict)
+    in_subfolder: bool = False
 
 
 def _add(*paths: str, **options: Any) -> Callable[[Path], None]:
@@ -423,6 +425,75 @@ stages:
         },
     ),
     Feature(
+        "yaml_features",
+        files={
+            "yaml/dvc.yaml": """
+stages:
+  base: &base
+    cmd: >-
+      echo 1
+      > base.txt
+    deps: &deps [in.txt, ../yaml_up/up.txt]
+    outs: [base.txt]
+  derived:
+    <<: *base
+    cmd: |
+      echo 2 > derived.txt
+      echo '{"x": 1}' > m.json
+    outs: [derived.txt]
+    metrics:
+      - m.json:
+          cache: false
+          type: metrics
+  up:
+    wdir: ../yaml_up
+    cmd: cat up.txt > copy.txt
+    deps:
+      - ./up.txt
+    params:
+      - ../yaml/params.yaml:
+          - rate
+    outs:
+      - copy.txt:
+          desc: A copy.
+          labels: [a, b]
+          meta: {x: 1}
+plots:
+  - m.json
+  - 'a title: with # signs':
+      x: step
+      y:
+        series.csv: [a, b]
+        ../yaml_up/other.csv: c
+datasets:
+  - name: ds
+    type: dvc
+    url: ../elsewhere
+    path: data
+""",
+            "yaml/params.yaml": "rate: !!float 1\nnames: [first, second]\n",
+            "yaml/in.txt": "in\n",
+            "yaml/series.csv": "step,a,b\n0,1,2\n",
+            "yaml_up/up.txt": "up\n",
+            "yaml_up/other.csv": "step,c\n0,1\n",
+        },
+        changes={"yaml_up/up.txt": "changed\n", "yaml/params.yaml": "rate: 2.5\nnames: [other, second]\n"},
+    ),
+    Feature(
+        "outside",
+        files={"../outside/code.py": "1\n", "../outside/p.yaml": "a: 1\nb: 2\n"},
+        stages={
+            "outside": {
+                "cmd": "cat ../outside/code.py > outside.txt",
+                "deps": ["../outside/code.py"],
+                "params": [{"../outside/p.yaml": ["a"]}],
+                "outs": ["outside.txt"],
+            }
+        },
+        changes={"../outside/code.py": "2\n", "../outside/p.yaml": "a: 3\nb: 2\n"},
+        in_subfolder=True,
+    ),
+    Feature(
         "remote_inputs",
         stages={"remote_inputs": {"cmd": "echo 1 > remote.txt", "outs": ["remote.txt"]}},
         edit=_write(
@@ -743,11 +814,12 @@ def _write_files(root: Path, features: Sequence[Feature]) -> None:
         write(root, {"params.yaml": yaml.safe_dump(params, sort_keys=False)})
 
 
-def choose(number: int, seed: int) -> list[list[Feature]]:
-    """Features of so many repositories: each feature is in at least two of them."""
+def choose(number: int, seed: int) -> list[tuple[str, list[Feature]]]:
+    """Place and features of so many repositories: each feature is in one or two of them."""
     chance = random.Random(seed)  # noqa: S311 (decides what is tested, no secret)
-    chosen: list[list[Feature]] = [[] for _ in range(number)]
+    chosen: list[tuple[str, list[Feature]]] = [(PLACES[index % len(PLACES)], []) for index in range(number)]
     for feature in FEATURES:
-        for index in sorted(chance.sample(range(number), 2)):
-            chosen[index].append(feature)
+        possible = [features for place, features in chosen if place or not feature.in_subfolder]
+        for features in chance.sample(possible, chance.choice((1, 2))):
+            features.append(feature)
     return chosen

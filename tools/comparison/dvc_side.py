@@ -13,6 +13,7 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage, Stage
 
+from locatable.dvc.parsing import remember_parsed_yaml
 from locatable.keys import Key, flatten
 
 # Of what DVC could not say.
@@ -96,6 +97,7 @@ class RefusedError(Exception):
 @contextlib.contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
     """DVC in a project, without its remote: what this machine lacks is not fetched."""
+    remember_parsed_yaml()  # most files are the same in many commits
     nowhere = {"url": os.fspath(root / ".dvc/tmp/no-remote")}
     settings = {"core": {"remote": "nowhere"}, "remote": {"nowhere": nowhere}}
     with contextlib.chdir(root), Repo(str(root), config=settings) as repo:
@@ -201,17 +203,21 @@ class _Side:
 
     def read_plots(self, rev: str, plots: dict[str, bytes]) -> None:
         """Add content by path of each file that DVC draws of a commit, as far as this machine has it."""
-        # It switches to the commit by itself, and stays there until it is asked for the next one.
-        for found in self._repo.plots.collect(revs=[rev]):
-            files = self._repo.dvcfs
-            sources = found.get(rev, {}).get("sources", {})
-            if "error" in sources:
-                self._unsaid["plots"] = one_line(sources["error"])
-            for path in sources.get("data", {}):
-                try:
-                    plots[path] = files.read_bytes(files.join("/", path))
-                except (OSError, DvcException) as error:
-                    self._unsaid[f"plots {path}"] = one_line(error)
+        try:
+            # It switches to the commit by itself, and stays there until it is asked for the next one.
+            for found in self._repo.plots.collect(revs=[rev]):
+                sources = found.get(rev, {}).get("sources", {})
+                for path in sources.get("data", {}):
+                    self._read_plot(path, plots)
+        except Exception as error:  # without a list of a folder's files, for one
+            self._unsaid["plots"] = one_line(error)
+
+    def _read_plot(self, path: str, plots: dict[str, bytes]) -> None:
+        files = self._repo.dvcfs
+        try:
+            plots[path] = files.read_bytes(files.join("/", path))
+        except (OSError, DvcException) as error:
+            self._unsaid[f"plots {path}"] = one_line(error)
 
     def _artifacts(self) -> dict[str, tuple[str, str]]:
         artifacts = {}

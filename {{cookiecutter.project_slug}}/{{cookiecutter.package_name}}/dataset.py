@@ -1,16 +1,14 @@
-"""How the tables that `prepare` writes are read: features apart from the label."""
+"""How the tables that `prepare` writes are read: features apart from the target."""
 
 import pandas as pd
-
-LABEL = "malignant"
 
 
 def read(path: str) -> tuple[pd.DataFrame, pd.Series]:
     """Read one split.
 
     Returns:
-        features: (n_rows, n_features) float64, in the units of `data/raw.csv`.
-        labels: (n_rows,) int64, 1 for malignant and 0 for benign.
+        features: (n_rows, n_features), each column float64 or text, with gaps.
+        target: (n_rows,), the last column of the file, without gaps.
     """
     table = pd.read_parquet(path)
-    return table.drop(columns=LABEL), table[LABEL]
+    return table.iloc[:, :-1], table.iloc[:, -1]

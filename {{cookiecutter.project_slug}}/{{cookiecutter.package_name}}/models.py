@@ -1,60 +1,86 @@
-"""The estimators that `train` can choose from.
+{%- set classes = cookiecutter.task == 'classification' -%}
+{%- set kind = 'Classifier' if classes else 'Regressor' -%}
+"""The estimators that `train` can choose from, and how columns become numbers for them.
 
-To add one: its section of parameters in `params/train.py` and in params.yaml, and a branch
-in `select_model`.
+To add one: its params in `params/train.py` and params.yaml, and a branch in `select_model`.
 """
-
+{% if not classes %}
+import warnings
+{% endif %}
 import numpy as np
 import pandas as pd
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import SGDClassifier
+from sklearn.base import {{ kind }}Mixin
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.ensemble import GradientBoosting{{ kind }}, RandomForest{{ kind }}
+{%- if not classes %}
+from sklearn.exceptions import ConvergenceWarning
+{%- endif %}
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import {{ 'SGDClassifier' if classes else 'ElasticNet' }}
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .params.train import Params
 
 FOREST_STEP = 10
+RARE = 0.01  # share of rows below which values of a category are taken together
 
 
-def select_model(params: Params) -> tuple[ClassifierMixin, list[int]]:
-    """Build the untrained estimator that `params` asks for.
+def make_encoder() -> ColumnTransformer:
+    """What turns features into numbers: it fills gaps, standardises, and gives each category a column."""
+    numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    categories = make_pipeline(
+        SimpleImputer(strategy="constant", fill_value="missing", keep_empty_features=True),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE, sparse_output=False),
+    )
+    return ColumnTransformer(
+        [
+            ("numbers", numbers, make_column_selector(dtype_include="number")),
+            ("categories", categories, make_column_selector(dtype_exclude="number")),
+        ]
+    )
 
-    Returns:
-        The estimator and the sizes it grows through, for `fit_step`: epochs seen so far
-        (logistic) or trees held (forest, boosting).
-    """
+
+def select_model(params: Params) -> tuple[{{ kind }}Mixin, list[int]]:
+    """The untrained estimator that `params` asks for, and the sizes it grows through: epochs or trees."""
+    growing = {"warm_start": True, "random_state": params.seed}
     match params.model:
+{%- if classes %}
         case "logistic":
             chosen = params.logistic
             estimator = SGDClassifier(loss="log_loss", alpha=chosen.alpha, random_state=params.seed)
             sizes = range(1, chosen.epochs + 1)
+{%- else %}
+        case "linear":
+            chosen = params.linear
+            estimator = ElasticNet(alpha=chosen.alpha, l1_ratio=chosen.l1_ratio, max_iter=1, warm_start=True)
+            sizes = range(1, chosen.epochs + 1)
+{%- endif %}
         case "forest":
             chosen = params.forest
-            estimator = RandomForestClassifier(
-                max_depth=chosen.max_depth, warm_start=True, random_state=params.seed
-            )
+            estimator = RandomForest{{ kind }}(max_depth=chosen.max_depth, **growing)
             sizes = [*range(FOREST_STEP, chosen.trees, FOREST_STEP), chosen.trees]
         case "boosting":
             chosen = params.boosting
-            estimator = GradientBoostingClassifier(
-                learning_rate=chosen.learning_rate,
-                max_depth=chosen.max_depth,
-                warm_start=True,
-                random_state=params.seed,
-            )
+            shape = {"learning_rate": chosen.learning_rate, "max_depth": chosen.max_depth}
+            estimator = GradientBoosting{{ kind }}(**shape, **growing)
             sizes = range(1, chosen.trees + 1)
     return estimator, list(sizes)
 
 
-def fit_step(estimator: ClassifierMixin, size: int, features: np.ndarray, labels: pd.Series) -> None:
-    """Train one step further: one more epoch, or up to `size` trees.
-
-    Args:
-        estimator: from `select_model`, with all smaller sizes fitted before.
-        size: the next of its sizes.
-        features: (n_rows, n_features), standardised.
-        labels: (n_rows,), 0 or 1.
-    """
+def fit_step(estimator: {{ kind }}Mixin, size: int, features: np.ndarray, target: pd.Series) -> None:
+    """Train one step further, with all smaller sizes done: one more epoch, or up to `size` trees."""
+{%- if classes %}
     if hasattr(estimator, "partial_fit"):
-        estimator.partial_fit(features, labels, classes=[0, 1])
+        estimator.partial_fit(features, target, classes=np.unique(target))
     else:
-        estimator.set_params(n_estimators=size).fit(features, labels)
+        estimator.set_params(n_estimators=size).fit(features, target)
+{%- else %}
+    if isinstance(estimator, ElasticNet):
+        with warnings.catch_warnings():
+            # One pass at a time is not meant to converge.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(features, target)
+    else:
+        estimator.set_params(n_estimators=size).fit(features, target)
+{%- endif %}

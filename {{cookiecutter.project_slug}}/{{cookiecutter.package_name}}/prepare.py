@@ -1,75 +1,166 @@
+{%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `prepare`: check the raw table and split it into training, validation and test rows.
 
-Reads `data/raw.csv`; writes `data/prepared/{train,valid,test}.parquet`.
+Reads `data/raw.csv`, or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`: the features,
+and the target as last column.
 """
 
+import math
 from pathlib import Path
+from textwrap import shorten
+from typing import NoReturn
 
+import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from pandas.api.types import infer_dtype, {% if classes %}is_bool_dtype, {% endif %}is_numeric_dtype
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from .dataset import LABEL
 from .params import load
 from .params.prepare import Params
 
-RAW = Path("data/raw.csv")
 PREPARED = Path("data/prepared")
-DIAGNOSES = {"benign": 0, "malignant": 1}
+RAW = next(filter(Path.exists, [Path("data/raw.csv"), Path("data/raw.parquet")]), Path("data/raw.csv"))
+FEW = "merge it with another, take its rows out, or choose another column"
+{%- if classes %}
+MOST_CLASSES = 20  # of a target of numbers; one with more values, and few rows for each, is a quantity
+{%- endif %}
 
 
-def clean(raw: pd.DataFrame) -> pd.DataFrame:
-    """Turn the diagnosis into a 0/1 label and refuse a table that is not what we expect.
-
-    Args:
-        raw: one row per tumour, a `diagnosis` column, all other columns numeric.
-
-    Returns:
-        The same rows with `malignant` (int64, 0 or 1) in place of `diagnosis`.
-
-    Raises:
-        SystemExit: a column is missing, not numeric or has gaps; the message names it.
-    """
-    if "diagnosis" not in raw:
-        raise SystemExit(f"{RAW}: no column 'diagnosis'")
-    unknown = sorted(set(raw["diagnosis"].astype(str)) - DIAGNOSES.keys())
-    if unknown:
-        raise SystemExit(f"{RAW}: diagnosis: {unknown[0]!r} is neither 'benign' nor 'malignant'")
-    features = raw.drop(columns="diagnosis")
-    for column in features:
-        if not pd.api.types.is_numeric_dtype(features[column]):
-            raise SystemExit(f"{RAW}: {column}: not a number in every row")
-        if features[column].isna().any():
-            raise SystemExit(f"{RAW}: {column}: empty in row {features[column].isna().argmax() + 1}")
-    return features.astype("float64").assign(**{LABEL: raw["diagnosis"].map(DIAGNOSES).astype("int64")})
+def refuse(column: object, what: str, rows: pd.Series | None = None) -> NoReturn:
+    """Stop in one line that names the column and, of these rows, the first one in the file."""
+    place = "" if rows is None else f" in row {rows.idxmax() + 1}"
+    raise SystemExit(f"{RAW}: {column}: {what.replace(' HERE', place)}")
 
 
-def split(table: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
-    """Split rows at random, with the same share of malignant tumours in every part.
-
-    Raises:
-        SystemExit: a part would have too few rows for that.
-    """
+def read_raw(params: Params) -> pd.DataFrame:
+    """Read the rows that have a target, and see that all columns are there that params name."""
     try:
-        rest, test = train_test_split(
-            table, test_size=params.test_fraction, stratify=table[LABEL], random_state=params.seed
-        )
-        train, valid = train_test_split(
-            rest,
-            test_size=params.valid_fraction / (1 - params.test_fraction),
-            stratify=rest[LABEL],
-            random_state=params.seed,
-        )
+        raw = pd.read_csv(RAW, low_memory=False) if RAW.suffix == ".csv" else pd.read_parquet(RAW)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{RAW}: not read as a table: {str(error).splitlines()[0]}") from None
+    raw = raw.reset_index(drop=raw.index.name is None).rename(columns=str)
+    there = shorten(", ".join(raw), 300, placeholder=" …")
+    for key in ("target", "drop", "stratify", "group", "time"):
+        value = getattr(params, key)
+        for column in value if isinstance(value, list) else [value]:
+            if isinstance(column, str) and column not in raw:
+                refuse(column, f"no such column; params.yaml names it in prepare.{key}; there are: {there}")
+    rows = raw[raw[params.target].notna()]
+    if len(rows) < len(raw):
+        print(f"{RAW}: {params.target}: {len(raw) - len(rows)} of {len(raw)} rows left out: empty there")
+    if rows[params.target].nunique() < 2:
+        refuse(params.target, "the same value in every row, or none; choose another prepare.target")
+    return rows
+
+
+def clean(raw: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Check every column and put the target last; numbers and truth values become float64, all else text."""
+    target = check_target(raw[params.target])
+    apart = {params.target, params.group, params.time, *params.drop}
+    features = {column: check_feature(raw[column]) for column in raw if column not in apart}
+    if not features:
+        refuse(params.target, "no other column is left to predict it from; see prepare.drop")
+    return pd.DataFrame({**features, params.target: target})
+
+
+def check_feature(values: pd.Series) -> pd.Series:
+    """A column as float64 or text. Gaps stay: the model fills them, by what training rows have there."""
+    kind = infer_dtype(values, skipna=True)
+    if str(values.name).startswith("Unnamed: "):
+        refuse(values.name, "it has no name, and may be a row number; add it to prepare.drop, or name it")
+    if kind in ("boolean", "decimal") or is_numeric_dtype(values):
+        numbers = values.astype("float64")
+        if np.isinf(numbers).any():
+            refuse(values.name, "infinite HERE; leave it empty, or take the row out", np.isinf(numbers))
+        return numbers
+    text = values.astype("str")
+    if kind.startswith(("date", "time", "period")) or are_dates(text.dropna().drop_duplicates().head(1000)):
+        refuse(values.name, "dates; add it to prepare.drop, set prepare.time to it, or make numbers of it")
+    if text.nunique() > text.count() / 2:
+        refuse(values.name, "text that is another in nearly every row; add it to prepare.drop")
+    return text
+
+
+def are_dates(text: pd.Series) -> bool:
+    """Whether all are dates with a year or three numbers: not May, nor the range 10-12."""
+    if text.empty or not text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all():
+        return False
+    return bool(pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
+
+{% if classes %}
+def check_target(target: pd.Series) -> pd.Series:
+    """The classes: whole numbers as int64, which sort as numbers; everything else as text."""
+    numbers = is_numeric_dtype(target) and not is_bool_dtype(target)
+    whole = numbers and bool((target % 1 == 0).all())
+    if numbers and target.nunique() > max(MOST_CLASSES, len(target) / 10 if whole else 0):
+        what = f"{target.nunique()} numbers in {len(target)} rows are no classes, but a quantity"
+        refuse(target.name, f"{what}; generate a project with task=regression")
+    return target.astype("int64" if whole else "str")
+{% else %}
+def check_target(target: pd.Series) -> pd.Series:
+    """The quantity, as float64."""
+    numbers = pd.to_numeric(target, errors="coerce")
+    if infer_dtype(target) in ("boolean", "datetime64", "timedelta64"):
+        refuse(target.name, "no numbers; choose another prepare.target")
+    if numbers.isna().any() or np.isinf(numbers).any():
+        what = "not a number HERE; mend it, or for classes generate a project with task=classification"
+        refuse(target.name, what, numbers.isna() | np.isinf(numbers))
+    return numbers.astype("float64")
+{% endif %}
+
+def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
+    """Share out the rows; none of the groups, times{% if classes %} or classes{% endif %} that params name may be lost on the way."""
+    keys = raw.loc[:, [params.target]].copy()
+    for column in (params.stratify, params.group, params.time):
+        if not isinstance(column, str):
+            continue
+        keys[column] = raw[column]
+        if column == params.time and not is_numeric_dtype(raw[column]):
+            keys[column] = pd.to_datetime(raw[column], format="ISO8601", errors="coerce", utc=True)
+        if keys[column].isna().any():
+            refuse(column, "empty HERE, or not a date like 2026-01-31; split by another", keys[column].isna())
+    try:
+        rest, test = divide(keys, params.test_fraction, params)
+        train, valid = divide(rest, params.valid_fraction / (1 - params.test_fraction), params)
     except ValueError as error:
-        raise SystemExit(f"params.yaml: prepare: fractions do not fit {len(table)} rows: {error}") from None
-    return {"train": train, "valid": valid, "test": test}
+        raise SystemExit(f"params.yaml: prepare: fractions do not fit {len(raw)} rows: {error}") from None
+    parts = {"train": train, "valid": valid, "test": test}
+    for name, part in parts.items():
+        if part.empty:
+            refuse(params.time, f"too many rows of one time: none is left as {name} rows")
+{%- if classes %}
+        missing = keys[params.target][~keys[params.target].isin(part[params.target])]
+        if not missing.empty:
+            what = f"{len(missing)} rows of {missing.iloc[0]!r} are too few: none is among the {name} rows"
+            refuse(params.target, f"{what}; {FEW}")
+{%- endif %}
+    return {name: part.index for name, part in parts.items()}
+
+
+def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take a share away: of the rows the newest, or of the groups, or of the rows at random."""
+    if params.time:
+        first = keys[params.time].sort_values().iloc[-math.ceil(fraction * len(keys)) :].min()
+        return keys[keys[params.time] < first], keys[keys[params.time] >= first]
+    if params.group:
+        splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=params.seed)
+        kept, taken = next(splitter.split(keys, groups=keys[params.group]))
+        return keys.iloc[kept], keys.iloc[taken]
+    column = {% if classes %}params.target if params.stratify is True else {% endif %}params.stratify
+    counts = keys[column].value_counts() if column else None
+    if column and counts.min() < 2:
+        refuse(column, f"1 row of {counts.idxmin()!r} is too few for three parts; {FEW}")
+    strata = keys[column] if column else None
+    return train_test_split(keys, test_size=fraction, stratify=strata, random_state=params.seed)
 
 
 def main() -> None:
     params = load("prepare", Params)
-    parts = split(clean(pd.read_csv(RAW)), params)
+    raw = read_raw(params)
+    table = clean(raw, params)
     PREPARED.mkdir(parents=True, exist_ok=True)
-    for name, part in parts.items():
-        part.to_parquet(PREPARED / f"{name}.parquet", index=False)
+    for name, rows in split(raw, params).items():
+        table.loc[rows].to_parquet(PREPARED / f"{name}.parquet", index=False)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,63 @@
+{%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `train`: fit the chosen model step by step, with its loss on training and validation rows.
 
-Reads `data/prepared/{train,valid}.parquet` (never the test rows); writes
-`models/model.joblib`, `reports/train/metrics.json` (the last step) and one series per
-metric under `reports/train/plots/metrics/`.
+Reads `data/prepared/{train,valid}.parquet` (never the test rows); writes `models/model.joblib` and, under
+`reports/train/`, `metrics.json` (the last step) and one series per metric.
 """
 
 from pathlib import Path
 
 import joblib
+import numpy as np
+import pandas as pd
 from dvclive import Live
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.base import {{ 'ClassifierMixin' if classes else 'RegressorMixin' }}
+from sklearn.metrics import {{ 'accuracy_score, log_loss' if classes else 'mean_absolute_error, root_mean_squared_error' }}
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from .dataset import read
-from .models import fit_step, select_model
+from .models import fit_step, make_encoder, select_model
 from .params import load
 from .params.train import Params
 
 MODEL = Path("models/model.joblib")
 
+{% if classes %}
+def losses(estimator: ClassifierMixin, features: np.ndarray, target: pd.Series) -> dict[str, float]:
+    """How wrong the estimator is on these rows, and how often right."""
+    probability = estimator.predict_proba(features)
+    called = estimator.classes_[probability.argmax(axis=1)]
+    loss = log_loss(target, probability, labels=estimator.classes_)
+    return {"log_loss": loss, "accuracy": accuracy_score(target, called)}
+{% else %}
+def losses(estimator: RegressorMixin, features: np.ndarray, target: pd.Series) -> dict[str, float]:
+    """How wrong the estimator is on these rows, in units of the target."""
+    predicted = estimator.predict(features)
+    rmse = root_mean_squared_error(target, predicted)
+    return {"rmse": rmse, "mae": mean_absolute_error(target, predicted)}
+{% endif %}
 
 def main() -> None:
     params = load("train", Params)
-    scaler = StandardScaler()
-    features, labels, scaled = {}, {}, {}
+    features, target = {}, {}
     for name in ("train", "valid"):
-        features[name], labels[name] = read(f"data/prepared/{name}.parquet")
-    scaled["train"] = scaler.fit_transform(features["train"])
-    scaled["valid"] = scaler.transform(features["valid"])
+        features[name], target[name] = read(f"data/prepared/{name}.parquet")
+    encoder = make_encoder().fit(features["train"])
+    encoded = {name: encoder.transform(table) for name, table in features.items()}
 
     estimator, sizes = select_model(params)
     # The root dvc.yaml declares these files already, and DVC itself records the experiment.
     with Live("reports/train", dvcyaml=None, save_dvc_exp=False) as live:
         for size in sizes:
-            fit_step(estimator, size, scaled["train"], labels["train"])
-            for name in ("train", "valid"):
-                probability = estimator.predict_proba(scaled[name])[:, 1]
-                # A time stamp would make every rebuild differ.
-                live.log_metric(f"{name}/log_loss", log_loss(labels[name], probability), timestamp=False)
-                live.log_metric(
-                    f"{name}/accuracy", accuracy_score(labels[name], probability >= 0.5), timestamp=False
-                )
+            fit_step(estimator, size, encoded["train"], target["train"])
+            for name in encoded:
+                for metric, value in losses(estimator, encoded[name], target[name]).items():
+                    # A time stamp would make every rebuild differ.
+                    live.log_metric(f"{name}/{metric}", value, timestamp=False)
             live.next_step()
 
     MODEL.parent.mkdir(parents=True, exist_ok=True)
-    joblib.dump(make_pipeline(scaler, estimator), MODEL)
+    joblib.dump(make_pipeline(encoder, estimator), MODEL)
 
 
 if __name__ == "__main__":

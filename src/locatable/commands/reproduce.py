@@ -5,8 +5,9 @@
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
-with `dvc.lock`. Exit 0: identical; 1: something differs, or a stage needs what it does not
-declare; 2: could not be tried. Your checkout, cache and remote are only read.
+with `dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
+tolerance; 1: something differs, or a stage needs what it does not declare; 2: could not be
+tried. Your checkout, cache and remote are only read.
 """
 
 import argparse
@@ -14,7 +15,10 @@ import json
 import logging
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..project import find_project
 
 if TYPE_CHECKING:
     from ..proof.report import Report
@@ -33,13 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--env", choices=["lock", "current"], default="lock", help="fresh from the lock, or this one"
     )
     parser.add_argument("--vary", action="store_true", help="each stage once more, under other conditions")
-    parser.add_argument("--rtol", type=float, default=0.0, help="relative tolerance for numbers in metrics")
+    parser.add_argument(
+        "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
+    )
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something differs."""
     from ..proof.reproduce import ProofOptions, reproduce
+    from ..proof.tolerance import choose_rtol
 
     # A job that is ended, too, leaves no stage running and no folder behind.
     for ending in (signal.SIGTERM, signal.SIGHUP):
@@ -50,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         stage=arguments.stage,
         fresh_environment=arguments.env == "lock",
         vary=arguments.vary,
-        rtol=arguments.rtol,
+        rtol=choose_rtol(find_project(Path.cwd()), arguments.rtol),
     )
     report = reproduce(options, _print_progress)
     if arguments.json:
@@ -69,6 +76,9 @@ def _print_report(report: "Report") -> None:
     print(f"\nrevision {report.revision[:12]}; environment: {report.environment}; {report.isolation}")
     if report.varied:
         print(f"each stage also with another {', '.join(report.varied)}")
+    if report.processor:
+        print(f"processor here: {report.processor}")
+        print(f"processor of the results: {report.recorded_processor or 'not noted'}")
     for finding in report.findings:
         print(finding)
     print(
@@ -90,7 +100,7 @@ def _print_table(report: "Report") -> None:
             verdict.output,
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
-            str(verdict.verdict),
+            str(verdict),
             style="" if verdict.as_recorded else "red",
         )
     console = Console(highlight=False, markup=False)

@@ -81,7 +81,7 @@ class Checkout:
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         self._problems = {
-            path: "Git LFS keeps it, and this machine has its pointer only: `git lfs pull`"
+            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `git lfs pull`"
             for path in fill_in(folder, storage(self.user_top))
         }
         for submodule in checkout_submodules(folder, self.user_top):
@@ -149,6 +149,10 @@ class Checkout:
             if is_part and self.hash_of(item) != item.recorded:
                 return problem
         return ""
+
+    def missing_contents(self) -> dict[str, str]:
+        """Why the clone lacks the content of a path and what to do, by the path from the Git root."""
+        return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
 
     def files_in(self, folder: Path) -> list[Path]:
         """All files in a folder of the clone, without those that .dvcignore excludes."""

@@ -33,8 +33,13 @@ class CachedObjects:
     damaged: list[str]
 
 
-def fetch(checkout: Checkout, output: Output) -> list[str]:
+def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
     """Put a recorded output into the clone.
+
+    Args:
+        checkout: the clone.
+        output: the output.
+        target: where to put it instead of its own place.
 
     Returns:
         One line per object that the user's cache holds with other bytes; good ones came from the remote.
@@ -46,12 +51,13 @@ def fetch(checkout: Checkout, output: Output) -> list[str]:
     recorded = out.hash_info.value
     objects = _objects(checkout, output, [recorded])
     damaged = list(objects.damaged)
-    files = {output.path: objects.intact[recorded]}
+    place = target or output.path
+    files = {place: objects.intact[recorded]}
     if out.hash_info.isdir:
         entries = _folder_entries(objects.intact[recorded])
         objects = _objects(checkout, output, entries.values())
         damaged += objects.damaged
-        files = {output.path / name: objects.intact[oid] for name, oid in entries.items()}
+        files = {place / name: objects.intact[oid] for name, oid in entries.items()}
     for path, source in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         copy_file(source, path)

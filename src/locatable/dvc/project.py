@@ -40,7 +40,8 @@ class ProjectSetup:
         frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
         metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
         modified: tracked data that is not as committed.
-        persistent: address of the stage that goes on from what it wrote at a path, by path (`persist: true`).
+        persistent: address of the stage that may go on from what it wrote at a path, by path
+            (`persist: true`); none that DVC runs every time: these replace what they wrote.
         missing: data that trials start from and the cache does not hold.
     """
 
@@ -101,6 +102,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     persistent = [out for out in written if out.persist and out.hash_info]
     started_from = [out for stage in tracked for out in stage.outs] + persistent
     sources = [_relative(out.fs_path, root) for out in started_from]
+    warm_starts = [out for out in persistent if not out.stage.always_changed]
     composition = composition_of(repo)
     composed = {PARAMS_FILE: composition.compose()} if composition else {}
     params_files = _params_files(repo, root)
@@ -119,7 +121,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
         metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
-        persistent={_relative(out.fs_path, root): out.stage.addressing for out in persistent},
+        persistent={_relative(out.fs_path, root): out.stage.addressing for out in warm_starts},
         missing=[path for path in sources if path in not_in_cache],
     )
 

@@ -20,7 +20,7 @@ class DeclaredStage:
         params: names by file; none for all that the file has.
         outs: for each path, whether DVC (not Git) keeps it.
         is_frozen: DVC does not look at its deps and params.
-        persistent: paths at which it finds its own last output (`persist: true`).
+        persistent: paths at which it finds its own last output (`persist: true`), and may go on from there.
     """
 
     cmd: str | list[str]
@@ -55,7 +55,8 @@ def _declared(definition: Mapping[str, Any], wdir: str, params: dict[str, list[s
     for section in ("outs", "metrics", "plots"):
         for path, options in _with_options(definition.get(section)):
             outs[join(wdir, path)] = options.get("cache", True)
-            if options.get("persist"):
+            # What DVC runs every time is a check or a download: it replaces what it wrote.
+            if options.get("persist") and not definition.get("always_changed"):
                 persistent.append(join(wdir, path))
     return DeclaredStage(
         cmd=definition["cmd"],

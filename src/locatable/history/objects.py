@@ -169,8 +169,8 @@ class GitObjects:
             self._paths_of_blob.clear()
         level = list(roots)
         while level:
-            known = self._trees.keys() | self._missing
-            unread = [tree for tree in dict.fromkeys(level) if tree not in known]
+            new = (tree for tree in dict.fromkeys(level) if tree not in self._trees)
+            unread = [tree for tree in new if tree not in self._missing]
             self.fetch_trees(unread)
             wanted = [tree for tree in unread if tree not in self._missing]
             answers = zip(wanted, self.read(wanted), strict=True)

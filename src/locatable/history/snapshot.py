@@ -99,6 +99,9 @@ class Snapshot:
 
     def kept_files(self, path: str) -> dict[str, bytes]:
         """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
+        if path.startswith("../"):  # of the Git repository, and not of the project in a subfolder of it
+            outside = self._read_from_top(join(self.reader.prefix, path))
+            return {} if outside is None else {path: outside}
         files = self.git_contents([path])
         for file, md5 in self._tracked_files(path).items():
             cached = None if file in files else self.reader.cached_file(md5)
@@ -221,20 +224,12 @@ class Snapshot:
 
     @cached_property
     def metric_files(self) -> list[str]:
-        """Files and folders that dvc.yaml files call metrics.
-
-        Raises:
-            UnreadableError: a dvc.yaml is broken.
-        """
+        """What dvc.yaml files call metrics; raises `UnreadableError` where one is broken."""
         return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.metrics))
 
     @cached_property
     def plot_files(self) -> list[str]:
-        """Files and folders that dvc.yaml files call plots.
-
-        Raises:
-            UnreadableError: a dvc.yaml is broken.
-        """
+        """What dvc.yaml files call plots; raises `UnreadableError` where one is broken."""
         return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.plots))
 
     @cached_property
@@ -272,6 +267,8 @@ class Snapshot:
         inside = posixpath.relpath(path, self.reader.prefix or ".")
         if not inside.startswith("../"):
             return self.read(inside)
+        if path.startswith("../"):
+            return None
         answer = self.reader.objects.read([f"{self.rev}:{path}"])[0]
         return answer[1] if answer else None
 

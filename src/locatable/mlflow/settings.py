@@ -1,11 +1,10 @@
 """Where a project's runs are: the address of the store, and the name of the MLflow experiment."""
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from .. import project
 from ..errors import SettingsError
 from ..git import main_checkout
 from ..sqlite import absolute_url
@@ -89,8 +88,7 @@ def _refuse_variables() -> None:
 
 
 def _written_uri(root: Path) -> str:
-    tools = _section(root, "tool").get("locatable", {})
-    uri = tools.get("mlflow-tracking-uri", DEFAULT_URI) if isinstance(tools, dict) else None
+    uri = project.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
     if not isinstance(uri, str) or not uri:
         file = root / "pyproject.toml"
         raise SettingsError(f"{file}: mlflow-tracking-uri of [tool.locatable] is not an address")
@@ -98,17 +96,5 @@ def _written_uri(root: Path) -> str:
 
 
 def _written_name(root: Path) -> str:
-    name = _section(root, "project").get("name")
+    name = project.read_section(root, "project").get("name")
     return name if isinstance(name, str) and name else root.name or "project"
-
-
-def _section(root: Path, name: str) -> dict[str, Any]:
-    """A section of pyproject.toml; empty where there is none."""
-    file = root / "pyproject.toml"
-    if not file.exists():
-        return {}
-    try:
-        section = tomllib.loads(file.read_text(encoding="utf-8")).get(name)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from None
-    return section if isinstance(section, dict) else {}

@@ -5,8 +5,10 @@ preparation     recorded outputs are taken out of a clean clone, and source data
 record          what dvc.lock says, against what the revision holds
 environment     the packages that stages run with, from requirements.lock alone
 sandbox         a stage runs where nothing exists but what it declares (`stage_folder` fills the place)
-comparison      what it writes, against what is recorded
+recorded        recorded outputs, to compare with
+comparison      what it writes, against what is recorded (`contents`, `differences` value by value)
 diagnosis       why a stage fails or differs (`inputs`, `minimal`)
-conditions      what no result may depend on
+conditions      what no result may depend on; `variation` runs stages under others
+tolerance       which outputs without numbers a tolerance accepts
 reproduce       the course of a whole proof, with a `report` at its end
 """

@@ -11,12 +11,11 @@ from ..dvc.checkout import Checkout
 from ..dvc.objects import fetch
 from ..dvc.stages import Output, Stage
 from ..errors import CannotTryError
-from .comparison import OutputVerdict, Rebuilt, Values, compare
+from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
 from .environment import current_programs, packages_not_as_locked
 from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
-from .preparation import remove
-from .record import read_values
+from .recorded import RecordedOutputs, remove
 from .sandbox import RunOptions, Sandbox, run_stage
 
 PLAIN = RunOptions()
@@ -81,6 +80,9 @@ class Runner(Protocol):
     def own_outputs(self) -> list[Input]:
         """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
 
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""
 
@@ -96,8 +98,7 @@ class StageRunner:
         stage: a stage of the checkout.
         checkout: the clean clone, with every dependency of the stage in place.
         sandbox: where to run.
-        recorded: recorded values of the stage's outputs by name, None for outputs that have none.
-        rtol: relative difference up to which numbers count as equal.
+        recorded: recorded outputs, to compare with.
         taken_as_recorded: what DVC holds and no stage of the proof writes.
         kept: copies of the stage's recorded persistent outputs by name, as far as they can be had.
     """
@@ -105,8 +106,7 @@ class StageRunner:
     stage: Stage
     checkout: Checkout
     sandbox: Sandbox
-    recorded: Mapping[str, Values | None]
-    rtol: float
+    recorded: RecordedOutputs
     taken_as_recorded: tuple[Output, ...]
     kept: Mapping[str, Path] = field(default_factory=dict)
 
@@ -121,22 +121,19 @@ class StageRunner:
             if written.exists() and not done.exit_code:
                 output.path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(written, output.path)
-            recorded = self.recorded[output.name]
-            verdicts.append(compare(self.stage.address, output, recorded, self._rebuilt(output), self.rtol))
+            verdicts.append(compare(self.stage.address, output, self._rebuilt(output)))
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
     def _rebuilt(self, output: Output) -> Rebuilt:
         found = self.checkout.hash_of(output)
-        if found == output.recorded:
+        if found is None or found == output.recorded:
             return Rebuilt(found)
-        return Rebuilt(found, read_values(output.path))
+        return Rebuilt(found, self.recorded.differences(output, found))
 
     def not_tried(self) -> tuple[OutputVerdict, ...]:
         """Verdicts on the outputs of a stage that is not run."""
-        return tuple(
-            compare(self.stage.address, output, None, None, self.rtol) for output in self.stage.outputs
-        )
+        return tuple(compare(self.stage.address, output, None) for output in self.stage.outputs)
 
     def text(self) -> str:
         """The commands of the stage and the text of all files that it declares."""
@@ -162,6 +159,11 @@ class StageRunner:
             for output in self.stage.outputs
             if output.name in self.kept
         ]
+
+    def missing(self, text: str) -> str:
+        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        problems = self.checkout.missing_contents().items()
+        return "".join(f"; {problem}" for path, problem in problems if path in text)
 
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""

@@ -1,16 +1,12 @@
 """Compare a rebuilt output with what is recorded of it. Nothing here reads a file."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ..dvc.stages import Output
-from ..keys import flatten
-
-Values = Mapping[str, Any]
+from .differences import Differences, in_words
 
 
 class Verdict(StrEnum):
@@ -18,12 +14,14 @@ class Verdict(StrEnum):
 
     IDENTICAL = "identical"
     WITHIN_RTOL = "within rtol"
+    NUMBERS_AFTER = "differs, numbers after it within rtol"
+    CLOSE = "close"
     DIFFERS = "differs"
     MISSING = "missing"
     NOT_TRIED = "not tried"
 
 
-AS_RECORDED = frozenset({Verdict.IDENTICAL, Verdict.WITHIN_RTOL})
+AS_RECORDED = frozenset({Verdict.IDENTICAL, Verdict.WITHIN_RTOL, Verdict.NUMBERS_AFTER})
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,11 @@ class Rebuilt:
 
     Attributes:
         hash: as DVC computes it, None where the stage wrote no such output.
-        values: of a JSON, YAML or TOML output, by dotted key; None for any other.
+        differences: from the recorded output, None where the two were not or could not be compared.
     """
 
     hash: str | None
-    values: Values | None = None
+    differences: Differences | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class OutputVerdict:
         recorded: its hash in dvc.lock, None where there is none.
         rebuilt: its hash after the rebuild, None where there is no output.
         verdict: how they compare.
-        changed: one line per value that differs, where values can be compared.
+        differences: in their values, None where these were not or could not be compared.
     """
 
     stage: str
@@ -59,12 +57,35 @@ class OutputVerdict:
     recorded: str | None
     rebuilt: str | None
     verdict: Verdict
-    changed: tuple[str, ...] = ()
+    differences: Differences | None = None
 
     @property
     def as_recorded(self) -> bool:
         """Whether nothing is wrong with the output."""
         return self.verdict in AS_RECORDED
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """One line for each of the first values that differ, where values can be compared."""
+        return tuple(self.differences.changed) if self.differences else ()
+
+    @property
+    def largest(self) -> float | None:
+        """The largest relative difference of two numbers; None where no numbers are known to differ."""
+        return self.differences.largest or None if self.differences else None
+
+    @property
+    def only_opaque(self) -> bool:
+        """Whether it differs, as far as is known, only in files whose values cannot be compared."""
+        found = self.differences
+        if self.verdict is not Verdict.DIFFERS or found is None:
+            return False
+        return bool(found.opaque) and found.within_rtol
+
+    def __str__(self) -> str:
+        """The verdict as a table shows it."""
+        figure = f" ({in_words(self.largest)})" if self.largest else ""
+        return f"{self.verdict}{figure}"
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as a report in JSON has it."""
@@ -75,75 +96,40 @@ class OutputVerdict:
             "rebuilt": self.rebuilt,
             "verdict": str(self.verdict),
             "changed": list(self.changed),
+            "largest_relative_difference": self.largest,
+            "not_compared": list(self.differences.opaque) if self.differences else [],
         }
 
 
-def compare(
-    address: str, output: Output, recorded: Values | None, rebuilt: Rebuilt | None, rtol: float
-) -> OutputVerdict:
+def compare(address: str, output: Output, rebuilt: Rebuilt | None) -> OutputVerdict:
     """Compare one output.
 
     Args:
         address: of the stage that writes it.
         output: the output, with its recorded hash.
-        recorded: its recorded values by dotted key, None where it has none.
         rebuilt: the output as rebuilt, None where the stage did not run.
-        rtol: relative difference up to which numbers count as equal, see `changed_values`.
     """
-    changed: list[str] = []
-    if rebuilt is None:
-        verdict = Verdict.NOT_TRIED
-    elif rebuilt.hash is None:
-        verdict = Verdict.MISSING
-    elif rebuilt.hash == output.recorded:
-        verdict = Verdict.IDENTICAL
-    elif recorded is None or rebuilt.values is None:
-        verdict = Verdict.DIFFERS
-    else:
-        changed = changed_values(recorded, rebuilt.values, rtol)
-        tolerated = rtol > 0 and not changed
-        verdict = Verdict.WITHIN_RTOL if tolerated else Verdict.DIFFERS
     return OutputVerdict(
         stage=address,
         output=output.name,
         path=output.path,
         recorded=output.recorded,
         rebuilt=rebuilt.hash if rebuilt else None,
-        verdict=verdict,
-        changed=tuple(changed),
+        verdict=_judge(output, rebuilt),
+        differences=rebuilt.differences if rebuilt else None,
     )
 
 
-def changed_values(recorded: Values, rebuilt: Values, rtol: float) -> list[str]:
-    """One line per value that differs, numbers by more than `rtol` times the larger one."""
-    lines = []
-    for key in sorted(recorded.keys() | rebuilt.keys()):
-        if not _equal(recorded.get(key), rebuilt.get(key), rtol):
-            lines.append(f"{key} {recorded.get(key, 'nothing')} -> {rebuilt.get(key, 'nothing')}")
-    return lines
-
-
-def values_by_key(content: Any) -> Values:
-    """All values in the content of a file by dotted key, those of lists by their position."""
-    if isinstance(content, list):
-        content = dict(enumerate(content)) or content
-    if isinstance(content, Mapping) and content:
-        return flatten(content, lists=True)
-    # A file that holds a single value, or none.
-    return {"": content}
-
-
-def _equal(one: Any, other: Any, rtol: float) -> bool:
-    if _is_nan(one) and _is_nan(other):
-        return True
-    if _is_number(one) and _is_number(other):
-        return math.isclose(one, other, rel_tol=rtol)
-    return bool(one == other)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _judge(output: Output, rebuilt: Rebuilt | None) -> Verdict:
+    if rebuilt is None:
+        return Verdict.NOT_TRIED
+    if rebuilt.hash is None:
+        return Verdict.MISSING
+    if rebuilt.hash == output.recorded:
+        return Verdict.IDENTICAL
+    found = rebuilt.differences
+    if found is None or found.opaque:
+        return Verdict.DIFFERS
+    if found.rtol > 0 and found.within_rtol:
+        return Verdict.WITHIN_RTOL
+    return Verdict.CLOSE if found.only_rounding else Verdict.DIFFERS

@@ -14,6 +14,7 @@ from pathlib import Path
 from .attempts import Attempt, Runner
 from .comparison import Verdict
 from .conditions import Conditions
+from .differences import in_words
 from .inputs import Input, files_below, unset_variables
 from .minimal import minimal_inputs
 from .sandbox import RunOptions
@@ -79,7 +80,7 @@ def diagnose_failure(runner: Runner, failed: Attempt, text: str) -> Diagnosis:
         return Diagnosis(cause.findings, cause.inputs, runner.attempt(RunOptions(cause.inputs)))
     lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it printed nothing"
-    remark = unset_variables(runner.stage, text)
+    remark = unset_variables(runner.stage, text) + runner.missing(text)
     finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
     return Diagnosis((finding,), (), failed)
 
@@ -198,13 +199,21 @@ def _unexplained(runner: Runner, differing: Attempt, last: Attempt, text: str) -
     unstable = ", ".join(differing.unlike(last))
     if unstable:
         return f"{address}: {unstable} {UNSTABLE}{NO_SEED}"
-    wrong = ", ".join(each.output for each in differing.verdicts if not each.as_recorded)
+    wrong = [each for each in differing.verdicts if not each.as_recorded]
+    names = ", ".join(each.output for each in wrong)
     changed: list[str] = []
     for verdict in differing.verdicts:
         changed += verdict.changed[:MOST_VALUES]
     values = f": {'; '.join(changed)}" if changed else ""
+    largest = max((verdict.largest or 0.0 for verdict in differing.verdicts), default=0.0)
+    if largest:
+        values += f" ({in_words(largest)})"
     remark = unset_variables(runner.stage, text)
-    return f"{address}: {wrong} is not what dvc.lock records, although every input is{remark}{values}"
+    if all(each.verdict is Verdict.CLOSE for each in wrong):
+        what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+    else:
+        what = "is not what dvc.lock records, although every input is"
+    return f"{address}: {names} {what}{remark}{values}"
 
 
 def content_of(path: Path) -> bytes:

@@ -20,6 +20,8 @@ from ..errors import CannotTryError
 
 # What stages may import; the tools have a lock of their own, which no result depends on.
 LOCK = "requirements.lock"
+# What results were made with: Python, packages, and under `variables` the settings that were set.
+RECORD = "environment.json"
 # Without a package that the stage imports, so many of those that differ are named.
 MOST_PACKAGES = 5
 
@@ -80,12 +82,13 @@ def current_programs() -> Path:
     return Path(sys.prefix) / "bin"
 
 
-def build_environment(project: Path, folder: Path) -> Path:
+def build_environment(project: Path, folder: Path, version: str | None = None) -> Path:
     """Build a virtual environment from a revision's lock, and from nothing else.
 
     Args:
         project: a checkout of the revision.
         folder: where to build it.
+        version: of Python, None for the one that runs.
 
     Returns:
         Its folder of programs.
@@ -97,7 +100,6 @@ def build_environment(project: Path, folder: Path) -> Path:
         raise CannotTryError(
             f"this revision has no {LOCK}; try with the packages installed here: --env current"
         )
-    version = recorded_python(project)
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     installation = plan_installation(folder, version, shutil.which("uv", path=here))
     problem = f"the result was made with Python {version}" if version else "no environment"
@@ -125,7 +127,8 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    file = project / "environment.json"
+    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
+    file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)
 
 

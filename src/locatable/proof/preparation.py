@@ -1,7 +1,6 @@
 """Bring a clean clone into the state in which its stages can be rebuilt."""
 
 import contextlib
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +8,10 @@ from ..dvc.checkout import Checkout
 from ..dvc.objects import damaged_objects, fetch
 from ..dvc.stages import Output, Stage
 from ..errors import CannotTryError
-from .comparison import Values
 from .inputs import overlaps
 from .plan import PlannedStage, ProofPlan
-from .record import VALUE_FORMATS, check_links, contradictions, read_values
+from .record import check_links, contradictions
+from .recorded import RecordedOutputs
 
 
 @dataclass
@@ -22,23 +21,21 @@ class StageRecord:
     Attributes:
         findings: what is wrong with what is recorded of it, one line each.
         contradictory: whether dvc.lock does not say what the revision holds.
-        values: recorded values of its outputs by name; None for outputs that have none.
         kept: copies of its recorded persistent outputs by name, as far as they can be had.
     """
 
     findings: list[str]
     contradictory: bool
-    values: dict[str, Values | None] = field(default_factory=dict)
     kept: dict[str, Path] = field(default_factory=dict)
 
 
-def prepare(plan: ProofPlan, checkout: Checkout, folder: Path) -> dict[str, StageRecord]:
+def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
     """Check what is recorded, take recorded outputs out of the clone, and bring in what stages depend on.
 
     Args:
         plan: of the proof.
         checkout: the clean clone.
-        folder: for copies of persistent outputs.
+        recorded: takes the outputs that are in the clone.
 
     Returns:
         What is known of each stage, by its address.
@@ -55,13 +52,12 @@ def prepare(plan: ProofPlan, checkout: Checkout, folder: Path) -> dict[str, Stag
         for output in planned.stage.outputs:
             if output.cached and output.recorded:
                 record.findings += damaged_objects(checkout, output)
-            record.values[output.name] = _recorded_values(output, checkout)
-            if output.persistent and _can_fetch(output, checkout):
+            if output.persistent:
+                _fetch_if_missing(output, checkout)
+            copy = recorded.set_aside(output)
+            if output.persistent and copy:
                 # No stage sees it, unless to find out whether it would make a difference.
-                record.kept[output.name] = folder / output.path.relative_to(checkout.tree)
-                record.kept[output.name].parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(output.path, record.kept[output.name])
-            remove(output.path)
+                record.kept[output.name] = copy
     rebuilt = [output.path for output in plan.rebuilt]
     for planned in plan.stages:
         records[planned.stage.address].findings += _bring_in(planned, checkout)
@@ -69,19 +65,11 @@ def prepare(plan: ProofPlan, checkout: Checkout, folder: Path) -> dict[str, Stag
     return records
 
 
-def _recorded_values(output: Output, checkout: Checkout) -> Values | None:
-    if output.cached and output.recorded and output.path.suffix.lower() in VALUE_FORMATS:
-        # Without them, the outputs are still compared by their hashes.
-        _can_fetch(output, checkout)
-    return read_values(output.path)
-
-
-def _can_fetch(output: Output, checkout: Checkout) -> bool:
-    """Bring a recorded output into the clone if it can be had, and say whether it is there."""
+def _fetch_if_missing(output: Output, checkout: Checkout) -> None:
+    """Bring a recorded output into the clone if it can be had."""
     if output.cached and output.recorded and not output.path.exists():
         with contextlib.suppress(CannotTryError):
             fetch(checkout, output)
-    return output.path.exists()
 
 
 def _bring_in(planned: PlannedStage, checkout: Checkout) -> list[str]:
@@ -103,11 +91,7 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -
             raise CannotTryError(
                 f"{stage.address} depends on {dependency.name}, which neither Git nor DVC holds"
             )
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    for params in stage.params:
+        # Hydra can compose them, and Git ignore what it composed.
+        if not params.path.exists() and not overlaps(params.path, rebuilt):
+            raise CannotTryError(f"{stage.address} depends on {params.name}, which neither Git nor DVC holds")

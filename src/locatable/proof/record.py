@@ -4,15 +4,11 @@ import re
 from pathlib import Path
 
 from ..dvc.checkout import Checkout
-from ..dvc.files import load_values
-from ..dvc.stages import DeclaredParams, Output, Stage
-from ..errors import CannotTryError, UnreadableError
+from ..dvc.hashing import md5s_of_line_ends
+from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
+from ..errors import CannotTryError
 from ..keys import flatten
-from .comparison import Values, values_by_key
 from .inputs import declared_files, overlaps
-
-# Files whose values can be compared one by one.
-VALUE_FORMATS = frozenset({".json", ".toml", ".yaml", ".yml"})
 
 
 def contradictions(stage: Stage, checkout: Checkout) -> list[str]:
@@ -66,10 +62,20 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[Path]) -> lis
         if overlaps(dependency.path, differing):
             continue
         actual = checkout.hash_of(dependency) or "missing"
-        if actual != dependency.recorded:
+        if actual != dependency.recorded and _has_other_line_ends(dependency):
+            lines.append(
+                f"{stage.address}: {stage.lock_name} records {dependency.name} with other line ends than Git "
+                "checks out here: settle them in .gitattributes (core.autocrlf is each user's own)"
+            )
+        elif actual != dependency.recorded:
             recorded = f"{dependency.name} as {dependency.recorded}"
             lines.append(f"{stage.address}: {stage.lock_name} records {recorded}, and it is {actual}")
     return lines
+
+
+def _has_other_line_ends(dependency: Dependency) -> bool:
+    """Whether a file is as recorded but for its line ends."""
+    return dependency.path.is_file() and dependency.recorded in md5s_of_line_ends(dependency.path)
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
@@ -97,13 +103,3 @@ def check_links(path: Path, checkout: Checkout) -> None:
         if not target.is_relative_to(tree):
             name = each.relative_to(checkout.root)
             raise CannotTryError(f"{name} is a link to {target}, which is outside the project")
-
-
-def read_values(path: Path) -> Values | None:
-    """The values of a JSON, YAML or TOML file, by dotted key; None for any other file, or a broken one."""
-    if path.suffix.lower() not in VALUE_FORMATS or not path.is_file():
-        return None
-    try:
-        return values_by_key(load_values(path))
-    except UnreadableError:
-        return None

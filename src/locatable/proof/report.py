@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..processor import Processor
 from .comparison import OutputVerdict
 
 
@@ -31,6 +32,8 @@ class Report:
         outputs: one verdict for each output.
         findings: one line each.
         seconds: how long it took.
+        processor: of this machine, None where all is identical and it makes no difference.
+        recorded_processor: that the results were computed on, None where nobody noted it.
     """
 
     revision: str
@@ -40,6 +43,8 @@ class Report:
     outputs: tuple[OutputVerdict, ...]
     findings: tuple[str, ...]
     seconds: Seconds
+    processor: Processor | None = None
+    recorded_processor: Processor | None = None
 
     @property
     def as_recorded(self) -> int:
@@ -61,4 +66,6 @@ class Report:
             "outputs": [verdict.to_json() for verdict in self.outputs],
             "findings": list(self.findings),
             "seconds": self.seconds.to_json(),
+            "processor": self.processor.to_json() if self.processor else None,
+            "recorded_processor": self.recorded_processor.to_json() if self.recorded_processor else None,
         }

@@ -8,18 +8,23 @@ from tempfile import TemporaryDirectory
 
 from ..dvc.checkout import Checkout, dvc_errors, project_root
 from ..dvc.stages import Stage
+from ..notes import read_processor
+from ..processor import Processor, describe_processor
 from .attempts import Attempt, StageRunner
-from .comparison import OutputVerdict
-from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
+from .comparison import OutputVerdict, Verdict
+from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import LOCK, build_environment, current_programs, recorded_variables
+from .environment import LOCK, build_environment, current_programs, recorded_python, recorded_variables
 from .inputs import overlaps
 from .plan import ProofPlan, plan_proof
-from .preparation import StageRecord, prepare, remove
+from .preparation import StageRecord, prepare
 from .record import foreign_paths, wrong_inputs
+from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
 from .revision import resolve
-from .sandbox import RunOptions, Sandbox, make_sandbox
+from .sandbox import Sandbox, make_sandbox
+from .tolerance import accept_by_what_follows
+from .variation import Variation
 
 Progress = Callable[[str], None]
 
@@ -33,7 +38,7 @@ class ProofOptions:
         stage: name or address of the one stage to rebuild, from recorded inputs; None for all.
         fresh_environment: build an environment from the revision's lock; otherwise use the current one.
         vary: run every stage once more under other conditions.
-        rtol: relative difference up to which numbers of a JSON, YAML or TOML output count as equal.
+        rtol: relative difference up to which numbers in outputs count as equal.
     """
 
     rev: str = "HEAD"
@@ -53,9 +58,11 @@ class Proof:
         checkout: the clean clone, ready for them.
         sandbox: where they run.
         records: what is known of each stage before it is rebuilt, by address.
+        recorded: recorded outputs, to compare with.
+        variation: runs stages under other conditions, None where that was not asked for.
         verdicts: on the outputs of the stages so far.
         findings: what was found in them so far, one line each.
-        varied: names of the conditions that were changed so far.
+        postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
     """
 
     options: ProofOptions
@@ -63,9 +70,11 @@ class Proof:
     checkout: Checkout
     sandbox: Sandbox
     records: dict[str, StageRecord]
+    recorded: RecordedOutputs
+    variation: Variation | None = None
     verdicts: list[OutputVerdict] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    varied: list[str] = field(default_factory=list)
+    postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
 
 
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
@@ -88,21 +97,30 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
             if plan.frozen:
                 progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
-            records = prepare(plan, checkout, work / "kept")
+            # Where a stage writes the record of the environment, it is not there any more when stages run.
+            python = recorded_python(checkout.root)
+            variables = recorded_variables(checkout.root)
+            recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
+            records = prepare(plan, checkout, recorded)
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
-            programs = _programs(options, checkout, work / "env", progress)
+            programs = _programs(options, checkout, work / "env", python, progress)
             seconds.environment = time.perf_counter() - begun
 
-            recorded = recorded_variables(checkout.root)
             sandbox, isolation = make_sandbox(
-                work, programs, checkout.user_top, checkout.user_cache, recorded
+                work, programs, checkout.user_top, checkout.user_cache, variables
             )
-            proof = Proof(options, plan, checkout, sandbox, records)
+            proof = Proof(options, plan, checkout, sandbox, records, recorded)
+            if options.vary:
+                processor = describe_processor(programs / "python", variables)
+                proof.variation = Variation(work, processor, variables, options.rtol)
             for planned in plan.stages:
                 progress(f"rebuilding {planned.stage.address}")
                 seconds.stages[planned.stage.address] = _prove_stage(planned.stage, proof)
+            if options.rtol > 0:
+                _tolerate(proof)
+            here = _processor(proof)
 
             begun = time.perf_counter()
             remove(work / "env")
@@ -111,19 +129,23 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         revision=commit,
         environment=f"fresh, from {LOCK}" if options.fresh_environment else "the current one",
         isolation=isolation,
-        varied=tuple(dict.fromkeys(proof.varied)),
+        varied=tuple(proof.variation.varied) if proof.variation else (),
         outputs=tuple(proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
+        processor=here,
+        recorded_processor=read_processor(root, commit),
     )
 
 
-def _programs(options: ProofOptions, checkout: Checkout, folder: Path, progress: Progress) -> Path:
+def _programs(
+    options: ProofOptions, checkout: Checkout, folder: Path, python: str | None, progress: Progress
+) -> Path:
     """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
     if not options.fresh_environment:
         return current_programs()
     progress("building the environment")
-    return build_environment(checkout.root, folder)
+    return build_environment(checkout.root, folder, python)
 
 
 def _addresses(stages: Iterable[Stage]) -> str:
@@ -138,12 +160,11 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
         stage=stage,
         checkout=proof.checkout,
         sandbox=proof.sandbox,
-        recorded=record.values,
-        rtol=proof.options.rtol,
+        recorded=proof.recorded,
         taken_as_recorded=proof.plan.taken_as_recorded,
         kept=record.kept,
     )
-    differing = [verdict.path for verdict in proof.verdicts if not verdict.as_recorded]
+    differing = [each.path for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
     differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]
     foreign = foreign_paths(stage, proof.checkout)
     if foreign or not all(path.exists() for path in differing_inputs):
@@ -155,10 +176,14 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
     # What differs in the inputs explains what differs in the outputs.
     trusted = not (record.contradictory or wrong or differing_inputs)
     first = runner.attempt()
-    diagnosis = _diagnose(runner, first, trusted)
+    diagnosis = Diagnosis((), (), first)
+    if proof.options.rtol > 0 and trusted and _can_wait(first):
+        proof.postponed.append((runner, first))
+    else:
+        diagnosis = _diagnose(runner, first, trusted)
     findings = list(diagnosis.findings)
-    if proof.options.vary and not findings and not diagnosis.attempt.failed:
-        findings += _vary(runner, diagnosis.attempt, proof)
+    if proof.variation and not findings and not diagnosis.attempt.failed:
+        findings += proof.variation.findings(runner, diagnosis.attempt)
     proof.findings += findings
     proof.verdicts += diagnosis.attempt.verdicts
     return first.seconds
@@ -183,16 +208,25 @@ def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
     return replace(difference, findings=diagnosis.findings + difference.findings)
 
 
-def _vary(runner: StageRunner, usual: Attempt, proof: Proof) -> list[str]:
-    work = proof.sandbox.work
-    available = available_conditions(work, proof.checkout.tree)
-    proof.varied += available
+def _can_wait(first: Attempt) -> bool:
+    """Whether a stage differs, and only in outputs that are judged by what later stages make of them."""
+    wrong = [verdict for verdict in first.verdicts if not verdict.as_recorded]
+    return bool(wrong) and all(verdict.only_opaque for verdict in wrong)
 
-    def observe(conditions: Conditions) -> Observation:
-        attempt = runner.attempt(RunOptions(conditions=conditions))
-        return Observation(attempt.failed, attempt.hashes)
 
-    try:
-        return find_dependence(runner.stage.address, usual.hashes, available, observe)
-    finally:
-        remove_from_memory(work)
+def _tolerate(proof: Proof) -> None:
+    """Accept what the tolerance accepts by what follows, and diagnose what it does not."""
+    proof.verdicts = accept_by_what_follows(proof.verdicts, proof.checkout.stages, has_numbers)
+    wrong = {verdict.stage for verdict in proof.verdicts if not verdict.as_recorded}
+    for runner, first in proof.postponed:
+        if runner.stage.address in wrong:
+            proof.findings += _diagnose(runner, first, trusted=True).findings
+
+
+def _processor(proof: Proof) -> Processor | None:
+    """The processor of this machine, where it can be why something is not identical."""
+    if proof.variation:
+        return proof.variation.processor
+    if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):
+        return None
+    return describe_processor(proof.sandbox.programs / "python", proof.sandbox.recorded)

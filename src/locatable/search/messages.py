@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..dvc.clone import CloneSetup
+from ..processor import Processor
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Complete:
-    """The trial is an experiment in the user's repository, `rev`, with a value for each metric."""
+    """The trial is an experiment in the user's repository.
+
+    Attributes:
+        rev: its commit.
+        values: one for each metric.
+        processor: that it was computed on; None where it was taken from elsewhere.
+    """
 
     rev: str
     values: list[float]
+    processor: Processor | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,8 @@ def from_json(line: str) -> Message:
         kind = TYPES[fields.pop("type")]
         if kind is WorkerSetup:
             return WorkerSetup(CloneSetup(**fields["clone"]))
+        if kind is Complete and fields["processor"]:
+            fields["processor"] = Processor.from_json(fields["processor"])
         return kind(**fields)
     except (AttributeError, LookupError, TypeError):
         raise ValueError(f"no message of a search: {line}") from None

@@ -3,12 +3,14 @@
 import queue
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from optuna.trial import TrialState
 
-from ..errors import ProjectError
+from ..errors import GitError, ProjectError
+from ..processor import Processor
 from .backend import Backend, Worker
 from .messages import Complete, Failed, Progress, Pruned, Ready, Stop, TrialResult, Unusable, WorkerMessage
 from .study import RunningTrial, SearchStudy
@@ -20,6 +22,8 @@ CEASED_TO_WORK = 20
 WAIT = 0.5
 # How systems, Git and SQLite say it.
 DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
+
+Record = Callable[[str, Processor], None]
 
 
 class Observer(Protocol):
@@ -42,14 +46,18 @@ class Pool:
         study: asked for trials, and told how each of them ended.
         backend: starts the workers.
         observer: told of what a person wants to know.
+        record: called with each experiment's commit and the processor that it was computed on.
     """
 
-    def __init__(self, study: SearchStudy, backend: Backend, observer: Observer) -> None:
+    def __init__(
+        self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
+    ) -> None:
         # How often someone asked for an end; twice is at once.
         self.interrupts = 0
         self._study = study
         self._backend = backend
         self._observer = observer
+        self._record = record
         self._workers: list[Worker] = []
         self._inbox: queue.Queue[tuple[Worker, WorkerMessage | None]] = queue.Queue()
         self._unusable_workers = 0
@@ -137,6 +145,7 @@ class Pool:
         match result:
             case Complete():
                 self._study.complete(running, result)
+                self._record_processor(running, result)
                 self._count_finished(1)
             case Pruned():
                 self._study.prune(running)
@@ -146,6 +155,14 @@ class Pool:
                 self._observer.trial_failed(running.experiment, result)
                 self._refuse_full_disk(result.error + result.log)
                 self._count_failure()
+
+    def _record_processor(self, running: RunningTrial, result: Complete) -> None:
+        if not (self._record and result.processor):
+            return
+        try:
+            self._record(result.rev, result.processor)
+        except GitError as error:
+            self._observer.notice(f"{running.experiment}: its processor is not noted: {error}")
 
     def _handle_end(self, worker: Worker) -> None:
         """Find out what became of a dead worker's trial; where it is lost, it has another chance."""

@@ -12,7 +12,7 @@ finally:
 import platform
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -23,6 +23,7 @@ from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
 from ..git import git, top_folder
 from ..history.reader import Reader
+from ..notes import write_processor
 from ..sqlite import sqlite_url
 from ..staleness import differences, summary
 from .backend import Backend
@@ -89,8 +90,8 @@ class SearchPlan:
     def remarks(self) -> list[str]:
         """What a person should know of all trials, one line each."""
         lines = [
-            f"{stage} goes on from its own last output (persist: true): "
-            f"every trial starts from the baseline's {path}"
+            f"{stage} finds its own last output (persist: true): "
+            f"every trial starts with the baseline's {path}"
             for path, stage in self.project.persistent.items()
         ]
         if self.project.is_composed_anew:
@@ -156,7 +157,9 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
         baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         raise ProjectError("nothing is committed yet: trials start from a commit") from None
-    changed = git(root, "diff", "--name-only", "HEAD").splitlines()
+    # Whatever the user, or .gitmodules, would rather not see.
+    options = ("--name-only", "--no-relative", "--ignore-submodules=untracked")
+    changed = git(root, "diff", *options, "HEAD").splitlines()
     if changed:
         raise ProjectError(
             f"not committed: {', '.join(changed)}; commit or stash first, since trials start from HEAD"
@@ -203,7 +206,8 @@ class Search:
     @cached_property
     def pool(self) -> Pool:
         """The workers; to be asked for after `start`."""
-        return Pool(self.study, self._backend, self._observer)
+        record = partial(write_processor, self.plan.root)
+        return Pool(self.study, self._backend, self._observer, record)
 
     def run(self) -> None:
         """Run trials until there are enough.

@@ -15,13 +15,16 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from ..dvc.clone import Clone
 from ..dvc.processes import CLONE_VARIABLE, kill_processes
 from ..errors import GitError, LocatableError, UnreadableError
+from ..git import REPOSITORY_VARIABLES
 from ..keys import Key
+from ..processor import describe_processor
 from .messages import (
     Complete,
     Failed,
@@ -165,9 +168,11 @@ def _redirect_output(log: Path) -> int:
 
 
 def _forget_other_repository() -> None:
-    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by."""
+    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by, and Git for a
+    hook: DVC, and stages, use Git, too.
+    """
     for name in list(os.environ):
-        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE"):
+        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
             del os.environ[name]
 
 
@@ -194,6 +199,8 @@ def main() -> None:
     setup = jobs.get()
     if not isinstance(setup, WorkerSetup):
         return
+    # Meanwhile: to ask takes as long as a small trial.
+    describing = ThreadPoolExecutor(1).submit(describe_processor, Path(sys.executable), os.environ)
     try:
         clone = Clone(folder, setup.clone)
     except Exception as error:
@@ -202,7 +209,10 @@ def main() -> None:
     reply(Ready())
     while isinstance(job := jobs.get(), Job):
         os.ftruncate(output, 0)
-        reply(run_trial(clone, job, stop, log, reply))
+        result = run_trial(clone, job, stop, log, reply)
+        if isinstance(result, Complete) and not job.same_params_rev:
+            result = replace(result, processor=describing.result())
+        reply(result)
 
 
 if __name__ == "__main__":

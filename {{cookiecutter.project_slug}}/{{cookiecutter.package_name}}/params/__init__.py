@@ -66,5 +66,7 @@ def _explain(name: str, section: type[Section], fault: ErrorDetails) -> str:
         for part in fault["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
         return f"{PARAMS}: {key}: unknown key; allowed here: {', '.join(section.model_fields)}"
-    allowed = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if fault["type"] == "value_error":
+        return f"{PARAMS}: {key}: {fault['msg'].removeprefix('Value error, ')}"
+    allowed = fault["msg"].removeprefix("Input should be ")
     return f"{PARAMS}: {key}: {fault['input']!r} is not allowed; it should be {allowed}"

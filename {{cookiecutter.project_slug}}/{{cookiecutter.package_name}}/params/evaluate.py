@@ -7,6 +7,9 @@ from . import Section
 
 class Params(Section):
     """How predictions are judged; see the comments in params.yaml."""
-
+{% if cookiecutter.task == 'classification' %}
     threshold: float = Field(gt=0, lt=1)
     calibration_bins: int = Field(ge=2)
+{%- else %}
+    interval: float = Field(gt=0, lt=1)
+{%- endif %}

@@ -1,3 +1,4 @@
+{%- set classes = cookiecutter.task == 'classification' -%}
 """The section `prepare` of params.yaml."""
 
 from pydantic import Field, model_validator
@@ -6,14 +7,27 @@ from . import Section
 
 
 class Params(Section):
-    """How rows are split; see the comments in params.yaml."""
+    """What to predict, and how rows are split; see the comments in params.yaml."""
 
+    target: str
+    drop: list[str]
+    stratify: bool | str
+    group: str | None
+    time: str | None
     seed: int = Field(ge=0, lt=2**32)
     valid_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _leave_rows_to_train_on(self) -> "Params":
+    def _one_way_to_split(self) -> "Params":
         if self.valid_fraction + self.test_fraction >= 1:
-            raise ValueError("valid_fraction + test_fraction below 1: no row would be left to train on")
+            raise ValueError("valid_fraction + test_fraction must be below 1, or no row is left to train on")
+        if self.group and self.time:
+            raise ValueError("rows are split by group or by time; set one of them to null")
+        if self.stratify and (self.group or self.time):
+            raise ValueError("rows that are split by group or time cannot be stratified; set stratify: false")
+{%- if not classes %}
+        if self.stratify is True:
+            raise ValueError("stratify: true is for classes; set it to false, or to a column of classes")
+{%- endif %}
         return self

@@ -1,3 +1,4 @@
+{%- set classes = cookiecutter.task == 'classification' -%}
 """The section `train` of params.yaml: which model, and the settings of each."""
 
 from typing import Literal
@@ -6,13 +7,20 @@ from pydantic import Field
 
 from . import Section
 
-
+{% if classes %}
 class Logistic(Section):
     """Logistic regression by stochastic gradient descent."""
 
     alpha: float = Field(gt=0)
     epochs: int = Field(ge=1)
+{% else %}
+class Linear(Section):
+    """Elastic net (Zou and Hastie, 2005, doi:10.1111/j.1467-9868.2005.00503.x) by coordinate descent."""
 
+    alpha: float = Field(gt=0)
+    l1_ratio: float = Field(ge=0, le=1)
+    epochs: int = Field(ge=1)
+{% endif %}
 
 class Forest(Section):
     """Random forest (Breiman, 2001, doi:10.1023/A:1010933404324)."""
@@ -33,7 +41,12 @@ class Params(Section):
     """The chosen model, and the settings of all that could be chosen."""
 
     seed: int = Field(ge=0, lt=2**32)
+{%- if classes %}
     model: Literal["logistic", "forest", "boosting"]
     logistic: Logistic
+{%- else %}
+    model: Literal["linear", "forest", "boosting"]
+    linear: Linear
+{%- endif %}
     forest: Forest
     boosting: Boosting

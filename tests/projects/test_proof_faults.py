@@ -5,7 +5,10 @@ found, the checkout, the cache and the remote are byte for byte as before.
 """
 
 import hashlib
+import json
 import os
+import platform
+import re
 import shutil
 import sys
 import time
@@ -19,6 +22,7 @@ import yaml
 from tiny_dvc import commit, dvc, init
 
 from locatable.errors import CannotTryError
+from locatable.processor import count_cpus
 from locatable.proof import diagnosis
 from locatable.proof.reproduce import ProofOptions, reproduce
 
@@ -82,6 +86,9 @@ def _user(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages run in the environment of these tests, and only those that hold a time are waited for."""
     monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", os.environ["PATH"]]))
     monkeypatch.setattr(diagnosis, "PAUSE", 0.0)
+    # Whoever runs these tests may have chosen a kernel; results would be made with it, and proofs without.
+    for name in ("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -337,7 +344,8 @@ def test_an_environment_variable_that_changes_the_result(pipeline: Pipeline) -> 
         (
             "os.environ.get('SHIFT', 0)",
             "make: rows.csv is not what dvc.lock records, although every input is; "
-            "it asks for SHIFT, which is not set here",
+            "it asks for SHIFT, which is not set here: "
+            "line 4, column 1 8 -> 0 (largest relative difference 1)",
         ),
         (
             "os.environ['SHIFT']",
@@ -491,7 +499,8 @@ def test_a_metric_and_its_hash_edited_by_hand(plain: Pipeline, cached: bool) -> 
     made_up = hashlib.md5(b'{"total":13}', usedforsecurity=False).hexdigest()
     lock_of(plain, "total", lambda stage: stage["outs"][0].update(md5=made_up))
     assert plain.findings() == [
-        "total: metrics.json is not what dvc.lock records, although every input is: total 13 -> 12"
+        "total: metrics.json is not what dvc.lock records, although every input is: "
+        "total 13 -> 12 (largest relative difference 0.08)"
     ]
     assert plain.is_proven(TOLERANT)
     assert plain.verdicts()["metrics.json"] == "within rtol"
@@ -504,7 +513,7 @@ def test_the_tolerance_reaches_into_lists_and_knows_nan(plain: Pipeline) -> None
     made_up = hashlib.md5(b'{"total":[13,NaN]}', usedforsecurity=False).hexdigest()
     lock_of(plain, "total", lambda stage: stage["outs"][0].update(md5=made_up))
     assert plain.is_proven(TOLERANT)
-    assert plain.findings()[0].endswith(": total.0 13 -> 12")
+    assert plain.findings()[0].endswith(": total.0 13 -> 12 (largest relative difference 0.08)")
 
 
 def test_a_param_edited_by_hand(recorded: Pipeline) -> None:
@@ -572,8 +581,35 @@ def test_data_imported_from_another_repository(plain: Pipeline, tmp_path: Path) 
 
 VARYING = {
     "time zone": "import time\nrows += [time.timezone]",
-    "CPU count": "import os\nrows += [len(os.sched_getaffinity(0))]",
     "umask": "import os\nrows += [os.umask(0)]",
+}
+X86_64 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="these kernels and features are those of x86-64"
+)
+SEVERAL_CPUS = pytest.mark.skipif(count_cpus() == 1, reason="there is only one processor to compute on")
+NUMBERS = "import numpy as np\nsome = np.random.default_rng(0).random(100_000)\n"
+# What a stage computes that differs from processor to processor, and what it is said to differ with.
+PROCESSORS = {
+    "a matrix product, by the kernel of OpenBLAS": (
+        f"{NUMBERS}some = some.reshape(100, 1000)\nrows = (some @ some.T).ravel().tolist()",
+        "OpenBLAS's Prescott kernel",
+    ),
+    "exponentials, by features that NumPy has code for": (
+        f"{NUMBERS}rows = np.exp(some[:1000].astype('float32')).tolist()",
+        "NumPy's ",
+    ),
+    "a variable that names the kernel": (
+        "import os\nrows += [len(os.environ.get('OPENBLAS_CORETYPE', ''))]",
+        "OpenBLAS's Prescott kernel",
+    ),
+    "a variable that names features": (
+        "import os\nrows += [len(os.environ.get('NPY_DISABLE_CPU_FEATURES', ''))]",
+        "NumPy's ",
+    ),
+    "a variable that says how many threads": (
+        "import os\nrows += [int(os.environ.get('OMP_NUM_THREADS', 1))]",
+        "another number of threads",
+    ),
 }
 
 
@@ -584,7 +620,8 @@ def test_a_count_of_processors_that_changes_the_result(plain: Pipeline) -> None:
     # How many there are in the machine, and not how many may be used.
     plain.insert("import os\nrows += [os.cpu_count()]")
     plain.repro()
-    assert plain.findings(VARIED) == ["make: rows.csv changes with the CPU count"]
+    (line,) = plain.findings(VARIED)
+    assert line.startswith("make depends on the processor: rows.csv differs with 1 CPU (")
 
 
 def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
@@ -600,12 +637,80 @@ def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
 
 @pytest.mark.parametrize("condition", VARYING)
 def test_a_condition_that_changes_the_result(plain: Pipeline, condition: str) -> None:
-    if condition == "CPU count" and os.cpu_count() == 1:
-        pytest.skip("there is only one")
     plain.insert(VARYING[condition])
     plain.repro()
     assert plain.is_proven()
     assert plain.findings(VARIED) == [f"make: rows.csv changes with the {condition}"]
+
+
+@X86_64
+@pytest.mark.parametrize("computation", PROCESSORS)
+def test_a_processor_that_changes_the_result(plain: Pipeline, computation: str) -> None:
+    code, cause = PROCESSORS[computation]
+    plain.insert(code)
+    plain.repro()
+    (line,) = plain.findings(VARIED)
+    assert line.startswith("make depends on the processor: rows.csv differs with ")
+    assert cause in line
+
+
+@X86_64
+def test_how_much_a_processor_changes_is_said_and_can_be_tolerated(plain: Pipeline) -> None:
+    plain.insert(PROCESSORS["a matrix product, by the kernel of OpenBLAS"][0])
+    plain.repro()
+    (line,) = plain.findings(VARIED)
+    figure = re.search(r"\(largest relative difference (.*)\)$", line)
+    assert figure
+    # The rounding of a sum of a thousand products.
+    assert 1e-17 < float(figure.group(1)) < 1e-12
+    assert plain.is_proven(replace(VARIED, rtol=1e-9))
+    assert plain.verdicts() == {"rows.csv": "identical", "metrics.json": "identical"}
+
+
+@SEVERAL_CPUS
+def test_a_sum_that_changes_with_the_number_of_threads(plain: Pipeline) -> None:
+    plain.insert(f"{NUMBERS}rows = [float(some @ some[::-1].copy())]")
+    plain.repro()
+    (line,) = plain.findings(VARIED)
+    assert "1 CPU" in line
+    assert "another number of threads" in line
+
+
+@SEVERAL_CPUS
+def test_processors_that_a_stage_may_use_change_the_result(plain: Pipeline) -> None:
+    plain.insert("import os\nrows += [len(os.sched_getaffinity(0))]")
+    plain.repro()
+    (line,) = plain.findings(VARIED)
+    assert line.startswith("make depends on the processor: rows.csv differs with 1 CPU (")
+
+
+PINS = """
+import os
+os.environ.update(OPENBLAS_CORETYPE="Haswell", OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+os.environ.update(NPY_ENABLE_CPU_FEATURES="X86_V3", NPY_DISABLE_CPU_FEATURES="")
+"""
+
+
+@X86_64
+def test_a_stage_that_pins_its_numbers_depends_on_no_processor(plain: Pipeline) -> None:
+    plain.insert(PINS + PROCESSORS["a matrix product, by the kernel of OpenBLAS"][0])
+    plain.repro()
+    assert plain.is_proven(VARIED)
+    assert {"OpenBLAS kernel", "number of threads"} <= set(plain.report.varied)
+
+
+def environment_record(variables: dict[str, str]) -> str:
+    """An environment.json of the Python that runs, with these variables set."""
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return json.dumps({"python": running, "variables": variables})
+
+
+def test_a_variable_that_is_recorded_is_not_varied(plain: Pipeline) -> None:
+    plain.write("environment.json", environment_record({"OMP_NUM_THREADS": "7"}))
+    plain.insert("import os\nrows += [int(os.environ.get('OMP_NUM_THREADS', 1))]")
+    plain.repro(OMP_NUM_THREADS="7")
+    assert plain.is_proven(VARIED)
+    assert "number of threads" not in plain.report.varied
 
 
 def test_a_condition_with_which_a_stage_fails(plain: Pipeline) -> None:
@@ -665,7 +770,90 @@ def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
 
 
 def test_variables_that_environment_json_records_are_set_for_stages(plain):
-    plain.write("environment.json", '{"variables": {"FACTOR": "3"}}')
+    plain.write("environment.json", environment_record({"FACTOR": "3"}))
     plain.insert('import os; rows = [row * int(os.environ["FACTOR"]) for row in rows]')
     plain.repro(FACTOR="3")
     assert plain.is_proven()
+
+
+NOTES = """
+import json, os
+settings = {name: os.environ[name] for name in ('MKL_NUM_THREADS', 'PYTHONHASHSEED') if name in os.environ}
+json.dump({'variables': settings, 'zone': os.environ.get('TZ', '')}, open('environment.json', 'w'))
+"""
+
+
+def test_a_record_of_variables_may_hold_what_is_varied_and_nothing_else(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", "outs: [rows.csv]", "outs: [rows.csv, environment.json: {cache: false}]")
+    plain.insert(NOTES)
+    plain.repro()
+    assert plain.findings(VARIED) == ["make: environment.json changes with the time zone"]
+
+
+def test_variables_are_set_where_a_stage_writes_their_record(plain: Pipeline) -> None:
+    plain.edit("dvc.yaml", "outs: [rows.csv]", "outs: [rows.csv, environment.json]")
+    plain.insert(
+        "import json, os, sys\n"
+        "record = {'python': '%d.%d' % sys.version_info[:2], 'variables': {'FACTOR': os.environ['FACTOR']}}\n"
+        "json.dump(record, open('environment.json', 'w'))"
+    )
+    plain.edit("dvc.yaml", "environment.json]", "{environment.json: {cache: false}}]")
+    plain.repro(FACTOR="3")
+    assert plain.is_proven()
+
+
+ROUNDED = "2.0000000000000004\n4\n6\n"
+ROUNDING = replace(CURRENT, rtol=1e-9)
+
+
+def as_made_elsewhere(pipeline: Pipeline, **contents: str) -> None:
+    """Record outputs as another processor would have written them; `rows_csv` is rows.csv."""
+    for name, text in contents.items():
+        pipeline.write(name.replace("_", "."), text)
+    with dvc(pipeline.folder) as repo:
+        repo.commit(force=True)
+    pipeline.commit()
+
+
+def test_numbers_that_differ_by_rounding_are_close_and_not_proven(recorded: Pipeline) -> None:
+    as_made_elsewhere(recorded, rows_csv=ROUNDED)
+    (line,) = recorded.findings()
+    assert line.startswith("make: rows.csv is what dvc.lock records only up to rounding")
+    assert recorded.verdicts() == {"rows.csv": "close", "metrics.json": "identical"}
+
+
+def test_a_tolerance_accepts_numbers_that_a_later_stage_reads(recorded: Pipeline) -> None:
+    as_made_elsewhere(recorded, rows_csv=ROUNDED)
+    assert recorded.is_proven(ROUNDING)
+    assert recorded.verdicts() == {"rows.csv": "within rtol", "metrics.json": "identical"}
+
+
+@pytest.fixture
+def modelled(plain: Pipeline) -> Pipeline:
+    """As `recorded`, where what `make` writes is no table but a file without values, such as a model."""
+    plain.edit("pkg/make.py", "rows.csv", "rows.bin")
+    plain.edit("dvc.yaml", "rows.csv", "rows.bin")
+    plain.repro()
+    return plain
+
+
+def test_a_model_in_other_bytes_differs(modelled: Pipeline) -> None:
+    as_made_elsewhere(modelled, rows_bin=ROUNDED)
+    assert modelled.findings() == ["make: rows.bin is not what dvc.lock records, although every input is"]
+
+
+def test_a_tolerance_accepts_a_model_in_other_bytes_by_the_numbers_after_it(modelled: Pipeline) -> None:
+    as_made_elsewhere(modelled, rows_bin=ROUNDED)
+    assert modelled.is_proven(ROUNDING)
+    assert modelled.verdicts() == {
+        "rows.bin": "differs, numbers after it within rtol",
+        "metrics.json": "identical",
+    }
+
+
+def test_a_model_whose_numbers_differ_is_diagnosed_for_all_the_tolerance(modelled: Pipeline) -> None:
+    as_made_elsewhere(modelled, rows_bin=ROUNDED, metrics_json='{"total":13}')
+    assert modelled.findings(ROUNDING) == [
+        "make: rows.bin is not what dvc.lock records, although every input is"
+    ]
+    assert modelled.verdicts() == {"rows.bin": "differs", "metrics.json": "differs"}

@@ -1,0 +1,78 @@
+"""Recorded outputs to compare with: those of Git are set aside, those of DVC fetched when they are needed."""
+
+import contextlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..dvc.checkout import Checkout
+from ..dvc.objects import fetch
+from ..dvc.stages import Output
+from ..errors import CannotTryError
+from .contents import can_be_compared, compare_contents
+from .differences import Differences
+
+
+@dataclass(frozen=True)
+class RecordedOutputs:
+    """Copies of recorded outputs.
+
+    Attributes:
+        checkout: the clean clone.
+        folder: for the copies.
+        rtol: relative difference up to which numbers count as equal.
+    """
+
+    checkout: Checkout
+    folder: Path
+    rtol: float
+    _known: dict[tuple[Output, str], Differences | None] = field(default_factory=dict)
+
+    def set_aside(self, output: Output) -> Path | None:
+        """Take an output out of the clone; returns where it is then, None where there is none."""
+        if not output.path.exists():
+            remove(output.path)  # a link to nowhere
+            return None
+        copy = self._copy_of(output)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(output.path, copy)
+        return copy
+
+    def differences(self, output: Output, rebuilt: str) -> Differences | None:
+        """How the output in the clone differs from the recorded one.
+
+        Args:
+            output: the output.
+            rebuilt: its hash; a diagnosis rebuilds the same bytes again and again.
+
+        Returns:
+            None where the recorded output cannot be had.
+        """
+        if (output, rebuilt) not in self._known:
+            self._known[output, rebuilt] = self._compare(output)
+        return self._known[output, rebuilt]
+
+    def _compare(self, output: Output) -> Differences | None:
+        if not output.recorded:
+            return None
+        if not can_be_compared(output.path):
+            # There is no need to have the recorded one.
+            found = Differences(self.rtol)
+            found.add_opaque(output.name)
+            return found
+        copy = self._copy_of(output)
+        if output.cached and not copy.exists():
+            with contextlib.suppress(CannotTryError):
+                fetch(self.checkout, output, copy)
+        return compare_contents(copy, output.path, self.rtol) if copy.exists() else None
+
+    def _copy_of(self, output: Output) -> Path:
+        return self.folder / output.path.relative_to(self.checkout.tree)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

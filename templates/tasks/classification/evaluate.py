@@ -1,0 +1,111 @@
+"""Stage `evaluate`: how good the model is on test rows that nothing before has seen.
+
+Reads `models/model.joblib` and `data/prepared/test.parquet`; writes under
+`reports/evaluate/`: `metrics.json`, `plots/*.csv` (drawn by `dvc plots`) and `figures/*.png`.
+Classes are numbered in sorted order. Of two, the last is positive; each of several is held against the rest.
+"""
+
+import json
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+from . import figures
+from .dataset import read
+from .params import load
+from .params.evaluate import Params
+
+REPORTS = Path("reports/evaluate")
+
+
+def call(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """The most probable class of each row; of two, the last one from `threshold` on."""
+    if probability.shape[1] == 2:
+        return (probability[:, 1] >= threshold).astype(int)
+    return probability.argmax(axis=1)
+
+
+def one_or_rest(labels: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a row is of a class, and its probability: a column for each class, or for the last of two."""
+    first = 1 if probability.shape[1] == 2 else 0
+    return np.eye(probability.shape[1], dtype=int)[labels][:, first:], probability[:, first:]
+
+
+def score(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict[str, float]:
+    """Summarise predictions, (n_rows, n_classes); `labels` are the numbers of the true classes."""
+    called = call(probability, threshold)
+    truth, chance = one_or_rest(labels, probability)
+    scores = {
+        "log_loss": metrics.log_loss(labels, probability),
+        "roc_auc": metrics.roc_auc_score(truth, chance),
+        "average_precision": metrics.average_precision_score(truth, chance),
+        "brier": metrics.brier_score_loss(labels, probability),
+        "accuracy": metrics.accuracy_score(labels, called),
+    }
+    if probability.shape[1] == 2:
+        scores["precision"] = metrics.precision_score(labels, called, zero_division=0.0)
+        scores["recall"] = metrics.recall_score(labels, called)
+    else:
+        scores["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, called)
+        scores["macro_f1"] = metrics.f1_score(labels, called, average="macro", zero_division=0.0)
+    return scores
+
+
+def roc(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
+    false_positive, true_positive, _ = metrics.roc_curve(truth, chance)
+    return pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive})
+
+
+def precision_recall(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
+    """With rising recall: DVC's plots keep the order of points with the same recall."""
+    precision, recall, _ = metrics.precision_recall_curve(truth, chance)
+    return pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]})
+
+
+def calibration(hits: np.ndarray, chance: np.ndarray, bins: int) -> pd.DataFrame:
+    """Mean predicted probability and observed frequency in `bins` groups of (nearly) equal size."""
+    order = np.argsort(chance, kind="stable")
+    groups = [group for group in np.array_split(order, bins) if len(group)]
+    predicted, observed = ([values[group].mean() for group in groups] for values in (chance, hits))
+    return pd.DataFrame({"predicted": predicted, "observed": observed})
+
+
+def main() -> None:
+    params = load("evaluate", Params)
+    features, target = read("data/prepared/test.parquet")
+    model = joblib.load("models/model.joblib")
+    classes, probability = model.classes_.astype(str), model.predict_proba(features)
+    labels = np.searchsorted(model.classes_, target.to_numpy())
+    called = call(probability, params.threshold)
+    truth, chance = one_or_rest(labels, probability)
+    test = score(labels, probability, params.threshold)
+    # Of several classes: whether the called one was right, and the curves of all classes taken together.
+    hits = labels if len(classes) == 2 else called == labels
+    tables = {
+        "roc": roc(truth.ravel(), chance.ravel()),
+        "precision_recall": precision_recall(truth.ravel(), chance.ravel()),
+        "calibration": calibration(hits, chance.max(axis=1), params.calibration_bins),
+        "confusion": pd.DataFrame({"actual": classes[labels], "predicted": classes[called]}),
+    }
+    names = classes[-truth.shape[1] :]
+    curves = {
+        curve: {name: curve(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
+        for curve in (roc, precision_recall)
+    }
+
+    (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
+    (REPORTS / "metrics.json").write_text(json.dumps({"test": test}, indent=2) + "\n")
+    for name, table in tables.items():
+        table.to_csv(REPORTS / "plots" / f"{name}.csv", index=False, lineterminator="\n")
+    draw, average = REPORTS / "figures", test["average_precision"]
+    figures.save(figures.roc, draw / "roc.png", curves[roc], test["roc_auc"])
+    figures.save(figures.precision_recall, draw / "precision_recall.png", curves[precision_recall], average)
+    figures.save(figures.calibration, draw / "calibration.png", tables["calibration"], test["brier"])
+    figures.save(figures.confusion, draw / "confusion.png", metrics.confusion_matrix(labels, called), classes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Stage `evaluate`: how good the model is on test rows that nothing before has seen.
+
+Reads `models/model.joblib` and `data/prepared/test.parquet`; writes under
+`reports/evaluate/`: `metrics.json`, `plots/rows.csv` (drawn by `dvc plots`) and `figures/*.png`.
+"""
+
+import json
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+from . import figures
+from .dataset import read
+from .params import load
+from .params.evaluate import Params
+
+REPORTS = Path("reports/evaluate")
+
+
+def score(observed: np.ndarray, predicted: np.ndarray, interval: float) -> dict[str, float]:
+    """Summarise predictions, all but R² in units of the target.
+
+    Args:
+        observed: (n_rows,).
+        predicted: (n_rows,).
+        interval: share of rows for `half_width`: so many are no further than this from their prediction.
+    """
+    distance = np.abs(observed - predicted)
+    return {
+        "rmse": metrics.root_mean_squared_error(observed, predicted),
+        "mae": metrics.mean_absolute_error(observed, predicted),
+        "r2": metrics.r2_score(observed, predicted),
+        "half_width": float(np.quantile(distance, interval, method="higher")),
+    }
+
+
+def main() -> None:
+    params = load("evaluate", Params)
+    features, target = read("data/prepared/test.parquet")
+    observed = target.to_numpy()
+    predicted = joblib.load("models/model.joblib").predict(features)
+    test = score(observed, predicted, params.interval)
+    rows = pd.DataFrame({"observed": observed, "predicted": predicted, "residual": observed - predicted})
+
+    (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
+    (REPORTS / "metrics.json").write_text(json.dumps({"test": test}, indent=2) + "\n")
+    rows.to_csv(REPORTS / "plots/rows.csv", index=False, lineterminator="\n")
+    draw = REPORTS / "figures"
+    figures.save(figures.predicted, draw / "predicted.png", rows[["observed", "predicted"]], test["r2"])
+    figures.save(figures.residuals, draw / "residuals.png", rows, test["half_width"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""Real tables go through all stages of both tasks, and what no model can take is refused in one line.
+
+A process runs many tables, since starting one costs more than most of them do. The tables are scikit-learn's,
+the shipped penguins, and those of `tests/tables`, whose README says where they come from.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import TEMPLATE, generate, run
+
+DRIVER = Path(__file__).with_name("tables_driver.py")
+TABLES = TEMPLATE / "tests/tables"
+PENGUINS = (TEMPLATE / "templates/tasks/regression/raw.csv").read_text()
+FIGURES = {
+    "classification": ["calibration.png", "confusion.png", "precision_recall.png", "roc.png"],
+    "regression": ["predicted.png", "residuals.png"],
+}
+MODELS = {
+    "classification": ["logistic", "forest", "boosting"],
+    "regression": ["linear", "forest", "boosting"],
+}
+
+
+def shipped(name: str) -> str:
+    return (TABLES / f"{name}.csv").read_text()
+
+
+# What each table is, params beside the defaults, and the metric of test rows that every model must reach.
+CLASSES = {
+    "wine": ({"sklearn": "wine"}, {"target": "target"}, ("roc_auc", 0.98)),
+    "iris": ({"sklearn": "iris"}, {"target": "target"}, ("macro_f1", 0.8)),
+    "penguins": ({"csv": PENGUINS}, {"target": "species"}, ("accuracy", 0.95)),
+    "penguins by sex": (
+        {"csv": PENGUINS, "parquet": {"species": "category", "year": "Int64"}},
+        {"target": "sex"},
+        ("roc_auc", 0.85),
+    ),
+    "weather": (
+        {"csv": shipped("weather")},
+        {"target": "weather", "drop": ["date"], "stratify": True},
+        ("roc_auc", 0.7),
+    ),
+    "elections": ({"csv": shipped("elections")}, {"target": "vote"}, ("accuracy", 0.85)),
+}
+QUANTITIES = {
+    "penguins": ({"csv": PENGUINS}, {"target": "body_mass_g", "stratify": "species"}, ("r2", 0.7)),
+    "diabetes": ({"sklearn": "diabetes"}, {"target": "target"}, ("r2", 0.25)),
+    "investments": ({"csv": shipped("investments")}, {"target": "invest", "group": "firm"}, ("rmse", None)),
+    "crime": ({"csv": shipped("crime")}, {"target": "violent", "drop": ["state"]}, ("rmse", None)),
+    "temperatures": ({"csv": shipped("weather")}, {"target": "temp_max", "time": "date"}, ("r2", 0.6)),
+    "seats": (
+        {"csv": shipped("planes"), "parquet": {"engine": "category"}},
+        {"target": "seats", "drop": ["tailnum"]},
+        ("r2", 0.5),
+    ),
+}
+TASKS = {"classification": CLASSES, "regression": QUANTITIES}
+ALL = [(task, table) for task, tables in TASKS.items() for table in tables]
+# Boosting takes as long as all else, most of all with several classes.
+BOOSTED = ("penguins", "wine", "diabetes")
+
+
+def models_of(task: str, table: str) -> list[str]:
+    """The models that a table goes through."""
+    return [model for model in MODELS[task] if model != "boosting" or table in BOOSTED]
+
+
+EACH = [(*case, model) for case in ALL for model in models_of(*case)]
+Driver = Callable[[str, dict, int], dict]
+
+
+@pytest.fixture(scope="module")
+def drive(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """Run cases in a project of a task that was just generated."""
+
+    def call(task: str, cases: dict, seed: int = 0) -> dict:
+        project = generate(tmp_path_factory.mktemp("tables"), task=task, project_name="Tables")
+        done = subprocess.run(
+            ["python", "-W", "error::FutureWarning", str(DRIVER), "tables"],
+            cwd=project,
+            env=env | {"PYTHONHASHSEED": str(seed)},
+            input=json.dumps(cases),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call
+
+
+def cases_of(task: str, *names: str) -> dict[str, dict]:
+    """These tables, each for its models."""
+    tables = {name: TASKS[task][name] for name in names}
+    return {
+        name: {**table, "prepare": params, "models": models_of(task, name)}
+        for name, (table, params, _) in tables.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def results(drive: Driver) -> dict[str, dict]:
+    """Every table through all stages by its models."""
+    return {task: drive(task, cases_of(task, *tables)) for task, tables in TASKS.items()}
+
+
+@pytest.mark.parametrize(("task", "table", "model"), EACH)
+def test_a_real_table_gives_a_model_its_metrics_and_figures(results, task, table, model):
+    found = results[task][table]
+    assert "refused" not in found
+    metric, least = TASKS[task][table][2]
+    assert least is None or found[model]["test"][metric] >= least
+    assert found[model]["figures"] == FIGURES[task]
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [("classification", ["penguins", "elections"]), ("regression", ["penguins", "investments"])],
+)
+def test_another_process_writes_the_same_bytes(results, drive, task, names):
+    again = drive(task, cases_of(task, *names), seed=1)
+    assert again == {name: results[task][name] for name in names}
+
+
+def test_rows_without_a_target_are_left_out_and_counted(results):
+    found = results["classification"]["penguins by sex"]["logistic"]
+    assert sum(found["rows"].values()) == 333
+    assert found["said"] == "data/raw.parquet: sex: 11 of 344 rows left out: empty there\n"
+
+
+def test_several_classes_have_the_metrics_of_several(results):
+    found = results["classification"]
+    common = {"log_loss", "roc_auc", "average_precision", "brier", "accuracy"}
+    assert found["wine"]["forest"]["test"].keys() == common | {"balanced_accuracy", "macro_f1"}
+    assert found["elections"]["forest"]["test"].keys() == common | {"precision", "recall"}
+
+
+def made(**columns: object) -> str:
+    """A table of forty rows; a single value stands for all of a column, None for none of it."""
+    table = {"size": range(40), "colour": ["red", "blue"] * 20, "kind": ["a", "b"] * 20, **columns}
+    lists = {
+        name: [values] * 40 if isinstance(values, str | float) else list(values)
+        for name, values in table.items()
+        if values is not None
+    }
+    lines = [",".join(lists)] + [",".join(map(str, row)) for row in zip(*lists.values(), strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+NAMES = [f"name {n}" for n in range(40)]
+DATES = [f"2026-01-{1 + n % 31:02}" for n in range(40)]
+TWO = [1, 2] * 20
+ALONE = ["c", *["a", "b"] * 19, "a"]
+HERE = "there are: size, colour, kind"
+OTHER = "generate a project with task="
+ADVICE = "merge it with another, take its rows out, or choose another column"
+# A table, params, and what `prepare` says of it after the file's name.
+REFUSED_BY_BOTH = {
+    "no target": (
+        made(),
+        {"target": "sort"},
+        f"sort: no such column; params.yaml names it in prepare.target; {HERE}",
+    ),
+    "no table": ("", {}, "not read as a table: No columns to parse from file"),
+    "no rows": (
+        "size,colour,kind\n",
+        {},
+        "kind: the same value in every row, or none; choose another prepare.target",
+    ),
+    "half a table": (
+        "size,colour,kind\n1,red,1,5,6\n2,red,2\n1,2,3,4,5,6,7,8\n",
+        {},
+        "not read as a table: Error tokenizing data. C error: Expected 5 fields in line 4, saw 8",
+    ),
+    "no column to drop": (
+        made(),
+        {"drop": ["x"]},
+        f"x: no such column; params.yaml names it in prepare.drop; {HERE}",
+    ),
+    "no column to stratify by": (
+        made(),
+        {"stratify": "x"},
+        f"x: no such column; params.yaml names it in prepare.stratify; {HERE}",
+    ),
+    "no group": (
+        made(),
+        {"stratify": False, "group": "x"},
+        f"x: no such column; params.yaml names it in prepare.group; {HERE}",
+    ),
+    "no time": (
+        made(),
+        {"stratify": False, "time": "x"},
+        f"x: no such column; params.yaml names it in prepare.time; {HERE}",
+    ),
+    "one value": (
+        made(kind=1.0),
+        {},
+        "kind: the same value in every row, or none; choose another prepare.target",
+    ),
+    "no value": (
+        made(kind=""),
+        {},
+        "kind: the same value in every row, or none; choose another prepare.target",
+    ),
+    "names": (
+        made(who=NAMES, kind=TWO),
+        {},
+        "who: text that is another in nearly every row; add it to prepare.drop",
+    ),
+    "dates": (
+        made(day=DATES, kind=TWO),
+        {},
+        "day: dates; add it to prepare.drop, set prepare.time to it, or make numbers of it",
+    ),
+    "dates of another kind": (
+        made(day="Jan 31 2026", kind=TWO),
+        {},
+        "day: dates; add it to prepare.drop, set prepare.time to it, or make numbers of it",
+    ),
+    "infinite": (
+        made(size=[1, 2, "inf", *range(37)], kind=TWO),
+        {},
+        "size: infinite in row 3; leave it empty, or take the row out",
+    ),
+    "row numbers": (
+        made(**{"": range(40)}, kind=TWO),
+        {},
+        "Unnamed: 3: it has no name, and may be a row number; add it to prepare.drop, or name it",
+    ),
+    "no features": (
+        made(kind=TWO),
+        {"drop": ["size", "colour"]},
+        "kind: no other column is left to predict it from; see prepare.drop",
+    ),
+    "a group with gaps": (
+        made(colour=["red", "", *["blue"] * 38], kind=TWO),
+        {"stratify": False, "group": "colour"},
+        "colour: empty in row 2, or not a date like 2026-01-31; split by another",
+    ),
+    "a time that is none": (
+        made(day=["2026-01-31", *["1/2/2026"] * 39], kind=TWO),
+        {"stratify": False, "time": "day"},
+        "day: empty in row 2, or not a date like 2026-01-31; split by another",
+    ),
+    "one time": (
+        made(day="2026-01-31", kind=TWO),
+        {"stratify": False, "time": "day"},
+        "day: too many rows of one time: none is left as train rows",
+    ),
+}
+REFUSED = {
+    "classification": REFUSED_BY_BOTH
+    | {
+        "a quantity": (
+            made(kind=[n / 7 for n in range(40)]),
+            {},
+            f"kind: 40 numbers in 40 rows are no classes, but a quantity; {OTHER}regression",
+        ),
+        "a whole quantity": (
+            made(kind=range(40)),
+            {},
+            f"kind: 40 numbers in 40 rows are no classes, but a quantity; {OTHER}regression",
+        ),
+        "a class of one row": (
+            made(kind=ALONE),
+            {},
+            f"kind: 1 row of 'c' is too few for three parts; {ADVICE}",
+        ),
+        "a class that a part lacks": (
+            made(kind=["a"] * 36 + ["b"] * 4, day=range(40)),
+            {"stratify": False, "time": "day"},
+            f"kind: 4 rows of 'b' are too few: none is among the train rows; {ADVICE}",
+        ),
+        "few rows of a real table": (
+            shipped("planes"),
+            {"target": "engine", "drop": ["tailnum"]},
+            f"engine: 1 row of '4 Cycle' is too few for three parts; {ADVICE}",
+        ),
+    },
+    "regression": REFUSED_BY_BOTH
+    | {
+        "words": (
+            made(),
+            {},
+            f"kind: not a number in row 1; mend it, or for classes {OTHER}classification",
+        ),
+        "an infinite target": (
+            made(kind=[1, "inf", *range(38)]),
+            {},
+            f"kind: not a number in row 2; mend it, or for classes {OTHER}classification",
+        ),
+        "truth values": (
+            made(kind=["True", "False"] * 20),
+            {},
+            "kind: no numbers; choose another prepare.target",
+        ),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(drive: Driver) -> dict[str, dict]:
+    """What `prepare` says of each table above."""
+    found = {}
+    for task, tables in REFUSED.items():
+        cases = {
+            name: {"csv": table, "prepare": {"target": "kind", **params}}
+            for name, (table, params, _) in tables.items()
+        }
+        found[task] = drive(task, cases)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("task", "case"), [(task, case) for task, cases in REFUSED.items() for case in cases]
+)
+def test_a_table_that_does_not_fit_is_refused_in_one_line_that_says_what_to_do(refusals, task, case):
+    assert refusals[task][case] == {"refused": f"data/raw.csv: {REFUSED[task][case][2]}"}
+
+
+ALLOWED = {
+    "months, which are no dates": made(month=["May", "June"] * 20),
+    "ranges, which are no dates": made(age=["10-12", "12-14"] * 20),
+    "a column without a value": made(empty=""),
+    "truth values with gaps": made(striped=["True", "", "False", ""] * 10),
+    "a class of words and numbers": made(kind=["1", "b"] * 20),
+    "a time of numbers": made(size=range(40)),
+}
+
+
+def test_what_only_looks_odd_is_taken(drive):
+    cases = {
+        name: {"csv": csv, "prepare": {"target": "kind"}, "models": ["logistic"]}
+        for name, csv in ALLOWED.items()
+    }
+    found = drive("classification", cases)
+    assert [name for name, results in found.items() if "refused" in results] == []
+
+
+@pytest.mark.long
+def test_a_regression_from_its_table_to_its_proof(tmp_path, env):
+    """What a user does with a new project, in the one that comes with penguins."""
+    project = generate(tmp_path, task="regression")
+    assert project.name == "penguin-mass"
+    run("dvc", "repro", cwd=project, env=env)
+    run("git", "add", "--all", cwd=project, env=env)
+    run("git", "commit", "--quiet", "--message", "First results", cwd=project, env=env)
+    assert " passed" in run("pytest", cwd=project, env=env).stdout
+    said = run("locatable", "search", "--trials", "3", cwd=project, env=env).stdout
+    assert "baseline-search: 3 complete, 0 pruned, 0 failed" in said
+    shown = json.loads(run("dvc", "plots", "show", "--json", cwd=project, env=env).stdout)["data"]
+    assert {"rmse", "mae", "predicted", "residuals"} <= shown.keys()
+    proof = run("locatable", "reproduce", "--env", "current", cwd=project, env=env).stdout
+    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in proof

@@ -1,0 +1,300 @@
+"""What the package says of a commit beside what DVC says of it: one check for each kind of value."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from locatable.coordinates import Coordinates, coordinates_of
+from locatable.history.declared import declared_stages
+from locatable.history.snapshot import Snapshot
+from locatable.keys import Key, flatten
+from locatable.locate.content import Candidate, Hashes, roles_of
+from locatable.locate.result import RoleKind
+from locatable.mlflow.content import RunContent
+from locatable.mlflow.outputs import read_outputs
+from locatable.mlflow.plan import WantedRun
+from locatable.mlflow.revision import revision_content
+from locatable.mlflow.values import SEPARATOR, number, read_metrics
+from locatable.redact import redact_urls
+from locatable.staleness import Kind, differences
+
+from .dvc_side import DvcRevision, DvcStage, Recorded
+
+# In place of a value that one side does not have.
+NOTHING = "(nothing)"
+
+# Key, DVC's value, ours.
+_Values = Iterator[tuple[str, Any, Any]]
+
+
+def _unequal(what: str, dvc: Mapping[str, Any], ours: Mapping[str, Any]) -> _Values:
+    for name in dict.fromkeys([*dvc, *ours]):
+        theirs, own = dvc.get(name, NOTHING), ours.get(name, NOTHING)
+        if not _same(theirs, own):
+            yield f"{what} {name}", theirs, own
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    # NaN is the same as NaN.
+    return bool(one == other) or (one != one and other != other)
+
+
+def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """What each dvc.yaml declares."""
+    declared = declared_stages(snapshot)
+    yield from _unequal("stage", dict.fromkeys(said.stages, "there"), dict.fromkeys(declared, "there"))
+    for address, stage in said.stages.items():
+        if address not in declared:
+            continue
+        ours = declared[address]
+        yield from _unequal(address, {"cmd": stage.cmd}, {"cmd": ours.cmd})
+        yield from _unequal(address, {"frozen": stage.frozen}, {"frozen": ours.is_frozen})
+        yield from _unequal(
+            f"{address} deps", dict.fromkeys(stage.deps, True), dict.fromkeys(ours.deps, True)
+        )
+        cached = {path: out.is_cached for path, out in stage.outs.items()}
+        yield from _unequal(f"{address} outs, cached:", cached, ours.outs)
+        names = {file: sorted(set(keys)) for file, keys in stage.params.items()}
+        our_names = {file: sorted(set(map(str, keys))) for file, keys in ours.params.items()}
+        yield from _unequal(f"{address} params", names, our_names)
+
+
+def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """What each lock records of stages, and each .dvc file of sources."""
+    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    commands = {address: stage.recorded_cmd for address, stage in recorded.items()}
+    yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.stages.items()})
+    for address, stage in recorded.items():
+        ours = snapshot.stages.get(address)
+        if ours is None:
+            continue
+        for section, files, entries in (("deps", stage.deps, ours.deps), ("outs", stage.outs, ours.outs)):
+            hashes = {path: entry.hash for path, entry in files.items() if entry.hash}
+            # The record of a file that is no longer declared is none of DVC's concern.
+            own = {path: _hash(entry) for path, entry in entries.items() if path in files}
+            yield from _unequal(f"{address} recorded {section}", hashes, own)
+    sources = {path: entry.hash for path, entry in said.sources.items()}
+    yield from _unequal("source", sources, {path: _hash(entry) for path, entry in snapshot.sources.items()})
+
+
+def _hash(entry: Mapping[str, Any]) -> str | None:
+    values = (entry.get(kind) for kind in ("md5", "etag", "checksum"))
+    return next((str(value) for value in values if value), None)
+
+
+def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """Params, as the lock has them, or as their file does where it has none."""
+    ours = snapshot.params
+    recorded: dict[str, list[Any]] = {}
+    for stage in said.stages.values():
+        for file, values in stage.recorded_params.items():
+            for dotted, value in flatten(values).items():
+                recorded.setdefault(str(Key(file, dotted)), []).append(value)
+    # DVC shows values of files, which can be newer than the record.
+    changed = {
+        Key(file, name)
+        for stage in said.stages.values()
+        for file, names in stage.changed_params.items()
+        for name in names
+    }
+    for key in dict.fromkeys([*said.params, *recorded]):
+        if key in ours:
+            possible = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
+            if not any(_same(value, ours[key]) for value in possible):
+                yield f"param {key}", possible[0], ours[key]
+        elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
+            yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
+    for key in ours.keys() - said.params.keys() - recorded.keys():
+        is_unsaid = f"params {Key.parse(key).file}" in said.unsaid
+        if not is_unsaid and not _named_by_templates(snapshot, key):
+            yield f"param {key}", NOTHING, ours[key]
+
+
+def _is_in(changed: set[Key], text: str) -> bool:
+    key = Key.parse(text)
+    return any(
+        one.file == key.file and (not one.dotted or f"{key.dotted}.".startswith(f"{one.dotted}."))
+        for one in changed
+    )
+
+
+def _named_by_templates(snapshot: Snapshot, text: str) -> bool:
+    """Whether a value is one of a file of `vars` that DVC does not show, as it is named outside of stages."""
+    key = Key.parse(text)
+    named = [pipeline.variables.get(key.file, {}) for pipeline in snapshot.pipelines.values()]
+    return any(key.dotted in flatten(values) for values in named)
+
+
+def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """Each hash that DVC records is in the coordinate that it belongs to."""
+    found = coordinates_of(snapshot)
+    sources = {path: entry.hash for path, entry in said.sources.items() if entry.hash}
+    own = {**found.data.content, **found.environment.content["files"]}
+    yield from _unequal("data", sources, {path: own[path] for path in sources if path in own})
+    executed = {
+        f"{address} {path}": entry.hash
+        for address, stage in said.stages.items()
+        for path, entry in stage.outs.items()
+        if stage.is_recorded and entry.hash
+    }
+    ours = {
+        f"{address} {path}": value
+        for address, stage in found.execution.content["stages"].items()
+        for path, value in stage["outs"].items()
+    }
+    yield from _unequal("execution", executed, {name: ours[name] for name in executed if name in ours})
+    yield from _inputs(found, said)
+    yield from _unequal("params", snapshot.params, found.params.content)
+
+
+def _inputs(found: Coordinates, said: DvcRevision) -> _Values:
+    """What stages read, and no stage wrote, is code, data or environment."""
+    content = [found.code.content["files"], found.data.content, found.environment.content["files"]]
+    known = {path: str(value) for part in content for path, value in part.items()}
+    outs = {path for stage in said.stages.values() for path in stage.outs}
+    params = {file for stage in said.stages.values() for file in stage.params} | {"params.yaml"}
+    for address, stage in said.stages.items():
+        for path, entry in stage.deps.items():
+            is_written = any(_overlap(path, out) for out in outs)
+            if not stage.is_recorded or not entry.hash or is_written or path in params:
+                continue
+            if entry.hash not in known.get(path, "").split("+"):
+                yield f"input {path} of {address}", entry.hash, known.get(path, NOTHING)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+
+
+def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """A file with a hash that DVC records is located where DVC records it."""
+    expected: dict[tuple[str, str], dict[str, set[str]]] = {}
+
+    def expect(path: str, entry: Recorded, role: str, replacing: bool = False) -> None:
+        # A file on this machine has none of the hashes that servers make up.
+        if entry.hash and entry.kind in ("md5", "md5-dos2unix"):
+            places = expected.setdefault((entry.hash, entry.kind), {})
+            places[path] = {role} if replacing else places.get(path, set()) | {role}
+
+    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    for address, stage in recorded.items():
+        for path, entry in stage.deps.items():
+            expect(path, entry, _role(RoleKind.INPUT, address))
+    # Who made a file is told rather than who read it.
+    for path, entry in said.sources.items():
+        expect(path, entry, _role(RoleKind.SOURCE), replacing=True)
+    for address, stage in recorded.items():
+        for path, entry in stage.outs.items():
+            expect(path, entry, _role(RoleKind.OUTPUT, address), replacing=True)
+    records = frozenset(snapshot.files.values())
+    for (md5, kind), places in expected.items():
+        names = {"md5": frozenset[str](), "md5-dos2unix": frozenset[str](), kind: frozenset([md5])}
+        hashes = Hashes(names["md5"], names["md5-dos2unix"], records)
+        roles = roles_of(Candidate(snapshot, []), hashes)
+        for path, wanted in places.items():
+            ours = _role(roles[path].kind, roles[path].stage) if path in roles else NOTHING
+            if ours not in wanted:
+                yield f"located {path}", " or ".join(sorted(wanted)), ours
+
+
+def _role(kind: RoleKind, stage: str | None = None) -> str:
+    return f"{kind.name} {stage or ''}".strip()
+
+
+def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """Metrics by file; and each number among those of the run in MLflow."""
+    contents = read_outputs(snapshot).contents
+    ours: dict[str, Any] = {}
+    for path, content in contents.items():
+        if said.metrics.get(path):
+            values = read_metrics(path, content)
+            ours |= {f"{path}:{name}": value for name, value in values.items()}
+    run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
+    for path, values in said.metrics.items():
+        for dotted, value in values.items():
+            name = SEPARATOR.sub("/", dotted) or Path(path).stem
+            if isinstance(value, int | float | str) and not _same(value, ours.get(f"{path}:{name}", NOTHING)):
+                yield f"metric {path}:{dotted}", value, ours.get(f"{path}:{name}", NOTHING)
+            elif number(value) is not None and not _is_shown(run, name, value):
+                yield f"metric {path}:{dotted} in MLflow", value, NOTHING
+
+
+def _is_shown(run: RunContent, name: str, value: Any) -> bool:
+    """Whether a run has a metric of this name and value, or a series that ends with it."""
+    ends = {key: points[-1].value for key, points in run.series.items() if points}
+    for key, shown in [*run.metrics.items(), *ends.items()]:
+        is_named = key.endswith(name) or f"/{name} " in f"/{key}"
+        if is_named and _same(number(shown), number(value)):
+            return True
+    return False
+
+
+def _plots(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """Files that DVC draws are among what the run in MLflow is made of."""
+    contents = read_outputs(snapshot).contents
+    ours = {path: _excerpt(contents[path]) for path in said.plots if path in contents}
+    yield from _unequal("plot", {path: _excerpt(text) for path, text in said.plots.items()}, ours)
+
+
+def _excerpt(content: bytes) -> tuple[int, int]:
+    return len(content), hash(content)
+
+
+def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    ours = {f"{one.name} {one.path}": one.type for one in snapshot.artifacts}
+    theirs = {f"{name.partition(':')[2]} {path}": kind for name, (path, kind) in said.artifacts.items()}
+    yield from _unequal("artifact", theirs, ours)
+
+
+def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """What has changed since the lock was written: commands and params."""
+    found = differences(snapshot)
+    dvc: dict[str, bool] = {}
+    ours: dict[str, bool] = {}
+    for address, stage in said.stages.items():
+        if stage.is_recorded and said.stages:
+            dvc |= {f"{address} {what}": True for what in _changes(stage)}
+    for one in found:
+        if one.kind is Kind.COMMAND:
+            ours[f"{one.stage} cmd"] = True
+        if one.kind is Kind.PARAM:
+            key = Key.parse(one.name)
+            file = one.name if one.name in said.stages[one.stage].params else key.file
+            ours[f"{one.stage} params of {file}"] = True
+    yield from _unequal("changed since:", dvc, ours)
+
+
+def _changes(stage: DvcStage) -> Iterator[str]:
+    if stage.cmd != stage.recorded_cmd:
+        yield "cmd"
+    if not stage.frozen:
+        yield from (f"params of {file}" for file in stage.changed_params)
+
+
+def _datasets(snapshot: Snapshot, said: DvcRevision) -> _Values:
+    """Sources are datasets of the run in MLflow, and params its params."""
+    run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
+    shown = {dataset.name: dataset.digest for dataset in run.datasets}
+    sources = {redact_urls(path): one.hash for path, one in said.sources.items() if one.hash}
+    environment = coordinates_of(snapshot).environment.content["files"]
+    sources = {path: value for path, value in sources.items() if path not in environment}
+    yield from _unequal("dataset", sources, {path: shown[path] for path in sources if path in shown})
+    yield from _unequal("run's param", dict.fromkeys(snapshot.params), dict.fromkeys(run.params))
+
+
+CHECKS: tuple[Callable[[Snapshot, DvcRevision], _Values], ...] = (
+    _stages,
+    _records,
+    _params,
+    _coordinates,
+    _located,
+    _metrics,
+    _plots,
+    _artifacts,
+    _stale,
+    _datasets,
+)
