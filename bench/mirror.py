@@ -67,12 +67,13 @@ def bare_loop(copy: Path, contents: list) -> None:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
 
     from locatable.mlflow.limits import fit
+    from locatable.mlflow.rules import RULES
     from locatable.mlflow.runs import dataset_input
 
     client = MlflowClient(f"sqlite:///{copy}/bare.db")
     experiment = client.create_experiment("bench", (copy / "bare").as_uri())
     for content in contents:
-        fitted = fit(content)
+        fitted = fit(content, RULES)
         params = [Param(key, value) for key, value in fitted.params.items()]
         metrics = [Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         tags = [RunTag(key, value) for key, value in fitted.tags.items()]
@@ -82,8 +83,8 @@ def bare_loop(copy: Path, contents: list) -> None:
                 (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(folder) / path).write_bytes(text)
             client.log_artifacts(run_id, folder)
-        client.log_inputs(run_id, [dataset_input(dataset) for dataset in content.datasets])
-        for model in content.models:
+        client.log_inputs(run_id, [dataset_input(dataset) for dataset in fitted.datasets])
+        for model in fitted.models:
             logged = client.create_logged_model(experiment, model.name, run_id, model.tags)
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
