@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from .client import MlflowException, validate_path_is_safe, validation
 from .naming import NameRules, Rule
@@ -17,6 +18,7 @@ NOT_IN_PATHS = re.compile(r"[#?%\x00-\x1f]")
 def _accepted_by(check: Callable[[str], object]) -> Callable[[str], bool]:
     """Whether one of MLflow's checks raises nothing."""
 
+    @lru_cache(10_000)  # the names of one run are those of the next
     def takes(name: str) -> bool:
         try:
             check(name)
