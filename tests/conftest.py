@@ -1,10 +1,14 @@
 """In which order, and by which process, tests run."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# A shell has background jobs ignore Ctrl-C, and their children too: tests send it to some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules whose tests share what takes long to make.
 TOGETHER = (

@@ -49,6 +49,16 @@ def drift(lock: str) -> list[Drift]:
     return drifted
 
 
+def reason_of_uv(stderr: str, longest: int) -> str:
+    """What uv says of a failure, in one line: it draws its errors as a tree.
+
+    Args:
+        stderr: all that it printed there.
+        longest: characters to keep.
+    """
+    return " ".join(re.sub("[×│╰─▶]", " ", stderr).split())[:longest]
+
+
 def _requirements(lock: str) -> list[str]:
     """The requirements in a lock, without their hashes, which are for pip."""
     lines = re.sub(r"\\\n", " ", lock).splitlines()

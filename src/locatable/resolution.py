@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .errors import ProjectError
+from .locks import reason_of_uv
 
 PYPROJECT = "pyproject.toml"
 REQUIREMENTS = "requirements.lock"
@@ -220,8 +221,5 @@ def _compile(project: Path, options: list[str], output: Path) -> None:
     command = [*COMPILE, *options, "--output-file", str(output)]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if done.returncode:
-        # uv draws its errors as a tree.
-        reason = " ".join(re.sub("[×│╰─▶]", " ", done.stderr).split())
-        raise ProjectError(
-            f"{PYPROJECT} cannot be resolved, and no lock was changed: {reason[:LONGEST_REASON]}"
-        )
+        reason = reason_of_uv(done.stderr, LONGEST_REASON)
+        raise ProjectError(f"{PYPROJECT} cannot be resolved, and no lock was changed: {reason}")

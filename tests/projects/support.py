@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -16,9 +15,6 @@ TEMPLATE = Path(__file__).parents[2]
 Search = Callable[..., subprocess.CompletedProcess[str]]
 # What a developer has set for themselves must not reach a test.
 PRIVATE = ("DVC", "GIT_", "MLFLOW", "OPTUNA", "PYTHON", "UV_", "VIRTUAL_ENV", "XDG_")
-
-# A shell has background jobs ignore Ctrl-C, and their children too: tests send it to some.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that runs tests may have no Git identity; tests that need there to be none say so.
 for role in ("AUTHOR", "COMMITTER"):

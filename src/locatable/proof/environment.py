@@ -17,7 +17,10 @@ from typing import Any
 
 from ..coordinates import read_record
 from ..errors import CannotTryError
+from ..locks import reason_of_uv
 
+# Characters of what an installer says of its failure.
+LONGEST_REASON = 400
 # What stages may import; the tools have a lock of their own, which no result depends on.
 LOCK = "requirements.lock"
 # What results were made with: Python, packages, and under `variables` the settings that were set.
@@ -195,9 +198,8 @@ def _run(command: list[str], project: Path, folder: Path, problem: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
-        # uv draws its errors as a tree.
-        reason = " ".join(re.sub("[×│╰─▶]", " ", stderr).split())
-        raise CannotTryError(f"{problem}: {reason[:400]}")
+        reason = reason_of_uv(stderr, LONGEST_REASON)
+        raise CannotTryError(f"{problem}: {reason}")
 
 
 def _check_untouched(folder: Path) -> None:
