@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import squares
 import tiny_dvc
 import tiny_git
 from tiny_git import git
@@ -23,27 +24,7 @@ from locatable.locate import locate, render, report_on
 from locatable.mlflow.wanted import gone_revisions, wanted_runs
 from locatable.proof.revision import resolve
 
-MAKE = """
-import json
-x = int(open("params.yaml").read().split()[1])
-json.dump({"m": x * x}, open("m.json", "w"))
-open("model.bin", "w").write(str(x))
-"""
-STAGE = {
-    "cmd": f"{sys.executable} make.py",
-    "deps": ["make.py", "data/raw.bin"],
-    "params": ["x"],
-    "outs": ["model.bin"],
-    "metrics": [{"m.json": {"cache": False}}],
-}
-FILES = {
-    "make.py": MAKE,
-    "params.yaml": "x: 3\n",
-    "notes/one.txt": "a note\n",
-    "data/raw.bin": "1\n",
-    ".dvcignore": "*.tmp\n/notes/\n",
-    "dvc.yaml": json.dumps({"stages": {"make": STAGE}}),
-}
+FILES = {**squares.files("data/raw.bin"), "notes/one.txt": "a note\n", ".dvcignore": "*.tmp\n/notes/\n"}
 EXPERIMENTS = "refs/exps/*:refs/exps/*"
 
 
@@ -65,7 +46,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         repo.reproduce()
     git(root, "tag", "four", tiny_dvc.commit(root, "Four"))
     run_trial(root, "ten", 10)
-    tiny_git.write(root, {"make.py": MAKE + "# changed\n"})
+    tiny_git.write(root, {"make.py": squares.MAKE + "# changed\n"})
     tiny_dvc.commit(root, "Change code and do not run it")
     git(root, "config", "uploadpack.allowFilter", "true")
     git(root, "config", "uploadpack.allowAnySHA1InWant", "true")
@@ -224,7 +205,8 @@ def test_a_partial_clone_fetches_what_it_lacks_together(source, tmp_path, monkey
     many = Path(shutil.copytree(source, tmp_path / "many"))
     for number in range(20):
         tiny_git.write(many, {"params.yaml": f"x: {number}\n", "m.json": f'{{"m": {number}}}'})
-        tiny_git.write(many, {"dvc.yaml": json.dumps({"stages": {f"make{number}": STAGE}})})
+        stages = {f"make{number}": squares.stage("data/raw.bin")}
+        tiny_git.write(many, {"dvc.yaml": json.dumps({"stages": stages})})
         tiny_dvc.commit(many, f"Commit {number}")
     clone = KINDS[kind](many, tmp_path)
 

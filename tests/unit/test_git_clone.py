@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import squares
 import tiny_dvc
 import tiny_git
 
@@ -16,25 +16,7 @@ from locatable.errors import ProjectError
 from locatable.git import REPOSITORY_VARIABLES
 from locatable.git_clone import clone_git, make_clone
 
-MAKE = """
-import json
-x = int(open("params.yaml").read().split()[1])
-json.dump({"m": x * x}, open("m.json", "w"))
-open("model.bin", "w").write(str(x))
-"""
-STAGE = {
-    "cmd": f"{sys.executable} make.py",
-    "deps": ["make.py", "data/raw.txt"],
-    "params": ["x"],
-    "outs": ["model.bin"],
-    "metrics": [{"m.json": {"cache": False}}],
-}
-FILES = {
-    "make.py": MAKE,
-    "params.yaml": "x: 3\n",
-    "data/raw.txt": "1\n",
-    "dvc.yaml": json.dumps({"stages": {"make": STAGE}}),
-}
+FILES = squares.files("data/raw.txt")
 IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"
 ALL_HOOKS = "post-checkout post-index-change pre-commit pre-push reference-transaction fsmonitor".split()
 # What users have in ~/.gitconfig; {place} is a folder with hooks, a template and files that hide others.
