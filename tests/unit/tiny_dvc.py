@@ -31,5 +31,7 @@ def init(root: Path, subdir: bool = False) -> None:
 def commit(root: Path, message: str = "Next") -> str:
     """Commit all that Git does not ignore, and return the commit."""
     git(root, "add", "--all")
+    # After DVC staged something, Git can miss what a test then changed within the same second.
+    git(root, "add", "--renormalize", ".")
     git(root, "commit", "--quiet", "--allow-empty", "-m", message)
     return git(root, "rev-parse", "HEAD")
