@@ -4,6 +4,10 @@
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
+Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
+that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
+scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
+
 It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
 
 Where code, params or data were changed and committed without `dvc repro`, the results that a
@@ -18,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..history.reader import Reader
     from ..locate import Report, Result
+    from ..locate.document import LocatedDocument
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
 MOST_IN_FULL = 5
@@ -35,12 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match."""
     from ..history.reader import Reader
-    from ..locate import locate, render
+    from ..locate import Located, render
+    from ..locate.inside import locate_file_or_figures
     from ..project import find_project
     from ..rebuild import origin_url
 
     with Reader(find_project(Path.cwd())) as reader:
-        located = locate(reader, arguments.target)
+        located = locate_file_or_figures(reader, arguments.target)
+        if not isinstance(located, Located):
+            return _show_figures(reader, located, arguments.json)
         _warn(located.left_out)
         every = arguments.json or arguments.check
         reported = located.results if every else located.results[:MOST_IN_FULL]
@@ -54,6 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
     return int(arguments.check and any(report.stale for report in reports))
+
+
+def _show_figures(reader: "Reader", document: "LocatedDocument", as_json: bool) -> int:
+    """Print where the figures of a document come from."""
+    from ..locate import render_document
+    from ..rebuild import origin_url
+
+    _warn(document.left_out)
+    reports = _reports(reader, document.named_results(), origin_url(reader))
+    print(
+        render_document.to_json(document, reports) if as_json else render_document.to_text(document, reports)
+    )
+    return int(not document.is_traced)
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
