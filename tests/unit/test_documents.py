@@ -285,7 +285,7 @@ def test_a_figure_with_too_many_pixels_in_a_pdf(tmp_path: Path) -> None:
     from pypdf.generic import NumberObject as NUMBER  # noqa: N814
 
     (page,) = read_figures(pdf(tmp_path / "a.pdf", enlarge))
-    assert [part.problem for part in page.parts] == ["200 megapixels; more than 100 are not opened"]
+    assert [part.problem for part in page.parts] == ["pictures of more than 100 megapixels are not opened"]
 
 
 def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:

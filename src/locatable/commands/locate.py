@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(find_project(Path.cwd())) as reader:
         located = locate_file_or_figures(reader, arguments.target)
         if not isinstance(located, Located):
-            return _show_figures(reader, located, arguments.json)
+            return _show_figures(reader, located, arguments)
         _warn(located.left_out)
         every = arguments.json or arguments.check
         reported = located.results if every else located.results[:MOST_IN_FULL]
@@ -64,17 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.check and any(report.stale for report in reports))
 
 
-def _show_figures(reader: "Reader", document: "LocatedDocument", as_json: bool) -> int:
+def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
     """Print where the figures of a document come from."""
     from ..locate import render_document
     from ..rebuild import origin_url
 
     _warn(document.left_out)
     reports = _reports(reader, document.named_results(), origin_url(reader))
-    print(
-        render_document.to_json(document, reports) if as_json else render_document.to_text(document, reports)
-    )
-    return int(not document.is_traced)
+    render = render_document.to_json if arguments.json else render_document.to_text
+    print(render(document, reports))
+    is_stale = arguments.check and any(report.stale for report in reports)
+    return int(is_stale or not document.is_traced)
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
