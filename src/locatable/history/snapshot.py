@@ -1,7 +1,6 @@
 """What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from ..errors import UnreadableError
 from ..git_lfs import object_id, stored_file
 from ..keys import PARAMS_FILE
 from . import formats
+from .commits import commit_time
 from .dvc_lock import lock_stages
 from .entries import with_hash
 from .params import flat_params, named_values
@@ -22,7 +22,6 @@ from .stages import Stage, stage_of
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
-_COMMITTER = re.compile(r"^committer .* (\d+) [-+]\d+$", re.MULTILINE)
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Snapshot:
     Attributes:
         reader: the repository that it was read from.
         rev: full commit id.
-        commit: text of the commit object.
+        commit: text of the commit object, empty where this clone lacks it.
         tree: id of the DVC root's tree, empty when the revision has no such folder.
         files: content by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
         damage: what this clone lacks of it, empty if nothing.
@@ -57,8 +56,8 @@ class Snapshot:
 
     @property
     def time(self) -> int:
-        """When it was committed, in seconds since 1970."""
-        return int(_COMMITTER.findall(self.commit)[0])
+        """When it was committed, in seconds since 1970; 0 where this clone lacks the commit."""
+        return commit_time(self.commit)
 
     def git_files(self, path: str) -> dict[str, str]:
         """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
