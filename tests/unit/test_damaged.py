@@ -8,7 +8,7 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.coordinates import coordinates_of
-from locatable.errors import UnreadableError
+from locatable.errors import CannotTryError, UnreadableError
 from locatable.history.commits import subject
 from locatable.history.reader import Reader
 from locatable.locate.content import find_content
@@ -16,6 +16,7 @@ from locatable.locate.names import find_name
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.mlflow.wanted import wanted_runs, without_results
+from locatable.proof.revision import resolve
 
 LOCK = """schema: '2.0'
 stages:
@@ -144,6 +145,12 @@ def test_it_is_found_by_its_name_and_says_what_is_missing(without_commit: Damage
     (result,) = find_name(without_commit.reader, "lost")
     with pytest.raises(UnreadableError, match=MISSING):
         coordinates_of(result.snapshot)
+
+
+def test_its_proof_says_what_is_missing(without_commit: Damaged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(without_commit.root)
+    with pytest.raises(CannotTryError, match=f"lost: Git's object {without_commit.lacking} {MISSING}"):
+        resolve("lost")
 
 
 def test_its_commit_alone_gets_no_run(without_commit: Damaged) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Reader
+from ..history.revisions import revisions_named
 from .content import find_content
-from .names import find_name, is_known_name
+from .names import find_name
 from .result import Located, Report, Result, Role, RoleKind, report_on
 
 __all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "report_on"]
@@ -27,7 +28,7 @@ def locate(reader: Reader, target: str) -> Located:
     """
     path = Path(target)
     is_folder = bool(target) and path.is_dir() and not reader.root.is_relative_to(path.resolve())
-    if not path.is_file() and (not is_folder or is_known_name(reader, target)):
+    if not path.is_file() and (not is_folder or revisions_named(reader, target)):
         return Located(_with_projects(reader, find_name(reader, target)))
     located = find_content(reader, path)
     if not located.results:

@@ -12,8 +12,8 @@ from ..git import git
 from ..history import lfs
 from ..history.hashes import git_hash, md5_of, older_md5_of
 from ..history.reader import BRANCHES, Experiment, Reader
+from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
-from .names import commit_id
 from .result import Located, Result, Role, RoleKind
 from .workspace import find_in_workspace
 
