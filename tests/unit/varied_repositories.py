@@ -126,6 +126,24 @@ def _write(files: Mapping[str, str]) -> Callable[[Path], None]:
 
 FEATURES = (
     Feature(
+        "pipeline-in-output",
+        files={
+            "pipeline-in-output/write.sh": """mkdir -p "$1/below"
+echo 'metrics: [m.json]' > "$1/dvc.yaml"
+echo '{"inner": 1}' > "$1/m.json"
+echo 'stages: {inner: {cmd: echo, params: [{p.yaml: [inner]}]}}' > "$1/below/dvc.yaml"
+echo 'inner: 1' > "$1/below/p.yaml"
+""",
+        },
+        stages={
+            "pipeline-in-output": {
+                "cmd": "sh pipeline-in-output/write.sh pipeline-in-output/written",
+                "deps": ["pipeline-in-output/write.sh"],
+                "outs": [{"pipeline-in-output/written": {"cache": False}}],
+            },
+        },
+    ),
+    Feature(
         "plain",
         files={"plain/code.py": "print(1)\n", "plain/in.csv": "1,2\n"},
         stages={

@@ -16,7 +16,7 @@ from .commits import commit_time
 from .dvc_lock import lock_stages
 from .entries import with_hash
 from .params import flat_params, named_values
-from .pipelines import Artifact, Pipeline, address, is_at_or_below, join
+from .pipelines import Artifact, Pipeline, address, is_at_or_below, is_written, join
 from .repository import Repository
 from .stages import Stage, stage_of
 
@@ -128,6 +128,8 @@ class Snapshot:
         stages = {}
         for path in self._paths("dvc.lock"):
             folder = posixpath.dirname(path)
+            if is_written(folder, self.pipelines):
+                continue
             pipeline = self.pipelines.get(folder)
             for name, entry in self._parsed(path, lock_stages).items():
                 if pipeline and name not in pipeline.folders:
@@ -156,12 +158,12 @@ class Snapshot:
         """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
 
         Raises:
-            UnreadableError: a `.dvc` file is broken.
+            UnreadableError: a `.dvc` file, or a dvc.yaml, is broken.
         """
         self.check_whole()
         sources = {}
         for path in self.files:
-            if not path.endswith(".dvc"):
+            if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
             tracked = self._parsed(path, formats.load_yaml)
             try:
@@ -233,11 +235,7 @@ class Snapshot:
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What dvc.yaml files call artifacts.
-
-        Raises:
-            UnreadableError: a dvc.yaml is broken.
-        """
+        """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
         return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
 
     @cached_property
@@ -247,9 +245,12 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        pipelines = {}
+        pipelines: dict[str, Pipeline] = {}
+        # Files of outer folders come first.
         for path in self._paths("dvc.yaml"):
             folder = posixpath.dirname(path)
+            if is_written(folder, pipelines):
+                continue
             read = self.reader.pipelines.read
             try:
                 pipelines[folder] = read(folder, self.files[path], self._read_from_top)
