@@ -126,6 +126,23 @@ def _write(files: Mapping[str, str]) -> Callable[[Path], None]:
 
 FEATURES = (
     Feature(
+        "list-items",
+        files={
+            "list-items/code.py": "print(1)\n",
+            "list-items/p.yaml": "names: [a, b]\nlayers: [{units: 2}]\n",
+        },
+        stages={
+            "list-items": {
+                "cmd": "echo a > list-items/out.csv",
+                "deps": ["list-items/code.py"],
+                "params": ["listed.names.0", {"list-items/p.yaml": ["names.1", "layers.0.units"]}],
+                "outs": ["list-items/out.csv"],
+            },
+        },
+        params={"listed": {"names": ["x", "y"]}},
+        changes={"list-items/p.yaml": "names: [a, c]\nlayers: [{units: 3}]\n"},
+    ),
+    Feature(
         "pipeline-in-output",
         files={
             "pipeline-in-output/write.sh": """mkdir -p "$1/below"
