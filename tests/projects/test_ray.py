@@ -47,7 +47,7 @@ from servers import (
     s3,
     wait_for,
 )
-from support import generate, run
+from support import TEMPLATE, generate, run
 
 pytestmark = pytest.mark.long
 
@@ -76,7 +76,10 @@ def alone(folder: Path, environment: str) -> tuple[str, ...]:
     hide = ("bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "--die-with-parent")
     for shared in {"/dev/shm", "/tmp", tempfile.gettempdir()}:  # noqa: S108 (hidden, not written)
         hide += ("--tmpfs", shared)
-    hide += ("--ro-bind", environment, environment, "--bind", str(folder), str(folder))
+    # `locatable` in the environment is a link to the sources.
+    for read in (environment, str(TEMPLATE / "src")):
+        hide += ("--ro-bind", read, read)
+    hide += ("--bind", str(folder), str(folder))
     usable = shutil.which("bwrap") and not subprocess.run((*hide, "true"), check=False).returncode
     return hide if usable else ()
 
