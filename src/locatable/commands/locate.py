@@ -4,13 +4,16 @@
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
-It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
+It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
+as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with
+a metric or param that rounds to it, metrics of dvc.yaml before params.
 
 Where code, params or data were changed and committed without `dvc repro`, the results that a
 commit records are not of its files: it says so, and names the commit that they are of.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +28,11 @@ MOST_IN_FULL = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable locate`."""
-    parser.add_argument("target", help="a file, a folder, an experiment, a Git revision or an MLflow run id")
+    parser.add_argument(
+        "target", help="a file, a folder, an experiment, a Git revision, an MLflow run id or a number"
+    )
+    # As newer Pythons have it: -1e-5 is no option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
     parser.add_argument("--json", action="store_true", help="everything, for machines")
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
@@ -42,15 +49,20 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(find_project(Path.cwd())) as reader:
         located = locate(reader, arguments.target)
         _warn(located.left_out)
+        for note in located.notes:
+            print(note, file=sys.stderr)
         every = arguments.json or arguments.check
-        reported = located.results if every else located.results[:MOST_IN_FULL]
+        in_full = 1 if located.is_number else MOST_IN_FULL
+        reported = located.results if every else located.results[:in_full]
         reports = _reports(reader, reported, origin_url(reader))
     if arguments.json:
         print(render.to_json(reports))
     else:
         pages = [render.to_text(report) for report in reports]
         titles = [render.title(result) for result in located.results[len(reported) :]]
-        if titles:
+        if titles and located.is_number:
+            pages.insert(0, render.candidates(arguments.target, located.results))
+        elif titles:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
     return int(arguments.check and any(report.stale for report in reports))

@@ -43,6 +43,17 @@ def commit_id(reader: Reader, name: str) -> str | None:
     return commit[0] if commit else None
 
 
+def abbreviated_commit(reader: Reader, text: str) -> str | None:
+    """Full id of the commit whose id begins with a text, None where it is a whole id or another name."""
+    commit = commit_id(reader, text)
+    if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
+        return None
+    refs = [f"refs/{kind}/{text}" for kind in ("heads", "tags", "remotes")]
+    is_ref = any(reader.objects.read(refs))
+    is_experiment = any(experiment.name == text for experiment in reader.experiments())
+    return None if is_ref or is_experiment else commit
+
+
 def _experiment_at(rev: str, experiments: list[Experiment]) -> Experiment | None:
     for experiment in experiments:
         if experiment.rev == rev:

@@ -14,6 +14,8 @@ MOST_ITEMS = 5
 # Characters of a digest or commit id that are shown.
 DIGITS = 12
 UNCOMMITTED = "  UNCOMMITTED"
+# Candidates for a number that get a line.
+MOST_CANDIDATES = 10
 
 
 def to_json(reports: list[Report]) -> str:
@@ -32,6 +34,16 @@ def title(result: Result | Report) -> str:
         name = f"{name}  of another project, {result.project}"
     roles = [f"{path} ({role})" for path, role in result.roles.items()]
     return "  ".join([name, *roles])
+
+
+def candidates(target: str, results: list[Result]) -> str:
+    """The results that a number can be of, counted, with a line for each of the likeliest."""
+    lines = [f"{target}: {len(results)} results have such a value; the likeliest first"]
+    lines += [f"  {title(result)}" for result in results[:MOST_CANDIDATES]]
+    if len(results) > MOST_CANDIDATES:
+        more = len(results) - MOST_CANDIDATES
+        lines.append(f"  and {more} more: give more digits, or the name before the number (--json: all)")
+    return "\n".join(lines)
 
 
 def to_text(report: Report) -> str:
