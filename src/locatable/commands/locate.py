@@ -1,6 +1,6 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json] [--check]
+    locatable locate TARGET [--json | --cite] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
-    from ..locate import Report, Result
+    from ..locate import Located, Report, Result
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
 MOST_IN_FULL = 5
@@ -33,7 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     # As newer Pythons have it: -1e-5 is no option.
     parser._negative_number_matcher = re.compile(r"-\.?\d")
-    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything, for machines")
+    form.add_argument(
+        "--cite",
+        action="store_true",
+        help="a paragraph for a caption or an appendix, and an entry for BibTeX",
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
     )
@@ -52,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         for note in located.notes:
             print(note, file=sys.stderr)
         every = arguments.json or arguments.check
+        if arguments.cite:
+            return _cite(reader, located)
         in_full = 1 if located.is_number else MOST_IN_FULL
         reported = located.results if every else located.results[:in_full]
         reports = _reports(reader, reported, origin_url(reader))
@@ -66,6 +74,31 @@ def run(arguments: argparse.Namespace) -> int:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
     return int(arguments.check and any(report.stale for report in reports))
+
+
+def _cite(reader: "Reader", located: "Located") -> int:
+    """Cite the first result."""
+    from ..locate import report_on
+    from ..locate.cite import cite
+    from ..rebuild import origin_url
+
+    result = _first(located)
+    url = origin_url(reader)
+    citation = cite(reader, result, report_on(reader, result, url), url)
+    for warning in citation.warnings:
+        print(warning, file=sys.stderr)
+    print(f"{citation.paragraph}\n\n{citation.bibtex}")
+    return 0
+
+
+def _first(located: "Located") -> "Result":
+    """The result that is meant, and a line about the others."""
+    from ..locate import render
+
+    result = located.results[0]
+    if len(located.results) > 1:
+        print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
+    return result
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
