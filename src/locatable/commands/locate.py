@@ -1,6 +1,6 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json | --cite] [--check]
+    locatable locate TARGET [--json | --cite] [--html FILE] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a paragraph for a caption or an appendix, and an entry for BibTeX",
     )
     parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
+    )
+    parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
     )
 
@@ -58,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         for note in located.notes:
             print(note, file=sys.stderr)
         every = arguments.json or arguments.check
-        if arguments.cite:
-            return _cite(reader, located)
+        if arguments.cite or arguments.html:
+            return _present(reader, located, arguments)
         in_full = 1 if located.is_number else MOST_IN_FULL
         reported = located.results if every else located.results[:in_full]
         reports = _reports(reader, reported, origin_url(reader))
@@ -76,18 +79,30 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.check and any(report.stale for report in reports))
 
 
-def _cite(reader: "Reader", located: "Located") -> int:
-    """Cite the first result."""
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Cite the first result, or write a page about it, or both."""
     from ..locate import report_on
-    from ..locate.cite import cite
     from ..rebuild import origin_url
 
     result = _first(located)
     url = origin_url(reader)
-    citation = cite(reader, result, report_on(reader, result, url), url)
-    for warning in citation.warnings:
-        print(warning, file=sys.stderr)
-    print(f"{citation.paragraph}\n\n{citation.bibtex}")
+    report = report_on(reader, result, url)
+    if arguments.html:
+        from ..page.content import page_content
+        from ..page.file import check_place, write_page
+        from ..page.render import to_html
+
+        check_place(arguments.html)
+        page = to_html(page_content(reader, result, report, arguments.target, url))
+        replaced = write_page(arguments.html, page)
+        print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
+    if arguments.cite:
+        from ..locate.cite import cite
+
+        citation = cite(reader, result, report, url)
+        for warning in citation.warnings:
+            print(warning, file=sys.stderr)
+        print(f"{citation.paragraph}\n\n{citation.bibtex}")
     return 0
 
 

@@ -28,11 +28,17 @@ class Citation:
     Attributes:
         paragraph: in one line, for a caption or an appendix.
         bibtex: an entry `@software`.
+        commands: that rebuild the result.
+        title: of the project.
+        url: of the project; empty where none is known that others can reach.
         warnings: lines about what is missing in it.
     """
 
     paragraph: str
     bibtex: str
+    commands: list[str]
+    title: str
+    url: str
     warnings: list[str]
 
 
@@ -92,7 +98,7 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
         rebuild=" && ".join(one for one, no in zip(commands, is_remark, strict=True) if not no),
         remarks=" ".join(one.lstrip("# ") for one, yes in zip(commands, is_remark, strict=True) if yes),
     )
-    return Citation(_paragraph(facts), _entry(facts), warnings)
+    return Citation(_paragraph(facts), _entry(facts), commands, facts.title, facts.url, warnings)
 
 
 def _check(report: Report) -> None:

@@ -49,7 +49,7 @@ def candidates(target: str, results: list[Result]) -> str:
 def to_text(report: Report) -> str:
     """A report for people to read."""
     lines = [title(report), *_staleness_lines(report)]
-    for name, items in _summaries(report).items():
+    for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
@@ -83,8 +83,8 @@ def _rebuild_heading(report: Report) -> str:
     return "run what the commit holds, for results of its own" if report.stale else "rebuild"
 
 
-def _summaries(report: Report) -> dict[str, list[str]]:
-    """What to show of each coordinate."""
+def summaries(report: Report) -> dict[str, list[str]]:
+    """What to show of each coordinate, by its name."""
     coordinates = report.coordinates
     return {
         "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],

@@ -159,13 +159,14 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
 
 def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
     """Params in which a result differs from its baseline, as far as this clone has that."""
-    baseline = _baseline(result)
+    baseline = baseline_of(result)
     if baseline is None or reader.objects.read([baseline])[0] is None:
         return {}
     return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
 
 
-def _baseline(result: Result) -> str | None:
+def baseline_of(result: Result) -> str | None:
+    """The commit that a result is compared with, None where there is none."""
     if result.experiment:
         return result.experiment.baseline
     if result.uncommitted:
