@@ -1,23 +1,26 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json] [--check]
+    locatable locate TARGET [--json | --cite] [--html FILE] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
-It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
+It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
+as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with
+a metric or param that rounds to it, metrics of dvc.yaml before params.
 
 Where code, params or data were changed and committed without `dvc repro`, the results that a
 commit records are not of its files: it says so, and names the commit that they are of.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
-    from ..locate import Report, Result
+    from ..locate import Located, Report, Result
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
 MOST_IN_FULL = 5
@@ -25,8 +28,21 @@ MOST_IN_FULL = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable locate`."""
-    parser.add_argument("target", help="a file, a folder, an experiment, a Git revision or an MLflow run id")
-    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    parser.add_argument(
+        "target", help="a file, a folder, an experiment, a Git revision, an MLflow run id or a number"
+    )
+    # As newer Pythons have it: -1e-5 is no option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything, for machines")
+    form.add_argument(
+        "--cite",
+        action="store_true",
+        help="a paragraph for a caption or an appendix, and an entry for BibTeX",
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
     )
@@ -42,18 +58,62 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(find_project(Path.cwd())) as reader:
         located = locate(reader, arguments.target)
         _warn(located.left_out)
+        for note in located.notes:
+            print(note, file=sys.stderr)
         every = arguments.json or arguments.check
-        reported = located.results if every else located.results[:MOST_IN_FULL]
+        if arguments.cite or arguments.html:
+            return _present(reader, located, arguments)
+        in_full = 1 if located.is_number else MOST_IN_FULL
+        reported = located.results if every else located.results[:in_full]
         reports = _reports(reader, reported, origin_url(reader))
     if arguments.json:
         print(render.to_json(reports))
     else:
         pages = [render.to_text(report) for report in reports]
         titles = [render.title(result) for result in located.results[len(reported) :]]
-        if titles:
+        if titles and located.is_number:
+            pages.insert(0, render.candidates(arguments.target, located.results))
+        elif titles:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
     return int(arguments.check and any(report.stale for report in reports))
+
+
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Cite the first result, or write a page about it, or both."""
+    from ..locate import report_on
+    from ..rebuild import origin_url
+
+    result = _first(located)
+    url = origin_url(reader)
+    report = report_on(reader, result, url)
+    if arguments.html:
+        from ..page.content import page_content
+        from ..page.file import check_place, write_page
+        from ..page.render import to_html
+
+        check_place(arguments.html)
+        page = to_html(page_content(reader, result, report, arguments.target, url))
+        replaced = write_page(arguments.html, page)
+        print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
+    if arguments.cite:
+        from ..locate.cite import cite
+
+        citation = cite(reader, result, report, url)
+        for warning in citation.warnings:
+            print(warning, file=sys.stderr)
+        print(f"{citation.paragraph}\n\n{citation.bibtex}")
+    return 0
+
+
+def _first(located: "Located") -> "Result":
+    """The result that is meant, and a line about the others."""
+    from ..locate import render
+
+    result = located.results[0]
+    if len(located.results) > 1:
+        print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
+    return result
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
