@@ -144,10 +144,8 @@ def test_a_document_without_figures(
 def test_without_the_extra_it_says_what_to_install(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [
-        name for name in sys.modules if name.startswith(("locatable.documents", "locatable.locate"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
+    for name in ("locate.document", "locate.figure_match", "locate.figure_index", "documents.raster"):
+        monkeypatch.delitem(sys.modules, f"locatable.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert cli.main(["locate", page(tmp_path, MINE)]) == 1
     expected = "locatable locate needs Pillow and pypdf: pip install 'locatable[documents]'\n"
@@ -255,3 +253,13 @@ def test_pictures_inside_a_vector_figure_are_compared(project: Path, tmp_path: P
         writer.write(tmp_path / "paper.pdf")
         first = said(project, str(tmp_path / "paper.pdf"))[0]
         assert first[1] == expected
+
+
+def test_a_changed_picture_can_be_cited(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy.png").write_bytes(saved(scaled(MINE, 0.8), "PNG"))
+    assert cli.main(["locate", "--cite", str(tmp_path / "copy.png")]) == 0
+    printed = capsys.readouterr()
+    assert "@software{" in printed.out
+    assert printed.err.splitlines()[0].startswith("copy.png  most similar (a lead; ")

@@ -1,6 +1,6 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json] [--check]
+    locatable locate TARGET [--json | --cite] [--html FILE] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
@@ -8,20 +8,23 @@ Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaT
 that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
 scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
 
-It can also be the name of an experiment, a Git revision, or the id of an MLflow run.
+It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
+as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with
+a metric or param that rounds to it, metrics of dvc.yaml before params.
 
 Where code, params or data were changed and committed without `dvc repro`, the results that a
 commit records are not of its files: it says so, and names the commit that they are of.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
-    from ..locate import Report, Result
+    from ..locate import Located, Report, Result
     from ..locate.document import LocatedDocument
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
@@ -30,8 +33,21 @@ MOST_IN_FULL = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable locate`."""
-    parser.add_argument("target", help="a file, a folder, an experiment, a Git revision or an MLflow run id")
-    parser.add_argument("--json", action="store_true", help="everything, for machines")
+    parser.add_argument(
+        "target", help="a file, a folder, an experiment, a Git revision, an MLflow run id or a number"
+    )
+    # As newer Pythons have it: -1e-5 is no option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything, for machines")
+    form.add_argument(
+        "--cite",
+        action="store_true",
+        help="a paragraph for a caption or an appendix, and an entry for BibTeX",
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
     )
@@ -50,15 +66,22 @@ def run(arguments: argparse.Namespace) -> int:
         if not isinstance(located, Located):
             return _show_figures(reader, located, arguments)
         _warn(located.left_out)
+        for note in located.notes:
+            print(note, file=sys.stderr)
         every = arguments.json or arguments.check
-        reported = located.results if every else located.results[:MOST_IN_FULL]
+        if arguments.cite or arguments.html:
+            return _present(reader, located, arguments)
+        in_full = 1 if located.is_number else MOST_IN_FULL
+        reported = located.results if every else located.results[:in_full]
         reports = _reports(reader, reported, origin_url(reader))
     if arguments.json:
         print(render.to_json(reports))
     else:
         pages = [render.to_text(report) for report in reports]
         titles = [render.title(result) for result in located.results[len(reported) :]]
-        if titles:
+        if titles and located.is_number:
+            pages.insert(0, render.candidates(arguments.target, located.results))
+        elif titles:
             pages.append("\n".join(titles))
         print("\n\n".join(pages))
     return int(arguments.check and any(report.stale for report in reports))
@@ -66,15 +89,55 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
     """Print where the figures of a document come from."""
-    from ..locate import render_document
+    from ..locate import Located, render_document
     from ..rebuild import origin_url
 
     _warn(document.left_out)
+    if (arguments.cite or arguments.html) and document.is_traced:
+        print(render_document.how_found(document.figures[0]), file=sys.stderr)
+        return _present(reader, Located(document.named_results()), arguments)
     reports = _reports(reader, document.named_results(), origin_url(reader))
     render = render_document.to_json if arguments.json else render_document.to_text
     print(render(document, reports))
     is_stale = arguments.check and any(report.stale for report in reports)
     return int(is_stale or not document.is_traced)
+
+
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Cite the first result, or write a page about it, or both."""
+    from ..locate import report_on
+    from ..rebuild import origin_url
+
+    result = _first(located)
+    url = origin_url(reader)
+    report = report_on(reader, result, url)
+    if arguments.html:
+        from ..page.content import page_content
+        from ..page.file import check_place, write_page
+        from ..page.render import to_html
+
+        check_place(arguments.html)
+        page = to_html(page_content(reader, result, report, arguments.target, url))
+        replaced = write_page(arguments.html, page)
+        print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
+    if arguments.cite:
+        from ..locate.cite import cite
+
+        citation = cite(reader, result, report, url)
+        for warning in citation.warnings:
+            print(warning, file=sys.stderr)
+        print(f"{citation.paragraph}\n\n{citation.bibtex}")
+    return 0
+
+
+def _first(located: "Located") -> "Result":
+    """The result that is meant, and a line about the others."""
+    from ..locate import render
+
+    result = located.results[0]
+    if len(located.results) > 1:
+        print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
+    return result
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":

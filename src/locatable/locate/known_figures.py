@@ -10,10 +10,10 @@ from ..git_lfs import object_id, stored_file
 from ..history import lfs
 from ..history.hashes import bytes_hash, md5_of
 from ..history.reader import Experiment, Reader
+from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
-from .content import order, revisions_to_search
-from .names import commit_id
+from .content import order, revisions
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
 
@@ -114,12 +114,12 @@ def known_figures(reader: Reader) -> KnownFigures:
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    revisions = revisions_to_search(reader, known.experiments, head)
-    if not revisions:
+    searched = revisions(reader, known.experiments, head)
+    if not searched:
         return known
-    known.id_length = len(revisions[0])
+    known.id_length = len(searched[0])
     trees: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in reader.snapshots(revisions):
+    for snapshot in reader.snapshots(searched):
         try:
             snapshot.check_whole()
             _add(known, snapshot, trees)
