@@ -11,8 +11,8 @@ from ..proof.plan import ProofPlan
 from .privacy import Concern
 
 GIGABYTE = 1_000_000_000
-_UNITS = {"": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GIGABYTE}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?B?)", re.IGNORECASE)
+_UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GIGABYTE}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # What cannot leave is named in one line.
 _MOST_NAMED = 8
 LOCKS = ("requirements.lock", "tools.lock")
@@ -99,11 +99,9 @@ def parse_size(text: str) -> int:
         UsageError: it is none.
     """
     match = _SIZE.fullmatch(text.strip())
-    unit = match[2].upper() if match else ""
-    if match is None or (unit not in _UNITS and f"{unit}B" not in _UNITS):
+    if match is None:
         raise UsageError(f"{text}: a size is a number with KB, MB, GB or TB, such as 5GB")
-    factor = _UNITS[unit] if unit in _UNITS else _UNITS.get(f"{unit}B", 1)
-    return int(float(match[1]) * factor)
+    return int(float(match[1]) * _UNITS[f"{match[2].upper()}B"])
 
 
 def show_size(size: int) -> str:
