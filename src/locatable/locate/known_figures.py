@@ -10,10 +10,10 @@ from ..git_lfs import object_id, stored_file
 from ..history import lfs
 from ..history.hashes import bytes_hash, md5_of
 from ..history.reader import Experiment, Reader
+from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
 from .content import order, revisions_to_search
-from .names import commit_id
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
 
