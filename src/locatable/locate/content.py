@@ -67,7 +67,7 @@ def _find(reader: Reader, targets: list[Path]) -> Located:
     for experiment in reader.experiments():
         experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    candidates = _read_candidates(reader, targets, revisions(reader, experiments, head))
+    candidates = _read_candidates(reader, targets, revisions_to_search(reader, experiments, head))
 
     results, left_out = [], []
     hashes = _hashes_of(reader, targets, candidates)
@@ -115,7 +115,7 @@ def order(result: Result) -> tuple[bool, bool, int]:
     return not result.made_target, bool(result.uncommitted), result.snapshot.time
 
 
-def revisions(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
+def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
     """Ids of all commits to search."""
     tips = [*BRANCHES, "HEAD"] if head else [*BRANCHES]
     commits = git(reader.root, "rev-list", *tips).split()

@@ -13,7 +13,7 @@ from ..history.reader import Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
-from .content import order, revisions
+from .content import order, revisions_to_search
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
 
@@ -114,7 +114,7 @@ def known_figures(reader: Reader) -> KnownFigures:
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    searched = revisions(reader, known.experiments, head)
+    searched = revisions_to_search(reader, known.experiments, head)
     if not searched:
         return known
     known.id_length = len(searched[0])
