@@ -320,3 +320,17 @@ def test_a_picture_that_a_program_places_mirrored(tmp_path: Path, colours: int) 
     (form,) = part.forms
     assert isinstance(form, Pixels)
     assert form.load().tobytes() == image.tobytes()
+
+
+def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (60, 50), (0, 0, 255, 128))
+    image.paste((255, 0, 0, 255), (0, 0, 30, 25))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    figure.subplots().imshow(image, interpolation="none")
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    form = page.parts[0].forms[-1]
+    assert isinstance(form, Pixels)
+    seen = form.load()
+    assert (seen.getpixel((5, 5)), seen.getpixel((55, 45))) == ((255, 0, 0), (127, 127, 255))
