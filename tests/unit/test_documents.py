@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents import Encoded, Figure, read_figures
+from locatable.documents import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
 from locatable.errors import UnreadableError
 
@@ -285,7 +287,7 @@ def test_a_figure_with_too_many_pixels_in_a_pdf(tmp_path: Path) -> None:
     from pypdf.generic import NumberObject as NUMBER  # noqa: N814
 
     (page,) = read_figures(pdf(tmp_path / "a.pdf", enlarge))
-    assert [part.problem for part in page.parts] == ["200 megapixels; more than 100 are not opened"]
+    assert [part.problem for part in page.parts] == ["pictures of more than 100 megapixels are not opened"]
 
 
 def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -298,3 +300,23 @@ def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> 
 
     first, second = read_figures(pdf(tmp_path / "a.pdf", damage))
     assert (bool(first.problem or not first.parts), len(second.parts)) == (True, 1)
+
+
+@pytest.mark.parametrize("colours", [2, 3, 12, 100, 300])
+def test_a_picture_that_a_program_places_mirrored(tmp_path: Path, colours: int) -> None:
+    """Matplotlib does: it draws pictures from top to bottom; few colours share a byte."""
+    image = Image.new("RGB", (60, 50), "white")
+    image.paste("blue", (0, 0, 60, 10))
+    for number in range(colours - 2):
+        image.putpixel((number % 60, 20 + number // 60), (number % 200, 99, number // 2))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(image, interpolation="none")
+    axes.set_axis_off()
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    (part,) = page.parts
+    (form,) = part.forms
+    assert isinstance(form, Pixels)
+    assert form.load().tobytes() == image.tobytes()

@@ -134,19 +134,24 @@ def _first(located: "Located") -> "Result":
 def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
     """Print where the figures of a document come from."""
     from ..errors import UsageError
-    from ..locate import render_document
+    from ..locate import Located, render_document
     from ..rebuild import origin_url
 
+    _warn(document.left_out)
+    named = document.named_results()
+    if (arguments.cite or arguments.html) and len(document.figures) == len(named) == 1:
+        print(render_document.how_found(document.figures[0]), file=sys.stderr)
+        return _present(reader, Located(named), arguments)
     if arguments.cite or arguments.html:
         raise UsageError(
             f"{arguments.target}: a document, and --cite and --html are about one result",
             hint="name the result: an experiment, a commit, or a figure as a file",
         )
-    _warn(document.left_out)
-    reports = _reports(reader, document.named_results(), origin_url(reader))
+    reports = _reports(reader, named, origin_url(reader))
     to_output = render_document.to_json if arguments.json else render_document.to_text
     print(to_output(document, reports))
-    return int(not document.is_traced)
+    is_stale = arguments.check and any(report.stale for report in reports)
+    return int(is_stale or not document.is_traced)
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":

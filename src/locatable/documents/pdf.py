@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
+from PIL import Image
 from pypdf import PageObject, PdfReader
 from pypdf.errors import DependencyError, FileNotDecryptedError
 from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
@@ -13,7 +14,8 @@ from pypdf.generic import ArrayObject, DictionaryObject, StreamObject
 from ..errors import UnreadableError
 from .figure import Drawing, Encoded, Figure, Form, Pixels
 from .pdf_drawing import Canvas
-from .raster import flattened, require_size
+from .pdf_picture import decoded
+from .raster import require_size
 
 # Pages of a result's own PDF, which are compared with figures.
 MOST_PAGES = 20
@@ -95,16 +97,17 @@ def _figures_on(document: PdfReader, number: int) -> list[Figure]:
     return [Figure(place, "", (canvas.drawing(),), parts=tuple(parts), is_incidental=True)]
 
 
-def _placed_on(canvas: Canvas, place: str, levels: int) -> Iterator[Figure]:
-    for name, placed in canvas.placed():
-        kind = placed.get("/Subtype")
+def _placed_on(canvas: Canvas, place: str, levels: int, is_mirrored: bool = False) -> Iterator[Figure]:
+    for placed in canvas.placed():
+        kind = placed.content.get("/Subtype")
+        turned = placed.is_mirrored != is_mirrored
         if kind == "/Image":
-            yield _picture(place, name, placed)
+            yield _picture(place, placed.content, turned)
         elif kind == "/Form" and levels:
-            inner = Canvas.of_form(placed, canvas.resources)
-            parts = tuple(_placed_on(inner, place, levels - 1))
-            is_small = not _is_large(placed)
-            yield Figure(place, name, (inner.drawing(),), parts=parts, is_incidental=is_small)
+            inner = Canvas.of_form(placed.content, canvas.resources)
+            parts = tuple(_placed_on(inner, place, levels - 1, turned))
+            is_small = not _is_large(placed.content)
+            yield Figure(place, "", (inner.drawing(),), parts=parts, is_incidental=is_small)
 
 
 def _is_large(form: DictionaryObject) -> bool:
@@ -112,18 +115,23 @@ def _is_large(form: DictionaryObject) -> bool:
     return abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
 
 
-def _picture(place: str, name: str, image: StreamObject) -> Figure:
+def _picture(place: str, image: StreamObject, is_mirrored: bool) -> Figure:
     width, height = int(image["/Width"]), int(image["/Height"])  # type: ignore[call-overload]
     try:
         require_size(width, height)
     except UnreadableError as error:
-        return Figure(place, name, problem=str(error))
+        return Figure(place, problem=str(error))
     forms: list[Form] = []
-    if _is_jpeg(image):
+    if _is_jpeg(image) and not is_mirrored:
         forms.append(Encoded(image.get_data()))
-    forms.append(Pixels(lambda: _guarded("picture", lambda: flattened(image.decode_as_image()))))
+    forms.append(Pixels(lambda: _guarded("picture", lambda: _decoded(image, is_mirrored))))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
-    return Figure(place, name, tuple(forms), is_incidental=is_small)
+    return Figure(place, "", tuple(forms), is_incidental=is_small)
+
+
+def _decoded(image: StreamObject, is_mirrored: bool) -> Image.Image:
+    picture = decoded(image)
+    return picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if is_mirrored else picture
 
 
 def _is_jpeg(image: StreamObject) -> bool:

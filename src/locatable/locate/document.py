@@ -144,5 +144,5 @@ def _unread(matcher: Matcher) -> list[str]:
     missing = matcher.index.missing
     if not missing:
         return []
-    what = f"{len(missing)} figures that are not in this machine's DVC cache"
+    what = f"figures that are not in this machine's DVC cache, {len(missing)} of them"
     return [f"{what}; `dvc fetch --all-commits` gets them"]

@@ -1,5 +1,6 @@
 """Finds a target as a whole, or the figures in it; what looks for these is imported when it is needed."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,10 @@ def locate_file_or_figures(reader: Reader, target: str) -> "Located | LocatedDoc
         located = locate(reader, target)
     except NotFoundError as error:
         path = Path(target)
-        if path.is_file() and is_picture(path):
+        is_file = os.path.isfile(target)
+        if is_file and is_picture(path):
             return _changed_picture(reader, target, error)
-        if path.is_file() and (is_document(path) or instead_of(path)):
+        if is_file and (is_document(path) or instead_of(path)):
             from .document import locate_document
 
             return locate_document(reader, target)

@@ -114,12 +114,12 @@ def known_figures(reader: Reader) -> KnownFigures:
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    revisions = revisions_to_search(reader, known.experiments, head)
-    if not revisions:
+    searched = revisions_to_search(reader, known.experiments, head)
+    if not searched:
         return known
-    known.id_length = len(revisions[0])
+    known.id_length = len(searched[0])
     trees: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in reader.snapshots(revisions):
+    for snapshot in reader.snapshots(searched):
         try:
             snapshot.check_whole()
             _add(known, snapshot, trees)
