@@ -7,13 +7,15 @@ READY := .venv/ready
 # Some containers switch byte code off; tests would then pay for it at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-unit lint wheel lock bench repositories
+.PHONY: help demo test test-unit joints lint wheel lock bench repositories
 
 help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
 	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
+	@echo "                JOINTS=\"wandb aim\": only these"
 	@echo "make lint       check style and types"
 	@echo "make wheel      build the wheel of src/locatable that generated projects carry"
 	@echo "make lock       resolve the template's and the generated projects' locks again"
@@ -29,6 +31,9 @@ test: lint
 
 test-unit: $(READY)
 	pytest -n auto tests/unit
+
+joints: $(READY)
+	@python -m tools.joints $(JOINTS)
 
 lint: $(READY)
 	ruff check bench hooks src tests tools
