@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProjectError
+from .repository import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -37,11 +38,10 @@ def read_pipeline(root: Path, targets: Iterable[str]) -> Pipeline:
         ProjectError: there is no such stage, or DVC cannot read the pipeline.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
         # DVC looks for stages in the working folder.
-        with chdir(root), Repo(str(root)) as repo:
+        with chdir(root), open_repo(root) as repo:
             return _pipeline(repo, list(targets))
     except DvcException as error:
         raise ProjectError(str(error).splitlines()[0]) from None
