@@ -1,4 +1,4 @@
-"""A small repository for orchestrators, and what of it they run: first, again, and after a change of a param."""
+"""A small repository for orchestrators, and what of it they run: first, again, after a change of a param."""
 
 import importlib.util
 import os
