@@ -1,4 +1,4 @@
-"""An archive on a machine with nothing else: Python, Git, an empty home, and the four commands of its README."""
+"""An archive where there is nothing else: Python, Git, an empty home, and the four commands of its README."""
 
 import re
 import shutil

@@ -160,7 +160,9 @@ def _params(content: PageContent) -> Markup | None:
         parts.append(element("p", f"All as in the baseline, {_baseline(content)}."))
     rows = [_row(key, _shown(value)) for key, value in content.params.items()]
     listed = _table(["param", "value"], rows, "values")
-    parts.append(element("details", element("summary", f"All {len(rows)} values"), listed))
+    # What is closed is not printed.
+    is_open = None if changed else True
+    parts.append(element("details", element("summary", f"All {len(rows)} values"), listed, open=is_open))
     return _section("Params that differ from the baseline" if changed else "Params", parts)
 
 
