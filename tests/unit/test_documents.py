@@ -13,7 +13,8 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents import Encoded, Figure, Pixels, read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels
+from locatable.documents.formats import read_figures
 from locatable.documents.package import MOST_TOGETHER
 from locatable.errors import UnreadableError
 
