@@ -13,7 +13,8 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents import Encoded, Figure, Pixels, read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels
+from locatable.documents.formats import read_figures
 from locatable.documents.package import MOST_TOGETHER
 from locatable.errors import UnreadableError
 
@@ -320,3 +321,17 @@ def test_a_picture_that_a_program_places_mirrored(tmp_path: Path, colours: int) 
     (form,) = part.forms
     assert isinstance(form, Pixels)
     assert form.load().tobytes() == image.tobytes()
+
+
+def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (60, 50), (0, 0, 255, 128))
+    image.paste((255, 0, 0, 255), (0, 0, 30, 25))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    figure.subplots().imshow(image, interpolation="none")
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    form = page.parts[0].forms[-1]
+    assert isinstance(form, Pixels)
+    seen = form.load()
+    assert (seen.getpixel((5, 5)), seen.getpixel((55, 45))) == ((255, 0, 0), (127, 127, 255))
