@@ -78,8 +78,10 @@ def _header(content: PageContent) -> Markup:
             facts["Repository"] = element("a", content.citation.url, href=content.citation.url)
     if report.experiment:
         facts["Experiment"] = f"{report.experiment.name}, on {report.experiment.baseline[:DIGITS]}"
-    facts["Commit"] = element("code", report.results_of or report.rev)
+    facts["Commit"] = element("code", report.rev)
     facts["Committed"] = f"{content.time:%Y-%m-%d %H:%M} UTC by {content.author or 'nobody named'}"
+    if report.results_of:
+        facts["Results of"] = element("code", report.results_of)
     warnings = [element("p", warning, class_="warning") for warning in content.warnings]
     pairs = [[element("dt", name), element("dd", value)] for name, value in facts.items()]
     return element("header", element("h1", content.title), element("dl", *pairs), warnings)
