@@ -13,6 +13,11 @@ For many revisions, open one `Reader` for all of them:
         for snapshot in reader.snapshots(experiment.rev for experiment in experiments):
             print(snapshot.rev, coordinates_of(snapshot).data.digest)
 
+What an orchestrator has to know of a revision, its stages with their commands and what each needs:
+
+    from locatable import pipeline
+    pipeline("HEAD").stages["train"].needs
+
 Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
 `locatable.testing`, for its tests. Everything else can change from one version to the next.
 
@@ -24,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
+    from .dvc.pipeline import Pipeline, PipelineStage, pipeline
     from .errors import LocatableError
     from .history.reader import Experiment, Reader
     from .history.snapshot import Snapshot
@@ -35,11 +41,14 @@ __all__ = [
     "Coordinates",
     "Experiment",
     "LocatableError",
+    "Pipeline",
+    "PipelineStage",
     "Reader",
     "Snapshot",
     "Stage",
     "__version__",
     "coordinates_of",
+    "pipeline",
     "read_coordinates",
 ]
 
@@ -49,10 +58,13 @@ _MODULES = {
     "Coordinates": "coordinates",
     "Experiment": "history.reader",
     "LocatableError": "errors",
+    "Pipeline": "dvc.pipeline",
+    "PipelineStage": "dvc.pipeline",
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
     "coordinates_of": "coordinates",
+    "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",
 }
 

@@ -36,7 +36,7 @@ def run(case: dict) -> dict:
         table = getattr(datasets, f"load_{case['sklearn']}")(as_frame=True).frame
         table.to_csv(prepare.RAW, index=False)
     else:
-        prepare.RAW.write_text(case["csv"])
+        prepare.RAW.write_text(case["csv"], encoding=case.get("encoding", "utf-8"))
     if case.get("parquet"):
         table = pd.read_csv(prepare.RAW)
         prepare.RAW = Path("data/raw.parquet")

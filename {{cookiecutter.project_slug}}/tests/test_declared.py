@@ -1,7 +1,6 @@
 """Every stage declares every module of ours that it imports, directly or through others.
 
-Otherwise DVC would not notice that the code of a result has changed. `locatable declare` adds what is
-missing.
+Otherwise DVC would not notice that the code of a result changed. `locatable declare` adds what is missing.
 """
 
 from pathlib import Path

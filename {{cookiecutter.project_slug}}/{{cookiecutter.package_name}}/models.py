@@ -72,7 +72,7 @@ def fit_step(estimator: {{ kind }}Mixin, size: int, features: np.ndarray, target
     """Train one step further, with all smaller sizes done: one more epoch, or up to `size` trees."""
 {%- if classes %}
     if hasattr(estimator, "partial_fit"):
-        estimator.partial_fit(features, target, classes=np.unique(target))
+        estimator.partial_fit(features, target, classes=np.unique(target.unique()))
     else:
         estimator.set_params(n_estimators=size).fit(features, target)
 {%- else %}

@@ -4,6 +4,10 @@
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
+Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
+that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
+scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
+
 It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
 as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with
 a metric or param that rounds to it, metrics of dvc.yaml before params.
@@ -21,6 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..history.reader import Reader
     from ..locate import Located, Report, Result
+    from ..locate.document import LocatedDocument
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
 MOST_IN_FULL = 5
@@ -51,21 +56,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match."""
     from ..history.reader import Reader
-    from ..locate import locate, render
+    from ..locate import Located
+    from ..locate.inside import locate_file_or_figures
     from ..project import find_project
-    from ..rebuild import origin_url
 
     with Reader(find_project(Path.cwd())) as reader:
-        located = locate(reader, arguments.target)
+        located = locate_file_or_figures(reader, arguments.target)
+        if not isinstance(located, Located):
+            return _show_figures(reader, located, arguments)
         _warn(located.left_out)
         for note in located.notes:
             print(note, file=sys.stderr)
-        every = arguments.json or arguments.check
         if arguments.cite or arguments.html:
             return _present(reader, located, arguments)
-        in_full = 1 if located.is_number else MOST_IN_FULL
-        reported = located.results if every else located.results[:in_full]
-        reports = _reports(reader, reported, origin_url(reader))
+        return _show_results(reader, located, arguments)
+
+
+def _show_results(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Print reports on results: the first in full, of more a line each."""
+    from ..locate import render
+    from ..rebuild import origin_url
+
+    every = arguments.json or arguments.check
+    in_full = 1 if located.is_number else MOST_IN_FULL
+    reported = located.results if every else located.results[:in_full]
+    reports = _reports(reader, reported, origin_url(reader))
     if arguments.json:
         print(render.to_json(reports))
     else:
@@ -114,6 +129,29 @@ def _first(located: "Located") -> "Result":
     if len(located.results) > 1:
         print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
     return result
+
+
+def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
+    """Print where the figures of a document come from."""
+    from ..errors import UsageError
+    from ..locate import Located, render_document
+    from ..rebuild import origin_url
+
+    _warn(document.left_out)
+    named = document.named_results()
+    if (arguments.cite or arguments.html) and len(document.figures) == len(named) == 1:
+        print(render_document.how_found(document.figures[0]), file=sys.stderr)
+        return _present(reader, Located(named), arguments)
+    if arguments.cite or arguments.html:
+        raise UsageError(
+            f"{arguments.target}: a document, and --cite and --html are about one result",
+            hint="name the result: an experiment, a commit, or a figure as a file",
+        )
+    reports = _reports(reader, named, origin_url(reader))
+    to_output = render_document.to_json if arguments.json else render_document.to_text
+    print(to_output(document, reports))
+    is_stale = arguments.check and any(report.stale for report in reports)
+    return int(is_stale or not document.is_traced)
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":

@@ -7,9 +7,10 @@ from pathlib import Path
 from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Reader
+from ..history.revisions import revisions_named
 from .by_value import find_value
 from .content import find_content
-from .names import abbreviated_commit, find_name, is_known_name
+from .names import abbreviated_commit, find_name
 from .number import QuotedNumber, parse_quoted
 from .result import Located, Report, Result, Role, RoleKind, report_on
 
@@ -35,7 +36,7 @@ def locate(reader: Reader, target: str) -> Located:
     path = Path(target)
     is_file = os.path.isfile(target)
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(path.resolve())
-    if not is_file and (not is_folder or is_known_name(reader, target)):
+    if not is_file and (not is_folder or revisions_named(reader, target)):
         located = _name_or_number(reader, target)
         return replace(located, results=_with_projects(reader, located.results))
     located = find_content(reader, path)

@@ -48,7 +48,7 @@ def candidates(target: str, results: list[Result]) -> str:
 
 def to_text(report: Report) -> str:
     """A report for people to read."""
-    lines = [title(report), *_staleness_lines(report)]
+    lines = [title(report), *staleness_lines(report)]
     for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
     if report.uncommitted:
@@ -61,7 +61,7 @@ def to_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _staleness_lines(report: Report) -> list[str]:
+def staleness_lines(report: Report) -> list[str]:
     """Whether the results are of the files that the commit holds, where there is something to say."""
     if not report.has_results:
         return ["  no results are recorded yet: dvc repro, then commit"]
