@@ -118,7 +118,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
         for warning in citation.warnings:
             print(warning, file=sys.stderr)
         print(f"{citation.paragraph}\n\n{citation.bibtex}")
-    return 0
+    return int(arguments.check and bool(report.stale))
 
 
 def _first(located: "Located") -> "Result":
