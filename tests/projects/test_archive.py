@@ -1,4 +1,4 @@
-"""An archive where there is nothing else: Python, Git, an empty home, and the four commands of its README."""
+"""An archive where there is only Python, Git and an empty home: the four commands of its README."""
 
 import re
 import shutil
@@ -33,16 +33,17 @@ def bare_machine(folder: Path) -> dict[str, str]:
 
 def lend_packages(venv: Path, project: Path) -> None:
     """Give a clone the packages of an environment beforehand, so that pip finds all of them installed."""
-    shutil.copytree(venv / "lib", project / ".venv/lib", copy_function=link, symlinks=True)
-    (project / ".venv/bin").mkdir()
-    start = (venv / "bin/locatable").read_text().replace(str(venv), str(project / ".venv"))
-    (project / ".venv/bin/locatable").write_text(start)
-    (project / ".venv/bin/locatable").chmod(0o755)
-
-
-def link(source: str, target: str) -> None:
-    """Not a copy: nothing changes these files."""
-    Path(target).hardlink_to(source)
+    (lent,) = venv.glob("lib/python*/site-packages")
+    place = project / ".venv" / lent.relative_to(venv)
+    place.mkdir(parents=True)
+    for path in lent.iterdir():
+        # Who makes an environment gets pip with Python.
+        if not path.name.startswith("pip"):
+            (place / path.name).symlink_to(path)
+    program = project / ".venv/bin/locatable"
+    program.parent.mkdir()
+    program.write_text((venv / "bin/locatable").read_text().replace(str(venv), str(project / ".venv")))
+    program.chmod(0o755)
 
 
 def test_the_four_commands_rebuild_it_where_there_is_nothing_else(
