@@ -124,6 +124,25 @@ def test_variables_of_another_python_do_not_matter(few, request, environment, tm
     assert list((few / ".venv").glob("lib/python*/site-packages/packaging/__init__.py"))
 
 
+def find_python(version: str, env: dict[str, str]) -> str:
+    """A Python of a version that uv or pyenv has on this machine; nothing is downloaded."""
+    command = ("uv", "python", "find", "--no-python-downloads", version)
+    done = subprocess.run(command, env=env, text=True, capture_output=True, check=False)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for python in versions.glob(f"{version}.*/bin/python"):
+        return str(python)
+    pytest.skip(f"there is no Python {version} on this machine")
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_newer_pythons_will_do(few, with_uv, version):
+    run("make", "setup", f"PYTHON={find_python(version, with_uv)}", cwd=few, env=with_uv)
+    assert runs_in(few) == few / ".venv"
+    assert list((few / ".venv").glob(f"lib/python{version}/site-packages/packaging/__init__.py"))
+
+
 def test_the_same_environment_is_kept_when_nothing_has_changed(ready, with_uv):
     (ready / ".venv/kept").touch()
     run("make", "setup", cwd=ready, env=with_uv)
