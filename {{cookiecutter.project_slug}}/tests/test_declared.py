@@ -1,4 +1,4 @@
-"""Every stage declares all modules of ours that it imports, or DVC misses a change: see `locatable declare`."""
+"""Every stage declares all modules of ours that it imports, or DVC misses a change: `locatable declare`."""
 
 from pathlib import Path
 
