@@ -125,7 +125,7 @@ def test_variables_of_another_python_do_not_matter(few, request, environment, tm
 
 
 def pythons() -> dict[str, str]:
-    """Programs by version of the Pythons that this machine has, this one among them; nothing is downloaded."""
+    """Programs by version of the Pythons that this machine has, this one included; nothing is downloaded."""
     installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
     for version in {"3.11", "3.12", "3.13"} - found.keys():
