@@ -72,6 +72,8 @@ def _header(content: PageContent) -> Markup:
     if report.roles:
         roles = [element("div", path_text(path), f" ({role})") for path, role in report.roles.items()]
         facts["Result"] = join(roles)
+    if content.found_by:
+        facts["Found by"] = content.found_by
     if content.citation:
         facts["Project"] = content.citation.title
         if content.citation.url.startswith(("http://", "https://")):
