@@ -174,6 +174,13 @@ def test_the_target_is_shown_where_it_is_a_picture(project: Path, reader: Reader
     assert page.images() == [f"data:image/png;base64,{base64.b64encode(PNG).decode()}"]
 
 
+def test_a_figure_that_is_only_similar_is_said_to_be(reader: Reader) -> None:
+    (result,) = locate(reader, "HEAD").results
+    report = report_on(reader, result, None)
+    content = page_content(reader, result, report, "HEAD", None, "most similar (a lead)")
+    assert "Found by most similar (a lead)" in Page(to_html(content)).text
+
+
 def test_a_picture_by_another_name_is_shown_too(project: Path, reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "figure 3").write_bytes(PNG)
     assert len(page_of(reader, str(tmp_path / "figure 3")).images()) == 1

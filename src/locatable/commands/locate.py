@@ -94,7 +94,7 @@ def _show_results(reader: "Reader", located: "Located", arguments: argparse.Name
     return int(arguments.check and any(report.stale for report in reports))
 
 
-def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace, found_by: str = "") -> int:
     """Cite the first result, or write a page about it, or both."""
     from ..locate import report_on
     from ..rebuild import origin_url
@@ -108,7 +108,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
         from ..page.render import to_html
 
         check_place(arguments.html)
-        page = to_html(page_content(reader, result, report, arguments.target, url))
+        page = to_html(page_content(reader, result, report, arguments.target, url, found_by))
         replaced = write_page(arguments.html, page)
         print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
     if arguments.cite:
@@ -118,7 +118,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
         for warning in citation.warnings:
             print(warning, file=sys.stderr)
         print(f"{citation.paragraph}\n\n{citation.bibtex}")
-    return 0
+    return int(arguments.check and bool(report.stale))
 
 
 def _first(located: "Located") -> "Result":
@@ -140,8 +140,9 @@ def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argp
     _warn(document.left_out)
     named = document.named_results()
     if (arguments.cite or arguments.html) and len(document.figures) == len(named) == 1:
-        print(render_document.how_found(document.figures[0]), file=sys.stderr)
-        return _present(reader, Located(named), arguments)
+        found_by = render_document.how_found(document.figures[0])
+        print(found_by, file=sys.stderr)
+        return _present(reader, Located(named), arguments, found_by)
     if arguments.cite or arguments.html:
         raise UsageError(
             f"{arguments.target}: a document, and --cite and --html are about one result",

@@ -64,12 +64,17 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
 
     Args:
         snapshot: the revision.
-        unread: gets a line for each metrics file that cannot be read.
+        unread: gets a line for each metrics file that cannot be read, or is not on this machine.
 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
-    for path, content in metrics_contents(snapshot).items():
+    contents = metrics_contents(snapshot)
+    for path in snapshot.metric_files:
+        if path in snapshot.outs and path not in contents and not snapshot.in_git(path):
+            missing = "not in this machine's DVC cache; `dvc fetch --all-commits` gets it"
+            unread.append(f"{snapshot.rev[:7]}:{path}: {missing}")
+    for path, content in contents.items():
         try:
             yield from _values_in(ValueKind.METRIC, path, content)
         except (ValueError, yaml.YAMLError) as error:

@@ -1,5 +1,6 @@
 """A page about a result, as HTML."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields
 from importlib.resources import files
@@ -71,14 +72,18 @@ def _header(content: PageContent) -> Markup:
     if report.roles:
         roles = [element("div", path_text(path), f" ({role})") for path, role in report.roles.items()]
         facts["Result"] = join(roles)
+    if content.found_by:
+        facts["Found by"] = content.found_by
     if content.citation:
         facts["Project"] = content.citation.title
         if content.citation.url.startswith(("http://", "https://")):
             facts["Repository"] = element("a", content.citation.url, href=content.citation.url)
     if report.experiment:
         facts["Experiment"] = f"{report.experiment.name}, on {report.experiment.baseline[:DIGITS]}"
-    facts["Commit"] = element("code", report.results_of or report.rev)
+    facts["Commit"] = element("code", report.rev)
     facts["Committed"] = f"{content.time:%Y-%m-%d %H:%M} UTC by {content.author or 'nobody named'}"
+    if report.results_of:
+        facts["Results of"] = element("code", report.results_of)
     warnings = [element("p", warning, class_="warning") for warning in content.warnings]
     pairs = [[element("dt", name), element("dd", value)] for name, value in facts.items()]
     return element("header", element("h1", content.title), element("dl", *pairs), warnings)
@@ -175,9 +180,15 @@ def _row(name: str, *cells: Child) -> Markup:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "none" if value is None else str(value)
+    """A value as files of params write it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Child:
+    """A number that can be read, with all its digits for who points at it; nothing where there is none."""
+    if not isinstance(value, float):
+        return "" if value is None else _shown(value)
+    return element("span", f"{value:.6g}", title=repr(value))
 
 
 def _metrics(content: PageContent) -> Markup | None:
@@ -195,9 +206,9 @@ def _metrics(content: PageContent) -> Markup | None:
             rows.append(
                 element("tr", element("th", path, colspan=len(heads), scope="rowgroup"), class_="file")
             )
-        cells: list[Child] = [_shown(metric.value)]
+        cells: list[Child] = [_rounded(metric.value)]
         if content.baseline:
-            cells += [_shown(metric.before), _difference(metric)]
+            cells += [_rounded(metric.before), _difference(metric)]
         rows.append(_row(dotted, *cells))
     return _section("Metrics", _table(heads, rows, "values numbers"))
 
