@@ -294,3 +294,14 @@ def test_a_changed_picture_can_be_cited(
     printed = capsys.readouterr()
     assert "@software{" in printed.out
     assert printed.err.splitlines()[0].startswith("copy.png  most similar (a lead; ")
+
+
+def test_a_jpeg_is_in_a_pdf_byte_by_byte(project: Path, tmp_path: Path) -> None:
+    """PDF keeps the file as it is; LaTeX and others copy it."""
+    content = saved(picture(drawing(4)), "JPEG")
+    add_experiment(project, "photo", {"photo.jpg": content})
+    writer = PdfWriter(PdfReader(io.BytesIO(saved(picture(drawing(4)), "PDF"))))
+    (image,) = writer.pages[0]["/Resources"]["/XObject"].values()
+    image.get_object()._data = content
+    writer.write(tmp_path / "paper.pdf")
+    assert said(project, str(tmp_path / "paper.pdf")) == [("BYTES", ["photo"])]
