@@ -5,7 +5,7 @@
 # tool = "Airflow"
 # joint = "examples/orchestrators/airflow_dag.py"
 # ///
-"""Airflow runs the stages of a DVC pipeline, in SQLite and without a server, and DVC decides which of them run."""
+"""Airflow runs the stages of a DVC pipeline, without a server, and DVC decides which of them run."""
 
 import os
 import subprocess
