@@ -1,6 +1,6 @@
 """Every stage of a DVC pipeline is a task of an Airflow DAG, and DVC decides what is out of date.
 
-Put this file into Airflow's folder of DAGs, and set DVC_PROJECT to a clone of the project that its workers see.
+Put this file into Airflow's folder of DAGs, and set DVC_PROJECT to a clone that its workers see.
 Once, and without a scheduler:
 
     DVC_PROJECT=. python airflow_dag.py
