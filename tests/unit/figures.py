@@ -14,7 +14,7 @@ from tiny_git import commit, git
 NAMES = ("one", "two", "three", "near", "nearly")
 
 
-def curves(seed: int, shift: float = 0.0, format: str = "png", **saving: object) -> bytes:
+def curves(seed: int, shift: float = 0.0, format: str = "png") -> bytes:
     """A figure of five curves as a file; `shift` bends one of them slightly."""
     random = np.random.default_rng(seed)
     figure = Figure(figsize=(4, 3))
@@ -29,7 +29,7 @@ def curves(seed: int, shift: float = 0.0, format: str = "png", **saving: object)
     content = io.BytesIO()
     # Without a date: the same figure is the same file.
     dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(content, format=format, metadata=dates[format], **saving)
+    figure.savefig(content, format=format, metadata=dates[format])
     return content.getvalue()
 
 
