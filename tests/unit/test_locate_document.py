@@ -206,7 +206,7 @@ def test_a_figure_that_is_in_no_cache_here_is_mentioned(project: Path, tmp_path:
     with Reader(project) as reader:
         document = locate_document(reader, page(tmp_path, FOREIGN))
     assert document.left_out == [
-        "figures that are not in this machine's DVC cache, 1 of them; `dvc fetch --all-commits` gets them"
+        "figures, 1 of them, which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
     ]
 
 
@@ -218,6 +218,24 @@ def test_a_figure_in_a_tracked_folder(project: Path, tmp_path: Path) -> None:
     commit(project, {"dvc.lock": lock({}) + entry}, "tracked")
     write(project, {f".dvc/cache/files/md5/{name[:2]}/{name[2:]}.dir": listing})
     assert said(project, page(tmp_path, content)) == [("BYTES", [git(project, "rev-parse", "HEAD")])]
+
+
+def test_a_picture_of_the_source_data_is_known_by_its_bytes_alone(project: Path, tmp_path: Path) -> None:
+    content = drawing(4)
+    commit(project, {"scan.png.dvc": f"outs:\n- md5: {md5(content)}\n  path: scan.png\n"})
+    write(project, {f".dvc/cache/files/md5/{md5(content)[:2]}/{md5(content)[2:]}": content})
+    head = git(project, "rev-parse", "HEAD")
+    resaved = saved(picture(content), "PNG", optimize=True)
+    assert said(project, page(tmp_path, content, resaved)) == [("BYTES", [head]), ("NONE", [])]
+
+
+def test_a_revision_that_cannot_be_read_is_left_out_and_named(project: Path, tmp_path: Path) -> None:
+    add_experiment(project, "broken", {"other.png": drawing(4)})
+    broken = commit(project, {"loss.png": drawing(4), "dvc.lock": "stages: ["}, "broken")
+    with Reader(project) as reader:
+        document = locate_document(reader, page(tmp_path, drawing(4)))
+    assert summary(document) == [("BYTES", ["broken"])]
+    assert document.left_out[0].startswith(f"{broken[:7]}:dvc.lock: ")
 
 
 def test_a_figure_that_is_not_committed_yet(
@@ -276,3 +294,14 @@ def test_a_changed_picture_can_be_cited(
     printed = capsys.readouterr()
     assert "@software{" in printed.out
     assert printed.err.splitlines()[0].startswith("copy.png  most similar (a lead; ")
+
+
+def test_a_jpeg_is_in_a_pdf_byte_by_byte(project: Path, tmp_path: Path) -> None:
+    """PDF keeps the file as it is; LaTeX and others copy it."""
+    content = saved(picture(drawing(4)), "JPEG")
+    add_experiment(project, "photo", {"photo.jpg": content})
+    writer = PdfWriter(PdfReader(io.BytesIO(saved(picture(drawing(4)), "PDF"))))
+    (image,) = writer.pages[0]["/Resources"]["/XObject"].values()
+    image.get_object()._data = content
+    writer.write(tmp_path / "paper.pdf")
+    assert said(project, str(tmp_path / "paper.pdf")) == [("BYTES", ["photo"])]

@@ -186,4 +186,4 @@ class Matcher:
         return None
 
     def _revisions(self, group: tuple[Key, ...]) -> set[str]:
-        return {snapshot.rev for key in group for snapshot, _ in self.known.places[key]}
+        return {snapshot.rev for key in group for snapshot, _ in self.known.places(key)}
