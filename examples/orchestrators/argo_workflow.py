@@ -5,8 +5,8 @@ In the folder of a DVC project, after a commit:
     python argo_workflow.py IMAGE REPOSITORY > workflow.yaml
     argo submit workflow.yaml
 
-IMAGE has Git, DVC and the packages of the project; REPOSITORY is an address to clone. The pods work, one after
-another, in a clone on a volume of the workflow's own: `dvc.lock` and results go from task to task with it.
+IMAGE has Git, DVC and the packages of the project; REPOSITORY is an address to clone. The pods work,
+one after another, in a clone on a volume of the workflow's own: `dvc.lock` and results are passed on with it.
 """
 
 import re

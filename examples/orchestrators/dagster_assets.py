@@ -4,7 +4,7 @@ In the folder of a DVC project, after a commit:
 
     dagster dev -f dagster_assets.py
 
-An asset that is materialized runs `dvc repro --single-item STAGE`, which does nothing where nothing has changed.
+An asset that is materialized runs `dvc repro --single-item STAGE`, which does nothing if nothing changed.
 """
 
 import re

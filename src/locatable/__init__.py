@@ -18,6 +18,12 @@ What an orchestrator has to know of a revision, its stages with their commands a
     from locatable import pipeline
     pipeline("HEAD").stages["train"].needs
 
+Trials that something else than `locatable search` proposes:
+
+    from locatable import TrialRunner
+    with TrialRunner(["metrics.json:valid.loss"]) as runner:
+        runner.run("mine-0", {"train.rate": 0.1}).values
+
 Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
 `locatable.testing`, for its tests. Everything else can change from one version to the next.
 
@@ -34,18 +40,21 @@ if TYPE_CHECKING:
     from .history.reader import Experiment, Reader
     from .history.snapshot import Snapshot
     from .history.stages import Stage
+    from .search.trial_runner import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
 __all__ = [
     "Coordinate",
     "Coordinates",
     "Experiment",
+    "FinishedTrial",
     "LocatableError",
     "Pipeline",
     "PipelineStage",
     "Reader",
     "Snapshot",
     "Stage",
+    "TrialRunner",
     "__version__",
     "coordinates_of",
     "pipeline",
@@ -57,12 +66,14 @@ _MODULES = {
     "Coordinate": "coordinates",
     "Coordinates": "coordinates",
     "Experiment": "history.reader",
+    "FinishedTrial": "search.trial_runner",
     "LocatableError": "errors",
     "Pipeline": "dvc.pipeline",
     "PipelineStage": "dvc.pipeline",
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
+    "TrialRunner": "search.trial_runner",
     "coordinates_of": "coordinates",
     "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",

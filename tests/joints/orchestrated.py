@@ -1,7 +1,8 @@
-"""A small repository for orchestrators, and what of it they run: first, again, after a change of a param."""
+"""A small repository for orchestrators, and what they run of it: first, again, and with another param."""
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def load(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Flyte asks a task for its module
     spec.loader.exec_module(module)
     return module
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,8 +37,8 @@ SEARCH = {
 }
 
 
-def make(root: Path, sampler: Mapping[str, Any]) -> Path:
-    """A repository with committed results, whose search.yaml names this sampler."""
+def make(root: Path, sampler: Mapping[str, Any], module: Path | None = None) -> Path:
+    """A repository with committed results, whose search.yaml names this sampler, with the module of it."""
     tiny_dvc.init(root)
     files = {
         # As JSON, which is YAML, too.
@@ -48,6 +49,8 @@ def make(root: Path, sampler: Mapping[str, Any]) -> Path:
         ".gitignore": "/optuna.db*\n__pycache__\n",
     }
     write(root, files)
+    if module:
+        shutil.copy(module, root)
     with tiny_dvc.dvc(root) as repo:
         repo.reproduce()
     tiny_dvc.commit(root)

@@ -21,7 +21,6 @@ import pytest
 import yaml
 from hera.workflows import models
 from orchestrated import check, load, rebuild_three_times
-from pydantic import ValidationError
 
 
 def rendered(root: Path) -> dict[str, Any]:
@@ -71,10 +70,7 @@ def test_argo_knows_all_of_the_workflow(workflow: dict[str, Any]) -> None:
 
 def test_a_key_that_argo_does_not_know_is_found(workflow: dict[str, Any]) -> None:
     wrong = {**workflow, "spec": {**workflow["spec"], "paralelism": 1}}
-    try:
-        assert linted(wrong) != wrong
-    except ValidationError as error:
-        assert "paralelism" in str(error)
+    assert linted(wrong) != wrong
 
 
 def test_check_out_comes_first_and_push_last(workflow: dict[str, Any]) -> None:

@@ -75,7 +75,8 @@ def reports() -> dict:
     rows = {
         name: len(pd.read_parquet(f"data/prepared/{name}.parquet")) for name in ("train", "valid", "test")
     }
-    return {"test": metrics, "figures": names, "rows": rows}
+    plots = {path.stem: len(pd.read_csv(path)) for path in Path("reports/evaluate/plots").iterdir()}
+    return {"test": metrics, "figures": names, "rows": rows, "plots": plots}
 
 
 if __name__ == "__main__":

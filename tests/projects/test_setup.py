@@ -124,6 +124,30 @@ def test_variables_of_another_python_do_not_matter(few, request, environment, tm
     assert list((few / ".venv").glob("lib/python*/site-packages/packaging/__init__.py"))
 
 
+def pythons() -> dict[str, str]:
+    """Programs by version of the Pythons that this machine has, this one included; nothing is downloaded."""
+    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    for version in {"3.11", "3.12", "3.13"} - found.keys():
+        places = [shutil.which(f"python{version}"), *map(str, installed.glob(f"{version}.*/bin/python"))]
+        # What is on the path can be pyenv's, which refuses a version that is not chosen.
+        works = [place for place in places if place and runs(place)]
+        if works:
+            found[version] = works[0]
+    return found
+
+
+def runs(python: str) -> bool:
+    return subprocess.run((python, "-c", ""), capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("version", "python"), sorted(pythons().items()))
+def test_every_python_of_the_machine_will_do(few, with_uv, version, python):
+    run("make", "setup", f"PYTHON={python}", cwd=few, env=with_uv)
+    assert runs_in(few) == few / ".venv"
+    assert list((few / ".venv").glob(f"lib/python{version}/site-packages/packaging/__init__.py"))
+
+
 def test_the_same_environment_is_kept_when_nothing_has_changed(ready, with_uv):
     (ready / ".venv/kept").touch()
     run("make", "setup", cwd=ready, env=with_uv)

@@ -96,6 +96,17 @@ def test_two_clones_give_the_same_bytes(original, archive, tmp_path):
     assert archive_of(theirs, tmp_path / "other.zip").read_bytes() == archive.read_bytes()
 
 
+def test_a_partial_clone_gives_the_same_bytes(project, tmp_path):
+    committed(project, {"notes.md": "first\n"})
+    committed(project, {"notes.md": "second\n"})
+    git(project, "config", "uploadpack.allowFilter", "true")
+    git(project, "config", "uploadpack.allowAnySHA1InWant", "true")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{project}", "partial")
+    shutil.copytree(project / ".dvc/cache", tmp_path / "partial/.dvc/cache")
+    theirs = archive_of(tmp_path / "partial", tmp_path / "theirs.zip")
+    assert theirs.read_bytes() == archive_of(project, tmp_path / "ours.zip").read_bytes()
+
+
 def test_settings_of_a_user_do_not_change_the_bytes(original, archive, tmp_path, monkeypatch):
     (tmp_path / "gitconfig").write_text("[core]\ncompression = 1\n[pack]\nwindow = 0\nthreads = 4\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
@@ -318,6 +329,39 @@ def test_a_user_who_agrees_gets_a_large_archive(project, tmp_path):
 def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):
     shutil.rmtree(project / ".dvc/cache")
     assert "the limit is 10B" in refused(project, tmp_path, limit=10)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({".gitattributes": "*.bin filter=lfs\n"}, "an archive cannot hold files of Git LFS yet"),
+        ({".gitmodules": "[submodule]\n"}, "an archive cannot hold submodules yet"),
+    ],
+)
+def test_what_a_bundle_does_not_hold_is_refused(project, tmp_path, files, reason):
+    committed(project, files)
+    assert reason in refused(project, tmp_path)
+
+
+def test_wheels_need_a_lock_with_hashes(project, tmp_path):
+    committed(project, {"requirements.lock": "numpy==2.0\n"})
+    assert "no requirements.lock with hashes" in refused(project, tmp_path, wheels=True)
+
+
+def test_the_readme_of_a_project_without_locks_rebuilds_by_dvc(archive):
+    readme = contents(archive)["README.md"].decode()
+    assert "dvc pull --remote archive data/raw.txt && dvc repro\n```" in readme
+
+
+def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
+    lock = "numpy==2.0 \\\n    --hash=sha256:00\n"
+    tools = "locatable==0.2.0 \\\n    --hash=sha256:11\n"
+    record = '{"python": "3.12.1"}\n'
+    committed(project, {"requirements.lock": lock, "tools.lock": tools, "environment.json": record})
+    readme = contents(archive_of(project, tmp_path / "result.zip"))["README.md"].decode()
+    install = "pip install --quiet --require-hashes -r requirements.lock -r tools.lock"
+    assert f"\npython3.12 -m venv .venv && . .venv/bin/activate && {install}\n" in readme
+    assert "\nlocatable reproduce ../../result.zip\n" in readme
 
 
 def test_data_that_is_nowhere_is_named(project, tmp_path):

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xlsxwriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,8 +14,10 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents import Encoded, Figure, Pixels, read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels
+from locatable.documents.formats import read_figures
 from locatable.documents.package import MOST_TOGETHER
+from locatable.documents.raster import opened
 from locatable.errors import UnreadableError
 
 
@@ -320,3 +323,49 @@ def test_a_picture_that_a_program_places_mirrored(tmp_path: Path, colours: int) 
     (form,) = part.forms
     assert isinstance(form, Pixels)
     assert form.load().tobytes() == image.tobytes()
+
+
+def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (60, 50), (0, 0, 255, 128))
+    image.paste((255, 0, 0, 255), (0, 0, 30, 25))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    figure.subplots().imshow(image, interpolation="none")
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    form = page.parts[0].forms[-1]
+    assert isinstance(form, Pixels)
+    seen = form.load()
+    assert (seen.getpixel((5, 5)), seen.getpixel((55, 45))) == ((255, 0, 0), (127, 127, 255))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.md", "![" * 200_000),
+        ("a.md", "`" * 200_000),
+        ("a.html", "<svg " * 200_000),
+        ("a.html", "<img src='" * 200_001),
+        ("a.tex", "\\includegraphics[" * 100_000),
+    ],
+)
+def test_what_has_no_end_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
+    assert len(found(write(tmp_path / name, text))) <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_pictures_of_every_kind(mode: str) -> None:
+    """Saved as TIFF or PNG, whichever has them."""
+    image = Image.linear_gradient("L").resize((60, 50))
+    if mode not in ("I;16", "F"):
+        image = image.convert(mode)
+    elif mode == "F":
+        image = image.convert("F")
+    else:
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    content = io.BytesIO()
+    image.save(content, "TIFF" if mode in ("CMYK", "F", "I") else "PNG")
+    seen = opened(content.getvalue())
+    assert (seen.mode, seen.size) == ("RGB", (60, 50))
+    assert seen.getpixel((5, 45)) > seen.getpixel((5, 2))

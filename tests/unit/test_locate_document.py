@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image, ImageDraw
 from pypdf import PdfReader, PdfWriter
 from tiny_git import commit, git, write
 
+import locatable
 from locatable import cli
 from locatable.history.reader import Reader
 from locatable.locate.document import LocatedDocument, locate_document
@@ -150,6 +153,16 @@ def test_without_the_extra_it_says_what_to_install(
     assert cli.main(["locate", page(tmp_path, MINE)]) == 1
     expected = "locatable locate needs Pillow and pypdf: pip install 'locatable[documents]'\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_file_that_is_found_as_a_whole_imports_nothing_of_that(project: Path) -> None:
+    code = "import sys; from locatable import cli; cli.main(['locate', 'HEAD']); print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(locatable.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    imported = set(done.stdout.split())
+    assert imported & {"PIL", "numpy", "pypdf", "locatable.documents.figure", "html.parser"} == set()
 
 
 def test_a_report_that_a_stage_wrote_is_located_as_a_file(

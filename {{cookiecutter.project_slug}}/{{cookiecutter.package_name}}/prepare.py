@@ -69,7 +69,14 @@ def clean(raw: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Check every column and put the target last; numbers and truth values become float64, all else text."""
     target = check_target(raw[params.target])
     apart = {params.target, params.group, params.time, *params.drop}
-    features = {column: check_feature(raw[column]) for column in raw if column not in apart}
+    features, faults = {}, []
+    for column in raw.columns.drop(apart, errors="ignore"):
+        try:
+            features[column] = check_feature(raw[column])
+        except SystemExit as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SystemExit("\n".join(faults))
     if not features:
         refuse(params.target, "no other column is left to predict it from; see prepare.drop")
     return pd.DataFrame({**features, params.target: target})

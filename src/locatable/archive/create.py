@@ -156,7 +156,8 @@ class _Creation:
             return
         if not self.dialogue.agrees_to(size):
             raise too_large(size, self.options.limit)
-        self.agreed = size * 2  # what is not recorded is a small part, and is not asked for again
+        # The whole is a little more than what is recorded. Much more is asked for again.
+        self.agreed = size * 2
 
     def _gather(self, snapshot: Snapshot, plan: ArchivePlan) -> Gathered:
         members: dict[str, Content] = {}

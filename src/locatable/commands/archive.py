@@ -12,6 +12,7 @@ Data from `dvc import`, passwords in any commit, and paths of this machine are n
 
 import argparse
 import contextlib
+import importlib
 import logging
 import signal
 import sys
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the archive, and say what it is and how to prove it."""
+    # Where it is missing, that is said before anything is read.
+    importlib.import_module("rocrate")
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 

@@ -29,7 +29,7 @@ _STRING = re.compile(rb"\((?:\\.|[^\\()])*\)", re.DOTALL)
 _NAME = re.compile(rb"/([^\s()<>\[\]{}/%]+)")
 # What saves, restores and changes the coordinates, and what places an object.
 _PLACING = re.compile(
-    rb"(?P<state>\b[qQ]\b)|(?P<matrix>(?:[-+]?[\d.]+\s+){6})cm\b|/(?P<name>[^\s()<>\[\]{}/%]+)\s+Do\b"
+    rb"(?P<state>\b[qQ]\b)|(?P<matrix>(?:[-+]?[\d.]{1,20}\s+){6})cm\b|/(?P<name>[^\s()<>\[\]{}/%]+)\s+Do\b"
 )
 
 

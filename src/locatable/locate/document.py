@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..clone_limits import limits
-from ..documents import Encoded, Figure, instead_of, read_figures
+from ..documents.figure import Encoded, Figure
+from ..documents.formats import instead_of, read_figures
 from ..errors import NotFoundError, UnreadableError
 from ..history.reader import Reader
 from .figure_match import Match, Matcher, Verdict

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..documents import Drawing, Encoded, Figure, Form, Pixels
+from ..documents.figure import Drawing, Encoded, Figure, Form, Pixels
 from ..documents.raster import fingerprint, opened
 from ..documents.similar import (
     CLEARLY_CLOSER,
