@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from locatable.archive import write as writing
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.archive.plan import parse_size, show_size
 from locatable.archive.unpacked import unpacked
+from locatable.commands.archive import OnTerminal
 from locatable.errors import LocatableError, ProjectError, UsageError
 from locatable.proof.reproduce import ProofOptions, reproduce
 
@@ -324,6 +326,28 @@ def test_a_user_who_agrees_gets_a_large_archive(project, tmp_path):
     archive = archive_of(project, tmp_path / "result.zip", dialogue, limit=100)
     assert archive.exists()
     assert len(dialogue.asked) >= 1
+
+
+class Terminal(io.StringIO):
+    """What a person sees and types."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "agrees"), [("y\n", True), ("Yes\n", True), ("\n", False), ("", False)])
+def test_a_person_at_a_terminal_is_asked(monkeypatch, typed, agrees):
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", shown)
+    assert OnTerminal().agrees_to(3_200_000_000) is agrees
+    assert shown.getvalue() == "The archive takes 3.2GB. Write it? [y/N] "
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert not OnTerminal().agrees_to(3_200_000_000)
 
 
 def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):
