@@ -28,6 +28,7 @@ COMMANDS = {
     "mirror": "show all DVC experiments in MLflow, one run each",
     "search": "let Optuna propose params; every trial is a DVC experiment",
     "reproduce": "prove that a result can be rebuilt, from a clean clone",
+    "archive": "write one file with all that is needed to rebuild a result",
     "declare": "bring the dependencies in dvc.yaml up to what stages import",
     "lock": "resolve pyproject.toml into the locks of packages",
     "ui": "open MLflow on the project's store",
@@ -110,7 +111,9 @@ def _run_command(name: str, words: list[str]) -> int:
     command.add_arguments(parser)
     arguments = parser.parse_args(words)
     # Checked once for all commands, before any of them creates a file.
-    _project()
+    works_anywhere = getattr(command, "works_anywhere", None)
+    if works_anywhere is None or not works_anywhere(arguments):
+        _project()
     return int(command.run(arguments))
 
 

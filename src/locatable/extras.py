@@ -31,8 +31,10 @@ EXTRAS = (
         ("optuna", "filelock", "matplotlib", "pydantic", "sklearn", "sqlalchemy"),
         ("search",),
     ),
+    Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
     Extra("prefect", "Prefect", ("prefect",), ("flow",)),
     Extra("ray", "Ray", ("ray",)),
+    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
 )
 
 

@@ -77,10 +77,23 @@ def fetch_commit(repo: Path, commit: str) -> None:
     Raises:
         GitError: it cannot be had.
     """
+    _fetch_missing(repo, commit, "--no-walk")
+
+
+def fetch_history(repo: Path, commit: str) -> None:
+    """Get all objects of a commit and its history, where `repo` is a partial clone.
+
+    Raises:
+        GitError: they cannot be had.
+    """
+    _fetch_missing(repo, commit)
+
+
+def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
     partial = PartialClone.of(repo)
     if partial is None:
         return
-    missing = _missing_from(repo, commit)
+    missing = _missing_from(repo, commit, *options)
     while missing:
         partial.fetch(missing)
         if partial.problem:
@@ -89,9 +102,9 @@ def fetch_commit(repo: Path, commit: str) -> None:
                 f"and {partial.remote} does not give them: {partial.problem}"
             )
         # What is in a folder shows when the folder is there.
-        missing = _missing_from(repo, commit)
+        missing = _missing_from(repo, commit, *options)
 
 
-def _missing_from(repo: Path, commit: str) -> list[str]:
-    listed = git(repo, "rev-list", "--objects", "--no-walk", "--missing=print", commit)
+def _missing_from(repo: Path, commit: str, *options: str) -> list[str]:
+    listed = git(repo, "rev-list", "--objects", *options, "--missing=print", commit)
     return [line.removeprefix("?") for line in listed.splitlines() if line.startswith("?")]

@@ -40,7 +40,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
     commands.append(f"git checkout --detach {snapshot.rev}")
     commands += _git_commands(snapshot)
     commands += [*_install_commands(snapshot), *_pull_commands(snapshot)]
-    return [*commands, *_warm_starts(snapshot), _repro_command(snapshot)]
+    return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
@@ -83,8 +83,12 @@ def _has_hashes(objects: GitObjects, blob: str) -> bool:
 def _pull_commands(snapshot: Snapshot) -> list[str]:
     if not snapshot.sources:
         return []
-    few = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
-    return [join(["dvc", "pull", *few])]
+    return [join(["dvc", "pull", *pull_names(snapshot)])]
+
+
+def pull_names(snapshot: Snapshot) -> list[str]:
+    """What `dvc pull` is to get of a revision; nothing where it is to get all."""
+    return list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:
@@ -99,7 +103,8 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
     ]
 
 
-def _repro_command(snapshot: Snapshot) -> str:
+def repro_command(snapshot: Snapshot) -> str:
+    """The command of DVC that rebuilds all stages."""
     # The address of a stage outside of the root's dvc.yaml names its file.
     several_pipelines = any(":" in address for address in snapshot.stages)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

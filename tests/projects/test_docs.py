@@ -34,7 +34,14 @@ TOUR = [
     "8-pipelines.md",
     "9-notebooks.md",
 ]
-HOW_TO = ["how-to/run.md", "how-to/param.md", "how-to/model.md", "how-to/stage.md", "how-to/storage.md"]
+HOW_TO = [
+    "how-to/run.md",
+    "how-to/param.md",
+    "how-to/model.md",
+    "how-to/stage.md",
+    "how-to/storage.md",
+    "how-to/archive.md",
+]
 HANDOVER = "docs/how-to/handover.md"
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))

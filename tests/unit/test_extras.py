@@ -6,7 +6,7 @@ import pytest
 
 from locatable.extras import EXTRAS, Extra, find_extra, missing_extra
 
-MLFLOW, SEARCH, PREFECT, RAY = EXTRAS
+MLFLOW, SEARCH, PREFECT, RAY, DOCUMENTS = EXTRAS
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ MLFLOW, SEARCH, PREFECT, RAY = EXTRAS
         ("optuna", SEARCH),
         ("prefect", PREFECT),
         ("ray.util", RAY),
+        ("PIL", DOCUMENTS),
         ("rayon", None),
     ],
 )

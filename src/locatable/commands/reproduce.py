@@ -1,20 +1,23 @@
 """Prove that a result can be rebuilt: every stage again, from a clean clone, in a fresh environment.
 
-    locatable reproduce [REV | EXPERIMENT] [--stage NAME] [--env lock|current]
+    locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME] [--env lock|current]
                         [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
 with `dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
 tolerance; 1: something differs, or a stage needs what it does not declare; 2: could not be
-tried. Your checkout, cache and remote are only read.
+tried. Your checkout, cache and remote are only read. An archive, which `locatable archive` wrote, is
+checked first; it needs no project around.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +33,10 @@ SHORT_HASH = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable reproduce`."""
     parser.add_argument(
-        "rev", nargs="?", default="HEAD", help="a Git revision or an experiment's name (default: HEAD)"
+        "rev",
+        nargs="?",
+        default="HEAD",
+        help="a Git revision, an experiment's name or an archive (default: HEAD)",
     )
     parser.add_argument("--stage", help="this stage alone, from recorded inputs")
     parser.add_argument(
@@ -43,28 +49,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
 
 
+def works_anywhere(arguments: argparse.Namespace) -> bool:
+    """Whether no project is needed around the current folder."""
+    return _is_archive(arguments.rev)
+
+
+def _is_archive(rev: str) -> bool:
+    return rev.endswith(".zip")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something differs."""
-    from ..proof.reproduce import ProofOptions, reproduce
-    from ..proof.tolerance import choose_rtol
-
     # A job that is ended, too, leaves no stage running and no folder behind.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    options = ProofOptions(
-        rev=arguments.rev,
-        stage=arguments.stage,
-        fresh_environment=arguments.env == "lock",
-        vary=arguments.vary,
-        rtol=choose_rtol(find_project(Path.cwd()), arguments.rtol),
-    )
-    report = reproduce(options, _print_progress)
+    report = _prove_archive(arguments) if _is_archive(arguments.rev) else _prove(arguments, arguments.rev)
     if arguments.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         _print_report(report)
     return 0 if report.proven else 1
+
+
+def _prove_archive(arguments: argparse.Namespace) -> "Report":
+    """Check and unpack an archive, and prove its revision there."""
+    from ..archive.unpacked import unpacked
+
+    path = Path(arguments.rev)
+    with unpacked(path, _checking) as archive, contextlib.chdir(archive.project):
+        return _prove(arguments, archive.manifest.revision, archive.wheels)
+
+
+@contextlib.contextmanager
+def _checking(size: int) -> Iterator[Callable[[int], object]]:
+    """A bar for so many bytes that are checked, where there is a terminal."""
+    from tqdm import tqdm
+
+    _print_progress("checking the archive")
+    with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+        yield bar.update
+
+
+def _prove(arguments: argparse.Namespace, rev: str, wheels: Path | None = None) -> "Report":
+    """Prove a revision of the project around the current folder."""
+    from ..proof.reproduce import ProofOptions, reproduce
+    from ..proof.tolerance import choose_rtol
+
+    options = ProofOptions(
+        rev=rev,
+        stage=arguments.stage,
+        fresh_environment=arguments.env == "lock",
+        vary=arguments.vary,
+        rtol=choose_rtol(find_project(Path.cwd()), arguments.rtol),
+        wheels=wheels,
+    )
+    return reproduce(options, _print_progress)
 
 
 def _print_progress(line: str) -> None:

@@ -184,6 +184,7 @@ def _output(out: Any) -> Output:
         cached=out.use_cache,
         in_project=out.is_in_repo,
         persistent=out.persist,
+        size=out.meta.size,
     )
 
 

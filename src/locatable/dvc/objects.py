@@ -65,6 +65,21 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
     return damaged
 
 
+def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
+    """The objects of a recorded output: files by their place in a cache or a remote of DVC's.
+
+    Raises:
+        CannotTryError: an object is in neither cache nor remote.
+    """
+    out = checkout.dvc_output(output)
+    recorded = out.hash_info.value
+    objects = _objects(checkout, output, [recorded]).intact
+    if out.hash_info.isdir:
+        entries = _folder_entries(objects[recorded])
+        objects = objects | _objects(checkout, output, entries.values()).intact
+    return {_place_in_cache(out, oid).as_posix(): path for oid, path in objects.items()}
+
+
 def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
     """One line per object of an output that the user's cache holds with other bytes than recorded."""
     out = checkout.dvc_output(output)
@@ -113,8 +128,7 @@ def _cached(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedOb
     intact = {}
     damaged = []
     for oid in dict.fromkeys(oids):
-        inside = Path(out.cache.oid_to_path(oid)).relative_to(out.repo.cache.local_cache_dir)
-        path = checkout.user_cache / inside
+        path = checkout.user_cache / _place_in_cache(out, oid)
         if not path.is_file():
             continue
         if _holds(path, oid, out.hash_name):
@@ -124,6 +138,10 @@ def _cached(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedOb
                 f"{output.name}: the DVC cache holds other bytes than its hash {oid} says ({path})"
             )
     return CachedObjects(intact, damaged)
+
+
+def _place_in_cache(out: Any, oid: str) -> Path:
+    return Path(out.cache.oid_to_path(oid)).relative_to(out.repo.cache.local_cache_dir)
 
 
 def _download(out: Any, oids: list[str]) -> str:

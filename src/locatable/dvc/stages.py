@@ -58,6 +58,7 @@ class Output:
         cached: whether DVC keeps it in its cache; otherwise Git keeps it.
         in_project: whether it lies inside the DVC project.
         persistent: whether a stage finds its own last output there (`persist: true`).
+        size: bytes in it as recorded, None where that is not.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Output:
     cached: bool = True
     in_project: bool = True
     persistent: bool = False
+    size: int | None = None
 
 
 @dataclass(frozen=True)

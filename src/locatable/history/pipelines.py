@@ -39,6 +39,7 @@ class Pipeline:
         outs: what stages write: files and folders.
         metrics: files and folders, of the top and of all stages.
         plots: the same.
+        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
         params: files and folders that the top names.
         artifacts: as named below `artifacts`.
         variables: values that templates name, by file and dotted key.
@@ -50,6 +51,7 @@ class Pipeline:
     outs: frozenset[str] = frozenset()
     metrics: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    plot_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     params: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -122,8 +124,10 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
     plots = [join(folder, path) for path in _plots(definition)]
     outs: set[str] = set()
+    plot_definitions: dict[str, dict[str, Any]] = {}
     for name, stage in stages.items():
         outs |= {join(folders[name], path) for path in _stage_outs(stage)}
+        plot_definitions |= _plot_definitions(stage, folders[name])
         metrics += [join(folders[name], path) for path in _paths(stage.get("metrics"))]
         plots += [join(folders[name], path) for path in _plots(stage)]
     return Pipeline(
@@ -133,6 +137,7 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
         outs=frozenset(outs),
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
+        plot_definitions=plot_definitions | _plot_definitions(definition, folder),
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
@@ -176,6 +181,21 @@ def _plots(section: Mapping[str, Any]) -> Iterator[str]:
                 yield name
             for axis in axes:
                 yield from axis if isinstance(axis, dict) else ()
+
+
+def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
+    """Settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    definitions = {}
+    for plot in section.get("plots") or ():
+        settings = plot if isinstance(plot, dict) else {plot: None}
+        for name, options in settings.items():
+            drawn = dict(options or {})
+            is_path = not isinstance(drawn.get("y"), dict)
+            for axis in ("x", "y"):
+                if isinstance(drawn.get(axis), dict):
+                    drawn[axis] = {join(folder, path): column for path, column in drawn[axis].items()}
+            definitions[join(folder, name) if is_path else name] = drawn
+    return definitions
 
 
 def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:

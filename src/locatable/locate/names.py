@@ -5,7 +5,7 @@ import re
 from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Reader
-from ..history.revisions import revisions_named
+from ..history.revisions import commit_id, revisions_named
 from .result import Result
 
 
@@ -26,6 +26,17 @@ def find_name(reader: Reader, name: str) -> list[Result]:
         )
     snapshots = reader.snapshots(one.rev for one in named)
     return [Result(snapshot, one.experiment) for snapshot, one in zip(snapshots, named, strict=True)]
+
+
+def abbreviated_commit(reader: Reader, text: str) -> str | None:
+    """Full id of the commit whose id begins with a text, None where it is a whole id or another name."""
+    commit = commit_id(reader, text)
+    if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
+        return None
+    refs = [f"refs/{kind}/{text}" for kind in ("heads", "tags", "remotes")]
+    is_ref = any(reader.objects.read(refs))
+    is_experiment = any(experiment.name == text for experiment in reader.experiments())
+    return None if is_ref or is_experiment else commit
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:

@@ -85,13 +85,16 @@ def current_programs() -> Path:
     return Path(sys.prefix) / "bin"
 
 
-def build_environment(project: Path, folder: Path, version: str | None = None) -> Path:
+def build_environment(
+    project: Path, folder: Path, version: str | None = None, wheels: Path | None = None
+) -> Path:
     """Build a virtual environment from a revision's lock, and from nothing else.
 
     Args:
         project: a checkout of the revision.
         folder: where to build it.
         version: of Python, None for the one that runs.
+        wheels: a folder with all packages of the lock; None to ask the package index for them.
 
     Returns:
         Its folder of programs.
@@ -104,10 +107,10 @@ def build_environment(project: Path, folder: Path, version: str | None = None) -
             f"this revision has no {LOCK}; try with the packages installed here: --env current"
         )
     here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    installation = plan_installation(folder, version, shutil.which("uv", path=here))
+    installation = plan_installation(folder, version, shutil.which("uv", path=here), wheels)
     problem = f"the result was made with Python {version}" if version else "no environment"
-    _run(installation.make, project, folder, problem)
-    _run(installation.fill, project, folder, f"{LOCK} cannot be installed")
+    run_installer(installation.make, project, folder, problem)
+    run_installer(installation.fill, project, folder, f"{LOCK} cannot be installed")
     _check_untouched(folder)
     return _programs(folder)
 
@@ -135,28 +138,32 @@ def _record(project: Path) -> Mapping[str, Any]:
     return read_record(file.read_bytes() if file.is_file() else None)
 
 
-def plan_installation(folder: Path, version: str | None, uv: str | None) -> Installation:
+def plan_installation(
+    folder: Path, version: str | None, uv: str | None, wheels: Path | None = None
+) -> Installation:
     """The commands that build an environment.
 
     Args:
         folder: where to build it.
         version: of Python, None for the one that runs.
         uv: path of uv, None where pip has to do.
+        wheels: a folder with all packages of the lock, None to ask the package index for them.
     """
+    source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     if uv:
         python = version or sys.executable
         return Installation(
             make=[uv, "venv", "--quiet", "--no-python-downloads", "--python", python, str(folder)],
             fill=[
                 *(uv, "pip", "sync", "--quiet", "--python", str(folder)),
-                *("--require-hashes", "--compile-bytecode", LOCK),
+                *("--require-hashes", "--compile-bytecode", *source, LOCK),
             ],
         )
     python = f"python{version}" if version else sys.executable
     pip = [str(_programs(folder) / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
     return Installation(
         make=[python, "-m", "venv", str(folder)],
-        fill=[*pip, "--disable-pip-version-check", "--requirement", LOCK],
+        fill=[*pip, "--disable-pip-version-check", *source, "--requirement", LOCK],
     )
 
 
@@ -183,7 +190,18 @@ def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str,
     return {**kept, "VIRTUAL_ENV": str(folder)}
 
 
-def _run(command: list[str], project: Path, folder: Path, problem: str) -> None:
+def run_installer(command: list[str], project: Path, folder: Path, problem: str) -> None:
+    """Run uv, pip or venv.
+
+    Args:
+        command: what to run.
+        project: where.
+        folder: the virtual environment that it is about.
+        problem: what it means if it fails, in words.
+
+    Raises:
+        CannotTryError: it failed.
+    """
     variables = installer_variables(os.environ, folder)
     try:
         process = subprocess.Popen(

@@ -39,6 +39,7 @@ class ProofOptions:
         fresh_environment: build an environment from the revision's lock; otherwise use the current one.
         vary: run every stage once more under other conditions.
         rtol: relative difference up to which numbers in outputs count as equal.
+        wheels: a folder with all packages of the lock, for machines without a package index.
     """
 
     rev: str = "HEAD"
@@ -46,6 +47,7 @@ class ProofOptions:
     fresh_environment: bool = True
     vary: bool = False
     rtol: float = 0.0
+    wheels: Path | None = None
 
 
 @dataclass
@@ -145,7 +147,7 @@ def _programs(
     if not options.fresh_environment:
         return current_programs()
     progress("building the environment")
-    return build_environment(checkout.root, folder, python)
+    return build_environment(checkout.root, folder, python, options.wheels)
 
 
 def _addresses(stages: Iterable[Stage]) -> str:

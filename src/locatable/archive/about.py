@@ -1,0 +1,114 @@
+"""What the members of an archive say that describe it: all of it is read from the revision."""
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..coordinates import read_record
+from ..history.params import flat_params
+from ..history.snapshot import Snapshot
+from ..rebuild import pull_names, repro_command
+from .crate import Described, describe, is_spdx
+from .format import CRATE, FILES, README, Manifest
+from .plan import LICENCE, LOCKS
+from .readme import Instructions, readme
+from .write import Content
+
+_AUTHOR = re.compile(r"^author (.*) <.*> \d+ [-+]\d+$", re.MULTILINE)
+_LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The members of an archive that hold the result itself.
+
+    Attributes:
+        members: content, or a file with it, by path in the archive.
+        places: path in the archive by path of a file or folder of the project.
+    """
+
+    members: Mapping[str, Content]
+    places: Mapping[str, str]
+
+    def text(self, path: str) -> str:
+        """Content of a file that Git keeps, empty where the archive has no copy of it."""
+        content = self.members.get(f"{FILES}/{path}", b"")
+        return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+
+def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathered) -> dict[str, Content]:
+    """The members that say what the result is and how to rebuild it, by their path."""
+    project = _project_table(gathered)
+    name = str(project.get("name", "DVC project"))
+    result = manifest.experiment or f"commit {snapshot.rev[:7]}"
+    python = str(read_record(snapshot.files.get("environment.json")).get("python", ""))
+    author = _AUTHOR.search(snapshot.commit)
+    locks = hashed_locks(gathered)
+    page = readme(
+        Instructions(
+            title=f"{name}: {result}",
+            manifest=manifest,
+            python=python,
+            locks=locks,
+            proves="tools.lock" in locks and bool(_LOCATABLE.search(gathered.text("tools.lock"))),
+            sources=pull_names(snapshot),
+            repro=repro_command(snapshot),
+        )
+    )
+    sizes = {path: _size(content) for path, content in gathered.members.items()} | {README: len(page)}
+    described = Described(
+        name=f"{name}: {result}",
+        description=str(project.get("description", f"A result of {name}, and what it takes to rebuild it.")),
+        revision=snapshot.rev,
+        time=snapshot.time,
+        author=author[1] if author else "unknown",
+        licence=_licence(project, gathered),
+        python=python,
+        workflow=_workflow(gathered),
+        locks=[f"{FILES}/{lock}" for lock in LOCKS if f"{FILES}/{lock}" in sizes],
+        stages=snapshot.stages,
+        params={
+            address: flat_params(list(stage.params.items())) for address, stage in snapshot.stages.items()
+        },
+        members=gathered.places,
+        sizes=sizes,
+    )
+    return {README: page, CRATE: describe(described)}
+
+
+def hashed_locks(gathered: Gathered) -> list[str]:
+    """Names of the locks from which pip can install; none where the project has none with hashes."""
+    texts = {lock: gathered.text(lock) for lock in LOCKS if f"{FILES}/{lock}" in gathered.members}
+    if LOCKS[0] not in texts or not all("--hash=" in text for text in texts.values()):
+        return []
+    return list(texts)
+
+
+def _project_table(gathered: Gathered) -> dict[str, Any]:
+    """`[project]` of pyproject.toml; empty where there is none that can be read."""
+    try:
+        table = tomllib.loads(gathered.text("pyproject.toml")).get("project", {})
+    except tomllib.TOMLDecodeError:
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def _licence(project: Mapping[str, Any], gathered: Gathered) -> str:
+    declared = project.get("license")
+    if isinstance(declared, str) and is_spdx(declared):
+        return declared
+    copies = [place for path, place in gathered.places.items() if LICENCE.fullmatch(path)]
+    return copies[0] if copies else "The project states no licence."
+
+
+def _workflow(gathered: Gathered) -> str:
+    """The copy of the main dvc.yaml: the one in the root, else the first."""
+    found = [place for path, place in gathered.places.items() if posixpath.basename(path) == "dvc.yaml"]
+    return min(found, key=lambda place: (place.count("/"), place))
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -1,0 +1,92 @@
+"""Write one file with all that is needed to rebuild a result, without your Git server or DVC remote.
+
+    locatable archive [REV | EXPERIMENT] [-o result.zip] [--wheels]
+    locatable reproduce result.zip
+
+It holds the commit with its history, the data that stages read, the results, the locks of packages, and a
+README of four commands. It describes the result as an RO-Crate. The same revision gives the same bytes.
+
+Data from `dvc import`, passwords in any commit, and paths of this machine are named and refused, unless
+`--include` names them.
+"""
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+DEFAULT_LIMIT = "1GB"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `locatable archive`."""
+    parser.add_argument(
+        "rev", nargs="?", default="HEAD", help="a Git revision or an experiment's name (default: HEAD)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("result.zip"), help="the file to write (result.zip)"
+    )
+    parser.add_argument("--wheels", action="store_true", help="with the packages, for this kind of machine")
+    parser.add_argument("--no-outputs", action="store_true", help="without results, which can be rebuilt")
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what may leave although it looks private",
+    )
+    parser.add_argument(
+        "--max-size", default=DEFAULT_LIMIT, metavar="SIZE", help=f"do not write more ({DEFAULT_LIMIT})"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the archive, and say what it is and how to prove it."""
+    from ..archive.create import ArchiveOptions, create_archive
+    from ..archive.plan import parse_size, show_size
+
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    options = ArchiveOptions(
+        target=arguments.output,
+        rev=arguments.rev,
+        outputs=not arguments.no_outputs,
+        wheels=arguments.wheels,
+        include=tuple(arguments.include),
+        limit=parse_size(arguments.max_size),
+    )
+    written = create_archive(options, _Terminal())
+    manifest = written.manifest
+    result = f"{manifest.experiment}, " if manifest.experiment else ""
+    print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(written.size)}")
+    print(f"prove it, here or elsewhere: locatable reproduce {options.target}")
+    return 0
+
+
+class _Terminal:
+    """Tells and asks a person, on the standard error."""
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        print(line, file=sys.stderr, flush=True)
+
+    def agrees_to(self, size: int) -> bool:
+        """Ask, where there is a person to ask."""
+        from ..archive.plan import show_size
+
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        print(f"The archive takes {show_size(size)}. Write it? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    @contextlib.contextmanager
+    def progress(self, size: int) -> Iterator[Callable[[int], object]]:
+        """A bar, where there is a terminal."""
+        from tqdm import tqdm
+
+        with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
+            yield bar.update

@@ -1,0 +1,372 @@
+"""What an archive of a small DVC project holds, and what is refused."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import tiny_dvc
+import yaml
+from archived import RAW, Silent, clone, make, no_bar
+from tiny_git import commit, git, write
+
+from locatable.archive import write as writing
+from locatable.archive.create import ArchiveOptions, create_archive
+from locatable.archive.plan import parse_size, show_size
+from locatable.archive.unpacked import unpacked
+from locatable.errors import LocatableError, ProjectError, UsageError
+from locatable.proof.reproduce import ProofOptions, reproduce
+
+VALIDATOR = shutil.which("rocrate-validator")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    """A project whose results are committed; copy it."""
+    return make(tmp_path_factory.mktemp("original") / "project")
+
+
+@pytest.fixture
+def project(original, tmp_path) -> Path:
+    """A project of the test's own."""
+    return Path(shutil.copytree(original, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def archive(original, tmp_path_factory) -> Path:
+    """An archive of the original; do not change it."""
+    return archive_of(original, tmp_path_factory.mktemp("archive") / "result.zip")
+
+
+def archive_of(project: Path, target: Path, dialogue: Silent | None = None, **options) -> Path:
+    """Archive a revision of a project, and return the file."""
+    with contextlib.chdir(project):
+        create_archive(ArchiveOptions(target, **options), dialogue or Silent())
+    return target
+
+
+def committed(project: Path, files: dict[str, str]) -> None:
+    """Commit files of a project."""
+    write(project, files)
+    tiny_dvc.commit(project)
+
+
+def refused(project: Path, tmp_path: Path, **options) -> str:
+    """Why an archive is refused, and that there is none."""
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(LocatableError) as caught:
+        archive_of(project, tmp_path / "result.zip", **options)
+    assert sorted(tmp_path.iterdir()) == before
+    assert "\n" not in str(caught.value)
+    return f"{caught.value}; {caught.value.hint}"
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    """Content by name of the members."""
+    with zipfile.ZipFile(archive) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def entities(archive: Path) -> dict[str, dict]:
+    """What the RO-Crate describes, by its id."""
+    graph = json.loads(contents(archive)["ro-crate-metadata.json"])["@graph"]
+    return {entity["@id"]: entity for entity in graph}
+
+
+def test_two_clones_give_the_same_bytes(original, archive, tmp_path):
+    theirs = clone(original, tmp_path / "elsewhere")
+    assert archive_of(theirs, tmp_path / "other.zip").read_bytes() == archive.read_bytes()
+
+
+def test_settings_of_a_user_do_not_change_the_bytes(original, archive, tmp_path, monkeypatch):
+    (tmp_path / "gitconfig").write_text("[core]\ncompression = 1\n[pack]\nwindow = 0\nthreads = 4\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("TZ", "Pacific/Chatham")
+    assert archive_of(original, tmp_path / "other.zip").read_bytes() == archive.read_bytes()
+
+
+def test_the_objects_are_those_that_dvc_names(original, archive):
+    (out,) = yaml.safe_load((original / "data/raw.txt.dvc").read_text())["outs"]
+    stored = contents(archive)[f"dvc/files/md5/{out['md5'][:2]}/{out['md5'][2:]}"]
+    assert stored == RAW.encode()
+
+
+def test_every_object_has_the_hash_in_its_name(archive):
+    objects = {name: content for name, content in contents(archive).items() if name.startswith("dvc/")}
+    for name, content in objects.items():
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        assert name.removesuffix(".dir") == f"dvc/files/md5/{md5[:2]}/{md5[2:]}"
+    assert len(objects) == 4  # a file, which is also a copy; a folder and the two files in it
+
+
+def test_without_outputs_there_is_what_stages_read(original, tmp_path):
+    members = contents(archive_of(original, tmp_path / "small.zip", outputs=False))
+    assert [name for name in members if name.endswith(".dir") or name == "files/count.txt"] == []
+    assert RAW.encode() in members.values()
+
+
+def test_git_clones_the_bundle_with_all_of_the_history(original, archive, tmp_path):
+    (tmp_path / "repository.bundle").write_bytes(contents(archive)["repository.bundle"])
+    git(tmp_path, "clone", "--quiet", "repository.bundle", "cloned")
+    assert git(tmp_path / "cloned", "log", "--format=%H") == git(original, "log", "--format=%H")
+    assert git(tmp_path / "cloned", "fsck") == ""
+
+
+def test_other_branches_stay_at_home(project, archive, tmp_path):
+    git(project, "branch", "private")
+    committed(project, {"secret.txt": "secret"})
+    git(project, "branch", "-f", "private")
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    assert archive_of(project, tmp_path / "result.zip").read_bytes() == archive.read_bytes()
+
+
+def test_what_is_unpacked_rebuilds_identically(archive, monkeypatch):
+    with unpacked(archive, no_bar) as found:
+        monkeypatch.chdir(found.project)
+        report = reproduce(ProofOptions(found.manifest.revision, fresh_environment=False), lambda line: None)
+    assert report.proven
+    assert {verdict.output for verdict in report.outputs} == {"copy.txt", "parts", "count.txt"}
+
+
+def test_without_outputs_it_rebuilds_identically_too(original, tmp_path, monkeypatch):
+    small = archive_of(original, tmp_path / "small.zip", outputs=False)
+    with unpacked(small, no_bar) as found:
+        monkeypatch.chdir(found.project)
+        report = reproduce(ProofOptions(found.manifest.revision, fresh_environment=False), lambda line: None)
+    assert report.proven
+
+
+def test_an_experiment_keeps_its_name_and_its_baseline(project, tmp_path):
+    baseline = git(project, "rev-parse", "HEAD")
+    with tiny_dvc.dvc(project) as repo:
+        repo.experiments.run(params=["copy.by=2"], name="second", tmp_dir=True)
+    archive = archive_of(project, tmp_path / "second.zip", rev="second")
+    with unpacked(archive, no_bar) as found:
+        assert (found.manifest.experiment, found.manifest.baseline) == ("second", baseline)
+        listed = git(found.project, "for-each-ref", "--format=%(refname)", "refs/exps")
+        assert listed == f"refs/exps/{baseline[:2]}/{baseline[2:]}/second"
+
+
+def test_a_project_in_a_subfolder(tmp_path, monkeypatch):
+    top = tmp_path / "top"
+    commit(top, {"README": "of the repository"})
+    root = top / "science/project"
+    tiny_dvc.init(root, subdir=True)
+    write(
+        root, {"raw.txt": "1\n", "dvc.yaml": "stages: {a: {cmd: cp raw.txt b, deps: [raw.txt], outs: [b]}}\n"}
+    )
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_dvc.commit(top)
+    archive = archive_of(root, tmp_path / "result.zip")
+    assert b"cd result/project/science/project\n" in contents(archive)["README.md"]
+    with unpacked(archive, no_bar) as found:
+        monkeypatch.chdir(found.project)
+        assert reproduce(ProofOptions(found.manifest.revision, fresh_environment=False), print).proven
+
+
+def test_the_crate_has_an_action_for_each_stage_with_its_inputs_outputs_and_params(original, archive):
+    known = entities(archive)
+    lock = yaml.safe_load((original / "dvc.lock").read_text())["stages"]["copy"]
+    run = known["#stage/copy/run"]
+    named = {known[one["@id"]]["name"]: known[one["@id"]] for one in run["object"]}
+    assert named["data/raw.txt"]["identifier"] == f"md5:{lock['deps'][0]['md5']}"
+    assert named["copy.by"]["value"] == lock["params"]["params.yaml"]["copy.by"]
+    assert known[run["result"]["@id"]]["identifier"] == f"md5:{lock['outs'][0]['md5']}"
+    assert known[run["instrument"]["@id"]]["description"] == lock["cmd"]
+
+
+def test_the_crate_names_agent_and_licence_and_the_time_of_the_commit(original, archive):
+    known = entities(archive)
+    assert known["./"]["datePublished"] == git(original, "log", "-1", "--format=%cI").replace("Z", "+00:00")
+    assert known[known["#run"]["agent"]["@id"]]["name"] == "Ada"
+    assert known["./"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+
+
+def test_every_file_that_the_crate_describes_is_there(archive):
+    members = contents(archive)
+    files = [one for one in entities(archive).values() if "File" in one["@type"]]
+    assert {one["@id"]: int(one["contentSize"]) for one in files} == {
+        one["@id"]: len(members[one["@id"]]) for one in files
+    }
+
+
+@pytest.mark.skipif(
+    VALIDATOR is None, reason="rocrate-validator is not on the PATH (uv tool install roc-validator)"
+)
+def test_the_crate_is_valid_for_its_profile(archive, tmp_path):
+    import rocrate
+
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "crate")
+    python = Path(VALIDATOR).resolve().with_name("python")
+    context = Path(rocrate.__file__).with_name("data") / "ro-crate.jsonld"
+    driver = Path(__file__).with_name("validate_crate.py")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        (python, driver, tmp_path / "crate", "provenance-run-crate", "required", context),
+        text=True,
+        capture_output=True,
+        env=variables,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
+
+
+def test_imported_data_is_refused_until_it_is_named(project, tmp_path):
+    write(tmp_path / "theirs", {"given.txt": "given\n"})
+    write(project, {"dvc.yaml": "stages: {a: {cmd: cp given.txt b, deps: [given.txt], outs: [b]}}\n"})
+    with tiny_dvc.dvc(project) as repo:
+        repo.imp_url(str(tmp_path / "theirs/given.txt"), "given.txt")
+        repo.reproduce()
+    tiny_dvc.commit(project)
+    assert "given.txt (dvc import-url of " in refused(project, tmp_path)
+    archive = archive_of(project, tmp_path / "result.zip", include=("given.txt",))
+    assert b"given\n" in contents(archive).values()
+
+
+def test_imported_data_that_no_stage_reads_stays_at_home(project, archive, tmp_path):
+    write(tmp_path / "theirs", {"given.txt": "given\n"})
+    with tiny_dvc.dvc(project) as repo:
+        repo.imp_url(str(tmp_path / "theirs/given.txt"), "given.txt")
+    tiny_dvc.commit(project)
+    members = contents(archive_of(project, tmp_path / "result.zip"))
+    assert b"given\n" not in members.values()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        (
+            ".dvc/config",
+            "['remote \"s\"']\n    url = s3://b\n    secret_access_key = abc\n",
+            "secret_access_key",
+        ),
+        (".dvc/config", "['remote \"s\"']\n    url = /srv/dvc\n", "an absolute path: /srv/dvc"),
+        ("notes.md", "see https://ada:hunter2@example.org/data\n", "the login in https://example.org/data"),
+        ("key.pem", "-----BEGIN RSA PRIVATE KEY-----\n", "a private key"),
+    ],
+)
+def test_what_may_be_private_is_named_and_refused(project, tmp_path, file, text, reason):
+    committed(project, {file: text})
+    said = refused(project, tmp_path)
+    assert f"{file} (" in said
+    assert reason in said
+    assert "hunter2" not in said
+    assert said.endswith(f"--include {file}")
+    archive_of(project, tmp_path / "result.zip", include=(file,))
+
+
+def test_a_path_of_this_machine_is_refused(project, tmp_path):
+    committed(project, {"run.sh": f"cd {project} && make\n"})
+    assert f"run.sh (an absolute path: {project})" in refused(project, tmp_path)
+
+
+def test_a_password_in_an_earlier_commit_is_refused(project, tmp_path):
+    committed(project, {"notes.md": "https://ada:hunter2@example.org/\n"})
+    committed(project, {"notes.md": "nothing\n"})
+    assert "notes.md (the login in https://example.org/, in an earlier commit)" in refused(project, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["https://$USER:$PASSWORD@example.org", "https://<you>:<token>@example.org"])
+def test_a_place_for_a_password_is_none(project, tmp_path, url):
+    committed(project, {"notes.md": f"{url}/\n"})
+    assert archive_of(project, tmp_path / "result.zip").exists()
+
+
+def test_what_was_included_for_nothing_is_said(project, tmp_path):
+    dialogue = Silent()
+    archive_of(project, tmp_path / "result.zip", dialogue, include=("data/other.txt",))
+    assert "--include data/other.txt: nothing of that name was held back" in dialogue.said
+
+
+def test_an_archive_larger_than_the_limit_is_refused_with_its_size(project, tmp_path):
+    said = refused(project, tmp_path, limit=100)
+    assert "and the limit is 100B" in said
+    assert "`--max-size " in said
+
+
+def test_a_user_who_agrees_gets_a_large_archive(project, tmp_path):
+    dialogue = Silent(answer=True)
+    archive = archive_of(project, tmp_path / "result.zip", dialogue, limit=100)
+    assert archive.exists()
+    assert len(dialogue.asked) >= 1
+
+
+def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):
+    shutil.rmtree(project / ".dvc/cache")
+    assert "the limit is 10B" in refused(project, tmp_path, limit=10)
+
+
+def test_data_that_is_nowhere_is_named(project, tmp_path):
+    shutil.rmtree(project / ".dvc/cache")
+    assert "data/raw.txt (md5 " in refused(project, tmp_path)
+
+
+def test_results_of_other_files_are_refused(project, tmp_path):
+    committed(project, {"params.yaml": "copy: {by: 3}\n"})
+    assert "are not of its files" in refused(project, tmp_path)
+
+
+def test_a_shallow_clone_is_refused_with_what_to_do(project, tmp_path):
+    committed(project, {"notes.md": "one commit more\n"})
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", "shallow")
+    assert "this clone is shallow: `git fetch --unshallow`" in refused(tmp_path / "shallow", tmp_path)
+
+
+def test_a_full_disk_leaves_what_was_there(project, tmp_path, monkeypatch):
+    target = tmp_path / "result.zip"
+    target.write_text("of yesterday")
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writing.os, "fsync", full)
+    with pytest.raises(ProjectError, match="No space left on device"):
+        archive_of(project, target)
+    assert target.read_text() == "of yesterday"
+    assert list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part")) == []
+
+
+def test_ctrl_c_leaves_nothing_half_written(project, tmp_path):
+    class Interrupted(Silent):
+        """A user who presses Ctrl-C while the archive is written."""
+
+        @contextlib.contextmanager
+        def progress(self, size):
+            def stop(number: int) -> None:
+                raise KeyboardInterrupt
+
+            yield stop
+
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        archive_of(project, tmp_path / "result.zip", Interrupted())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_is_not_there_is_a_wrong_target(project, tmp_path):
+    with pytest.raises(UsageError, match="is a file in a folder that exists"):
+        archive_of(project, tmp_path / "no/result.zip")
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 500_000_000), ("1.5 gb", 1_500_000_000), ("10", 10)])
+def test_sizes_as_people_write_them(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "1XB"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match="a size is a number with KB, MB, GB or TB"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("size", [3, 4_200, 1_300_000, 2_500_000_000])
+def test_a_size_that_is_shown_can_be_typed(size):
+    assert parse_size(show_size(size)) == size
