@@ -1,7 +1,6 @@
 """Ax proposes, as a sampler of Optuna: `sampler: {name: ax_sampler.AxSampler, seed: 0}` in search.yaml.
 
-Put this file beside it, and start the search with `python -m locatable search`, which finds it there. The
-study stays the only record: Ax is told of its trials anew for each proposal.
+Put this file beside it. The study stays the only record: Ax is told of its trials anew for each proposal.
 """
 
 import logging
