@@ -36,12 +36,12 @@ TOUR = [
     "9-notebooks.md",
 ]
 HOW_TO = [
+    "how-to/archive.md",
     "how-to/run.md",
     "how-to/param.md",
     "how-to/model.md",
     "how-to/stage.md",
     "how-to/storage.md",
-    "how-to/archive.md",
 ]
 ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
