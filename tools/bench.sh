@@ -20,6 +20,8 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     cd - >/dev/null
     echo "== mirror, locate, coordinates"
     python -m bench.mirror "$project"
+    echo "== figures of a paper"
+    python -m bench.figures
     echo "== search"
     python -m bench.search "$project"
     echo "== search on a Ray cluster"
