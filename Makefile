@@ -1,19 +1,24 @@
 # make demo and make test need only Python 3.11, Git and make: they build .venv for themselves.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || echo python3)
+# Not just any program of that name: pyenv has some that only say which versions there are.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do "$$name" -Ec "" 2>/dev/null && command -v "$$name" && break; done || echo python3)
+# With the usual shell, the make of macOS (3.81) does not look for programs in the PATH that is exported here.
+SHELL := sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 UV ?= uv==0.13.9
 READY := .venv/ready
-# Some containers switch byte code off; tests would then pay for it at every start.
-unexport PYTHONDONTWRITEBYTECODE
+# Some containers switch byte code off; tests would then pay for it at every start. Others name another Python's packages.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-unit lint wheel lock bench repositories
+.PHONY: help demo test test-unit joints lint wheel lock bench repositories
 
 help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
 	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
+	@echo "                JOINTS=\"wandb aim\": only these"
 	@echo "make lint       check style and types"
 	@echo "make wheel      build the wheel of src/locatable that generated projects carry"
 	@echo "make lock       resolve the template's and the generated projects' locks again"
@@ -29,6 +34,9 @@ test: lint
 
 test-unit: $(READY)
 	pytest -n auto tests/unit
+
+joints: $(READY)
+	@python -m tools.joints $(JOINTS)
 
 lint: $(READY)
 	ruff check bench hooks src tests tools
@@ -53,7 +61,7 @@ repositories: $(READY)
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--extra archive --extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
+		--extra archive --extra documents --extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
 	python tools/lock.py
 
 $(READY): requirements.lock
@@ -61,6 +69,6 @@ $(READY): requirements.lock
 	@echo "Building .venv for the template's own tools, a minute or two ..."
 	@"$(PYTHON)" -m venv .venv
 	@command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check "$(UV)" 2>/dev/null || true
-	@VIRTUAL_ENV="$(CURDIR)/.venv" $$(command -v uv || echo false) pip sync --quiet --require-hashes --compile-bytecode requirements.lock || \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $$(command -v uv || echo false) pip sync --quiet --require-hashes requirements.lock || \
 		python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)

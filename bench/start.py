@@ -54,11 +54,7 @@ def generate(folder: Path) -> Path:
 def install(project: Path, venv: Path) -> None:
     """The same packages by uv alone."""
     run("uv", "venv", "--quiet", "--python", sys.executable, venv, cwd=project)
-    run(
-        *("uv", "pip", "sync", "--quiet", "--python", venv, "--require-hashes", "--compile-bytecode"),
-        *LOCKS,
-        cwd=project,
-    )
+    run("uv", "pip", "sync", "--quiet", "--python", venv, "--require-hashes", *LOCKS, cwd=project)
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:

@@ -34,6 +34,7 @@ EXTRAS = (
     Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
     Extra("prefect", "Prefect", ("prefect",), ("flow",)),
     Extra("ray", "Ray", ("ray",)),
+    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
 )
 
 

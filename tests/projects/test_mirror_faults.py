@@ -348,7 +348,7 @@ def test_files_that_are_not_on_this_machine(tmp_path: Path, env: dict[str, str])
     assert "1 without files that are not in this machine's DVC cache" in said
     (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
     assert found["tags"]["mirror.missing"].endswith("p.csv, m.bin")
-    assert found["tags"]["mirror.state"] == "complete"
+    assert found["status"] == "FINISHED"
 
 
 @needs_postgres

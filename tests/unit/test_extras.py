@@ -6,7 +6,7 @@ import pytest
 
 from locatable.extras import EXTRAS, Extra, find_extra, missing_extra
 
-MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY = EXTRAS
+MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS = EXTRAS
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,10 @@ MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY = EXTRAS
     [
         ("mlflow.entities", MLFLOW),
         ("optuna", SEARCH),
+        ("rocrate.rocrate", ARCHIVE),
         ("prefect", PREFECT),
         ("ray.util", RAY),
-        ("rocrate.rocrate", ARCHIVE),
+        ("PIL", DOCUMENTS),
         ("rayon", None),
     ],
 )

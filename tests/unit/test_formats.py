@@ -71,6 +71,7 @@ def test_a_file_that_is_not_what_its_name_says_is_an_error(path: str) -> None:
     "text",
     [
         "a: 1\nb: {c: 2}\n",
+        "a: []  # none\nb:\n  c: {}\n  d: 1\n",
         "# first\na:\n  b: 1\n# second\n\nc:\n- 1\n- 2\nd: [3]\n",
         "a: {\nb: 1}\n",
         "a: 'x\n\nb: y'\n",

@@ -18,7 +18,7 @@ from locatable.mlflow.settings import TrackingSettings
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: python train.py\n"
 TABLES = """
 create table experiments (experiment_id integer, name text);
-create table runs (run_uuid text, experiment_id integer, lifecycle_stage text);
+create table runs (run_uuid text, status text, experiment_id integer, lifecycle_stage text);
 create table tags (run_uuid text, key text, value text);
 insert into experiments values (1, 'ours'), (2, 'theirs');
 """
@@ -29,7 +29,7 @@ def store(folder: Path, runs: dict[str, dict[str, str]], experiment: int = 1, st
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         database.executescript(TABLES)
         for run_id, tags in runs.items():
-            database.execute("insert into runs values (?, ?, ?)", (run_id, experiment, stage))
+            database.execute("insert into runs values (?, 'FINISHED', ?, ?)", (run_id, experiment, stage))
             for key, value in tags.items():
                 database.execute("insert into tags values (?, ?, ?)", (run_id, key, value))
         database.commit()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import tiny_dvc
@@ -101,6 +102,48 @@ def test_an_artifact_with_an_odd_name_can_be_read(mirrored: Any, experiment: Any
     (run,) = mirrored.client.search_runs([experiment.experiment_id])
     file = mirrored.client.download_artifacts(run.info.run_id, "m~2523~3f.json", str(tmp_path))
     assert Path(file).read_text() == "1\n"
+
+
+def again(root: Path, settings: TrackingSettings) -> str:
+    with Reader(root) as reader:
+        return mirror(reader, settings, MirrorOptions()).summary
+
+
+@pytest.fixture
+def interrupted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Settings of a store with one run, whose mirror was killed before its last call of MLflow."""
+    settings = TrackingSettings(f"sqlite:///{tmp_path}/mlflow.db", "ours", tmp_path / "artifacts")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            again(root, settings)
+    return settings
+
+
+def only_run(settings: TrackingSettings) -> Any:
+    client = MlflowClient(settings.uri)
+    (run,) = client.search_runs([client.get_experiment_by_name(settings.experiment).experiment_id])
+    return run
+
+
+def test_a_run_of_a_killed_mirror_still_runs(interrupted: TrackingSettings) -> None:
+    assert only_run(interrupted).info.status == "RUNNING"
+
+
+def test_it_is_completed_by_the_next(interrupted: TrackingSettings, root: Path) -> None:
+    assert again(root, interrupted) == "mirrored 1 new, 0 already there, 0 failed"
+    assert only_run(interrupted).info.status == "FINISHED"
+
+
+def test_what_a_killed_mirror_of_the_first_release_left_is_completed(
+    interrupted: TrackingSettings, root: Path
+) -> None:
+    client, run_id = MlflowClient(interrupted.uri), only_run(interrupted).info.run_id
+    # It ended the run first, and said last in a tag that it is complete.
+    client.set_tag(run_id, "mirror.state", "begun")
+    client.set_terminated(run_id, "FINISHED")
+    again(root, interrupted)
+    assert only_run(interrupted).data.tags["mirror.state"] == "complete"
 
 
 def test_an_experiment_whose_name_is_too_long_has_it_in_a_tag(experiment: Any) -> None:

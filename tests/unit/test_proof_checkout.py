@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
+from dvc.scm import resolve_rev
 
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.objects import damaged_objects, fetch
@@ -256,6 +258,21 @@ def test_a_name_of_two_experiments_is_refused(project):
         name_experiment(project, each)
     with pytest.raises(CannotTryError, match="2 experiments have this name"):
         resolve("brave-otter")
+
+
+def test_a_name_of_both_is_what_dvc_takes_it_for(project):
+    first = resolve("HEAD")
+    git(project, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    git(project, "tag", "brave-otter", "HEAD")
+    name_experiment(project, first)
+    with Repo(str(project)) as repo:
+        assert resolve("brave-otter") == resolve_rev(repo.scm, "brave-otter")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_pattern_is_no_name():
+    with pytest.raises(CannotTryError, match="neither a Git revision nor an experiment here"):
+        resolve("*")
 
 
 def test_a_folder_outside_of_git_is_refused(tmp_path, monkeypatch):

@@ -126,6 +126,41 @@ def _write(files: Mapping[str, str]) -> Callable[[Path], None]:
 
 FEATURES = (
     Feature(
+        "list-items",
+        files={
+            "list-items/code.py": "print(1)\n",
+            "list-items/p.yaml": "names: [a, b]\nlayers: [{units: 2}]\n",
+        },
+        stages={
+            "list-items": {
+                "cmd": "echo a > list-items/out.csv",
+                "deps": ["list-items/code.py"],
+                "params": ["listed.names.0", {"list-items/p.yaml": ["names.1", "layers.0.units"]}],
+                "outs": ["list-items/out.csv"],
+            },
+        },
+        params={"listed": {"names": ["x", "y"]}},
+        changes={"list-items/p.yaml": "names: [a, c]\nlayers: [{units: 3}]\n"},
+    ),
+    Feature(
+        "pipeline-in-output",
+        files={
+            "pipeline-in-output/write.sh": """mkdir -p "$1/below"
+echo 'metrics: [m.json]' > "$1/dvc.yaml"
+echo '{"inner": 1}' > "$1/m.json"
+echo 'stages: {inner: {cmd: echo, params: [{p.yaml: [inner]}]}}' > "$1/below/dvc.yaml"
+echo 'inner: 1' > "$1/below/p.yaml"
+""",
+        },
+        stages={
+            "pipeline-in-output": {
+                "cmd": "sh pipeline-in-output/write.sh pipeline-in-output/written",
+                "deps": ["pipeline-in-output/write.sh"],
+                "outs": [{"pipeline-in-output/written": {"cache": False}}],
+            },
+        },
+    ),
+    Feature(
         "plain",
         files={"plain/code.py": "print(1)\n", "plain/in.csv": "1,2\n"},
         stages={

@@ -73,7 +73,7 @@ class DvcRevision:
         stages: by address.
         sources: what `.dvc` files track, by path.
         params: values by key, as `dvc params diff` shows them; of all of params.yaml.
-        default_params: those keys among them that are there for no other reason than being in params.yaml.
+        default_params: keys of those that DVC shows only as it shows all of a params.yaml or a list.
         metrics: values by file, not nested.
         plots: content by path of the files that `dvc plots` draws.
         artifacts: path and type by address.
@@ -176,12 +176,13 @@ class _Side:
         )
 
     def _params(self, stages: Mapping[str, DvcStage]) -> tuple[dict[str, Any], frozenset[str]]:
-        """Values by key; and those keys that are there only because they are in params.yaml."""
+        """Values by key; and keys of those that DVC shows only as it shows all of a params.yaml or a list."""
         everything = self._shown("params", self._repo.params.show()[""])
         demanded = self._shown("params", self._repo.params.show(deps_only=True)[""])
         values = _by_key(everything)
+        items, lists = _items(values, stages)
         default = {key for key in values if Key.parse(key).file == "params.yaml"} - _by_key(demanded).keys()
-        return values, frozenset(default)
+        return {**values, **items}, frozenset(default | lists)
 
     def _metrics(self) -> dict[str, dict[str, Any]]:
         metrics = {}
@@ -232,6 +233,24 @@ class _Side:
 def _recorded(out: Output) -> Recorded:
     value = out.hash_info.value if out.hash_info else None
     return Recorded(value, str(out.hash_name), bool(out.use_cache))
+
+
+def _items(values: dict[str, Any], stages: Mapping[str, DvcStage]) -> tuple[dict[str, Any], set[str]]:
+    """Values of items in lists by the keys that stages declare, as `layers.0.units`; and keys of these lists.
+
+    Of such a list DVC shows all, with nothing for what no stage declares.
+    """
+    items, lists = {}, set()
+    for stage in stages.values():
+        for file, names in stage.params.items():
+            for key in (Key(file, name) for name in names):
+                for end in range(1, len(key.parts)):
+                    around = str(Key(file, ".".join(key.parts[:end])))
+                    if isinstance(values.get(around), list):
+                        value = Key("", ".".join(key.parts[end:])).value_in(values[around])
+                        items |= _by_key({file: {key.dotted: value}})
+                        lists.add(around)
+    return items, lists
 
 
 def _changed_params(dep: ParamsDependency) -> set[str]:

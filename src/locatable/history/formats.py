@@ -62,8 +62,8 @@ def load_yaml(text: str | bytes) -> Any:
     return parse_yaml(text)
 
 
-# A line with a key, and no value or one word; what is left of a text without such lines, if it has no others.
-_KEY_LINE = re.compile(r"^( *)(\w[\w.-]*):(?: +([\w.+-]*\w))? *(?: #.*)?$", re.MULTILINE)
+# A line with a key, and no value, one word, or brackets with nothing in them.
+_KEY_LINE = re.compile(r"^( *)(\w[\w.-]*):(?: +([\w.+-]*\w|\[\]|\{\}))? *(?: #.*)?$", re.MULTILINE)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 

@@ -36,8 +36,10 @@ class Pipeline:
         folders: where each stage runs, by the stage's name.
         definitions: all that it says of each stage, with paths as seen from there.
         declared_params: names by file that each stage declares, by the stage's name; none for all of a file.
+        outs: what stages write: files and folders.
         metrics: files and folders, of the top and of all stages.
         plots: the same.
+        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
         params: files and folders that the top names.
         artifacts: as named below `artifacts`.
         variables: values that templates name, by file and dotted key.
@@ -46,8 +48,10 @@ class Pipeline:
     folders: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     declared_params: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    outs: frozenset[str] = frozenset()
     metrics: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    plot_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     params: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -119,15 +123,21 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
     folders = {name: join(folder, stage.get("wdir") or ".") for name, stage in stages.items()}
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
     plots = [join(folder, path) for path in _plots(definition)]
+    outs: set[str] = set()
+    plot_definitions: dict[str, dict[str, Any]] = {}
     for name, stage in stages.items():
-        metrics += [join(folders[name], path) for path in _stage_metrics(stage)]
+        outs |= {join(folders[name], path) for path in _stage_outs(stage)}
+        plot_definitions |= _plot_definitions(stage, folders[name])
+        metrics += [join(folders[name], path) for path in _paths(stage.get("metrics"))]
         plots += [join(folders[name], path) for path in _plots(stage)]
     return Pipeline(
         folders=folders,
         definitions=stages,
         declared_params={name: _declared_params(stage, folders[name]) for name, stage in stages.items()},
+        outs=frozenset(outs),
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
+        plot_definitions=plot_definitions | _plot_definitions(definition, folder),
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
@@ -148,10 +158,16 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
     return {path: [] if path in whole else names for path, names in params.items()}
 
 
-def _stage_metrics(stage: Mapping[str, Any]) -> Iterator[str]:
-    """Paths in `metrics` of a stage: either a path, or a path with its settings."""
-    for metric in stage.get("metrics") or ():
-        yield from [metric] if isinstance(metric, str) else metric
+def _stage_outs(stage: Mapping[str, Any]) -> Iterator[str]:
+    """What a stage writes; any plots of it are paths, too."""
+    for section in ("outs", "metrics", "plots"):
+        yield from _paths(stage.get(section))
+
+
+def _paths(items: Any) -> Iterator[str]:
+    """Paths in a list of a stage: each a path, or a path with its settings."""
+    for item in items or ():
+        yield from [item] if isinstance(item, str) else item
 
 
 def _plots(section: Mapping[str, Any]) -> Iterator[str]:
@@ -165,6 +181,21 @@ def _plots(section: Mapping[str, Any]) -> Iterator[str]:
                 yield name
             for axis in axes:
                 yield from axis if isinstance(axis, dict) else ()
+
+
+def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
+    """Settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    definitions = {}
+    for plot in section.get("plots") or ():
+        settings = plot if isinstance(plot, dict) else {plot: None}
+        for name, options in settings.items():
+            drawn = dict(options or {})
+            is_path = not isinstance(drawn.get("y"), dict)
+            for axis in ("x", "y"):
+                if isinstance(drawn.get(axis), dict):
+                    drawn[axis] = {join(folder, path): column for path, column in drawn[axis].items()}
+            definitions[join(folder, name) if is_path else name] = drawn
+    return definitions
 
 
 def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
@@ -189,3 +220,8 @@ def join(*parts: str) -> str:
 def is_at_or_below(path: str, place: str) -> bool:
     """Whether a path is that of a file or folder, or of something in that folder."""
     return path == place or path.startswith(f"{place}/") or place == "."
+
+
+def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
+    """Whether a stage of these pipelines writes a folder: DVC does not look for pipelines and data in it."""
+    return any(is_at_or_below(folder, out) for pipeline in pipelines.values() for out in pipeline.outs)

@@ -18,6 +18,7 @@ from ..git_lfs import storage
 from ..keys import PARAMS_FILE
 from ..project import committed_project
 from .blob_hashes import BlobHashes
+from .commits import commit_time, subject
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
@@ -31,11 +32,10 @@ TOGETHER = 200
 BRANCHES = ("--branches", "--remotes", "--tags")
 
 # How `git for-each-ref` is to list experiments, and such a line. Other names below refs/exps/ (stash, apply,
-# celery, exec, temp) are notes that DVC keeps for itself.
-_EXPERIMENT_FORMAT = "%(objectname) %(committerdate:unix) %(refname) %(contents:subject)"
+# celery, exec, temp) are notes that DVC keeps for itself. Asked for more, Git stops at a missing commit.
+_EXPERIMENT_FORMAT = "%(objectname) %(refname)"
 _EXPERIMENT = re.compile(
-    r"(?P<rev>\w+) (?P<committed>\d+) "
-    r"refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+) (?P<subject>.*)"
+    r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)"
 )
 # A search commits its trials under this subject, which stays when an experiment is renamed.
 _TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
@@ -89,6 +89,8 @@ class Reader:
         # By what decides it: the rules of all .dvcignore, and the paths of DVC's files.
         self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
         self._hidden_data: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+        # Commits of experiments that this clone lacks.
+        self._missing: set[str] = set()
 
     def __enter__(self) -> "Reader":
         return self
@@ -122,19 +124,24 @@ class Reader:
         return files_of(path, entry, listing)
 
     def experiments(self) -> list[Experiment]:
-        """All experiments, oldest first, those whose baseline is on no branch included."""
-        listed = git(self.root, "for-each-ref", f"--format={_EXPERIMENT_FORMAT}", "refs/exps")
+        """All experiments, oldest first, those whose baseline is on no branch included.
+
+        One whose commit this clone lacks, which is damage, comes first; its snapshot says what is missing.
+        """
+        listed = git(self.root, "for-each-ref", f"--format={_EXPERIMENT_FORMAT}", "refs/exps").split("\n")
+        refs = [match for match in map(_EXPERIMENT.fullmatch, listed) if match]
+        commits = self.objects.read(ref["rev"] for ref in refs)
         experiments = []
-        for line in listed.split("\n"):
-            match = _EXPERIMENT.fullmatch(line)
-            if not match:
-                continue
-            trial = _TRIAL.fullmatch(match["subject"])
+        for ref, commit in zip(refs, commits, strict=True):
+            text = commit[1].decode(errors="replace") if commit else ""
+            if not text:
+                self._missing.add(ref["rev"])
+            trial = _TRIAL.fullmatch(subject(text))
             experiment = Experiment(
-                name=match["name"],
-                rev=match["rev"],
-                baseline=match["baseline"].replace("/", ""),
-                committed=int(match["committed"]),
+                name=ref["name"],
+                rev=ref["rev"],
+                baseline=ref["baseline"].replace("/", ""),
+                committed=commit_time(text),
                 study=trial["study"] if trial else None,
             )
             experiments.append(experiment)
@@ -168,8 +175,8 @@ class Reader:
             yield from self._read_together(wanted[start : start + TOGETHER])
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
-        snapshots = [Snapshot(self, commit, text, "", {}) for commit, text in self._commits(revs)]
-        self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots)
+        snapshots = [self._begin(commit, text) for commit, text in self._commits(revs)]
+        self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
         answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
         for snapshot, answer in zip(snapshots, answers, strict=True):
             snapshot.tree = answer[0] if answer else ""
@@ -184,8 +191,14 @@ class Reader:
         self._load(snapshots, blobs)
         return snapshots
 
+    def _begin(self, rev: str, text: str) -> Snapshot:
+        """A snapshot of which nothing but the commit is read."""
+        return Snapshot(self, rev, text, "", {}, damage="" if text else self.objects.missing(rev))
+
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
         """Ids by path of DVC's files in a revision."""
+        if not snapshot.commit:
+            return {}
         if not snapshot.tree:
             # A commit from before the DVC repository has no such folder. A damaged one does not tell.
             self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
@@ -252,10 +265,13 @@ class Reader:
         return hidden_in_revision(self.top, rev, self.prefix, paths)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
-        """Id and text of the commits that revisions name."""
+        """Id and text of the commits that revisions name; no text where an experiment's commit is missing."""
         answers = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
         commits = []
         for rev, answer in zip(revs, answers, strict=True):
+            if answer is None and rev in self._missing:
+                commits.append((rev, ""))
+                continue
             if answer is None:
                 raise NotFoundError(f"{rev}: no such revision in {self.root}")
             commit, text = answer

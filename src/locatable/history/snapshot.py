@@ -1,7 +1,6 @@
 """What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,16 +12,16 @@ from ..errors import UnreadableError
 from ..git_lfs import object_id, stored_file
 from ..keys import PARAMS_FILE
 from . import formats
+from .commits import commit_time
 from .dvc_lock import lock_stages
 from .entries import with_hash
 from .params import flat_params, named_values
-from .pipelines import Artifact, Pipeline, address, is_at_or_below, join
+from .pipelines import Artifact, Pipeline, address, is_at_or_below, is_written, join
 from .repository import Repository
 from .stages import Stage, stage_of
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
-_COMMITTER = re.compile(r"^committer .* (\d+) [-+]\d+$", re.MULTILINE)
 
 
 @dataclass
@@ -32,7 +31,7 @@ class Snapshot:
     Attributes:
         reader: the repository that it was read from.
         rev: full commit id.
-        commit: text of the commit object.
+        commit: text of the commit object, empty where this clone lacks it.
         tree: id of the DVC root's tree, empty when the revision has no such folder.
         files: content by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
         damage: what this clone lacks of it, empty if nothing.
@@ -57,8 +56,8 @@ class Snapshot:
 
     @property
     def time(self) -> int:
-        """When it was committed, in seconds since 1970."""
-        return int(_COMMITTER.findall(self.commit)[0])
+        """When it was committed, in seconds since 1970; 0 where this clone lacks the commit."""
+        return commit_time(self.commit)
 
     def git_files(self, path: str) -> dict[str, str]:
         """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
@@ -129,6 +128,8 @@ class Snapshot:
         stages = {}
         for path in self._paths("dvc.lock"):
             folder = posixpath.dirname(path)
+            if is_written(folder, self.pipelines):
+                continue
             pipeline = self.pipelines.get(folder)
             for name, entry in self._parsed(path, lock_stages).items():
                 if pipeline and name not in pipeline.folders:
@@ -157,12 +158,12 @@ class Snapshot:
         """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
 
         Raises:
-            UnreadableError: a `.dvc` file is broken.
+            UnreadableError: a `.dvc` file, or a dvc.yaml, is broken.
         """
         self.check_whole()
         sources = {}
         for path in self.files:
-            if not path.endswith(".dvc"):
+            if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
             tracked = self._parsed(path, formats.load_yaml)
             try:
@@ -234,11 +235,7 @@ class Snapshot:
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What dvc.yaml files call artifacts.
-
-        Raises:
-            UnreadableError: a dvc.yaml is broken.
-        """
+        """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
         return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
 
     @cached_property
@@ -248,9 +245,12 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        pipelines = {}
+        pipelines: dict[str, Pipeline] = {}
+        # Files of outer folders come first.
         for path in self._paths("dvc.yaml"):
             folder = posixpath.dirname(path)
+            if is_written(folder, pipelines):
+                continue
             read = self.reader.pipelines.read
             try:
                 pipelines[folder] = read(folder, self.files[path], self._read_from_top)

@@ -1,16 +1,23 @@
 """Where a result comes from: `locate(reader, target)` finds the revisions that a file or name belongs to."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from ..clone_limits import limits
 from ..errors import NotFoundError
 from ..history.reader import Reader
+from ..history.revisions import revisions_named
+from .by_value import find_value
 from .content import find_content
-from .names import find_name, is_known_name
+from .names import abbreviated_commit, find_name
+from .number import QuotedNumber, parse_quoted
 from .result import Located, Report, Result, Role, RoleKind, report_on
 
 __all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "report_on"]
+
+# Git itself shortens no id of a commit to fewer digits, unless it is asked to.
+SHORTEST_ID = 7
 
 
 def locate(reader: Reader, target: str) -> Located:
@@ -19,27 +26,68 @@ def locate(reader: Reader, target: str) -> Located:
     Args:
         reader: of the repository to search.
         target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
-            or the id of an MLflow run. A folder that has the name of one of these is not what is meant.
+            or the id of an MLflow run; or a number, with or without the name of the value before it. A folder
+            that has the name of one of these is not what is meant.
 
     Raises:
         NotFoundError: nothing matches.
         UnreadableError: the only revision that can match has a broken file of DVC's.
     """
     path = Path(target)
-    is_folder = bool(target) and path.is_dir() and not reader.root.is_relative_to(path.resolve())
-    if not path.is_file() and (not is_folder or is_known_name(reader, target)):
-        return Located(_with_projects(reader, find_name(reader, target)))
+    is_file = os.path.isfile(target)
+    is_folder = os.path.isdir(target) and not reader.root.is_relative_to(path.resolve())
+    if not is_file and (not is_folder or revisions_named(reader, target)):
+        located = _name_or_number(reader, target)
+        return replace(located, results=_with_projects(reader, located.results))
     located = find_content(reader, path)
     if not located.results:
         what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
         lacking = limits(reader.root, bool(reader.experiments()))
         where = " of this clone" if lacking else ""
-        left_out = _first_of(located.left_out)
+        left_out = [f"left out: {line}" for line in _shortened(located.left_out)]
         raise NotFoundError(
             f"{target}: no experiment and no commit of a branch or tag{where} has {what}",
-            hint="; ".join([left_out, *lacking] if left_out else lacking),
+            hint="; ".join([*left_out, *lacking]),
         )
     return replace(located, results=_with_projects(reader, located.results))
+
+
+def _name_or_number(reader: Reader, target: str) -> Located:
+    """Results of that name; where nothing has it, results with that number.
+
+    A few digits are sooner a number than the beginning of a commit's id, seven and more sooner such an id.
+    """
+    quoted = parse_quoted(target)
+    if quoted is None:
+        return Located(find_name(reader, target))
+    commit = abbreviated_commit(reader, target)
+    if commit and len(target) < SHORTEST_ID:
+        located = _find_number(reader, quoted)
+        if located.results:
+            note = f"{target}: taken for a number; it is also the beginning of commit {commit[:12]}"
+            return replace(located, notes=[note])
+    try:
+        results = find_name(reader, target)
+    except NotFoundError as error:
+        return _find_number(reader, quoted, error)
+    note = f"{target}: taken for commit {commit[:12]}; for the number, write +{target}" if commit else ""
+    return Located(results, notes=[note] if note else [])
+
+
+def _find_number(reader: Reader, quoted: QuotedNumber, error: NotFoundError | None = None) -> Located:
+    """Results with that number; where there are none, raises the error, if any, and says so."""
+    found = find_value(reader, quoted)
+    left_out = _shortened(found.left_out)
+    if error and not found.results:
+        what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
+        hints = [f"left out: {line}" for line in left_out]
+        if found.other_names:
+            hints.append(f"{found.other_names} revisions have this number under other names")
+        if error.hint:
+            hints.append(error.hint)
+        message = f"{error.message}, and no {what} that rounds to this number"
+        raise NotFoundError(message, hint="; ".join(hints))
+    return Located(found.results, left_out, is_number=True)
 
 
 def _with_projects(reader: Reader, results: list[Result]) -> list[Result]:
@@ -49,9 +97,7 @@ def _with_projects(reader: Reader, results: list[Result]) -> list[Result]:
     return [replace(result, project=foreign.get(result.rev, "")) for result in results]
 
 
-def _first_of(left_out: list[str]) -> str:
-    """What may have kept a file from being found, in one line."""
-    if not left_out:
-        return ""
+def _shortened(left_out: list[str]) -> list[str]:
+    """What may have kept something from being found, in one line at most."""
     more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return f"left out: {left_out[0]}{more}"
+    return [f"{line}{more}" for line in left_out[:1]]

@@ -12,8 +12,8 @@ from ..git import git
 from ..history import lfs
 from ..history.hashes import git_hash, md5_of, older_md5_of
 from ..history.reader import BRANCHES, Experiment, Reader
+from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
-from .names import commit_id
 from .result import Located, Result, Role, RoleKind
 from .workspace import find_in_workspace
 
@@ -67,7 +67,7 @@ def _find(reader: Reader, targets: list[Path]) -> Located:
     for experiment in reader.experiments():
         experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    candidates = _read_candidates(reader, targets, _revisions(reader, experiments, head))
+    candidates = _read_candidates(reader, targets, revisions_to_search(reader, experiments, head))
 
     results, left_out = [], []
     hashes = _hashes_of(reader, targets, candidates)
@@ -88,7 +88,7 @@ def _find(reader: Reader, targets: list[Path]) -> Located:
             left_out.append(f"workspace on {error}")
     if not results:
         left_out += _unlisted(candidates)
-    return Located(sorted(results, key=_order), left_out)
+    return Located(sorted(results, key=order), left_out)
 
 
 def _unlisted(candidates: Iterable[Candidate]) -> list[str]:
@@ -110,12 +110,12 @@ def _unlisted(candidates: Iterable[Candidate]) -> list[str]:
     ]
 
 
-def _order(result: Result) -> tuple[bool, bool, int]:
+def order(result: Result) -> tuple[bool, bool, int]:
     """What made the target before what used it, and what is committed before what is not; then by time."""
     return not result.made_target, bool(result.uncommitted), result.snapshot.time
 
 
-def _revisions(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
+def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
     """Ids of all commits to search."""
     tips = [*BRANCHES, "HEAD"] if head else [*BRANCHES]
     commits = git(reader.root, "rev-list", *tips).split()

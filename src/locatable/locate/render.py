@@ -14,6 +14,8 @@ MOST_ITEMS = 5
 # Characters of a digest or commit id that are shown.
 DIGITS = 12
 UNCOMMITTED = "  UNCOMMITTED"
+# Candidates for a number that get a line.
+MOST_CANDIDATES = 10
 
 
 def to_json(reports: list[Report]) -> str:
@@ -34,10 +36,20 @@ def title(result: Result | Report) -> str:
     return "  ".join([name, *roles])
 
 
+def candidates(target: str, results: list[Result]) -> str:
+    """The results that a number can be of, counted, with a line for each of the likeliest."""
+    lines = [f"{target}: {len(results)} results have such a value; the likeliest first"]
+    lines += [f"  {title(result)}" for result in results[:MOST_CANDIDATES]]
+    if len(results) > MOST_CANDIDATES:
+        more = len(results) - MOST_CANDIDATES
+        lines.append(f"  and {more} more: give more digits, or the name before the number (--json: all)")
+    return "\n".join(lines)
+
+
 def to_text(report: Report) -> str:
     """A report for people to read."""
-    lines = [title(report), *_staleness_lines(report)]
-    for name, items in _summaries(report).items():
+    lines = [title(report), *staleness_lines(report)]
+    for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
@@ -49,7 +61,7 @@ def to_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _staleness_lines(report: Report) -> list[str]:
+def staleness_lines(report: Report) -> list[str]:
     """Whether the results are of the files that the commit holds, where there is something to say."""
     if not report.has_results:
         return ["  no results are recorded yet: dvc repro, then commit"]
@@ -71,8 +83,8 @@ def _rebuild_heading(report: Report) -> str:
     return "run what the commit holds, for results of its own" if report.stale else "rebuild"
 
 
-def _summaries(report: Report) -> dict[str, list[str]]:
-    """What to show of each coordinate."""
+def summaries(report: Report) -> dict[str, list[str]]:
+    """What to show of each coordinate, by its name."""
     coordinates = report.coordinates
     return {
         "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],

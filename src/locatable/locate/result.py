@@ -1,5 +1,6 @@
 """What locating finds: results, how the target belongs to each, and a full report on one of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -9,6 +10,7 @@ from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
+from .values import ValueKind
 
 
 class RoleKind(Enum):
@@ -32,20 +34,31 @@ class Role:
 
 
 @dataclass(frozen=True)
+class ValueRole:
+    """How a number belongs to a revision: as the value of a metric or param."""
+
+    kind: ValueKind
+    value: int | float
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}, {self.value!r}"
+
+
+@dataclass(frozen=True)
 class Result:
     """A revision that the target belongs to.
 
     Attributes:
         snapshot: the revision; of a result that is not committed, HEAD with the workspace's own records.
         experiment: the DVC experiment that the revision is, if any.
-        roles: how the target belongs to it, by path; empty where the target is a name.
+        roles: how the target belongs to it, by path; by key if it is a number; empty if it is a name.
         uncommitted: names of the coordinates that the workspace has and HEAD has not.
         project: path from the Git root of another project that made the experiment, empty where this one did.
     """
 
     snapshot: Snapshot
     experiment: Experiment | None = None
-    roles: dict[str, Role] = field(default_factory=dict)
+    roles: Mapping[str, Role | ValueRole] = field(default_factory=dict)
     uncommitted: list[str] = field(default_factory=list)
     project: str = ""
 
@@ -67,10 +80,14 @@ class Located:
     Attributes:
         results: those that made the target come before those that used it, older before newer ones.
         left_out: one line for each revision that matches, but whose records cannot be read.
+        is_number: whether the target is a number; then the likeliest results come first.
+        notes: lines about what else the target could be.
     """
 
     results: list[Result]
     left_out: list[str] = field(default_factory=list)
+    is_number: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -142,13 +159,14 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
 
 def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
     """Params in which a result differs from its baseline, as far as this clone has that."""
-    baseline = _baseline(result)
+    baseline = baseline_of(result)
     if baseline is None or reader.objects.read([baseline])[0] is None:
         return {}
     return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
 
 
-def _baseline(result: Result) -> str | None:
+def baseline_of(result: Result) -> str | None:
+    """The commit that a result is compared with, None where there is none."""
     if result.experiment:
         return result.experiment.baseline
     if result.uncommitted:

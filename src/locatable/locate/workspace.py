@@ -1,6 +1,6 @@
 """Finds results that are in the workspace and in no commit yet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +34,34 @@ def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
         return []
     uncommitted = differing_coordinates(coordinates_of(workspace), coordinates_of(head))
     return [Result(workspace, None, roles, uncommitted)] if uncommitted else []
+
+
+def workspace_outputs(head: Snapshot, wanted: Callable[[str], bool]) -> tuple[Snapshot, dict[str, Path]]:
+    """Files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
+
+    Args:
+        head: the commit that is checked out.
+        wanted: whether a path is of interest.
+
+    Returns:
+        HEAD with the workspace's records, and the files by path.
+
+    Raises:
+        UnreadableError: a file of DVC's in the workspace is broken.
+    """
+    records = _workspace_records(head)
+    if records == head.files:
+        return head, {}
+    workspace = replace(head, files=records)
+    root = head.reader.root
+    files: dict[str, Path] = {}
+    for out, entry in workspace.outs.items():
+        found = {file.relative_to(root).as_posix(): file for file in _files_in(root / out)}
+        of_interest = {path: file for path, file in found.items() if wanted(path)}
+        # What is large, such as a model, is not read for nothing.
+        if of_interest and recorded_md5_of(root / out, entry) == entry.get("md5"):
+            files |= of_interest
+    return workspace, files
 
 
 def _workspace_records(head: Snapshot) -> dict[str, bytes]:

@@ -52,8 +52,8 @@ def known_runs(settings: TrackingSettings) -> dict[str, list[KnownRun]] | None:
     except SQLAlchemyError:
         return None
     runs = []
-    for run_id, group in groupby(rows, attrgetter("run_uuid")):
-        runs.append((run_id, {row.key: row.value for row in group}))
+    for (run_id, status), group in groupby(rows, attrgetter("run_uuid", "status")):
+        runs.append((run_id, {row.key: row.value for row in group}, status))
     return runs_by_key(runs)
 
 
@@ -72,13 +72,15 @@ def create_database(file: Path) -> None:
             os.link(f"{folder}/new", file)
 
 
-def _tags_of_runs(settings: TrackingSettings) -> Select[tuple[str, str, str]]:
-    """Id, key and value of those tags that make a KnownRun, of all runs that are not deleted."""
-    runs = table("runs", column("run_uuid"), column("experiment_id"), column("lifecycle_stage"))
+def _tags_of_runs(settings: TrackingSettings) -> Select[tuple[str, str, str, str]]:
+    """Id, status, key and value of those tags that make a KnownRun, of all runs that are not deleted."""
+    runs = table(
+        "runs", column("run_uuid"), column("status"), column("experiment_id"), column("lifecycle_stage")
+    )
     experiments = table("experiments", column("experiment_id"), column("name"))
     tags = table("tags", column("run_uuid"), column("key"), column("value"))
     selected = (
-        select(tags.c.run_uuid, tags.c.key, tags.c.value)
+        select(tags.c.run_uuid, runs.c.status, tags.c.key, tags.c.value)
         .join(runs, runs.c.run_uuid == tags.c.run_uuid)
         .join(experiments, experiments.c.experiment_id == runs.c.experiment_id)
         .where(runs.c.lifecycle_stage == "active")

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 STUDY = "study "  # how the key of a study's run begins
 
 STATE = "mirror.state"
+# The status of a run is written last. To write this tag anew instead would cost a twentieth of the mirror.
+WHEN_FINISHED = "complete when FINISHED"
+# What earlier mirrors wrote: first the one, last the other.
 BEGUN = "begun"
 COMPLETE = "complete"
 MISSING = "mirror.missing"
@@ -18,6 +21,9 @@ DESCRIBED = "mirror.described"
 
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
+
+# MLflow's status of a run that has ended.
+FINISHED = "FINISHED"
 
 # The tags that a KnownRun is made of.
 TAGS = (
@@ -55,8 +61,15 @@ class KnownRun:
     own_name: str | None = None
 
 
-def known_run(run_id: str, tags: Mapping[str, str]) -> KnownRun | None:
-    """A run, from its tags; None if no mirror wrote it."""
+def is_complete(tags: Mapping[str, str], status: str) -> bool:
+    """Whether a mirror has written all of a run; `status` is what MLflow calls its status."""
+    if tags.get(STATE) == WHEN_FINISHED:
+        return status == FINISHED
+    return tags.get(STATE) == COMPLETE
+
+
+def known_run(run_id: str, tags: Mapping[str, str], status: str) -> KnownRun | None:
+    """A run, from its tags and status; None if no mirror wrote it."""
     if STATE not in tags:
         return None
     return KnownRun(
@@ -64,7 +77,7 @@ def known_run(run_id: str, tags: Mapping[str, str]) -> KnownRun | None:
         key=tags.get("dvc.rev") or STUDY + tags.get("dvc.study", ""),
         name=tags.get(RUN_NAME, ""),
         parent=tags.get(PARENT),
-        complete=tags[STATE] == COMPLETE,
+        complete=is_complete(tags, status),
         experiment=tags.get("dvc.exp"),
         missing=tags.get(MISSING, ""),
         has_models=MODELS in tags,
@@ -73,15 +86,15 @@ def known_run(run_id: str, tags: Mapping[str, str]) -> KnownRun | None:
     )
 
 
-def runs_by_key(runs: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, list[KnownRun]]:
+def runs_by_key(runs: Iterable[tuple[str, Mapping[str, str], str]]) -> dict[str, list[KnownRun]]:
     """The mirrored ones of these runs; of each key the lowest id first: that one stays, whoever made others.
 
     Args:
-        runs: id and tags of each.
+        runs: id, tags and status of each.
     """
     found: dict[str, list[KnownRun]] = {}
-    for run_id, tags in sorted(runs, key=lambda run: run[0]):
-        run = known_run(run_id, tags)
+    for run_id, tags, status in sorted(runs, key=lambda run: run[0]):
+        run = known_run(run_id, tags, status)
         if run:
             found.setdefault(run.key, []).append(run)
     return found

@@ -16,7 +16,7 @@ from .update import EXPERIMENT_TAGS, StoredRun, find_obstacle, plan_update
 # MLflow's limits for one batch.
 MOST_METRICS = 800
 MOST_PARAMS = 100
-MOST_TAGS = 99  # and one that says that the run is complete
+MOST_TAGS = 100
 
 
 class RunDeletedError(Exception):
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 class RunWriter:
     """Writes runs of one MLflow experiment.
 
-    Every method can be called again after it failed half-way. A run says last that it is complete.
+    Every method can be called again after it failed half-way. That a run is FINISHED is written last.
 
     Args:
         client: of the store.
@@ -43,7 +43,7 @@ class RunWriter:
 
     def create(self, content: Content, parent_id: str | None) -> str:
         """Create a run that claims its key, and holds nothing yet; returns its id."""
-        tags = {**content.tags, **state_tags(content), known.STATE: known.BEGUN}
+        tags = {**content.tags, **state_tags(content), known.STATE: known.WHEN_FINISHED}
         if parent_id:
             tags[known.PARENT] = parent_id
         with _refusals():
@@ -65,7 +65,7 @@ class RunWriter:
         """Complete a run that another mirror began, unless that one has done so; see `update`."""
         with self._deletions(run_id):
             run = self._client.get_run(run_id)
-        if run.data.tags.get(known.STATE) == known.COMPLETE:
+        if known.is_complete(run.data.tags, run.info.status):
             return run_id
         return self.update(run_id, content, parent_id)
 
@@ -138,29 +138,28 @@ class RunWriter:
         tags: dict[str, str],
         run: entities.Run | None,
     ) -> None:
-        """Write everything, `mirror.state` last; `run` is what is there already, None if nothing is."""
+        """Write everything, the status last; `run` is what is there already, None if nothing is."""
         if fitted.artifacts:
             self._log_artifacts(run_id, fitted.artifacts)
         if fitted.datasets:
             self._log_datasets(run_id, fitted.datasets)
         for model in fitted.models:
             self._log_model(run_id, model, run)
-        self._client.set_terminated(run_id, "FINISHED", content.end)
         self._log_values(run_id, fitted, tags)
+        self._client.set_terminated(run_id, known.FINISHED, content.end)
+        if run and run.data.tags.get(known.STATE) == known.BEGUN:
+            self._client.set_tag(run_id, known.STATE, known.COMPLETE)
 
     def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
         """In as few batches as MLflow takes: each costs as much as everything that is in it."""
         params = [entities.Param(key, value) for key, value in fitted.params.items()]
         metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
-        while len(params) > MOST_PARAMS or len(metrics) > MOST_METRICS or len(run_tags) > MOST_TAGS:
+        while params or metrics or run_tags:
             self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
             params = params[MOST_PARAMS:]
             metrics = metrics[MOST_METRICS:]
             run_tags = run_tags[MOST_TAGS:]
-        self._client.log_batch(
-            run_id, metrics, params, [*run_tags, entities.RunTag(known.STATE, known.COMPLETE)]
-        )
 
     def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:

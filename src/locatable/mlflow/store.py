@@ -86,14 +86,14 @@ def _create_artifacts_folder(folder: Path) -> None:
 
 def list_runs(client: MlflowClient, experiment_id: str) -> dict[str, list[KnownRun]]:
     """The mirrored runs by key, as MLflow lists them."""
-    tags_by_run = []
+    runs = []
     token = None
     while True:
         page = client.search_runs([experiment_id], max_results=1000, page_token=token)
-        tags_by_run += [(run.info.run_id, run.data.tags) for run in page]
+        runs += [(run.info.run_id, run.data.tags, run.info.status) for run in page]
         token = page.token
         if not token:
-            return runs_by_key(tags_by_run)
+            return runs_by_key(runs)
 
 
 def revision(reader: Reader, run_id: str) -> str | None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from ..clone_limits import limits
-from ..errors import CannotTryError, GitError
-from ..git import git, top_folder
+from ..errors import CannotTryError
+from ..history.reader import Reader
+from ..history.revisions import revisions_named
 
 
 def resolve(rev: str) -> str:
@@ -15,20 +16,18 @@ def resolve(rev: str) -> str:
         GitError: there is no repository, or Git refuses to read it.
     """
     here = Path.cwd()
-    top_folder(here)
-    try:
-        return git(here, "rev-parse", "--verify", "--quiet", rev + "^{commit}")
-    except GitError:
-        pass  # not a revision: an experiment, perhaps
-    found = git(here, "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{rev}").split()
-    if not found:
-        has_experiments = bool(git(here, "for-each-ref", "--count=1", "refs/exps/*/*/*"))
-        raise CannotTryError(
-            f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
-            hint="; ".join(limits(here, has_experiments)),
-        )
-    if len(set(found)) > 1:
-        raise CannotTryError(
-            f"{rev}: {len(found)} experiments have this name; give the commit of one of them"
-        )
-    return found[0]
+    with Reader(here) as reader:
+        named = revisions_named(reader, rev)
+        if not named:
+            raise CannotTryError(
+                f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
+                hint="; ".join(limits(here, bool(reader.experiments()))),
+            )
+        if len({one.rev for one in named}) > 1:
+            raise CannotTryError(
+                f"{rev}: {len(named)} experiments have this name; give the commit of one of them"
+            )
+        snapshot = reader.snapshot(named[0].rev)
+    if not snapshot.commit:
+        raise CannotTryError(f"{rev}: {snapshot.damage}")
+    return snapshot.rev

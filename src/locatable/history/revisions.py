@@ -1,0 +1,43 @@
+"""Which commits a name means: a Git revision, or experiments of DVC."""
+
+from dataclasses import dataclass
+
+from .reader import Experiment, Reader
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit that a name means.
+
+    Attributes:
+        rev: full id of the commit.
+        experiment: the experiment that it is, None if it is not one.
+    """
+
+    rev: str
+    experiment: Experiment | None = None
+
+
+def commit_id(reader: Reader, name: str) -> str | None:
+    """Full id of the commit that Git knows by a name, None when there is none."""
+    if "\n" in name:
+        return None  # Names are read line by line.
+    commit = reader.objects.read([name + "^{commit}"])[0]
+    return commit[0] if commit else None
+
+
+def revisions_named(reader: Reader, name: str) -> list[Revision]:
+    """What a name means: what Git knows by it, else experiments, as in DVC's commands.
+
+    Args:
+        reader: of the repository.
+        name: a Git revision, or an experiment's name or commit.
+
+    Returns:
+        None, one, or several where experiments of different baselines share the name.
+    """
+    experiments = reader.experiments()
+    rev = commit_id(reader, name)
+    if rev:
+        return [Revision(rev, next((one for one in experiments if one.rev == rev), None))]
+    return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]

@@ -1,0 +1,104 @@
+"""Joints with other tools: what their modules say of themselves, and the page that records their results."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.joints import FOLDER, PAGE, Joint, is_good, outcome, read_joint, read_joints, recorded
+
+REPOSITORY = Path(__file__).parents[2]
+JOINTS = read_joints()
+SMALL = [joint for joint in JOINTS if joint.small]
+MODULE = """# /// script
+# dependencies = ["tool==1.2", "other>=3"]
+#
+# [tool.joint]
+# question = "Tracking"
+# tool = "Tool"
+# joint = "src/tool.py"
+# small = true
+# ///
+"""
+ROW = "| Tool | [tool.py](../src/tool.py) | [test_tool.py](../tests/joints/test_tool.py) | not tried here |\n"
+OTHER_ROW = "| Other | | [test_other.py](../tests/joints/test_other.py) | not tried here |\n"
+
+
+@pytest.fixture
+def joint(tmp_path: Path) -> Joint:
+    (tmp_path / "test_tool.py").write_text(MODULE)
+    return read_joint(tmp_path / "test_tool.py")
+
+
+def section(question: str) -> str:
+    """What the page says about a question."""
+    return PAGE.read_text().partition(f"\n## {question}")[2].partition("\n## ")[0]
+
+
+def names(joints: list[Joint]) -> list[str]:
+    return [joint.name for joint in joints]
+
+
+def test_a_module_says_which_tool_it_is_about(joint: Joint) -> None:
+    assert (joint.question, joint.tool, joint.joint, joint.small) == ("Tracking", "Tool", "src/tool.py", True)
+
+
+def test_the_version_is_that_of_the_first_package(joint: Joint) -> None:
+    assert joint.version == "tool 1.2"
+
+
+def test_a_module_without_metadata_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_tool.py").write_text('"""No metadata."""\n')
+    with pytest.raises(ValueError, match=r"test_tool\.py: no inline script metadata"):
+        read_joint(tmp_path / "test_tool.py")
+
+
+def test_a_result_is_what_pytest_counts() -> None:
+    assert outcome("..s\n3 passed, 1 skipped, 2 warnings in 1.20s\n", "") == "3 passed, 1 skipped"
+
+
+def test_a_result_without_tests_is_the_reason() -> None:
+    assert outcome("", "error: no wheel\nmore\n") == "failed: error: no wheel"
+
+
+@pytest.mark.parametrize("result", ["1 failed, 2 passed", "1 error", "2 skipped", "failed: no wheel"])
+def test_a_joint_that_did_not_pass_is_not_good(result: str) -> None:
+    assert not is_good(result)
+
+
+def test_a_result_goes_into_the_last_cell_of_the_joint_s_own_row(joint: Joint) -> None:
+    changed = recorded(OTHER_ROW + ROW, joint, "2 passed")
+    assert changed == OTHER_ROW + ROW.replace("not tried here", "2 passed")
+
+
+def test_a_joint_without_a_row_is_refused(joint: Joint) -> None:
+    with pytest.raises(ValueError, match="has 0 rows with a link to test_tool"):
+        recorded(OTHER_ROW, joint, "2 passed")
+
+
+@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
+def test_the_tool_is_pinned(joint: Joint) -> None:
+    assert all("==" in dependency for dependency in joint.dependencies[:1])
+
+
+@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
+def test_the_page_has_a_row_for_it_below_its_question(joint: Joint) -> None:
+    rows = re.findall(rf"^\| {re.escape(joint.tool)} \|.*\|$", section(joint.question), re.MULTILINE)
+    assert [joint.path.name in row and joint.joint in row for row in rows] == [True]
+
+
+@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
+def test_what_joins_it_exists(joint: Joint) -> None:
+    assert (REPOSITORY / joint.joint).exists()
+
+
+@pytest.mark.parametrize("joint", SMALL, ids=names(SMALL))
+def test_what_a_small_one_needs_is_installed_for_all_tests(joint: Joint) -> None:
+    needed = (REPOSITORY / "requirements.in").read_text().splitlines()
+    packages = {re.split(r"[<>=\[]", line)[0] for line in needed}
+    assert {re.split(r"[<>=\[]", dependency)[0] for dependency in joint.dependencies} <= packages
+
+
+def test_the_page_links_no_joint_that_does_not_exist() -> None:
+    linked = re.findall(r"\(\.\./tests/joints/(\w+\.py)\)", PAGE.read_text())
+    assert sorted(linked) == sorted(path.name for path in FOLDER.glob("test_*.py"))

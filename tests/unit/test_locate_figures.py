@@ -1,0 +1,209 @@
+"""`locate DOCUMENT`: each figure of five experiments is named rightly, and none is guessed."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import docx
+import nbformat
+import pptx
+import pytest
+from figures import curves, drawn, make_project, picture, saved, scaled
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image, PngImagePlugin
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
+
+from locatable.history.reader import Reader
+from locatable.locate.document import LocatedDocument, locate_document
+
+PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose experiments each have a PNG, a PDF and an SVG of their own."""
+    return make_project(
+        tmp_path_factory.mktemp("figures") / "project",
+        lambda name: {
+            "reports/loss.png": PNG[name],
+            "reports/loss.pdf": PDF[name],
+            "reports/loss.svg": SVG[name],
+        },
+    )
+
+
+@pytest.fixture
+def reader(project: Path) -> Iterator[Reader]:
+    with Reader(project) as reader:
+        yield reader
+
+
+def said(document: LocatedDocument) -> list[tuple[str, str, str]]:
+    """Place, how it was found, and the experiment, of each figure; of a tie, all that it is between."""
+    lines = []
+    for figure in document.figures:
+        named = figure.results[:1] + (figure.others if figure.match.name == "TIE" else [])
+        names = " or ".join(sorted(result.experiment.name for result in named if result.experiment))
+        lines.append((figure.place, figure.match.name, names))
+    return lines
+
+
+def copies() -> list[tuple[bytes, str, str]]:
+    """Figures as they get into documents: how each should be found, and as whose."""
+    stripped = saved(picture(PNG["two"]), "PNG", optimize=True)
+    small = saved(scaled(PNG["near"], 0.6), "PNG")
+    compressed = saved(picture(PNG["nearly"]), "JPEG", quality=75)
+    foreign = curves(99)
+    return [
+        (PNG["one"], "BYTES", "one"),
+        (stripped, "PIXELS", "two"),
+        (small, "SIMILAR", "near"),
+        (compressed, "SIMILAR", "nearly"),
+        (foreign, "NONE", ""),
+    ]
+
+
+def paper(folder: Path) -> Path:
+    """A PDF: vector figures as pdfTeX places them, a picture, a JPEG, a foreign figure."""
+    writer = PdfWriter()
+    for content in (PDF["one"], PDF["near"], PDF["nearly"], curves(99, format="pdf")):
+        figure = PdfReader(io.BytesIO(content)).pages[0]
+        page = writer.add_blank_page(595, 842)
+        form = DecodedStreamObject()
+        form.set_data(figure.get_contents().get_data())
+        form.update(
+            {
+                NameObject("/Type"): NameObject("/XObject"),
+                NameObject("/Subtype"): NameObject("/Form"),
+                NameObject("/BBox"): ArrayObject([FloatObject(value) for value in figure.mediabox]),
+                NameObject("/Resources"): figure["/Resources"].clone(writer),
+            }
+        )
+        place(writer, page, form)
+    for image in (scaled(PNG["near"], 0.6), picture(PNG["three"])):
+        single = io.BytesIO(saved(image, "PDF", quality=90))
+        writer.append(single)
+    path = folder / "paper.pdf"
+    writer.write(path)
+    return path
+
+
+def place(writer: PdfWriter, page: DictionaryObject, placed: DecodedStreamObject) -> None:
+    """Draw an object on a page."""
+    objects = DictionaryObject({NameObject("/Fig1"): writer._add_object(placed)})
+    page[NameObject("/Resources")] = DictionaryObject({NameObject("/XObject"): objects})
+    contents = DecodedStreamObject()
+    contents.set_data(b"q 1 0 0 1 72 300 cm /Fig1 Do Q")
+    page[NameObject("/Contents")] = writer._add_object(contents)
+
+
+def test_a_paper_with_vector_figures_and_pictures(reader: Reader, tmp_path: Path) -> None:
+    assert said(locate_document(reader, str(paper(tmp_path)))) == [
+        ("page 1", "DRAWING", "one"),
+        ("page 2", "DRAWING", "near"),
+        ("page 3", "DRAWING", "nearly"),
+        ("page 4", "NONE", ""),
+        ("page 5", "SIMILAR", "near"),
+        ("page 6", "SIMILAR", "three"),
+    ]
+
+
+def test_slides(reader: Reader, tmp_path: Path) -> None:
+    slides = pptx.Presentation()
+    for content, _, _ in copies():
+        slide = slides.slides.add_slide(slides.slide_layouts[6])
+        slide.shapes.add_picture(io.BytesIO(content), 0, 0)
+    slides.save(tmp_path / "talk.pptx")
+    expected = [(f"slide {n}", how, name) for n, (_, how, name) in enumerate(copies(), start=1)]
+    assert said(locate_document(reader, str(tmp_path / "talk.pptx"))) == expected
+
+
+def test_a_text(reader: Reader, tmp_path: Path) -> None:
+    text = docx.Document()
+    text.add_heading("Results", level=1)
+    for content, _, _ in copies():
+        text.add_picture(io.BytesIO(content))
+    text.save(tmp_path / "paper.docx")
+    expected = [
+        (f'picture {n}, below "Results"', how, name) for n, (_, how, name) in enumerate(copies(), start=1)
+    ]
+    assert said(locate_document(reader, str(tmp_path / "paper.docx"))) == expected
+
+
+def test_a_notebook(reader: Reader, tmp_path: Path) -> None:
+    import base64
+
+    notebook = new_notebook()
+    for content, _, _ in copies():
+        kind = "image/jpeg" if content.startswith(b"\xff\xd8") else "image/png"
+        data = {kind: base64.b64encode(content).decode(), "text/plain": "<Figure>"}
+        notebook.cells.append(new_code_cell("plot()", outputs=[new_output("display_data", data)]))
+    nbformat.write(notebook, tmp_path / "look.ipynb")
+    expected = [(f"cell {n}", how, name) for n, (_, how, name) in enumerate(copies(), start=1)]
+    assert said(locate_document(reader, str(tmp_path / "look.ipynb"))) == expected
+
+
+@pytest.mark.parametrize("name", ["one", "near", "nearly"])
+@pytest.mark.parametrize(("factor", "quality"), [(0.45, None), (0.45, 75), (0.7, 50), (1.6, 50)])
+def test_scaled_and_compressed_copies(
+    reader: Reader, tmp_path: Path, name: str, factor: float, quality: int | None
+) -> None:
+    image = scaled(PNG[name], factor)
+    copy = tmp_path / ("copy.jpg" if quality else "copy.png")
+    copy.write_bytes(saved(image, "JPEG", quality=quality) if quality else saved(image, "PNG"))
+    assert said(locate_document(reader, str(copy))) == [("", "SIMILAR", name)]
+
+
+@pytest.mark.parametrize("name", ["one", "near", "nearly"])
+def test_a_screenshot_with_a_margin(reader: Reader, tmp_path: Path, name: str) -> None:
+    image = scaled(PNG[name], 0.8, Image.Resampling.LANCZOS)
+    screen = Image.new("RGB", (image.width + 57, image.height + 31), "white")
+    screen.paste(image, (40, 11))
+    screen.save(tmp_path / "screen.png")
+    assert said(locate_document(reader, str(tmp_path / "screen.png"))) == [("", "SIMILAR", name)]
+
+
+@pytest.mark.parametrize("name", ["near", "nearly"])
+def test_where_the_copy_is_too_small_to_tell_it_says_so(reader: Reader, tmp_path: Path, name: str) -> None:
+    scaled(PNG[name], 0.11, Image.Resampling.BOX).save(tmp_path / "thumbnail.png")
+    (figure,) = said(locate_document(reader, str(tmp_path / "thumbnail.png")))
+    assert figure[1] in ("TIE", "NONE")
+
+
+@pytest.mark.parametrize("seed", range(90, 94))
+def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, seed: int) -> None:
+    (tmp_path / "foreign.png").write_bytes(curves(seed))
+    assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
+def test_metadata_do_not_matter(reader: Reader, tmp_path: Path) -> None:
+    details = PngImagePlugin.PngInfo()
+    details.add_text("Author", "Ada")
+    Image.open(io.BytesIO(PNG["one"])).save(tmp_path / "figure.png", pnginfo=details)
+    assert said(locate_document(reader, str(tmp_path / "figure.png"))) == [("", "PIXELS", "one")]
+
+
+def test_ids_and_metadata_of_an_svg_do_not_matter(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "figure.svg").write_bytes(curves(1, format="svg"))
+    again = (tmp_path / "figure.svg").read_bytes()
+    assert again != SVG["two"]  # matplotlib gives parts random ids
+    assert said(locate_document(reader, str(tmp_path / "figure.svg"))) == [("", "DRAWING", "two")]
+
+
+def test_how_much_closer_a_lead_is_than_the_next(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "copy.png").write_bytes(saved(scaled(PNG["near"], 0.6), "PNG"))
+    (figure,) = locate_document(reader, str(tmp_path / "copy.png")).figures
+    assert [result.experiment.name for result in figure.others if result.experiment] == ["nearly"]
+    assert figure.closer is not None
+    assert figure.closer > 2
+
+
+def test_the_index_can_be_deleted_or_broken(project: Path, reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "copy.png").write_bytes(saved(picture(PNG["one"]), "PNG", optimize=True))
+    index = project / ".dvc/tmp/locatable/figures-1.npy"
+    for content in (None, b"", b"\x93NUMPY\x01\x00", index.read_bytes() if index.exists() else b"x"):
+        index.unlink(missing_ok=True)
+        if content is not None:
+            index.write_bytes(content)
+        assert said(locate_document(reader, str(tmp_path / "copy.png"))) == [("", "PIXELS", "one")]
