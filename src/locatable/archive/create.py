@@ -191,11 +191,11 @@ class _Creation:
         return {f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}": snapshot.rev}
 
     def _experiment(self, snapshot: Snapshot) -> Experiment | None:
-        """The experiment that a revision is; of several with one commit, the one that was asked for."""
-        found = [one for one in self.reader.experiments() if one.rev == snapshot.rev]
-        asked = [one for one in found if one.name == self.options.rev]
-        candidates = asked or found
-        return candidates[0] if candidates else None
+        """The experiment that was asked for by its name; not every clone knows that a commit is one."""
+        for experiment in self.reader.experiments():
+            if experiment.rev == snapshot.rev and experiment.name == self.options.rev:
+                return experiment
+        return None
 
     def _wheels(self, gathered: Gathered) -> dict[str, Content]:
         locks = hashed_locks(gathered)
