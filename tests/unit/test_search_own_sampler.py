@@ -8,6 +8,7 @@ import pytest
 from tiny_dvc import commit, init
 from tiny_git import write
 
+from locatable.errors import SettingsError
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
 
@@ -35,6 +36,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_sampler_beside_search_yaml_is_found(root: Path) -> None:
     assert plan_search(root, load(root / "search.yaml"), SearchOptions(trials=1)).settings.study == "small"
+
+
+def test_a_module_that_cannot_be_imported_says_why(root: Path) -> None:
+    write(root, {"broken_of_mine.py": "import missing_of_mine\n"})
+    write(root, {"search.yaml": json.dumps({**SEARCH, "sampler": {"name": "broken_of_mine.Any"}})})
+    with pytest.raises(SettingsError, match=r"broken_of_mine\.Any: No module named 'missing_of_mine'"):
+        plan_search(root, load(root / "search.yaml"), SearchOptions(trials=1))
 
 
 def test_no_module_of_the_project_hides_an_installed_one(root: Path) -> None:
