@@ -26,6 +26,8 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     python -m bench.ray "$project"
     echo "== scale"
     python -m bench.scale "$project"
+    echo "== large tables"
+    python -m bench.tables "$project"
 )
 echo "== reproduce"
 python bench/reproduce.py

@@ -13,6 +13,17 @@ For many revisions, open one `Reader` for all of them:
         for snapshot in reader.snapshots(experiment.rev for experiment in experiments):
             print(snapshot.rev, coordinates_of(snapshot).data.digest)
 
+What an orchestrator has to know of a revision, its stages with their commands and what each needs:
+
+    from locatable import pipeline
+    pipeline("HEAD").stages["train"].needs
+
+Trials that something else than `locatable search` proposes:
+
+    from locatable import TrialRunner
+    with TrialRunner(["metrics.json:valid.loss"]) as runner:
+        runner.run("mine-0", {"train.rate": 0.1}).values
+
 Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
 `locatable.testing`, for its tests. Everything else can change from one version to the next.
 
@@ -24,22 +35,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
+    from .dvc.pipeline import Pipeline, PipelineStage, pipeline
     from .errors import LocatableError
     from .history.reader import Experiment, Reader
     from .history.snapshot import Snapshot
     from .history.stages import Stage
+    from .search.trial_runner import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
 __all__ = [
     "Coordinate",
     "Coordinates",
     "Experiment",
+    "FinishedTrial",
     "LocatableError",
+    "Pipeline",
+    "PipelineStage",
     "Reader",
     "Snapshot",
     "Stage",
+    "TrialRunner",
     "__version__",
     "coordinates_of",
+    "pipeline",
     "read_coordinates",
 ]
 
@@ -48,11 +66,16 @@ _MODULES = {
     "Coordinate": "coordinates",
     "Coordinates": "coordinates",
     "Experiment": "history.reader",
+    "FinishedTrial": "search.trial_runner",
     "LocatableError": "errors",
+    "Pipeline": "dvc.pipeline",
+    "PipelineStage": "dvc.pipeline",
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
+    "TrialRunner": "search.trial_runner",
     "coordinates_of": "coordinates",
+    "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",
 }
 

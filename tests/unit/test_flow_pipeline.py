@@ -42,7 +42,8 @@ def test_all_stages_without_a_target(project: Path) -> None:
 
 
 def test_a_target_and_what_it_needs(project: Path) -> None:
-    assert read_pipeline(project, ["train"]).stages == {"zero": [], "train": ["zero"]}
+    stages = read_pipeline(project, ["train"]).stages
+    assert {name: stage.needs for name, stage in stages.items()} == {"zero": (), "train": ("zero",)}
 
 
 def test_several_targets(project: Path) -> None:

@@ -1,5 +1,8 @@
 """The sampler and the pruner of search.yaml are built, and tried before a search begins."""
 
+import sys
+from types import SimpleNamespace
+
 import optuna
 import pytest
 
@@ -91,3 +94,44 @@ def test_only_params_with_an_effect_are_proposed():
     space = {"x": FLOAT, "y": {**FLOAT, "when": {"mode": "off"}}}
     proposed = propose(settings_with(space=space), PARAMS_FILES, optuna.create_study().ask())
     assert list(proposed) == ["x"]
+
+
+def hub(monkeypatch, load_module):
+    """Have this in place of the package `optunahub`; tests/joints/test_optunahub.py has it itself."""
+    monkeypatch.setitem(sys.modules, "optunahub", load_module and SimpleNamespace(load_module=load_module))
+
+
+def refusal(name):
+    with pytest.raises(SettingsError) as raised:
+        build("sampler", {"name": name}, optuna.samplers)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_class_of_optunahub_gets_its_arguments(monkeypatch):
+    hub(monkeypatch, {"samplers/random": optuna.samplers}.get)
+    spec = {"name": "optunahub:samplers/random/QMCSampler", "qmc_type": "halton"}
+    assert build("sampler", spec, optuna.samplers)._qmc_type == "halton"
+
+
+def test_a_missing_optunahub_is_one_line_with_what_to_do(monkeypatch):
+    hub(monkeypatch, None)
+    assert refusal("optunahub:samplers/random/Random").endswith("is missing: pip install optunahub")
+
+
+def test_a_package_that_optunahub_cannot_load_is_one_line_with_its_reason(monkeypatch):
+    hub(monkeypatch, {}.__getitem__)
+    assert refusal("optunahub:samplers/nope/Nope") == (
+        "search.yaml: sampler: optunahub:samplers/nope: 'samplers/nope'"
+    )
+
+
+def test_a_class_that_a_package_of_optunahub_lacks_is_one_line(monkeypatch):
+    hub(monkeypatch, {"samplers/random": optuna.samplers}.get)
+    assert refusal("optunahub:samplers/random/Nope") == (
+        "search.yaml: sampler: no 'Nope' in optunahub:samplers/random"
+    )
+
+
+def test_a_class_of_optunahub_needs_its_package():
+    assert refusal("optunahub:Nope").endswith("write it as optunahub:PACKAGE/Class")

@@ -1,9 +1,10 @@
 """Write an archive of a revision: the course of it."""
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -145,7 +146,9 @@ class _Creation:
     def _concerns(
         self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]
     ) -> Iterator[Concern]:
-        yield from imports(snapshot.sources, {output.name for output in plan.sources})
+        for concern in imports(snapshot.sources, {output.name for output in plan.sources}):
+            # All names are paths from the Git root.
+            yield replace(concern, name=posixpath.join(self.reader.prefix, concern.name))
         present = self.reader.objects.files(snapshot.root_tree, "")
         texts = committed_texts(self.reader.objects, history, present)
         local = {str(self.reader.top), str(Path(os.path.expanduser("~")))}
@@ -156,7 +159,8 @@ class _Creation:
             return
         if not self.dialogue.agrees_to(size):
             raise too_large(size, self.options.limit)
-        self.agreed = size * 2  # what is not recorded is a small part, and is not asked for again
+        # The whole is a little more than what is recorded. Much more is asked for again.
+        self.agreed = size * 2
 
     def _gather(self, snapshot: Snapshot, plan: ArchivePlan) -> Gathered:
         members: dict[str, Content] = {}

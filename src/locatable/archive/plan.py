@@ -8,6 +8,7 @@ from ..dvc.stages import Output
 from ..errors import ProjectError, UsageError
 from ..history.snapshot import Snapshot
 from ..proof.plan import ProofPlan
+from .format import is_safe
 from .privacy import Concern
 
 GIGABYTE = 1_000_000_000
@@ -60,7 +61,8 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     return ArchivePlan(
         sources=tuple(sources),
         outputs=tuple(outputs) if with_outputs else (),
-        files=tuple(sorted(set(files))),
+        # Of a file outside of the project there is no copy, nor of one whose name Windows cannot have.
+        files=tuple(path for path in sorted(set(files)) if is_safe(path)),
     )
 
 

@@ -113,9 +113,9 @@ def rebuild(
 def _run_stages(checkout: Checkout, limits: Limits) -> list[State]:
     """Run the stages in their order; the first that fails ends the flow."""
     states: dict[str, State] = {}
-    for stage, needed in checkout.pipeline.stages.items():
+    for stage, declared in checkout.pipeline.stages.items():
         # All have ended; that Prefect is told lets it draw the pipeline.
-        before = [states[other] for other in needed]
+        before = [states[other] for other in declared.needs]
         states[stage] = limits.on(run_stage)(checkout, stage, return_state=True, wait_for=before)
         states[stage].result()
     return list(states.values())

@@ -22,6 +22,8 @@ NO_PRUNER = {"name": "NopPruner"}
 SEED_MUST_STAY = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
 # Most samplers draw at random until so many trials are there.
 STARTUP_TRIALS = 10
+# How the import path of a class of OptunaHub's registry begins: `optunahub:PACKAGE/Class`.
+HUB = "optunahub:"
 # Of the series of a trial of the dry run.
 STEPS = 5
 
@@ -38,7 +40,8 @@ def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int =
 
     Args:
         section: where in search.yaml it stands.
-        spec: `name`, a class of `module` or the import path of any class, and its arguments.
+        spec: arguments, and `name`: a class of `module`, the import path of any class, or, of OptunaHub's
+            registry, `optunahub:PACKAGE/Class`.
         module: optuna.samplers or optuna.pruners.
         done: trials there are already: a seed counts on from them, or the same would be drawn again.
 
@@ -58,11 +61,31 @@ def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int =
 
 
 def _class(section: str, path: str, module: ModuleType) -> Any:
+    if path.startswith(HUB):
+        return _class_of_hub(section, path)
     package, _, name = path.rpartition(".")
     try:
         return getattr(import_module(package) if package else module, name)
     except (ImportError, AttributeError):
         raise SettingsError(f"search.yaml: {section}: no {name!r} in {package or module.__name__}") from None
+
+
+def _class_of_hub(section: str, path: str) -> Any:
+    package, _, name = path.removeprefix(HUB).rpartition("/")
+    if not package:
+        raise SettingsError(f"search.yaml: {section}: {path}: write it as {HUB}PACKAGE/Class")
+    try:
+        import optunahub
+    except ImportError:
+        raise SettingsError(
+            f"search.yaml: {section}: {path}: OptunaHub is missing: pip install optunahub"
+        ) from None
+    # It may have to be downloaded, and import what is not installed.
+    with _as_settings_error(section, f"{HUB}{package}"):
+        module = optunahub.load_module(package)
+    if not hasattr(module, name):
+        raise SettingsError(f"search.yaml: {section}: no {name!r} in {HUB}{package}")
+    return getattr(module, name)
 
 
 def watch_for_stop(study: optuna.Study) -> Event:

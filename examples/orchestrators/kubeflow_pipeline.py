@@ -1,0 +1,54 @@
+"""Every stage of a DVC pipeline is a task of Kubeflow Pipelines, and DVC decides what is out of date.
+
+In the folder of a DVC project, after a commit:
+
+    python kubeflow_pipeline.py pipeline.yaml
+
+compiles it. On a cluster, `folder` is a clone of the project on a volume that is mounted into all tasks
+(`kfp-kubernetes` has `mount_pvc`), and IMAGE has Git, DVC and the packages of the project.
+"""
+
+import os
+import sys
+
+from kfp import compiler, dsl
+
+from locatable import pipeline
+
+IMAGE = os.environ.get("IMAGE", "python:3.11")
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def repro(folder: str, stage: str) -> str:
+    """Run a stage, unless nothing has changed; what DVC says of it is the output."""
+    # Kubeflow takes this function alone to the task.
+    import subprocess
+
+    done = subprocess.run(
+        ("dvc", "repro", "--single-item", stage),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    done.check_returncode()
+    return done.stdout
+
+
+@dsl.pipeline(name="dvc")
+def rebuild(folder: str):  # type: ignore[no-untyped-def] # Kubeflow takes a type for an output
+    """All stages, each after those that it needs."""
+    tasks: dict[str, dsl.PipelineTask] = {}
+    for address, stage in pipeline("HEAD").stages.items():
+        task = repro(folder=folder, stage=address)
+        task.set_display_name(address)
+        # Whether there is something to do, DVC knows.
+        task.set_caching_options(False)
+        task.after(*(tasks[other] for other in stage.needs))
+        tasks[address] = task
+
+
+if __name__ == "__main__":
+    compiler.Compiler().compile(rebuild, sys.argv[1])

@@ -1,0 +1,77 @@
+"""Trials that something else proposes run in a clone, and become experiments."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_dvc
+from tiny_git import IDENTITY, git, write
+
+from locatable import LocatableError, TrialRunner
+
+METRICS = ["metrics.yaml:loss"]
+# Without Python: a stage of milliseconds.
+PIPELINE = """\
+stages:
+  train:
+    cmd: test $(sed -n 's/^x. //p' params.yaml) -lt 9 && sed 's/^x/loss/' params.yaml > metrics.yaml
+    params: [x]
+    outs: [{metrics.yaml: {cache: false}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runner") / "repository"
+    tiny_dvc.init(root)
+    write(root, {"dvc.yaml": PIPELINE, "params.yaml": "x: 1\n"})
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_dvc.commit(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def runner(project: Path) -> Iterator[TrialRunner]:
+    before = dict(os.environ)
+    source = str(Path(__file__).parents[2] / "src")
+    os.environ.update(IDENTITY, PYTHONPATH=source)
+    with TrialRunner(METRICS, project) as started:
+        yield started
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_a_trial_has_the_value_of_its_params(runner: TrialRunner) -> None:
+    assert runner.run("mine-0", {"x": 3}).values == [3.0]
+
+
+def test_a_trial_is_an_experiment_of_the_repository(runner: TrialRunner, project: Path) -> None:
+    trial = runner.run("mine-1", {"x": 4})
+    assert git(project, "for-each-ref", "--format=%(objectname)", "refs/exps/**/mine-1") == trial.rev
+    assert git(project, "show", f"{trial.rev}:params.yaml") == "x: 4"
+
+
+def test_the_checkout_stays_as_it_is(runner: TrialRunner, project: Path) -> None:
+    runner.run("mine-2", {"x": 5})
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_trial_that_fails_says_why(runner: TrialRunner) -> None:
+    with pytest.raises(LocatableError, match=r"mine-3 failed: .*train"):
+        runner.run("mine-3", {"x": 9})
+
+
+def test_after_a_failure_the_next_trial_runs(runner: TrialRunner) -> None:
+    with pytest.raises(LocatableError):
+        runner.run("mine-4", {"x": 9})
+    assert runner.run("mine-5", {"x": 6}).values == [6.0]
+
+
+def test_the_clone_is_removed_in_the_end(project: Path) -> None:
+    clones = project / ".dvc/tmp/search"
+    before = set(clones.glob("*"))
+    with TrialRunner(METRICS, project):
+        assert set(clones.glob("*")) > before
+    assert set(clones.glob("*")) == before
