@@ -47,8 +47,8 @@ def run(root: Path, rev: str) -> aim.Run:
 def values(run: aim.Run, name: str) -> list[tuple[int, str]]:
     """Steps and values; the latter as text, so that NaN is equal to NaN."""
     (metric,) = (each for each in run.metrics() if each.name == name)
-    steps, numbers = metric.values.sparse_list()
-    return [(step, str(number)) for step, number in zip(steps, numbers, strict=True)]
+    steps, (numbers, _, _) = metric.data.items_list()
+    return sorted((step, str(number)) for step, number in zip(steps, numbers, strict=True))
 
 
 def artifact(run: aim.Run, path: str) -> str:
@@ -72,7 +72,7 @@ def test_a_whole_number_that_a_float_cannot_hold_is_text(run: aim.Run) -> None:
 
 
 def test_runs_are_found_by_the_commit(root: Path, rev: str) -> None:
-    query = aim.Repo(str(root / "runs")).query_runs(f"run.tags['dvc.rev'] == '{rev}'", report_mode=0)
+    query = aim.Repo(str(root / "runs")).query_runs(f"run.dvc['dvc.rev'] == '{rev}'", report_mode=0)
     assert [found.run.name for found in query.iter_runs()] == [f"baseline {rev[:7]}"]
 
 
@@ -119,5 +119,5 @@ def test_an_interrupted_mirror_leaves_nothing_that_counts(interrupted: Path) -> 
 
 def test_the_next_mirror_replaces_what_is_left_of_it(interrupted: Path, root: Path, rev: str) -> None:
     tracked.write(root, Aim(interrupted, "project"))
-    assert [found["tags", "dvc.rev"] for found in runs(interrupted)] == [rev]
+    assert [found["dvc", "dvc.rev"] for found in runs(interrupted)] == [rev]
     assert len(aim.Repo(str(interrupted)).list_all_runs()) == 1

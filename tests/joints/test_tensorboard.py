@@ -16,8 +16,12 @@ from typing import Any
 
 import pytest
 import tracked
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from locatable.trackers.tensorboard import TensorBoard
 
@@ -53,10 +57,17 @@ def text(events: EventAccumulator, key: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def hparams(events: EventAccumulator) -> Any:
-    """What the HPARAMS page has of the run."""
-    contents = events.PluginTagToContent("hparams")
-    return parse_session_start_info_plugin_data(contents["_hparams_/session_start_info"])
+def row(root: Path, rev: str) -> Any:
+    """The only row of the HPARAMS page."""
+    folder = str(root / "runs")
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(folder)
+    multiplexer.Reload()
+    page = TBContext(data_provider=MultiplexerDataProvider(multiplexer, folder), logdir=folder)
+    request = api_pb2.ListSessionGroupsRequest(slice_size=9, allowed_statuses=api_pb2.Status.values())
+    context = backend_context.Context(page)
+    answer = list_session_groups.Handler(RequestContext(), context, "", request).run()
+    (found,) = answer.session_groups
+    return found
 
 
 def test_a_series_has_each_step(events: EventAccumulator) -> None:
@@ -67,18 +78,22 @@ def test_a_metric_has_its_value(events: EventAccumulator) -> None:
     assert scalars(events, "acc") == [(0, "0.75")]
 
 
-def test_params_are_hyperparameters_of_their_type(hparams: Any) -> None:
-    assert hparams.hparams["rate"].number_value == 0.1
-    assert hparams.hparams["on"].bool_value is True
-    assert hparams.hparams["layers"].string_value == "[3, 4]"
+def test_the_hparams_page_has_params_of_their_type(row: Any) -> None:
+    assert row.hparams["rate"].number_value == 0.1
+    assert row.hparams["on"].bool_value is True
+    assert row.hparams["layers"].string_value == "[3, 4]"
 
 
-def test_a_whole_number_that_a_float_cannot_hold_is_text(hparams: Any) -> None:
-    assert hparams.hparams["exact"].string_value == "123456789012345678901"
+def test_a_whole_number_that_a_float_cannot_hold_is_text(row: Any) -> None:
+    assert row.hparams["exact"].string_value == "123456789012345678901"
 
 
-def test_the_run_is_the_commit_s(hparams: Any, events: EventAccumulator, rev: str) -> None:
-    assert (hparams.group_name, text(events, "tags/dvc.rev")) == (rev, rev)
+def test_the_hparams_page_has_the_metrics_beside_them(row: Any) -> None:
+    assert {metric.name.tag: metric.value for metric in row.metric_values}["acc"] == 0.75
+
+
+def test_the_run_is_the_commit_s(row: Any, events: EventAccumulator, rev: str) -> None:
+    assert (row.name, text(events, "tags/dvc.rev")) == (rev, rev)
 
 
 def test_the_source_data_are_named_by_their_hash(events: EventAccumulator, root: Path) -> None:

@@ -10,7 +10,7 @@ import tiny_dvc
 import tiny_git
 
 from locatable import cli
-from locatable.errors import ProjectError, UsageError
+from locatable.errors import ProjectError, StoreError, UsageError
 from locatable.history.reader import Reader
 from locatable.mlflow.content import Content, Dataset, Model
 from locatable.mlflow.values import Point
@@ -128,6 +128,17 @@ def test_a_run_that_is_there_is_left_alone(reader: Reader) -> None:
     tracker = Memory()
     mirror_to(tracker, reader)
     assert mirror_to(tracker, reader).summary == "mirrored 0 new, 1 already there, 0 failed"
+
+
+def test_an_error_of_the_tracker_is_one_line(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Memory()
+    monkeypatch.setattr(tracker, "write", full)
+    with pytest.raises(StoreError, match="--to: OSError: the disk is full"):
+        mirror_to(tracker, reader)
+
+
+def full(_: TrackedRun) -> None:
+    raise OSError("the disk\nis full")
 
 
 def test_a_commit_without_results_gets_none(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     if pause is not None and not 0 < pause < math.inf:
         raise UsageError("--watch: give it a number of seconds above 0")
     for name in MLFLOW_ONLY:
-        if arguments.to and getattr(arguments, name):
+        if arguments.to is not None and getattr(arguments, name):
             raise UsageError(f"--{name.replace('_', '-')} is for MLflow, and cannot be used with --to")
     try:
         if pause is None:

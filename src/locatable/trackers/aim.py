@@ -60,8 +60,9 @@ class Aim:
 
     def _log(self, run: TrackedRun, written: Run) -> None:
         written.name = run.name
-        for name, values in (("params", run.params), ("tags", run.tags), ("inputs", run.inputs)):
-            written[name] = values
+        written["params"] = run.params
+        written["inputs"] = run.inputs
+        written["dvc"] = run.tags  # `run.tags` of a query means labels
         for point in run.points:
             written.track(point.value, point.key, point.step)
         written.set_artifacts_uri(Path(self._repo.path, "artifacts").as_uri())

@@ -10,6 +10,7 @@ from ..mlflow.result import MirrorResult
 from ..mlflow.revision import revision_content
 from ..mlflow.wanted import wanted_runs, without_results
 from ..rebuild import origin_url
+from .failures import tracker_errors
 from .run import Tracker, tracked_run
 
 
@@ -23,10 +24,11 @@ def mirror_to(tracker: Tracker, reader: Reader, all_commits: bool = False) -> Mi
 
     Raises:
         SettingsError: the project's scripts/mirror.py is wrong.
-        OSError: the tracker cannot be written to; what is written stays.
+        StoreError: the tracker failed; what is written stays.
     """
     wanted = {key: run for key, run in wanted_runs(reader, all_commits).items() if not run.is_study}
-    complete = tracker.complete_runs()
+    with tracker_errors():
+        complete = tracker.complete_runs()
     new = [rev for rev in wanted if rev not in complete]
     empty = without_results(reader, [rev for rev in new if not wanted[rev].experiment])
     new = [rev for rev in new if rev not in empty]
@@ -40,7 +42,9 @@ def mirror_to(tracker: Tracker, reader: Reader, all_commits: bool = False) -> Mi
             content = revision_content(snapshot, run, url)
             if describer:
                 describer.describe(content)
-            tracker.write(tracked_run(content))
+            tracked = tracked_run(content)
+            with tracker_errors():
+                tracker.write(tracked)
         except (UnreadableError, SettingsError) as error:
             result.fail(run.name, " ".join(str(error).split()))
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import ProjectError, UsageError
 from ..git import main_checkout
+from .failures import tracker_errors
 from .run import Tracker
 
 FORMS = "wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
@@ -43,6 +44,7 @@ def open_tracker(target: str, root: Path, project: str) -> Tracker:
     Raises:
         UsageError: there is no such tracker.
         ProjectError: it is not installed.
+        StoreError: it cannot be opened.
     """
     name, _, place = target.partition(":")
     kind = KINDS.get(name)
@@ -54,7 +56,8 @@ def open_tracker(target: str, root: Path, project: str) -> Tracker:
         if error.name != kind.module:
             raise
         raise ProjectError(f"--to {name} needs {kind.title}: pip install {kind.package}") from None
-    return kind.open(root, project, place)
+    with tracker_errors():
+        return kind.open(root, project, place)
 
 
 def new_folder(folder: Path) -> Path:

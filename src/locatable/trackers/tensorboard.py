@@ -14,7 +14,8 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from .run import TrackedRun
+from ..mlflow.naming import Names
+from .run import RULES, TrackedRun
 
 # TensorBoard reads files that have this in their name.
 EVENTS = "events.out.tfevents"
@@ -39,8 +40,8 @@ class TensorBoard:
         seconds = run.time // 1000
         short = run.rev[:7]
         # A folder is a run, and an experiment's name can be that of another baseline's, too.
-        name = run.name.replace("/", "_")
-        folder = self._folder / (name if short in name else f"{name} {short}")
+        name = run.name if short in run.name else f"{run.name} {short}"
+        folder = self._folder / Names(RULES.artifact, [name])[name]
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{run.rev}.partial"
         with partial.open("wb") as file:
