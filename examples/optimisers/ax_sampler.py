@@ -1,7 +1,6 @@
 """Ax proposes, as a sampler of Optuna: `sampler: {name: ax_sampler.AxSampler, seed: 0}` in search.yaml.
 
-Put this file beside it, and start the search with `python -m locatable search`, which finds it there. The
-study stays the only record: Ax is told of its trials anew for each proposal.
+Put this file beside it. The study stays the only record: Ax is told of its trials anew for each proposal.
 """
 
 import logging
@@ -52,11 +51,9 @@ class AxSampler(BaseSampler):
         (proposed,) = client.get_next_trials(1).values()
         return {name: found.to_external_repr(proposed[name]) for name, found in search_space.items()}
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """A param that not every trial has, or one of the first trials."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+    def sample_independent(self, *arguments: Any) -> Any:
+        """A value of a param that not every trial has, or of one of the first trials."""
+        return self._random.sample_independent(*arguments)
 
 
 def objectives(study: Study) -> dict[str, str]:
@@ -78,6 +75,5 @@ def parameter(name: str, found: Any) -> ChoiceParameterConfig | RangeParameterCo
         numbers = list(range(len(found.choices)))
         return ChoiceParameterConfig(name, numbers, "int", is_ordered=False)
     kind = "float" if isinstance(found, FloatDistribution) else "int"
-    step = None if found.step == 1 else found.step
-    scaling = "log" if found.log else None
+    step, scaling = (None, "log") if found.log else (found.step, None)
     return RangeParameterConfig(name, (found.low, found.high), kind, step_size=step, scaling=scaling)

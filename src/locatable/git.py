@@ -154,9 +154,18 @@ def main_checkout(folder: Path) -> Path:
     return main / folder.resolve().relative_to(top)
 
 
-def first_remote(folder: Path) -> str | None:
-    """Name of the remote that a repository has, `origin` where there are several; None when it has none."""
-    remotes = git(folder, "remote").split()
+# Options of Git for the folder that it keeps of a repository whose checkout may be gone.
+WITHOUT_CHECKOUT = ("--git-dir=.", "--work-tree=.")
+
+
+def first_remote(folder: Path, *options: str) -> str | None:
+    """Name of the remote that a repository has, `origin` where there are several; None when it has none.
+
+    Args:
+        folder: in the repository.
+        options: of Git itself, before its command.
+    """
+    remotes = git(folder, *options, "remote").split()
     if not remotes:
         return None
     return "origin" if "origin" in remotes else remotes[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import GitError
-from .git import first_remote, git
+from .git import WITHOUT_CHECKOUT, first_remote, git
 from .git_clone import SETTINGS, clone_git, make_clone
 from .git_lfs import NO_FILTER, fill_in, storage
 from .partial_clone import fetch_commit
@@ -46,8 +46,8 @@ class Submodule:
         """
         if self.problem:
             return {self.path: self.problem}
-        remote = (first_remote(self.source) if self.source else None) or "origin"
-        get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote} {self.commit[:10]}"
+        remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
+        get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
         return {
             path: f"this machine has only a Git LFS pointer to {path.relative_to(clone)}: `{get}`"
             for path in self._fill_in()
@@ -55,7 +55,7 @@ class Submodule:
 
     def _fill_in(self) -> list[Path]:
         """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
-        return fill_in(self.path, storage(self.source)) if self.source else []
+        return fill_in(self.path, storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
@@ -157,7 +157,7 @@ def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
 def _has(git_folder: Path, commit: str) -> bool:
     """Whether a repository has a commit; its checkout may be gone."""
     try:
-        git(git_folder, "--git-dir=.", "--work-tree=.", "cat-file", "-e", commit + "^{commit}")
+        git(git_folder, *WITHOUT_CHECKOUT, "cat-file", "-e", commit + "^{commit}")
     except GitError:
         return False
     return True

@@ -60,7 +60,8 @@ def make(root: Path, sampler: Mapping[str, Any], module: Path | None = None) -> 
 def search(root: Path, trials: int = TRIALS, **variables: str) -> str:
     """Run `locatable search`, and return what it prints."""
     done = subprocess.run(
-        (sys.executable, "-m", "locatable", "search", "--trials", str(trials)),
+        # -P: as the command `locatable`, which does not have the current folder on the import path.
+        (sys.executable, "-P", "-m", "locatable", "search", "--trials", str(trials)),
         cwd=root,
         env={**os.environ, **IDENTITY, **variables},
         capture_output=True,

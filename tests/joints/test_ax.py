@@ -11,6 +11,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from searching import check_agreement, experiments
 from small_search import TRIALS, make, search
 
@@ -21,13 +22,14 @@ def test_a_search_of_twelve_trials(tmp_path: Path) -> None:
     root = make(
         tmp_path / "repository", {"name": "ax_sampler.AxSampler", "seed": 0}, EXAMPLES / "ax_sampler.py"
     )
-    search(root)
+    search(root, OMP_NUM_THREADS="1")
     assert len(experiments(root)) == TRIALS
     check_agreement(root, keys=("x", "y"))
 
 
 def test_it_learns_of_every_kind_of_param(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)
+    torch.set_num_threads(1)  # so few trials: more of them only wait for each other
     from ax_sampler import RANDOM_TRIALS, AxSampler
 
     def loss(trial: optuna.Trial) -> float:

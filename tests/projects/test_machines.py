@@ -138,7 +138,7 @@ def have_settings_of_git(machine: Machine) -> None:
 
 
 def be_a_bare_container(machine: Machine) -> None:
-    """No locale, files that nobody else can read, an ordinary user without an account, a read-only home."""
+    """No locale, new files for nobody else, an ordinary user without an account, and a read-only home."""
     home = machine.env["HOME"]
     user = ("bwrap", "--dev-bind", "/", "/", "--ro-bind", home, home, "--unshare-user", "--uid", "54321")
     if subprocess.run((*user, "true"), capture_output=True, check=False).returncode:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from locatable.archive import write as writing
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.archive.plan import parse_size, show_size
 from locatable.archive.unpacked import unpacked
+from locatable.cli import main
+from locatable.commands.archive import OnTerminal
 from locatable.errors import LocatableError, ProjectError, UsageError
 from locatable.proof.reproduce import ProofOptions, reproduce
 
@@ -165,6 +168,18 @@ def test_without_outputs_it_rebuilds_identically_too(original, tmp_path, monkeyp
     assert report.proven
 
 
+def test_the_commands_write_and_prove_it_where_there_is_no_project(project, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.chdir(project)
+    assert main(["archive", "--output", str(tmp_path / "result.zip")]) == 0
+    commit_id = git(project, "rev-parse", "HEAD")
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/result.zip: commit {commit_id[:12]}, ")
+    shutil.rmtree(project / ".dvc/cache")
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "result.zip", "--env", "current"]) == 0
+    assert capsys.readouterr().out.endswith("3 of 3 outputs rebuilt as recorded, 0 findings\n")
+
+
 def test_an_experiment_keeps_its_name_and_its_baseline(project, tmp_path):
     baseline = git(project, "rev-parse", "HEAD")
     with tiny_dvc.dvc(project) as repo:
@@ -174,6 +189,16 @@ def test_an_experiment_keeps_its_name_and_its_baseline(project, tmp_path):
         assert (found.manifest.experiment, found.manifest.baseline) == ("second", baseline)
         listed = git(found.project, "for-each-ref", "--format=%(refname)", "refs/exps")
         assert listed == f"refs/exps/{baseline[:2]}/{baseline[2:]}/second"
+
+
+def test_a_commit_gives_the_same_bytes_where_nobody_knows_that_it_is_an_experiment(project, tmp_path):
+    with tiny_dvc.dvc(project) as repo:
+        repo.experiments.run(params=["copy.by=2"], name="second", tmp_dir=True)
+    (ref,) = git(project, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/second").split()
+    commit_id = git(project, "rev-parse", ref)
+    ours = archive_of(project, tmp_path / "ours.zip", rev=commit_id)
+    git(project, "update-ref", "-d", ref)
+    assert archive_of(project, tmp_path / "theirs.zip", rev=commit_id).read_bytes() == ours.read_bytes()
 
 
 def test_a_project_in_a_subfolder(tmp_path, monkeypatch):
@@ -324,6 +349,28 @@ def test_a_user_who_agrees_gets_a_large_archive(project, tmp_path):
     archive = archive_of(project, tmp_path / "result.zip", dialogue, limit=100)
     assert archive.exists()
     assert len(dialogue.asked) >= 1
+
+
+class Terminal(io.StringIO):
+    """What a person sees and types."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "agrees"), [("y\n", True), ("Yes\n", True), ("\n", False), ("", False)])
+def test_a_person_at_a_terminal_is_asked(monkeypatch, typed, agrees):
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", shown)
+    assert OnTerminal().agrees_to(3_200_000_000) is agrees
+    assert shown.getvalue() == "The archive takes 3.2GB. Write it? [y/N] "
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert not OnTerminal().agrees_to(3_200_000_000)
 
 
 def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):

@@ -30,15 +30,20 @@ def files(lr: float, loss: float) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def commits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with 13 commits with one loss, and one with another."""
-    place = tmp_path / "project"
+    place = tmp_path_factory.mktemp("numbers") / "project"
     for number in range(13):
         commit(place, files(0.1 + number, 0.13304))
     commit(place, files(0.5, -0.25))
-    monkeypatch.chdir(place)
     return place
+
+
+@pytest.fixture
+def project(commits: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(commits)
+    return commits
 
 
 def test_many_results_of_a_number_are_counted_and_one_is_shown_in_full(

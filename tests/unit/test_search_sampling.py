@@ -21,7 +21,8 @@ def settings_with(**changes):
 
 FAULTS = {
     "sampler: no 'Nope' in optuna.samplers": {"sampler": {"name": "Nope"}},
-    "sampler: no 'Nope' in nowhere": {"sampler": {"name": "nowhere.Nope"}},
+    "sampler: nowhere.Nope: No module named 'nowhere'": {"sampler": {"name": "nowhere.Nope"}},
+    "sampler: no 'Nope' in optuna.terminator": {"sampler": {"name": "optuna.terminator.Nope"}},
     "sampler: TPESampler: ": {"sampler": {"name": "TPESampler", "sed": 1}},
     "sampler: GridSampler: ": {"sampler": {"name": "GridSampler", "search_space": {"y": [0.5]}}},
     "pruner: PatientPruner: 'str' object has no attribute": {

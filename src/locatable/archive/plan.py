@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from ..dvc.stages import Output
 from ..errors import ProjectError, UsageError
@@ -82,7 +83,7 @@ def refusal(concerns: Sequence[Concern]) -> ProjectError:
     more = len(concerns) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     names = dict.fromkeys(concern.name for concern in concerns[:_MOST_NAMED])
-    options = " ".join(f"--include {name}" for name in names)
+    options = " ".join(f"--include {quote(name)}" for name in names)
     return ProjectError(f"not for others, perhaps: {named}{rest}", f"if they may have it: {options}")
 
 

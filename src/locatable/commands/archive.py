@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         include=tuple(arguments.include),
         limit=parse_size(arguments.max_size),
     )
-    written = create_archive(options, _Terminal())
+    written = create_archive(options, OnTerminal())
     manifest = written.manifest
     result = f"{manifest.experiment}, " if manifest.experiment else ""
     print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(written.size)}")
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Terminal:
+class OnTerminal:
     """Tells and asks a person, on the standard error."""
 
     def say(self, line: str) -> None:

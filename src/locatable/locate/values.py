@@ -85,8 +85,10 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
                 yield from _values_in(ValueKind.OUTPUT, path, content)
             except (ValueError, yaml.YAMLError):
                 continue  # nobody says that it has values
-    for key, value in flatten(snapshot.params, lists=True).items():
-        yield NamedValue(ValueKind.PARAM, key, value)
+    for key, value in snapshot.params.items():
+        items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
+        for item_key, item in items.items():
+            yield NamedValue(ValueKind.PARAM, item_key, item)
 
 
 def metrics_contents(snapshot: Snapshot) -> dict[str, bytes]:

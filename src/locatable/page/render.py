@@ -25,6 +25,8 @@ QUESTIONS = {
     "environment": "which interpreter, which packages?",
     "execution": "which run, which outputs?",
 }
+# Characters of several items in one line.
+WIDEST_LINE = 60
 # Nothing is loaded from anywhere, whatever a name or a figure holds.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -122,15 +124,21 @@ def _coordinates(content: PageContent) -> Markup:
     for coordinate in fields(Coordinates):
         name = coordinate.name
         digest = getattr(report.coordinates, name).digest
-        items = summaries(report)[name]
-        shown: list[Child] = [element("div", item) for item in items[:MOST_ITEMS]]
-        if len(items) > MOST_ITEMS:
-            shown.append(element("div", f"and {len(items) - MOST_ITEMS} more"))
+        shown: list[Child] = [element("div", line) for line in _lines(summaries(report)[name])]
         if name in report.uncommitted:
             shown.append(element("div", element("strong", "not committed")))
         head = element("th", name, element("small", QUESTIONS[name]), scope="row")
         rows.append(element("tr", head, element("td", element("code", digest)), element("td", shown)))
     return _section("Where it comes from", _table(["coordinate", "digest", "what"], rows, "coordinates"))
+
+
+def _lines(items: list[str]) -> list[str]:
+    """The first items, in one line where they are short."""
+    shown = items[:MOST_ITEMS]
+    if len(items) > MOST_ITEMS:
+        shown.append(f"and {len(items) - MOST_ITEMS} more")
+    line = ", ".join(shown)
+    return [line] if len(line) <= WIDEST_LINE else shown
 
 
 def _table(heads: list[str], rows: list[Markup], class_: str) -> Markup:

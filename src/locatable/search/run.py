@@ -11,6 +11,7 @@ finally:
 
 import platform
 import shutil
+import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -120,6 +121,12 @@ def study_folder(root: Path) -> Path:
     return root / ".dvc/tmp/search"
 
 
+def _find_own_modules(root: Path) -> None:
+    """Have samplers found that are modules of the project, by whatever command this process was started."""
+    if str(root) not in sys.path:
+        sys.path.append(str(root))  # last: no file of a project hides a module of ours
+
+
 def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) -> SearchPlan:
     """See that a search can begin; nothing is changed.
 
@@ -131,6 +138,7 @@ def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) ->
     top_folder(root)  # Git says in a line why it refuses a repository, where DVC ends with a traceback
     project = read_project(root)
     check(settings, project)
+    _find_own_modules(root)
     dry_run(settings, project.params_files)
     if project.missing and not options.ray:
         raise ProjectError(f"not in DVC's cache: {', '.join(project.missing)}; dvc pull")

@@ -64,10 +64,11 @@ def _class(section: str, path: str, module: ModuleType) -> Any:
     if path.startswith(HUB):
         return _class_of_hub(section, path)
     package, _, name = path.rpartition(".")
-    try:
-        return getattr(import_module(package) if package else module, name)
-    except (ImportError, AttributeError):
-        raise SettingsError(f"search.yaml: {section}: no {name!r} in {package or module.__name__}") from None
+    with _as_settings_error(section, path):
+        found = import_module(package) if package else module
+    if not hasattr(found, name):
+        raise SettingsError(f"search.yaml: {section}: no {name!r} in {found.__name__}")
+    return getattr(found, name)
 
 
 def _class_of_hub(section: str, path: str) -> Any:
