@@ -1,6 +1,7 @@
 """`locatable locate DOCUMENT`, as its user meets it: what is printed, and what it exits with."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -305,3 +306,24 @@ def test_a_jpeg_is_in_a_pdf_byte_by_byte(project: Path, tmp_path: Path) -> None:
     image.get_object()._data = content
     writer.write(tmp_path / "paper.pdf")
     assert said(project, str(tmp_path / "paper.pdf")) == [("BYTES", ["photo"])]
+
+
+def test_a_figure_that_git_lfs_keeps(project: Path, tmp_path: Path) -> None:
+    content = drawing(4)
+    oid = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    head = commit(project, {"loss.png": pointer, "dvc.lock": lock({"loss.png": content})}, "tracked")
+    write(project, {f".git/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}": content})
+    resaved = saved(picture(content), "PNG", optimize=True)
+    assert said(project, page(tmp_path, content, resaved)) == [("BYTES", [head]), ("PIXELS", [head])]
+
+
+def test_figures_of_a_project_in_a_subfolder(tmp_path: Path) -> None:
+    files = {".dvc/config": "", "loss.png": MINE, "dvc.lock": lock({"loss.png": MINE})}
+    commit(tmp_path / "top", {f"sub/{path}": content for path, content in files.items()})
+    with Reader(tmp_path / "top/sub") as reader:
+        document = locate_document(reader, page(tmp_path, saved(picture(MINE), "PNG", optimize=True)))
+    (figure,) = document.figures
+    assert {path: str(role) for path, role in figure.results[0].roles.items()} == {
+        "loss.png": "output of evaluate"
+    }
