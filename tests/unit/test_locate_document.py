@@ -327,3 +327,13 @@ def test_figures_of_a_project_in_a_subfolder(tmp_path: Path) -> None:
     assert {path: str(role) for path, role in figure.results[0].roles.items()} == {
         "loss.png": "output of evaluate"
     }
+
+
+def test_a_figure_of_git_lfs_that_is_not_here_is_mentioned(project: Path, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1' * 64}\nsize 9\n"
+    commit(project, {"loss.png": pointer}, "tracked")
+    with Reader(project) as reader:
+        document = locate_document(reader, page(tmp_path, FOREIGN))
+    assert document.left_out == [
+        "figures, 1 of them, which this clone does not have; `git lfs fetch --all` may get them"
+    ]

@@ -144,9 +144,15 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 def _unread(matcher: Matcher) -> list[str]:
     """Lines about figures that cannot be compared, since this machine does not have them."""
     lines = []
-    unlisted, missing = sorted(matcher.known.unlisted), matcher.index.missing
+    unlisted = sorted(matcher.known.unlisted)
+    missing = [key for key in matcher.index.missing if not key.startswith("git:")]
+    in_git = len(matcher.index.missing) - len(missing)
     if unlisted:
         lines.append(f"lists of tracked folders, such as {unlisted[0]}, {FETCHED}")
     if missing:
         lines.append(f"figures, {len(missing)} of them, {FETCHED}")
+    if in_git:
+        lines.append(
+            f"figures, {in_git} of them, which this clone does not have; `git lfs fetch --all` may get them"
+        )
     return lines
