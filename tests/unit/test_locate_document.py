@@ -337,3 +337,32 @@ def test_a_figure_of_git_lfs_that_is_not_here_is_mentioned(project: Path, tmp_pa
     assert document.left_out == [
         "figures, 1 of them, which this clone does not have; `git lfs fetch --all` may get them"
     ]
+
+
+@pytest.fixture
+def many(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Twelve experiments whose figures differ in a short line; four are compared at a time."""
+    monkeypatch.setattr("locatable.locate.figure_match.MOST_COMPARED", 4)
+    figures = {}
+    for number in range(12):
+        image = picture(MINE)
+        ImageDraw.Draw(image).line((30 + 12 * number, 20, 40 + 12 * number, 20), fill="red", width=4)
+        figures[f"line-{number}"] = saved(image, "PNG")
+        add_experiment(project, f"line-{number}", {"loss.png": figures[f"line-{number}"]})
+    return figures
+
+
+@pytest.mark.parametrize("name", ["line-0", "line-7", "line-11"])
+def test_of_many_that_are_nearly_alike_the_right_one(
+    project: Path, many: dict[str, bytes], tmp_path: Path, name: str
+) -> None:
+    small = saved(scaled(many[name], 0.8), "PNG")
+    assert said(project, page(tmp_path, small)) == [("SIMILAR", [name])]
+
+
+def test_of_more_than_can_be_looked_at_none_is_guessed(
+    project: Path, many: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("locatable.locate.figure_match.MOST_LOOKED_AT", 6)
+    ((match, _),) = said(project, page(tmp_path, saved(scaled(many["line-7"], 0.8), "PNG")))
+    assert match == "TIE"

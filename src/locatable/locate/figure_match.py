@@ -27,9 +27,10 @@ from .known_figures import Key, KnownFigures
 FAR = 16.0
 # How much further than the nearest is looked at closely: what blurs a copy moves it from all alike.
 NEAR = 1.0
-# Of those, at least so many, for there to be a next one, and at most so many.
+# Of those, at least so many, for there to be a next one; at most so many at a time, and altogether.
 FEWEST_COMPARED = 4
 MOST_COMPARED = 48
+MOST_LOOKED_AT = 240
 _PDF = b"%PDF-"
 
 
@@ -153,13 +154,30 @@ class Matcher:
         return self._most_similar(picture, groups)
 
     def _most_similar(self, picture: Image.Image, groups: list[tuple[Key, ...]]) -> Verdict:
-        """Which of some figures, nearest first, a picture is a copy of."""
+        """Which of some figures, nearest first, a picture is a copy of; a few at a time are in memory."""
+        picture = small_enough(picture)
+        verdict = Verdict(Match.NONE)
+        waiting, ahead = groups[:MOST_LOOKED_AT], list[tuple[Key, ...]]()
+        while waiting and len(ahead) < MOST_COMPARED:
+            number = MOST_COMPARED - len(ahead)
+            verdict = self._compare(picture, [*ahead, *waiting[:number]])
+            waiting = waiting[number:]
+            ahead = [] if verdict.match is Match.NONE else [verdict.keys, *verdict.others]
+        unseen = waiting + groups[MOST_LOOKED_AT:]
+        if unseen and verdict.match is Match.NONE:
+            return Verdict(Match.NONE, reason="too many figures are nearly like it to look at each")
+        if unseen:
+            return Verdict(Match.TIE, verdict.keys, (*verdict.others, *unseen))
+        return verdict
+
+    def _compare(self, picture: Image.Image, groups: list[tuple[Key, ...]]) -> Verdict:
+        """Which of a few figures a picture is a copy of."""
         originals = {}
-        for group in groups[:MOST_COMPARED]:
+        for group in groups:
             original = self._original(group)
             if original:
                 originals[group] = original
-        compared = compare_all(small_enough(picture), originals)
+        compared = compare_all(picture, originals)
         best = closest(compared)
         if best is None or not compared[best].is_copy:
             return Verdict(Match.NONE)
@@ -170,7 +188,6 @@ class Matcher:
             if group != best and self._revisions(group) != mine
         }
         tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
-        tied += groups[MOST_COMPARED:]  # as near as these, and not looked at
         if tied:
             return Verdict(Match.TIE, best, tuple(tied))
         if not times:
