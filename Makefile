@@ -1,11 +1,14 @@
 # make demo and make test need only Python 3.11, Git and make: they build .venv for themselves.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3 || echo python3)
+# Not just any program of that name: pyenv has some that only say which versions there are.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do "$$name" -Ec "" 2>/dev/null && command -v "$$name" && break; done || echo python3)
+# With the usual shell, the make of macOS (3.81) does not look for programs in the PATH that is exported here.
+SHELL := sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 UV ?= uv==0.13.9
 READY := .venv/ready
-# Some containers switch byte code off; tests would then pay for it at every start.
-unexport PYTHONDONTWRITEBYTECODE
+# Some containers switch byte code off; tests would then pay for it at every start. Others name another Python's packages.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .PHONY: help demo test test-unit joints lint wheel lock bench repositories
 
@@ -58,7 +61,7 @@ repositories: $(READY)
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
+		--extra archive --extra documents --extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
 	python tools/lock.py
 
 $(READY): requirements.lock

@@ -14,6 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 TOGETHER = (
     "test_flow.py",
     "test_locate.py",
+    "test_machines.py",
     "test_mirror.py",
     "test_mirror_describe.py",
     "test_ray.py",

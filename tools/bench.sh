@@ -20,12 +20,16 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     cd - >/dev/null
     echo "== mirror, locate, coordinates"
     python -m bench.mirror "$project"
+    echo "== figures of a paper"
+    python -m bench.figures
     echo "== search"
     python -m bench.search "$project"
     echo "== search on a Ray cluster"
     python -m bench.ray "$project"
     echo "== scale"
     python -m bench.scale "$project"
+    echo "== large tables"
+    python -m bench.tables "$project"
 )
 echo "== reproduce"
 python bench/reproduce.py

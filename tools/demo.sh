@@ -44,10 +44,22 @@ dvc exp show --no-pager --only-changed --drop "(?!Experiment|.*($loss|train.mode
 step "6. Search for better params, every trial an experiment: make search"
 locatable search --trials 6 --workers 2 --mirror
 
-step "7. Which run made this figure? A copy of one, under another name: locatable locate"
+step "7. Which run made the figure in this paper, a PDF with a copy of one? locatable locate"
 git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting'):reports/evaluate/figures/$figure" \
     >../figure-3.png
-locatable locate ../figure-3.png
+python - ../figure-3.png ../paper.pdf <<'END'
+import sys
+
+import matplotlib.pyplot as plt
+from PIL import Image
+
+page, axes = plt.subplots(figsize=(8.3, 11.7))
+axes.imshow(Image.open(sys.argv[1]), interpolation="none")
+axes.set_axis_off()
+page.text(0.1, 0.9, "Figure 3. What we found.")
+page.savefig(sys.argv[2])
+END
+locatable locate ../paper.pdf
 
 step "8. Prove it: train again, hermetically, from a clean clone: locatable reproduce"
 locatable reproduce boosting --env current

@@ -103,7 +103,7 @@ def outcome(stdout: str, stderr: str) -> str:
     """What came of a joint: as pytest counts its tests, or why they did not begin."""
     counts = re.findall(r"^((?:\d+ \w+(?:, )?)+) in [\d.]+s", stdout, re.MULTILINE)
     if counts:
-        return str(counts[-1])
+        return re.sub(r", \d+ warnings?", "", str(counts[-1]))
     lines = stderr.strip().splitlines() or ["no test ran"]
     return f"failed: {lines[0][:100]}"
 

@@ -24,11 +24,14 @@ REPOSITORY_VARIABLES = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
+# With it, Git LFS leaves pointers where stages need contents; a user may have fetched these afterwards.
+NO_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
 
 
 def environment() -> dict[str, str]:
-    """The environment variables for Git: ours, without those that name a repository."""
-    return {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
+    """The environment variables for Git: ours, without those that name a repository or leave out contents."""
+    dropped = {*REPOSITORY_VARIABLES, NO_CONTENTS}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
 
 
 def leave_hook() -> None:
@@ -73,7 +76,9 @@ def git(
 
 def _reason(stderr: str, exit_code: int) -> str:
     """The line of Git's output that says why it refused: advice may follow it."""
-    lines = [line for line in stderr.splitlines() if not line.startswith("hint:")]
+    # What a line ends with `:` for is in the next one, with a tab.
+    joined = stderr.replace(":\n\t", ": ")
+    lines = [line for line in joined.splitlines() if not line.startswith("hint:")]
     advice = [line.strip() for line in lines if "safe.directory" in line]
     if advice:
         # The checkout is another user's: without Git's advice, nobody knows what to do about it.
@@ -149,9 +154,18 @@ def main_checkout(folder: Path) -> Path:
     return main / folder.resolve().relative_to(top)
 
 
-def first_remote(folder: Path) -> str | None:
-    """Name of the remote that a repository has, `origin` where there are several; None when it has none."""
-    remotes = git(folder, "remote").split()
+# Options of Git for the folder that it keeps of a repository whose checkout may be gone.
+WITHOUT_CHECKOUT = ("--git-dir=.", "--work-tree=.")
+
+
+def first_remote(folder: Path, *options: str) -> str | None:
+    """Name of the remote that a repository has, `origin` where there are several; None when it has none.
+
+    Args:
+        folder: in the repository.
+        options: of Git itself, before its command.
+    """
+    remotes = git(folder, *options, "remote").split()
     if not remotes:
         return None
     return "origin" if "origin" in remotes else remotes[0]

@@ -16,10 +16,15 @@ _LONGEST_POINTER = 1024  # bytes; as Git LFS has it
 NO_FILTER = {"filter.lfs.process": "", "filter.lfs.required": "false", "filter.lfs.smudge": ""}
 
 
-def storage(repo: Path) -> Path:
-    """The folder in which Git LFS keeps the contents of a repository's files."""
-    common = repo / git(repo, "rev-parse", "--git-common-dir")
-    named = git(repo, "config", "--default", "lfs", "lfs.storage")
+def storage(repo: Path, *options: str) -> Path:
+    """The folder in which Git LFS keeps the contents of a repository's files.
+
+    Args:
+        repo: a folder in the repository.
+        options: of Git itself, before its commands.
+    """
+    common = repo / git(repo, *options, "rev-parse", "--git-common-dir")
+    named = git(repo, *options, "config", "--default", "lfs", "lfs.storage")
     return common / named
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import GitError
-from .git import git
+from .git import WITHOUT_CHECKOUT, first_remote, git
 from .git_clone import SETTINGS, clone_git, make_clone
+from .git_lfs import NO_FILTER, fill_in, storage
 from .partial_clone import fetch_commit
 
 # How `git ls-files --stage` marks a submodule.
@@ -21,16 +22,40 @@ class Submodule:
         path: where it is checked out, absolute.
         commit: that the clone's own commit says.
         problem: why it is not checked out and what to do, in a sentence; empty where it is.
+        source: Git's folder of the user's own checkout of it; None where it came from elsewhere.
     """
 
     path: Path
     commit: str
     problem: str = ""
+    source: Path | None = None
 
     def reset(self) -> None:
         """Undo whatever was changed in it; byte code stays, since it follows the source."""
-        clone_git(self.path, "checkout", "--quiet", "--force", "--detach", self.commit)
+        # Git LFS could download, and looks for contents in the clone.
+        settings = NO_FILTER if self.source else {}
+        clone_git(self.path, "checkout", "--quiet", "--force", "--detach", self.commit, settings=settings)
         clone_git(self.path, "clean", "--quiet", "-fdx", "--exclude=__pycache__")
+        self._fill_in()
+
+    def problems(self, clone: Path) -> dict[Path, str]:
+        """Why it, or the content of a file in it, is not there and what to do, by path.
+
+        Args:
+            clone: Git root of the clone that it is in.
+        """
+        if self.problem:
+            return {self.path: self.problem}
+        remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
+        get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
+        return {
+            path: f"this machine has only a Git LFS pointer to {path.relative_to(clone)}: `{get}`"
+            for path in self._fill_in()
+        }
+
+    def _fill_in(self) -> list[Path]:
+        """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
+        return fill_in(self.path, storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
@@ -85,7 +110,7 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
         place.parent.mkdir(parents=True, exist_ok=True)
         # Git's folder lies apart, as it does for `git submodule`: stages can declare the whole submodule.
         make_clone(holding[0], clone / path, "--shared", f"--separate-git-dir={place}")
-        submodule = Submodule(clone / path, commit)
+        submodule = Submodule(clone / path, commit, source=holding[0])
         submodule.reset()
         found += [submodule, *_checkout(clone / path, source / path, holding[0], top)]
     return found
@@ -132,7 +157,7 @@ def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
 def _has(git_folder: Path, commit: str) -> bool:
     """Whether a repository has a commit; its checkout may be gone."""
     try:
-        git(git_folder, "--git-dir=.", "--work-tree=.", "cat-file", "-e", commit + "^{commit}")
+        git(git_folder, *WITHOUT_CHECKOUT, "cat-file", "-e", commit + "^{commit}")
     except GitError:
         return False
     return True

@@ -36,7 +36,7 @@ def run(case: dict) -> dict:
         table = getattr(datasets, f"load_{case['sklearn']}")(as_frame=True).frame
         table.to_csv(prepare.RAW, index=False)
     else:
-        prepare.RAW.write_text(case["csv"])
+        prepare.RAW.write_text(case["csv"], encoding=case.get("encoding", "utf-8"))
     if case.get("parquet"):
         table = pd.read_csv(prepare.RAW)
         prepare.RAW = Path("data/raw.parquet")
@@ -75,7 +75,8 @@ def reports() -> dict:
     rows = {
         name: len(pd.read_parquet(f"data/prepared/{name}.parquet")) for name in ("train", "valid", "test")
     }
-    return {"test": metrics, "figures": names, "rows": rows}
+    plots = {path.stem: len(pd.read_csv(path)) for path in Path("reports/evaluate/plots").iterdir()}
+    return {"test": metrics, "figures": names, "rows": rows, "plots": plots}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""An archive on a machine with nothing else: Python, Git, an empty home, and the four commands of its README."""
+"""An archive where there is only Python, Git and an empty home: the four commands of its README."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,11 +10,14 @@ from pathlib import Path
 
 from support import run
 
+NETWORK = re.compile(r"^SSL_CERT_|_CA_BUNDLE$|_proxy$", re.IGNORECASE)
+
 
 def bare_machine(folder: Path) -> dict[str, str]:
     """All environment variables of a user who has Python and Git, and an empty home.
 
-    Where there is uv, its cache stands for a package index that answers at once.
+    Where there is uv, its cache stands for a package index that answers at once. What this machine needs to
+    reach a network at all is no part of a user's set-up.
     """
     programs = folder / "bin"
     programs.mkdir()
@@ -22,7 +26,8 @@ def bare_machine(folder: Path) -> dict[str, str]:
     for name in ("python3", version):
         (programs / name).symlink_to(Path(sys.base_prefix) / "bin" / version)
     (programs / "git").symlink_to(shutil.which("git"))
-    variables = {"HOME": str(folder / "home"), "PATH": str(programs)}
+    network = {name: value for name, value in os.environ.items() if NETWORK.search(name)}
+    variables = {**network, "HOME": str(folder / "home"), "PATH": str(programs)}
     uv = shutil.which("uv")
     if uv is None:
         return variables
@@ -33,16 +38,17 @@ def bare_machine(folder: Path) -> dict[str, str]:
 
 def lend_packages(venv: Path, project: Path) -> None:
     """Give a clone the packages of an environment beforehand, so that pip finds all of them installed."""
-    shutil.copytree(venv / "lib", project / ".venv/lib", copy_function=link, symlinks=True)
-    (project / ".venv/bin").mkdir()
-    start = (venv / "bin/locatable").read_text().replace(str(venv), str(project / ".venv"))
-    (project / ".venv/bin/locatable").write_text(start)
-    (project / ".venv/bin/locatable").chmod(0o755)
-
-
-def link(source: str, target: str) -> None:
-    """Not a copy: nothing changes these files."""
-    Path(target).hardlink_to(source)
+    (lent,) = venv.glob("lib/python*/site-packages")
+    place = project / ".venv" / lent.relative_to(venv)
+    place.mkdir(parents=True)
+    for path in lent.iterdir():
+        # Who makes an environment gets pip with Python.
+        if path.name != "pip" and not path.name.startswith("pip-"):
+            (place / path.name).symlink_to(path)
+    program = project / ".venv/bin/locatable"
+    program.parent.mkdir()
+    program.write_text((venv / "bin/locatable").read_text().replace(str(venv), str(project / ".venv")))
+    program.chmod(0o755)
 
 
 def test_the_four_commands_rebuild_it_where_there_is_nothing_else(

@@ -39,7 +39,8 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     # Searched, mirrored (the experiments, their baseline, the study), located, proved.
     assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
     assert "mirrored 10 new, 0 already there, 0 failed" in shown
-    assert "reports/evaluate/figures/roc.png (output of evaluate)" in shown
+    assert "../paper.pdf: 1 figure: 1 same pixels" in shown
+    assert "same pixels: boosting" in shown
     assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
     assert (project / "mlflow.db").is_file()
     assert (project / "reports/search/baseline-search/history.png").is_file()
@@ -63,3 +64,35 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     assert loss() == best.value
     # The template's own repository is as it was cloned.
     assert run("git", "status", "--porcelain", cwd=tmp_path / "clone", env=bare_env).stdout == ""
+
+
+@pytest.mark.long
+def test_a_clone_shows_the_other_task(tmp_path, env):
+    """The penguins, in the environment of the tests: to build one takes longest."""
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", TEMPLATE, clone, cwd=tmp_path, env=env)
+    # Of the template's environment nothing else is used: all other commands are the project's own.
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/bin/cookiecutter").symlink_to(Path(sys.prefix) / "bin/cookiecutter")
+    (clone / ".venv/ready").touch()
+    user = env | {"VENV": env["VIRTUAL_ENV"]}
+    shown = run("make", "demo", "PROJECT_TASK=regression", cwd=clone, env=user, timeout=900).stdout
+    project = clone / "build/penguin-mass"
+
+    assert experiments(project).keys() == {
+        "forest",
+        "boosting",
+        *(f"baseline-search-{number}" for number in range(6)),
+    }
+    assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
+    assert "mirrored 10 new, 0 already there, 0 failed" in shown
+    assert "reports/evaluate/figures/predicted.png (output of evaluate)" in shown
+    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
+    # The columns that the demo compares variants by are there.
+    compared = next(line for line in shown.splitlines() if "Experiment" in line)
+    assert "rmse" in compared
+    assert "train.model" in compared
+    plots = json.loads(run("dvc", "plots", "show", "--json", cwd=project, env=env).stdout)["data"]
+    assert {"rmse", "mae", "predicted", "residuals"} <= plots.keys()
+    assert " passed" in run("pytest", cwd=project, env=env).stdout
+    assert run("git", "status", "--porcelain", cwd=project, env=env).stdout == ""

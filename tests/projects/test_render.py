@@ -162,6 +162,15 @@ def test_the_workflow_is_valid_and_a_security_linter_finds_nothing(default):
     assert any("locatable reproduce" in step.get("run", "") for step in steps)
 
 
+def test_the_workflow_archives_each_tag_and_nothing_else(default):
+    workflow = yaml.safe_load((default / FLOW).read_text())
+    assert workflow[True]["push"]["tags"] == ["*"]  # to YAML, `on` is a truth value
+    (steps,) = [job["steps"] for job in workflow["jobs"].values()]
+    write, upload = [step for step in steps if step.get("if") == "github.ref_type == 'tag'"]
+    assert write["run"].startswith("locatable archive ")
+    assert write["run"].endswith(f" {upload['with']['path']}")
+
+
 @pytest.mark.parametrize(("task", "rows"), [("classification", 569), ("regression", 344)])
 def test_the_shipped_table_is_the_one_its_dvc_file_names(tmp_path, task, rows):
     project = generate(tmp_path, task=task)

@@ -20,6 +20,8 @@ PROGRAMS = Path(sys.executable).parent
 PROGRAM = "import sys\n\ndef main():\n    print(sys.prefix)\n    print(*sys.argv, file=sys.stderr)\n"
 # No port that anything listens on: what wants the network fails at once.
 NOWHERE = "http://127.0.0.1:9"
+# A folder whose name means something to shells, Makefiles, URLs and Python.
+ODD = "a #1 100% 'wörk'? {now}"
 
 
 def write_program(folder: Path, name: str) -> str:
@@ -52,7 +54,7 @@ def generate_with_few_packages(folder: Path) -> Path:
 @pytest.fixture
 def few(tmp_path: Path) -> Path:
     """A project with two packages, and no environment yet."""
-    return generate_with_few_packages(tmp_path / "folder with spaces")
+    return generate_with_few_packages(tmp_path / ODD)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +96,56 @@ def test_uv_installs_into_the_project_whatever_the_machine_says(few, with_uv, tm
 
 
 def test_pip_installs_into_the_project_whatever_the_machine_says(few, without_uv, tmp_path):
-    elsewhere = {name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "PIP_PREFIX")}
-    run("make", "setup", cwd=few, env={**without_uv, **elsewhere, "PIP_USER": "1"})
+    elsewhere = {name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_PYTHON")}
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\n")
+    settings = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_USER": "1"}
+    run("make", "setup", cwd=few, env={**without_uv, **elsewhere, **settings})
     assert runs_in(few) == few / ".venv"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_environment_that_is_active_is_left_alone(few, with_uv, tmp_path):
+    other = tmp_path / "other"
+    run(sys.executable, "-m", "venv", "--without-pip", other, cwd=tmp_path, env=with_uv)
+    active = dict.fromkeys(("CONDA_PREFIX", "VIRTUAL_ENV"), str(other)) | {"CONDA_DEFAULT_ENV": "other"}
+    before = sorted(other.rglob("*"))
+    run("make", "setup", cwd=few, env=with_uv | active | {"PATH": f"{other}/bin:{with_uv['PATH']}"})
+    assert runs_in(few) == few / ".venv"
+    assert sorted(other.rglob("*")) == before
+
+
+@pytest.mark.parametrize("environment", ["with_uv", "without_uv"])
+def test_variables_of_another_python_do_not_matter(few, request, environment, tmp_path):
+    # As a module of a cluster sets them: a locked package is among the others, and the home is another's.
+    (tmp_path / "packages/packaging-99.dist-info").mkdir(parents=True)
+    (tmp_path / "packages/packaging-99.dist-info/METADATA").write_text("Name: packaging\nVersion: 99\n")
+    other = {"PYTHONPATH": str(tmp_path / "packages"), "PYTHONHOME": str(tmp_path)}
+    run("make", "setup", cwd=few, env=request.getfixturevalue(environment) | other)
+    assert list((few / ".venv").glob("lib/python*/site-packages/packaging/__init__.py"))
+
+
+def pythons() -> dict[str, str]:
+    """Programs by version of the Pythons that this machine has, this one included; nothing is downloaded."""
+    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    for version in {"3.11", "3.12", "3.13"} - found.keys():
+        places = [shutil.which(f"python{version}"), *map(str, installed.glob(f"{version}.*/bin/python"))]
+        # What is on the path can be pyenv's, which refuses a version that is not chosen.
+        works = [place for place in places if place and runs(place)]
+        if works:
+            found[version] = works[0]
+    return found
+
+
+def runs(python: str) -> bool:
+    return subprocess.run((python, "-c", ""), capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("version", "python"), sorted(pythons().items()))
+def test_every_python_of_the_machine_will_do(few, with_uv, version, python):
+    run("make", "setup", f"PYTHON={python}", cwd=few, env=with_uv)
+    assert runs_in(few) == few / ".venv"
+    assert list((few / ".venv").glob(f"lib/python{version}/site-packages/packaging/__init__.py"))
 
 
 def test_the_same_environment_is_kept_when_nothing_has_changed(ready, with_uv):

@@ -171,7 +171,7 @@ def moved(
     edit(project / "params.yaml", "alpha: 0.001", "alpha: 0.002")
     edit(project / "dvc.yaml", "desc: Fit the chosen model", "desc: Fit our chosen model")
     edit(project / "tumour_classifier/prepare.py", '"""Stage `prepare`', '"""Our stage `prepare`')
-    edit(project / "README.md", "## Seven commands", "## Our own words\n\nThey stay.\n\n## Seven commands")
+    edit(project / "README.md", "## Six commands", "## Our own words\n\nThey stay.\n\n## Six commands")
     edit(
         project / "pyproject.toml",
         '    "scikit-learn>=1.8,<2",\n',

@@ -3,11 +3,14 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +23,22 @@ from locatable.archive import write as writing
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.archive.plan import parse_size, show_size
 from locatable.archive.unpacked import unpacked
+from locatable.cli import main
+from locatable.commands.archive import OnTerminal
 from locatable.errors import LocatableError, ProjectError, UsageError
 from locatable.proof.reproduce import ProofOptions, reproduce
 
-VALIDATOR = shutil.which("rocrate-validator")
+# In an environment of its own: it brings sixty packages, and only one test wants them.
+VALIDATOR = (
+    "uv",
+    "run",
+    "--quiet",
+    "--no-project",
+    "--python",
+    sys.executable,
+    "--with",
+    "roc-validator==0.13.0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +99,17 @@ def test_two_clones_give_the_same_bytes(original, archive, tmp_path):
     assert archive_of(theirs, tmp_path / "other.zip").read_bytes() == archive.read_bytes()
 
 
+def test_a_partial_clone_gives_the_same_bytes(project, tmp_path):
+    committed(project, {"notes.md": "first\n"})
+    committed(project, {"notes.md": "second\n"})
+    git(project, "config", "uploadpack.allowFilter", "true")
+    git(project, "config", "uploadpack.allowAnySHA1InWant", "true")
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", f"file://{project}", "partial")
+    shutil.copytree(project / ".dvc/cache", tmp_path / "partial/.dvc/cache")
+    theirs = archive_of(tmp_path / "partial", tmp_path / "theirs.zip")
+    assert theirs.read_bytes() == archive_of(project, tmp_path / "ours.zip").read_bytes()
+
+
 def test_settings_of_a_user_do_not_change_the_bytes(original, archive, tmp_path, monkeypatch):
     (tmp_path / "gitconfig").write_text("[core]\ncompression = 1\n[pack]\nwindow = 0\nthreads = 4\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
@@ -142,6 +168,18 @@ def test_without_outputs_it_rebuilds_identically_too(original, tmp_path, monkeyp
     assert report.proven
 
 
+def test_the_commands_write_and_prove_it_where_there_is_no_project(project, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.chdir(project)
+    assert main(["archive", "--output", str(tmp_path / "result.zip")]) == 0
+    commit_id = git(project, "rev-parse", "HEAD")
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/result.zip: commit {commit_id[:12]}, ")
+    shutil.rmtree(project / ".dvc/cache")
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "result.zip", "--env", "current"]) == 0
+    assert capsys.readouterr().out.endswith("3 of 3 outputs rebuilt as recorded, 0 findings\n")
+
+
 def test_an_experiment_keeps_its_name_and_its_baseline(project, tmp_path):
     baseline = git(project, "rev-parse", "HEAD")
     with tiny_dvc.dvc(project) as repo:
@@ -151,6 +189,16 @@ def test_an_experiment_keeps_its_name_and_its_baseline(project, tmp_path):
         assert (found.manifest.experiment, found.manifest.baseline) == ("second", baseline)
         listed = git(found.project, "for-each-ref", "--format=%(refname)", "refs/exps")
         assert listed == f"refs/exps/{baseline[:2]}/{baseline[2:]}/second"
+
+
+def test_a_commit_gives_the_same_bytes_where_nobody_knows_that_it_is_an_experiment(project, tmp_path):
+    with tiny_dvc.dvc(project) as repo:
+        repo.experiments.run(params=["copy.by=2"], name="second", tmp_dir=True)
+    (ref,) = git(project, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/second").split()
+    commit_id = git(project, "rev-parse", ref)
+    ours = archive_of(project, tmp_path / "ours.zip", rev=commit_id)
+    git(project, "update-ref", "-d", ref)
+    assert archive_of(project, tmp_path / "theirs.zip", rev=commit_id).read_bytes() == ours.read_bytes()
 
 
 def test_a_project_in_a_subfolder(tmp_path, monkeypatch):
@@ -197,25 +245,29 @@ def test_every_file_that_the_crate_describes_is_there(archive):
     }
 
 
-@pytest.mark.skipif(
-    VALIDATOR is None, reason="rocrate-validator is not on the PATH (uv tool install roc-validator)"
-)
-def test_the_crate_is_valid_for_its_profile(archive, tmp_path):
+@pytest.fixture(scope="module")
+def validate() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script with roc-validator."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            (*VALIDATOR, *command), text=True, capture_output=True, env=variables, check=False
+        )
+
+    if call("python", "--version").returncode:
+        pytest.skip("roc-validator cannot be installed here")
+    return call
+
+
+def test_the_crate_is_valid_for_its_profile(archive, validate, tmp_path):
     import rocrate
 
     with zipfile.ZipFile(archive) as file:
         file.extractall(tmp_path / "crate")
-    python = Path(VALIDATOR).resolve().with_name("python")
     context = Path(rocrate.__file__).with_name("data") / "ro-crate.jsonld"
     driver = Path(__file__).with_name("validate_crate.py")
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        (python, driver, tmp_path / "crate", "provenance-run-crate", "required", context),
-        text=True,
-        capture_output=True,
-        env=variables,
-        check=False,
-    )
+    done = validate("python", driver, tmp_path / "crate", "provenance-run-crate", "required", context)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
 
 
@@ -299,9 +351,64 @@ def test_a_user_who_agrees_gets_a_large_archive(project, tmp_path):
     assert len(dialogue.asked) >= 1
 
 
+class Terminal(io.StringIO):
+    """What a person sees and types."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "agrees"), [("y\n", True), ("Yes\n", True), ("\n", False), ("", False)])
+def test_a_person_at_a_terminal_is_asked(monkeypatch, typed, agrees):
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", shown)
+    assert OnTerminal().agrees_to(3_200_000_000) is agrees
+    assert shown.getvalue() == "The archive takes 3.2GB. Write it? [y/N] "
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert not OnTerminal().agrees_to(3_200_000_000)
+
+
 def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):
     shutil.rmtree(project / ".dvc/cache")
     assert "the limit is 10B" in refused(project, tmp_path, limit=10)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({".gitattributes": "*.bin filter=lfs\n"}, "an archive cannot hold files of Git LFS yet"),
+        ({".gitmodules": "[submodule]\n"}, "an archive cannot hold submodules yet"),
+    ],
+)
+def test_what_a_bundle_does_not_hold_is_refused(project, tmp_path, files, reason):
+    committed(project, files)
+    assert reason in refused(project, tmp_path)
+
+
+def test_wheels_need_a_lock_with_hashes(project, tmp_path):
+    committed(project, {"requirements.lock": "numpy==2.0\n"})
+    assert "no requirements.lock with hashes" in refused(project, tmp_path, wheels=True)
+
+
+def test_the_readme_of_a_project_without_locks_rebuilds_by_dvc(archive):
+    readme = contents(archive)["README.md"].decode()
+    assert "dvc pull --remote archive data/raw.txt && dvc repro\n```" in readme
+
+
+def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
+    lock = "numpy==2.0 \\\n    --hash=sha256:00\n"
+    tools = "locatable==0.2.0 \\\n    --hash=sha256:11\n"
+    record = '{"python": "3.12.1"}\n'
+    committed(project, {"requirements.lock": lock, "tools.lock": tools, "environment.json": record})
+    readme = contents(archive_of(project, tmp_path / "result.zip"))["README.md"].decode()
+    install = "pip install --quiet --require-hashes -r requirements.lock -r tools.lock"
+    assert f"\npython3.12 -m venv .venv && . .venv/bin/activate && {install}\n" in readme
+    assert "\nlocatable reproduce ../../result.zip\n" in readme
 
 
 def test_data_that_is_nowhere_is_named(project, tmp_path):

@@ -6,13 +6,18 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xlsxwriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents import Encoded, Figure, read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels
+from locatable.documents.formats import read_figures
 from locatable.documents.package import MOST_TOGETHER
+from locatable.documents.raster import opened
 from locatable.errors import UnreadableError
 
 
@@ -285,7 +290,7 @@ def test_a_figure_with_too_many_pixels_in_a_pdf(tmp_path: Path) -> None:
     from pypdf.generic import NumberObject as NUMBER  # noqa: N814
 
     (page,) = read_figures(pdf(tmp_path / "a.pdf", enlarge))
-    assert [part.problem for part in page.parts] == ["200 megapixels; more than 100 are not opened"]
+    assert [part.problem for part in page.parts] == ["pictures of more than 100 megapixels are not opened"]
 
 
 def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
@@ -298,3 +303,69 @@ def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> 
 
     first, second = read_figures(pdf(tmp_path / "a.pdf", damage))
     assert (bool(first.problem or not first.parts), len(second.parts)) == (True, 1)
+
+
+@pytest.mark.parametrize("colours", [2, 3, 12, 100, 300])
+def test_a_picture_that_a_program_places_mirrored(tmp_path: Path, colours: int) -> None:
+    """Matplotlib does: it draws pictures from top to bottom; few colours share a byte."""
+    image = Image.new("RGB", (60, 50), "white")
+    image.paste("blue", (0, 0, 60, 10))
+    for number in range(colours - 2):
+        image.putpixel((number % 60, 20 + number // 60), (number % 200, 99, number // 2))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(image, interpolation="none")
+    axes.set_axis_off()
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    (part,) = page.parts
+    (form,) = part.forms
+    assert isinstance(form, Pixels)
+    assert form.load().tobytes() == image.tobytes()
+
+
+def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (60, 50), (0, 0, 255, 128))
+    image.paste((255, 0, 0, 255), (0, 0, 30, 25))
+    figure = MatplotlibFigure()
+    FigureCanvasAgg(figure)
+    figure.subplots().imshow(image, interpolation="none")
+    figure.savefig(tmp_path / "a.pdf")
+    (page,) = read_figures(tmp_path / "a.pdf")
+    form = page.parts[0].forms[-1]
+    assert isinstance(form, Pixels)
+    seen = form.load()
+    assert (seen.getpixel((5, 5)), seen.getpixel((55, 45))) == ((255, 0, 0), (127, 127, 255))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.md", "![" * 200_000),
+        ("a.md", "`" * 200_000),
+        ("a.html", "<svg " * 200_000),
+        ("a.html", "<img src='" * 200_001),
+        ("a.tex", "\\includegraphics[" * 100_000),
+    ],
+)
+def test_what_has_no_end_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
+    assert len(found(write(tmp_path / name, text))) <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_pictures_of_every_kind(mode: str) -> None:
+    """Saved as TIFF or PNG, whichever has them."""
+    image = Image.linear_gradient("L").resize((60, 50))
+    if mode not in ("I;16", "F"):
+        image = image.convert(mode)
+    elif mode == "F":
+        image = image.convert("F")
+    else:
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    content = io.BytesIO()
+    image.save(content, "TIFF" if mode in ("CMYK", "F", "I") else "PNG")
+    seen = opened(content.getvalue())
+    assert (seen.mode, seen.size) == ("RGB", (60, 50))
+    assert seen.getpixel((5, 45)) > seen.getpixel((5, 2))

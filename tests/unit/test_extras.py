@@ -6,7 +6,7 @@ import pytest
 
 from locatable.extras import EXTRAS, Extra, find_extra, missing_extra
 
-MLFLOW, SEARCH, PREFECT, RAY, DOCUMENTS = EXTRAS
+MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS = EXTRAS
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ MLFLOW, SEARCH, PREFECT, RAY, DOCUMENTS = EXTRAS
     [
         ("mlflow.entities", MLFLOW),
         ("optuna", SEARCH),
+        ("rocrate.rocrate", ARCHIVE),
         ("prefect", PREFECT),
         ("ray.util", RAY),
         ("PIL", DOCUMENTS),

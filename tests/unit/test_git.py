@@ -70,6 +70,15 @@ def test_advice_after_the_reason_is_not_the_reason(monkeypatch: pytest.MonkeyPat
         git(tmp_path, "status")
 
 
+def test_a_reason_is_whole_where_it_goes_on_in_the_next_line(repo: Path) -> None:
+    tiny_git.git(repo, "config", "core.repositoryFormatVersion", "1")
+    tiny_git.git(repo, "config", "extensions.neverKnown", "true")
+    with pytest.raises(
+        GitError, match=r"^git status: fatal: unknown repository extension found: neverknown$"
+    ):
+        git(repo, "status")
+
+
 def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitError, match=r"^Git is not installed, or not on the PATH$"):
@@ -92,6 +101,11 @@ def test_no_variable_that_names_a_repository_reaches_git(repo: Path) -> None:
 def test_other_variables_reach_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Grace")
     assert git_module.environment()["GIT_AUTHOR_NAME"] == "Grace"
+
+
+def test_git_lfs_gives_contents_whatever_the_user_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_LFS_SKIP_SMUDGE", "1")
+    assert "GIT_LFS_SKIP_SMUDGE" not in git_module.environment()
 
 
 def test_the_top_of_a_repository(repo: Path) -> None:

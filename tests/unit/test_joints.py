@@ -54,7 +54,7 @@ def test_a_module_without_metadata_is_named(tmp_path: Path) -> None:
 
 
 def test_a_result_is_what_pytest_counts() -> None:
-    assert outcome("..s\n3 passed, 1 skipped in 1.20s\n", "") == "3 passed, 1 skipped"
+    assert outcome("..s\n3 passed, 1 skipped, 2 warnings in 1.20s\n", "") == "3 passed, 1 skipped"
 
 
 def test_a_result_without_tests_is_the_reason() -> None:

@@ -8,7 +8,7 @@ import docx
 import nbformat
 import pptx
 import pytest
-from figures import NAMES, curves, drawn, make_project, picture, saved, scaled
+from figures import curves, drawn, make_project, picture, saved, scaled
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
 from pypdf import PdfReader, PdfWriter
@@ -144,9 +144,8 @@ def test_a_notebook(reader: Reader, tmp_path: Path) -> None:
     assert said(locate_document(reader, str(tmp_path / "look.ipynb"))) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("factor", [0.45, 0.7, 1.6])
-@pytest.mark.parametrize("quality", [None, 90, 50])
+@pytest.mark.parametrize("name", ["one", "near", "nearly"])
+@pytest.mark.parametrize(("factor", "quality"), [(0.45, None), (0.45, 75), (0.7, 50), (1.6, 50)])
 def test_scaled_and_compressed_copies(
     reader: Reader, tmp_path: Path, name: str, factor: float, quality: int | None
 ) -> None:
@@ -172,7 +171,7 @@ def test_where_the_copy_is_too_small_to_tell_it_says_so(reader: Reader, tmp_path
     assert figure[1] in ("TIE", "NONE")
 
 
-@pytest.mark.parametrize("seed", range(90, 100))
+@pytest.mark.parametrize("seed", range(90, 94))
 def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, seed: int) -> None:
     (tmp_path / "foreign.png").write_bytes(curves(seed))
     assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]

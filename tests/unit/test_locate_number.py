@@ -257,6 +257,14 @@ def test_a_metric_that_only_the_cache_of_dvc_has(project: Path, reader: Reader) 
     assert roles(locate(reader, "0.78")) == [{"metrics.json:cached": "metric, 0.777"}]
 
 
+def test_a_metric_that_this_machine_does_not_have_is_named(project: Path, reader: Reader) -> None:
+    git(project, "rm", "--quiet", "metrics.json")
+    rev = commit(project, {"dvc.yaml": PIPELINE.replace("metrics.json: {cache: false}", "metrics.json")})
+    assert locate(reader, "0.133").left_out == [
+        f"{rev[:7]}:metrics.json: not in this machine's DVC cache; `dvc fetch --all-commits` gets it"
+    ]
+
+
 def test_a_list_in_a_metric(project: Path, reader: Reader) -> None:
     commit(project, files(folds=[0.5, 0.625]))
     assert roles(locate(reader, "0.625")) == [{"metrics.json:folds.1": "metric, 0.625"}]

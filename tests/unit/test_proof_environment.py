@@ -76,6 +76,13 @@ def test_every_package_is_checked_against_its_hash(uv):
     assert "--require-hashes" in plan_installation(FOLDER, None, uv).fill
 
 
+@pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
+def test_with_wheels_no_index_is_asked(uv):
+    fill = plan_installation(FOLDER, None, uv, wheels=Path("/archive/wheels")).fill
+    assert "--no-index" in fill
+    assert fill[fill.index("--find-links") + 1] == "/archive/wheels"
+
+
 def test_uv_is_told_which_environment_to_fill():
     fill = plan_installation(FOLDER, None, "uv").fill
     assert fill[fill.index("--python") + 1] == str(FOLDER)

@@ -70,6 +70,15 @@ def test_the_environment_of_the_proof_is_shown(sandbox):
     assert str(sandbox.programs.parent) in shown
 
 
+def test_an_environment_that_was_made_by_the_python_of_another_is_shown_with_it(sandbox, tmp_path):
+    (tmp_path / "home/first/bin").mkdir(parents=True)
+    (tmp_path / "home/first/bin/python3").symlink_to(sys.executable)
+    (sandbox.programs / "python").unlink()
+    (sandbox.programs / "python").symlink_to(tmp_path / "home/first/bin/python3")
+    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home/first/bin") in shown
+
+
 def test_the_environment_of_the_user_is_not_shown(sandbox):
     shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
     assert not [folder for folder in shown if folder.startswith(str(sandbox.user_top))]

@@ -242,3 +242,47 @@ def test_a_content_that_this_machine_lacks_is_named(lfs_project: Path) -> None:
 def test_only_files_of_git_lfs_are_filled_in(lfs_project: Path) -> None:
     tiny_git.commit(lfs_project, {".gitattributes": "*.png filter=lfs\n"})
     assert fill_in(lfs_project, storage(lfs_project)) == []
+
+
+def test_a_content_of_another_commit_is_fetched_by_its_commit(lfs_project: Path) -> None:
+    rev = tiny_git.git(lfs_project, "rev-parse", "HEAD")
+    tiny_git.git(lfs_project, "remote", "add", "up", "https://example.org/project.git")
+    tiny_git.commit(lfs_project, {"README.md": "Next"})
+    with pytest.raises(CannotTryError, match=rf"pointer to table\.csv: `git lfs fetch up {rev[:10]}`$"):
+        proof(lfs_project, rev)
+
+
+@pytest.fixture
+def lfs_submodule(root: Path) -> Path:
+    """A project whose stage reads a table that Git LFS keeps of a submodule."""
+    tables = {".gitattributes": "*.csv filter=lfs\n", "table.csv": POINTER}
+    tiny_git.commit(root.parent / "tables", tables)
+    add_submodule(root, root.parent / "tables", "tables")
+    reader = READER | {"cmd": "cat tables/table.csv > copy.csv", "deps": ["tables/table.csv"]}
+    tiny_git.write(root, {"dvc.yaml": json.dumps({"stages": {"make": reader}}), "tables/table.csv": PICTURE})
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    tiny_git.write(root, {"tables/table.csv": POINTER})
+    tiny_dvc.commit(root)
+    return root
+
+
+def test_a_proof_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
+    kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
+    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    assert proof(lfs_submodule).proven
+
+
+def test_a_content_of_a_submodule_that_this_machine_lacks_is_named(lfs_submodule: Path) -> None:
+    rev = tiny_git.git(lfs_submodule / "tables", "rev-parse", "HEAD")
+    advice = rf"pointer to tables/table\.csv: `git -C tables lfs fetch origin {rev[:10]}`$"
+    with pytest.raises(CannotTryError, match=advice):
+        proof(lfs_submodule)
+
+
+def test_a_trial_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
+    kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
+    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    clone = clone_of(lfs_submodule)
+    clone.reset()
+    assert (clone.folder / "tables/table.csv").read_bytes() == PICTURE

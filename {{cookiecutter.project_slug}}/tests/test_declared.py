@@ -1,8 +1,4 @@
-"""Every stage declares every module of ours that it imports, directly or through others.
-
-Otherwise DVC would not notice that the code of a result has changed. `locatable declare` adds what is
-missing.
-"""
+"""Every stage declares all modules of ours that it imports, or DVC misses a change: `locatable declare`."""
 
 from pathlib import Path
 

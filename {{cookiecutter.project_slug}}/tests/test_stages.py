@@ -61,7 +61,7 @@ def test_clean_gives_numbers_and_text_and_the_target_last(raw):
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("size", np.inf, "infinite in row 1; leave it empty, or take the row out"),
+        ("size", np.inf, "infinite in row 1, or nearly; leave it empty, or take the row out"),
         ("colour", [f"number {n}" for n in range(60)], "text that is another in nearly every row; add it to"),
         ("colour", "31/1/2026", "dates; add it to prepare.drop"),
 {%- if classes %}

@@ -1,7 +1,4 @@
-"""The figures of `evaluate`, as PNG for a paper; DVC draws the same data from the CSV files.
-
-Every function takes a `matplotlib.axes.Axes` and a table that `evaluate` also writes.
-"""
+"""The figures of `evaluate`, as PNG for a paper; DVC draws the same data from the CSV files."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -27,11 +27,11 @@ RARE = 0.01  # share of rows below which values of a category are taken together
 
 
 def make_encoder() -> ColumnTransformer:
-    """What turns features into numbers: it fills gaps, standardises, and gives each category a column."""
+    """What fills gaps, standardises numbers and makes categories columns; sparse where most values are 0."""
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing", keep_empty_features=True),
-        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE, sparse_output=False),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE),
     )
     return ColumnTransformer(
         [
@@ -72,7 +72,7 @@ def fit_step(estimator: {{ kind }}Mixin, size: int, features: np.ndarray, target
     """Train one step further, with all smaller sizes done: one more epoch, or up to `size` trees."""
 {%- if classes %}
     if hasattr(estimator, "partial_fit"):
-        estimator.partial_fit(features, target, classes=np.unique(target))
+        estimator.partial_fit(features, target, classes=np.unique(target.unique()))
     else:
         estimator.set_params(n_estimators=size).fit(features, target)
 {%- else %}

@@ -1,8 +1,7 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `prepare`: check the raw table and split it into training, validation and test rows.
 
-Reads `data/raw.csv`, or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`: the features,
-and the target as last column.
+Reads `data/raw.csv`, or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`, target last.
 """
 
 import math
@@ -10,7 +9,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import NoReturn
 
-import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, {% if classes %}is_bool_dtype, {% endif %}is_numeric_dtype
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
@@ -20,10 +18,11 @@ from .params.prepare import Params
 
 PREPARED = Path("data/prepared")
 RAW = next(filter(Path.exists, [Path("data/raw.csv"), Path("data/raw.parquet")]), Path("data/raw.csv"))
+FORMAT = "a CSV is in UTF-8, with a comma between values, a point in numbers, and a line of names"
 FEW = "merge it with another, take its rows out, or choose another column"
-{%- if classes %}
-MOST_CLASSES = 20  # of a target of numbers; one with more values, and few rows for each, is a quantity
-{%- endif %}
+LARGEST = 1e150  # the square of a larger number is infinite
+MOST_CLASSES = 20  # of numbers; a column with more, and few rows for each, holds a quantity
+NUMBER = r"\W*\d[\d.,' ]*\W*"  # as people write them: 1,5 or $3 or 20 %
 
 
 def refuse(column: object, what: str, rows: pd.Series | None = None) -> NoReturn:
@@ -32,13 +31,26 @@ def refuse(column: object, what: str, rows: pd.Series | None = None) -> NoReturn
     raise SystemExit(f"{RAW}: {column}: {what.replace(' HERE', place)}")
 
 
+def read_table() -> pd.DataFrame:
+    """Read all of the table; pandas alone would rename a second column of a name, and shift longer rows."""
+    try:
+        if RAW.suffix != ".csv":
+            table = pd.read_parquet(RAW)
+            return table.reset_index(drop=table.index.name is None).rename(columns=str)
+        names = pd.read_csv(RAW, header=None, nrows=2, dtype="str", skipinitialspace=True).iloc[0].dropna()
+        table = pd.read_csv(RAW, low_memory=False, skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{RAW}: not read as a table: {str(error).splitlines()[0]}; {FORMAT}") from None
+    if len(table.columns) == 1:
+        refuse(table.columns[0], f"the only name in the first line; {FORMAT}")
+    if names.duplicated().any():
+        refuse(names[names.duplicated()].iloc[0], "the name of two columns; give each a name of its own")
+    return table
+
+
 def read_raw(params: Params) -> pd.DataFrame:
     """Read the rows that have a target, and see that all columns are there that params name."""
-    try:
-        raw = pd.read_csv(RAW, low_memory=False) if RAW.suffix == ".csv" else pd.read_parquet(RAW)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"{RAW}: not read as a table: {str(error).splitlines()[0]}") from None
-    raw = raw.reset_index(drop=raw.index.name is None).rename(columns=str)
+    raw = read_table()
     there = shorten(", ".join(raw), 300, placeholder=" …")
     for key in ("target", "drop", "stratify", "group", "time"):
         value = getattr(params, key)
@@ -57,7 +69,14 @@ def clean(raw: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Check every column and put the target last; numbers and truth values become float64, all else text."""
     target = check_target(raw[params.target])
     apart = {params.target, params.group, params.time, *params.drop}
-    features = {column: check_feature(raw[column]) for column in raw if column not in apart}
+    features, faults = {}, []
+    for column in raw.columns.drop(apart, errors="ignore"):
+        try:
+            features[column] = check_feature(raw[column])
+        except SystemExit as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SystemExit("\n".join(faults))
     if not features:
         refuse(params.target, "no other column is left to predict it from; see prepare.drop")
     return pd.DataFrame({**features, params.target: target})
@@ -68,15 +87,23 @@ def check_feature(values: pd.Series) -> pd.Series:
     kind = infer_dtype(values, skipna=True)
     if str(values.name).startswith("Unnamed: "):
         refuse(values.name, "it has no name, and may be a row number; add it to prepare.drop, or name it")
-    if kind in ("boolean", "decimal") or is_numeric_dtype(values):
+    if kind in ("boolean", "decimal", "integer") or is_numeric_dtype(values):
         numbers = values.astype("float64")
-        if np.isinf(numbers).any():
-            refuse(values.name, "infinite HERE; leave it empty, or take the row out", np.isinf(numbers))
+        large = numbers.abs() > LARGEST
+        if large.any():
+            refuse(values.name, "infinite HERE, or nearly; leave it empty, or take the row out", large)
         return numbers
     text = values.astype("str")
-    if kind.startswith(("date", "time", "period")) or are_dates(text.dropna().drop_duplicates().head(1000)):
+    counts = text.value_counts()
+    words = counts.index.to_series()
+    if kind.startswith(("date", "time", "period")) or are_dates(words.head(1000)):
         refuse(values.name, "dates; add it to prepare.drop, set prepare.time to it, or make numbers of it")
-    if text.nunique() > text.count() / 2:
+    numbers = pd.to_numeric(words, errors="coerce").notna()
+    alike = numbers | words.str.fullmatch(NUMBER)
+    if alike.sum() > MOST_CLASSES and counts[alike].sum() > counts.sum() / 2 and not numbers.all():
+        odd = words[~numbers].iloc[0]
+        refuse(values.name, f"{odd!r} HERE is no number, as most are; mend it, or empty it", text == odd)
+    if len(counts) > counts.sum() / 2:
         refuse(values.name, "text that is another in nearly every row; add it to prepare.drop")
     return text
 
@@ -102,18 +129,17 @@ def check_target(target: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(target, errors="coerce")
     if infer_dtype(target) in ("boolean", "datetime64", "timedelta64"):
         refuse(target.name, "no numbers; choose another prepare.target")
-    if numbers.isna().any() or np.isinf(numbers).any():
+    wrong = numbers.isna() | (numbers.abs() > LARGEST)
+    if wrong.any():
         what = "not a number HERE; mend it, or for classes generate a project with task=classification"
-        refuse(target.name, what, numbers.isna() | np.isinf(numbers))
+        refuse(target.name, what, wrong)
     return numbers.astype("float64")
 {% endif %}
 
 def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
     """Share out the rows; none of the groups, times{% if classes %} or classes{% endif %} that params name may be lost on the way."""
     keys = raw.loc[:, [params.target]].copy()
-    for column in (params.stratify, params.group, params.time):
-        if not isinstance(column, str):
-            continue
+    for column in {params.stratify, params.group, params.time} - {True, False, None}:
         keys[column] = raw[column]
         if column == params.time and not is_numeric_dtype(raw[column]):
             keys[column] = pd.to_datetime(raw[column], format="ISO8601", errors="coerce", utc=True)
@@ -129,9 +155,9 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
         if part.empty:
             refuse(params.time, f"too many rows of one time: none is left as {name} rows")
 {%- if classes %}
-        missing = keys[params.target][~keys[params.target].isin(part[params.target])]
+        missing = keys[params.target][~keys[params.target].isin(part[params.target].unique())]
         if not missing.empty:
-            what = f"{len(missing)} rows of {missing.iloc[0]!r} are too few: none is among the {name} rows"
+            what = f"too few rows of '{missing.iloc[0]}' ({len(missing)}): none is among the {name} rows"
             refuse(params.target, f"{what}; {FEW}")
 {%- endif %}
     return {name: part.index for name, part in parts.items()}
@@ -147,10 +173,9 @@ def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.Data
         kept, taken = next(splitter.split(keys, groups=keys[params.group]))
         return keys.iloc[kept], keys.iloc[taken]
     column = {% if classes %}params.target if params.stratify is True else {% endif %}params.stratify
-    counts = keys[column].value_counts() if column else None
-    if column and counts.min() < 2:
-        refuse(column, f"1 row of {counts.idxmin()!r} is too few for three parts; {FEW}")
     strata = keys[column] if column else None
+    if column and strata.value_counts().min() < 2:
+        refuse(column, f"1 row of '{strata.value_counts().idxmin()}' is too few for three parts; {FEW}")
     return train_test_split(keys, test_size=fraction, stratify=strata, random_state=params.seed)
 
 

@@ -18,6 +18,7 @@ from .readme import Instructions, readme
 from .write import Content
 
 _AUTHOR = re.compile(r"^author (.*) <.*> \d+ [-+]\d+$", re.MULTILINE)
+_PYTHON = re.compile(r"\d+\.\d+")
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 
 
@@ -44,7 +45,7 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
     project = _project_table(gathered)
     name = str(project.get("name", "DVC project"))
     result = manifest.experiment or f"commit {snapshot.rev[:7]}"
-    python = str(read_record(snapshot.files.get("environment.json")).get("python", ""))
+    python = _python(snapshot)
     author = _AUTHOR.search(snapshot.commit)
     locks = hashed_locks(gathered)
     page = readme(
@@ -77,6 +78,13 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
         sizes=sizes,
     )
     return {README: page, CRATE: describe(described)}
+
+
+def _python(snapshot: Snapshot) -> str:
+    """Version of Python as its command is called, such as 3.11; empty where it is not recorded."""
+    recorded = read_record(snapshot.files.get("environment.json")).get("python", "")
+    version = _PYTHON.match(recorded)
+    return version[0] if version else ""
 
 
 def hashed_locks(gathered: Gathered) -> list[str]:

@@ -1,9 +1,10 @@
 """Write an archive of a revision: the course of it."""
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -145,7 +146,9 @@ class _Creation:
     def _concerns(
         self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]
     ) -> Iterator[Concern]:
-        yield from imports(snapshot.sources, {output.name for output in plan.sources})
+        for concern in imports(snapshot.sources, {output.name for output in plan.sources}):
+            # All names are paths from the Git root.
+            yield replace(concern, name=posixpath.join(self.reader.prefix, concern.name))
         present = self.reader.objects.files(snapshot.root_tree, "")
         texts = committed_texts(self.reader.objects, history, present)
         local = {str(self.reader.top), str(Path(os.path.expanduser("~")))}
@@ -156,7 +159,8 @@ class _Creation:
             return
         if not self.dialogue.agrees_to(size):
             raise too_large(size, self.options.limit)
-        self.agreed = size * 2  # what is not recorded is a small part, and is not asked for again
+        # The whole is a little more than what is recorded. Much more is asked for again.
+        self.agreed = size * 2
 
     def _gather(self, snapshot: Snapshot, plan: ArchivePlan) -> Gathered:
         members: dict[str, Content] = {}
@@ -187,11 +191,11 @@ class _Creation:
         return {f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}": snapshot.rev}
 
     def _experiment(self, snapshot: Snapshot) -> Experiment | None:
-        """The experiment that a revision is; of several with one commit, the one that was asked for."""
-        found = [one for one in self.reader.experiments() if one.rev == snapshot.rev]
-        asked = [one for one in found if one.name == self.options.rev]
-        candidates = asked or found
-        return candidates[0] if candidates else None
+        """The experiment that was asked for by its name; not every clone knows that a commit is one."""
+        for experiment in self.reader.experiments():
+            if experiment.rev == snapshot.rev and experiment.name == self.options.rev:
+                return experiment
+        return None
 
     def _wheels(self, gathered: Gathered) -> dict[str, Content]:
         locks = hashed_locks(gathered)

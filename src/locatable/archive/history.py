@@ -34,9 +34,9 @@ class HistoryObject:
 
 def history_objects(repo: Path, commit: str) -> list[HistoryObject]:
     """All objects that can be reached from a commit."""
-    listed = git(repo, "rev-list", "--objects", commit).splitlines()
+    listed = git(repo, "rev-list", "--objects", commit).split("\n")
     lines = "".join(f"{line.split(' ', 1)[0]}\n" for line in listed)
-    answers = git(repo, "cat-file", f"--batch-check={_FORMAT}", text=lines).splitlines()
+    answers = git(repo, "cat-file", f"--batch-check={_FORMAT}", text=lines).split("\n")
     found = []
     for line, answer in zip(listed, answers, strict=True):
         id_, kind, size, stored = answer.split(" ")

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from ..dvc.stages import Output
 from ..errors import ProjectError, UsageError
 from ..history.snapshot import Snapshot
 from ..proof.plan import ProofPlan
+from .format import is_safe
 from .privacy import Concern
 
 GIGABYTE = 1_000_000_000
@@ -60,7 +62,8 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     return ArchivePlan(
         sources=tuple(sources),
         outputs=tuple(outputs) if with_outputs else (),
-        files=tuple(sorted(set(files))),
+        # Of a file outside of the project there is no copy, nor of one whose name Windows cannot have.
+        files=tuple(path for path in sorted(set(files)) if is_safe(path)),
     )
 
 
@@ -80,7 +83,7 @@ def refusal(concerns: Sequence[Concern]) -> ProjectError:
     more = len(concerns) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     names = dict.fromkeys(concern.name for concern in concerns[:_MOST_NAMED])
-    options = " ".join(f"--include {name}" for name in names)
+    options = " ".join(f"--include {quote(name)}" for name in names)
     return ProjectError(f"not for others, perhaps: {named}{rest}", f"if they may have it: {options}")
 
 

@@ -14,6 +14,8 @@ from .format import MANIFEST, Manifest, ManifestError, read_manifest
 _CHUNK = 1 << 20  # bytes that are read at a time
 _LARGEST_MANIFEST = 1 << 28  # bytes; that is a million members
 _ENCRYPTED = 0x1
+# What Python says of bytes that are no ZIP file, or one of a kind that it does not read.
+_NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
 
 Progress = Callable[[int], object]
 
@@ -74,7 +76,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     try:
         with zipfile.ZipFile(path) as file:
             yield Archive(path, file, _check_list(path, file))
-    except zipfile.BadZipFile as error:
+    except _NO_ZIP as error:
         raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
     except OSError as error:
         raise _problem(path, error.strerror or str(error)) from None
@@ -133,7 +135,7 @@ def _reading(path: Path, member: str) -> Iterator[None]:
     """Name the member whose bytes are not those that the ZIP file itself has a checksum of."""
     try:
         yield
-    except (zipfile.BadZipFile, EOFError):
+    except _NO_ZIP:
         raise _problem(path, f"{member} is damaged") from None
 
 

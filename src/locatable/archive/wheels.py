@@ -2,13 +2,19 @@
 
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import CannotTryError
 from ..proof.environment import plan_installation, run_installer
 
 # What pip must not do: take another version, or what the lock does not name.
 _DOWNLOAD = ("-m", "pip", "download", "--quiet", "--disable-pip-version-check")
+_PROBLEM = "the packages cannot be downloaded"
+# A package that is published as source alone is built where it is installed. The pip of Python 3.11 builds by
+# setuptools, which the locks have, and by this, which no lock knows of; later ones and uv do without.
+BUILDER = """wheel==0.45.1 \\
+    --hash=sha256:708e7481cc80179af0e556bbf0cc00b8444c7321e2700b8d8580231d13017248
+"""
 _AS_LOCKED = ("--require-hashes", "--no-deps")
 
 
@@ -27,16 +33,26 @@ def download_wheels(project: Path, locks: list[str], version: str | None, folder
     environment = folder / "pip"
     place = folder / "wheels"
     place.mkdir(parents=True)
-    problem = "the packages cannot be downloaded"
     # The environment that we run in can be without pip.
-    run_installer(plan_installation(environment, version, uv=None).make, project, environment, problem)
-    requirements = [part for lock in locks for part in ("--requirement", lock)]
-    command = [str(environment / "bin/python"), *_DOWNLOAD, *_AS_LOCKED, "--dest", str(place), *requirements]
-    run_installer(command, project, environment, problem)
-    wheels = sorted(place.iterdir())
-    if not wheels:
-        raise CannotTryError(f"{problem}: {', '.join(locks)} names none for this machine")
-    return wheels
+    make = plan_installation(environment, version, uv=None).make
+    run_installer(make, project, environment, _PROBLEM)
+
+    def download(requirements: Sequence[str | Path]) -> None:
+        named = [part for file in requirements for part in ("--requirement", str(file))]
+        command = [str(environment / "bin/python"), *_DOWNLOAD, *_AS_LOCKED, "--dest", str(place), *named]
+        run_installer(command, project, environment, _PROBLEM)
+
+    download(locks)
+    if any(not is_wheel(file) for file in place.iterdir()):
+        builder = folder / "builder.txt"
+        builder.write_text(BUILDER)
+        download([builder])
+    return sorted(place.iterdir())
+
+
+def is_wheel(file: Path) -> bool:
+    """Whether a package needs not be built before it is installed."""
+    return file.suffix == ".whl"
 
 
 def platform_of_wheels(version: str | None) -> str:

@@ -12,6 +12,7 @@ Data from `dvc import`, passwords in any commit, and paths of this machine are n
 
 import argparse
 import contextlib
+import importlib
 import logging
 import signal
 import sys
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the archive, and say what it is and how to prove it."""
+    # Where it is missing, that is said before anything is read.
+    importlib.import_module("rocrate")
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 
@@ -59,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         include=tuple(arguments.include),
         limit=parse_size(arguments.max_size),
     )
-    written = create_archive(options, _Terminal())
+    written = create_archive(options, OnTerminal())
     manifest = written.manifest
     result = f"{manifest.experiment}, " if manifest.experiment else ""
     print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(written.size)}")
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Terminal:
+class OnTerminal:
     """Tells and asks a person, on the standard error."""
 
     def say(self, line: str) -> None:

@@ -94,7 +94,7 @@ def _show_results(reader: "Reader", located: "Located", arguments: argparse.Name
     return int(arguments.check and any(report.stale for report in reports))
 
 
-def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace, found_by: str = "") -> int:
     """Cite the first result, or write a page about it, or both."""
     from ..locate import report_on
     from ..rebuild import origin_url
@@ -108,7 +108,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
         from ..page.render import to_html
 
         check_place(arguments.html)
-        page = to_html(page_content(reader, result, report, arguments.target, url))
+        page = to_html(page_content(reader, result, report, arguments.target, url, found_by))
         replaced = write_page(arguments.html, page)
         print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
     if arguments.cite:
@@ -118,7 +118,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
         for warning in citation.warnings:
             print(warning, file=sys.stderr)
         print(f"{citation.paragraph}\n\n{citation.bibtex}")
-    return 0
+    return int(arguments.check and bool(report.stale))
 
 
 def _first(located: "Located") -> "Result":
@@ -134,19 +134,25 @@ def _first(located: "Located") -> "Result":
 def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
     """Print where the figures of a document come from."""
     from ..errors import UsageError
-    from ..locate import render_document
+    from ..locate import Located, render_document
     from ..rebuild import origin_url
 
+    _warn(document.left_out)
+    named = document.named_results()
+    if (arguments.cite or arguments.html) and len(document.figures) == len(named) == 1:
+        found_by = render_document.how_found(document.figures[0])
+        print(found_by, file=sys.stderr)
+        return _present(reader, Located(named), arguments, found_by)
     if arguments.cite or arguments.html:
         raise UsageError(
             f"{arguments.target}: a document, and --cite and --html are about one result",
             hint="name the result: an experiment, a commit, or a figure as a file",
         )
-    _warn(document.left_out)
-    reports = _reports(reader, document.named_results(), origin_url(reader))
+    reports = _reports(reader, named, origin_url(reader))
     to_output = render_document.to_json if arguments.json else render_document.to_text
     print(to_output(document, reports))
-    return int(not document.is_traced)
+    is_stale = arguments.check and any(report.stale for report in reports)
+    return int(is_stale or not document.is_traced)
 
 
 def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":

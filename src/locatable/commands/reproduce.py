@@ -1,7 +1,7 @@
 """Prove that a result can be rebuilt: every stage again, from a clean clone, in a fresh environment.
 
-    locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME] [--env lock|current]
-                        [--vary] [--rtol R] [--json]
+    locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME]
+                        [--env lock|current] [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared

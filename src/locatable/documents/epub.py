@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import UnreadableError
 from .figure import Encoded, Figure
-from .html import links_of
+from .html import Found, find
 from .markup import linked_figure, local_name
 from .package import Package, target_path
 
@@ -23,8 +23,8 @@ def read(path: Path) -> Iterator[Figure]:
         for number, chapter in enumerate(_chapters(package), start=1):
             text = package.read(chapter).decode("utf-8-sig", errors="replace")
             place = f"chapter {number} ({posixpath.basename(chapter)})"
-            for link, drawing in links_of(text):
-                yield _figure(package, chapter, place, link, drawing)
+            for found in find(text):
+                yield _figure(package, chapter, place, found)
 
 
 def _chapters(package: Package) -> list[str]:
@@ -41,12 +41,12 @@ def _chapters(package: Package) -> list[str]:
     return [manifest[one] for one in spine if one in manifest]
 
 
-def _figure(package: Package, chapter: str, place: str, link: str, drawing: str) -> Figure:
-    if drawing:
-        return Figure(place, "svg", (Encoded(drawing.encode()),))
-    member = target_path(chapter, link)
+def _figure(package: Package, chapter: str, place: str, found: Found) -> Figure:
+    if found.drawing:
+        return Figure(place, "svg", (Encoded(found.drawing.encode()),))
+    member = target_path(chapter, found.link)
     if member not in package.names:
-        return linked_figure(place, link, None)
+        return linked_figure(place, found.link, None)
     try:
         return Figure(place, posixpath.basename(member), (Encoded(package.read(member)),))
     except UnreadableError as error:

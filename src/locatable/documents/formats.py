@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UnreadableError
-from .figure import Encoded, Figure
+
+if TYPE_CHECKING:
+    from .figure import Figure
 
 # Bytes of a file that is read into memory as a whole.
 MOST_BYTES = 200_000_000
@@ -53,13 +56,15 @@ def instead_of(path: Path) -> str:
     return INSTEAD.get(path.suffix.lower(), "")
 
 
-def read_figures(path: Path) -> Iterator[Figure]:
+def read_figures(path: Path) -> "Iterator[Figure]":
     """The figures of a document or picture, one after another, in their order.
 
     Raises:
         UnreadableError: the document is broken, encrypted or too large.
     """
     if is_picture(path):
+        from .figure import Encoded, Figure
+
         yield Figure("", path.name, (Encoded(read_bounded(path)),))
         return
     module, function = READERS[path.suffix.lower()].split(".")

@@ -1,7 +1,10 @@
 """Figures of an HTML page: linked files, `data:` URIs, and SVG in the page itself."""
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 
 from .figure import Encoded, Figure
@@ -11,6 +14,28 @@ from .markup import linked_figure, read_text
 _SOURCES = {"img": "src", "embed": "src", "image": "href", "object": "data", "input": "src"}
 # What `object` and `embed` also show.
 _NOT_PICTURES = ("text/html", "application/xhtml", "video/", "audio/", "application/x-")
+_NOT_PICTURE_FILES = (".html", ".htm", ".mp4")
+# Not `html.parser`: what it needs for a page without an end of its tags grows with the square of its length.
+# These patterns never go back.
+_TOKEN = re.compile(
+    r"<!--.*?(?:-->|\Z)"
+    r"|<(?P<other>script|style|textarea|title)\b.*?(?:</(?P=other)|\Z)"
+    r"|<(?P<end>/?)(?P<tag>svg|img|embed|image|object|input)\b"
+    r"(?P<attributes>(?:[^>\"']|\"[^\"]*\"|'[^']*')*+)>?",
+    re.DOTALL | re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(
+    r"(?<![\w:.-])(?P<name>[\w:.-]++)\s*+=\s*+(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]++))"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure of a page: the line, and a link or the text of an SVG."""
+
+    line: int
+    link: str = ""
+    drawing: str = ""
 
 
 def read(path: Path) -> Iterator[Figure]:
@@ -36,73 +61,45 @@ def figures_of(text: str, place: Callable[[int], str], folder: Path | None) -> l
 def figures_by_line(text: str, place: Callable[[int], str], folder: Path | None) -> list[tuple[int, Figure]]:
     """The same, each with its line."""
     figures = []
-    for line, link, drawing in _found_in(text):
-        if drawing:
-            figure = Figure(place(line), "svg", (Encoded(drawing.encode()),))
+    for found in find(text):
+        if found.drawing:
+            figure = Figure(place(found.line), "svg", (Encoded(found.drawing.encode()),))
         else:
-            figure = linked_figure(place(line), link, folder)
-        figures.append((line, figure))
+            figure = linked_figure(place(found.line), found.link, folder)
+        figures.append((found.line, figure))
     return figures
 
 
-def links_of(text: str) -> list[tuple[str, str]]:
-    """For readers that keep pages with files of their own: each link, or the SVG in its place."""
-    return [(link, drawing) for _, link, drawing in _found_in(text)]
+def find(text: str) -> Iterator[Found]:
+    """The figures of a page, as it has them."""
+    starts = [match.end() for match in re.finditer("\n", text)]
+    depth = 0
+    drawing_start = 0
+    for match in _TOKEN.finditer(text):
+        tag = (match["tag"] or "").lower()
+        if tag == "svg" and match["end"]:
+            if depth == 1:
+                yield Found(
+                    bisect_right(starts, drawing_start) + 1, drawing=text[drawing_start : match.end()]
+                )
+            depth = max(0, depth - 1)
+        elif tag == "svg" and not match["attributes"].endswith("/"):
+            drawing_start = match.start() if depth == 0 else drawing_start
+            depth += 1
+        elif tag and not depth and not match["end"]:
+            link = _link_of(tag, match["attributes"])
+            if link:
+                yield Found(bisect_right(starts, match.start()) + 1, link)
 
 
-def _found_in(text: str) -> list[tuple[int, str, str]]:
-    parser = _Parser(text)
-    parser.feed(text)
-    parser.close()
-    return parser.found
-
-
-class _Parser(HTMLParser):
-    """Collects line, link and SVG of each figure."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[int, str, str]] = []
-        lines = text.split("\n")
-        self._starts = [0]
-        for line in lines:
-            self._starts.append(self._starts[-1] + len(line) + 1)
-        self._text = text
-        self._depth = 0
-        self._drawing_start = 0, 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an SVG's beginning, or a link."""
-        if tag == "svg":
-            if not self._depth:
-                self._drawing_start = self.getpos()
-            self._depth += 1
-        elif not self._depth:
-            self._note_link(tag, dict(attrs))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a link; an SVG with nothing in it is no figure."""
-        if not self._depth:
-            self._note_link(tag, dict(attrs))
-
-    def handle_endtag(self, tag: str) -> None:
-        """Note an SVG."""
-        if tag != "svg" or not self._depth:
-            return
-        self._depth -= 1
-        if not self._depth:
-            line = self._drawing_start[0]
-            start, end = self._offset(self._drawing_start), self._offset(self.getpos())
-            self.found.append((line, "", self._text[start:end] + "</svg>"))
-
-    def _note_link(self, tag: str, attributes: dict[str, str | None]) -> None:
-        kind = attributes.get("type") or ""
-        link = attributes.get(_SOURCES.get(tag, "")) or attributes.get("xlink:href") or ""
-        if tag in _SOURCES and link and not kind.startswith(_NOT_PICTURES):
-            if tag in ("object", "embed") and link.lower().endswith((".html", ".htm", ".mp4")):
-                return
-            self.found.append((self.getpos()[0], link.strip(), ""))
-
-    def _offset(self, position: tuple[int, int]) -> int:
-        line, column = position
-        return self._starts[line - 1] + column
+def _link_of(tag: str, text: str) -> str:
+    """The picture that an element names; empty where it names none."""
+    attributes: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(text):
+        value = match["double"] or match["single"] or match["bare"] or ""
+        attributes.setdefault(match["name"].lower(), unescape(value).strip())
+    link = attributes.get(_SOURCES[tag]) or attributes.get("xlink:href", "")
+    is_embedded = tag in ("object", "embed")
+    if is_embedded and link.lower().endswith(_NOT_PICTURE_FILES):
+        return ""
+    return "" if attributes.get("type", "").startswith(_NOT_PICTURES) else link

@@ -1,6 +1,7 @@
 """Figures of a Markdown text: what it links to as an image, and HTML in it."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from .markup import linked_figure, read_text
 _FENCE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*\s*$|\Z)", re.MULTILINE | re.DOTALL
 )
-_CODE = re.compile(r"(?P<ticks>`+)[^`\n](?:[^\n]*?[^`\n])?(?P=ticks)(?!`)")
+_CODE = re.compile(r"(?P<ticks>`{1,9})[^`\n](?:[^\n]{0,2000}?[^`\n])?(?P=ticks)(?!`)")
+# What describes an image, with brackets in it; it never goes back, however long the text is.
+_TEXT = r"(?:[^][\\]|\\.|\[[^][]{0,300}\])*+"
 _INLINE = re.compile(
-    r"!\[(?:[^]\\]|\\.)*\]\(\s*(?:<(?P<angled>[^>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))"
+    rf"!\[{_TEXT}\]\("
+    r"\s*(?:<(?P<angled>[^>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))"
 )
-_BY_NAME = re.compile(r"!\[(?P<text>(?:[^]\\]|\\.)*)\](?:\[(?P<name>[^]\n]*)\])?(?!\()")
+_BY_NAME = re.compile(rf"!\[(?P<text>{_TEXT})\](?:\[(?P<name>[^]\n]*)\])?(?!\()")
 _NAMES = re.compile(r"^ {0,3}\[(?P<name>[^]\n]+)\]:\s*<?(?P<link>[^\s>]+)", re.MULTILINE)
 
 
@@ -38,20 +42,19 @@ def figures_in_markdown(text: str, place: Callable[[int], str], folder: Path) ->
     """
     text = _CODE.sub(_blank, _FENCE.sub(_blank, text))
     names = {match["name"].lower(): match["link"] for match in _NAMES.finditer(text)}
+    starts = [match.end() for match in re.finditer("\n", text)]
     found = []
     for match in _INLINE.finditer(text):
-        found.append((_line(text, match.start()), match["angled"] or match["plain"] or ""))
+        found.append((match.start(), match["angled"] or match["plain"] or ""))
     for match in _BY_NAME.finditer(text):
-        link = names.get((match["name"] or match["text"]).lower())
+        found.append((match.start(), names.get((match["name"] or match["text"]).lower(), "")))
+    figures = []
+    for offset, link in found:
+        line = bisect_right(starts, offset) + 1
         if link:
-            found.append((_line(text, match.start()), link))
-    figures = [(line, linked_figure(place(line), link, folder)) for line, link in found if link]
+            figures.append((line, linked_figure(place(line), link, folder)))
     figures += figures_by_line(text, place, folder)
     return [figure for _, figure in sorted(figures, key=lambda one: one[0])]
-
-
-def _line(text: str, offset: int) -> int:
-    return text.count("\n", 0, offset) + 1
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -106,10 +106,11 @@ def _groups(root: ET.Element) -> Iterator[list[str]]:
 
 def _shown(element: ET.Element) -> Iterator[ET.Element]:
     """An element and all below it, without what is there for programs that do not know newer elements."""
-    yield element
-    for child in element:
-        if local_name(child.tag) != "Fallback":
-            yield from _shown(child)
+    waiting = [element]
+    while waiting:
+        shown = waiting.pop()
+        yield shown
+        waiting += [child for child in reversed(shown) if local_name(child.tag) != "Fallback"]
 
 
 def _figure(package: Package, place: str, relationships: list[Relationship]) -> Figure:

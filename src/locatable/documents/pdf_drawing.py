@@ -27,11 +27,22 @@ _BESIDE = frozenset(
 _MOST_LEVELS = 40
 _STRING = re.compile(rb"\((?:\\.|[^\\()])*\)", re.DOTALL)
 _NAME = re.compile(rb"/([^\s()<>\[\]{}/%]+)")
-_DRAWN = re.compile(rb"/([^\s()<>\[\]{}/%]+)\s+Do\b")
+# What saves, restores and changes the coordinates, and what places an object.
+_PLACING = re.compile(
+    rb"(?P<state>\b[qQ]\b)|(?P<matrix>(?:[-+]?[\d.]{1,20}\s+){6})cm\b|/(?P<name>[^\s()<>\[\]{}/%]+)\s+Do\b"
+)
 
 
 class _Hasher(Protocol):
     def update(self, data: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a canvas places; programs that draw from top to bottom place pictures mirrored."""
+
+    content: StreamObject
+    is_mirrored: bool
 
 
 @dataclass(frozen=True)
@@ -54,15 +65,30 @@ class Canvas:
         """The canvas that a form is; one without resources of its own uses those around it."""
         return cls(form.get_data(), _resources(form, around))
 
-    def placed(self) -> Iterator[tuple[str, StreamObject]]:
-        """Name and object of each picture and form that the operators place, once, in their order."""
+    def placed(self) -> Iterator[Placed]:
+        """Each picture and form that the operators place, once, in their order."""
         objects = _dictionary(self.resources.get("/XObject"))
-        for match in dict.fromkeys(_DRAWN.findall(_STRING.sub(b"()", self.operators))):
-            name = "/" + match.decode("latin-1")
-            placed = objects.get(name)
+        for name, is_mirrored in self._placements().items():
+            placed = objects.get(f"/{name}")
             placed = placed.get_object() if placed is not None else None
             if isinstance(placed, StreamObject):
-                yield name[1:], placed
+                yield Placed(placed, is_mirrored)
+
+    def _placements(self) -> dict[str, bool]:
+        """Names of what is placed, each with whether it is mirrored."""
+        found: dict[str, bool] = {}
+        is_mirrored, saved = False, []
+        for match in _PLACING.finditer(_STRING.sub(b"()", self.operators)):
+            if match["name"]:
+                found.setdefault(match["name"].decode("latin-1"), is_mirrored)
+            elif match["matrix"]:
+                a, b, c, d, _, _ = (float(number) for number in match["matrix"].split())
+                is_mirrored ^= a * d < b * c
+            elif match["state"] == b"q":
+                saved.append(is_mirrored)
+            elif saved:
+                is_mirrored = saved.pop()
+        return found
 
     def drawing(self) -> Drawing:
         """The drawing that all of it is."""

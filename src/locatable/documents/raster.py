@@ -14,6 +14,7 @@ from ..errors import UnreadableError
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000")
 # Pixels of a picture that is opened: 400 MB in memory as four bytes each, for a moment.
 MOST_PIXELS = 100_000_000
+TOO_LARGE = f"pictures of more than {MOST_PIXELS // 1_000_000} megapixels are not opened"
 # Side of the square that a picture is reduced to, to find similar ones.
 SIDE = 48
 # How far a pixel is from the background's grey where the figure begins; JPEG's noise is below.
@@ -54,7 +55,7 @@ def opened(content: bytes) -> Image.Image:
             require_size(*image.size)
             return flattened(image)
     except Image.DecompressionBombError:
-        raise UnreadableError(f"more than {MOST_PIXELS // 1_000_000} megapixels are not opened") from None
+        raise UnreadableError(TOO_LARGE) from None
     except UnreadableError:
         raise
     except Exception as error:  # whatever a decoder makes of broken bytes
@@ -68,9 +69,7 @@ def require_size(width: int, height: int) -> None:
         UnreadableError: it would.
     """
     if width * height > MOST_PIXELS:
-        megapixels = width * height // 1_000_000
-        limit = MOST_PIXELS // 1_000_000
-        raise UnreadableError(f"{megapixels} megapixels; more than {limit} are not opened")
+        raise UnreadableError(TOO_LARGE)
 
 
 def flattened(image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
+from .repository import open_repo
 
 # DVC 3 keeps a file at the first of these places below its cache, DVC 2 at the second.
 _LAYOUTS = ("files/md5", "")
@@ -91,10 +92,9 @@ def _resolved(folder: Path, named: str) -> Path:
 def _as_dvc_says(root: Path) -> Path:
     """The cache of a project that names a remote as its cache, as projects of DVC's first years do."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with open_repo(root) as repo:
             return Path(repo.cache.local_cache_dir)
     except DvcException as error:
         raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None

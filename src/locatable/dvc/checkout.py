@@ -18,7 +18,7 @@ from dvc.repo import Repo
 
 from ..clone_limits import check_dvc_files
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..git import top_folder
+from ..git import first_remote, git, top_folder
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fill_in, storage
 from ..partial_clone import fetch_commit
@@ -80,13 +80,13 @@ class Checkout:
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
+        get = _fetch_contents(self.user_top, commit)
         self._problems = {
-            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `git lfs pull`"
+            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
             for path in fill_in(folder, storage(self.user_top))
         }
         for submodule in checkout_submodules(folder, self.user_top):
-            if submodule.problem:
-                self._problems[submodule.path] = submodule.problem
+            self._problems |= submodule.problems(folder)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
@@ -174,6 +174,13 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
+
+
+def _fetch_contents(top: Path, commit: str) -> str:
+    """The command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone."""
+    if git(top, "rev-parse", "HEAD") == commit:
+        return "git lfs pull"
+    return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
 
 
 def _output(out: Any) -> Output:

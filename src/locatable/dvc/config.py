@@ -4,26 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CannotTryError
-
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
 def use_cache(root: Path, folder: Path) -> None:
-    """Have a project in a clone use a folder as its cache, whatever else its settings say.
+    """Have a project in a clone, which has no config.local yet, use a folder as its cache."""
+    from configobj import ConfigObj
 
-    Raises:
-        CannotTryError: DVC cannot read the project.
-    """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root)) as repo:
-            write_local_config(repo, {"cache": {"dir": str(folder)}})
-    except DvcException as error:
-        raise CannotTryError(f"DVC: {str(error).splitlines()[0]}") from None
+    lines = ConfigObj({"cache": {"dir": str(folder)}}, encoding="utf-8").write()
+    (root / ".dvc/config.local").write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def write_local_config(repo: "Repo", settings: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
 from ..errors import LocatableError, NotFoundError, ProjectError
+from .repository import open_repo
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
         ProjectError: there is no DVC project, or DVC cannot read one of its files.
     """
     try:
-        with Repo(str(folder)) as repo:
+        with open_repo(folder) as repo:
             everything = repo.index.stages
             chosen = set()
             for name in names:

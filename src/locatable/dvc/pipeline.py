@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError, ProjectError
 from ..project import find_project
+from .repository import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -77,12 +78,11 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
         ProjectError: there is no such stage, or DVC cannot read the pipeline.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
     from dvc.scm import RevError
 
     try:
         # DVC looks for stages in the working folder.
-        with chdir(root), Repo(str(root)) as repo, repo.switch(rev) if rev else nullcontext("") as commit:
+        with chdir(root), open_repo(root) as repo, repo.switch(rev) if rev else nullcontext("") as commit:
             return _pipeline(repo, commit, list(targets))
     except RevError:
         raise NotFoundError(f"{rev}: neither a Git revision nor an experiment in {root}") from None

@@ -15,6 +15,7 @@ from ..keys import PARAMS_FILE
 from .clone import CloneSetup
 from .hydra import Composition, composition_of
 from .parsing import remember_parsed_yaml
+from .repository import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -79,13 +80,12 @@ def read_project(root: Path) -> ProjectSetup:
         ProjectError: DVC cannot read the project; the message says why.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     check_dvc_files(root)
     remember_parsed_yaml()
     try:
         # DVC names stages as seen from the working folder.
-        with chdir(root), Repo(str(root)) as repo:
+        with chdir(root), open_repo(root) as repo:
             return _project_setup(repo)
     except DvcException as error:
         raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None

@@ -14,7 +14,7 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",
     # BibTeX counts braces, escaped ones, too.
     "{": r"\textbraceleft{}",
     "}": r"\textbraceright{}",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..clone_limits import limits
-from ..documents import Encoded, Figure, instead_of, read_figures
+from ..documents.figure import Encoded, Figure
+from ..documents.formats import instead_of, read_figures
 from ..errors import NotFoundError, UnreadableError
 from ..history.reader import Reader
 from .figure_match import Match, Matcher, Verdict
@@ -14,6 +15,7 @@ from .result import Result
 
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
+FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
 _TRACED = (Match.BYTES, Match.PIXELS, Match.DRAWING, Match.SIMILAR)
 
 
@@ -140,9 +142,11 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 
 
 def _unread(matcher: Matcher) -> list[str]:
-    """A line about figures that cannot be compared, since this machine does not have them."""
-    missing = matcher.index.missing
-    if not missing:
-        return []
-    what = f"{len(missing)} figures that are not in this machine's DVC cache"
-    return [f"{what}; `dvc fetch --all-commits` gets them"]
+    """Lines about figures that cannot be compared, since this machine does not have them."""
+    lines = []
+    unlisted, missing = sorted(matcher.known.unlisted), matcher.index.missing
+    if unlisted:
+        lines.append(f"lists of tracked folders, such as {unlisted[0]}, {FETCHED}")
+    if missing:
+        lines.append(f"figures, {len(missing)} of them, {FETCHED}")
+    return lines

@@ -47,7 +47,7 @@ class FigureIndex:
     def __init__(self, known: KnownFigures) -> None:
         self._place = known.reader.root / FILE
         kept = _load(self._place)
-        known_keys = [key.encode() for key in known.places]
+        known_keys = [key.encode() for key in known.compared]
         have = set(kept["key"].tolist())
         wanted = [key.decode() for key in known_keys if key not in have]
         new, self.missing = _rows(known, wanted)

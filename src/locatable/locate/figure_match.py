@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..documents import Drawing, Encoded, Figure, Form, Pixels
+from ..documents.figure import Drawing, Encoded, Figure, Form, Pixels
 from ..documents.raster import fingerprint, opened
 from ..documents.similar import (
     CLEARLY_CLOSER,
@@ -25,9 +25,11 @@ from .known_figures import Key, KnownFigures
 
 # Mean grey values by which a reduced picture may be off, and still be looked at.
 FAR = 16.0
-# Of those that are looked at closely: not much further than the nearest, and not more than so many.
-NEAR = 2.5
-MOST_COMPARED = 32
+# How much further than the nearest is looked at closely: what blurs a copy moves it from all alike.
+NEAR = 1.0
+# Of those, at least so many, for there to be a next one, and at most so many.
+FEWEST_COMPARED = 4
+MOST_COMPARED = 48
 _PDF = b"%PDF-"
 
 
@@ -145,8 +147,8 @@ class Matcher:
         least = float(distances.min())
         if least > FAR:
             return Verdict(Match.NONE)
-        near = np.flatnonzero(distances <= max(NEAR * least, least + 1.0))
-        near = near[np.argsort(distances[near], kind="stable")]
+        number = max(FEWEST_COMPARED, int((distances <= least + NEAR).sum()))
+        near = np.argsort(distances, kind="stable")[:number]
         groups = [tuple(self.index.with_digest(rows["digest"][one].tobytes())) for one in near]
         return self._most_similar(picture, groups)
 
@@ -168,9 +170,9 @@ class Matcher:
             if group != best and self._revisions(group) != mine
         }
         tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
+        tied += groups[MOST_COMPARED:]  # as near as these, and not looked at
         if tied:
-            # What was not looked at is as near as these.
-            return Verdict(Match.TIE, best, (*tied, *groups[MOST_COMPARED:]))
+            return Verdict(Match.TIE, best, tuple(tied))
         if not times:
             return Verdict(Match.SIMILAR, best)
         following = min(times, key=lambda group: times[group])
@@ -184,4 +186,4 @@ class Matcher:
         return None
 
     def _revisions(self, group: tuple[Key, ...]) -> set[str]:
-        return {snapshot.rev for key in group for snapshot, _ in self.known.places[key]}
+        return {snapshot.rev for key in group for snapshot, _ in self.known.places(key)}

@@ -1,9 +1,10 @@
 """Finds a target as a whole, or the figures in it; what looks for these is imported when it is needed."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..documents import instead_of, is_document, is_picture
+from ..documents.formats import instead_of, is_document, is_picture
 from ..errors import NotFoundError, UnreadableError
 from ..history.reader import Reader
 from . import locate
@@ -29,9 +30,10 @@ def locate_file_or_figures(reader: Reader, target: str) -> "Located | LocatedDoc
         located = locate(reader, target)
     except NotFoundError as error:
         path = Path(target)
-        if path.is_file() and is_picture(path):
+        is_file = os.path.isfile(target)
+        if is_file and is_picture(path):
             return _changed_picture(reader, target, error)
-        if path.is_file() and (is_document(path) or instead_of(path)):
+        if is_file and (is_document(path) or instead_of(path)):
             from .document import locate_document
 
             return locate_document(reader, target)

@@ -1,9 +1,10 @@
 """Figures that results have: pictures among outputs and in Git, by what Git and DVC call their content."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import UnreadableError
 from ..git_lfs import object_id, stored_file
@@ -20,8 +21,14 @@ from .workspace import workspace_outputs
 FIGURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
 # Figures that are read together, and so are in memory together.
 TOGETHER = 100
+# Bytes of a picture that is looked at, and of a folder's list: larger ones are data.
+MOST_BYTES = 50_000_000
+LONGEST_LIST = 5_000_000
+# Pictures in a folder that are looked at: more are a data set, and known by their bytes alone.
+MOST_IN_FOLDER = 1_000
 # A name that Git or DVC has for the content of a file: `git:BLOB` or `md5:HASH`.
 Key = str
+Place = tuple[Snapshot, str]
 
 
 @dataclass
@@ -30,19 +37,61 @@ class KnownFigures:
 
     Attributes:
         reader: of the repository.
-        places: snapshot and path of each result that has a figure, by the figure's key.
+        compared: keys of figures that are compared by their looks, too.
         left_out: a line for each revision whose figures cannot be known.
+        unlisted: tracked folders of which this machine does not know what is in them.
         experiments: by their commit.
         in_workspace: files by key, of figures that are in no commit.
         id_length: characters of a Git id here.
     """
 
     reader: Reader
-    places: dict[Key, list[tuple[Snapshot, str]]] = field(default_factory=dict)
+    compared: dict[Key, None] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     in_workspace: dict[Key, Path] = field(default_factory=dict)
     id_length: int = 40
+    # Snapshot and path of each result that has a figure by itself, or a folder; and what is in folders.
+    _places: dict[Key, list[Place]] = field(default_factory=dict)
+    _folders: dict[str, list[Place]] = field(default_factory=dict)
+    _in_folders: dict[Key, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def places(self, key: Key) -> list[Place]:
+        """Snapshot and path of each result that has a figure; none where it is no result's."""
+        places = list(self._places.get(key, ()))
+        for folder, name in self._in_folders.get(key, ()):
+            places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
+        return places
+
+    def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
+        """Note that a result has a figure."""
+        self._places.setdefault(key, []).append(place)
+        if is_compared:
+            self.compared[key] = None
+
+    def add_folder(self, entry: Mapping[str, Any], place: Place, is_compared: bool) -> None:
+        """Note that a result has a folder that DVC tracks; the same one in many results is read once."""
+        folder = str(entry["md5"])
+        if folder not in self._folders:
+            self._folders[folder] = []
+            figures = self._figures_in(entry, place[1])
+            for name, md5 in figures.items():
+                self._in_folders.setdefault(f"md5:{md5}", []).append((folder, name))
+            if is_compared and len(figures) <= MOST_IN_FOLDER:
+                self.compared.update(dict.fromkeys(f"md5:{md5}" for md5 in figures.values()))
+        self._folders[folder].append(place)
+
+    def _figures_in(self, entry: Mapping[str, Any], path: str) -> dict[str, str]:
+        """Hashes of a folder's figures by their path in it."""
+        listing = self.reader.cached_file(str(entry["md5"]))
+        if listing and listing.stat().st_size > LONGEST_LIST:
+            self.left_out.append(f"pictures in {path}, which is too large to look at")
+            return {}
+        if not listing and not entry.get("files"):
+            self.unlisted.add(path)
+        files = self.reader.folder_files(path, entry)
+        return {file.removeprefix(f"{path}/"): md5 for file, md5 in files.items() if is_figure(file)}
 
     def keys_of(self, content: bytes) -> list[Key]:
         """Keys of results' figures that have the same bytes."""
@@ -50,7 +99,7 @@ class KnownFigures:
         names.append(f"git:{bytes_hash(content, self.id_length)}")
         if self.reader.lfs.is_dir():
             names.append(f"git:{lfs.pointer_hash_of(content, self.id_length)}")
-        return [name for name in names if name in self.places]
+        return [name for name in names if name in self._places or name in self._in_folders]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
         """Content of figures, a few at a time; None where this machine does not have it."""
@@ -72,7 +121,7 @@ class KnownFigures:
         snapshots: dict[str, Snapshot] = {}
         roles: dict[str, dict[str, Role]] = {}
         for key in keys:
-            for snapshot, path in self.places[key]:
+            for snapshot, path in self.places(key):
                 name = snapshot.rev if key not in self.in_workspace else "workspace"
                 snapshots[name] = snapshot
                 roles.setdefault(name, {})[path] = role_at(snapshot, path)
@@ -105,6 +154,8 @@ class KnownFigures:
 
     def _cached(self, key: Key, md5: str) -> bytes | None:
         cached = self.in_workspace.get(key) or self.reader.cached_file(md5)
+        if cached and cached.stat().st_size > MOST_BYTES:
+            return b""
         return cached.read_bytes() if cached else None
 
 
@@ -114,12 +165,12 @@ def known_figures(reader: Reader) -> KnownFigures:
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    revisions = revisions_to_search(reader, known.experiments, head)
-    if not revisions:
+    searched = revisions_to_search(reader, known.experiments, head)
+    if not searched:
         return known
-    known.id_length = len(revisions[0])
+    known.id_length = len(searched[0])
     trees: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in reader.snapshots(revisions):
+    for snapshot in reader.snapshots(searched):
         try:
             snapshot.check_whole()
             _add(known, snapshot, trees)
@@ -147,19 +198,17 @@ def is_figure(path: str) -> bool:
 
 def _add(known: KnownFigures, snapshot: Snapshot, trees: dict[str, list[tuple[str, str]]]) -> None:
     """Note the figures of a revision."""
-    in_git = set()
+    # First what can fail: of a revision with a broken file of DVC's, no figure is known.
+    tracked = {**snapshot.sources, **snapshot.outs}
     for path, blob in _figures_below(known.reader, snapshot.tree, trees):
-        in_git.add(path)
-        known.places.setdefault(f"git:{blob}", []).append((snapshot, path))
-    for path, entry in {**snapshot.sources, **snapshot.outs}.items():
+        known.add(f"git:{blob}", (snapshot, path))
+    for path, entry in tracked.items():
         md5 = str(entry.get("md5", ""))
-        if not md5.endswith(".dir") and not is_figure(path):
-            continue
-        if path in in_git or (md5.endswith(".dir") and snapshot.in_git(path)):
-            continue
-        for file, name in known.reader.folder_files(path, entry).items():
-            if is_figure(file):
-                known.places.setdefault(f"md5:{name}", []).append((snapshot, file))
+        is_output = path not in snapshot.sources
+        if md5.endswith(".dir") and not snapshot.in_git(path):
+            known.add_folder(entry, (snapshot, path), is_output)
+        elif md5 and is_figure(path) and not snapshot.in_git(path):
+            known.add(f"md5:{md5}", (snapshot, path), is_output)
 
 
 def _figures_below(
@@ -187,5 +236,5 @@ def _add_workspace(known: KnownFigures, head: Snapshot) -> None:
     for path, file in outputs.items():
         if not known.keys_of(file.read_bytes()):
             key = f"md5:{md5_of(file)}"
-            known.places[key] = [(workspace, path)]
+            known.add(key, (workspace, path))
             known.in_workspace[key] = file

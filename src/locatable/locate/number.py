@@ -8,6 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any
 
 # Longer texts are no numbers that anybody quotes.
@@ -50,7 +51,17 @@ class QuotedNumber:
         """Whether a value prints so, rounded to as many digits."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return any(_rounds_to(value, number) for number in self.numbers)
+        near = [number for number, low, high in self._ranges if low <= value <= high]
+        return any(_rounds_to(value, number) for number in near)
+
+    @cached_property
+    def _ranges(self) -> list[tuple[Decimal, float, float]]:
+        """Each number, and between which values all lie that round to it: a quick test for thousands."""
+        ranges = []
+        for number in self.numbers:
+            middle, digit = float(number), float(f"1e{_exponent(number)}")
+            ranges.append((number, middle - digit, middle + digit))
+        return ranges
 
     def is_exact(self, value: float) -> bool:
         """Whether a value is the number itself."""
@@ -91,27 +102,22 @@ def _without_separators(mantissa: str) -> str:
     return mantissa
 
 
-def _rounds_to(value: float, number: Decimal) -> bool:
+def _exponent(number: Decimal) -> int:
+    """The place of the last digit."""
     exponent = number.as_tuple().exponent
-    if not isinstance(exponent, int) or not _is_near(value, number, exponent):
+    return exponent if isinstance(exponent, int) else 0
+
+
+def _rounds_to(value: float, number: Decimal) -> bool:
+    if not math.isfinite(value):
         return False
-    digit = Decimal((0, (1,), exponent))
+    digit = Decimal((0, (1,), _exponent(number)))
     shortest = Decimal(repr(value))
     return number in (
         shortest.quantize(digit, ROUND_HALF_UP, _CONTEXT),
         shortest.quantize(digit, ROUND_HALF_EVEN, _CONTEXT),
         Decimal(value).quantize(digit, ROUND_HALF_EVEN, _CONTEXT),
     )
-
-
-def _is_near(value: float, number: Decimal, exponent: int) -> bool:
-    """Whether a value is at most one in the last digit away: quick, for thousands of values."""
-    try:
-        near = float(value)
-        difference = abs(near - float(number))
-    except OverflowError:
-        return False
-    return math.isfinite(near) and difference <= float(f"1e{exponent}")
 
 
 def _words(key: str) -> list[str]:

@@ -51,6 +51,13 @@ def to_json(document: LocatedDocument, reports: list[Report]) -> str:
     return json.dumps(content, indent=1, default=str)
 
 
+def how_found(figure: LocatedFigure) -> str:
+    """A line about how a figure was found."""
+    return "  ".join(
+        part for part in (figure.place, figure.name, f"{figure.match.value}{_lead(figure)}") if part
+    )
+
+
 def _summary(document: LocatedDocument) -> str:
     counts = Counter(figure.match for figure in document.figures)
     parts = [f"{counts[match]} {match.value}" for match in Match if counts[match]]

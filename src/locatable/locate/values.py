@@ -64,12 +64,17 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
 
     Args:
         snapshot: the revision.
-        unread: gets a line for each metrics file that cannot be read.
+        unread: gets a line for each metrics file that cannot be read, or is not on this machine.
 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
-    for path, content in metrics_contents(snapshot).items():
+    contents = metrics_contents(snapshot)
+    for path in snapshot.metric_files:
+        if path in snapshot.outs and path not in contents and not snapshot.in_git(path):
+            missing = "not in this machine's DVC cache; `dvc fetch --all-commits` gets it"
+            unread.append(f"{snapshot.rev[:7]}:{path}: {missing}")
+    for path, content in contents.items():
         try:
             yield from _values_in(ValueKind.METRIC, path, content)
         except (ValueError, yaml.YAMLError) as error:
@@ -80,8 +85,10 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
                 yield from _values_in(ValueKind.OUTPUT, path, content)
             except (ValueError, yaml.YAMLError):
                 continue  # nobody says that it has values
-    for key, value in flatten(snapshot.params, lists=True).items():
-        yield NamedValue(ValueKind.PARAM, key, value)
+    for key, value in snapshot.params.items():
+        items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
+        for item_key, item in items.items():
+            yield NamedValue(ValueKind.PARAM, item_key, item)
 
 
 def metrics_contents(snapshot: Snapshot) -> dict[str, bytes]:

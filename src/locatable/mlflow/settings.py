@@ -53,7 +53,7 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     if not name and not experiment_id:
-        name = _written_name(root)
+        name = project_name(root)
     allowed = Names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
         uri=read_uri(root, uri),
@@ -95,6 +95,7 @@ def _written_uri(root: Path) -> str:
     return uri
 
 
-def _written_name(root: Path) -> str:
+def project_name(root: Path) -> str:
+    """What a project calls itself in pyproject.toml, else the name of its folder."""
     name = project.read_section(root, "project").get("name")
     return name if isinstance(name, str) and name else root.name or "project"

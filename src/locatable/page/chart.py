@@ -122,7 +122,7 @@ def tick_label(value: float, ticks: Sequence[float]) -> str:
         return "0"
     largest = max(abs(tick) for tick in ticks)
     if largest >= 1e6 or largest < 1e-3:
-        return f"{value:.{max(0, math.ceil(math.log10(largest / step) - 1e-9))}e}"
+        return f"{value:.{1 + max(0, math.ceil(math.log10(largest / step) - 1e-9))}g}"
     return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 

@@ -54,6 +54,7 @@ class PageContent:
         baseline: commit that params, metrics and curves are compared with; None where there is none.
         drawings: curves and tables.
         missing: files that should be on the page and are not on this machine.
+        found_by: how a figure was found that has other bytes than the result's; empty where it has the same.
     """
 
     title: str
@@ -70,10 +71,11 @@ class PageContent:
     baseline: str | None
     drawings: Drawings
     missing: list[str] = field(default_factory=list)
+    found_by: str = ""
 
 
 def page_content(
-    reader: Reader, result: Result, report: Report, target: str, origin: str | None
+    reader: Reader, result: Result, report: Report, target: str, origin: str | None, found_by: str = ""
 ) -> PageContent:
     """Read what there is to say about a result.
 
@@ -83,6 +85,7 @@ def page_content(
         report: on it.
         target: what was asked for.
         origin: where the repository can be cloned from, None where it is nowhere but here.
+        found_by: how a figure was found that has other bytes than the result's.
 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
@@ -109,6 +112,7 @@ def page_content(
         baseline=before.rev if before else None,
         drawings=drawings(snapshot, outputs.contents, written_before),
         missing=outputs.missing,
+        found_by=found_by,
     )
 
 

@@ -17,11 +17,11 @@ def check_place(path: Path) -> None:
     Raises:
         UsageError: it is a folder, or another file, or there is no such folder.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"--html {path}: a folder; name a file in it")
     if not path.parent.is_dir():
         raise UsageError(f"--html {path}: there is no folder {path.parent}")
-    if not path.exists():
+    if not os.path.exists(path):
         return
     try:
         is_page = path.is_file() and _beginning(path).startswith(BEGINNING)
@@ -45,8 +45,8 @@ def write_page(path: Path, text: str) -> bool:
         UsageError: the system refuses it.
     """
     check_place(path)
-    target = path.resolve()  # a link stays
-    replaced = target.exists()
+    target = Path(os.path.realpath(path))  # a link stays
+    replaced = os.path.exists(target)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:

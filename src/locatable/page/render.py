@@ -1,5 +1,6 @@
 """A page about a result, as HTML."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields
 from importlib.resources import files
@@ -24,6 +25,8 @@ QUESTIONS = {
     "environment": "which interpreter, which packages?",
     "execution": "which run, which outputs?",
 }
+# Characters of several items in one line.
+WIDEST_LINE = 60
 # Nothing is loaded from anywhere, whatever a name or a figure holds.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -71,14 +74,18 @@ def _header(content: PageContent) -> Markup:
     if report.roles:
         roles = [element("div", path_text(path), f" ({role})") for path, role in report.roles.items()]
         facts["Result"] = join(roles)
+    if content.found_by:
+        facts["Found by"] = content.found_by
     if content.citation:
         facts["Project"] = content.citation.title
         if content.citation.url.startswith(("http://", "https://")):
             facts["Repository"] = element("a", content.citation.url, href=content.citation.url)
     if report.experiment:
         facts["Experiment"] = f"{report.experiment.name}, on {report.experiment.baseline[:DIGITS]}"
-    facts["Commit"] = element("code", report.results_of or report.rev)
+    facts["Commit"] = element("code", report.rev)
     facts["Committed"] = f"{content.time:%Y-%m-%d %H:%M} UTC by {content.author or 'nobody named'}"
+    if report.results_of:
+        facts["Results of"] = element("code", report.results_of)
     warnings = [element("p", warning, class_="warning") for warning in content.warnings]
     pairs = [[element("dt", name), element("dd", value)] for name, value in facts.items()]
     return element("header", element("h1", content.title), element("dl", *pairs), warnings)
@@ -117,15 +124,21 @@ def _coordinates(content: PageContent) -> Markup:
     for coordinate in fields(Coordinates):
         name = coordinate.name
         digest = getattr(report.coordinates, name).digest
-        items = summaries(report)[name]
-        shown: list[Child] = [element("div", item) for item in items[:MOST_ITEMS]]
-        if len(items) > MOST_ITEMS:
-            shown.append(element("div", f"and {len(items) - MOST_ITEMS} more"))
+        shown: list[Child] = [element("div", line) for line in _lines(summaries(report)[name])]
         if name in report.uncommitted:
             shown.append(element("div", element("strong", "not committed")))
         head = element("th", name, element("small", QUESTIONS[name]), scope="row")
         rows.append(element("tr", head, element("td", element("code", digest)), element("td", shown)))
     return _section("Where it comes from", _table(["coordinate", "digest", "what"], rows, "coordinates"))
+
+
+def _lines(items: list[str]) -> list[str]:
+    """The first items, in one line where they are short."""
+    shown = items[:MOST_ITEMS]
+    if len(items) > MOST_ITEMS:
+        shown.append(f"and {len(items) - MOST_ITEMS} more")
+    line = ", ".join(shown)
+    return [line] if len(line) <= WIDEST_LINE else shown
 
 
 def _table(heads: list[str], rows: list[Markup], class_: str) -> Markup:
@@ -160,7 +173,9 @@ def _params(content: PageContent) -> Markup | None:
         parts.append(element("p", f"All as in the baseline, {_baseline(content)}."))
     rows = [_row(key, _shown(value)) for key, value in content.params.items()]
     listed = _table(["param", "value"], rows, "values")
-    parts.append(element("details", element("summary", f"All {len(rows)} values"), listed))
+    # What is closed is not printed.
+    is_open = None if changed else True
+    parts.append(element("details", element("summary", f"All {len(rows)} values"), listed, open=is_open))
     return _section("Params that differ from the baseline" if changed else "Params", parts)
 
 
@@ -173,9 +188,15 @@ def _row(name: str, *cells: Child) -> Markup:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "none" if value is None else str(value)
+    """A value as files of params write it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Child:
+    """A number that can be read, with all its digits for who points at it; nothing where there is none."""
+    if not isinstance(value, float):
+        return "" if value is None else _shown(value)
+    return element("span", f"{value:.6g}", title=repr(value))
 
 
 def _metrics(content: PageContent) -> Markup | None:
@@ -193,9 +214,9 @@ def _metrics(content: PageContent) -> Markup | None:
             rows.append(
                 element("tr", element("th", path, colspan=len(heads), scope="rowgroup"), class_="file")
             )
-        cells: list[Child] = [_shown(metric.value)]
+        cells: list[Child] = [_rounded(metric.value)]
         if content.baseline:
-            cells += [_shown(metric.before), _difference(metric)]
+            cells += [_rounded(metric.before), _difference(metric)]
         rows.append(_row(dotted, *cells))
     return _section("Metrics", _table(heads, rows, "values numbers"))
 

@@ -237,9 +237,10 @@ def bubblewrap_command(sandbox: Sandbox, place: Place) -> list[str]:
 
 def _shown_folders(sandbox: Sandbox) -> list[Path]:
     """What programs need of the hidden folders."""
-    # A virtual environment needs the Python that it was made from.
+    # A virtual environment needs the Python that it was made from, which can be another one's.
+    links = _links(sandbox.programs / "python")
     python = (sandbox.programs / "python").resolve()
-    shown = [sandbox.programs.parent, python.parents[1]]
+    shown = [sandbox.programs.parent, *(link.parent for link in links), python.parents[1]]
     for entry in _search_path(sandbox):
         if not entry.is_dir() or not _is_under(entry, sandbox.hidden):
             continue
@@ -247,6 +248,15 @@ def _shown_folders(sandbox: Sandbox) -> list[Path]:
         has_siblings = entry.name == "bin" and entry.parent not in sandbox.hidden
         shown.append(entry.parent if has_siblings else entry)
     return shown
+
+
+def _links(file: Path) -> list[Path]:
+    """The symbolic links that lead from a file to what it is, itself first."""
+    links = []
+    while file.is_symlink():
+        links.append(file)
+        file = file.parent / file.readlink()
+    return links
 
 
 def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:

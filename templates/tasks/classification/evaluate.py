@@ -54,15 +54,20 @@ def score(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict
     return scores
 
 
+def thin(curve: pd.DataFrame) -> pd.DataFrame:
+    """At most 2,000 of its points, evenly spaced: Git keeps them with every experiment."""
+    return curve.iloc[np.linspace(0, len(curve) - 1, min(len(curve), 2000)).round().astype(int)]
+
+
 def roc(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
     false_positive, true_positive, _ = metrics.roc_curve(truth, chance)
-    return pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive})
+    return thin(pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}))
 
 
 def precision_recall(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
     """With rising recall: DVC's plots keep the order of points with the same recall."""
     precision, recall, _ = metrics.precision_recall_curve(truth, chance)
-    return pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]})
+    return thin(pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]}))
 
 
 def calibration(hits: np.ndarray, chance: np.ndarray, bins: int) -> pd.DataFrame:

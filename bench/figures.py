@@ -1,0 +1,106 @@
+"""How long it takes to find the figures of a paper: `python -m bench.figures [NUMBER]`.
+
+Makes a repository with NUMBER experiments (1,000 by default) of four figures each, all different, and a PDF
+with twelve of them, smaller and compressed. Run it with an environment that has the extra `documents`.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+FIGURES = 4
+SIZE = (640, 480)
+# Of how many experiments the paper has a figure.
+IN_PAPER = 12
+# Experiments that are imported together: all of them would not fit into memory.
+TOGETHER = 100
+IDENTITY = {
+    f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
+
+
+def main() -> None:
+    """Measure, and print one line each."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name) / "project"
+        (project / ".dvc").mkdir(parents=True)
+        (project / ".dvc/config").touch()
+        git(project, "init", "--quiet")
+        git(project, "add", "--all")
+        git(project, "commit", "--quiet", "--message", "Begin")
+        head = git(project, "rev-parse", "HEAD").decode().strip()
+        for start in range(0, number, TOGETHER):
+            commits = [commit(head, index) for index in range(start, min(number, start + TOGETHER))]
+            git(project, "fast-import", "--quiet", content=b"".join(commits))
+        paper = write_paper(Path(name) / "paper.pdf", number)
+        for kind in ("first", "again"):
+            wall, processor = timed(project, paper)
+            title = f"figures of a paper, {number} experiments, {kind}"
+            print(f"{title}: {wall:.1f} s, {processor:.1f} s of processor")
+
+
+def drawing(seed: int) -> Image.Image:
+    """A curve, as no other seed gives it."""
+    image = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((60, 20, 620, 440), outline="black")
+    random = np.random.default_rng(seed)
+    for colour in ("blue", "orange", "green", "red"):
+        heights = 230 + np.cumsum(random.normal(scale=15, size=56))
+        draw.line([(60 + 10 * x, float(y)) for x, y in enumerate(heights)], fill=colour, width=2)
+    return image
+
+
+def commit(head: str, index: int) -> bytes:
+    """An experiment, as `git fast-import` reads it."""
+    ref = f"refs/exps/{head[:2]}/{head[2:]}/exp-{index}"
+    committer = f"committer Ada <ada@example.org> {1_700_000_000 + index} +0000"
+    parts = [f"commit {ref}\n{committer}\ndata 1\nx\nfrom {head}\n".encode()]
+    for number in range(FIGURES):
+        content = io.BytesIO()
+        drawing(index * FIGURES + number).save(content, "PNG")
+        file = content.getvalue()
+        parts.append(f"M 100644 inline figures/{number}.png\ndata {len(file)}\n".encode() + file + b"\n")
+    return b"".join(parts)
+
+
+def write_paper(path: Path, number: int) -> Path:
+    """A PDF with figures of experiments that are far apart."""
+    chosen = [number * part // IN_PAPER * FIGURES for part in range(IN_PAPER)]
+    first, *others = [drawing(seed).resize((512, 384)) for seed in chosen]
+    first.save(path, save_all=True, append_images=others, quality=85)
+    return path
+
+
+def timed(project: Path, paper: Path) -> tuple[float, float]:
+    """Seconds of the whole command, and of processor time; it has to find every figure."""
+    before, start = os.times(), time.perf_counter()
+    subprocess.run(("locatable", "locate", str(paper)), cwd=project, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - start, used
+
+
+def git(project: Path, *command: str, content: bytes = b"") -> bytes:
+    """What a Git command prints."""
+    done = subprocess.run(
+        ("git", *command),
+        cwd=project,
+        env=os.environ | IDENTITY,
+        input=content,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+# /// script
+# dependencies = ["wandb==0.31.0"]
+#
+# [tool.joint]
+# question = "Tracking"
+# tool = "W&B"
+# joint = "src/locatable/trackers/wandb.py"
+# ///
+"""W&B: what `locatable mirror --to wandb` writes, as `wandb leet inspect` reads it."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tracked
+import wandb
+
+from locatable.trackers.wandb import WandB
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("wandb") / "repo"
+
+
+@pytest.fixture(scope="module")
+def rev(root: Path) -> str:
+    """The commit of a repository, mirrored."""
+    commit = tracked.repository(root)
+    with contextlib.chdir(root):
+        assert tracked.mirror("wandb:team/a#b") == 0
+    return commit
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, rev: str) -> Path:
+    """The folder of the only run."""
+    (found,) = (root / "wandb").glob(f"offline-run-*-{rev}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def run(records: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = (record["run"] for record in records if record["type"] == "run")
+    return found
+
+
+def history(records: list[dict[str, Any]], key: str) -> list[tuple[int, Any]]:
+    """Steps and values of a key."""
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return [(item["_step"], item[key]) for item in items if key in item]
+
+
+def test_a_series_has_each_step(records: list[dict[str, Any]]) -> None:
+    assert history(records, "train/loss") == [(0, 0.5), (1, 0.25), (2, "NaN")]
+
+
+def test_a_metric_has_its_value(records: list[dict[str, Any]]) -> None:
+    assert history(records, "acc") == [(0, 0.75)]
+
+
+def test_params_are_its_config(run: dict[str, Any]) -> None:
+    config = run["config"]["update"]
+    assert (config["rate"], config["on"], config["layers"]) == (0.1, True, "[3, 4]")
+
+
+def test_a_whole_number_that_a_float_cannot_hold_is_text(run: dict[str, Any]) -> None:
+    assert run["config"]["update"]["exact"] == "123456789012345678901"
+
+
+def test_the_commit_is_its_id(run: dict[str, Any], rev: str) -> None:
+    assert (run["run_id"], run["config"]["update"]["locatable"]["tags"]["dvc.rev"]) == (rev, rev)
+
+
+def test_the_source_data_are_named_by_their_hash(run: dict[str, Any], root: Path) -> None:
+    inputs = run["config"]["update"]["locatable"]["inputs"]
+    assert inputs["dataset raw.csv"] == tracked.data_hash(root)
+
+
+def test_it_goes_to_the_project_that_was_asked_for(run: dict[str, Any]) -> None:
+    assert (run["entity"], run["project"]) == ("team", "a-b")
+
+
+def test_its_notes_say_how_to_rebuild_it(run: dict[str, Any]) -> None:
+    assert "dvc repro" in run["notes"]
+
+
+def test_files_are_those_of_the_commit(folder: Path) -> None:
+    assert (folder / "files/params.yaml").read_text() == tracked.PARAMS
+
+
+def test_a_name_that_is_too_long_is_told_with_its_own(folder: Path) -> None:
+    assert "x" * 300 in (folder / "files/mirror/kept.json").read_text()
+
+
+def test_the_run_has_ended_well(records: list[dict[str, Any]]) -> None:
+    assert records[-1]["exit"]["exit_code"] == 0
+
+
+@pytest.mark.usefixtures("rev")
+def test_mirroring_again_adds_nothing(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = tracked.files(root / "wandb")
+    with contextlib.chdir(root):
+        tracked.mirror("wandb:team/a#b")
+    assert capfd.readouterr().out == "mirrored 0 new, 1 already there, 0 failed\n"
+    assert tracked.files(root / "wandb") == before
+
+
+@pytest.mark.usefixtures("rev")
+def test_an_interrupted_mirror_leaves_nothing_that_counts(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(wandb.Run, "log", interrupt)
+    (tmp_path / "wandb").mkdir()
+    tracker = WandB(tmp_path / "wandb", "", "project")
+    with pytest.raises(KeyboardInterrupt):
+        tracked.write(root, tracker)
+    assert tracker.complete_runs() == set()
+    assert list((tmp_path / "wandb").iterdir()) == []

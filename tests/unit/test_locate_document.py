@@ -1,0 +1,307 @@
+"""`locatable locate DOCUMENT`, as its user meets it: what is printed, and what it exits with."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figures import add_experiment, lock, md5, picture, saved, scaled
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+from pypdf import PdfReader, PdfWriter
+from tiny_git import commit, git, write
+
+import locatable
+from locatable import cli
+from locatable.history.reader import Reader
+from locatable.locate.document import LocatedDocument, locate_document
+
+
+def drawing(seed: int) -> bytes:
+    """A small picture of a curve: quicker than what matplotlib draws."""
+    image = Image.new("RGB", (200, 150), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 10, 190, 130), outline="black")
+    heights = np.random.default_rng(seed).integers(20, 120, 9)
+    draw.line([(25 + 20 * x, int(y)) for x, y in enumerate(heights)], fill="blue", width=2)
+    return saved(image, "PNG")
+
+
+MINE, OTHER, FOREIGN = drawing(1), drawing(2), drawing(3)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two experiments, and the current folder."""
+    folder = tmp_path / "project"
+    commit(folder, {".dvc/config": "", ".gitignore": ".dvc/tmp\n.dvc/cache\n"})
+    add_experiment(folder, "mine", {"loss.png": MINE})
+    add_experiment(folder, "other", {"loss.png": OTHER})
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def page(folder: Path, *figures: bytes) -> str:
+    """An HTML page with these figures, away from the project."""
+    tags = [f"<img src='data:image/png;base64,{base64.b64encode(one).decode()}'>" for one in figures]
+    (folder / "page.html").write_text("\n".join(tags))
+    return str(folder / "page.html")
+
+
+def said(project: Path, target: str) -> list[tuple[str, list[str]]]:
+    """How each figure was found, and the experiments or commits that have it."""
+    with Reader(project) as reader:
+        document = locate_document(reader, target)
+    return summary(document)
+
+
+def summary(document: LocatedDocument) -> list[tuple[str, list[str]]]:
+    return [
+        (figure.match.name, [r.experiment.name if r.experiment else r.rev for r in figure.results])
+        for figure in document.figures
+    ]
+
+
+def test_every_figure_is_named(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["locate", page(tmp_path, MINE, saved(picture(OTHER), "PNG", optimize=True))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("page.html: 2 figures: 1 same bytes, 1 same pixels")
+    assert "  same bytes: mine  " in lines[3]
+    assert lines[3].endswith("loss.png (output of evaluate)")
+    assert "  same pixels: other  " in lines[6]
+    assert lines[-2:] == ["  locatable locate mine", "  locatable locate other"]
+
+
+def test_one_that_is_not_found_fails(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["locate", page(tmp_path, MINE, FOREIGN)]) == 1
+    assert "line 2  image/png\n  not found\n" in capsys.readouterr().out
+
+
+def test_json(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["locate", "--json", page(tmp_path, saved(scaled(MINE, 0.8), "PNG"), FOREIGN)])
+    printed = json.loads(capsys.readouterr().out)
+    first, second = printed["figures"]
+    assert (first["place"], first["match"], first["results"][0]["experiment"]) == (
+        "line 1",
+        "most similar",
+        "mine",
+    )
+    assert first["times_closer"] > 1.5
+    assert (second["match"], second["results"]) == ("not found", [])
+    assert [report["rev"] for report in printed["results"]] == [first["results"][0]["rev"]]
+
+
+def test_a_picture_that_was_saved_again(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy.png").write_bytes(saved(picture(MINE), "PNG", optimize=True))
+    assert cli.main(["locate", str(tmp_path / "copy.png")]) == 0
+    assert "same pixels: mine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [FOREIGN, b"no picture"])
+def test_a_picture_of_nothing_of_ours(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "copy.png").write_bytes(content)
+    assert cli.main(["locate", str(tmp_path / "copy.png")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "copy.png: no experiment and no commit of a branch or tag has a file with this content" in line
+
+
+def test_a_picture_that_is_too_large(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "large.png")
+    assert cli.main(["locate", str(tmp_path / "large.png")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("pictures of more than 100 megapixels are not opened")
+
+
+@pytest.mark.parametrize(("name", "instead"), [("a.ppt", ".pptx"), ("a.doc", ".docx")])
+def test_a_format_that_is_not_read(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, instead: str
+) -> None:
+    (tmp_path / name).write_bytes(b"any")
+    assert cli.main(["locate", str(tmp_path / name)]) == 1
+    ending = Path(name).suffix
+    assert capsys.readouterr().err == f"{tmp_path / name}: {ending} is not read; save it as {instead}\n"
+
+
+def test_a_document_without_figures(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.md").write_text("only text")
+    assert cli.main(["locate", str(tmp_path / "a.md")]) == 1
+    assert capsys.readouterr().err == f"{tmp_path / 'a.md'}: no figures in it\n"
+
+
+def test_without_the_extra_it_says_what_to_install(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("locate.document", "locate.figure_match", "locate.figure_index", "documents.raster"):
+        monkeypatch.delitem(sys.modules, f"locatable.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert cli.main(["locate", page(tmp_path, MINE)]) == 1
+    expected = "locatable locate needs Pillow and pypdf: pip install 'locatable[documents]'\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_file_that_is_found_as_a_whole_imports_nothing_of_that(project: Path) -> None:
+    code = "import sys; from locatable import cli; cli.main(['locate', 'HEAD']); print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(locatable.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    imported = set(done.stdout.split())
+    assert imported & {"PIL", "numpy", "pypdf", "locatable.documents.figure", "html.parser"} == set()
+
+
+def test_a_report_that_a_stage_wrote_is_located_as_a_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = f"<img src='data:image/png;base64,{base64.b64encode(MINE).decode()}'>".encode()
+    write(project, {"report.html": report, "dvc.lock": lock({"report.html": report})})
+    commit(project, {})
+    assert cli.main(["locate", "report.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("report.html (output of evaluate)")
+
+
+def test_a_text_that_git_keeps_is_told_by_its_figures(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"paper/a.md": "![a](../copy.png)"})
+    (project / "copy.png").write_bytes(saved(picture(MINE), "PNG", optimize=True))
+    assert cli.main(["locate", "paper/a.md"]) == 0
+    assert "same pixels: mine" in capsys.readouterr().out
+
+
+def test_a_text_that_git_keeps_without_figures_of_ours(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"README.md": "![badge](https://example.org/badge.svg)"})
+    assert cli.main(["locate", "README.md"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("README.md (kept in Git)")
+
+
+def test_a_figure_in_dvc_s_cache(project: Path, tmp_path: Path) -> None:
+    content = drawing(4)
+    commit(project, {"dvc.lock": lock({"plots/loss.png": content})}, "tracked")
+    write(project, {f".dvc/cache/files/md5/{md5(content)[:2]}/{md5(content)[2:]}": content})
+    resaved = saved(picture(content), "PNG", optimize=True)
+    head = git(project, "rev-parse", "HEAD")
+    assert said(project, page(tmp_path, content, resaved)) == [("BYTES", [head]), ("PIXELS", [head])]
+
+
+def test_a_figure_that_is_in_no_cache_here_is_mentioned(project: Path, tmp_path: Path) -> None:
+    commit(project, {"dvc.lock": lock({"plots/loss.png": drawing(4)})}, "tracked")
+    with Reader(project) as reader:
+        document = locate_document(reader, page(tmp_path, FOREIGN))
+    assert document.left_out == [
+        "figures, 1 of them, which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
+    ]
+
+
+def test_a_figure_in_a_tracked_folder(project: Path, tmp_path: Path) -> None:
+    content = drawing(4)
+    listing = json.dumps([{"md5": md5(content), "relpath": "loss.png"}])
+    name = md5(listing.encode())
+    entry = f"    - path: plots\n      hash: md5\n      md5: {name}.dir\n      size: 9\n"
+    commit(project, {"dvc.lock": lock({}) + entry}, "tracked")
+    write(project, {f".dvc/cache/files/md5/{name[:2]}/{name[2:]}.dir": listing})
+    assert said(project, page(tmp_path, content)) == [("BYTES", [git(project, "rev-parse", "HEAD")])]
+
+
+def test_a_picture_of_the_source_data_is_known_by_its_bytes_alone(project: Path, tmp_path: Path) -> None:
+    content = drawing(4)
+    commit(project, {"scan.png.dvc": f"outs:\n- md5: {md5(content)}\n  path: scan.png\n"})
+    write(project, {f".dvc/cache/files/md5/{md5(content)[:2]}/{md5(content)[2:]}": content})
+    head = git(project, "rev-parse", "HEAD")
+    resaved = saved(picture(content), "PNG", optimize=True)
+    assert said(project, page(tmp_path, content, resaved)) == [("BYTES", [head]), ("NONE", [])]
+
+
+def test_a_revision_that_cannot_be_read_is_left_out_and_named(project: Path, tmp_path: Path) -> None:
+    add_experiment(project, "broken", {"other.png": drawing(4)})
+    broken = commit(project, {"loss.png": drawing(4), "dvc.lock": "stages: ["}, "broken")
+    with Reader(project) as reader:
+        document = locate_document(reader, page(tmp_path, drawing(4)))
+    assert summary(document) == [("BYTES", ["broken"])]
+    assert document.left_out[0].startswith(f"{broken[:7]}:dvc.lock: ")
+
+
+def test_a_figure_that_is_not_committed_yet(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = drawing(4)
+    write(project, {"loss.png": content, "dvc.lock": lock({"loss.png": content})})
+    assert cli.main(["locate", page(tmp_path, saved(picture(content), "PNG", optimize=True))]) == 0
+    assert "same pixels: workspace on " in capsys.readouterr().out
+
+
+def test_the_same_figure_in_several_results(project: Path, tmp_path: Path) -> None:
+    add_experiment(project, "again", {"loss.png": MINE})
+    ((match, names),) = said(project, page(tmp_path, MINE))
+    assert (match, sorted(names)) == ("BYTES", ["again", "mine"])
+
+
+def test_results_whose_figures_are_alike_but_for_a_pixel_are_a_tie(project: Path, tmp_path: Path) -> None:
+    image = picture(MINE)
+    image.putpixel((100, 70), (250, 250, 250))
+    add_experiment(project, "alike", {"loss.png": saved(image, "PNG")})
+    ((match, _),) = said(project, page(tmp_path, saved(scaled(MINE, 0.7), "PNG")))
+    assert match == "TIE"
+
+
+def test_a_stretch_of_500_images_takes_no_longer_than_they_differ(project: Path, tmp_path: Path) -> None:
+    assert said(project, page(tmp_path, *[MINE] * 500)) == [("BYTES", ["mine"])] * 500
+
+
+def heatmap(seed: int) -> bytes:
+    """A PDF whose operators are the same for each seed: what differs is in the picture that they place."""
+    figure = Figure(figsize=(3, 2))
+    FigureCanvasAgg(figure)
+    figure.subplots().imshow(np.random.default_rng(seed).random((8, 8)))
+    content = io.BytesIO()
+    figure.savefig(content, format="pdf")
+    return content.getvalue()
+
+
+def test_pictures_inside_a_vector_figure_are_compared(project: Path, tmp_path: Path) -> None:
+    add_experiment(project, "heat", {"map.pdf": heatmap(1)})
+    add_experiment(project, "cold", {"map.pdf": heatmap(2)})
+    for seed, expected in ((1, ["heat"]), (2, ["cold"]), (3, [])):
+        writer = PdfWriter(PdfReader(io.BytesIO(heatmap(seed))))
+        writer.add_metadata({"/Author": "Ada"})
+        writer.write(tmp_path / "paper.pdf")
+        first = said(project, str(tmp_path / "paper.pdf"))[0]
+        assert first[1] == expected
+
+
+def test_a_changed_picture_can_be_cited(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "copy.png").write_bytes(saved(scaled(MINE, 0.8), "PNG"))
+    assert cli.main(["locate", "--cite", str(tmp_path / "copy.png")]) == 0
+    printed = capsys.readouterr()
+    assert "@software{" in printed.out
+    assert printed.err.splitlines()[0].startswith("copy.png  most similar (a lead; ")
+
+
+def test_a_jpeg_is_in_a_pdf_byte_by_byte(project: Path, tmp_path: Path) -> None:
+    """PDF keeps the file as it is; LaTeX and others copy it."""
+    content = saved(picture(drawing(4)), "JPEG")
+    add_experiment(project, "photo", {"photo.jpg": content})
+    writer = PdfWriter(PdfReader(io.BytesIO(saved(picture(drawing(4)), "PDF"))))
+    (image,) = writer.pages[0]["/Resources"]["/XObject"].values()
+    image.get_object()._data = content
+    writer.write(tmp_path / "paper.pdf")
+    assert said(project, str(tmp_path / "paper.pdf")) == [("BYTES", ["photo"])]
