@@ -39,8 +39,8 @@ joints: $(READY)
 	@python -m tools.joints $(JOINTS)
 
 lint: $(READY)
-	ruff check bench hooks src tests tools
-	ruff format --check bench hooks src tests tools
+	ruff check bench examples hooks src tests tools
+	ruff format --check bench examples hooks src tests tools
 	mypy
 	@rm -rf build/lint
 	@for task in classification regression; do \

@@ -9,6 +9,7 @@ from tools.joints import FOLDER, PAGE, Joint, is_good, outcome, read_joint, read
 
 REPOSITORY = Path(__file__).parents[2]
 JOINTS = read_joints()
+EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.py"))
 SMALL = [joint for joint in JOINTS if joint.small]
 MODULE = """# /// script
 # dependencies = ["tool==1.2", "other>=3"]
@@ -97,6 +98,16 @@ def test_what_a_small_one_needs_is_installed_for_all_tests(joint: Joint) -> None
     needed = (REPOSITORY / "requirements.in").read_text().splitlines()
     packages = {re.split(r"[<>=\[]", line)[0] for line in needed}
     assert {re.split(r"[<>=\[]", dependency)[0] for dependency in joint.dependencies} <= packages
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
+def test_an_example_has_at_most_80_lines(example: Path) -> None:
+    assert len(example.read_text().splitlines()) <= 80
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
+def test_an_example_has_a_joint_that_runs_it(example: Path) -> None:
+    assert str(example.relative_to(REPOSITORY)) in [joint.joint for joint in JOINTS]
 
 
 def test_the_page_links_no_joint_that_does_not_exist() -> None:

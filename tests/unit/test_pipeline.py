@@ -100,6 +100,13 @@ def test_it_names_the_commit(varied: Path) -> None:
     assert pipeline("varied", varied).rev == git(varied, "rev-parse", "varied")
 
 
+def test_an_experiment_is_known_by_its_name(varied: Path) -> None:
+    commit = git(varied, "rev-parse", "varied")
+    baseline = git(varied, "rev-parse", "HEAD")
+    git(varied, "update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/mine", commit)
+    assert pipeline("mine", varied).rev == commit
+
+
 def test_any_folder_of_the_project_will_do(varied: Path) -> None:
     assert pipeline("varied", varied / "made") == pipeline("varied", varied)
 
