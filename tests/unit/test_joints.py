@@ -1,5 +1,6 @@
 """Joints with other tools: what their modules say of themselves, and the page that records their results."""
 
+import fnmatch
 import re
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_the_page_has_a_row_for_it_below_its_question(joint: Joint) -> None:
 @pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
 def test_what_joins_it_exists(joint: Joint) -> None:
     assert (REPOSITORY / joint.joint).exists()
+
+
+@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
+def test_the_workflow_runs_when_it_changes(joint: Joint) -> None:
+    workflow = (REPOSITORY / ".github/workflows/joints.yml").read_text()
+    paths = re.findall(r"^      - (\S+)$", workflow, re.MULTILINE)
+    assert any(fnmatch.fnmatch(joint.joint, path) for path in paths)
 
 
 @pytest.mark.parametrize("joint", SMALL, ids=names(SMALL))
