@@ -45,6 +45,11 @@ HOW_TO = [
 ]
 ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
+# Followed by tests/joints/test_NAME.py, in an environment with the framework.
+FRAMEWORKS = {
+    "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
+    "skorch": ["docs/how-to/skorch.md"],
+}
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
 THEIRS = sorted(
@@ -230,8 +235,16 @@ def copy_environment(venv: Path, copy: Path) -> None:
         path.chmod(mode)
 
 
+def test_a_joint_follows_the_pages_of_each_framework():
+    for name, pages in FRAMEWORKS.items():
+        module = (TEMPLATE / f"tests/joints/test_{name}.py").read_text()
+        assert f'joint = "{pages[0]}"' in module
+        assert re.search(rf'Trained\(.*, "{name}"\)', module), name
+
+
 def test_no_command_is_left_untried(rebuilt):
     followed = {"README.md", HANDOVER, ESTIMATOR, *(f"docs/{name}" for name in [*TOUR, *HOW_TO])}
+    followed.update(*FRAMEWORKS.values())
     for path in ["README.md", *OURS]:
         for block in blocks(Path(path), (TEMPLATE / path).read_text()):
             assert block.kind, f"{block.place}: say what the block holds"

@@ -1,0 +1,63 @@
+# /// script
+# dependencies = ["lightning==2.6.6", "torch==2.15.0", "dvclive==3.49.1"]
+#
+# [tool.joint]
+# question = "Training frameworks"
+# tool = "Lightning"
+# joint = "docs/how-to/lightning.md"
+# ///
+"""Lightning: it trains a model of a generated project, by the how-to, and continues an interrupted run."""
+
+import json
+
+import pytest
+from trained import Trained, check_the_same_bytes_twice
+
+EPOCHS = 30
+# As if the power went in the middle of a run.
+INTERRUPTED = """\
+import os
+from tumour_classifier import network, train
+record = network.Network.record
+def record_or_stop(self, values):
+    if len(self.series) == 4:
+        os._exit(3)
+    record(self, values)
+network.Network.record = record_or_stop
+train.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return Trained(tmp_path_factory.mktemp("lightning"), "lightning")
+
+
+def test_the_network_learns(project: Trained) -> None:
+    scores = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
+    assert scores["test"]["accuracy"] > 0.9
+
+
+def test_the_logger_records_every_epoch(project: Trained) -> None:
+    series = (project.root / "reports/train/plots/metrics/valid/log_loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in series] == ["step", *map(str, range(1, EPOCHS + 1))]
+
+
+def test_the_same_bytes_twice(project: Trained) -> None:
+    check_the_same_bytes_twice(project)
+
+
+def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(project: Trained) -> None:
+    before = project.hashes()
+    stopped = project.run("python", "-c", INTERRUPTED)
+    assert stopped.returncode == 3, stopped.stdout + stopped.stderr
+    assert len(list(project.root.glob("checkpoints/*/last.ckpt"))) == 1
+    continued = project.run("dvc", "repro", "--force", "--single-item", "train")
+    assert "Restored all states from the checkpoint" in continued.stdout + continued.stderr
+    assert project.hashes() == before
+    assert list(project.root.glob("checkpoints/*")) == []
+
+
+def test_the_project_s_own_tests_pass(project: Trained) -> None:
+    done = project.run("python", "-m", "pytest", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr

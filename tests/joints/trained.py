@@ -1,0 +1,66 @@
+"""What the joints of training frameworks share: a generated project in which their how-to is followed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from support import PRIVATE, generate
+from test_docs import FRAMEWORKS, Shell, ours
+
+# The command, which runs the sources of this repository.
+LOCATABLE = '#!/bin/sh\nexec python -P -m locatable "$@"\n'
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """The environment of a user of this Python, whose home and commands are in a folder."""
+    commands = folder / "bin"
+    commands.mkdir()
+    (commands / "locatable").write_text(LOCATABLE)
+    (commands / "locatable").chmod(0o755)
+    (folder / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.org\n")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(PRIVATE)}
+    path = [str(commands), str(Path(sys.executable).parent), kept["PATH"]]
+    return {
+        **kept,
+        "HOME": str(folder),
+        "PATH": os.pathsep.join(path),
+        "PYTHONPATH": os.environ["PYTHONPATH"],
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(folder / "site"),
+    }
+
+
+class Trained:
+    """A generated project, once the pages of a joint are followed in it.
+
+    Attributes:
+        root: its folder.
+    """
+
+    def __init__(self, folder: Path, joint: str) -> None:
+        self.root = generate(folder)
+        self._env = variables(folder)
+        shell = Shell(self.root, self._env, folder / "notes")
+        shell.follow(ours(*FRAMEWORKS[joint]))
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it, whatever the exit code."""
+        return subprocess.run(
+            command, cwd=self.root, env=self._env, capture_output=True, text=True, check=False
+        )
+
+    def hashes(self) -> dict[str, str]:
+        """The hash of every output of every stage, as DVC recorded it."""
+        lock = yaml.safe_load((self.root / "dvc.lock").read_text())
+        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def check_the_same_bytes_twice(project: Trained) -> None:
+    """All stages, run again, write what they wrote."""
+    before = project.hashes()
+    again = project.run("dvc", "repro", "--force")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "models/model.joblib" in before
+    assert project.hashes() == before
