@@ -41,7 +41,8 @@ class CommittedFiles:
         """Hash of a file or folder; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
-        submodule, behind a symbolic link, in Git LFS, or in a tracked folder whose list is not in the cache.
+        submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
+        in the cache.
 
         Args:
             path: as seen from the DVC root.

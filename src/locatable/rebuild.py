@@ -5,6 +5,7 @@ from functools import lru_cache
 from shlex import join, quote
 
 from .git import remote_url
+from .git_annex import key_of
 from .history.declared import declared_stages
 from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
@@ -52,7 +53,23 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
     commands = ["git submodule update --init --recursive"] if modules else []
     if any(text and b"filter=lfs" in text[1] for text in texts):
         commands.append("git lfs pull")
-    return commands
+    return [*commands, *_annex_commands(snapshot)]
+
+
+def _annex_commands(snapshot: Snapshot) -> list[str]:
+    """How to get what stages read and git-annex keeps."""
+    if not snapshot.reader.has_annex:
+        return []
+    read = {path for stage in snapshot.stages.values() for path in stage.deps}
+    names = [path for path in sorted(read) if _is_annexed(snapshot, path)]
+    return [join(["git", "annex", "get", *names])] if names else []
+
+
+def _is_annexed(snapshot: Snapshot, path: str) -> bool:
+    """Whether git-annex keeps a file, or one in a folder."""
+    blobs = snapshot.git_files(path).values()
+    contents = snapshot.reader.objects.present_blobs(blobs)
+    return any(key_of(content) for content in contents.values())
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self
 
 import networkx as nx
@@ -16,6 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
 
+from .. import git_annex
 from ..clone_limits import check_dvc_files
 from ..errors import CannotTryError, ProjectError, UsageError
 from ..git import first_remote, git, top_folder
@@ -85,6 +87,7 @@ class Checkout:
             path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
             for path in fill_in(folder, storage(self.user_top))
         }
+        self._problems |= _without_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
         self.tree = folder
@@ -137,7 +140,8 @@ class Checkout:
 
     def hash_of(self, item: Dependency | Output) -> str | None:
         """The hash of what is at the path of a dependency or output now; None where nothing is."""
-        if not self.exists(item):
+        # For DVC a link to nowhere exists, and cannot be hashed.
+        if not self.exists(item) or not item.path.exists():
             return None
         found: str | None = self._dvc_objects[item].get_hash().value
         return found
@@ -181,6 +185,18 @@ def _fetch_contents(top: Path, commit: str) -> str:
     if git(top, "rev-parse", "HEAD") == commit:
         return "git lfs pull"
     return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
+
+
+def _without_annexed(top: Path, commit: str, clone: Path) -> dict[str, str]:
+    """Have contents in place of what git-annex keeps; returns what is not here and what to do, by path."""
+    common = top / git(top, "rev-parse", "--git-common-dir")
+    is_current = git(top, "rev-parse", "HEAD") == commit
+    problems = {}
+    for path, key in git_annex.fill_in(clone, common).items():
+        name = path.relative_to(clone)
+        get = f"git annex get {quote(str(name) if is_current else f'--key={key}')}"
+        problems[path] = f"git-annex has no content of {name} on this machine: `{get}`"
+    return problems
 
 
 def _output(out: Any) -> Output:

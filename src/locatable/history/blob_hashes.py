@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
+from ..git_annex import key_of
 from .objects import GitObjects
 
 _CHUNK = 1 << 20  # bytes that are hashed at a time
@@ -40,7 +41,7 @@ class BlobHashes:
         self._known: dict[tuple[str, HashKind], str | None] = {}
 
     def of_blob(self, blob: str, kind: HashKind) -> str | None:
-        """Hash of a file by the id of its blob; None where Git LFS keeps the file."""
+        """Hash of a file by the id of its blob; None where Git LFS or git-annex keeps the file."""
         self.load([blob], kind)
         return self._known[blob, kind]
 
@@ -49,7 +50,7 @@ class BlobHashes:
         unread = [blob for blob in blobs if (blob, kind) not in self._known]
         if unread:
             for blob, content in self._objects.blobs(unread).items():
-                is_pointer = content.startswith(_LFS_POINTER)
+                is_pointer = content.startswith(_LFS_POINTER) or key_of(content) is not None
                 self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
 
 

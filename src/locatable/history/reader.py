@@ -112,6 +112,12 @@ class Reader:
         """Folder of Git LFS; there is none where the repository does not use it."""
         return storage(self.top)
 
+    @cached_property
+    def has_annex(self) -> bool:
+        """Whether git-annex keeps files of the repository: its branch is in every clone."""
+        branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
+        return bool(git(self.top, "for-each-ref", "--count=1", *branches))
+
     def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
         """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.
 

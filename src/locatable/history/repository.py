@@ -23,6 +23,10 @@ class Repository(Protocol):
     def lfs(self) -> Path:
         """Folder of Git LFS."""
 
+    @property
+    def has_annex(self) -> bool:
+        """Whether git-annex keeps files."""
+
     def cached_file(self, md5: str) -> Path | None:
         """A file of the DVC cache by its hash."""
 
