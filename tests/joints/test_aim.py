@@ -120,4 +120,4 @@ def test_an_interrupted_mirror_leaves_nothing_that_counts(interrupted: Path) -> 
 def test_the_next_mirror_replaces_what_is_left_of_it(interrupted: Path, root: Path, rev: str) -> None:
     tracked.write(root, Aim(interrupted, "project"))
     assert [found["dvc", "dvc.rev"] for found in runs(interrupted)] == [rev]
-    assert len(aim.Repo(str(interrupted)).list_all_runs()) == 1
+    assert len(list((interrupted / ".aim/meta/chunks").iterdir())) == 1

@@ -39,10 +39,10 @@ class Aim:
 
     def write(self, run: TrackedRun) -> None:
         """Write a run that says last that it is complete; delete what is left of earlier attempts."""
-        for run_id in self._repo.list_all_runs():
-            earlier = self._repo.structured_db.find_run(run_id)
-            if earlier and (earlier.description or "").startswith(run.rev):
-                self._repo.delete_run(run_id)
+        # Not `list_all_runs`: it answers from memory for half a second.
+        for earlier in list(self._repo.structured_db.runs()):
+            if (earlier.description or "").startswith(run.rev):
+                self._repo.delete_run(earlier.hash)
         written = Run(
             repo=self._repo,
             experiment=self._project,
