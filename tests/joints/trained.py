@@ -51,6 +51,11 @@ class Trained:
             command, cwd=self.root, env=self._env, capture_output=True, text=True, check=False
         )
 
+    def declares(self, stage: str, path: str) -> bool:
+        """Whether a stage is out of date once this file has changed."""
+        lock = yaml.safe_load((self.root / "dvc.lock").read_text())
+        return path in [dep["path"] for dep in lock["stages"][stage]["deps"]]
+
     def hashes(self) -> dict[str, str]:
         """The hash of every output of every stage, as DVC recorded it."""
         lock = yaml.safe_load((self.root / "dvc.lock").read_text())
@@ -64,3 +69,9 @@ def check_the_same_bytes_twice(project: Trained) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert "models/model.joblib" in before
     assert project.hashes() == before
+
+
+def check_the_network_is_declared(project: Trained) -> None:
+    """`evaluate` loads the module of the network with the model, which no import statement shows."""
+    assert project.declares("train", "tumour_classifier/network.py")
+    assert project.declares("evaluate", "tumour_classifier/network.py")
