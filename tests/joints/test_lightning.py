@@ -11,7 +11,7 @@
 import json
 
 import pytest
-from trained import Trained, check_the_same_bytes_twice
+from trained import Trained, check_the_network_is_declared, check_the_same_bytes_twice
 
 EPOCHS = 30
 # As if the power went in the middle of a run.
@@ -43,6 +43,10 @@ def test_the_logger_records_every_epoch(project: Trained) -> None:
     assert [line.split("\t")[0] for line in series] == ["step", *map(str, range(1, EPOCHS + 1))]
 
 
+def test_the_stages_that_need_the_network_declare_it(project: Trained) -> None:
+    check_the_network_is_declared(project)
+
+
 def test_the_same_bytes_twice(project: Trained) -> None:
     check_the_same_bytes_twice(project)
 
@@ -56,6 +60,12 @@ def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(project: Trai
     assert "Restored all states from the checkpoint" in continued.stdout + continued.stderr
     assert project.hashes() == before
     assert list(project.root.glob("checkpoints/*")) == []
+
+
+def test_the_project_s_style_is_kept(project: Trained) -> None:
+    for check in ("check", "format --check"):
+        done = project.run("ruff", *check.split())
+        assert done.returncode == 0, done.stdout
 
 
 def test_the_project_s_own_tests_pass(project: Trained) -> None:

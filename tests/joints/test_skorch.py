@@ -11,7 +11,7 @@
 import json
 
 import pytest
-from trained import Trained, check_the_same_bytes_twice
+from trained import Trained, check_the_network_is_declared, check_the_same_bytes_twice
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,18 @@ def test_the_loss_is_recorded_for_every_epoch(project: Trained) -> None:
     assert len(series.read_text().splitlines()) == 1 + 30
 
 
+def test_the_stages_that_need_the_network_declare_it(project: Trained) -> None:
+    check_the_network_is_declared(project)
+
+
 def test_the_same_bytes_twice(project: Trained) -> None:
     check_the_same_bytes_twice(project)
+
+
+def test_the_project_s_style_is_kept(project: Trained) -> None:
+    for check in ("check", "format --check"):
+        done = project.run("ruff", *check.split())
+        assert done.returncode == 0, done.stdout
 
 
 def test_the_project_s_own_tests_pass(project: Trained) -> None:
