@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from .git import git
 from .git_clone import clone_git
 
 # As git-annex has it; of a file that is unlocked, Git has the text, of any other the link.
@@ -59,11 +60,7 @@ def fill_in(clone: Path, common: Path) -> dict[Path, str]:
         The key of each file whose content this machine does not have.
     """
     missing = {}
-    for name in clone_git(clone, "ls-files", "-z").split("\0"):
-        path = clone / name
-        key = _key_at(path) if name else None
-        if key is None:
-            continue
+    for path, key in _annexed(clone).items():
         stored = stored_file(common, key)
         if stored:
             path.unlink()
@@ -71,6 +68,32 @@ def fill_in(clone: Path, common: Path) -> dict[Path, str]:
         else:
             missing[path] = key
     return missing
+
+
+def fill_in_for_trials(clone: Path, source: Path | None) -> None:
+    """The same in a clone whose changes are committed: Git is to leave the contents alone.
+
+    A file whose content is not here is taken away, so that DVC misses it: a pointer is no input of a stage.
+
+    Args:
+        clone: Git root of a clone.
+        source: a folder of the repository that it is a clone of, None where that is on another machine.
+    """
+    annexed = _annexed(clone)
+    if annexed:
+        repo = source or clone
+        common = repo / git(repo, "rev-parse", "--git-common-dir")
+        for path in fill_in(clone, common):
+            path.unlink()
+        names = [str(path.relative_to(clone)) for path in annexed]
+        clone_git(clone, "update-index", "--skip-worktree", "--", *names)
+
+
+def _annexed(clone: Path) -> dict[Path, str]:
+    """Key by path of what git-annex keeps of a clone."""
+    names = clone_git(clone, "ls-files", "-z").split("\0")
+    keys = {clone / name: _key_at(clone / name) for name in names if name}
+    return {path: key for path, key in keys.items() if key is not None}
 
 
 def _key_at(path: Path) -> str | None:

@@ -9,7 +9,9 @@ import pytest
 import tiny_dvc
 import tiny_git
 
-from locatable.errors import CannotTryError
+from locatable.dvc.clone import Clone
+from locatable.dvc.project import read_project
+from locatable.errors import CannotTryError, ProjectError
 from locatable.git_annex import key_of, stored_file
 from locatable.history.reader import Reader
 from locatable.proof.report import Report
@@ -23,7 +25,13 @@ KEY = "SHA256E-s8--492d5ea496056f1a6a6592241032fab764c321596317930b4fa0e1e8bc3b7
 MIXED = f"annex/objects/QW/GM/{KEY}/{KEY}"
 LOWER = f"annex/objects/9ca/df7/{KEY}/{KEY}"
 POINTER = f"/annex/objects/{KEY}\n"
-STAGE = {"cmd": "cat table.csv > copy.csv", "deps": ["table.csv"], "outs": ["copy.csv"]}
+STAGE = {
+    "cmd": "cat table.csv params.yaml > copy.csv",
+    "deps": ["table.csv"],
+    "params": ["x"],
+    "outs": [{"copy.csv": {"cache": False}}],
+}
+PIPELINE = json.dumps({"stages": {"make": STAGE}})
 
 
 def annex(root: Path, unlocked: bool) -> None:
@@ -41,7 +49,7 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A project whose stage reads a table that git-annex keeps."""
     root = tmp_path / "project"
     tiny_dvc.init(root)
-    tiny_git.write(root, {"dvc.yaml": json.dumps({"stages": {"make": STAGE}}), "table.csv": TABLE})
+    tiny_git.write(root, {"dvc.yaml": PIPELINE, "params.yaml": "x: 1\n", "table.csv": TABLE})
     with tiny_dvc.dvc(root) as repo:
         repo.reproduce()
     annex(root, request.param)
@@ -53,6 +61,11 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 def proof(root: Path, rev: str = "HEAD") -> Report:
     with contextlib.chdir(root):
         return reproduce(ProofOptions(rev=rev, fresh_environment=False), lambda line: None)
+
+
+def clone_of(root: Path) -> Clone:
+    head = tiny_git.git(root, "rev-parse", "HEAD")
+    return Clone(root.parent / "clone", read_project(root).clone_setup(head))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +91,26 @@ def test_a_content_is_where_git_annex_keeps_it(tmp_path: Path, place: str) -> No
 
 def test_a_proof_has_what_git_annex_keeps(root: Path) -> None:
     assert proof(root).proven
+
+
+def test_a_trial_has_what_git_annex_keeps(root: Path) -> None:
+    clone = clone_of(root)
+    clone.reset()
+    rev = clone.run("trial", {"x": 2})
+    assert tiny_git.git(clone.folder, "show", f"{rev}:copy.csv") == f"{TABLE.decode()}x: 2"
+
+
+def test_a_trial_leaves_to_git_annex_what_it_keeps(root: Path) -> None:
+    clone = clone_of(root)
+    rev = clone.run("trial", {"x": 2})
+    changed = tiny_git.git(clone.folder, "diff", "--name-only", "HEAD", rev).split()
+    assert changed == ["copy.csv", "dvc.lock", "params.yaml"]
+
+
+def test_a_trial_reads_no_pointer(root: Path) -> None:
+    shutil.rmtree(root / ".git/annex")
+    with pytest.raises(ProjectError, match=r"table\.csv"):
+        clone_of(root).run("trial", {"x": 2})
 
 
 def test_a_content_that_this_machine_lacks_is_named(root: Path) -> None:
@@ -111,7 +144,7 @@ def test_a_rebuild_gets_what_stages_read(root: Path) -> None:
 def test_a_link_to_nowhere_is_a_missing_dependency(tmp_path: Path) -> None:
     root = tmp_path / "project"
     tiny_dvc.init(root)
-    tiny_git.write(root, {"dvc.yaml": json.dumps({"stages": {"make": STAGE}}), "table.csv": TABLE})
+    tiny_git.write(root, {"dvc.yaml": PIPELINE, "params.yaml": "x: 1\n", "table.csv": TABLE})
     with tiny_dvc.dvc(root) as repo:
         repo.reproduce()
     (root / "table.csv").unlink()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
+from ..git_annex import fill_in_for_trials
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import storage
 from ..keys import Key
@@ -84,6 +85,7 @@ class Clone:
         self.reset()
         # A folder of this machine is read; for anything else, Git knows where submodules come from.
         here = Path(self.url) if self.shared else None
+        fill_in_for_trials(folder, here)
         self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
         self._configure_dvc(setup.config)
         with self._repo() as repo:
@@ -271,9 +273,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 def _is_tracked(out: Any) -> bool:
-    """Whether DVC checks an output out, in a folder of the repository: what the baseline does not record, no
-    trial is to find there (`persist: true`).
-    """
+    """Whether DVC checks an output out: no trial finds what its baseline does not record (`persist`)."""
     return bool(out.is_in_repo and out.use_cache and out.hash_info)
 
 
