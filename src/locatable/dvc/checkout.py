@@ -187,7 +187,7 @@ def _fetch_contents(top: Path, commit: str) -> str:
     return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
 
 
-def _without_annexed(top: Path, commit: str, clone: Path) -> dict[str, str]:
+def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     """Have contents in place of what git-annex keeps; returns what is not here and what to do, by path."""
     common = top / git(top, "rev-parse", "--git-common-dir")
     is_current = git(top, "rev-parse", "HEAD") == commit
