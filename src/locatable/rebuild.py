@@ -62,7 +62,7 @@ def _annex_commands(snapshot: Snapshot) -> list[str]:
         return []
     read = {path for stage in snapshot.stages.values() for path in stage.deps}
     names = [path for path in sorted(read) if _is_annexed(snapshot, path)]
-    return [join(["git", "annex", "get", *names])] if names else []
+    return [f"git annex get {join(names)}"] if names else []
 
 
 def _is_annexed(snapshot: Snapshot, path: str) -> bool:
