@@ -10,7 +10,6 @@
 import contextlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -123,10 +122,9 @@ def test_a_data_set_of_datalad_is_read_the_same(tmp_path: Path, monkeypatch: pyt
     for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
         monkeypatch.setenv(name, "ada@example.org")
     root = tmp_path / "project"
-    datalad = (sys.executable, "-m", "datalad")
-    subprocess.run((*datalad, "create", str(root)), check=True)
+    subprocess.run(("datalad", "create", str(root)), check=True)
     write(root, {"raw.csv": TABLE})
-    subprocess.run((*datalad, "save", "-d", str(root)), check=True)
+    subprocess.run(("datalad", "save", "-d", str(root)), check=True)
     tiny_dvc.init(root, subdir=True)
     make_results(root)
     assert (root / "raw.csv").is_symlink()
