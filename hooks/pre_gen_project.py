@@ -24,7 +24,7 @@ TAKEN = set(
     """
     data docs dvc_plots extras mlartifacts mlruns models reports scripts tests
     adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_cors aiohttp_retry aioitertools aiosignal aiosqlite
-    alembic amplitude amqp annotated_doc annotated_types antlr4 anyio appdirs apprise asgi_lifespan
+    alembic amplitude amqp annotated_doc annotated_types antlr4 anyio appdirs apprise arcp asgi_lifespan
     asyncpg asyncssh attr attrs azure bcrypt beartype billiard blinker boto3 botocore burner_redis
     cachetools celery certifi cffi charset_normalizer click click_didyoumean click_plugins click_repl
     cloudpickle colorama colorful colorlog configobj contourpy coolname cronsim cryptography cycler
@@ -42,8 +42,8 @@ TAKEN = set(
     pil pip pkg_resources platformdirs pluggy prefect prettytable prometheus_client prompt_toolkit
     propcache proto psutil psycopg psycopg_binary public py pyarrow pyasn1 pyasn1_modules pycparser pydantic
     pydantic_core pydantic_extra_types pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
-    pylab pynvml pyparsing pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
-    regex requests requests_oauthlib rfc3339_validator rich rich_rst rpds ruamel ruff s3fs s3transfer
+    pylab pynvml pyparsing pypdf pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
+    regex requests requests_oauthlib rfc3339_validator rich rich_rst rocrate rpds ruamel ruff s3fs s3transfer
     scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops slugify smart_open smmap
     sniffio sqlalchemy sqlparse sqltrie sshfs starlette tabulate text_unidecode threadpoolctl toml tomlkit
     tqdm typer typing_extensions typing_inspection tzdata tzlocal uncalled_for urllib3 uv uvicorn validate

@@ -41,6 +41,7 @@ HOW_TO = [
     "how-to/param.md",
     "how-to/model.md",
     "how-to/stage.md",
+    "how-to/paper.md",
     "how-to/storage.md",
 ]
 ESTIMATOR = "docs/how-to/estimator.md"

@@ -167,7 +167,22 @@ def test_what_python_prints_is_found(form: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["HEAD", "1.2.3", "figure-3", "", "nan", "1e", "0x10", "12,34,56", "e5", "1" * 300, "v1", "1e+-+2"],
+    [
+        "HEAD",
+        "1.2.3",
+        "figure-3",
+        "",
+        "nan",
+        "1e",
+        "0x10",
+        "12,34,56",
+        "e5",
+        "1" * 300,
+        "v1",
+        "1e+-+2",
+        "0007",
+        "0" * 32,
+    ],
 )
 def test_what_is_no_number(text: str) -> None:
     assert parse_quoted(text) is None

@@ -27,7 +27,8 @@ _EXPONENT = (
     rf"(?:[eE](?P<e>[-+]?\d+)|\s*(?:[×x*·]|\\times|\\cdot)\s*10(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|"
     rf"(?P<raised>[{_SUPERSCRIPTS}]+)))"
 )
-_NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>{_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
+# Nobody writes 0007: that is a name.
+_NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
 # A name comes before, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
 _QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{_NUMBER}", re.DOTALL)
 _THOUSANDS = re.compile(rf"[1-9]\d{{0,2}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?")
