@@ -1,6 +1,5 @@
 """Files that git-annex keeps, made as it makes them; here it need not be installed."""
 
-import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -8,14 +7,11 @@ from pathlib import Path
 import pytest
 import tiny_dvc
 import tiny_git
+from tiny_proof import clone_of, proof
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git_annex import key_of, stored_file
 from locatable.history.reader import Reader
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.rebuild import rebuild_commands
 from locatable.staleness import differences
 
@@ -56,16 +52,6 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     tiny_dvc.commit(root)
     tiny_git.git(root, "branch", "git-annex")
     return root
-
-
-def proof(root: Path, rev: str = "HEAD") -> Report:
-    with contextlib.chdir(root):
-        return reproduce(ProofOptions(rev=rev, fresh_environment=False), lambda line: None)
-
-
-def clone_of(root: Path) -> Clone:
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    return Clone(root.parent / "clone", read_project(root).clone_setup(head))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_git
 from tiny_git import commit, git, write
 
 from locatable.errors import NotFoundError
@@ -57,11 +58,7 @@ def reader(project: Path) -> Iterator[Reader]:
 
 
 def experiment(project: Path, name: str, lr: object = 0.001, **metrics: object) -> str:
-    head = git(project, "rev-parse", "HEAD")
-    rev = commit(project, files(lr, **metrics), name)
-    git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", rev)
-    git(project, "reset", "--quiet", "--hard", head)
-    return rev
+    return tiny_git.experiment(project, files(lr, **metrics), name)
 
 
 def roles(located: Located) -> list[dict[str, str]]:

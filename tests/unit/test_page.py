@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import tiny_git
 from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
@@ -113,11 +114,7 @@ def reader(project: Path) -> Iterator[Reader]:
 
 
 def experiment(project: Path, called: str, loss: float = 0.25, **params: object) -> str:
-    head = git(project, "rev-parse", "HEAD")
-    rev = commit(project, files(loss, **params), called)
-    git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{called}", rev)
-    git(project, "reset", "--quiet", "--hard", head)
-    return rev
+    return tiny_git.experiment(project, files(loss, **params), called)
 
 
 def content_of(reader: Reader, target: str) -> PageContent:

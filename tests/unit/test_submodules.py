@@ -1,6 +1,5 @@
 """Code in Git submodules, and files that Git LFS keeps, are in the clones of a proof and of a search."""
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -10,13 +9,12 @@ from pathlib import Path
 import pytest
 import tiny_dvc
 import tiny_git
+from tiny_proof import clone_of, proof
 
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git_lfs import fill_in, storage
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.search.missing_files import remark_on
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
@@ -58,16 +56,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("lib", "inner"):
         shutil.rmtree(tmp_path / name)
     return root
-
-
-def proof(root: Path, rev: str = "HEAD") -> Report:
-    with contextlib.chdir(root):
-        return reproduce(ProofOptions(rev=rev, fresh_environment=False), lambda line: None)
-
-
-def clone_of(root: Path) -> Clone:
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    return Clone(root.parent / "clone", read_project(root).clone_setup(head))
 
 
 def test_a_proof_has_the_code_of_submodules(root: Path) -> None:

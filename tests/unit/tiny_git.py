@@ -43,3 +43,12 @@ def commit(folder: Path, files: Mapping[str, str | bytes], message: str = "Next"
     git(folder, "add", "--all", "--force")
     git(folder, "commit", "--quiet", "--allow-empty", "-m", message)
     return git(folder, "rev-parse", "HEAD")
+
+
+def experiment(folder: Path, files: Mapping[str, str | bytes], name: str) -> str:
+    """Make a commit of these files an experiment of the current commit, under its name; return its commit."""
+    head = git(folder, "rev-parse", "HEAD")
+    rev = commit(folder, files, name)
+    git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", rev)
+    git(folder, "reset", "--quiet", "--hard", head)
+    return rev
