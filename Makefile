@@ -10,13 +10,14 @@ READY := .venv/ready
 # Some containers switch byte code off; tests would then pay for it at every start. Others name another Python's packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-unit joints lint wheel lock bench repositories
+.PHONY: help demo test test-unit weekly joints lint wheel lock bench repositories
 
 help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
 	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make weekly     the tests that CI runs once a week"
 	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
 	@echo "                JOINTS=\"wandb aim\": only these"
 	@echo "make lint       check style and types"
@@ -34,6 +35,9 @@ test: lint
 
 test-unit: $(READY)
 	pytest -n auto tests/unit
+
+weekly: $(READY)
+	pytest -m weekly tests/projects
 
 joints: $(READY)
 	@python -m tools.joints $(JOINTS)

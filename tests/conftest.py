@@ -51,9 +51,16 @@ def scope(test: str) -> str:
     return module if together else test
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: no processor waits for the last of them. The quick ones come last, to fill gaps."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests first: no processor waits for the last of them. The quick ones come last, to fill gaps.
+
+    Those of every week are left to `make weekly`.
+    """
     items.sort(key=rank)
+    if config.option.markexpr != "weekly":
+        weekly = [item for item in items if item.get_closest_marker("weekly")]
+        config.hook.pytest_deselected(items=weekly)
+        items[:] = [item for item in items if item not in weekly]
 
 
 def rank(item: pytest.Item) -> tuple[bool, int, bool]:

@@ -66,7 +66,7 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     assert run("git", "status", "--porcelain", cwd=tmp_path / "clone", env=bare_env).stdout == ""
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_a_clone_shows_the_other_task(tmp_path, env):
     """The penguins, in the environment of the tests: to build one takes longest."""
     clone = tmp_path / "clone"

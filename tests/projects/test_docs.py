@@ -215,7 +215,7 @@ def test_every_usual_change(project, env, tmp_path):
     shell.follow(ours(*(f"docs/{name}" for name in HOW_TO)))
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_an_estimator_of_another_package(project, env, bare_env, tmp_path):
     """With `make lock` and `make setup`, in a copy of the environment."""
     copy_environment(Path(env["VIRTUAL_ENV"]), project / ".venv")

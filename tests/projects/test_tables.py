@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TEMPLATE, generate
+from support import TEMPLATE, generate, run
 
 DRIVER = Path(__file__).with_name("tables_driver.py")
 TABLES = TEMPLATE / "tests/tables"
@@ -417,3 +417,20 @@ def test_what_only_looks_odd_is_taken(drive):
     cases["a target with blanks in its name"] = {**named, "models": ["logistic"]}
     found = drive("classification", cases)
     assert [name for name, results in found.items() if "refused" in results] == []
+
+
+@pytest.mark.long
+def test_a_regression_from_its_table_to_its_proof(tmp_path, env):
+    """What a user does with a new project, in the one that comes with penguins."""
+    project = generate(tmp_path, task="regression")
+    assert project.name == "penguin-mass"
+    run("dvc", "repro", cwd=project, env=env)
+    run("git", "add", "--all", cwd=project, env=env)
+    run("git", "commit", "--quiet", "--message", "First results", cwd=project, env=env)
+    assert " passed" in run("pytest", cwd=project, env=env).stdout
+    said = run("locatable", "search", "--trials", "3", cwd=project, env=env).stdout
+    assert "baseline-search: 3 complete, 0 pruned, 0 failed" in said
+    shown = json.loads(run("dvc", "plots", "show", "--json", cwd=project, env=env).stdout)["data"]
+    assert {"rmse", "mae", "predicted", "residuals"} <= shown.keys()
+    proof = run("locatable", "reproduce", "--env", "current", cwd=project, env=env).stdout
+    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in proof
