@@ -167,6 +167,11 @@ def test_a_kernel_is_tried_on_the_processors_that_have_it(tmp_path, monkeypatch)
     assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, HERE, {})
 
 
+def test_a_processor_of_the_oldest_kernel_can_be_given_no_other(tmp_path):
+    old = Processor("made up", cpus=2, blas="openblas 0.3.33 Prescott", threads=2)
+    assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, old, {})
+
+
 def test_what_a_record_sets_is_not_changed(tmp_path):
     recorded = {"PYTHONHASHSEED": "7", "OPENBLAS_CORETYPE": "Zen", "NPY_ENABLE_CPU_FEATURES": "X86_V3"}
     found = available_conditions(tmp_path, tmp_path, HERE, recorded)

@@ -16,6 +16,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 # How many times the clone must fit in there: a stage gets a copy of what it reads, and writes.
 COPIES_IN_MEMORY = 3
 X86_64 = ("x86_64", "AMD64")
+# The oldest kernel of OpenBLAS for these processors, which each of them can run.
+OLDEST_KERNEL = "Prescott"
 # As OpenMP's other number of threads.
 FEW_THREADS = 3
 
@@ -92,9 +94,10 @@ def available_conditions(
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
     """What another processor would do, as far as libraries can be made to behave as if on it."""
     others = {}
-    if platform.machine() in X86_64:
+    # A processor that OpenBLAS gives the oldest kernel can run no other one.
+    if platform.machine() in X86_64 and not processor.blas.endswith(f" {OLDEST_KERNEL}"):
         others["OpenBLAS kernel"] = Conditions(
-            variables={"OPENBLAS_CORETYPE": "Prescott"}, processor="OpenBLAS's Prescott kernel"
+            variables={"OPENBLAS_CORETYPE": OLDEST_KERNEL}, processor=f"OpenBLAS's {OLDEST_KERNEL} kernel"
         )
     if processor.numpy_features:
         names = " ".join(processor.numpy_features)
