@@ -73,6 +73,6 @@ $(READY): requirements.lock
 	@echo "Building .venv for the template's own tools, a minute or two ..."
 	@"$(PYTHON)" -m venv .venv
 	@command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check "$(UV)" 2>/dev/null || true
-	@VIRTUAL_ENV="$(CURDIR)/.venv" $$(command -v uv || echo false) pip sync --quiet --require-hashes requirements.lock || \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" "$$(command -v uv || echo false)" pip sync --quiet --require-hashes requirements.lock || \
 		python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)
