@@ -175,7 +175,7 @@ def test_the_readme_of_the_template_from_demo_to_a_located_plot(rebuilt, env, ba
     Shell(tmp_path, bare_env, tmp_path / "notes").follow(ours("README.md"))
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_the_tour(rebuilt, env, tmp_path):
     project = Path(shutil.copytree(rebuilt, tmp_path / "tumour-classifier", symlinks=True))
     Shell(project, env, tmp_path / "notes").follow(ours(*(f"docs/{name}" for name in TOUR)))
