@@ -16,7 +16,7 @@ help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
 	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
-	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make test-unit  test the package alone, in a minute or two"
 	@echo "make weekly     the tests that CI runs once a week"
 	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
 	@echo "                JOINTS=\"wandb aim\": only these"
