@@ -49,6 +49,7 @@ HANDOVER = "docs/how-to/handover.md"
 # Followed by tests/joints/test_NAME.py, in an environment with the framework.
 FRAMEWORKS = {
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
+    "skorch": ["docs/how-to/skorch.md"],
 }
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
