@@ -48,7 +48,9 @@ ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
 # Followed by tests/joints/test_NAME.py, in an environment with the framework.
 FRAMEWORKS = {
+    "keras": ["docs/how-to/keras.md"],
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
+    "skorch": ["docs/how-to/skorch.md"],
 }
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
