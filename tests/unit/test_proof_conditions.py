@@ -108,6 +108,11 @@ def test_the_order_of_files_is_left_alone_where_memory_does_not_hold_the_clone(t
     assert "file order" not in available_conditions(tmp_path, tmp_path, HERE, {})
 
 
+def test_the_order_of_files_is_left_alone_where_no_program_runs_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "runs_programs", lambda folder: folder != conditions.MEMORY)
+    assert "file order" not in available_conditions(tmp_path, tmp_path, HERE, {})
+
+
 def test_one_processor_cannot_be_made_fewer(tmp_path):
     alone = Processor("made up", cpus=1)
     assert "CPU count" not in available_conditions(tmp_path, tmp_path, alone, {})

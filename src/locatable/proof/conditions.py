@@ -85,10 +85,20 @@ def available_conditions(
         available["locale"] = Conditions(variables={"LC_ALL": locale})
     if hasattr(os, "sched_getaffinity") and processor.cpus > 1:
         available["CPU count"] = Conditions(cpus=1, processor="1 CPU")
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > COPIES_IN_MEMORY * _size(tree):
+    if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
     available |= _other_processors(processor, recorded)
     return {name: each for name, each in available.items() if not each.variables.keys() & recorded.keys()}
+
+
+def runs_programs(folder: Path) -> bool:
+    """Whether programs and compiled libraries in a folder can be used; some mounts forbid it (`noexec`)."""
+    return not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    """Whether a folder is there, can be written to, and so many bytes are free in it."""
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
 
 
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
