@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from ..clone_limits import shallow_history
 from ..errors import ProjectError
 from ..git import git
+from ..git_clone import SETTINGS
 from ..partial_clone import fetch_history
 
 # A clone of the bundle has this branch checked out.
@@ -64,8 +65,9 @@ def write_bundle(repo: Path, commit: str, refs: Mapping[str, str], target: Path)
         _init(repo, alone)
         named = {BRANCH: commit, **refs}
         lines = [f"create {ref} {commit_id}\n" for ref, commit_id in named.items()]
-        git(alone, "update-ref", "--stdin", text="".join(lines))
-        git(alone, "symbolic-ref", "HEAD", BRANCH)
+        # The user's hooks are for the user's own work.
+        git(alone, "update-ref", "--stdin", text="".join(lines), settings=SETTINGS)
+        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=SETTINGS)
         # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
         git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
         git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *named, settings=PACKING)
