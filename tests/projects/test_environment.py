@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from support import TEMPLATE, generate, run
@@ -19,8 +20,8 @@ def python_that_says(version: str, folder: Path) -> Path:
     """An interpreter of another version, as far as a program can tell from `sys.version_info`."""
     numbers = tuple(map(int, version.split(".")))
     wrapper = folder / f"python{version}"
-    pretend = f"import sys\nsys.version_info = {(*numbers, 0, 'final', 0)!r}\nexec(sys.argv[2])\n"
-    wrapper.write_text(f"#!{sys.executable}\n{pretend}")
+    pretend = f"import sys; sys.version_info = {(*numbers, 0, 'final', 0)!r}; exec(sys.argv[2])"
+    wrapper.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -c {quote(pretend)} "$@"\n')
     wrapper.chmod(0o755)
     return wrapper
 

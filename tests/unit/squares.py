@@ -2,6 +2,7 @@
 
 import json
 import sys
+from shlex import quote
 
 MAKE = """
 import json
@@ -18,7 +19,7 @@ def stage(data: str) -> dict[str, object]:
         data: path of what it depends on beside its code.
     """
     return {
-        "cmd": f"{sys.executable} make.py",
+        "cmd": f"{quote(sys.executable)} make.py",
         "deps": ["make.py", data],
         "params": ["x"],
         "outs": ["model.bin"],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import squares
@@ -392,7 +393,7 @@ def test_a_project_in_a_folder_that_is_checked_out_without_dvc_s(tmp_path):
         assert reader.prefix == "part"
 
 
-HOOK = f"""#!{sys.executable}
+HOOK = f"""\
 import os, sys
 sys.path[:0] = {sys.path!r}
 from locatable.cli import main
@@ -406,7 +407,8 @@ def test_a_hook_reads_its_own_repository(source, tmp_path, kind):
     clone = KINDS[kind](source, tmp_path)
     hook = Path(clone / git(clone, "rev-parse", "--git-path", "hooks")) / "pre-push"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(HOOK)
+    hook.with_suffix(".py").write_text(HOOK)
+    hook.write_text(f'#!/bin/sh\nexec {quote(sys.executable)} "$0.py"\n')
     hook.chmod(0o755)
     done = subprocess.run(
         ("git", "push", "--quiet", "origin", "HEAD:refs/heads/pushed"),

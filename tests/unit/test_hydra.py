@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ yaml.safe_dump({"m": int(params["model"]["twice"])}, open("m.yaml", "w"))
 """,
 }
 STAGE = {
-    "cmd": f"{sys.executable} train.py",
+    "cmd": f"{quote(sys.executable)} train.py",
     "deps": ["train.py"],
     "params": ["model", "lr", "text", "flag", "sizes"],
     "metrics": [{"m.yaml": {"cache": False}}],

@@ -1,6 +1,7 @@
 """The Makefiles, read by the `make` and the Pythons that people have."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,9 +33,14 @@ def first_command(folder: Path, programs: Path) -> str:
     """
     target = "setup" if (folder / "vendor").exists() else ".venv/ready"
     command = ("/usr/bin/env", "make", "--dry-run", "--always-make", target)
+    # Without an environment, whose Python would be found.
+    alone = programs / "alone"
+    alone.mkdir()
+    shutil.copy(folder / "Makefile", alone)
+    (alone / "requirements.lock").touch()
     done = subprocess.run(
         command,
-        cwd=folder,
+        cwd=alone,
         env={"PATH": f"{programs}:/usr/bin:/bin"},
         text=True,
         capture_output=True,

@@ -3,6 +3,7 @@
 import platform
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_libraries_are_unknown_where_there_is_no_such_python(tmp_path):
 
 
 def test_libraries_are_unknown_where_python_has_no_numpy(tmp_path):
-    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -S "$@"\n')
     (tmp_path / "python").chmod(0o755)
     assert describe_processor(tmp_path / "python", {}).blas == ""
 

@@ -4,6 +4,7 @@ import json
 import sys
 from contextlib import chdir
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import tiny_git
@@ -14,7 +15,7 @@ from locatable.dvc.project import read_project
 from locatable.errors import ProjectError, UnreadableError
 
 STAGE = {
-    "cmd": f"{sys.executable} train.py",
+    "cmd": f"{quote(sys.executable)} train.py",
     "deps": ["train.py"],
     "params": ["x"],
     "outs": [{"metrics.json": {"cache": False}}, "model.bin"],

@@ -4,6 +4,7 @@ import json
 import sys
 from contextlib import chdir
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import tiny_git
@@ -20,7 +21,7 @@ x = yaml.safe_load(open("params.yaml"))["x"]
 open("m.yaml", "w").write(f"m: {x * x}\\n")
 """
 STAGE = {
-    "cmd": f"{sys.executable} make.py",
+    "cmd": f"{quote(sys.executable)} make.py",
     "deps": ["make.py"],
     "params": ["x"],
     "metrics": [{"m.yaml": {"cache": False}}],
@@ -107,7 +108,7 @@ def test_params_of_a_file_that_vars_names_can_be_searched(tmp_path):
 
 def top_level_metrics(tmp_path: Path, code: str) -> Path:
     """A repository whose metrics are in no stage, as DVCLive declares them."""
-    stage = {"cmd": f"{sys.executable} make.py", "deps": ["make.py"], "params": ["x"]}
+    stage = {"cmd": f"{quote(sys.executable)} make.py", "deps": ["make.py"], "params": ["x"]}
     pipeline = {"metrics": ["m.yaml"], "stages": {"make": stage}}
     return repository(tmp_path, {".": pipeline}, {"params.yaml": "x: 3\n", "make.py": code})
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 import tiny_dvc
@@ -22,7 +23,7 @@ from locatable.submodules import checkout_submodules, fetch_submodules
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"
 STAGE = {
-    "cmd": f"{sys.executable} vendor/lib/square.py > m.yaml",
+    "cmd": f"{quote(sys.executable)} vendor/lib/square.py > m.yaml",
     "deps": ["vendor/lib/square.py"],
     "params": ["x"],
     "metrics": [{"m.yaml": {"cache": False}}],
