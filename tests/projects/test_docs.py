@@ -48,6 +48,7 @@ ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
 # Followed by tests/joints/test_NAME.py, in an environment with the framework.
 FRAMEWORKS = {
+    "huggingface": ["docs/how-to/huggingface.md", "docs/how-to/resume-huggingface.md"],
     "keras": ["docs/how-to/keras.md"],
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
     "skorch": ["docs/how-to/skorch.md"],
