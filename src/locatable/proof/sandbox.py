@@ -20,6 +20,7 @@ from typing import IO
 
 from ..dvc.checkout import Checkout
 from ..dvc.stages import Stage
+from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions
 from .inputs import Input, InputKind
 from .stage_folder import fill_folder
@@ -135,9 +136,16 @@ def why_no_bubblewrap(sandbox: Sandbox) -> str:
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     place = Place(folder=sandbox.work, working=sandbox.work)
-    command = [*bubblewrap_command(sandbox, place), str(sandbox.programs / "python"), "-c", ""]
+    command = [*bubblewrap_command(sandbox, place), *_do_nothing(sandbox)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"bubblewrap is not allowed here ({done.stderr.strip()[-120:]})" if done.returncode else ""
+
+
+def _do_nothing(sandbox: Sandbox) -> list[str]:
+    """A command that needs what stages need, and does nothing."""
+    python = sandbox.programs / "python"
+    # conda also installs what needs no Python.
+    return [str(python), "-c", ""] if python.exists() else ["/bin/sh", "-c", ""]
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
@@ -196,6 +204,7 @@ def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
     variables = {
+        **active_variables(sandbox.programs.parent),
         **sandbox.recorded,
         "PATH": os.pathsep.join(map(str, [sandbox.programs, *_search_path(sandbox)])),
         "HOME": str(folder / "home"),
