@@ -1,59 +1,69 @@
 # /// script
-# dependencies = ["conda-lock==4.0.3"]
+# dependencies = ["conda-lock==4.0.3", "py-rattler==0.28.0"]
 # [tool.joint]
 # question = "Environments"
 # tool = "conda, mamba"
-# joint = "src/locatable/coordinates.py"
+# joint = "src/locatable/proof/conda_lock.py"
 # ///
-"""A lock of conda is the environment coordinate; a proof runs in the environment that is active."""
+"""conda-lock.yml is the environment coordinate, and a proof builds its environment from it.
+
+micromamba and conda are stand-ins (see `conda_channel`) with their command lines; conda-lock is real, as are
+the packages and their installation.
+"""
 
 import contextlib
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import tiny_dvc
+from conda_channel import Package, lock_of, stand_in
 from tiny_git import git, write
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
+from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
 
-LOCK = """\
-version: 1
-metadata:
-  content_hash: {linux-64: 3d1b2e7f0a2c4f2f9d7b8c6a5e4f3d2c1b0a9f8e7d6c5b4a3f2e1d0c9b8a7f6e}
-  channels: [{url: conda-forge, used_env_vars: []}]
-  platforms: [linux-64]
-  sources: [environment.yml]
-package:
-- name: tzdata
-  version: 2025b
-  manager: conda
-  platform: linux-64
-  dependencies: {}
-  url: https://example.org/conda-forge/noarch/tzdata-2025b-h78e105d_0.conda
-  hash: {md5: 4222072737ccff51314b5ece9c7d6f5a}
-  category: main
-  optional: false
-"""
+SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}
+ACTIVATION = {"etc/conda/activate.d/shout.sh": "export SHOUTED_BY=conda\n"}
+PACKAGE = Package("shout", "1.2", {**SHOUT, **ACTIVATION})
 PIPELINE = """\
 stages:
   make:
-    cmd: cat raw.csv > copy.csv
+    cmd: shout raw.csv > copy.csv
     deps: [conda-lock.yml, raw.csv]
     outs: [copy.csv]
 """
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A project whose stage declares the lock."""
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose stage declares the lock, and runs a program that only the locked environment has."""
+    for name in ("micromamba", "mamba", "conda"):
+        assert not shutil.which(name), "a real one would take the place of the stand-in"
     root = tmp_path / "project"
     tiny_dvc.init(root)
-    write(root, {"dvc.yaml": PIPELINE, "conda-lock.yml": LOCK, "raw.csv": "a,b\n1,2\n"})
-    rebuild(root)
+    lock = lock_of(tmp_path / "channel", PACKAGE)
+    write(root, {"dvc.yaml": PIPELINE, "conda-lock.yml": lock, "raw.csv": "a,b\n1,2\n"})
+    active = tmp_path / "active"
+    write(active, SHOUT)
+    (active / "bin/shout").chmod(0o755)
+    with monkeypatch.context() as activated:
+        activated.setenv("PATH", str(active / "bin"), prepend=":")
+        activated.setenv("SHOUTED_BY", "conda")
+        rebuild(root)
     return root
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in the search path, for stand-ins; another environment of conda is active."""
+    folder = tmp_path / "programs"
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "active"))
+    return folder
 
 
 def rebuild(root: Path) -> list[str]:
@@ -64,16 +74,15 @@ def rebuild(root: Path) -> list[str]:
     return ran
 
 
-def prove(root: Path, fresh_environment: bool) -> bool:
+def prove(root: Path, fresh_environment: bool = True) -> Report:
     with contextlib.chdir(root):
-        return reproduce(ProofOptions(rev="HEAD", fresh_environment=fresh_environment), print).proven
+        return reproduce(ProofOptions(rev="HEAD", fresh_environment=fresh_environment), print)
 
 
 def test_conda_lock_reads_the_lock_of_these_tests(root: Path) -> None:
     command = ("conda-lock", "render", "--kind", "explicit", "--platform", "linux-64", "conda-lock.yml")
     subprocess.run(command, cwd=root, check=True)
-    rendered = (root / "conda-linux-64.lock").read_text()
-    assert "tzdata-2025b-h78e105d_0.conda#4222072737ccff51314b5ece9c7d6f5a" in rendered
+    assert "/shout-1.2-0.tar.bz2#" in (root / "conda-linux-64.lock").read_text()
 
 
 def test_the_lock_is_the_environment(root: Path) -> None:
@@ -82,23 +91,63 @@ def test_the_lock_is_the_environment(root: Path) -> None:
 
 
 def test_environment_yml_is_the_environment_without_being_declared(root: Path) -> None:
-    write(root, {"environment.yml": "dependencies: [python=3.11]\n"})
+    write(root, {"environment.yml": "dependencies: [shout=1.2]\n"})
     tiny_dvc.commit(root)
     files = read_coordinates(root, "HEAD").environment.content["files"]
     assert files["environment.yml"] == git(root, "rev-parse", "HEAD:environment.yml")
 
 
-def test_another_package_makes_results_out_of_date(root: Path) -> None:
-    before = read_coordinates(root, "HEAD").environment.digest
-    write(root, {"conda-lock.yml": LOCK.replace("2025b", "2025c")})
-    assert rebuild(root) == ["make"]
-    assert read_coordinates(root, "HEAD").environment.digest != before
+def test_micromamba_builds_the_environment_of_a_proof(root: Path, programs: Path) -> None:
+    stand_in(programs, "micromamba")
+    report = prove(root)
+    assert report.proven, report.findings
+    assert report.environment == "fresh, from conda-lock.yml"
+
+
+def test_conda_builds_it_by_conda_lock(root: Path, programs: Path) -> None:
+    stand_in(programs, "conda")
+    assert prove(root).proven
+
+
+@pytest.mark.parametrize("program", ["micromamba", "conda"])
+def test_the_reason_why_a_lock_cannot_be_installed_is_shown(
+    root: Path, programs: Path, tmp_path: Path, program: str
+) -> None:
+    stand_in(programs, program)
+    (tmp_path / "channel/shout-1.2-0.tar.bz2").unlink()
+    with pytest.raises(CannotTryError, match=r"conda-lock\.yml cannot be installed: .*shout-1\.2") as caught:
+        prove(root)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_what_another_version_of_a_package_writes_is_not_proven(
+    root: Path, programs: Path, tmp_path: Path
+) -> None:
+    stand_in(programs, "micromamba")
+    other = Package("shout", "1.3", {"bin/shout": "#!/bin/sh\necho AH\n"})
+    write(root, {"conda-lock.yml": lock_of(tmp_path / "channel", other)})
+    with tiny_dvc.dvc(root) as repo:
+        repo.commit(force=True)
+    tiny_dvc.commit(root)
+    assert not prove(root).proven
+
+
+def test_without_any_of_them_a_proof_says_what_to_do(root: Path) -> None:
+    with pytest.raises(CannotTryError, match=r"conda-lock\.yml needs micromamba, .* --env current$"):
+        prove(root)
 
 
 def test_a_proof_in_the_environment_that_is_active_passes(root: Path) -> None:
-    assert prove(root, fresh_environment=False)
+    # Another package for a stage that needs none of conda's.
+    write(root, {"dvc.yaml": PIPELINE.replace("shout raw.csv", "cat raw.csv")})
+    rebuild(root)
+    assert prove(root, fresh_environment=False).proven
 
 
-def test_a_fresh_environment_is_not_built_from_it(root: Path) -> None:
-    with pytest.raises(CannotTryError, match=r"has no requirements\.lock; .* --env current$"):
-        prove(root, fresh_environment=True)
+def test_another_package_makes_results_out_of_date(root: Path, tmp_path: Path) -> None:
+    before = read_coordinates(root, "HEAD").environment.digest
+    write(root, {"dvc.yaml": PIPELINE.replace("shout raw.csv", "cat raw.csv")})
+    rebuild(root)
+    write(root, {"conda-lock.yml": lock_of(tmp_path / "channel", Package("shout", "1.3"))})
+    assert rebuild(root) == ["make"]
+    assert read_coordinates(root, "HEAD").environment.digest != before

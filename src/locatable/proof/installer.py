@@ -85,8 +85,9 @@ def first_words(stderr: str) -> str:
 
 
 def last_words(stderr: str) -> str:
-    """Where conda and its kind say why they failed, after their warnings."""
-    return " ".join(stderr.split())[-LONGEST_REASON:]
+    """Where conda and its kind say why they failed: after warnings, before a traceback of conda-lock."""
+    said = stderr.partition("\nTraceback (most recent call last):")[0]
+    return " ".join(said.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def run_installer(step: Step, project: Path, folder: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
-        raise CannotTryError(f"{step.problem}: {step.reason(stderr)}")
+        reason = step.reason(stderr) or f"{step.command[0]} ended with {process.returncode}"
+        raise CannotTryError(f"{step.problem}: {reason}")
 
 
 def programs_in(folder: Path) -> Path:
