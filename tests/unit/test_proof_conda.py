@@ -10,6 +10,7 @@ from locatable.errors import CannotTryError
 from locatable.proof.conda_lock import CondaLock, find_programs, install_step
 from locatable.proof.conda_prefix import active_variables, conda_packages
 from locatable.proof.installed import distributions, installed_versions, packages_not_as_locked
+from locatable.proof.installer import last_words
 
 FOLDER = Path("/scratch/env")
 CREATE = ["create", "--yes", "--quiet", "--prefix", str(FOLDER), "--file", "conda-lock.yml"]
@@ -47,6 +48,20 @@ def test_a_machine_without_such_a_program_is_told_what_to_do(names):
         CannotTryError, match=r"conda-lock\.yml needs .* install micromamba, or .*--env current$"
     ):
         install_step(FOLDER, programs(*names))
+
+
+def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():
+    stderr = (
+        "ERROR:root:CondaVerificationError: six\n"
+        "ERROR:root:Traceback (most recent call last):\n"
+        "Traceback (most recent call last):\n  File invoke_conda.py\nCalledProcessError\n"
+    )
+    assert last_words(stderr).startswith("CondaVerificationError: six")
+    assert "CalledProcessError" not in last_words(stderr)
+
+
+def test_what_micromamba_said_last_is_shown():
+    assert last_words("warning  libmamba " + 400 * "x" + "\ncritical libmamba no\n").endswith("libmamba no")
 
 
 def program(path: Path) -> str:
