@@ -1,9 +1,9 @@
 # /// script
-# dependencies = ["conda-lock==4.0.3", "py-rattler==0.28.0"]
+# dependencies = ["conda-lock==4.0.3", "py-rattler==0.28.0", "dvclive==3.49.1"]
 # [tool.joint]
 # question = "Environments"
 # tool = "conda, mamba"
-# joint = "src/locatable/proof/conda_lock.py"
+# joint = "docs/how-to/conda.md"
 # ///
 """conda-lock.yml is the environment coordinate, and a proof builds its environment from it.
 
@@ -12,19 +12,29 @@ the packages and their installation.
 """
 
 import contextlib
+import json
+import platform
+import re
 import shutil
 import subprocess
+import sys
+import sysconfig
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import tiny_dvc
+import yaml
 from conda_channel import Package, lock_of, stand_in
 from tiny_git import git, write
+from trained import Trained
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.sandbox import USER_FOLDERS
 
 SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}
 ACTIVATION = {"etc/conda/activate.d/shout.sh": "export SHOUTED_BY=conda\n"}
@@ -151,3 +161,107 @@ def test_another_package_makes_results_out_of_date(root: Path, tmp_path: Path) -
     write(root, {"conda-lock.yml": lock_of(tmp_path / "channel", Package("shout", "1.3"))})
     assert rebuild(root) == ["make"]
     assert read_coordinates(root, "HEAD").environment.digest != before
+
+
+SITE_PACKAGES = "lib/python{}.{}/site-packages".format(*sys.version_info)
+DVC = '#!/bin/sh\nexec "$(dirname "$0")/python" -m dvc "$@"\n'
+# Names of conda-forge that are not those of the package index.
+NAMES = {"matplotlib-base": "matplotlib"}
+
+
+def python() -> Package:
+    """A package that is the Python of these tests, and has its packages."""
+    found = [path for path in sys.path if path.endswith("site-packages")]
+    files = {
+        "pyvenv.cfg": f"home = {sysconfig.get_config_var('BINDIR')}\n",
+        f"{SITE_PACKAGES}/tests.pth": "".join(f"{path}\n" for path in found),
+    }
+    program = str(Path(sys.executable).resolve())
+    links = {"bin/python": program, "bin/python3": program}
+    return Package("python", platform.python_version(), files, links)
+
+
+def requirements() -> list[str]:
+    """Names of the packages in environment.yml of the how-to."""
+    page = (Path(__file__).parents[2] / "docs/how-to/conda.md").read_text()
+    block = re.search(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert block
+    return [line.split()[0] for line in yaml.safe_load(block[1])["dependencies"]]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A generated project in which the how-to is followed; its lock is what conda-lock would have written."""
+    folder = tmp_path_factory.mktemp("conda")
+    programs = folder / "programs"
+    stand_in(programs, "micromamba")
+    names = [name for name in requirements() if name != "python"]
+    packages = [Package(name, metadata.version(NAMES.get(name, name))) for name in names]
+    # Without it no stage runs; dvclive of conda-forge has it installed, too.
+    dvc = Package("dvc", metadata.version("dvc"), {"bin/dvc": DVC})
+    lock = lock_of(folder / "channel", python(), dvc, *packages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(programs), prepend=":")
+        return Trained(folder, "conda", {"conda-lock.yml": lock})
+
+
+def record_of(project: Trained) -> dict[str, object]:
+    return json.loads((project.root / "environment.json").read_text())
+
+
+def test_environment_yml_has_the_packages_of_the_project(project: Trained) -> None:
+    table = tomllib.loads((project.root / "pyproject.toml").read_text())["project"]
+    declared = [re.split(r"[<>=]", line)[0] for line in table["dependencies"]]
+    assert [NAMES.get(name, name) for name in requirements()] == ["python", *declared]
+
+
+def test_stages_run_in_the_environment_of_conda(project: Trained) -> None:
+    asked = project.run(".venv/bin/python", "-c", "import sys; print(sys.prefix)")
+    assert asked.stdout.strip() == str(project.root / ".venv")
+    assert (project.root / ".venv/conda-meta").is_dir()
+
+
+def test_the_record_names_the_lock_of_conda(project: Trained) -> None:
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]["environment"]
+    (hashed,) = [dep["md5"] for dep in lock["deps"] if dep["path"] == "conda-lock.yml"]
+    assert record_of(project)["lock"] == hashed
+
+
+def test_what_is_installed_as_locked_has_not_drifted(project: Trained) -> None:
+    assert record_of(project)["drift"] == {}
+
+
+def test_a_project_of_conda_carries_no_other_lock(project: Trained) -> None:
+    files = read_coordinates(project.root, "HEAD").environment.content["files"]
+    assert sorted(files) == ["conda-lock.yml", "environment.json", "environment.yml"]
+
+
+def test_a_package_that_is_not_as_locked_is_recorded(project: Trained) -> None:
+    lock = project.root / "conda-lock.yml"
+    before = lock.read_text()
+    installed = metadata.version("numpy")
+    lock.write_text(before.replace(f"version: '{installed}'", "version: '0.1'", 1))
+    project.run(".venv/bin/python", "-m", "scripts.environment")
+    drifted = record_of(project)["drift"]
+    lock.write_text(before)
+    project.run("git", "checkout", "--quiet", "environment.json")
+    assert drifted == {"numpy": {"locked": "0.1", "installed": installed}}
+
+
+def test_the_proof_of_the_project_builds_its_environment(project: Trained) -> None:
+    if any(path.startswith(USER_FOLDERS) for path in sys.path if path.endswith("site-packages")):
+        pytest.skip("the packages of these tests are in a folder of users, which a proof hides")
+    done = project.run("locatable", "reproduce")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "environment: fresh, from conda-lock.yml" in done.stdout + done.stderr
+
+
+def test_the_style_is_kept(project: Trained) -> None:
+    for check in ("check", "format --check"):
+        done = project.run("ruff", *check.split())
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_tests_of_the_project_pass(project: Trained) -> None:
+    done = project.run(".venv/bin/python", "-m", "pytest", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -46,8 +46,9 @@ HOW_TO = [
 ]
 ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
-# Followed by tests/joints/test_NAME.py, in an environment with the framework.
+# Followed by tests/joints/test_NAME.py, in an environment with the framework, or with the tool.
 FRAMEWORKS = {
+    "conda": ["docs/how-to/conda.md"],
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
 }
 CHANGES = ["docs/changes.md"]
