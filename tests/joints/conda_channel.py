@@ -48,7 +48,7 @@ if Path(sys.argv[0]).name == "conda":
 else:
     environment = LockFile.from_path(asked.file).default_environment()
     records = environment.conda_repodata_records_for_platform(environment.platforms()[0])
-cache = asked.prefix.parent / "pkgs"
+cache = Path(sys.argv[0]).parent / "pkgs"
 try:
     asyncio.run(install(records, asked.prefix, cache_dir=cache, show_progress=False))
 except Exception as error:
