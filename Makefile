@@ -16,7 +16,7 @@ help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
 	@echo "                PROJECT_TASK=regression: the other kind of project"
 	@echo "make test       check style, then test the package and the projects that the template generates"
-	@echo "make test-unit  test the package alone, in seconds"
+	@echo "make test-unit  test the package alone, in a minute or two"
 	@echo "make weekly     the tests that CI runs once a week"
 	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
 	@echo "                JOINTS=\"wandb aim\": only these"
@@ -73,6 +73,6 @@ $(READY): requirements.lock
 	@echo "Building .venv for the template's own tools, a minute or two ..."
 	@"$(PYTHON)" -m venv .venv
 	@command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check "$(UV)" 2>/dev/null || true
-	@VIRTUAL_ENV="$(CURDIR)/.venv" $$(command -v uv || echo false) pip sync --quiet --require-hashes requirements.lock || \
+	@VIRTUAL_ENV="$(CURDIR)/.venv" "$$(command -v uv || echo false)" pip sync --quiet --require-hashes requirements.lock || \
 		python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(READY)

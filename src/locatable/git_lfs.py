@@ -1,10 +1,13 @@
 """Files that Git keeps by Git LFS: in a commit, each is a short text that points to its content."""
 
+import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from .git import git
+from .errors import GitError, ProjectError
+from .git import first_remote, git
 from .git_clone import clone_git
 
 _POINTER = re.compile(
@@ -34,6 +37,40 @@ def object_id(content: bytes) -> str | None:
         return None
     pointer = _POINTER.fullmatch(content)
     return pointer["oid"].decode() if pointer else None
+
+
+def fetch_command(top: Path, commit: str) -> str:
+    """The command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone.
+
+    Args:
+        top: Git root.
+        commit: its id.
+    """
+    if git(top, "rev-parse", "HEAD") == commit:
+        return "git lfs pull"
+    return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
+
+
+@contextlib.contextmanager
+def needing_contents(top: Path | None, commit: str) -> Iterator[None]:
+    """Say how to get a content that Git LFS does not find while a commit is checked out in a clone.
+
+    Args:
+        top: Git root that the clone is of; None where that is not on this machine.
+        commit: its id.
+
+    Raises:
+        ProjectError: Git LFS does not find one.
+    """
+    try:
+        yield
+    except GitError as error:
+        missing = re.search(r"(?P<file>[^\n]+): smudge filter lfs failed", error.message)
+        if not missing or not top:
+            raise
+        file = missing["file"].rpartition("fatal: ")[2]
+        get = fetch_command(top, commit)
+        raise ProjectError(f"this machine has only a Git LFS pointer to {file}: `{get}`") from error
 
 
 def stored_file(folder: Path, oid: str) -> Path | None:

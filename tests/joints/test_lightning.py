@@ -8,10 +8,15 @@
 # ///
 """Lightning: it trains a model of a generated project, by the how-to, and continues an interrupted run."""
 
-import json
-
 import pytest
-from trained import Trained, check_the_network_is_declared, check_the_same_bytes_twice
+from trained import (
+    Trained,
+    check_the_network_is_declared,
+    check_the_network_learns,
+    check_the_project_s_own_tests_pass,
+    check_the_same_bytes_twice,
+    check_the_style_is_kept,
+)
 
 EPOCHS = 30
 # As if the power went in the middle of a run.
@@ -34,8 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_the_network_learns(project: Trained) -> None:
-    scores = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
-    assert scores["test"]["accuracy"] > 0.9
+    check_the_network_learns(project)
 
 
 def test_the_logger_records_every_epoch(project: Trained) -> None:
@@ -63,11 +67,8 @@ def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(project: Trai
 
 
 def test_the_project_s_style_is_kept(project: Trained) -> None:
-    for check in ("check", "format --check"):
-        done = project.run("ruff", *check.split())
-        assert done.returncode == 0, done.stdout
+    check_the_style_is_kept(project)
 
 
 def test_the_project_s_own_tests_pass(project: Trained) -> None:
-    done = project.run("python", "-m", "pytest", "--quiet")
-    assert done.returncode == 0, done.stdout + done.stderr
+    check_the_project_s_own_tests_pass(project)

@@ -1,5 +1,6 @@
 """What the joints of training frameworks share: a generated project in which their how-to is followed."""
 
+import json
 import os
 import re
 import subprocess
@@ -82,3 +83,22 @@ def check_the_network_is_declared(project: Trained) -> None:
     """`evaluate` loads the module of the network with the model, which no import statement shows."""
     assert project.declares("train", "tumour_classifier/network.py")
     assert project.declares("evaluate", "tumour_classifier/network.py")
+
+
+def check_the_network_learns(project: Trained) -> None:
+    """On rows that training never saw, it is right more than nine times in ten."""
+    scores = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
+    assert scores["test"]["accuracy"] > 0.9
+
+
+def check_the_style_is_kept(project: Trained) -> None:
+    """The blocks of the pages are as the project's own settings of ruff want code."""
+    for check in ("check", "format --check"):
+        done = project.run("ruff", *check.split())
+        assert done.returncode == 0, done.stdout
+
+
+def check_the_project_s_own_tests_pass(project: Trained) -> None:
+    """Those that every generated project has."""
+    done = project.run("python", "-m", "pytest", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -15,12 +15,13 @@ from support import TEMPLATE, run
 
 @pytest.mark.long
 def test_a_clone_shows_itself(tmp_path, bare_env):
-    run("git", "clone", "--quiet", TEMPLATE, tmp_path / "clone", cwd=tmp_path, env=bare_env)
-    (tmp_path / "clone/.venv").mkdir()
-    (tmp_path / "clone/.venv/bin").symlink_to(Path(sys.prefix) / "bin")
-    (tmp_path / "clone/.venv/ready").touch()
-    shown = run("make", "demo", cwd=tmp_path / "clone", env=bare_env, timeout=900).stdout
-    project = tmp_path / "clone/build/tumour-classifier"
+    """In a folder whose name has a space, as homes have."""
+    run("git", "clone", "--quiet", TEMPLATE, tmp_path / "a clone", cwd=tmp_path, env=bare_env)
+    (tmp_path / "a clone/.venv").mkdir()
+    (tmp_path / "a clone/.venv/bin").symlink_to(Path(sys.prefix) / "bin")
+    (tmp_path / "a clone/.venv/ready").touch()
+    shown = run("make", "demo", cwd=tmp_path / "a clone", env=bare_env, timeout=900).stdout
+    project = tmp_path / "a clone/build/tumour-classifier"
 
     def git(*command):
         return run("git", *command, cwd=project, env=bare_env).stdout.split()
@@ -63,13 +64,13 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     ]
     assert loss() == best.value
     # The template's own repository is as it was cloned.
-    assert run("git", "status", "--porcelain", cwd=tmp_path / "clone", env=bare_env).stdout == ""
+    assert run("git", "status", "--porcelain", cwd=tmp_path / "a clone", env=bare_env).stdout == ""
 
 
 @pytest.mark.weekly
 def test_a_clone_shows_the_other_task(tmp_path, env):
     """The penguins, in the environment of the tests: to build one takes longest."""
-    clone = tmp_path / "clone"
+    clone = tmp_path / "a clone"
     run("git", "clone", "--quiet", TEMPLATE, clone, cwd=tmp_path, env=env)
     # Of the template's environment nothing else is used: all other commands are the project's own.
     (clone / ".venv/bin").mkdir(parents=True)

@@ -49,7 +49,9 @@ HANDOVER = "docs/how-to/handover.md"
 # Followed by tests/joints/test_NAME.py, in an environment with the framework, or with the tool.
 FRAMEWORKS = {
     "conda": ["docs/how-to/conda.md"],
+    "keras": ["docs/how-to/keras.md"],
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
+    "skorch": ["docs/how-to/skorch.md"],
 }
 CHANGES = ["docs/changes.md"]
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
@@ -176,7 +178,7 @@ def test_the_readme_of_the_template_from_demo_to_a_located_plot(rebuilt, env, ba
     Shell(tmp_path, bare_env, tmp_path / "notes").follow(ours("README.md"))
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_the_tour(rebuilt, env, tmp_path):
     project = Path(shutil.copytree(rebuilt, tmp_path / "tumour-classifier", symlinks=True))
     Shell(project, env, tmp_path / "notes").follow(ours(*(f"docs/{name}" for name in TOUR)))

@@ -345,7 +345,7 @@ def test_files_that_are_not_on_this_machine(tmp_path: Path, env: dict[str, str])
     (tmp_path / "mlflow.db").unlink()
     said = run(*MIRROR, "--copy-models", cwd=tmp_path, env=env).stdout
     assert "mirrored 1 new" in said
-    assert "1 without files that are not in this machine's DVC cache" in said
+    assert "1 without files that this machine does not have" in said
     (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
     assert found["tags"]["mirror.missing"].endswith("p.csv, m.bin")
     assert found["status"] == "FINISHED"

@@ -1,5 +1,6 @@
 """Clones that people have: each row of `KINDS` is one; what they show and do is the same in all."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -24,7 +25,17 @@ from locatable.locate import locate, render, report_on
 from locatable.mlflow.wanted import gone_revisions, wanted_runs
 from locatable.proof.revision import resolve
 
-FILES = {**squares.files("data/raw.bin"), "notes/one.txt": "a note\n", ".dvcignore": "*.tmp\n/notes/\n"}
+# A file that Git LFS keeps: what a commit has of it, and its content.
+PICTURE = b"\x89PNG picture"
+OID = hashlib.sha256(PICTURE).hexdigest()
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{OID}\nsize {len(PICTURE)}\n"
+FILES = {
+    **squares.files("data/raw.bin"),
+    "notes/one.txt": "a note\n",
+    ".dvcignore": "*.tmp\n/notes/\n",
+    ".gitattributes": "*.png filter=lfs\n",
+    "logo.png": POINTER,
+}
 EXPERIMENTS = "refs/exps/*:refs/exps/*"
 
 
@@ -37,6 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("source") / "project"
     tiny_dvc.init(root)
     tiny_git.write(root, FILES)
+    keep_picture(root)
     with tiny_dvc.dvc(root) as repo:
         repo.add("data/raw.bin")
         repo.reproduce()
@@ -115,7 +127,7 @@ KINDS: dict[str, Callable[[Path, Path], Path]] = {
 
 @pytest.fixture(params=KINDS)
 def clone(request: pytest.FixtureRequest, source: Path, tmp_path: Path) -> Path:
-    """A clone of each kind, with DVC's cache."""
+    """A clone of each kind, with what DVC and Git LFS keep beside it."""
     return with_cache(KINDS[request.param](source, tmp_path), source)
 
 
@@ -123,7 +135,14 @@ def with_cache(clone: Path, source: Path) -> Path:
     (clone / ".dvc").mkdir(exist_ok=True)
     shutil.copytree(source / ".dvc/cache", clone / ".dvc/cache")
     shutil.copy(source / ".dvc/config.local", clone / ".dvc")
+    keep_picture(clone)
     return clone
+
+
+def keep_picture(root: Path) -> None:
+    """Put the picture where Git LFS keeps what this machine has."""
+    common = root / git(root, "rev-parse", "--git-common-dir")
+    tiny_git.write(common, {f"lfs/objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
 
 
 @pytest.fixture
@@ -160,6 +179,11 @@ def test_what_dvc_keeps_is_located(clone, tmp_path):
     assert names_of(clone, tmp_path / "figure") == ["Three"]
 
 
+def test_what_git_lfs_keeps_is_located(clone, tmp_path):
+    (tmp_path / "figure").write_bytes(PICTURE)
+    assert "Three" in names_of(clone, tmp_path / "figure")
+
+
 def test_a_name_is_located(clone):
     assert names_of(clone, "ten") == ["ten"]
 
@@ -181,7 +205,13 @@ def test_a_proof_has_the_whole_commit(clone, tmp_path, monkeypatch):
     monkeypatch.chdir(clone)
     with Checkout(clone, resolve("ten"), tmp_path / "proof", tmp_path / "dvc") as checkout:
         assert (checkout.root / "m.json").read_text() == '{"m": 100}'
-        assert git(checkout.tree, "status", "--porcelain") == ""
+        assert git(checkout.tree, "status", "--porcelain", ":!*.png") == ""
+
+
+def test_a_proof_has_what_git_lfs_keeps(clone, tmp_path, monkeypatch):
+    monkeypatch.chdir(clone)
+    with Checkout(clone, resolve("ten"), tmp_path / "proof", tmp_path / "dvc") as checkout:
+        assert (checkout.root / "logo.png").read_bytes() == PICTURE
 
 
 def test_a_search_adds_its_trial(clone, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.coordinates import coordinates_of
+from locatable.dvc.clone import Clone, CloneSetup
+from locatable.errors import ProjectError
 from locatable.git_lfs import object_id
 from locatable.history.reader import Reader
 from locatable.locate import locate
@@ -84,3 +86,14 @@ def test_code_of_a_submodule_is_code(tmp_path: Path, path: str) -> None:
     with Reader(tmp_path / "ml") as reader:
         found = coordinates_of(reader.snapshot("HEAD"))
     assert (found.data.content, found.code.content["files"]) == ({}, {path: "a" * 32})
+
+
+def test_a_search_says_how_to_get_a_content_that_git_lfs_does_not_find(tmp_path: Path) -> None:
+    """Git LFS is imitated: it fails, as it does for a content that neither this machine nor a server has."""
+    head = commit(tmp_path / "project", {**FILES, ".gitattributes": "*.png filter=lfs\n"})
+    git(tmp_path / "project", "config", "filter.lfs.smudge", "false")
+    git(tmp_path / "project", "config", "filter.lfs.required", "true")
+    setup = CloneSetup(head, str(tmp_path / "project"), "", {}, {}, shared=True)
+    with pytest.raises(ProjectError) as refused:
+        Clone(tmp_path / "clone", setup)
+    assert refused.value.message == "this machine has only a Git LFS pointer to fig.png: `git lfs pull`"

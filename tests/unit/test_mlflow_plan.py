@@ -68,7 +68,7 @@ def test_a_study_whose_trials_are_all_there_is_left_alone() -> None:
 
 
 def test_a_run_that_lacks_files_is_extended() -> None:
-    lacking = replace(BASELINE_RUN, missing="not in this machine's DVC cache: p.csv")
+    lacking = replace(BASELINE_RUN, missing="this machine does not have: p.csv")
     assert actions(plan([BASELINE], [lacking])) == {"baseline aaa": Action.EXTEND}
 
 

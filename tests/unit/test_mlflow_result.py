@@ -13,7 +13,7 @@ def test_the_summary_of_a_mirror_that_did_everything() -> None:
     assert result.summary == (
         "mirrored 1 new, 2 already there, 0 failed, 3 renamed, 4 described again, "
         "5 of them with more files now, 0 pruned, "
-        "6 without files that are not in this machine's DVC cache (tag mirror.missing)"
+        "6 without files that this machine does not have (tag mirror.missing)"
     )
 
 

@@ -200,7 +200,7 @@ def test_a_study_has_the_report_of_its_search(tmp_path: Path) -> None:
 
 
 def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:
-    assert still_missing("not in this machine's DVC cache: p.csv", ["p.csv", "q.csv"]) == ["p.csv"]
+    assert still_missing("this machine does not have: p.csv", ["p.csv", "q.csv"]) == ["p.csv"]
 
 
 def test_a_file_of_a_folder_in_a_store_that_keeps_versions_is_found_in_the_cache(

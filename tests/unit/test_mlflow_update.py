@@ -110,7 +110,7 @@ def test_tags_of_the_experiment_follow_git() -> None:
 
 def test_a_run_says_which_files_it_lacks() -> None:
     assert update(content(missing=["p", "q"], lacking=["q"]), {}).tags == {
-        "mirror.missing": "not in this machine's DVC cache: q"
+        "mirror.missing": "this machine does not have: q"
     }
 
 

@@ -108,6 +108,11 @@ def test_the_order_of_files_is_left_alone_where_memory_does_not_hold_the_clone(t
     assert "file order" not in available_conditions(tmp_path, tmp_path, HERE, {})
 
 
+def test_the_order_of_files_is_left_alone_where_no_program_runs_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "runs_programs", lambda folder: folder != conditions.MEMORY)
+    assert "file order" not in available_conditions(tmp_path, tmp_path, HERE, {})
+
+
 def test_one_processor_cannot_be_made_fewer(tmp_path):
     alone = Processor("made up", cpus=1)
     assert "CPU count" not in available_conditions(tmp_path, tmp_path, alone, {})
@@ -165,6 +170,11 @@ def test_features_are_left_alone_where_numpy_is_not_installed(tmp_path):
 def test_a_kernel_is_tried_on_the_processors_that_have_it(tmp_path, monkeypatch):
     monkeypatch.setattr(conditions.platform, "machine", lambda: "aarch64")
     assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, HERE, {})
+
+
+def test_a_processor_of_the_oldest_kernel_can_be_given_no_other(tmp_path):
+    old = Processor("made up", cpus=2, blas="openblas 0.3.33 Prescott", threads=2)
+    assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, old, {})
 
 
 def test_what_a_record_sets_is_not_changed(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,20 @@ def test_a_repository_that_git_reads_and_dvc_does_not(
     extend(project, "preciousObjects")
     expected = r"DVC cannot read this repository, .* format preciousObjects .*\n"
     assert re.fullmatch(expected, refusal(command, capsys))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_folder_for_temporary_files_in_which_no_program_may_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mount with `noexec` is imitated: it takes an administrator."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mounted = os.statvfs_result((4096, 4096, 1, 1, 1, 1, 1, 1, os.ST_NOEXEC, 255))
+    monkeypatch.setattr(os, "statvfs", lambda folder: mounted)
+    assert refusal("reproduce --env current", capsys) == (
+        f"cannot try: no program may run in {tmp_path} (mounted noexec): "
+        "set TMPDIR to a folder of another file system\n"
+    )
 
 
 def extend(repository: Path, name: str) -> None:

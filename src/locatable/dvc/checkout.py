@@ -20,9 +20,9 @@ from dvc.repo import Repo
 from .. import git_annex
 from ..clone_limits import check_dvc_files
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..git import first_remote, git, top_folder
+from ..git import git, top_folder
 from ..git_clone import clone_git, make_clone
-from ..git_lfs import NO_FILTER, fill_in, storage
+from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..partial_clone import fetch_commit
 from ..project import find_project
 from ..submodules import checkout_submodules
@@ -82,7 +82,7 @@ class Checkout:
         settings = Config(str(project / ".dvc"))
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
-        get = _fetch_contents(self.user_top, commit)
+        get = fetch_command(self.user_top, commit)
         self._problems = {
             path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
             for path in fill_in(folder, storage(self.user_top))
@@ -178,13 +178,6 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
-
-
-def _fetch_contents(top: Path, commit: str) -> str:
-    """The command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone."""
-    if git(top, "rev-parse", "HEAD") == commit:
-        return "git lfs pull"
-    return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
 
 
 def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GitError, ProjectError, UnreadableError
 from ..git_annex import fill_in_for_trials
 from ..git_clone import clone_git, make_clone
-from ..git_lfs import storage
+from ..git_lfs import needing_contents, storage
 from ..keys import Key
 from ..partial_clone import fetch_commit
 from ..submodules import Submodule, checkout_submodules, fetch_submodules
@@ -78,13 +78,13 @@ class Clone:
         self.shared = setup.shared
         # Options of `git clean` that leave what DVC tracks; known when DVC can read the clone.
         self._keep_tracked: list[str] = []
-        self.outputs: list[Path] = []
         self.working_folders = [self.root]
         self.submodules: list[Submodule] = []
         self._clone(setup)
-        self.reset()
         # A folder of this machine is read; for anything else, Git knows where submodules come from.
         here = Path(self.url) if self.shared else None
+        with needing_contents(here, self.baseline):
+            self.reset()
         fill_in_for_trials(folder, here)
         self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
         self._configure_dvc(setup.config)

@@ -87,7 +87,7 @@ class Content:
         datasets: the source data.
         models: the models.
         artifacts: content by path; None: there is none, and nothing is written.
-        missing: files that belong here and are not in this machine's DVC cache.
+        missing: files that belong here and that this machine does not have.
         lacking: those of them that the run does not have from another machine either.
         unread: why a metrics file or series could not be read, by path.
         has_models: model files are among the artifacts, as far as they are on this machine.
@@ -146,7 +146,7 @@ def state_tags(content: Content) -> dict[str, str]:
 
 def missing_text(files: list[str]) -> str:
     """Files that are not here, as a run says it."""
-    return storable(f"not in this machine's DVC cache: {', '.join(files)}")[:LONGEST_TAG]
+    return storable(f"this machine does not have: {', '.join(files)}")[:LONGEST_TAG]
 
 
 def still_missing(known_missing: str, files: list[str]) -> list[str]:

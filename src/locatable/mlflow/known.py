@@ -43,7 +43,7 @@ class KnownRun:
         parent: id of the run that it is nested below.
         complete: whether everything that it should hold was written.
         experiment: name of the experiment that it was written for.
-        missing: which files were not in the DVC cache; empty when all were.
+        missing: which files the machine did not have; empty when it had all.
         has_models: whether model files are among its artifacts.
         description: digest of the project's script that described it; empty when none did.
         own_name: the name which that script gave it, None if it gave none.

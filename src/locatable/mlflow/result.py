@@ -30,7 +30,7 @@ class MirrorResult:
         renamed: how many have another name now.
         described: how many were described again.
         extended: how many got files that were missing.
-        missing: how many lack files that are not in this machine's DVC cache.
+        missing: how many lack files that this machine does not have.
         pruned: how many were deleted, because what they show is gone; None if that was not asked for.
         failures: names of runs by the reason why they could not be written.
     """
@@ -82,7 +82,5 @@ class MirrorResult:
         if self.pruned is not None:
             parts.append(f"{self.pruned} pruned")
         if self.missing:
-            parts.append(
-                f"{self.missing} without files that are not in this machine's DVC cache (tag mirror.missing)"
-            )
+            parts.append(f"{self.missing} without files that this machine does not have (tag mirror.missing)")
         return ", ".join(parts)

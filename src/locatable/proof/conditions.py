@@ -16,6 +16,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108
 # How many times the clone must fit in there: a stage gets a copy of what it reads, and writes.
 COPIES_IN_MEMORY = 3
 X86_64 = ("x86_64", "AMD64")
+# The oldest kernel of OpenBLAS for these processors, which each of them can run.
+OLDEST_KERNEL = "Prescott"
 # As OpenMP's other number of threads.
 FEW_THREADS = 3
 
@@ -83,18 +85,29 @@ def available_conditions(
         available["locale"] = Conditions(variables={"LC_ALL": locale})
     if hasattr(os, "sched_getaffinity") and processor.cpus > 1:
         available["CPU count"] = Conditions(cpus=1, processor="1 CPU")
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > COPIES_IN_MEMORY * _size(tree):
+    if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
     available |= _other_processors(processor, recorded)
     return {name: each for name, each in available.items() if not each.variables.keys() & recorded.keys()}
 
 
+def runs_programs(folder: Path) -> bool:
+    """Whether programs and compiled libraries in a folder can be used; some mounts forbid it (`noexec`)."""
+    return not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    """Whether a folder is there, can be written to, and so many bytes are free in it."""
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
+
+
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
     """What another processor would do, as far as libraries can be made to behave as if on it."""
     others = {}
-    if platform.machine() in X86_64:
+    # A processor that OpenBLAS gives the oldest kernel can run no other one.
+    if platform.machine() in X86_64 and not processor.blas.endswith(f" {OLDEST_KERNEL}"):
         others["OpenBLAS kernel"] = Conditions(
-            variables={"OPENBLAS_CORETYPE": "Prescott"}, processor="OpenBLAS's Prescott kernel"
+            variables={"OPENBLAS_CORETYPE": OLDEST_KERNEL}, processor=f"OpenBLAS's {OLDEST_KERNEL} kernel"
         )
     if processor.numpy_features:
         names = " ".join(processor.numpy_features)

@@ -8,10 +8,12 @@ from tempfile import TemporaryDirectory
 
 from ..dvc.checkout import Checkout, dvc_errors, project_root
 from ..dvc.stages import Stage
+from ..errors import CannotTryError
 from ..notes import read_processor
 from ..processor import Processor, describe_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict
+from .conditions import runs_programs
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
@@ -94,6 +96,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     seconds = Seconds()
     with dvc_errors(), TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder:
         work = Path(folder).resolve()
+        _check_programs_run(work)
         begun = time.perf_counter()
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
@@ -153,6 +156,15 @@ def _programs(lock: EnvironmentLock | None, checkout: Checkout, folder: Path, pr
         return current_programs()
     progress("building the environment")
     return build_environment(lock, checkout.root, folder)
+
+
+def _check_programs_run(work: Path) -> None:
+    # Stages would fail here that do not fail in the checkout.
+    if not runs_programs(work):
+        raise CannotTryError(
+            f"no program may run in {work.parent} (mounted noexec): "
+            "set TMPDIR to a folder of another file system"
+        )
 
 
 def _addresses(stages: Iterable[Stage]) -> str:
