@@ -97,6 +97,7 @@ def test_packages_are_read_from_their_records(tmp_path):
     install(tmp_path, "libgdal", "3.11.4")
     (tmp_path / "conda-meta/history").write_text("==> 2026-11-27 <==\n")
     (tmp_path / "conda-meta/state.json").write_text('{"env_vars": {}}')
+    (tmp_path / "conda-meta/interrupted-1-0.json").write_text("")
     assert conda_packages(tmp_path) == {"libgdal": "3.11.4"}
 
 

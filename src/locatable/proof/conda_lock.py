@@ -81,14 +81,14 @@ def install_step(folder: Path, programs: Mapping[str, str]) -> Step:
         CannotTryError: there is nothing that reads the lock.
     """
     problem = f"{CONDA_LOCK} cannot be installed"
-    # The first reads the lock itself, as mamba does since its version 2.
-    conda = programs.get("mamba") or programs.get("conda")
     if "micromamba" in programs:
         return Step(_create(programs["micromamba"], folder), problem, last_words)
+    conda = programs.get("mamba") or programs.get("conda")
     if "conda-lock" in programs and conda:
         command = [programs["conda-lock"], "install", "--log-level", "ERROR", "--no-dev"]
         command += ["--conda", conda, "--prefix", str(folder), CONDA_LOCK]
         return Step(command, problem, last_words)
+    # Since its version 2, it reads the lock itself.
     if "mamba" in programs:
         return Step(_create(programs["mamba"], folder), problem, last_words)
     raise CannotTryError(

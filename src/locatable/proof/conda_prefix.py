@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections import defaultdict
@@ -60,16 +61,19 @@ def active_variables(folder: Path) -> dict[str, str]:
     lines.append("env -0")
     shell = shutil.which("bash") or "/bin/sh"
     done = subprocess.run(
-        [shell, "-c", "\n".join(lines)], env=before, cwd=folder, capture_output=True, text=True, check=False
+        [shell, "-c", "\n".join(lines)], env=before, cwd=folder, capture_output=True, check=False
     )
-    pairs = [line.partition("=") for line in done.stdout.split("\0") if line]
+    pairs = [line.partition("=") for line in os.fsdecode(done.stdout).split("\0") if line]
     found = {name: value for name, _, value in pairs if name not in OF_SHELLS}
     return {"CONDA_PREFIX": str(folder), **found}
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(folder.glob(RECORDS)):
-        record = json.loads(file.read_bytes())
-        # `history` and `state` of conda's own are beside them.
+        try:
+            record = json.loads(file.read_bytes())
+        except ValueError:
+            continue  # of an interrupted installation
+        # A file of conda's own, `state`, is beside them.
         if isinstance(record, dict) and "name" in record and "version" in record:
             yield record
