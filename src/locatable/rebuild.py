@@ -10,12 +10,18 @@ from .history.declared import declared_stages
 from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
+from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, choose_lock
 from .redact import redact_urls
 
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
 # What stages may import, and what DVC and the other tools add to it.
 LOCKS = ("requirements.lock", "tools.lock")
+# The first program that reads it; conda needs conda-lock for that.
+CONDA_COMMANDS = (
+    f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
+    'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
+)
 
 
 def origin_url(reader: Reader) -> str | None:
@@ -74,6 +80,8 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
     """How to install the packages of a revision; nothing where it does not lock them with hashes."""
+    if is_locked_by_conda(snapshot):
+        return list(CONDA_COMMANDS)
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
     if "requirements.lock" not in locks:
         return []
@@ -86,6 +94,13 @@ def _install_commands(snapshot: Snapshot) -> list[str]:
         "python3 -m venv .venv && source .venv/bin/activate",
         f"pip install --require-hashes {files}",
     ]
+
+
+def is_locked_by_conda(snapshot: Snapshot) -> bool:
+    """Whether the environment of a revision is built from conda-lock.yml."""
+    present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
+    read = {path for stage in snapshot.stages.values() for path in stage.deps}
+    return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
 
 
 @lru_cache(100)

@@ -15,10 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .errors import ProjectError
-from .locks import reason_of_uv
+from .locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
 
 PYPROJECT = "pyproject.toml"
-REQUIREMENTS = "requirements.lock"
 TOOLS = "tools.lock"
 EXTRAS = "extras"
 # The groups of pyproject.toml that become tools.lock.
@@ -141,11 +140,18 @@ def resolve(project: Path) -> dict[str, str]:
             complete[lock.name] = output.read_text()
     texts = {}
     for lock in locks:
+        if lock.name == REQUIREMENTS and is_locked_by_conda(project):
+            continue
         text = added_blocks(complete.get(lock.base, ""), complete[lock.name])
         if lock.name == TOOLS and (project / VENDOR).is_dir():
             text = FIND_LINKS + text
         texts[lock.name] = keep_if_equal(before.get(lock.name), text)
     return texts
+
+
+def is_locked_by_conda(project: Path) -> bool:
+    """Whether conda-lock.yml alone says what stages may import; the tools have their locks all the same."""
+    return (project / CONDA_LOCK).is_file() and not (project / REQUIREMENTS).is_file()
 
 
 def keep_if_equal(before: str | None, after: str) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -43,10 +44,12 @@ class Trained:
         printed: what the commands of the pages printed.
     """
 
-    def __init__(self, folder: Path, joint: str) -> None:
+    def __init__(self, folder: Path, joint: str, files: Mapping[str, str] | None = None) -> None:
         self.joint = joint
         self.root = generate(folder)
         self._env = variables(folder)
+        for path, text in (files or {}).items():
+            (self.root / path).write_text(text)
         shell = Shell(self.root, self._env, folder / "notes")
         shell.follow(ours(*FRAMEWORKS[joint]))
         self.printed = shell.printed

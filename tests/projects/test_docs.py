@@ -46,8 +46,9 @@ HOW_TO = [
 ]
 ESTIMATOR = "docs/how-to/estimator.md"
 HANDOVER = "docs/how-to/handover.md"
-# Followed by tests/joints/test_NAME.py, in an environment with the framework.
+# Followed by tests/joints/test_NAME.py, in an environment with the framework, or with the tool.
 FRAMEWORKS = {
+    "conda": ["docs/how-to/conda.md"],
     "huggingface": ["docs/how-to/huggingface.md", "docs/how-to/resume-huggingface.md"],
     "keras": ["docs/how-to/keras.md"],
     "lightning": ["docs/how-to/lightning.md", "docs/how-to/resume.md"],
@@ -242,7 +243,7 @@ def test_a_joint_follows_the_pages_of_each_framework():
     for name, pages in FRAMEWORKS.items():
         module = (TEMPLATE / f"tests/joints/test_{name}.py").read_text()
         assert f'joint = "{pages[0]}"' in module
-        assert re.search(rf'Trained\(.*, "{name}"\)', module), name
+        assert re.search(rf'Trained\(.*, "{name}"[,)]', module), name
 
 
 def test_no_command_is_left_untried(rebuilt):

@@ -411,6 +411,16 @@ def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
     assert "\nlocatable reproduce ../../result.zip\n" in readme
 
 
+def test_the_readme_of_a_project_of_conda_installs_its_lock(project, tmp_path):
+    committed(project, {"conda-lock.yml": "version: 1\n"})
+    members = contents(archive_of(project, tmp_path / "result.zip"))
+    readme = members["README.md"].decode()
+    assert "\nYou need Git, Python, DVC and micromamba." in readme
+    assert "\nmicromamba create --yes --quiet --prefix .venv --file conda-lock.yml\n" in readme
+    assert "locks no packages" not in readme
+    assert members["files/conda-lock.yml"] == b"version: 1\n"
+
+
 def test_data_that_is_nowhere_is_named(project, tmp_path):
     shutil.rmtree(project / ".dvc/cache")
     assert "data/raw.txt (md5 " in refused(project, tmp_path)

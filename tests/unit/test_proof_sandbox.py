@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def plain(sandbox: Sandbox) -> Place:
 def test_hidden_folders_that_exist_are_empty_ones(sandbox):
     command = bubblewrap_command(sandbox, plain(sandbox))
     assert arguments(command, "--tmpfs") == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
+
+
+def test_an_active_environment_is_none_of_the_programs_of_a_fresh_one(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
+    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home/tools") not in shown
+
+
+def test_an_active_environment_belongs_to_the_current_one(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
+    current = replace(sandbox, programs=Path(sys.prefix) / "bin")
+    shown = arguments(bubblewrap_command(current, plain(current)), "--ro-bind")
+    assert str(tmp_path / "home/tools") in shown
 
 
 def test_the_whole_machine_is_read_only(sandbox):

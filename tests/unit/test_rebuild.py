@@ -70,6 +70,22 @@ def test_tools_alone_are_not_installed(tmp_path: Path) -> None:
     assert not any("tools.lock" in command for command in found)
 
 
+CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv'
+
+
+def test_packages_of_conda_are_installed_from_their_lock(tmp_path: Path) -> None:
+    found = commands(tmp_path, {"conda-lock.yml": "version: 1\n"})
+    assert found[2:4] == ["micromamba create --yes --quiet --prefix .venv --file conda-lock.yml", CONDA]
+
+
+def test_of_two_locks_the_one_that_stages_declare_is_installed(tmp_path: Path) -> None:
+    deps = "    deps:\n    - {path: conda-lock.yml, md5: 5d41402abc4b2a76b9719d911017c592}\n"
+    locks = {"requirements.lock": "", "conda-lock.yml": "version: 1\n"}
+    pipeline = "stages:\n  train:\n    cmd: x\n    deps: [conda-lock.yml]\n"
+    found = commands(tmp_path, {**locks, "dvc.yaml": pipeline, "dvc.lock": LOCK + deps})
+    assert CONDA in found
+
+
 def test_data_is_pulled_by_name(tmp_path: Path) -> None:
     found = commands(tmp_path, {"a b.dvc": "outs:\n- path: a b\n", "c.dvc": "outs:\n- path: c\n"})
     assert "dvc pull 'a b' c" in found

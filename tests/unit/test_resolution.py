@@ -139,3 +139,25 @@ def test_what_cannot_be_resolved_is_said_in_one_line_and_changes_no_lock(tmp_pat
         resolve(tmp_path)
     assert str(caught.value).startswith("pyproject.toml cannot be resolved, and no lock was changed: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """What uv would write for any lock of a project."""
+    text = "numpy==2.4.0 \\\n    --hash=sha256:00\n"
+    monkeypatch.setattr(
+        "locatable.resolution._compile", lambda project, options, output: output.write_text(text)
+    )
+
+
+def test_a_project_of_conda_gets_locks_of_its_tools_alone(tmp_path, compiled):
+    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['numpy']\n")
+    (tmp_path / "conda-lock.yml").write_text("version: 1\n")
+    assert list(resolve(tmp_path)) == ["tools.lock"]
+
+
+def test_a_project_with_both_locks_keeps_both(tmp_path, compiled):
+    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['numpy']\n")
+    for name in ("conda-lock.yml", "requirements.lock"):
+        (tmp_path / name).write_text("")
+    assert list(resolve(tmp_path)) == ["requirements.lock", "tools.lock"]

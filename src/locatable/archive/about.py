@@ -10,7 +10,8 @@ from typing import Any
 from ..coordinates import read_record
 from ..history.params import flat_params
 from ..history.snapshot import Snapshot
-from ..rebuild import pull_names, repro_command
+from ..locks import CONDA_LOCK
+from ..rebuild import is_locked_by_conda, pull_names, repro_command
 from .crate import Described, describe, is_spdx
 from .format import CRATE, FILES, README, Manifest
 from .plan import LICENCE, LOCKS
@@ -47,13 +48,15 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
     result = manifest.experiment or f"commit {snapshot.rev[:7]}"
     python = _python(snapshot)
     author = _AUTHOR.search(snapshot.commit)
-    locks = hashed_locks(gathered)
+    conda = is_locked_by_conda(snapshot)
+    locks = [] if conda else hashed_locks(gathered)
     page = readme(
         Instructions(
             title=f"{name}: {result}",
             manifest=manifest,
             python=python,
             locks=locks,
+            conda=conda,
             proves="tools.lock" in locks and bool(_LOCATABLE.search(gathered.text("tools.lock"))),
             sources=pull_names(snapshot),
             repro=repro_command(snapshot),
@@ -69,7 +72,7 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
         licence=_licence(project, gathered),
         python=python,
         workflow=_workflow(gathered),
-        locks=[f"{FILES}/{lock}" for lock in LOCKS if f"{FILES}/{lock}" in sizes],
+        locks=[f"{FILES}/{lock}" for lock in (*LOCKS, CONDA_LOCK) if f"{FILES}/{lock}" in sizes],
         stages=snapshot.stages,
         params={
             address: flat_params(list(stage.params.items())) for address, stage in snapshot.stages.items()

@@ -171,7 +171,7 @@ class _Description:
             **_said(hasPart=tools),
         )
         requirements = [
-            self._file(lock, name=f"Packages: {lock.rpartition('/')[2]}", encodingFormat="text/plain")
+            self._file(lock, name=f"Packages: {lock.rpartition('/')[2]}", encodingFormat=_format_of(lock))
             for lock in self._result.locks
         ]
         if self._result.python:
@@ -267,6 +267,10 @@ class _Description:
             entity = ContextEntity(self._crate, id_, {"@type": kind, **properties})
             self._known[id_] = self._crate.add(entity)
         return self._known[id_]
+
+
+def _format_of(lock: str) -> str:
+    return "application/yaml" if lock.endswith(".yml") else "text/plain"
 
 
 def _said(**lists: list[Any]) -> dict[str, Any]:

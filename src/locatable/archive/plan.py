@@ -8,6 +8,7 @@ from shlex import quote
 from ..dvc.stages import Output
 from ..errors import ProjectError, UsageError
 from ..history.snapshot import Snapshot
+from ..locks import CONDA_LOCK
 from ..proof.plan import ProofPlan
 from .format import is_safe
 from .privacy import Concern
@@ -19,7 +20,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 _MOST_NAMED = 8
 LOCKS = ("requirements.lock", "tools.lock")
 # Beside the pipeline: what a reader without Git wants to see first.
-_FILES = (*LOCKS, "environment.json", "params.yaml", "pyproject.toml")
+_FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import join, quote
 
+from ..rebuild import CONDA_COMMANDS
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, WHEELS, Manifest
 
 # The commands name the archive so, whatever its file is called: its bytes do not depend on that.
@@ -18,7 +19,8 @@ class Instructions:
         title: what the archive holds.
         manifest: of the archive.
         python: version that the result was made with, empty where that is not recorded.
-        locks: locks of packages, each with hashes; none where the project has none.
+        locks: locks of packages for pip, each with hashes; none where the project has none.
+        conda: whether conda-lock.yml locks the packages.
         proves: whether they install locatable, which compares what was rebuilt with what is recorded.
         sources: data that DVC keeps.
         repro: how DVC rebuilds the project.
@@ -28,6 +30,7 @@ class Instructions:
     manifest: Manifest
     python: str
     locks: Sequence[str]
+    conda: bool
     proves: bool
     sources: Sequence[str]
     repro: str
@@ -44,13 +47,15 @@ def commands(said: Instructions) -> list[str]:
         f"python3 -m zipfile -e {ARCHIVE} result",
         f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
-    if said.locks:
+    if said.conda:
+        found += CONDA_COMMANDS
+    elif said.locks:
         source = ["--no-index", "--find-links", f"{up}/{WHEELS}"] if said.manifest.wheels_for else []
         locks = [part for lock in said.locks for part in ("-r", lock)]
         install = join(["pip", "install", "--quiet", *source, "--require-hashes", *locks])
+        found.append(_venv(python, install))
     else:
-        install = "pip install --quiet dvc"
-    found.append(f"{python} -m venv .venv && . .venv/bin/activate && {install}")
+        found.append(_venv(python, "pip install --quiet dvc"))
     if said.proves:
         found.append(f"locatable reproduce {up}/../{ARCHIVE}")
     else:
@@ -60,10 +65,16 @@ def commands(said: Instructions) -> list[str]:
     return found
 
 
+def _venv(python: str, install: str) -> str:
+    return f"{python} -m venv .venv && . .venv/bin/activate && {install}"
+
+
 def readme(said: Instructions) -> bytes:
     """The content of the member `README.md`."""
     manifest = said.manifest
     needs = f"Git and Python {said.python}" if said.python else "Git and Python"
+    if said.conda:
+        needs = "Git, Python, DVC and micromamba"
     what = f"commit `{manifest.revision}`"
     if manifest.experiment:
         what = f"the experiment `{manifest.experiment}`, {what}"
@@ -85,7 +96,7 @@ def _outcome(said: Instructions) -> str:
             "recorded. It exits with 0 where all is identical."
         )
     sentence = "The last one runs every stage again. `git status` shows nothing where all is identical."
-    if not said.locks:
+    if not said.locks and not said.conda:
         sentence += " This project locks no packages: what its stages import is for you to install first."
     return sentence
 

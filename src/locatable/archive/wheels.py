@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..proof.environment import plan_installation, run_installer
+from ..proof.hashed_lock import make_step
+from ..proof.installer import Step, run_installer
 
 # What pip must not do: take another version, or what the lock does not name.
 _DOWNLOAD = ("-m", "pip", "download", "--quiet", "--disable-pip-version-check")
@@ -34,13 +35,13 @@ def download_wheels(project: Path, locks: list[str], version: str | None, folder
     place = folder / "wheels"
     place.mkdir(parents=True)
     # The environment that we run in can be without pip.
-    make = plan_installation(environment, version, uv=None).make
-    run_installer(make, project, environment, _PROBLEM)
+    make = make_step(environment, version, uv=None)
+    run_installer(Step(make.command, _PROBLEM), project, environment)
 
     def download(requirements: Sequence[str | Path]) -> None:
         named = [part for file in requirements for part in ("--requirement", str(file))]
         command = [str(environment / "bin/python"), *_DOWNLOAD, *_AS_LOCKED, "--dest", str(place), *named]
-        run_installer(command, project, environment, _PROBLEM)
+        run_installer(Step(command, _PROBLEM), project, environment)
 
     download(locks)
     if any(not is_wheel(file) for file in place.iterdir()):

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from .. import resolution
+from ..locks import CONDA_LOCK, REQUIREMENTS
 from ..project import find_project
 
 
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}: unchanged")
         for change in changes:
             print(f"{name}: {change.sentence()}")
-    if before.get(resolution.REQUIREMENTS) != after[resolution.REQUIREMENTS]:
+    if resolution.is_locked_by_conda(project):
+        print(f"{CONDA_LOCK}: left as it is, `conda-lock lock` resolves it")
+    if before.get(REQUIREMENTS) != after.get(REQUIREMENTS):
         print("what stages may import has changed: `make setup`, and `dvc repro` runs every stage again")
     elif before != after:
         print("only tools have changed: `make setup`; no result is out of date")

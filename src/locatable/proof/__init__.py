@@ -3,7 +3,8 @@
 plan            which stages to rebuild, and what they need from DVC
 preparation     recorded outputs are taken out of a clean clone, and source data comes in
 record          what dvc.lock says, against what the revision holds
-environment     the packages that stages run with, from requirements.lock alone
+environment     the packages that stages run with, from a lock alone: `hashed_lock` by uv or pip, `conda_lock`
+installed       how those differ from what is installed here (`conda_prefix`: what conda installed)
 sandbox         a stage runs where nothing exists but what it declares (`stage_folder` fills the place)
 recorded        recorded outputs, to compare with
 comparison      what it writes, against what is recorded (`contents`, `differences` value by value)

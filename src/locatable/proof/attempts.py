@@ -13,8 +13,9 @@ from ..dvc.stages import Output, Stage
 from ..errors import CannotTryError
 from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
-from .environment import current_programs, packages_not_as_locked
+from .environment import current_programs
 from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
+from .installed import packages_not_as_locked
 from .recorded import RecordedOutputs, remove
 from .sandbox import RunOptions, Sandbox, run_stage
 

@@ -16,7 +16,7 @@ from .comparison import OutputVerdict, Verdict
 from .conditions import runs_programs
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import LOCK, build_environment, current_programs, recorded_python, recorded_variables
+from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
 from .inputs import overlaps
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare
@@ -103,14 +103,14 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             if plan.frozen:
                 progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
             # Where a stage writes the record of the environment, it is not there any more when stages run.
-            python = recorded_python(checkout.root)
+            lock = _lock(options, checkout)
             variables = recorded_variables(checkout.root)
             recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
             records = prepare(plan, checkout, recorded)
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
-            programs = _programs(options, checkout, work / "env", python, progress)
+            programs = _programs(lock, checkout, work / "env", progress)
             seconds.environment = time.perf_counter() - begun
 
             sandbox, isolation = make_sandbox(
@@ -132,7 +132,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             seconds.environment += time.perf_counter() - begun
     return Report(
         revision=commit,
-        environment=f"fresh, from {LOCK}" if options.fresh_environment else "the current one",
+        environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.variation.varied) if proof.variation else (),
         outputs=tuple(proof.verdicts),
@@ -143,14 +143,19 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     )
 
 
-def _programs(
-    options: ProofOptions, checkout: Checkout, folder: Path, python: str | None, progress: Progress
-) -> Path:
-    """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
+def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
+    """What the environment is built from; None where stages use the current one."""
     if not options.fresh_environment:
+        return None
+    return find_lock(checkout.root, checkout.stages, options.wheels)
+
+
+def _programs(lock: EnvironmentLock | None, checkout: Checkout, folder: Path, progress: Progress) -> Path:
+    """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
+    if lock is None:
         return current_programs()
     progress("building the environment")
-    return build_environment(checkout.root, folder, python, options.wheels)
+    return build_environment(lock, checkout.root, folder)
 
 
 def _check_programs_run(work: Path) -> None:

@@ -20,6 +20,7 @@ from typing import IO
 
 from ..dvc.checkout import Checkout
 from ..dvc.stages import Stage
+from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions
 from .inputs import Input, InputKind
 from .stage_folder import fill_folder
@@ -28,6 +29,8 @@ from .stage_folder import fill_folder
 USER_FOLDERS = ("/tmp", "/var/tmp", "/home", "/media", "/mnt", "/srv")  # noqa: S108
 # Where Linux says which processors there are: more than a process may use.
 ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
+# Where an active environment is.
+ACTIVE = ("CONDA_PREFIX", "VIRTUAL_ENV")
 # Of what a stage prints, the end is kept.
 MOST_BYTES_PRINTED = 20_000
 
@@ -135,7 +138,10 @@ def why_no_bubblewrap(sandbox: Sandbox) -> str:
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     place = Place(folder=sandbox.work, working=sandbox.work)
-    command = [*bubblewrap_command(sandbox, place), str(sandbox.programs / "python"), "-c", ""]
+    python = sandbox.programs / "python"
+    # An environment of conda can be without Python.
+    nothing = [str(python), "-c", ""] if python.exists() else ["true"]
+    command = [*bubblewrap_command(sandbox, place), *nothing]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"bubblewrap is not allowed here ({done.stderr.strip()[-120:]})" if done.returncode else ""
 
@@ -195,7 +201,9 @@ def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: Run
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
+    active = active_variables(sandbox.programs.parent)
     variables = {
+        **active,
         **sandbox.recorded,
         "PATH": os.pathsep.join(map(str, [sandbox.programs, *_search_path(sandbox)])),
         "HOME": str(folder / "home"),
@@ -205,7 +213,7 @@ def _variables(
         "DVC_STAGE": stage.address,
     }
     for item in options.inputs:
-        if item.kind is InputKind.VARIABLE:
+        if item.kind is InputKind.VARIABLE and item.name not in active:
             variables[item.name] = os.environ[item.name]
     return {**variables, **options.conditions.variables}
 
@@ -213,6 +221,8 @@ def _variables(
 def _search_path(sandbox: Sandbox) -> list[Path]:
     # The user's own environment must not serve where the locked one lacks something.
     own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
+    if sandbox.programs.parent != Path(sys.prefix):
+        own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
     entries = [Path(entry) for entry in os.environ["PATH"].split(os.pathsep)]
     return [entry for entry in entries if entry.is_absolute() and not _is_under(entry, own)]
 
