@@ -301,10 +301,10 @@ def test_an_experiment_of_that_name_has_precedence(project: Path, reader: Reader
 
 
 def all_digits(project: Path, digits: int) -> str:
-    """Commit until an id begins with so many digits, and return these."""
+    """Commit until an id begins with so many digits, as a number is written, and return these."""
     for number in range(10_000):
         rev = commit(project, {"note.txt": str(number)})
-        if rev[:digits].isdigit():
+        if rev[:digits].isdigit() and rev[0] != "0":
             return rev[:digits]
     raise AssertionError
 
