@@ -338,6 +338,29 @@ def test_a_schedule_fires(server, small, tmp_path):
     assert found[0]["id"][:8] in git(folder, "for-each-ref", "--format=%(refname)", "refs/exps")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        (
+            "PREFECT_API_URL",
+            "http://127.0.0.1:9/api",
+            "no Prefect server answers at http://127.0.0.1:9/api: "
+            "`prefect config view` shows where that is set",
+        ),
+        (
+            "PREFECT_HOME",
+            "/proc/home",
+            "Prefect cannot write to /proc/home: set PREFECT_HOME to a folder that you can write to",
+        ),
+    ],
+)
+def test_prefect_without_a_server_is_one_line(user, small, variable, value, expected):
+    env = {key: text for key, text in user.items() if key != "PREFECT_API_URL"}
+    said = run(*COMMAND, cwd=small, env=env | {variable: value}, code=1).stderr
+    assert said.splitlines()[-1] == expected
+    assert "Traceback" not in said
+
+
 def test_a_rebuild_without_a_server_that_is_killed_or_ended(user, small, tmp_path):
     folder = Path(shutil.copytree(small, tmp_path / "repo"))
     shutil.copytree(small.parent / "store", tmp_path / "store")

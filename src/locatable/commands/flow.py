@@ -9,14 +9,23 @@ use. With --cron, both flows, rebuild and search, are served until Ctrl-C.
 """
 
 import argparse
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..errors import ProjectError
+
 if TYPE_CHECKING:
     from ..flow.request import RebuildRequest
+
+# How Prefect begins what it says of a server that does not answer; it has no class of errors for that.
+NO_ANSWER = ("Failed to reach API", "Timed out while attempting to connect to ephemeral")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +49,44 @@ def run(arguments: argparse.Namespace) -> int:
         retries=arguments.retries,
         timeout=arguments.timeout,
     )
-    if arguments.cron:
-        return _serve(request, arguments.cron)
-    return _rebuild(request)
+    with _needing_server():
+        return _serve(request, arguments.cron) if arguments.cron else _rebuild(request)
+
+
+@contextmanager
+def _needing_server() -> Iterator[None]:
+    """See that Prefect has a server: the one that settings name, or one that it starts for the time being.
+
+    Raises:
+        ProjectError: it has none.
+    """
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if not settings.api.url and not _can_write(settings.home):
+        raise ProjectError(
+            f"Prefect cannot write to {settings.home}: set PREFECT_HOME to a folder that you can write to"
+        )
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith(NO_ANSWER):
+            raise
+        if settings.api.url:
+            raise ProjectError(
+                f"no Prefect server answers at {settings.api.url}: "
+                "`prefect config view` shows where that is set"
+            ) from None
+        raise ProjectError("Prefect's own server does not start: `prefect server start` says why") from None
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether files can be written to a folder, which is made where it is not there yet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _serve(request: "RebuildRequest", cron: str) -> int:
