@@ -210,3 +210,16 @@ def test_runs_are_served(machine: Machine, change: Callable[[Machine], None]) ->
         wait_for(lambda: answers(port))
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 0
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("change", MACHINES, ids=lambda change: change.__name__)
+def test_prefect_rebuilds(
+    machine: Machine, extras_env: dict[str, str], change: Callable[[Machine], None]
+) -> None:
+    machine.env["PATH"] = extras_env["PATH"]
+    change(machine)
+    # Prefect writes to the user's home unless it is told otherwise.
+    machine.env["PREFECT_HOME"] = str(machine.project.parent / "prefect")
+    told = machine.run("locatable", "flow", "-S", "make.factor=5")
+    assert "2 of 2 stages ran, experiment flow-" in told.splitlines()[-1]
