@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .errors import LocatableError, UsageError
+from .errors import LocatableError, UsageError, disk_full_errors
 from .extras import find_extra, missing_extra
 from .git import leave_hook
 from .project import find_project
@@ -114,7 +114,8 @@ def _run_command(name: str, words: list[str]) -> int:
     works_anywhere = getattr(command, "works_anywhere", None)
     if works_anywhere is None or not works_anywhere(arguments):
         _project()
-    return int(command.run(arguments))
+    with disk_full_errors():
+        return int(command.run(arguments))
 
 
 def _project() -> Path:

@@ -13,6 +13,13 @@
 Only the command line turns them into text and an exit code. A traceback is a fault of ours.
 """
 
+import contextlib
+import re
+from collections.abc import Iterator
+
+# How systems, Git and SQLite say that there is no space left.
+DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
+
 
 class LocatableError(Exception):
     """One line for the user: what is wrong, where, and what to do.
@@ -78,3 +85,30 @@ class CannotTryError(LocatableError):
 
     def __str__(self) -> str:
         return f"cannot try: {self.message}"
+
+
+def disk_full() -> str:
+    """What to say where a disk is full, and nobody knows which."""
+    from tempfile import gettempdir
+
+    return (
+        f"a disk is full, that of the project or of {gettempdir()} (TMPDIR): "
+        "free some space, then run the same command again"
+    )
+
+
+@contextlib.contextmanager
+def disk_full_errors() -> Iterator[None]:
+    """Turn what any library raises where a disk is full into one line for the user.
+
+    Raises:
+        ProjectError: a disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Of ours, only Git's own words do not say what to do.
+        is_told = isinstance(error, LocatableError) and not isinstance(error, GitError)
+        if is_told or not DISK_FULL.search(str(error)):
+            raise
+        raise ProjectError(disk_full()) from error

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from .errors import GitError
+from .errors import DISK_FULL, GitError
 
 # Git sets these for the hooks that it runs. They name another repository, index or folder than ours.
 REPOSITORY_VARIABLES = (
@@ -83,7 +83,8 @@ def _reason(stderr: str, exit_code: int) -> str:
     if advice:
         # The checkout is another user's: without Git's advice, nobody knows what to do about it.
         return f"{lines[0]}; {advice[-1]}"
-    verdicts = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    full = [line for line in lines if DISK_FULL.search(line)]
+    verdicts = full or [line for line in lines if line.startswith(("fatal:", "error:"))]
     if verdicts:
         return verdicts[-1]
     return lines[-1] if lines else f"exit code {exit_code}"

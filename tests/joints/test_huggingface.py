@@ -10,17 +10,8 @@
 
 import re
 
-import pytest
-from trained import (
-    Trained,
-    check_the_network_is_declared,
-    check_the_network_learns,
-    check_the_project_s_own_tests_pass,
-    check_the_same_bytes_twice,
-    check_the_style_is_kept,
-)
+from trained import FrameworkTests, Trained
 
-EPOCHS = 30
 # As if the power went in the middle of a run, after four epochs.
 INTERRUPTED = """\
 import os
@@ -41,50 +32,27 @@ train.main()
 """
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return Trained(tmp_path_factory.mktemp("huggingface"), "huggingface")
+class TestHuggingFace(FrameworkTests):
+    """The Trainer also continues an interrupted run."""
 
+    joint = "huggingface"
+    steps = range(1, 31)
 
-def test_the_network_learns(project: Trained) -> None:
-    check_the_network_learns(project)
+    def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(self, project: Trained) -> None:
+        before = project.hashes()
+        stopped = project.run("python", "-c", INTERRUPTED)
+        assert stopped.returncode == 3, stopped.stdout + stopped.stderr
+        (complete,) = project.root.glob("checkpoints/*/checkpoint-*")
+        # As if the power went while the next checkpoint was written.
+        complete.with_name("checkpoint-9999").mkdir()
+        continued = project.run("dvc", "repro", "--force", "--single-item", "train")
+        assert re.findall(r"'epoch': '(\d+)'", continued.stdout)[0] == "5", (
+            continued.stdout + continued.stderr
+        )
+        assert project.hashes() == before
+        assert list(project.root.glob("checkpoints/*")) == []
 
-
-def test_the_callback_records_every_epoch(project: Trained) -> None:
-    series = (project.root / "reports/train/plots/metrics/valid/log_loss.tsv").read_text().splitlines()
-    assert [line.split("\t")[0] for line in series] == ["step", *map(str, range(1, EPOCHS + 1))]
-
-
-def test_the_stages_that_need_the_network_declare_it(project: Trained) -> None:
-    check_the_network_is_declared(project)
-
-
-def test_the_same_bytes_twice(project: Trained) -> None:
-    check_the_same_bytes_twice(project)
-
-
-def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(project: Trained) -> None:
-    before = project.hashes()
-    stopped = project.run("python", "-c", INTERRUPTED)
-    assert stopped.returncode == 3, stopped.stdout + stopped.stderr
-    (complete,) = project.root.glob("checkpoints/*/checkpoint-*")
-    # As if the power went while the next checkpoint was written.
-    complete.with_name("checkpoint-9999").mkdir()
-    continued = project.run("dvc", "repro", "--force", "--single-item", "train")
-    assert re.findall(r"'epoch': '(\d+)'", continued.stdout)[0] == "5", continued.stdout + continued.stderr
-    assert project.hashes() == before
-    assert list(project.root.glob("checkpoints/*")) == []
-
-
-def test_the_project_s_style_is_kept(project: Trained) -> None:
-    check_the_style_is_kept(project)
-
-
-def test_the_project_s_own_tests_pass(project: Trained) -> None:
-    check_the_project_s_own_tests_pass(project)
-
-
-def test_the_callback_of_transformers_would_write_times(project: Trained) -> None:
-    done = project.run("python", "-c", WITH_THEIR_CALLBACK)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert list(project.root.glob("reports/train/plots/metrics/**/*runtime.tsv"))
+    def test_the_callback_of_transformers_would_write_times(self, project: Trained) -> None:
+        done = project.run("python", "-c", WITH_THEIR_CALLBACK)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert list(project.root.glob("reports/train/plots/metrics/**/*runtime.tsv"))

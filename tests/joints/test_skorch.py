@@ -8,42 +8,10 @@
 # ///
 """skorch: a network as one more model of a generated project, by the how-to."""
 
-import pytest
-from trained import (
-    Trained,
-    check_the_network_is_declared,
-    check_the_network_learns,
-    check_the_project_s_own_tests_pass,
-    check_the_same_bytes_twice,
-    check_the_style_is_kept,
-)
+from trained import FrameworkTests
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return Trained(tmp_path_factory.mktemp("skorch"), "skorch")
+class TestSkorch(FrameworkTests):
+    """What holds of every framework."""
 
-
-def test_the_network_learns(project: Trained) -> None:
-    check_the_network_learns(project)
-
-
-def test_the_loss_is_recorded_for_every_epoch(project: Trained) -> None:
-    series = project.root / "reports/train/plots/metrics/valid/log_loss.tsv"
-    assert len(series.read_text().splitlines()) == 1 + 30
-
-
-def test_the_stages_that_need_the_network_declare_it(project: Trained) -> None:
-    check_the_network_is_declared(project)
-
-
-def test_the_same_bytes_twice(project: Trained) -> None:
-    check_the_same_bytes_twice(project)
-
-
-def test_the_project_s_style_is_kept(project: Trained) -> None:
-    check_the_style_is_kept(project)
-
-
-def test_the_project_s_own_tests_pass(project: Trained) -> None:
-    check_the_project_s_own_tests_pass(project)
+    joint = "skorch"

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
+import pytest
 import yaml
 from support import PRIVATE, generate
 from test_docs import FRAMEWORKS, Shell, ours
@@ -71,34 +73,48 @@ class Trained:
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
-def check_the_same_bytes_twice(project: Trained) -> None:
-    """The how-to commits dvc.lock, then runs all stages again, and Git sees no change of any file."""
-    ((_, how_to), *_) = ours(*FRAMEWORKS[project.joint])
-    assert re.search(r"git commit .*\ndvc repro --force\ngit diff --exit-code HEAD\n", how_to)
-    assert project.printed.count("Running stage 'train':") >= 2
-    assert project.run("git", "status", "--porcelain").stdout == ""
+class FrameworkTests:
+    """What holds of every framework whose how-to is followed; the class of a joint names it.
 
+    Attributes:
+        joint: the name of the joint.
+        steps: how the epochs are numbered; the example's params ask for thirty.
+    """
 
-def check_the_network_is_declared(project: Trained) -> None:
-    """`evaluate` loads the module of the network with the model, which no import statement shows."""
-    assert project.declares("train", "tumour_classifier/network.py")
-    assert project.declares("evaluate", "tumour_classifier/network.py")
+    joint: ClassVar[str]
+    steps: ClassVar[range] = range(30)
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def project(cls, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+        return Trained(tmp_path_factory.mktemp(cls.joint), cls.joint)
 
-def check_the_network_learns(project: Trained) -> None:
-    """On rows that training never saw, it is right more than nine times in ten."""
-    scores = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
-    assert scores["test"]["accuracy"] > 0.9
+    def test_the_network_learns(self, project: Trained) -> None:
+        """On rows that training never saw, it is right more than nine times in ten."""
+        scores = json.loads((project.root / "reports/evaluate/metrics.json").read_text())
+        assert scores["test"]["accuracy"] > 0.9
 
+    def test_every_epoch_is_recorded(self, project: Trained) -> None:
+        series = (project.root / "reports/train/plots/metrics/valid/log_loss.tsv").read_text().splitlines()
+        assert [line.split("\t")[0] for line in series] == ["step", *map(str, self.steps)]
 
-def check_the_style_is_kept(project: Trained) -> None:
-    """The blocks of the pages are as the project's own settings of ruff want code."""
-    for check in ("check", "format --check"):
+    def test_the_stages_that_need_the_network_declare_it(self, project: Trained) -> None:
+        """`evaluate` loads its module with the model, which no import statement shows."""
+        assert project.declares("train", "tumour_classifier/network.py")
+        assert project.declares("evaluate", "tumour_classifier/network.py")
+
+    def test_the_same_bytes_twice(self, project: Trained) -> None:
+        """The how-to commits dvc.lock, then runs all stages again, and Git sees no change of any file."""
+        ((_, how_to), *_) = ours(*FRAMEWORKS[self.joint])
+        assert re.search(r"git commit .*\ndvc repro --force\ngit diff --exit-code HEAD\n", how_to)
+        assert project.printed.count("Running stage 'train':") >= 2
+        assert project.run("git", "status", "--porcelain").stdout == ""
+
+    @pytest.mark.parametrize("check", ["check", "format --check"])
+    def test_the_project_s_style_is_kept(self, project: Trained, check: str) -> None:
         done = project.run("ruff", *check.split())
         assert done.returncode == 0, done.stdout
 
-
-def check_the_project_s_own_tests_pass(project: Trained) -> None:
-    """Those that every generated project has."""
-    done = project.run("python", "-m", "pytest", "--quiet")
-    assert done.returncode == 0, done.stdout + done.stderr
+    def test_the_project_s_own_tests_pass(self, project: Trained) -> None:
+        done = project.run("python", "-m", "pytest", "--quiet")
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -534,6 +534,13 @@ def test_a_command_that_needs_the_shell_of_its_author(plain: Pipeline) -> None:
     ]
 
 
+def test_a_stage_that_finds_a_disk_full_is_accused_of_nothing(plain: Pipeline) -> None:
+    """The disk of the folder for temporary files, in which a proof runs."""
+    plain.insert("import os\nif '/reproduce-' in os.getcwd(): raise OSError('No space left on device')")
+    plain.repro()
+    assert plain.refusal().startswith("cannot try: make: a disk is full, that of the project or of ")
+
+
 def test_data_imported_from_another_repository(plain: Pipeline, tmp_path: Path) -> None:
     other = tmp_path / "other"
     init(other)

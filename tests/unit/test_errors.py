@@ -1,11 +1,25 @@
 """Errors that users see."""
 
+import errno
+import os
+import sqlite3
+
 import pytest
 
 from locatable import errors
-from locatable.errors import CannotTryError, GitError, LocatableError, UsageError
+from locatable.errors import (
+    CannotTryError,
+    GitError,
+    LocatableError,
+    ProjectError,
+    StoreError,
+    UsageError,
+    disk_full_errors,
+)
 
-KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+KINDS = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -39,3 +53,25 @@ def test_git_errors_keep_all_that_git_said() -> None:
 
 def test_what_a_proof_lacks_begins_with_cannot_try() -> None:
     assert str(CannotTryError("no cache")) == "cannot try: no cache"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/file"),
+        sqlite3.OperationalError("database or disk is full"),
+        GitError("git checkout: fatal: sha1 file 'index.lock' write error. Out of diskspace"),
+    ],
+)
+def test_a_full_disk_is_told_whatever_finds_it(error: Exception) -> None:
+    with pytest.raises(ProjectError) as told, disk_full_errors():
+        raise error
+    assert told.value.message.startswith("a disk is full, that of the project or of ")
+    assert told.value.message.endswith(": free some space, then run the same command again")
+
+
+@pytest.mark.parametrize("error", [OSError("no such file"), StoreError("the disk of the store is full: x")])
+def test_what_is_no_full_disk_or_is_told_already_stays_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as told, disk_full_errors():
+        raise error
+    assert told.value is error

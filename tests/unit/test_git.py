@@ -70,6 +70,16 @@ def test_advice_after_the_reason_is_not_the_reason(monkeypatch: pytest.MonkeyPat
         git(tmp_path, "status")
 
 
+def test_a_full_disk_is_the_reason_whatever_git_says_after_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = b"fatal: write error: No space left on device\nerror: pack-objects died\n"
+    refused = subprocess.CompletedProcess((), 128, b"", said)
+    monkeypatch.setattr(git_module.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(GitError, match=r"^git bundle: fatal: write error: No space left on device$"):
+        git(tmp_path, "bundle")
+
+
 def test_a_reason_is_whole_where_it_goes_on_in_the_next_line(repo: Path) -> None:
     tiny_git.git(repo, "config", "core.repositoryFormatVersion", "1")
     tiny_git.git(repo, "config", "extensions.neverKnown", "true")

@@ -158,7 +158,7 @@ def test_a_tolerance_that_is_asked_for_has_precedence(root, asked):
 @pytest.mark.parametrize("written", ["-1e-9", "1.0", "nan", "inf", '"1e-9"', "true", "[]"])
 def test_a_tolerance_of_a_project_that_is_none_is_refused_in_one_line(root, capsys, written):
     (root / "pyproject.toml").write_text(f"[tool.locatable]\nrtol = {written}\n")
-    assert cli.main(["reproduce"]) == 1
+    assert cli.main(["reproduce"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{root}/pyproject.toml: rtol = ")
     assert "such as 1e-9" in line

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import CannotTryError, LocatableError, disk_full_errors
 from ..project import find_project
 
 if TYPE_CHECKING:
@@ -64,12 +65,21 @@ def run(arguments: argparse.Namespace) -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    report = _prove_archive(arguments) if _is_archive(arguments.rev) else _prove(arguments, arguments.rev)
+    try:
+        with disk_full_errors():
+            report = _report(arguments)
+    except LocatableError as error:
+        error.exit_code = CannotTryError.exit_code  # 1 says that something differs
+        raise
     if arguments.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
         _print_report(report)
     return 0 if report.proven else 1
+
+
+def _report(arguments: argparse.Namespace) -> "Report":
+    return _prove_archive(arguments) if _is_archive(arguments.rev) else _prove(arguments, arguments.rev)
 
 
 def _prove_archive(arguments: argparse.Namespace) -> "Report":

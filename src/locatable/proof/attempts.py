@@ -10,7 +10,7 @@ from typing import Protocol
 from ..dvc.checkout import Checkout
 from ..dvc.objects import fetch
 from ..dvc.stages import Output, Stage
-from ..errors import CannotTryError
+from ..errors import DISK_FULL, CannotTryError, disk_full
 from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
 from .environment import current_programs
@@ -114,6 +114,8 @@ class StageRunner:
     def attempt(self, options: RunOptions = PLAIN) -> Attempt:
         """Run the stage; its outputs are then in the clone."""
         done = run_stage(self.stage, self.checkout, self.sandbox, options)
+        if done.exit_code and DISK_FULL.search(done.printed):
+            raise CannotTryError(f"{self.stage.address}: {disk_full()}")
         verdicts = []
         for output in self.stage.outputs:
             remove(output.path)

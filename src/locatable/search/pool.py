@@ -1,7 +1,6 @@
 """Runs the trials of a study on workers: asks Optuna for params, and tells it what came of them."""
 
 import queue
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +8,7 @@ from typing import Protocol
 
 from optuna.trial import TrialState
 
-from ..errors import GitError, ProjectError
+from ..errors import DISK_FULL, GitError, ProjectError
 from ..processor import Processor
 from .backend import Backend, Worker
 from .messages import Complete, Failed, Progress, Pruned, Ready, Stop, TrialResult, Unusable, WorkerMessage
@@ -20,8 +19,6 @@ NEVER_WORKED = 5
 CEASED_TO_WORK = 20
 # Seconds to wait for a message before looking whether someone wants to stop, or the capacity has changed.
 WAIT = 0.5
-# How systems, Git and SQLite say it.
-DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
 
 Record = Callable[[str, Processor], None]
 
