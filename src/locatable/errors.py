@@ -92,7 +92,7 @@ def disk_full() -> str:
     from tempfile import gettempdir
 
     return (
-        f"a disk is full, that of the project or of {gettempdir()} (TMPDIR): "
+        f"a disk is full, and `df` shows which (temporary files are in {gettempdir()}): "
         "free some space, then run the same command again"
     )
 

@@ -538,7 +538,7 @@ def test_a_stage_that_finds_a_disk_full_is_accused_of_nothing(plain: Pipeline) -
     """The disk of the folder for temporary files, in which a proof runs."""
     plain.insert("import os\nif '/reproduce-' in os.getcwd(): raise OSError('No space left on device')")
     plain.repro()
-    assert plain.refusal().startswith("cannot try: make: a disk is full, that of the project or of ")
+    assert plain.refusal().startswith("cannot try: make: a disk is full, and `df` shows which")
 
 
 def test_data_imported_from_another_repository(plain: Pipeline, tmp_path: Path) -> None:

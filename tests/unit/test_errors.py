@@ -66,7 +66,7 @@ def test_what_a_proof_lacks_begins_with_cannot_try() -> None:
 def test_a_full_disk_is_told_whatever_finds_it(error: Exception) -> None:
     with pytest.raises(ProjectError) as told, disk_full_errors():
         raise error
-    assert told.value.message.startswith("a disk is full, that of the project or of ")
+    assert told.value.message.startswith("a disk is full, and `df` shows which (temporary files are in ")
     assert told.value.message.endswith(": free some space, then run the same command again")
 
 
