@@ -243,7 +243,9 @@ def test_a_joint_follows_the_pages_of_each_framework():
     for name, pages in FRAMEWORKS.items():
         module = (TEMPLATE / f"tests/joints/test_{name}.py").read_text()
         assert f'joint = "{pages[0]}"' in module
-        assert re.search(rf'Trained\(.*, "{name}"[,)]', module), name
+        assert re.search(
+            rf'Trained\(.*, "{name}"[,)]|\(FrameworkTests\):(\n.*)+ joint = "{name}"\n', module
+        ), name
 
 
 def test_no_command_is_left_untried(rebuilt):
