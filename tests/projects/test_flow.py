@@ -343,7 +343,7 @@ def test_a_schedule_fires(server, small, tmp_path):
     [
         (
             "PREFECT_API_URL",
-            "http://127.0.0.1:9/api",
+            "http://ada:secret@127.0.0.1:9/api",
             "no Prefect server answers at http://127.0.0.1:9/api: "
             "`prefect config view` shows where that is set",
         ),

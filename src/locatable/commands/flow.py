@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectError
+from ..redact import redact_urls
 
 if TYPE_CHECKING:
     from ..flow.request import RebuildRequest
@@ -74,7 +75,7 @@ def _needing_server() -> Iterator[None]:
             raise
         if settings.api.url:
             raise ProjectError(
-                f"no Prefect server answers at {settings.api.url}: "
+                f"no Prefect server answers at {redact_urls(settings.api.url)}: "
                 "`prefect config view` shows where that is set"
             ) from None
         raise ProjectError("Prefect's own server does not start: `prefect server start` says why") from None
