@@ -437,6 +437,15 @@ def test_a_shallow_clone_is_refused_with_what_to_do(project, tmp_path):
     assert "this clone is shallow: `git fetch --unshallow`" in refused(tmp_path / "shallow", tmp_path)
 
 
+def test_hooks_that_a_user_has_everywhere_do_not_stop_it(project, tmp_path, monkeypatch):
+    hook = tmp_path / "hooks/reference-transaction"
+    write(tmp_path, {"hooks/reference-transaction": "#!/bin/sh\nexit 1\n"})
+    hook.chmod(0o755)
+    write(tmp_path, {"gitconfig": f"[core]\nhooksPath = {hook.parent}\n"})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    assert archive_of(project, tmp_path / "result.zip").is_file()
+
+
 def test_a_full_disk_leaves_what_was_there(project, tmp_path, monkeypatch):
     target = tmp_path / "result.zip"
     target.write_text("of yesterday")

@@ -1,6 +1,7 @@
 """The command line: one clear line for each mistake, and exit codes that shells understand."""
 
 import ast
+import errno
 import getpass
 import os
 import subprocess
@@ -216,6 +217,18 @@ def test_a_missing_extra_is_one_line(
     command(needs_mlflow)
     assert cli.main(["locate"]) == 1
     assert capsys.readouterr().err == "locatable locate needs MLflow: pip install 'locatable[mlflow]'\n"
+
+
+def test_a_full_disk_is_one_line(
+    project: Path, command: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(arguments: Namespace) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command(fill)
+    assert cli.main(["locate"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a disk is full, and `df` shows which")
 
 
 def test_another_missing_module_is_a_fault(project: Path, command: Callable) -> None:
