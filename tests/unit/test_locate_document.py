@@ -193,6 +193,23 @@ def test_a_text_that_git_keeps_without_figures_of_ours(
     assert capsys.readouterr().out.splitlines()[0].endswith("README.md (kept in Git)")
 
 
+def test_a_text_that_git_keeps_with_a_figure_of_nothing_of_ours_fails(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"paper/a.md": "![a](../copy.png)"})
+    (project / "copy.png").write_bytes(FOREIGN)
+    assert cli.main(["locate", "paper/a.md"]) == 1
+    assert "line 1  ../copy.png\n  not found\n" in capsys.readouterr().out
+
+
+def test_a_one_page_pdf_that_git_keeps_is_not_traced_to_itself(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"poster.pdf": saved(picture(FOREIGN), "PDF")})
+    assert cli.main(["locate", "poster.pdf"]) == 1
+    assert capsys.readouterr().out.startswith("poster.pdf: 1 figure: 1 not found\n")
+
+
 def test_a_figure_in_dvc_s_cache(project: Path, tmp_path: Path) -> None:
     content = drawing(4)
     commit(project, {"dvc.lock": lock({"plots/loss.png": content})}, "tracked")

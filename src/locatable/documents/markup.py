@@ -12,6 +12,7 @@ from .figure import Encoded, Figure
 from .formats import MOST_BYTES, read_bounded
 
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<parameters>[^,]*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
+NOT_FETCHED = "a link to another server, which is not fetched"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -53,7 +54,7 @@ def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
             return Figure(place, match["type"], problem="its data: URI is broken")
     name = link.partition("?")[0].partition("#")[0]
     if link.startswith("//") or (_SCHEME.match(link) and not link.lower().startswith("file:")):
-        return Figure(place, name, problem="a link to another server, which is not fetched")
+        return Figure(place, name, problem=NOT_FETCHED)
     if folder is None:
         return Figure(place, name, problem="not in the document")
     return file_figure(place, name, folder / unquote(re.sub("^file:(//)?", "", name, flags=re.IGNORECASE)))

@@ -1,6 +1,7 @@
 """Figures that results have: pictures among outputs and in Git, by what Git and DVC call their content."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ class KnownFigures:
         experiments: by their commit.
         in_workspace: files by key, of figures that are in no commit.
         id_length: characters of a Git id here.
+        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
     """
 
     reader: Reader
@@ -52,6 +54,7 @@ class KnownFigures:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     in_workspace: dict[Key, Path] = field(default_factory=dict)
     id_length: int = 40
+    not_counted: set[str] = field(default_factory=set)
     # Snapshot and path of each result that has a figure by itself, or a folder; and what is in folders.
     _places: dict[Key, list[Place]] = field(default_factory=dict)
     _folders: dict[str, list[Place]] = field(default_factory=dict)
@@ -62,7 +65,19 @@ class KnownFigures:
         places = list(self._places.get(key, ()))
         for folder, name in self._in_folders.get(key, ()):
             places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
-        return places
+        return [place for place in places if place[1] not in self.not_counted]
+
+    def leave_out(self, document: Path) -> None:
+        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
+        paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
+        place = Path(os.path.abspath(document))
+        if place.is_relative_to(self.reader.root):
+            paths.add(place.relative_to(self.reader.root).as_posix())
+        self.not_counted = paths
+
+    def is_figure_of_result(self, key: Key) -> bool:
+        """Whether a stage wrote a figure in any result."""
+        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
 
     def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
         """Note that a result has a figure."""
@@ -99,7 +114,7 @@ class KnownFigures:
         names.append(f"git:{bytes_hash(content, self.id_length)}")
         if self.reader.lfs.is_dir():
             names.append(f"git:{lfs.pointer_hash_of(content, self.id_length)}")
-        return [name for name in names if name in self._places or name in self._in_folders]
+        return [name for name in names if self.places(name)]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
         """Content of figures, a few at a time; None where this machine does not have it."""
