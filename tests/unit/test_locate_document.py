@@ -210,6 +210,27 @@ def test_a_one_page_pdf_that_git_keeps_is_not_traced_to_itself(
     assert capsys.readouterr().out.startswith("poster.pdf: 1 figure: 1 not found\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("paper.tex", "\\graphicspath{{../plots/}}\n\\includegraphics[width=1cm]{loss}"),
+        ("paper.md", "![loss](../plots/loss.png)"),
+    ],
+)
+@pytest.mark.parametrize("tracked", ["plots", "plots/loss.png"])
+def test_a_figure_that_is_not_here_is_told_by_its_record(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, tracked: str
+) -> None:
+    """A public clone has the text and `dvc.lock`, and none of the data."""
+    entry = f"    - path: {tracked}\n      hash: md5\n      md5: {'1' * 32}{'.dir' * (tracked == 'plots')}\n"
+    rev = commit(project, {f"paper/{name}": text, "dvc.lock": lock({}) + entry})
+    assert cli.main(["locate", f"paper/{name}"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 figure: 1 recorded at its path" in printed
+    line = f"  recorded at its path (the file is not here): {rev[:7]}  {tracked} (output of evaluate)\n"
+    assert line in printed
+
+
 def test_a_figure_in_dvc_s_cache(project: Path, tmp_path: Path) -> None:
     content = drawing(4)
     commit(project, {"dvc.lock": lock({"plots/loss.png": content})}, "tracked")

@@ -60,11 +60,11 @@ def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
     return file_figure(place, name, folder / unquote(re.sub("^file:(//)?", "", name, flags=re.IGNORECASE)))
 
 
-def file_figure(place: str, name: str, path: Path) -> Figure:
-    """The figure that a file is; one with a problem where there is no such file."""
+def file_figure(place: str, name: str, path: Path, *others: Path) -> Figure:
+    """The figure that a file is; one with a problem where there is no such file, at this or other paths."""
     try:
         if not path.is_file():
-            return Figure(place, name, problem="there is no such file")
+            return Figure(place, name, problem="there is no such file", missing=(path, *others))
         return Figure(place, name, (Encoded(read_bounded(path)),))
     except (UnreadableError, OSError, ValueError) as error:
         return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))

@@ -17,7 +17,7 @@ from .result import Result
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
 FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
-_TRACED = (Match.BYTES, Match.PIXELS, Match.DRAWING, Match.SIMILAR)
+_TRACED = (Match.BYTES, Match.PIXELS, Match.DRAWING, Match.SIMILAR, Match.RECORDED)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LocatedFigure:
             first candidate.
         others: of a similar figure, the next result's most like it; of a tie, the other candidates.
         closer: how many times closer a similar figure is than the next result's.
-        reason: why it was not found, where that is known.
+        reason: why it was not found or not compared, where that is known.
     """
 
     place: str
@@ -138,6 +138,11 @@ def _digest(content: bytes) -> bytes:
 
 
 def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+    for path in figure.missing:
+        results = known.results_recorded(path)
+        if results:
+            reason = "the file is not here"
+            return LocatedFigure(figure.place, figure.name, Match.RECORDED, results, reason=reason)
     others = [result for group in verdict.others for result in known.results(group)[:1]]
     return LocatedFigure(
         figure.place,

@@ -41,6 +41,7 @@ class Match(Enum):
     PIXELS = "same pixels"
     DRAWING = "same drawing"
     SIMILAR = "most similar"
+    RECORDED = "recorded at its path"
     TIE = "cannot tell"
     NONE = "not found"
 

@@ -1,7 +1,6 @@
 """Figures that results have: pictures among outputs and in Git, by what Git and DVC call their content."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
 from .content import order, revisions_to_search
+from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
 
@@ -62,7 +62,7 @@ class KnownFigures:
 
     def places(self, key: Key) -> list[Place]:
         """Snapshot and path of each result that has a figure; none where it is no result's."""
-        places = list(self._places.get(key, ()))
+        places = list(self._places.get(key) or self._folders.get(key.removeprefix("md5:"), ()))
         for folder, name in self._in_folders.get(key, ()):
             places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
         return [place for place in places if place[1] not in self.not_counted]
@@ -70,10 +70,8 @@ class KnownFigures:
     def leave_out(self, document: Path) -> None:
         """Have a document not count, nor its copies and other versions: it would be traced to itself."""
         paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
-        place = Path(os.path.abspath(document))
-        if place.is_relative_to(self.reader.root):
-            paths.add(place.relative_to(self.reader.root).as_posix())
-        self.not_counted = paths
+        place = place_in_head(self.reader, document)
+        self.not_counted = paths | {place[1]} if place else paths
 
     def is_figure_of_result(self, key: Key) -> bool:
         """Whether a stage wrote a figure in any result."""
@@ -115,6 +113,17 @@ class KnownFigures:
         if self.reader.lfs.is_dir():
             names.append(f"git:{lfs.pointer_hash_of(content, self.id_length)}")
         return [name for name in names if self.places(name)]
+
+    def results_recorded(self, file: Path) -> list[Result]:
+        """The results that have the figure that HEAD records at a path where no file is."""
+        place = place_in_head(self.reader, file)
+        if place is None:
+            return []
+        snapshot, path = place
+        names = recorded_names(snapshot, path)
+        keys = [f"git:{name}" for name in names] + [f"md5:{name}" for name in names]
+        found = self.results(keys)
+        return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
         """Content of figures, a few at a time; None where this machine does not have it."""
@@ -194,16 +203,6 @@ def known_figures(reader: Reader) -> KnownFigures:
     if head:
         _add_workspace(known, reader.snapshot(head))
     return known
-
-
-def role_at(snapshot: Snapshot, path: str) -> Role:
-    """How a file belongs to a revision."""
-    for name, stage in snapshot.stages.items():
-        if any(path == out or path.startswith(f"{out}/") for out in stage.outs):
-            return Role(RoleKind.OUTPUT, name)
-    if any(path == source or path.startswith(f"{source}/") for source in snapshot.sources):
-        return Role(RoleKind.SOURCE)
-    return Role(RoleKind.IN_GIT)
 
 
 def is_figure(path: str) -> bool:
