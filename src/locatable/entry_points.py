@@ -1,8 +1,9 @@
 """Which Python files of a project the shell command of a stage starts.
 
-`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or an
-option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python` (`uv run`,
-`torchrun`, `coverage run -m`): a `.py` file of the project that a command names is read by it, whoever runs it.
+`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or
+an option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python`
+(`uv run`, `torchrun`, `coverage run -m`): a `.py` file of the project that a command names is read by it,
+whoever runs it.
 """
 
 import itertools

@@ -115,12 +115,9 @@ def _has_hashes(objects: GitObjects, blob: str) -> bool:
 def _pull_commands(snapshot: Snapshot) -> list[str]:
     if not snapshot.sources:
         return []
-    return [join(["dvc", "pull", *pull_names(snapshot)])]
-
-
-def pull_names(snapshot: Snapshot) -> list[str]:
-    """What `dvc pull` is to get of a revision; nothing where it is to get all."""
-    return list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    # Without names, it gets all.
+    names = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    return [join(["dvc", "pull", *names])]
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:
