@@ -20,6 +20,7 @@ from .git import git
 from .history import formats
 from .history.blob_hashes import HashKind
 from .history.declared import DeclaredStage, declared_stages
+from .history.params import named_value
 from .history.reader import Reader
 from .history.snapshot import Snapshot
 from .history.stages import Stage
@@ -178,7 +179,7 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
     """Values below a name in which record and file differ."""
     recorded = before.get(key.dotted, _NONE)
     try:
-        present = key.value_in(content)
+        present = named_value(content, key.dotted)
     except (LookupError, TypeError, ValueError):
         present = content.get(key.dotted, _NONE)
     if _same(present, recorded):

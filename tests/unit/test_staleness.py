@@ -379,3 +379,26 @@ def test_a_line_tells_what_stages_share_once(project: Path) -> None:
     change(project, {"code.py": "2\n"})
     assert len(found(project)) == 3
     assert summary(found(project)) == "code.py has changed since"
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ("kwargs: {moons_size: 16384, seed: 1}\n", []),
+        ("kwargs: {moons_size: 9, seed: 2}\n", ["kwargs.moons* was 16384, is 9"]),
+        ("kwargs: {seed: 1}\n", ["kwargs.moons* was 16384, is gone"]),
+    ],
+)
+def test_a_pattern_of_params_is_compared_as_dvc_compares_it(
+    tmp_path: Path, params: str, expected: list[str]
+) -> None:
+    root = tmp_path / "project"
+    init(root)
+    stage = "stages:\n  s:\n    cmd: echo 1 > out\n    params: [kwargs.moons*]\n    outs: [out]\n"
+    write(root, {"dvc.yaml": stage, "params.yaml": "kwargs: {moons_size: 16384, seed: 0}\n"})
+    with dvc(root) as repo:
+        repo.reproduce()
+    commit(root)
+    change(root, {"params.yaml": params})
+    assert sentences(root) == expected
+    assert bool(status(root)) == bool(expected)
