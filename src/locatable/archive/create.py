@@ -17,7 +17,7 @@ from ..history.snapshot import Snapshot
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..proof.revision import resolve
-from ..staleness import commit_of_results, differences, has_unrecorded_pipeline, summary
+from ..staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks
 from .bundle import check_history, write_bundle
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Manifest
@@ -227,7 +227,7 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
     if not found:
         return
     made_by = commit_of_results(reader, snapshot)
-    hint = f"they are of {made_by[:7]}" if made_by else "`dvc repro`, then commit"
+    hint = f"they are of {made_by[:7]}" if made_by else remedy(found)
     raise ProjectError(
         f"the results that {snapshot.rev[:7]} records are not of its files: {summary(found)}", hint
     )
