@@ -218,6 +218,7 @@ def test_differences_are_in_the_json() -> None:
         "recorded": 1,
         "present": 2,
         "sentence": "train.alpha was 1, is 2",
+        "remedy": "`dvc repro`",
     }
 
 
