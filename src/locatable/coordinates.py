@@ -169,11 +169,12 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
     for folder in PurePosixPath(prefix).parents:
         around = "" if folder == PurePosixPath() else str(folder)
         tree = objects.entry(snapshot.root_tree, around)
-        names = objects.names(tree) if tree else []
-        found = {name: objects.entry(tree, name) for name in names if ENVIRONMENT.fullmatch(name)}
-        if found:
-            start = posixpath.relpath(around or ".", prefix)
-            return {f"{start}/{name}": str(blob) for name, blob in found.items()}
+        if tree is None:
+            continue
+        start = posixpath.relpath(around or ".", prefix)
+        names = [name for name in objects.names(tree) if ENVIRONMENT.fullmatch(name)]
+        if names:
+            return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
     return {}
 
 

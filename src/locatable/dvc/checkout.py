@@ -200,7 +200,7 @@ def _name(item: Any) -> str:
     top = Path(item.repo.scm.root_dir)
     if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
         return str(item)
-    return os.path.relpath(item.fs_path, item.repo.root_dir)
+    return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))
 
 
 def _output(out: Any) -> Output:

@@ -62,7 +62,8 @@ class KnownFigures:
 
     def places(self, key: Key) -> list[Place]:
         """Snapshot and path of each result that has a figure; none where it is no result's."""
-        places = list(self._places.get(key) or self._folders.get(key.removeprefix("md5:"), ()))
+        # A folder, too, has a hash of its own.
+        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
         for folder, name in self._in_folders.get(key, ()):
             places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
         return [place for place in places if place[1] not in self.not_counted]
