@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .history.reader import Experiment, Reader
@@ -23,8 +23,8 @@ from .history.stages import Stage
 
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
-    r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile)\.lock"
-    r"|conda-lock\.yml|pylock\.toml"
+    r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile|renv|flake)\.lock"
+    r"|conda-lock\.ya?ml|conda-[\w-]+\.lock|pylock(\.[\w-]+)?\.toml|(Julia)?Manifest(-v[\d.]+)?\.toml"
 )
 # Files that it is built from: they count where none of the above is in the root, nor declared by a stage.
 BUILD = re.compile(
@@ -132,12 +132,14 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             continue  # params are a coordinate of their own; outputs follow from the others
         elif written.touch(path) and not _holds_code(snapshot, path, written):
             continue
-        elif snapshot.in_git(path) or snapshot.in_submodule(path):
+        elif snapshot.in_repository(path):
             files.code[path] = seen
         else:
             files.data[path] = seen
     if not files.installed:
         _count_build_files(snapshot, files)
+    if not files.installed:
+        files.installed = _installed_around(snapshot)
     if not files.code:
         files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
     return files
@@ -159,6 +161,21 @@ def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
 def _installed_files(snapshot: Snapshot) -> dict[str, str]:
     """Git's ids by path of the files beside the pipeline that say what is installed."""
     return _in_root(snapshot, ENVIRONMENT)
+
+
+def _installed_around(snapshot: Snapshot) -> dict[str, str]:
+    """The same in the nearest folder around a project, such as the lock of all of a repository."""
+    objects, prefix = snapshot.reader.objects, snapshot.reader.prefix
+    for folder in PurePosixPath(prefix).parents:
+        around = "" if folder == PurePosixPath() else str(folder)
+        tree = objects.entry(snapshot.root_tree, around)
+        if tree is None:
+            continue
+        start = posixpath.relpath(around or ".", prefix)
+        names = [name for name in objects.names(tree) if ENVIRONMENT.fullmatch(name)]
+        if names:
+            return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
+    return {}
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:

@@ -54,6 +54,7 @@ class EntryPlan:
         is_seen: whether its commands start a Python file of the project.
         missing: to be added to its `deps`.
         stale: not needed there.
+        fault: why it was not checked, where its commands or what they import cannot be read.
     """
 
     entry: StageEntry
@@ -61,6 +62,7 @@ class EntryPlan:
     is_seen: bool
     missing: tuple[Missing, ...]
     stale: tuple[Stale, ...]
+    fault: str = ""
 
     @property
     def removable(self) -> list[Stale]:
@@ -105,10 +107,23 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
     """Compare what stages declare with what they import.
 
     Raises:
-        ProjectError: a Python file has a syntax error, or a command starts one that does not exist.
+        ProjectError: of all stages, a Python file has a syntax error, or a command starts one that does not
+            exist.
     """
     reader = ImportReader(declarations.project)
-    return [_plan_entry(entry, declarations, reader) for entry in declarations.entries]
+    plans = []
+    errors: dict[str, None] = {}
+    for entry in declarations.entries:
+        try:
+            plans.append(_plan_entry(entry, declarations, reader))
+        except ProjectError as error:
+            errors[error.message] = None
+            fault = f"{entry.name}: {error.message.removeprefix(f'{entry.name}: ')}"
+            pipeline = _relative(entry.pipeline, declarations.project)
+            plans.append(EntryPlan(entry, pipeline, False, (), (), fault))
+    if plans and all(plan.fault for plan in plans):
+        raise ProjectError("; ".join(errors))
+    return plans
 
 
 def apply(plans: Sequence[EntryPlan], prune: bool = False) -> None:

@@ -1,8 +1,9 @@
 """Which Python files of a project the shell command of a stage starts.
 
-`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&`,
-within `bash -c "…"`, and with other programs in the place of `python` (`uv run`, `torchrun`, `coverage run
--m`): a `.py` file of the project that a command names is read by it, whoever runs it.
+`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or
+an option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python`
+(`uv run`, `torchrun`, `coverage run -m`): a `.py` file of the project that a command names is read by it,
+whoever runs it.
 """
 
 import itertools
@@ -10,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .imports import ImportReader, Module, SearchPath
@@ -22,6 +23,10 @@ PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 MODULE = re.compile(r"\w+(\.\w+)*")
 # What only the shell can tell: variables, patterns.
 UNKNOWN = frozenset("$`*?[{~")
+# Options of programs that run another one in a folder: of uv, poetry, conda, calkit, env and others.
+FOLDER_OPTIONS = frozenset(
+    "-C --chdir --cwd --directory --wdir --workdir --working-dir --working-directory".split()
+)
 OPTIONS_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 
@@ -66,7 +71,11 @@ def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) 
         for command in _simple_commands(text, folder):
             previous = ""
             for index, word in enumerate(command.words):
-                if previous == "-m":
+                option, separator, value = word.partition("=")
+                if previous in FOLDER_OPTIONS or (separator and option in FOLDER_OPTIONS):
+                    place = word if previous in FOLDER_OPTIONS else value
+                    command = replace(command, folder=_absolute(command.folder, place))
+                elif previous == "-m":
                     _add_module(found, index, command, reader)
                 elif word.endswith(".py"):
                     _add_script(found, index, command, reader.project)

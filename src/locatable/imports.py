@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .errors import ProjectError
 from .sources import SourceImports, read_imports
 
 
@@ -182,7 +183,14 @@ class ImportReader:
             ProjectError: it cannot be read as Python; names file and line.
         """
         if file not in self._read:
-            self._read[file] = read_imports(file, file.relative_to(self.project).as_posix())
+            name = file.relative_to(self.project).as_posix()
+            try:
+                self._read[file] = read_imports(file, self.project)
+            except SyntaxError as error:
+                line = f":{error.lineno}" if error.lineno else ""
+                raise ProjectError(f"{name}{line}: {error.msg}") from error
+            except (OSError, ValueError) as error:
+                raise ProjectError(f"{name}: cannot be read as Python: {error}") from error
         return self._read[file]
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PARAMS_FILE = "params.yaml"
+# Characters of a name in a stage's `params` that make DVC take it for a pattern.
+PATTERN = frozenset("*?[")
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,44 @@ import re
 from functools import lru_cache
 from shlex import join, quote
 
+from .coordinates import coordinates_of
 from .git import remote_url
 from .git_annex import key_of
 from .history.declared import declared_stages
 from .history.objects import GitObjects
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
-from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, choose_lock
+from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .redact import redact_urls
 
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
 # What stages may import, and what DVC and the other tools add to it.
 LOCKS = ("requirements.lock", "tools.lock")
+_VENV = "python3 -m venv .venv && source .venv/bin/activate"
+_ACTIVATE = "source {folder}/.venv/bin/activate"
+_CONDA = (
+    "conda env create --prefix ./.venv --file {file}",
+    'eval "$(conda shell.bash hook)" && conda activate ./.venv',
+)
+# How others install, by the file that they read. For Python, the surest comes first.
+PYTHON_TOOLS = {
+    "uv.lock": ("uv sync --frozen --project {folder}", _ACTIVATE),
+    "poetry.lock": (
+        "poetry --directory {folder} install",
+        'source "$(poetry --directory {folder} env info --path)/bin/activate"',
+    ),
+    "pdm.lock": ("pdm sync --project {folder}", _ACTIVATE),
+    "pixi.lock": ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
+    "Pipfile.lock": ("(cd {folder} && PIPENV_VENV_IN_PROJECT=1 pipenv sync)", _ACTIVATE),
+    "environment.yml": _CONDA,
+    "environment.yaml": _CONDA,
+    "requirements.txt": (_VENV, "pip install -r {file}"),
+}
+OTHER_LANGUAGES = {
+    "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
+    "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
+}
 # The first program that reads it; conda needs conda-lock for that.
 CONDA_COMMANDS = (
     f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
@@ -79,21 +104,31 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
-    """How to install the packages of a revision; nothing where it does not lock them with hashes."""
+    """How to install the packages of a revision, as far as a file that is known says which."""
     if is_locked_by_conda(snapshot):
         return list(CONDA_COMMANDS)
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
-    if "requirements.lock" not in locks:
-        return []
     # One of another tool may have none, or may be no list for pip at all.
     blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
-    if not all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
-        return []
-    files = " ".join(f"-r {lock}" for lock in locks)
-    return [
-        "python3 -m venv .venv && source .venv/bin/activate",
-        f"pip install --require-hashes {files}",
-    ]
+    if REQUIREMENTS in locks and all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
+        files = " ".join(f"-r {lock}" for lock in locks)
+        return [_VENV, f"pip install --require-hashes {files}"]
+    return _commands_of_other_tools(snapshot)
+
+
+def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
+    """How tools install that read the files which the environment's coordinate names."""
+    paths = coordinates_of(snapshot).environment.content["files"]
+    by_name = {path.rpartition("/")[2]: path for path in paths}
+    tools = PYTHON_TOOLS | OTHER_LANGUAGES
+    for_python = [name for name in PYTHON_TOOLS if name in by_name]
+    others = [name for name in OTHER_LANGUAGES if name in by_name]
+    commands = []
+    for name in [*for_python[:1], *others]:
+        path = by_name[name]
+        folder = path.rpartition("/")[0] or "."
+        commands += [command.format(file=quote(path), folder=quote(folder)) for command in tools[name]]
+    return commands
 
 
 def is_locked_by_conda(snapshot: Snapshot) -> bool:
@@ -115,12 +150,9 @@ def _has_hashes(objects: GitObjects, blob: str) -> bool:
 def _pull_commands(snapshot: Snapshot) -> list[str]:
     if not snapshot.sources:
         return []
-    return [join(["dvc", "pull", *pull_names(snapshot)])]
-
-
-def pull_names(snapshot: Snapshot) -> list[str]:
-    """What `dvc pull` is to get of a revision; nothing where it is to get all."""
-    return list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    # Without names, it gets all.
+    names = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    return [join(["dvc", "pull", *names])]
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:

@@ -1,13 +1,19 @@
-"""What the source of one Python file imports."""
+"""What the source of one Python file imports.
+
+A source can be written for a newer Python than the one that runs this: then others on this machine are asked,
+which run this module as a script. It imports nothing but the standard library, so that any of them can.
+"""
 
 import ast
+import json
 import re
+import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from .errors import ProjectError
 
 # Functions that import a module whose name, or file, is their argument.
 IMPORTING_FUNCTIONS = frozenset({"__import__", "import_module"})
@@ -18,6 +24,9 @@ DYNAMIC_FUNCTIONS = IMPORTING_FUNCTIONS | {
     "spec_from_file_location",
     "walk_packages",
 }
+# Where the Python of a project may be: its own environment, what runs its stages, and newer ones.
+PROJECT_PYTHON = (".venv/bin/python", ".venv/Scripts/python.exe")
+OTHER_PYTHONS = ("python", "python3", "python3.14", "python3.13", "python3.12")
 MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*")
 
 
@@ -35,26 +44,36 @@ class SourceImports:
     dynamic: bool
 
 
-def read_imports(file: Path, name: str) -> SourceImports:
+def read_imports(file: Path, project: Path) -> SourceImports:
     """What a file imports, inside functions too.
 
     Args:
         file: the source.
-        name: what to call it in messages.
+        project: the folder that may hold an environment with another Python.
 
     Raises:
-        ProjectError: it cannot be read as Python; names file and line.
+        SyntaxError: no Python of this machine can read it.
+        OSError or ValueError: it is no text.
     """
     try:
-        with warnings.catch_warnings():
-            # An invalid escape sequence is the project's to mend, and may be an error where tests run.
-            warnings.simplefilter("ignore")
-            return _source_imports(ast.parse(file.read_bytes()))
-    except SyntaxError as error:
-        line = f":{error.lineno}" if error.lineno else ""
-        raise ProjectError(f"{name}{line}: {error.msg}") from error
-    except (OSError, ValueError) as error:
-        raise ProjectError(f"{name}: cannot be read as Python: {error}") from error
+        return _read(file)
+    except SyntaxError:
+        pythons = [str(project / place) for place in PROJECT_PYTHON if (project / place).is_file()]
+        pythons += [found for found in map(shutil.which, OTHER_PYTHONS) if found]
+        for python in pythons:
+            command = (python, "-I", __file__, str(file))
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            if done.returncode == 0:
+                read = json.loads(done.stdout)
+                return SourceImports(tuple(read["names"]), read["dynamic"])
+        raise
+
+
+def _read(file: Path) -> SourceImports:
+    with warnings.catch_warnings():
+        # An invalid escape sequence is the project's to mend, and may be an error where tests run.
+        warnings.simplefilter("ignore")
+        return _source_imports(ast.parse(file.read_bytes()))
 
 
 def _source_imports(tree: ast.Module) -> SourceImports:
@@ -116,3 +135,7 @@ def _literal_name(call: ast.Call) -> str:
     if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
         return ""
     return argument.value if MODULE_NAME.fullmatch(argument.value) else ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_read(Path(sys.argv[1])))))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -20,6 +21,7 @@ from .git import git
 from .history import formats
 from .history.blob_hashes import HashKind
 from .history.declared import DeclaredStage, declared_stages
+from .history.params import named_value
 from .history.reader import Reader
 from .history.snapshot import Snapshot
 from .history.stages import Stage
@@ -51,6 +53,7 @@ class Difference:
         recorded: its hash, value or command, as `dvc.lock` has it; None where that has none.
         present: the same as the commit has it.
         sentence: the same in words.
+        remedy: what to do before the next commit, for its results to be its own.
     """
 
     stage: str
@@ -59,6 +62,7 @@ class Difference:
     recorded: Any
     present: Any
     sentence: str
+    remedy: str = "`dvc repro`"
 
 
 def differences(snapshot: Snapshot) -> list[Difference]:
@@ -137,9 +141,11 @@ class _Comparison:
         if present is None or present == recorded:
             return
         if present == ABSENT:
-            yield difference(recorded, None, f"{path} is in neither Git nor DVC")
+            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
         elif self.committed.has_other_line_ends(path, str(recorded)):
-            yield difference(recorded, present, f"{path} had other line ends")
+            attribute = f"`{path} text eol=lf` in .gitattributes"
+            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
+            yield difference(recorded, present, f"{path} had other line ends", remedy)
         elif kind is Kind.OUTPUT:
             yield difference(recorded, present, f"{path} is not what {address} wrote")
         else:
@@ -151,7 +157,8 @@ class _Comparison:
                 self._params[file] = self._read_params(file)
             content = self._params[file]
             if isinstance(content, str):
-                yield Difference(address, Kind.PARAM, file, None, None, content)
+                remedy = f"mend {file}" if self.snapshot.kept_files(file) else _addition(file)
+                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
             elif content is not None:
                 before = recorded.params.get(file, {})
                 for dotted in names or dict.fromkeys([*content, *before]):
@@ -170,6 +177,11 @@ class _Comparison:
         return values if isinstance(values, dict) else f"{file} cannot be read"
 
 
+def _addition(path: str) -> str:
+    """How to have a file in the next commit that Git ignores or nobody added."""
+    return f"`git add --force {quote(path)}`, or `dvc add` where it is data"
+
+
 # A value that is not there.
 _NONE = object()
 
@@ -178,7 +190,7 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
     """Values below a name in which record and file differ."""
     recorded = before.get(key.dotted, _NONE)
     try:
-        present = key.value_in(content)
+        present = named_value(content, key.dotted)
     except (LookupError, TypeError, ValueError):
         present = content.get(key.dotted, _NONE)
     if _same(present, recorded):
@@ -228,6 +240,12 @@ def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
     if len(sentences) > most:
         told.append(f"and {len(sentences) - most} more")
     return "; ".join(told)
+
+
+def remedy(found: Sequence[Difference]) -> str:
+    """What to do for the results of the next commit to be its own, in a line."""
+    remedies = list(dict.fromkeys(difference.remedy for difference in found))
+    return f"{'; '.join(remedies[:MOST_TOLD])}, then commit"
 
 
 def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:

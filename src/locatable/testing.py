@@ -23,15 +23,18 @@ def undeclared_imports(project: Path = Path()) -> list[str]:
         project: a folder of the DVC project; by default, the working directory.
 
     Returns:
-        A sentence for each; empty if all is declared. Declared modules that are not imported do not count.
+        A sentence for each, and for each stage that runs a module that does not exist or imports a file with
+        a syntax error; empty if all is declared. Declared modules that are not imported do not count.
 
     Raises:
-        LocatableError: the folder is in no DVC project, DVC cannot read a dvc.yaml, a Python file has a
-            syntax error, or a stage runs a module that does not exist.
+        LocatableError: the folder is in no DVC project, DVC cannot read a dvc.yaml, or no stage can be
+            checked.
     """
     sentences = []
     for entry_plan in plan(read_declarations(project)):
         sentences += entry_plan.missing_sentences()
+        if entry_plan.fault:
+            sentences.append(f"not checked: {entry_plan.fault}")
     return sentences
 
 
@@ -49,7 +52,7 @@ def unchecked_stages(project: Path = Path()) -> list[str]:
     """
     sentences = []
     for entry_plan in plan(read_declarations(project)):
-        if not entry_plan.is_seen:
+        if not entry_plan.is_seen and not entry_plan.fault:
             command = "; ".join(entry_plan.entry.stages[0].commands)
             sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
     return sentences

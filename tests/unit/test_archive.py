@@ -400,6 +400,42 @@ def test_the_readme_of_a_project_without_locks_rebuilds_by_dvc(archive):
     assert "dvc pull --remote archive data/raw.txt && dvc repro\n```" in readme
 
 
+def test_the_commands_of_the_readme_want_no_data_that_no_stage_reads(project, tmp_path):
+    """DVC pulls what it is told to by name, and with all pipelines it asks for all data."""
+    write(project, {"unread.txt": "unread", **{f"data/{n}.txt": str(n) for n in range(12)}})
+    dependencies = [f"../data/{n}.txt" for n in range(12)]
+    stage = {"cmd": "cat ../data/*.txt > all.txt", "deps": dependencies, "outs": ["all.txt"]}
+    write(project, {"sub/dvc.yaml": yaml.safe_dump({"stages": {"join": stage}})})
+    with tiny_dvc.dvc(project) as repo:
+        repo.add(["unread.txt", *(f"data/{n}.txt" for n in range(12))])
+        repo.reproduce(all_pipelines=True)
+    tiny_dvc.commit(project)
+    archive = archive_of(project, tmp_path / "result.zip")
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "result")
+    git(tmp_path, "clone", "--quiet", "result/repository.bundle", "result/project")
+    (line,) = (line for line in contents(archive)["README.md"].decode().splitlines() if "dvc pull" in line)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path / "result/project", env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert git(tmp_path / "result/project", "status", "--short") == ""
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        ("stages:\n  say:\n    cmd: echo hi\n", "records no results to archive; `dvc repro`, then commit"),
+        ("", "records no results to archive; it has no stages"),
+    ],
+)
+def test_a_commit_without_results_is_refused(project, tmp_path, pipeline, reason):
+    (project / "dvc.lock").unlink()
+    committed(project, {"dvc.yaml": pipeline})
+    assert reason in refused(project, tmp_path)
+
+
 def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
     lock = "numpy==2.0 \\\n    --hash=sha256:00\n"
     tools = "locatable==0.2.0 \\\n    --hash=sha256:11\n"

@@ -218,6 +218,17 @@ def test_code_is_what_stages_declare(rebuilt: Coordinates) -> None:
     assert rebuilt.code.content["files"].keys() == {"science", "science/prepare.py", "reports"}
 
 
+def test_code_beside_a_project_in_a_subfolder_is_no_data(tmp_path: Path) -> None:
+    deps = "".join(
+        f"    - {{path: {path}, md5: {'1' * 32}}}\n" for path in ("../src/run.py", "../raw", "../../a")
+    )
+    lock = f"schema: '2.0'\nstages:\n  run:\n    cmd: python ../src/run.py\n    deps:\n{deps}"
+    commit(tmp_path, {"ml/.dvc/config": "", "ml/dvc.lock": lock, "src/run.py": ""})
+    found = read_coordinates(tmp_path / "ml", "HEAD")
+    assert list(found.code.content["files"]) == ["../src/run.py"]
+    assert list(found.data.content) == ["../raw", "../../a"]
+
+
 def test_code_has_all_versions_that_stages_saw(rebuilt: Coordinates) -> None:
     assert rebuilt.code.content["files"]["science/prepare.py"] == f"{D}+{E}"
 
@@ -314,6 +325,9 @@ def environment_files(top: Path, files: Mapping[str, str], deps: list[str] | Non
         "environment.yml",
         "requirements.txt",
         "poetry.lock",
+        "renv.lock",
+        "Manifest.toml",
+        "conda-linux-64.lock",
         "Dockerfile",
         "gpu.Dockerfile",
         "setup.py",
@@ -331,6 +345,19 @@ def test_environment_files_elsewhere_count_where_a_stage_declares_them(tmp_path:
 
 def test_an_environment_file_that_is_elsewhere_and_undeclared_does_not_count(tmp_path: Path) -> None:
     assert environment_files(tmp_path, {"docs/requirements.txt": "a"}) == []
+
+
+def test_the_lock_of_the_repository_counts_for_a_project_in_a_subfolder_without_one(tmp_path: Path) -> None:
+    files = {"uv.lock": "a", "a/b/ml/.dvc/config": "", "a/b/ml/train.py": "", "a/b/requirements.txt": "b"}
+    commit(tmp_path, files)
+    content = read_coordinates(tmp_path / "a/b/ml", "HEAD").environment.content
+    assert content["files"] == {
+        "../requirements.txt": git(tmp_path, "rev-parse", "HEAD:a/b/requirements.txt")
+    }
+    git(tmp_path, "rm", "--quiet", "a/b/requirements.txt")
+    commit(tmp_path, {})
+    content = read_coordinates(tmp_path / "a/b/ml", "HEAD").environment.content
+    assert list(content["files"]) == ["../../../uv.lock"]
 
 
 def test_what_an_environment_is_built_from_does_not_count_beside_what_is_installed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`locatable declare` on tiny repositories: what DVC then reads, and what else is in dvc.yaml."""
 
 import os
+import re
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -542,6 +543,34 @@ def test_a_fault_is_said_in_one_line(project: Path, pipeline: Callable[[str], No
     with pytest.raises(ProjectError, match=FAULTS[text]) as caught:
         run()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", list(FAULTS)[3:])
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_a_stage_that_cannot_be_read_does_not_hide_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str], fault: str, options: list[str]
+) -> None:
+    write(project, {"pkg/broken.py": "def (\n"})
+    write(project, {"dvc.yaml": DVC_YAML + fault.removeprefix("stages:\n").replace("train:", "faulty:")})
+    assert run(*options) == 1
+    first, *others = capsys.readouterr().out.splitlines()
+    assert "pkg/models.py, which pkg/train.py imports" in first
+    (line,) = (each for each in others if "faulty" in each)
+    assert re.match(
+        FAULTS[fault].lstrip("^").removeprefix("train: "), line.removeprefix("not checked: faulty: ")
+    )
+    assert undeclared_imports(project)[-1:] == [line]
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_what_was_not_looked_at_is_not_called_declared(
+    pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    pipeline("stages:\n  other:\n    cmd: Rscript fit.R\n")
+    assert run(*options) == 0
+    assert capsys.readouterr().out == (
+        "not checked, since no Python file is to be seen in their commands: other\n"
+    )
 
 
 @pytest.mark.usefixtures("project")

@@ -1,5 +1,6 @@
 """What a stage's command starts and imports, as read from the sources of tiny projects."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ COMMANDS = {
     "src/fit.py": FIT,
     "cd src && python fit.py": FIT,
     "(cd src && true) && python src/fit.py": FIT,
+    "calkit xenv -n main --wdir src -- python fit.py": FIT,
+    "uv run --directory=src python fit.py": FIT,
+    "env -C src python fit.py && python -m pkg.train": FIT | TRAIN,
     "python -m pkg.train && python src/fit.py": FIT | TRAIN,
     "python -m json.tool data.json": set(),
     "bash train.sh": set(),
@@ -228,6 +232,15 @@ def test_a_syntax_error_is_named_with_its_line(project: Path) -> None:
     write(project, {"pkg/train.py": "from . import models\n", "pkg/models.py": "x = 1\ndef (\n"})
     with pytest.raises(ProjectError, match=r"^pkg/models\.py:2: invalid syntax$"):
         closure(project, "python -m pkg.train")
+
+
+def test_a_source_for_a_newer_python_is_read_by_the_python_of_the_project(project: Path) -> None:
+    """What this Python takes for a syntax error, the one in `.venv` reads: here, by replacing it before."""
+    write(project, {"src/fit.py": "type Number = int\nimport helpers\n"})
+    read = f'sed \'s/^type.*//\' "$3" > "$3.old"; exec {sys.executable} "$1" "$2" "$3.old"'
+    write(project, {".venv/bin/python": f"#!/bin/sh\n{read}\n"})
+    (project / ".venv/bin/python").chmod(0o755)
+    assert files(project, "python src/fit.py") == FIT
 
 
 def test_a_syntax_error_in_a_file_that_is_not_imported_does_no_harm(project: Path) -> None:

@@ -388,3 +388,55 @@ def test_folders_whose_lists_are_missing_are_told_where_nothing_is_found(
         "left out: lists of files in tracked folders, 1 of which are not in this machine's DVC cache; "
         "`dvc fetch --all-commits` gets them, with the files"
     )
+
+
+LISTING = json.dumps([{"md5": md5(b"roc"), "relpath": "roc.svg"}])
+TRACKED = f"    - path: plots\n      hash: md5\n      md5: {md5(LISTING.encode())}.dir\n"
+CACHED = f".dvc/cache/files/md5/{md5(LISTING.encode())[:2]}/{md5(LISTING.encode())[2:]}.dir"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("model.bin", {"model.bin": "output of train"}),
+        ("data.csv", {"data.csv": "source data"}),
+        ("figure.svg", {"figure.svg": "output of train"}),
+        ("train.py", {"train.py": "read by train"}),
+        ("plots", {"plots": "output of train"}),
+        ("plots/roc.svg", {"plots": "output of train"}),
+    ],
+)
+def test_a_path_whose_file_is_not_here_is_answered_from_the_record(
+    project: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, path: str, expected: dict[str, str]
+) -> None:
+    """A clone has what `dvc.lock`, `.dvc` files and Git say of a file, and need not have the file."""
+    revs = [git(project, "rev-parse", "HEAD")] if "plots" not in path else []
+    revs.append(commit(project, {"dvc.lock": lock() + TRACKED}))
+    for name in ("figure.svg", "train.py"):
+        (project / name).unlink()
+    monkeypatch.chdir(project)
+    located = locate(reader, path)
+    assert roles(located) == [expected] * len(revs)
+    assert sorted(revisions(located)) == sorted(revs)
+    (note,) = located.notes
+    assert note.startswith(f"{path}: not here; this is what {revs[-1][:7]} records of it")
+    assert ("dvc pull" in note) == (path not in ("figure.svg", "train.py"))
+
+
+def test_a_path_in_a_tracked_folder_whose_list_is_here(
+    project: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(project, {"dvc.lock": lock() + TRACKED})
+    write(project, {CACHED: LISTING})
+    monkeypatch.chdir(project)
+    assert roles(locate(reader, "plots/roc.svg")) == [{"plots": "output of train"}]
+    with pytest.raises(NotFoundError, match=r"plots/other\.svg: no file"):
+        locate(reader, "plots/other.svg")
+
+
+def test_a_path_that_is_recorded_without_a_hash(
+    project: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(project, {"far.csv.dvc": "deps:\n- path: s3://far/far.csv\n  etag: aa\nouts:\n- path: far.csv\n"})
+    monkeypatch.chdir(project)
+    assert roles(locate(reader, "far.csv")) == [{"far.csv": "source data"}]

@@ -193,6 +193,44 @@ def test_a_text_that_git_keeps_without_figures_of_ours(
     assert capsys.readouterr().out.splitlines()[0].endswith("README.md (kept in Git)")
 
 
+def test_a_text_that_git_keeps_with_a_figure_of_nothing_of_ours_fails(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"paper/a.md": "![a](../copy.png)"})
+    (project / "copy.png").write_bytes(FOREIGN)
+    assert cli.main(["locate", "paper/a.md"]) == 1
+    assert "line 1  ../copy.png\n  not found\n" in capsys.readouterr().out
+
+
+def test_a_one_page_pdf_that_git_keeps_is_not_traced_to_itself(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(project, {"poster.pdf": saved(picture(FOREIGN), "PDF")})
+    assert cli.main(["locate", "poster.pdf"]) == 1
+    assert capsys.readouterr().out.startswith("poster.pdf: 1 figure: 1 not found\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("paper.tex", "\\graphicspath{{../plots/}}\n\\includegraphics[width=1cm]{loss}"),
+        ("paper.md", "![loss](../plots/loss.png)"),
+    ],
+)
+@pytest.mark.parametrize("tracked", ["plots", "plots/loss.png"])
+def test_a_figure_that_is_not_here_is_told_by_its_record(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, tracked: str
+) -> None:
+    """A public clone has the text and `dvc.lock`, and none of the data."""
+    entry = f"    - path: {tracked}\n      hash: md5\n      md5: {'1' * 32}{'.dir' * (tracked == 'plots')}\n"
+    rev = commit(project, {f"paper/{name}": text, "dvc.lock": lock({}) + entry})
+    assert cli.main(["locate", f"paper/{name}"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 figure: 1 recorded at its path" in printed
+    line = f"  recorded at its path (the file is not here): {rev[:7]}  {tracked} (output of evaluate)\n"
+    assert line in printed
+
+
 def test_a_figure_in_dvc_s_cache(project: Path, tmp_path: Path) -> None:
     content = drawing(4)
     commit(project, {"dvc.lock": lock({"plots/loss.png": content})}, "tracked")

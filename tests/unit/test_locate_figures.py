@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image, PngImagePlugin
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
+from tiny_git import commit, git
 
 from locatable.history.reader import Reader
 from locatable.locate.document import LocatedDocument, locate_document
@@ -208,3 +209,31 @@ def test_the_index_can_be_deleted_or_broken(project: Path, reader: Reader, tmp_p
         if content is not None:
             index.write_bytes(content)
         assert said(locate_document(reader, str(tmp_path / "copy.png"))) == [("", "PIXELS", "one")]
+
+
+@pytest.mark.parametrize("other", ["same", "older", "stamped"])
+def test_a_paper_is_not_traced_to_itself(project: Path, tmp_path: Path, other: str) -> None:
+    """Git keeps the paper beside the results; it shows one of their figures, a foreign one, and text."""
+    git(project, "checkout", "--quiet", "-b", other)
+    content = paper(tmp_path).read_bytes()
+    writer = PdfWriter(PdfReader(io.BytesIO(content)))
+    writer.add_metadata({"/Title": other})
+    stamped = io.BytesIO()
+    writer.write(stamped)
+    commit(project, {"paper/paper.pdf": content})
+    target = project / "paper/paper.pdf"
+    if other == "older":
+        target.write_bytes(stamped.getvalue())
+    elif other == "stamped":
+        target = tmp_path / "download.pdf"
+        target.write_bytes(stamped.getvalue())
+    with Reader(project) as reader:
+        document = locate_document(reader, str(target))
+    git(project, "checkout", "--quiet", "-f", "-")
+    git(project, "branch", "--quiet", "-D", other)
+    assert said(document)[:4] == [
+        ("page 1", "DRAWING", "one"),
+        ("page 2", "DRAWING", "near"),
+        ("page 3", "DRAWING", "nearly"),
+        ("page 4", "NONE", ""),
+    ]

@@ -85,7 +85,7 @@ def test_an_environment_without_a_record_is_known_by_its_files() -> None:
 def test_an_environment_of_which_nothing_is_known() -> None:
     environment = Coordinate({"files": {}, "record": {}}, DIGEST)
     report = replace(COMMIT, coordinates=replace(COORDINATES, environment=environment))
-    assert line(report, "environment") == "nothing records the environment"
+    assert line(report, "environment") == "nothing that is recognised records the environment"
 
 
 def test_what_is_uncommitted_is_marked_and_cannot_be_rebuilt() -> None:
@@ -218,6 +218,7 @@ def test_differences_are_in_the_json() -> None:
         "recorded": 1,
         "present": 2,
         "sentence": "train.alpha was 1, is 2",
+        "remedy": "`dvc repro`",
     }
 
 

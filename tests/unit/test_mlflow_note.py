@@ -52,7 +52,7 @@ def test_an_environment_without_a_record_is_told_by_its_files() -> None:
 
 
 def test_an_environment_of_which_nothing_is_known_says_so() -> None:
-    assert "which packages?\nnothing records the environment\n" in note(
+    assert "which packages?\nnothing that is recognised records the environment\n" in note(
         environment={"files": {}, "record": {}}
     )
 

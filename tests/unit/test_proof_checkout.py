@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny_dvc
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
+from tiny_git import write
 
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.objects import damaged_objects, fetch
@@ -279,3 +281,32 @@ def test_a_folder_outside_of_git_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(GitError):
         resolve("HEAD")
+
+
+def test_a_pattern_of_params_stands_for_the_keys_that_dvc_finds(tmp_path):
+    root = tmp_path / "project"
+    tiny_dvc.init(root)
+    stage = "stages:\n  run:\n    cmd: 'true'\n    params: [models.rf*, seed, gone]\n"
+    write(root, {"dvc.yaml": stage, "params.yaml": "models: {rf_size: 3, svm: 1}\nseed: 2\n"})
+    rev = tiny_dvc.commit(root)
+    with Checkout(root, rev, tmp_path / "clone", tmp_path / "dvc") as clone:
+        ((params,),) = [stage.params for stage in clone.stages]
+    assert params.keys == ("models.rf_size", "seed", "gone")
+
+
+def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_path):
+    """The clone is in a temporary folder, whose name helps nobody."""
+    top = tmp_path / "project"
+    write(top, {"src/run.py": "", "ml/.keep": ""})
+    git(top, "init", "--quiet")
+    tiny_dvc.init(top / "ml", subdir=True)
+    write(
+        top / "ml",
+        {"dvc.yaml": "stages:\n  run:\n    cmd: python ../src/run.py\n    deps: [../src/run.py]\n"},
+    )
+    tiny_dvc.commit(top)
+    with Checkout(
+        top / "ml", git(top, "rev-parse", "HEAD").strip(), tmp_path / "clone", tmp_path / "dvc"
+    ) as clone:
+        ((dependency,),) = [stage.dependencies for stage in clone.stages]
+    assert dependency.name == "../src/run.py"

@@ -70,6 +70,39 @@ def test_tools_alone_are_not_installed(tmp_path: Path) -> None:
     assert not any("tools.lock" in command for command in found)
 
 
+VENV = "python3 -m venv .venv && source .venv/bin/activate"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"requirements.txt": "numpy\n"}, [VENV, "pip install -r requirements.txt"]),
+        ({"../requirements.txt": "numpy\n"}, [VENV, "pip install -r ../requirements.txt"]),
+        (
+            {"uv.lock": "", "requirements.txt": ""},
+            ["uv sync --frozen --project .", "source ./.venv/bin/activate"],
+        ),
+        ({"../uv.lock": ""}, ["uv sync --frozen --project ..", "source ../.venv/bin/activate"]),
+        ({"environment.yml": ""}, ["conda env create --prefix ./.venv --file environment.yml"]),
+        ({"poetry.lock": ""}, ["poetry --directory . install"]),
+        (
+            {"requirements.txt": "", "renv.lock": "{}"},
+            [
+                VENV,
+                "pip install -r requirements.txt",
+                "(cd . && Rscript -e 'renv::restore(prompt = FALSE)')",
+            ],
+        ),
+        ({"Manifest.toml": ""}, ["julia --project=. -e 'import Pkg; Pkg.instantiate()'"]),
+        ({"Dockerfile": ""}, ["dvc repro"]),
+    ],
+)
+def test_the_environment_that_was_found_is_installed_by_its_tool(
+    tmp_path: Path, files: Mapping[str, str], expected: list[str]
+) -> None:
+    assert commands(tmp_path, files)[2:][: len(expected)] == expected
+
+
 CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv'
 
 

@@ -12,7 +12,14 @@ from tiny_dvc import commit, dvc, init
 from tiny_git import git, write
 
 from locatable.history.reader import Reader
-from locatable.staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, summary
+from locatable.staleness import (
+    Difference,
+    commit_of_results,
+    differences,
+    has_unrecorded_pipeline,
+    remedy,
+    summary,
+)
 
 PROJECT = {
     "params.yaml": "lr: 0.001\nnet: {width: 8, depth: 2}\nunused: 1\nitems: [a, b]\nname: x\n",
@@ -370,6 +377,37 @@ def test_each_blob_is_hashed_once(project: Path, reader: Reader, monkeypatch: py
     assert code not in read
 
 
+def test_a_file_that_git_ignores_is_to_be_added_and_not_rebuilt(project: Path) -> None:
+    """`dvc repro` finds the file in this folder, and nothing to do."""
+    git(project, "rm", "--quiet", "--cached", "notes.txt")
+    change(project, {".gitignore": (project / ".gitignore").read_text() + "/notes.txt\n"})
+    assert remedy(found(project)) == "`git add --force notes.txt`, or `dvc add` where it is data, then commit"
+    git(project, "add", "--force", "notes.txt")
+    commit(project)
+    assert found(project) == []
+
+
+def test_line_ends_are_to_be_the_same_everywhere(project: Path) -> None:
+    """Where Git changes line ends, results of another `dvc repro` are not of the commit's bytes either."""
+    git(project, "config", "core.autocrlf", "true")
+    write(project, {"notes.txt": "one\r\ntwo\r\n"})
+    with dvc(project) as repo:
+        repo.reproduce(all_pipelines=True)
+    commit(project)
+    assert remedy(found(project)) == (
+        "`notes.txt text eol=lf` in .gitattributes, `git add --renormalize .`, check it out again, "
+        "`dvc repro`, then commit"
+    )
+    write(project, {".gitattributes": "notes.txt text eol=lf\n"})
+    git(project, "add", "--renormalize", ".")
+    (project / "notes.txt").unlink()
+    git(project, "checkout", "--", "notes.txt")
+    with dvc(project) as repo:
+        repo.reproduce(all_pipelines=True)
+    commit(project)
+    assert found(project) == []
+
+
 def test_a_line_tells_the_first_few_differences_and_how_many_more(project: Path) -> None:
     change(project, {"code.py": "2\n", "src/one.py": "2\n", "score.yaml": "2\n", "notes.txt": "2\n"})
     assert summary(found(project), 2).endswith("; src has changed since; and 2 more")
@@ -379,3 +417,26 @@ def test_a_line_tells_what_stages_share_once(project: Path) -> None:
     change(project, {"code.py": "2\n"})
     assert len(found(project)) == 3
     assert summary(found(project)) == "code.py has changed since"
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ("kwargs: {moons_size: 16384, seed: 1}\n", []),
+        ("kwargs: {moons_size: 9, seed: 2}\n", ["kwargs.moons* was 16384, is 9"]),
+        ("kwargs: {seed: 1}\n", ["kwargs.moons* was 16384, is gone"]),
+    ],
+)
+def test_a_pattern_of_params_is_compared_as_dvc_compares_it(
+    tmp_path: Path, params: str, expected: list[str]
+) -> None:
+    root = tmp_path / "project"
+    init(root)
+    stage = "stages:\n  s:\n    cmd: echo 1 > out\n    params: [kwargs.moons*]\n    outs: [out]\n"
+    write(root, {"dvc.yaml": stage, "params.yaml": "kwargs: {moons_size: 16384, seed: 0}\n"})
+    with dvc(root) as repo:
+        repo.reproduce()
+    commit(root)
+    change(root, {"params.yaml": params})
+    assert sentences(root) == expected
+    assert bool(status(root)) == bool(expected)

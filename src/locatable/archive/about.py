@@ -5,16 +5,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import join
 from typing import Any
 
 from ..coordinates import read_record
 from ..history.params import flat_params
 from ..history.snapshot import Snapshot
 from ..locks import CONDA_LOCK
-from ..rebuild import is_locked_by_conda, pull_names, repro_command
+from ..rebuild import is_locked_by_conda, repro_command
 from .crate import Described, describe, is_spdx
 from .format import CRATE, FILES, README, Manifest
-from .plan import LICENCE, LOCKS
+from .plan import LICENCE, LOCKS, ArchivePlan
 from .readme import Instructions, readme
 from .write import Content
 
@@ -41,7 +42,9 @@ class Gathered:
         return content.decode(errors="replace") if isinstance(content, bytes) else ""
 
 
-def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathered) -> dict[str, Content]:
+def describing_members(
+    snapshot: Snapshot, plan: ArchivePlan, manifest: Manifest, gathered: Gathered
+) -> dict[str, Content]:
     """The members that say what the result is and how to rebuild it, by their path."""
     project = _project_table(gathered)
     name = str(project.get("name", "DVC project"))
@@ -58,8 +61,8 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
             locks=locks,
             conda=conda,
             proves="tools.lock" in locks and bool(_LOCATABLE.search(gathered.text("tools.lock"))),
-            sources=pull_names(snapshot),
-            repro=repro_command(snapshot),
+            sources=[source.name for source in plan.sources],
+            repro=_repro_command(snapshot),
         )
     )
     sizes = {path: _size(content) for path, content in gathered.members.items()} | {README: len(page)}
@@ -81,6 +84,17 @@ def describing_members(snapshot: Snapshot, manifest: Manifest, gathered: Gathere
         sizes=sizes,
     )
     return {README: page, CRATE: describe(described)}
+
+
+def _repro_command(snapshot: Snapshot) -> str:
+    """The command of DVC that runs all stages; it asks for no data that none of them reads."""
+    command = repro_command(snapshot)
+    if "--all-pipelines" not in command:
+        return command
+    pipelines = [
+        posixpath.join(folder, "dvc.yaml") for folder, one in snapshot.pipelines.items() if one.folders
+    ]
+    return join(["dvc", "repro", *pipelines])
 
 
 def _python(snapshot: Snapshot) -> str:

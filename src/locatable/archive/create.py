@@ -17,7 +17,7 @@ from ..history.snapshot import Snapshot
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..proof.revision import resolve
-from ..staleness import commit_of_results, differences, summary
+from ..staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks
 from .bundle import check_history, write_bundle
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Manifest
@@ -128,7 +128,7 @@ class _Creation:
         self._check_size(planned_size(plan, sum(one.stored for one in history)))
         gathered = self._gather(snapshot, plan)
         manifest = self._manifest(snapshot, gathered)
-        members = {**gathered.members, **describing_members(snapshot, manifest, gathered)}
+        members = {**gathered.members, **describing_members(snapshot, plan, manifest, gathered)}
         size = sum(len(one) if isinstance(one, bytes) else one.stat().st_size for one in members.values())
         self._check_size(size)
         with self.dialogue.progress(size) as progress:
@@ -219,12 +219,15 @@ class _Creation:
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
-    """See that the recorded results are of the revision's own files: others cannot be rebuilt from it."""
+    """See that there are results of the revision's own files: others cannot be rebuilt from it."""
+    if not snapshot.stages:
+        hint = "`dvc repro`, then commit" if has_unrecorded_pipeline(snapshot) else "it has no stages"
+        raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
     found = differences(snapshot)
     if not found:
         return
     made_by = commit_of_results(reader, snapshot)
-    hint = f"they are of {made_by[:7]}" if made_by else "`dvc repro`, then commit"
+    hint = f"they are of {made_by[:7]}" if made_by else remedy(found)
     raise ProjectError(
         f"the results that {snapshot.rev[:7]} records are not of its files: {summary(found)}", hint
     )

@@ -43,17 +43,27 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(plans)
     declare.apply(plans, arguments.prune)
     lines = _changes(plans, arguments.prune)
-    print("\n".join([*(lines or ["nothing to do: all imports are declared"]), *_unseen(plans)]))
-    return 0
+    if not lines:
+        lines = [f"nothing to do: {line}" for line in _all_declared(plans)]
+    print("\n".join([*lines, *_unchecked(plans)]))
+    return int(any(plan.fault for plan in plans))
 
 
 def _check(plans: "list[EntryPlan]") -> int:
-    """Print what is missing or not needed; 1 if there is anything."""
+    """Print what is missing or not needed; 1 if there is anything, or may be in what cannot be read."""
     problems = []
     for plan in plans:
         problems += plan.missing_sentences() + plan.stale_sentences()
-    print("\n".join([*(problems or ["all imports are declared"]), *_unseen(plans)]))
-    return 1 if problems else 0
+    print("\n".join([*(problems or _all_declared(plans)), *_unchecked(plans)]))
+    return int(bool(problems) or any(plan.fault for plan in plans))
+
+
+def _all_declared(plans: "list[EntryPlan]") -> list[str]:
+    """A line that says what was found to be declared; none where nothing was looked at."""
+    seen = [plan for plan in plans if plan.is_seen]
+    if not seen:
+        return []
+    return ["all imports are declared" + ("" if len(seen) == len(plans) else ", where they were checked")]
 
 
 def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
@@ -71,9 +81,10 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
     return lines
 
 
-def _unseen(plans: "list[EntryPlan]") -> list[str]:
-    """A line that names the stages that could not be looked into."""
-    names = [plan.address for plan in plans if not plan.is_seen]
+def _unchecked(plans: "list[EntryPlan]") -> list[str]:
+    """Lines that name the stages that could not be looked into, and why."""
+    lines = [f"not checked: {plan.fault}" for plan in plans if plan.fault]
+    names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
     if not names:
-        return []
-    return [f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]
+        return lines
+    return [*lines, f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]

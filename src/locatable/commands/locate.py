@@ -7,6 +7,7 @@ and their folders, source data and code of all experiments and of all commits of
 Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
 that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
 scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
+A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
 
 It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
 as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Figure:
         forms: the same figure in different formats; one that is known is enough.
         problem: why there is no form of it, empty where there is one.
         parts: figures that this one is made of; they count where it is not known as a whole.
+        missing: where the file of the figure would be, if it is not here.
         is_incidental: whether it counts only where it is known: bullets and icons, or a page as a whole.
     """
 
@@ -60,4 +62,5 @@ class Figure:
     forms: tuple[Form, ...] = ()
     problem: str = ""
     parts: "tuple[Figure, ...]" = ()
+    missing: tuple[Path, ...] = ()
     is_incidental: bool = False

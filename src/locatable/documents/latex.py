@@ -71,16 +71,15 @@ def _figure(place: str, name: str, folders: list[Path]) -> Figure:
     if "\\" in name or "#" in name:
         return Figure(place, name, problem="its name is made by a macro")
     found = _existing(folders, name, _ENDINGS)
-    return file_figure(place, name, found or folders[0] / name)
+    return file_figure(place, name, *([found] if found else _paths(folders, name, _ENDINGS)))
 
 
 def _existing(folders: list[Path], name: str, endings: tuple[str, ...]) -> Path | None:
-    for folder in folders:
-        for ending in endings:
-            path = folder / f"{name}{ending}"
-            if path.is_file():
-                return path
-    return None
+    return next((path for path in _paths(folders, name, endings) if path.is_file()), None)
+
+
+def _paths(folders: list[Path], name: str, endings: tuple[str, ...]) -> list[Path]:
+    return [folder / f"{name}{ending}" for folder in folders for ending in endings]
 
 
 def _graphics_path(text: str) -> list[str]:

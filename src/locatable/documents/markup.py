@@ -12,6 +12,7 @@ from .figure import Encoded, Figure
 from .formats import MOST_BYTES, read_bounded
 
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<parameters>[^,]*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
+NOT_FETCHED = "a link to another server, which is not fetched"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -53,17 +54,17 @@ def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
             return Figure(place, match["type"], problem="its data: URI is broken")
     name = link.partition("?")[0].partition("#")[0]
     if link.startswith("//") or (_SCHEME.match(link) and not link.lower().startswith("file:")):
-        return Figure(place, name, problem="a link to another server, which is not fetched")
+        return Figure(place, name, problem=NOT_FETCHED)
     if folder is None:
         return Figure(place, name, problem="not in the document")
     return file_figure(place, name, folder / unquote(re.sub("^file:(//)?", "", name, flags=re.IGNORECASE)))
 
 
-def file_figure(place: str, name: str, path: Path) -> Figure:
-    """The figure that a file is; one with a problem where there is no such file."""
+def file_figure(place: str, name: str, path: Path, *others: Path) -> Figure:
+    """The figure that a file is; one with a problem where there is no such file, at this or other paths."""
     try:
         if not path.is_file():
-            return Figure(place, name, problem="there is no such file")
+            return Figure(place, name, problem="there is no such file", missing=(path, *others))
         return Figure(place, name, (Encoded(read_bounded(path)),))
     except (UnreadableError, OSError, ValueError) as error:
         return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Self
 
+import dpath
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency
@@ -23,10 +24,12 @@ from ..errors import CannotTryError, ProjectError, UsageError
 from ..git import git, top_folder
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
+from ..keys import PATTERN
 from ..partial_clone import fetch_commit
 from ..project import find_project
 from ..submodules import checkout_submodules
 from .cache import cache_folder
+from .files import load_values
 from .stages import DeclaredParams, Dependency, Output, Stage
 
 
@@ -192,10 +195,18 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     return problems
 
 
+def _name(item: Any) -> str:
+    """What DVC calls an output or dependency; beside the project, not by the place of the clone."""
+    top = Path(item.repo.scm.root_dir)
+    if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
+        return str(item)
+    return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))
+
+
 def _output(out: Any) -> Output:
     return Output(
         path=Path(out.fs_path),
-        name=str(out),
+        name=_name(out),
         recorded=out.hash_info.value,
         cached=out.use_cache,
         in_project=out.is_in_repo,
@@ -206,15 +217,30 @@ def _output(out: Any) -> Output:
 
 def _dependency(dep: Any) -> Dependency:
     return Dependency(
-        path=Path(dep.fs_path), name=str(dep), recorded=dep.hash_info.value, in_project=dep.is_in_repo
+        path=Path(dep.fs_path), name=_name(dep), recorded=dep.hash_info.value, in_project=dep.is_in_repo
     )
+
+
+def _keys(dep: ParamsDependency) -> tuple[str, ...]:
+    """The keys that a stage declares, in the place of each pattern those that match it."""
+    names = [str(name) for name in dep.params]
+    if all(PATTERN.isdisjoint(name) for name in names) or not dep.exists:
+        return tuple(names)
+    content = load_values(Path(dep.fs_path))
+    keys: list[str] = []
+    for name in names:
+        matching = (
+            [] if PATTERN.isdisjoint(name) else dpath.search(content, name, yielded=True, separator=".")
+        )
+        keys += [str(key) for key, _ in matching] or [name]
+    return tuple(keys)
 
 
 def _params(dep: ParamsDependency) -> DeclaredParams:
     return DeclaredParams(
         path=Path(dep.fs_path),
-        name=str(dep),
-        keys=tuple(dep.params),
+        name=_name(dep),
+        keys=_keys(dep),
         recorded=dep.hash_info.value or {},
         current=dep.read_params(),
         in_project=dep.is_in_repo,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..keys import Key, flatten
+from ..keys import PATTERN, Key, flatten
 
 
 def flat_params(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
@@ -26,7 +26,23 @@ def named_values(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, 
     values = {}
     for name in names:
         try:
-            values[name] = Key("", name).value_in(content)
+            values[name] = named_value(content, name)
         except (LookupError, TypeError, ValueError):
             continue  # the stage would fail
     return values if names else dict(content)
+
+
+def named_value(content: Any, name: str) -> Any:
+    """The value that a stage's `params` name, which may be a pattern such as `models.rf*`, as for DVC.
+
+    Raises:
+        LookupError, TypeError or ValueError: there is none, or several values match.
+    """
+    try:
+        return Key("", name).value_in(content)
+    except (LookupError, TypeError, ValueError):
+        if PATTERN.isdisjoint(name):
+            raise
+        from dpath import get  # DVC's own
+
+        return get(content, name, separator=".")

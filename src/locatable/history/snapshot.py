@@ -71,9 +71,12 @@ class Snapshot:
         """Whether Git keeps a file or folder at this path."""
         return self.reader.objects.entry(self.tree, path) is not None
 
-    def in_submodule(self, path: str) -> bool:
-        """Whether a path is a submodule's, or in one."""
-        return self.reader.objects.is_in_submodule(self.tree, path)
+    def in_repository(self, path: str) -> bool:
+        """Whether Git, or a submodule, keeps a file or folder at this path, in the project or beside it."""
+        objects, tree = self.reader.objects, self.tree
+        if path.startswith("../"):
+            tree, path = self.root_tree, join(self.reader.prefix, path)
+        return bool(objects.entry(tree, path)) or objects.is_in_submodule(tree, path)
 
     def read(self, path: str) -> bytes | None:
         """Content of a file that Git keeps, None when it keeps none there."""

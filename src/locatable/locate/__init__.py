@@ -10,7 +10,7 @@ from ..history.reader import Reader
 from ..history.revisions import revisions_named
 from .by_value import find_value
 from .content import find_content
-from .names import abbreviated_commit, find_name
+from .names import abbreviated_commit, find_name, find_recorded
 from .number import QuotedNumber, parse_quoted
 from .result import Located, Report, Result, Role, RoleKind, report_on
 
@@ -37,7 +37,13 @@ def locate(reader: Reader, target: str) -> Located:
     is_file = os.path.isfile(target)
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(path.resolve())
     if not is_file and (not is_folder or revisions_named(reader, target)):
-        located = _name_or_number(reader, target)
+        try:
+            located = _name_or_number(reader, target)
+        except NotFoundError:
+            recorded = find_recorded(reader, target)
+            if recorded is None:
+                raise
+            located = recorded
         return replace(located, results=_with_projects(reader, located.results))
     located = find_content(reader, path)
     if not located.results:

@@ -11,6 +11,7 @@ from ..history.reader import Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 from ..redact import redact_urls
+from ..staleness import remedy
 from . import bibtex
 from .citation_file import Author, CitationFile, read_citation_file
 from .result import Report, Result
@@ -111,7 +112,7 @@ def _check(report: Report) -> None:
         raise ProjectError(
             f"{report.rev[:7]} records results of other files than it holds, and no commit that can be read "
             "holds these: nobody could rebuild them",
-            hint="dvc repro, and commit",
+            hint=remedy(report.stale),
         )
 
 

@@ -53,24 +53,26 @@ def find_content(reader: Reader, path: Path) -> Located:
         reader: of the repository to search.
         path: any file or folder, wherever it is.
     """
-    located = _find(reader, [path])
+    located = find_all(reader, [path])
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
     if located.results or not files:
         return located
-    located = _find(reader, files)
+    located = find_all(reader, files)
     most = max((len(result.roles) for result in located.results), default=0)
     return replace(located, results=[result for result in located.results if len(result.roles) == most])
 
 
-def _find(reader: Reader, targets: list[Path]) -> Located:
+def find_all(reader: Reader, targets: list[Path], names: frozenset[str] = frozenset()) -> Located:
+    """Find the revisions that have any of some files and folders, or what Git or DVC call by these names."""
     experiments: dict[str, Experiment] = {}
     for experiment in reader.experiments():
         experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
-    candidates = _read_candidates(reader, targets, revisions_to_search(reader, experiments, head))
+    revisions = revisions_to_search(reader, experiments, head)
+    candidates = _read_candidates(reader, targets, names, revisions)
 
     results, left_out = [], []
-    hashes = _hashes_of(reader, targets, candidates)
+    hashes = _hashes_of(reader, targets, names, candidates)
     for candidate in candidates:
         try:
             roles = roles_of(candidate, hashes)
@@ -127,11 +129,13 @@ def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], h
     return [*known, *(rev for rev, answer in zip(others, answers, strict=True) if answer)]
 
 
-def _read_candidates(reader: Reader, targets: list[Path], revisions: list[str]) -> list[Candidate]:
+def _read_candidates(
+    reader: Reader, targets: list[Path], names: frozenset[str], revisions: list[str]
+) -> list[Candidate]:
     if not revisions:
         return []
     id_length = len(revisions[0])
-    blobs = {git_hash(target, id_length) for target in targets}
+    blobs = names.union(git_hash(target, id_length) for target in targets)
     if reader.lfs.is_dir():
         blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
     candidates = []
@@ -148,10 +152,12 @@ def _paths_of(blobs: Iterable[str], snapshot: Snapshot) -> list[str]:
     return [path for blob in blobs for path in objects.paths_of_blob(snapshot.tree, blob)]
 
 
-def _hashes_of(reader: Reader, targets: list[Path], candidates: Iterable[Candidate]) -> Hashes:
+def _hashes_of(
+    reader: Reader, targets: list[Path], known: frozenset[str], candidates: Iterable[Candidate]
+) -> Hashes:
     """What DVC calls the targets, and where these names are recorded."""
-    md5s = {md5_of(target) for target in targets}
-    older = {older_md5_of(target) for target in targets}
+    md5s = known.union(md5_of(target) for target in targets)
+    older = {*known, *(older_md5_of(target) for target in targets)}
     texts = {text for candidate in candidates for text in candidate.snapshot.files.values()}
     folders_in = {text: _folder_hashes(text) for text in texts}
     folders = {one for named in folders_in.values() for one in named}

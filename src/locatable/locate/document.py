@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..clone_limits import limits
 from ..documents.figure import Encoded, Figure
-from ..documents.formats import instead_of, read_figures
+from ..documents.formats import instead_of, is_picture, read_figures
+from ..documents.markup import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
 from ..history.reader import Reader
 from .figure_match import Match, Matcher, Verdict
@@ -16,7 +17,7 @@ from .result import Result
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
 FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
-_TRACED = (Match.BYTES, Match.PIXELS, Match.DRAWING, Match.SIMILAR)
+_TRACED = (Match.BYTES, Match.PIXELS, Match.DRAWING, Match.SIMILAR, Match.RECORDED)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LocatedFigure:
             first candidate.
         others: of a similar figure, the next result's most like it; of a tie, the other candidates.
         closer: how many times closer a similar figure is than the next result's.
-        reason: why it was not found, where that is known.
+        reason: why it was not found or not compared, where that is known.
     """
 
     place: str
@@ -66,6 +67,11 @@ class LocatedDocument:
         """Whether no figure is like one of a result's."""
         return all(figure.match is Match.NONE for figure in self.figures)
 
+    @property
+    def has_foreign_figures_only(self) -> bool:
+        """Whether all figures are links to other servers: badges, for example."""
+        return all(figure.reason == NOT_FETCHED for figure in self.figures)
+
     def named_results(self) -> list[Result]:
         """The results that figures are said to come from, once each."""
         first = [figure.results[0] for figure in self.figures if figure.is_traced]
@@ -87,7 +93,10 @@ def locate_document(reader: Reader, target: str) -> LocatedDocument:
     path = Path(target)
     if instead_of(path):
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
-    matcher = Matcher(known_figures(reader))
+    known = known_figures(reader)
+    if not is_picture(path):
+        known.leave_out(path)
+    matcher = Matcher(known)
     figures = []
     before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
     for figure in _bounded(path):
@@ -129,6 +138,11 @@ def _digest(content: bytes) -> bytes:
 
 
 def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+    for path in figure.missing:
+        results = known.results_recorded(path)
+        if results:
+            reason = "the file is not here"
+            return LocatedFigure(figure.place, figure.name, Match.RECORDED, results, reason=reason)
     others = [result for group in verdict.others for result in known.results(group)[:1]]
     return LocatedFigure(
         figure.place,

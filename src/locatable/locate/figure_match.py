@@ -41,6 +41,7 @@ class Match(Enum):
     PIXELS = "same pixels"
     DRAWING = "same drawing"
     SIMILAR = "most similar"
+    RECORDED = "recorded at its path"
     TIE = "cannot tell"
     NONE = "not found"
 
@@ -121,7 +122,7 @@ class Matcher:
 
     def _of_drawing(self, drawing: Drawing) -> Verdict:
         keys = self.index.with_digest(drawing.outline)
-        same = [key for key in keys if self._is_drawn_as(key, drawing)]
+        same = [key for key in keys if self.known.places(key) and self._is_drawn_as(key, drawing)]
         return Verdict(Match.DRAWING, tuple(same)) if same else Verdict(Match.NONE)
 
     def _is_drawn_as(self, key: Key, drawing: Drawing) -> bool:
@@ -131,10 +132,12 @@ class Matcher:
             return True  # of an SVG, the outline is all
         from ..documents.pdf import drawings_of
 
+        pages = drawings_of(content)
+        # Of several pages that no stage wrote, each is a page of a text, and no figure.
+        if len(pages) > 1 and not self.known.is_figure_of_result(key):
+            return False
         complete = drawing.complete()
-        return any(
-            one.outline == drawing.outline and one.complete() == complete for one in drawings_of(content)
-        )
+        return any(one.outline == drawing.outline and one.complete() == complete for one in pages)
 
     def _of_picture(self, picture: Image.Image) -> Verdict:
         print_ = fingerprint(picture)

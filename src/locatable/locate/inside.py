@@ -38,21 +38,18 @@ def locate_file_or_figures(reader: Reader, target: str) -> "Located | LocatedDoc
 
             return locate_document(reader, target)
         raise
-    if not _is_text_of_figures(target, located):
+    kinds = {role.kind for result in located.results for role in result.roles.values()}
+    if not (kinds and kinds <= {RoleKind.IN_GIT, RoleKind.INPUT} and is_document(Path(target))):
         return located
+    # A text that no stage wrote: its figures say more.
     try:
         from .document import locate_document
 
         document = locate_document(reader, target)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
-    return located if document.finds_nothing else document
-
-
-def _is_text_of_figures(target: str, located: Located) -> bool:
-    """Whether a file that was found is a text that no stage wrote: its figures say more."""
-    kinds = {role.kind for result in located.results for role in result.roles.values()}
-    return bool(kinds) and kinds <= {RoleKind.IN_GIT, RoleKind.INPUT} and is_document(Path(target))
+    says_less = RoleKind.INPUT in kinds or document.has_foreign_figures_only
+    return located if document.finds_nothing and says_less else document
 
 
 def _changed_picture(reader: Reader, target: str, not_found: NotFoundError) -> "LocatedDocument":

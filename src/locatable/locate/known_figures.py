@@ -15,6 +15,7 @@ from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
 from .content import order, revisions_to_search
+from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
 
@@ -43,6 +44,7 @@ class KnownFigures:
         experiments: by their commit.
         in_workspace: files by key, of figures that are in no commit.
         id_length: characters of a Git id here.
+        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
     """
 
     reader: Reader
@@ -52,6 +54,7 @@ class KnownFigures:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     in_workspace: dict[Key, Path] = field(default_factory=dict)
     id_length: int = 40
+    not_counted: set[str] = field(default_factory=set)
     # Snapshot and path of each result that has a figure by itself, or a folder; and what is in folders.
     _places: dict[Key, list[Place]] = field(default_factory=dict)
     _folders: dict[str, list[Place]] = field(default_factory=dict)
@@ -59,10 +62,21 @@ class KnownFigures:
 
     def places(self, key: Key) -> list[Place]:
         """Snapshot and path of each result that has a figure; none where it is no result's."""
-        places = list(self._places.get(key, ()))
+        # A folder, too, has a hash of its own.
+        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
         for folder, name in self._in_folders.get(key, ()):
             places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
-        return places
+        return [place for place in places if place[1] not in self.not_counted]
+
+    def leave_out(self, document: Path) -> None:
+        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
+        paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
+        place = place_in_head(self.reader, document)
+        self.not_counted = paths | {place[1]} if place else paths
+
+    def is_figure_of_result(self, key: Key) -> bool:
+        """Whether a stage wrote a figure in any result."""
+        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
 
     def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
         """Note that a result has a figure."""
@@ -99,7 +113,18 @@ class KnownFigures:
         names.append(f"git:{bytes_hash(content, self.id_length)}")
         if self.reader.lfs.is_dir():
             names.append(f"git:{lfs.pointer_hash_of(content, self.id_length)}")
-        return [name for name in names if name in self._places or name in self._in_folders]
+        return [name for name in names if self.places(name)]
+
+    def results_recorded(self, file: Path) -> list[Result]:
+        """The results that have the figure that HEAD records at a path where no file is."""
+        place = place_in_head(self.reader, file)
+        if place is None:
+            return []
+        snapshot, path = place
+        names = recorded_names(snapshot, path)
+        keys = [f"git:{name}" for name in names] + [f"md5:{name}" for name in names]
+        found = self.results(keys)
+        return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
         """Content of figures, a few at a time; None where this machine does not have it."""
@@ -179,16 +204,6 @@ def known_figures(reader: Reader) -> KnownFigures:
     if head:
         _add_workspace(known, reader.snapshot(head))
     return known
-
-
-def role_at(snapshot: Snapshot, path: str) -> Role:
-    """How a file belongs to a revision."""
-    for name, stage in snapshot.stages.items():
-        if any(path == out or path.startswith(f"{out}/") for out in stage.outs):
-            return Role(RoleKind.OUTPUT, name)
-    if any(path == source or path.startswith(f"{source}/") for source in snapshot.sources):
-        return Role(RoleKind.SOURCE)
-    return Role(RoleKind.IN_GIT)
 
 
 def is_figure(path: str) -> bool:

@@ -1,12 +1,20 @@
-"""Finds results by a name: of an experiment, of a Git revision, or of an MLflow run."""
+"""Finds results by a name: of an experiment, a Git revision, an MLflow run, or a path that is recorded."""
 
+import os
 import re
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 
 from ..clone_limits import limits
 from ..errors import NotFoundError
+from ..history.blob_hashes import HashKind
+from ..history.pipelines import is_at_or_below
 from ..history.reader import Reader
 from ..history.revisions import commit_id, revisions_named
-from .result import Result
+from ..history.snapshot import Snapshot
+from .content import find_all
+from .result import Located, Result, Role, RoleKind
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
@@ -37,6 +45,70 @@ def abbreviated_commit(reader: Reader, text: str) -> str | None:
     is_ref = any(reader.objects.read(refs))
     is_experiment = any(experiment.name == text for experiment in reader.experiments())
     return None if is_ref or is_experiment else commit
+
+
+def find_recorded(reader: Reader, target: str) -> Located | None:
+    """Find the revisions that have what HEAD records at a path where no file is; None where it records none.
+
+    Args:
+        reader: of the repository to search.
+        target: path of a file or folder that is not here.
+
+    Raises:
+        UnreadableError: a file of DVC's in HEAD is broken.
+    """
+    found = place_in_head(reader, Path(target))
+    if found is None:
+        return None
+    snapshot, path = found
+    names = recorded_names(snapshot, path)
+    if not names and path not in snapshot.sources and path not in snapshot.outs:
+        return None
+    located = find_all(reader, [], names) if names else Located([])
+    note = f"{target}: not here; this is what {snapshot.rev[:7]} records of it"
+    if not snapshot.in_git(path):
+        note += f", and `dvc pull {quote(target)}` may get it"
+    results = located.results or [Result(snapshot, None, {path: role_at(snapshot, path)})]
+    return replace(located, results=results, notes=[note])
+
+
+def place_in_head(reader: Reader, target: Path) -> tuple[Snapshot, str] | None:
+    """HEAD, and the path in it that a target would have; None where it is outside of the project."""
+    head = commit_id(reader, "HEAD")
+    place = Path(os.path.abspath(target))
+    if not head or not place.is_relative_to(reader.root):
+        return None
+    return reader.snapshot(head), place.relative_to(reader.root).as_posix()
+
+
+def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
+    """What Git or DVC call the file or folder that a revision records at a path; empty where it has no hash.
+
+    Of what is in a tracked folder whose list is not here, and of a folder in it, it is that folder's hash.
+    """
+    kept = snapshot.reader.objects.entry(snapshot.tree, path)
+    if kept:
+        is_file = path in snapshot.git_files(path)
+        md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
+        return frozenset(filter(None, (kept, md5)))
+    for tracked, entry in {**snapshot.sources, **snapshot.outs}.items():
+        if not is_at_or_below(path, tracked) or "md5" not in entry:
+            continue
+        files = {} if path == tracked else snapshot.reader.folder_files(tracked, entry)
+        is_listed = any(is_at_or_below(file, path) for file in files)
+        if is_listed or not files or tracked in files:
+            return frozenset([files.get(path, str(entry["md5"]))])
+    return frozenset()
+
+
+def role_at(snapshot: Snapshot, path: str) -> Role:
+    """How a file belongs to a revision."""
+    for name, stage in snapshot.stages.items():
+        if any(is_at_or_below(path, out) for out in stage.outs):
+            return Role(RoleKind.OUTPUT, name)
+    if any(is_at_or_below(path, source) for source in snapshot.sources):
+        return Role(RoleKind.SOURCE)
+    return Role(RoleKind.IN_GIT)
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:

@@ -107,7 +107,7 @@ def _environment_summary(content: dict[str, Any]) -> list[str]:
     record = content["record"]
     if "python" in record:
         return [f"Python {record['python']}", f"{len(record.get('drift') or {})} packages not as locked"]
-    return list(content["files"]) or ["nothing records the environment"]
+    return list(content["files"]) or ["nothing that is recognised records the environment"]
 
 
 def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:

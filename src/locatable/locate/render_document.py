@@ -73,7 +73,8 @@ def _figure_lines(figure: LocatedFigure) -> list[str]:
         more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
         lines = [*named[:MOST_NAMED], *more]
         return [f"cannot tell between {len(named)} figures:", *(f"  {line}" for line in lines)]
-    lines = [f"{figure.match.value}{_lead(figure)}: {title(figure.results[0])}"]
+    reason = f" ({figure.reason})" if figure.reason else ""
+    lines = [f"{figure.match.value}{reason}{_lead(figure)}: {title(figure.results[0])}"]
     if len(figure.results) > 1:
         lines.append(f"also in {_counted(len(figure.results) - 1)}, such as {title(figure.results[1])}")
     return lines

@@ -59,7 +59,7 @@ def _environment(coordinates: Coordinates) -> str:
     record = coordinates.environment.content["record"]
     files = coordinates.environment.content["files"]
     if not files:
-        return "nothing records the environment"
+        return "nothing that is recognised records the environment"
     if not record:
         return _table(files)
     drift = record.get("drift") or {}

@@ -26,7 +26,7 @@ from ..git import git, top_folder
 from ..history.reader import Reader
 from ..notes import write_processor
 from ..sqlite import sqlite_url
-from ..staleness import differences, summary
+from ..staleness import differences, remedy, summary
 from .backend import Backend
 from .git_trials import GitTrials
 from .local_backend import LocalBackend
@@ -154,7 +154,7 @@ def _refuse_stale(root: Path, baseline: str) -> None:
         found = differences(reader.snapshot(baseline))
     if found:
         raise ProjectError(
-            f"the results of HEAD are not of its files: {summary(found)}; `dvc repro` and commit, "
+            f"the results of HEAD are not of its files: {summary(found)}; {remedy(found)}, "
             "or every trial runs these stages again (--allow-stale)"
         )
 
