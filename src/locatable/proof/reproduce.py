@@ -10,7 +10,7 @@ from ..dvc.checkout import Checkout, dvc_errors, project_root
 from ..dvc.stages import Stage
 from ..errors import CannotTryError
 from ..notes import read_processor
-from ..processor import Processor, describe_processor
+from ..processor import Processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict
 from .conditions import runs_programs
@@ -24,7 +24,7 @@ from .record import foreign_paths, wrong_inputs
 from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
 from .revision import resolve
-from .sandbox import Sandbox, make_sandbox
+from .sandbox import Sandbox, make_sandbox, processor_of_stages
 from .tolerance import accept_by_what_follows
 from .variation import Variation
 
@@ -118,7 +118,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             )
             proof = Proof(options, plan, checkout, sandbox, records, recorded)
             if options.vary:
-                processor = describe_processor(programs / "python", variables)
+                processor = processor_of_stages(sandbox)
                 proof.variation = Variation(work, processor, variables, options.rtol)
             for planned in plan.stages:
                 progress(f"rebuilding {planned.stage.address}")
@@ -248,4 +248,4 @@ def _processor(proof: Proof) -> Processor | None:
         return proof.variation.processor
     if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):
         return None
-    return describe_processor(proof.sandbox.programs / "python", proof.sandbox.recorded)
+    return processor_of_stages(proof.sandbox)
