@@ -18,6 +18,7 @@ from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
 from .inputs import overlaps
+from .installer import programs_in
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare
 from .record import foreign_paths, wrong_inputs
@@ -42,6 +43,7 @@ class ProofOptions:
         vary: run every stage once more under other conditions.
         rtol: relative difference up to which numbers in outputs count as equal.
         wheels: a folder with all packages of the lock, for machines without a package index.
+        allow_build: whether packages of the lock may run what they hold while they are installed.
     """
 
     rev: str = "HEAD"
@@ -50,6 +52,7 @@ class ProofOptions:
     vary: bool = False
     rtol: float = 0.0
     wheels: Path | None = None
+    allow_build: bool = False
 
 
 @dataclass
@@ -110,12 +113,17 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
-            programs = _programs(lock, checkout, work / "env", progress)
-            seconds.environment = time.perf_counter() - begun
-
+            environment = work / "env"
+            programs = programs_in(environment) if lock else current_programs()
             sandbox, isolation = make_sandbox(
                 work, programs, checkout.user_top, checkout.user_cache, variables
             )
+            progress(f"stages run with {isolation}")
+            if lock:
+                progress(f"building the environment from {lock.name}")
+                build_environment(lock, checkout.root, environment, sandbox)
+            seconds.environment = time.perf_counter() - begun
+
             proof = Proof(options, plan, checkout, sandbox, records, recorded)
             if options.vary:
                 processor = processor_of_stages(sandbox)
@@ -128,7 +136,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             here = _processor(proof)
 
             begun = time.perf_counter()
-            remove(work / "env")
+            remove(environment)
             seconds.environment += time.perf_counter() - begun
     return Report(
         revision=commit,
@@ -147,15 +155,7 @@ def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
     """What the environment is built from; None where stages use the current one."""
     if not options.fresh_environment:
         return None
-    return find_lock(checkout.root, checkout.stages, options.wheels)
-
-
-def _programs(lock: EnvironmentLock | None, checkout: Checkout, folder: Path, progress: Progress) -> Path:
-    """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
-    if lock is None:
-        return current_programs()
-    progress("building the environment")
-    return build_environment(lock, checkout.root, folder)
+    return find_lock(checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build)
 
 
 def _check_programs_run(work: Path) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -223,6 +223,25 @@ def isolation_command(sandbox: Sandbox, place: Place) -> list[str]:
     if place.online_cpus:
         command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
     return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
+
+
+def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
+    """Return what to put before an installer that runs what packages hold: it has the network, but no home.
+
+    Args:
+        sandbox: in whose folder it installs.
+        readable: files and folders that it needs.
+    """
+    if not sandbox.limits:
+        return []
+    command = ["bwrap", *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
+    # How to find servers is often said by a service of the machine.
+    for path in (*readable, Path("/etc/resolv.conf").resolve()):
+        if not path.is_relative_to(sandbox.work):
+            command += ["--ro-bind-try", str(path), str(path)]
+    command += ["--bind", str(sandbox.work), str(sandbox.work), "--remount-ro", "/"]
+    limits = [limit for limit in sandbox.limits if limit != "--unshare-net"]
+    return [*command, *limits, "--"]
 
 
 def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:
