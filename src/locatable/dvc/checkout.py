@@ -25,6 +25,7 @@ from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..partial_clone import fetch_commit
 from ..project import find_project
+from ..redact import redact_urls
 from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
@@ -157,6 +158,13 @@ class Checkout:
     def missing_contents(self) -> dict[str, str]:
         """Why the clone lacks the content of a path and what to do, by the path from the Git root."""
         return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
+
+    def remote_of(self, output: Output) -> str:
+        """Return the address of the remote that has the data of an output; empty where none is set."""
+        out = self._dvc_objects[output]
+        name = out.remote or self.repo.config["core"].get("remote")
+        settings = self.repo.config["remote"].get(name, {})
+        return redact_urls(settings.get("url", ""))
 
     def files_in(self, folder: Path) -> list[Path]:
         """All files in a folder of the clone, without those that .dvcignore excludes."""

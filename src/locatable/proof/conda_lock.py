@@ -34,6 +34,11 @@ class CondaLock:
         """The lock, in the root of the project."""
         return CONDA_LOCK
 
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+        return f"packages of {CONDA_LOCK} from their channels"
+
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the command that builds the environment in a folder.
 

@@ -28,6 +28,10 @@ class EnvironmentLock(Protocol):
     def name(self) -> str:
         """The lock, in the root of the project."""
 
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, from a checkout of the project.
 

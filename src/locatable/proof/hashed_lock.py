@@ -42,6 +42,12 @@ class HashedLock:
         """The lock, in the root of the project."""
         return REQUIREMENTS
 
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+        kind = "packages" if self.allow_build else "wheels"
+        return f"{kind} of {REQUIREMENTS} from {self.wheels or 'the package index'}"
+
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, by uv where it is here."""
         here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

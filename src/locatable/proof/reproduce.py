@@ -108,19 +108,20 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             # Where a stage writes the record of the environment, it is not there any more when stages run.
             lock = _lock(options, checkout)
             variables = recorded_variables(checkout.root)
-            recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
-            records = prepare(plan, checkout, recorded)
-            seconds.preparation = time.perf_counter() - begun
-
-            begun = time.perf_counter()
             environment = work / "env"
             programs = programs_in(environment) if lock else current_programs()
             sandbox, isolation = make_sandbox(
                 work, programs, checkout.user_top, checkout.user_cache, variables
             )
-            progress(f"stages run with {isolation}")
+            for line in _announcement(plan, checkout, lock, isolation):
+                progress(line)
+            recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
+            records = prepare(plan, checkout, recorded)
+            seconds.preparation = time.perf_counter() - begun
+
+            begun = time.perf_counter()
             if lock:
-                progress(f"building the environment from {lock.name}")
+                progress("building the environment")
                 build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
@@ -149,6 +150,20 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         processor=here,
         recorded_processor=read_processor(root, commit),
     )
+
+
+def _announcement(
+    plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str
+) -> list[str]:
+    """Return what a proof is about to run and to ask the network for: the revision can be a stranger's."""
+    lines = [f"runs {_addresses(planned.stage for planned in plan.stages)}; {isolation}"]
+    if lock:
+        lines.append(f"installs {lock.source}")
+    needed = [output for planned in plan.stages for output in planned.fetched if output.cached]
+    remotes = {checkout.remote_of(output) for output in needed} - {""}
+    if remotes:
+        lines.append(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
+    return lines
 
 
 def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
