@@ -14,6 +14,7 @@ import argparse
 import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LocatableError, StoreError, UsageError
@@ -71,7 +72,20 @@ def _mirror_to_mlflow(
     from ..mlflow.settings import read_settings
 
     settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
+    _announce_script(reader.root)
     return mirror(reader, settings, options)
+
+
+def _announce_script(root: Path) -> None:
+    """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
+    from ..known import is_known, remember
+    from ..mlflow.describe import SCRIPT, find_script
+
+    script = find_script(root)
+    agreed = f"script {root} {script.digest}" if script else ""
+    if script and not is_known(agreed):
+        print(f"runs `describe` of this repository's {SCRIPT}; this is said once", file=sys.stderr)
+        remember(agreed)
 
 
 def _mirror_to(reader: "Reader", arguments: argparse.Namespace) -> "MirrorResult":
