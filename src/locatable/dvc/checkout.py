@@ -28,6 +28,7 @@ from ..project import find_project
 from ..redact import redact_urls
 from ..submodules import checkout_submodules
 from .cache import cache_folder
+from .parsing import bound_parsed_yaml
 from .stages import DeclaredParams, Dependency, Output, Stage
 
 # Settings of remotes that name a server to log in to, in place of the cloud's own.
@@ -101,6 +102,7 @@ class Checkout:
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
+        bound_parsed_yaml()
         self.repo = Repo(str(self.root), config=config)
         self.stages: list[Stage] = []
         self.outputs: list[Output] = []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..bounds import bounded_reading
 from ..clone_limits import limits
 from ..documents.figure import Encoded, Figure
 from ..documents.formats import instead_of, read_figures
@@ -88,11 +89,17 @@ def locate_document(reader: Reader, target: str) -> LocatedDocument:
     if instead_of(path):
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
     matcher = Matcher(known_figures(reader))
-    figures = []
+    figures: list[LocatedFigure] = []
     before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
-    for figure in _bounded(path):
-        for part, verdict in _verdicts(matcher, figure, before):
-            figures.append(_located(matcher.known, figure if part is figure else part, verdict))
+    try:
+        with bounded_reading(target):
+            for figure in _bounded(path):
+                for part, verdict in _verdicts(matcher, figure, before):
+                    figures.append(_located(matcher.known, figure if part is figure else part, verdict))
+    except UnreadableError as error:
+        if not figures:
+            raise
+        figures.append(LocatedFigure("the rest", "", Match.NONE, reason=error.message))
     if not figures:
         raise NotFoundError(f"{target}: no figures in it")
     left_out = list(matcher.known.left_out)
