@@ -38,7 +38,7 @@ def test_params_that_take_all_memory_are_refused(what):
 @pytest.mark.parametrize(("path", "pair"), [("m.json", "[]"), ("p.py", "()"), ("p.toml", "[]")])
 def test_other_files_of_params_that_are_nested_deeply_are_refused(path, pair):
     nested = pair[0] * 100_000 + pair[1] * 100_000
-    with pytest.raises(ValueError, match="nested|corrupted"):
+    with pytest.raises(ValueError, match=r"nested|corrupted"):
         parse(path, (nested if path == "m.json" else f"a = {nested}").encode())
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LocatableError, StoreError, UsageError
+from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             _mirror_whatever_happens_to_the_store(arguments)
             time.sleep(pause)
     except KeyboardInterrupt:
-        raise LocatableError("stopped; the next call goes on from here") from None
+        raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
 
 
 def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None:

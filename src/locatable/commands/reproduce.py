@@ -1,7 +1,8 @@
 """Prove that a result can be rebuilt: every stage again, from a clean clone, in a fresh environment.
 
     locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME]
-                        [--env lock|current] [--allow-build] [--vary] [--rtol R] [--json]
+                        [--env lock|current] [--allow-build]
+                        [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
@@ -157,9 +158,8 @@ def _print_table(report: "Report") -> None:
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
             str(verdict),
-            style="" if verdict.as_recorded else "red",
         )
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, color_system=None)
     if not console.is_terminal:
         # Programs that read it want one line for each output, however long.
         console.width = 10_000
