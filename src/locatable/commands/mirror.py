@@ -109,10 +109,28 @@ def _mirror(arguments: argparse.Namespace) -> int:
         result = (
             _mirror_to(reader, arguments) if arguments.to else _mirror_to_mlflow(reader, arguments, options)
         )
+        reason = "" if result.new or result.present or result.failures else _why_nothing(reader)
     if shallow:
         also = ", and nothing is pruned" if options.prune else ""
         print(f"left out: commits that are not here{also}; {shallow}", file=sys.stderr)
     for line in result.failure_lines:
         print(line, file=sys.stderr)
     print(result.summary, flush=True)
+    if reason:
+        print(reason, file=sys.stderr)
     return 1 if result.failures else 0
+
+
+def _why_nothing(reader: "Reader") -> str:
+    """Say why there is no run; empty where that is plain from what was asked for."""
+    from ..errors import NotFoundError
+
+    try:
+        head = reader.snapshot("HEAD")
+    except NotFoundError:
+        return "there is no commit yet"
+    if head.stages:
+        return "there is no experiment yet: `dvc exp run` makes one; --all-commits shows commits, too"
+    if any(name.endswith(".dvc") and b"cmd:" in content for name, content in head.files.items()):
+        return "results of DVC before 1.0, which kept each command in a .dvc file, are not read"
+    return "HEAD has no results: no dvc.lock in it names a stage"

@@ -44,23 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_store(uri: str) -> None:
-    """Create the database where there is none yet.
+    """Create the database where there is none yet, and see that MLflow can use it.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
-        StoreError: there is no such folder.
+        StoreError: there is no such folder, or another version of MLflow made the database.
     """
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     from ..mlflow.database import create_database
+    from ..mlflow.store import check_store
     from ..sqlite import sqlite_file
 
     file = sqlite_file(uri)
-    if not file or file.exists():
-        return
-    if not file.parent.is_dir():
-        raise StoreError(f"{file}: there is no folder {file.parent}")
-    create_database(file)
+    if file and not file.exists():
+        if not file.parent.is_dir():
+            raise StoreError(f"{file}: there is no folder {file.parent}")
+        create_database(file)
+    check_store(uri)
 
 
 def _require_port(port: int) -> None:
