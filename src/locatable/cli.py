@@ -5,6 +5,7 @@ and DVC take seconds to import, and `locatable --help` should not.
 """
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import os
@@ -17,9 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .errors import LocatableError, UsageError, disk_full_errors
+from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .extras import find_extra, missing_extra
 from .git import leave_hook
+from .output import SafeOutput
 from .project import find_project
 
 # One line each in `locatable --help`.
@@ -39,8 +41,7 @@ OLDEST_PYTHON = (3, 11)
 USER_VARIABLES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 # Longer lines of help are hard to read, however wide the terminal is.
 MOST_COLUMNS = 100
-# What shells report for programs that SIGINT or SIGPIPE ended.
-INTERRUPTED = 130
+# What shells report for programs that SIGPIPE ended.
 PIPE_CLOSED = 141
 
 
@@ -53,6 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     leave_hook()
     _name_user()
+    output = SafeOutput(sys.stdout, wraps="--json" not in words)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(SafeOutput(sys.stderr)):
+        return _exit_code(words)
+
+
+def _exit_code(words: list[str]) -> int:
+    """Run a command, and print its error, if any."""
     try:
         exit_code = _run(words)
         sys.stdout.flush()

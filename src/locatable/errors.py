@@ -17,6 +17,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+# What shells report for programs that SIGINT ended.
+INTERRUPTED = 130
 # How systems, Git and SQLite say that there is no space left.
 DISK_FULL = re.compile(r"no space left|out of disk ?space|disk is full|disk quota", re.IGNORECASE)
 

@@ -1,6 +1,8 @@
 """Runs Git; the only module that does."""
 
+import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,3 +191,26 @@ def paths_left_out(folder: Path) -> list[str]:
         return []
     entries = git(folder, "ls-files", "-t", "-z").split("\0")
     return [entry.removeprefix("S ") for entry in entries if entry.startswith("S ")]
+
+
+def leave_out(file: Path) -> None:
+    """Have Git ignore a file that we made, and what is named after it, in this clone alone.
+
+    Nothing is done where Git tracks or ignores it already, or where it is in no repository.
+
+    Args:
+        file: absolute.
+    """
+    folder = file.parent
+    try:
+        if not git(folder, "ls-files", "--others", "--exclude-standard", "--", f":(literal){file.name}"):
+            return
+        place = git(folder, "rev-parse", "--show-prefix") + file.name
+        exclude = folder / git(folder, "rev-parse", "--git-path", "info/exclude")
+    except GitError:
+        return
+    pattern = re.sub(r"([*?\[\\])", r"\\\1", place)
+    with contextlib.suppress(OSError):
+        exclude.parent.mkdir(parents=True, exist_ok=True)
+        with exclude.open("a") as rules:
+            rules.write(f"/{pattern}*\n")

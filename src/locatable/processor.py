@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -80,11 +80,11 @@ def count_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def describe_processor(python: Path, variables: Mapping[str, str]) -> Processor:
+def describe_processor(python: Sequence[str], variables: Mapping[str, str]) -> Processor:
     """The processor of this machine, and what the libraries of a Python make of it.
 
     Args:
-        python: the program that stages are run by; without NumPy in it, the libraries are not known.
+        python: the command that runs the Python of stages; without NumPy in it, the libraries are not known.
         variables: environment variables that are set for stages.
     """
     found = _ask_libraries(python, variables)
@@ -97,10 +97,10 @@ def describe_processor(python: Path, variables: Mapping[str, str]) -> Processor:
     )
 
 
-def _ask_libraries(python: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+def _ask_libraries(python: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [str(python), "-I", "-c", PROBE],
+            [*python, "-I", "-c", PROBE],
             env={"PATH": os.environ.get("PATH", ""), **variables},
             capture_output=True,
             text=True,

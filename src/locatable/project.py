@@ -7,6 +7,9 @@ from typing import Any
 from .errors import SettingsError, UsageError
 from .git import git, top_folder
 
+# Projects below a folder that are named.
+MOST_NAMED = 5
+
 
 def find_project(folder: Path) -> Path:
     """The root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
@@ -24,10 +27,22 @@ def find_project(folder: Path) -> Path:
             if not _in_repository(candidate):
                 raise UsageError(f"not inside a Git repository: {candidate}")
             return candidate
-    committed = committed_project(folder, top_folder(folder)) if _in_repository(folder) else None
+    if not _in_repository(folder):
+        raise UsageError(f"not inside a DVC project: {folder}")
+    committed = committed_project(folder, top_folder(folder))
     if committed:
         return committed
-    raise UsageError(f"not inside a DVC project: {folder}")
+    raise UsageError(f"not inside a DVC project: {folder}", hint=_projects_below(folder))
+
+
+def _projects_below(folder: Path) -> str:
+    """Say where DVC projects are below a folder; empty where Git knows none."""
+    listed = git(folder, "ls-files", "-z", "--", "*/.dvc/config").split("\0")
+    projects = sorted(name.removesuffix("/.dvc/config") for name in listed if name)
+    if not projects:
+        return ""
+    more = f" and {len(projects) - MOST_NAMED} more" if len(projects) > MOST_NAMED else ""
+    return f"there is one in {', '.join(projects[:MOST_NAMED])}{more}"
 
 
 def committed_project(folder: Path, top: Path) -> Path | None:

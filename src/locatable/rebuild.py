@@ -72,6 +72,8 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
     commands.append(f"git checkout --detach {snapshot.rev}")
     commands += _git_commands(snapshot)
     commands += [*_install_commands(snapshot), *_pull_commands(snapshot)]
+    if not snapshot.stages and not declared_stages(snapshot):
+        return commands  # what Git and DVC hold is all that there is
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
 
 

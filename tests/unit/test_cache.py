@@ -134,3 +134,27 @@ def test_the_list_of_a_folder_is_found(tmp_path: Path) -> None:
 def test_what_the_cache_does_not_hold_is_not_found(tmp_path: Path, md5: str) -> None:
     write(tmp_path, {"files/md5/ab/x": ""})
     assert cached_file(tmp_path, md5) is None
+
+
+@pytest.mark.parametrize("link", ["files/md5/01/23456789abcdef0123456789abcdef", "files/md5/01", "files"])
+def test_a_link_in_a_cache_to_a_file_elsewhere_is_not_followed(tmp_path, link):
+    name = "23456789abcdef" + MD5[16:]
+    secret = tmp_path / "home/md5/01" / name
+    write(secret.parent, {name: "secret"})
+    place = tmp_path / "cache" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to({"files": tmp_path / "home", "files/md5/01": secret.parent}.get(link, secret))
+    assert cached_file(tmp_path / "cache", MD5) is None
+
+
+def test_a_hash_that_leads_out_of_a_cache_names_no_file(tmp_path):
+    (tmp_path / "cache/files/md5").mkdir(parents=True)
+    name = "a secret of more than thirty characters"
+    write(tmp_path / "cache", {name: "secret"})
+    assert cached_file(tmp_path / "cache", f"../../{name}") is None
+
+
+def test_a_cache_can_itself_be_a_link(tmp_path):
+    write(tmp_path / "disk/files/md5" / MD5[:2], {MD5[2:]: "data"})
+    (tmp_path / "cache").symlink_to(tmp_path / "disk")
+    assert cached_file(tmp_path / "cache", MD5) is not None

@@ -19,7 +19,9 @@ from locatable.errors import ProjectError
 
 SOURCES = Path(locatable.__file__).parent
 # What is read before the interpreter's version is checked.
-BEFORE_CHECK = ["__init__.py", "__main__.py", "cli.py", "errors.py", "extras.py", "git.py", "project.py"]
+BEFORE_CHECK = [
+    *("__init__.py", "__main__.py", "cli.py", "errors.py", "extras.py", "git.py", "output.py", "project.py"),
+]
 
 
 @pytest.fixture

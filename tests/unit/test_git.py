@@ -10,7 +10,7 @@ import tiny_git
 
 from locatable import git as git_module
 from locatable.errors import GitError
-from locatable.git import git, main_checkout, remote_url, top_folder
+from locatable.git import git, leave_out, main_checkout, remote_url, top_folder
 
 
 @pytest.fixture
@@ -170,3 +170,37 @@ def test_the_checkout_of_another_user_is_refused_with_gits_advice(tmp_path, monk
     advice = re.escape(f"; git config --global --add safe.directory {folder}")
     with pytest.raises(GitError, match=rf"^git rev-parse: fatal: detected dubious ownership .*{advice}$"):
         git(folder, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("name", ["optuna.db", "a/mlflow.db", "a/[b]*.db", "a/b c.db"])
+def test_git_ignores_a_file_of_ours_in_this_clone_alone(repo: Path, name: str) -> None:
+    (repo / name).touch()
+    (repo / f"{name}-journal").touch()
+    leave_out(repo / name)
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_a_file_is_left_out_once(repo: Path) -> None:
+    (repo / "new.db").touch()
+    leave_out(repo / "new.db")
+    leave_out(repo / "new.db")
+    assert (repo / ".git/info/exclude").read_text().count("new.db") == 1
+
+
+def test_a_file_that_git_tracks_stays_tracked(repo: Path) -> None:
+    (repo / "a/b.txt").write_text("changed\n")
+    leave_out(repo / "a/b.txt")
+    assert git(repo, "status", "--porcelain") == " M a/b.txt"
+
+
+def test_a_file_is_left_out_of_a_linked_worktree(repo: Path, tmp_path: Path) -> None:
+    git(repo, "worktree", "add", "--quiet", str(tmp_path / "linked"))
+    (tmp_path / "linked/new.db").touch()
+    leave_out(tmp_path / "linked/new.db")
+    assert git(tmp_path / "linked", "status", "--porcelain") == ""
+
+
+def test_a_file_outside_of_repositories_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "new.db").touch()
+    leave_out(tmp_path / "new.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.db"]

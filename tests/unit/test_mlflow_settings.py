@@ -14,6 +14,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a commit, where none of MLflow's variables is set."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     commit(tmp_path / "repo", {".dvc/config": ""})
     return tmp_path / "repo"
 
@@ -26,9 +27,52 @@ def test_the_experiment_has_the_name_of_the_folder_by_default(repo: Path) -> Non
     assert read_settings(repo).experiment == "repo"
 
 
-def test_pyproject_names_the_store(repo: Path) -> None:
-    (repo / "pyproject.toml").write_text('[tool.locatable]\nmlflow-tracking-uri = "http://host"\n')
-    assert read_settings(repo).uri == "http://host"
+def name_store(repo: Path, uri: str) -> None:
+    (repo / "pyproject.toml").write_text(f'[tool.locatable]\nmlflow-tracking-uri = "{uri}"\n')
+
+
+def test_pyproject_names_a_database_of_the_project(repo: Path) -> None:
+    name_store(repo, "sqlite:///runs/all.db")
+    assert read_settings(repo).uri == f"sqlite:///{repo}/runs/all.db"
+
+
+ELSEWHERE = [
+    *("http://host:5000", "https://ada:secret@host", "postgresql://host/db", "databricks://profile"),
+    *("sqlite:////home/ada/mlflow.db", "sqlite:///../mlflow.db", "sqlite:///%2e%2e/mlflow.db"),
+]
+
+
+@pytest.mark.parametrize("uri", ELSEWHERE)
+def test_a_repository_cannot_have_credentials_sent_to_a_store(repo: Path, uri: str) -> None:
+    name_store(repo, uri)
+    with pytest.raises(SettingsError, match="would send your credentials there") as caught:
+        read_settings(repo)
+    assert "--tracking-uri" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("uri", ELSEWHERE)
+def test_a_store_that_the_user_has_named_once_can_be_named_by_a_repository(repo: Path, uri: str) -> None:
+    name_store(repo, uri)
+    assert read_uri(repo, uri) == read_uri(repo)
+
+
+def test_a_store_on_a_named_server_is_trusted_whatever_its_path(repo: Path) -> None:
+    read_uri(repo, "https://host/a")
+    name_store(repo, "https://host/b")
+    assert read_uri(repo) == "https://host/b"
+
+
+@pytest.mark.parametrize("uri", ["http://host", "https://host:444", "https://host.evil", "https://host@evil"])
+def test_no_other_server_is_trusted_with_a_named_one(repo: Path, uri: str) -> None:
+    read_uri(repo, "https://host")
+    name_store(repo, uri)
+    with pytest.raises(SettingsError):
+        read_uri(repo)
+
+
+def test_a_store_is_trusted_where_nothing_can_be_remembered(repo: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("a file, in which no file can be made")
+    assert read_uri(repo, "https://host") == "https://host"
 
 
 def test_the_experiment_has_the_name_of_the_project(repo: Path) -> None:

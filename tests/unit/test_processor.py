@@ -2,7 +2,6 @@
 
 import platform
 import sys
-from pathlib import Path
 from shlex import quote
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from locatable import processor
 from locatable.processor import Processor, describe_processor
 
-HERE = Path(sys.executable)
+HERE = [sys.executable]
 
 
 @pytest.mark.skipif(
@@ -30,14 +29,14 @@ def test_features_that_are_disabled_are_not_there():
 
 
 def test_libraries_are_unknown_where_there_is_no_such_python(tmp_path):
-    found = describe_processor(tmp_path / "python", {})
+    found = describe_processor([str(tmp_path / "python")], {})
     assert (found.blas, found.threads, found.numpy_features) == ("", None, ())
 
 
 def test_libraries_are_unknown_where_python_has_no_numpy(tmp_path):
     (tmp_path / "python").write_text(f'#!/bin/sh\nexec {quote(sys.executable)} -S "$@"\n')
     (tmp_path / "python").chmod(0o755)
-    assert describe_processor(tmp_path / "python", {}).blas == ""
+    assert describe_processor([str(tmp_path / "python")], {}).blas == ""
 
 
 def test_the_processor_has_a_name_where_the_machine_says_none(tmp_path, monkeypatch):

@@ -52,6 +52,13 @@ def test_a_repository_without_dvc_is_refused(tmp_path: Path) -> None:
         find_project(tmp_path / "plain")
 
 
+def test_a_folder_above_a_project_is_told_where_it_is(tmp_path: Path) -> None:
+    commit(tmp_path / "all", {"models/a/.dvc/config": "", "models/b/.dvc/config": "", "file": ""})
+    with pytest.raises(UsageError) as caught:
+        find_project(tmp_path / "all/models")
+    assert caught.value.hint == "there is one in a, b"
+
+
 def test_dvc_without_git_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     with pytest.raises(UsageError, match=f"^not inside a Git repository: {tmp_path}$"):

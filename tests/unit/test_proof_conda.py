@@ -27,7 +27,10 @@ def programs(*names: str) -> dict[str, str]:
     "names", [("micromamba",), ("micromamba", "conda-lock", "mamba", "conda"), ("micromamba", "conda")]
 )
 def test_micromamba_reads_the_lock_itself(names):
-    assert install_step(FOLDER, programs(*names)).command == ["/usr/bin/micromamba", *CREATE]
+    assert install_step(FOLDER, Path("conda-lock.yml"), programs(*names)).command == [
+        "/usr/bin/micromamba",
+        *CREATE,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -35,11 +38,17 @@ def test_micromamba_reads_the_lock_itself(names):
 )
 def test_conda_lock_has_conda_or_mamba_install_the_lock(names, conda):
     expected = [*INSTALL, f"/usr/bin/{conda}", "--prefix", str(FOLDER), "conda-lock.yml"]
-    assert install_step(FOLDER, programs(*names)).command == ["/usr/bin/conda-lock", *expected]
+    assert install_step(FOLDER, Path("conda-lock.yml"), programs(*names)).command == [
+        "/usr/bin/conda-lock",
+        *expected,
+    ]
 
 
 def test_mamba_does_without_conda_lock():
-    assert install_step(FOLDER, programs("mamba", "conda")).command == ["/usr/bin/mamba", *CREATE]
+    assert install_step(FOLDER, Path("conda-lock.yml"), programs("mamba", "conda")).command == [
+        "/usr/bin/mamba",
+        *CREATE,
+    ]
 
 
 @pytest.mark.parametrize("names", [(), ("conda",), ("conda-lock",)])
@@ -47,7 +56,7 @@ def test_a_machine_without_such_a_program_is_told_what_to_do(names):
     with pytest.raises(
         CannotTryError, match=r"conda-lock\.yml needs .* install micromamba, or .*--env current$"
     ):
-        install_step(FOLDER, programs(*names))
+        install_step(FOLDER, Path("conda-lock.yml"), programs(*names))
 
 
 def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():
@@ -62,6 +71,11 @@ def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():
 
 def test_what_micromamba_said_last_is_shown():
     assert last_words("warning  libmamba " + 400 * "x" + "\ncritical libmamba no\n").endswith("libmamba no")
+
+
+def test_packages_of_conda_are_installed_only_where_they_may_run_scripts(tmp_path):
+    with pytest.raises(CannotTryError, match=r"can run scripts while they are installed.*--allow-build"):
+        next(CondaLock().steps(tmp_path, FOLDER))
 
 
 def program(path: Path) -> str:

@@ -8,10 +8,13 @@ import pytest
 from locatable.dvc.stages import Dependency, Stage
 from locatable.errors import CannotTryError
 from locatable.proof.environment import build_environment, find_lock, recorded_python, recorded_variables
-from locatable.proof.hashed_lock import HashedLock, fill_step, make_step
-from locatable.proof.installer import installer_variables
+from locatable.proof.hashed_lock import KNOWN_SOURCES, HashedLock, fill_step, make_step, wheels_alone
+from locatable.proof.installer import installer_variables, isolated_variables
+from locatable.proof.sandbox import Sandbox
 
 FOLDER = Path("/scratch/env")
+LOCK = Path("/scratch/clone/requirements.lock")
+NO_SANDBOX = Sandbox(FOLDER.parent, FOLDER / "bin", FOLDER.parent)
 
 
 def test_a_revision_without_a_lock_is_refused(tmp_path):
@@ -98,39 +101,41 @@ def test_the_virtual_environment_is_the_one_to_build():
 def test_uv_runs_without_variables_that_redirect_it(tmp_path, monkeypatch):
     uv = tmp_path / "uv"
     uv.write_text(f"#!/bin/sh\nenv >> {tmp_path}/variables\n")
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to(sys.executable)
     uv.chmod(0o755)
     (tmp_path / "requirements.lock").write_text("")
     monkeypatch.setattr("shutil.which", lambda name, path: str(uv))
     monkeypatch.setenv("UV_SYSTEM_PYTHON", "1")
-    build_environment(HashedLock(), tmp_path, tmp_path / "env")
+    build_environment(HashedLock(), tmp_path, tmp_path / "env", NO_SANDBOX)
     assert "UV_SYSTEM_PYTHON" not in (tmp_path / "variables").read_text()
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_the_lock_is_all_that_is_installed(uv):
-    fill = fill_step(FOLDER, uv, None).command
-    assert [part for part in fill if part.endswith(".lock")] == ["requirements.lock"]
+    fill = fill_step(FOLDER, LOCK, uv, None).command
+    assert [part for part in fill if part.endswith(".lock")] == [str(LOCK)]
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_every_package_is_checked_against_its_hash(uv):
-    assert "--require-hashes" in fill_step(FOLDER, uv, None).command
+    assert "--require-hashes" in fill_step(FOLDER, LOCK, uv, None).command
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_with_wheels_no_index_is_asked(uv):
-    fill = fill_step(FOLDER, uv, Path("/archive/wheels")).command
+    fill = fill_step(FOLDER, LOCK, uv, Path("/archive/wheels")).command
     assert "--no-index" in fill
     assert fill[fill.index("--find-links") + 1] == "/archive/wheels"
 
 
 def test_uv_is_told_which_environment_to_fill():
-    fill = fill_step(FOLDER, "uv", None).command
+    fill = fill_step(FOLDER, LOCK, "uv", None).command
     assert fill[fill.index("--python") + 1] == str(FOLDER)
 
 
 def test_pip_is_that_of_the_environment_to_fill():
-    assert fill_step(FOLDER, None, None).command[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
+    assert fill_step(FOLDER, LOCK, None, None).command[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
 
 
 @pytest.mark.parametrize(("uv", "python"), [("uv", "3.13"), (None, "python3.13")])
@@ -186,4 +191,39 @@ def test_a_python_that_is_not_here_is_named(tmp_path, monkeypatch):
     with pytest.raises(
         CannotTryError, match=r"the result was made with Python 2\.0: there is no python2\.0 here"
     ):
-        build_environment(HashedLock("2.0"), tmp_path, tmp_path / "env")
+        build_environment(HashedLock("2.0"), tmp_path, tmp_path / "env", NO_SANDBOX)
+
+
+def test_no_package_of_a_lock_is_built():
+    lock = (
+        "six==1.17.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\nnumpy==2.4.6 ; python_version > '3'\n"
+    )
+    assert wheels_alone(lock) == ["--only-binary", "six", "--only-binary", "numpy"]
+
+
+def test_the_source_package_that_dvc_needs_may_be_built():
+    (name,) = KNOWN_SOURCES
+    assert wheels_alone(f"{name}==4.9.3 \\\n    --hash={KNOWN_SOURCES[name]}\n") == []
+
+
+def test_another_file_of_that_name_is_not_built():
+    (name,) = KNOWN_SOURCES
+    lock = f"{name}==4.9.3 \\\n    --hash={KNOWN_SOURCES[name]} \\\n    --hash=sha256:ab\n"
+    assert wheels_alone(lock) == ["--only-binary", name]
+
+
+def test_an_isolated_installer_gets_no_secrets_of_other_programs():
+    variables = isolated_variables(
+        {"AWS_SECRET_ACCESS_KEY": "s", "HOME": "/users/ada"}, FOLDER, Path("/work")
+    )
+    assert "AWS_SECRET_ACCESS_KEY" not in variables
+    assert variables["HOME"] == "/work"
+
+
+@pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "https_proxy", "SSL_CERT_FILE"])
+def test_an_isolated_installer_knows_where_packages_come_from(name):
+    assert isolated_variables({name: "there"}, FOLDER, Path("/work"))[name] == "there"
+
+
+def test_an_isolated_installer_does_not_use_the_cache_of_the_user():
+    assert "UV_CACHE_DIR" not in isolated_variables({"UV_CACHE_DIR": "/cache"}, FOLDER, Path("/work"))

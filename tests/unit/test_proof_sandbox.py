@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from locatable.proof.sandbox import (
-    Place,
-    Sandbox,
-    bubblewrap_command,
-    hidden_folders,
-    make_sandbox,
-    why_no_bubblewrap,
-)
+from locatable.proof.bubblewrap import LIMITS, allowed_limits, hidden_folders
+from locatable.proof.sandbox import Place, Sandbox, isolation_command, make_sandbox
 from locatable.proof.stage_folder import keep_only
 
 
@@ -27,7 +21,7 @@ def sandbox(tmp_path, monkeypatch) -> Sandbox:
     path = [tmp_path / "checkout/.venv/bin", tmp_path / "home/tools/bin", tmp_path / "home/scripts"]
     monkeypatch.setenv("PATH", os.pathsep.join([*map(str, path), "/usr/bin"]))
     hidden = (tmp_path / "checkout", tmp_path / "home", tmp_path / "not there")
-    return Sandbox(tmp_path / "work", tmp_path / "env/bin", tmp_path / "checkout", hidden)
+    return Sandbox(tmp_path / "work", tmp_path / "env/bin", tmp_path / "checkout", hidden, LIMITS)
 
 
 def arguments(command: list[str], option: str) -> list[str]:
@@ -41,46 +35,46 @@ def plain(sandbox: Sandbox) -> Place:
 
 
 def test_hidden_folders_that_exist_are_empty_ones(sandbox):
-    command = bubblewrap_command(sandbox, plain(sandbox))
-    assert arguments(command, "--tmpfs") == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
+    command = isolation_command(sandbox, plain(sandbox))
+    assert arguments(command, "--tmpfs")[-2:] == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
 
 
 def test_an_active_environment_is_none_of_the_programs_of_a_fresh_one(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
-    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home/tools") not in shown
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home/tools/bin") not in shown
 
 
 def test_an_active_environment_belongs_to_the_current_one(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
     current = replace(sandbox, programs=Path(sys.prefix) / "bin")
-    shown = arguments(bubblewrap_command(current, plain(current)), "--ro-bind")
-    assert str(tmp_path / "home/tools") in shown
+    shown = arguments(isolation_command(current, plain(current)), "--ro-bind")
+    assert str(tmp_path / "home/tools/bin") in shown
 
 
-def test_the_whole_machine_is_read_only(sandbox):
-    assert bubblewrap_command(sandbox, plain(sandbox))[:4] == ["bwrap", "--ro-bind", "/", "/"]
+def test_the_root_of_the_machine_is_not_shown(sandbox):
+    assert "/" not in arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
 
 
 def test_only_the_folder_of_the_run_can_be_written_to(sandbox):
-    assert arguments(bubblewrap_command(sandbox, plain(sandbox)), "--bind") == [str(sandbox.work / "run")]
+    assert arguments(isolation_command(sandbox, plain(sandbox)), "--bind") == [str(sandbox.work / "run")]
 
 
 def test_a_stage_runs_in_its_working_folder(sandbox):
     place = plain(sandbox)
-    assert arguments(bubblewrap_command(sandbox, place), "--chdir") == [str(place.working)]
+    assert arguments(isolation_command(sandbox, place), "--chdir") == [str(place.working)]
 
 
 def test_there_is_no_network(sandbox):
-    assert "--unshare-net" in bubblewrap_command(sandbox, plain(sandbox))
+    assert "--unshare-net" in isolation_command(sandbox, plain(sandbox))
 
 
 def test_a_stage_ends_with_the_proof(sandbox):
-    assert "--die-with-parent" in bubblewrap_command(sandbox, plain(sandbox))
+    assert "--die-with-parent" in isolation_command(sandbox, plain(sandbox))
 
 
 def test_the_environment_of_the_proof_is_shown(sandbox):
-    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
     assert str(sandbox.programs.parent) in shown
 
 
@@ -89,28 +83,51 @@ def test_an_environment_that_was_made_by_the_python_of_another_is_shown_with_it(
     (tmp_path / "home/first/bin/python3").symlink_to(sys.executable)
     (sandbox.programs / "python").unlink()
     (sandbox.programs / "python").symlink_to(tmp_path / "home/first/bin/python3")
-    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
     assert str(tmp_path / "home/first/bin") in shown
 
 
 def test_the_environment_of_the_user_is_not_shown(sandbox):
-    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
     assert not [folder for folder in shown if folder.startswith(str(sandbox.user_top))]
 
 
-def test_other_programs_on_the_path_are_shown_with_what_lies_beside_them(sandbox, tmp_path):
-    shown = arguments(bubblewrap_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert {str(tmp_path / "home/tools"), str(tmp_path / "home/scripts")} <= set(shown)
+def test_a_folder_of_programs_is_shown_without_the_files_of_a_user_beside_it(sandbox, tmp_path):
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home/tools/bin") in shown
+    assert str(tmp_path / "home/tools") not in shown
+
+
+def test_installed_software_is_shown_with_its_folder_of_programs(sandbox, tmp_path):
+    (tmp_path / "home/tools/conda-meta").mkdir()
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home/tools") in shown
+
+
+def test_installed_software_that_a_link_on_the_path_leads_to_is_shown(sandbox, tmp_path):
+    software = tmp_path / "home/share/tool"
+    (software / "bin").mkdir(parents=True)
+    (software / "bin/tool").touch()
+    (software / "pyvenv.cfg").touch()
+    (tmp_path / "home/scripts/tool").symlink_to(software / "bin/tool")
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(software) in shown
+
+
+def test_a_home_on_the_path_stays_hidden(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "home"))
+    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+    assert str(tmp_path / "home") not in shown
 
 
 def test_shown_folders_come_after_the_folders_that_hide_them(sandbox, tmp_path):
-    command = bubblewrap_command(sandbox, plain(sandbox))
-    assert command.index(str(tmp_path / "home")) < command.index(str(tmp_path / "home/tools"))
+    command = isolation_command(sandbox, plain(sandbox))
+    assert command.index(str(tmp_path / "home")) < command.index(str(tmp_path / "home/tools/bin"))
 
 
 def test_another_count_of_processors_is_shown_in_place_of_the_machines(sandbox):
     place = Place(sandbox.work, sandbox.work, online_cpus=sandbox.work / "online")
-    assert arguments(bubblewrap_command(sandbox, place), "--ro-bind")[-1] == str(sandbox.work / "online")
+    assert arguments(isolation_command(sandbox, place), "--ro-bind")[-1] == str(sandbox.work / "online")
 
 
 def test_the_checkout_the_cache_and_the_home_are_hidden(tmp_path, monkeypatch):
@@ -124,9 +141,9 @@ def test_the_root_of_the_machine_cannot_be_hidden(tmp_path, monkeypatch):
     assert Path("/") not in hidden_folders(tmp_path, tmp_path)
 
 
-def test_a_machine_without_bubblewrap_says_so(sandbox, monkeypatch, tmp_path):
+def test_a_machine_without_bubblewrap_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert why_no_bubblewrap(sandbox) == "bubblewrap is not installed"
+    assert allowed_limits() == ((), "bubblewrap is not installed")
 
 
 @pytest.fixture
@@ -140,14 +157,15 @@ def refused(sandbox, tmp_path, monkeypatch) -> Sandbox:
     return sandbox
 
 
-def test_a_machine_that_does_not_allow_bubblewrap_says_why(refused):
-    assert why_no_bubblewrap(refused) == "bubblewrap is not allowed here (no namespaces for you)"
+@pytest.mark.usefixtures("refused")
+def test_a_machine_that_does_not_allow_bubblewrap_says_why():
+    assert allowed_limits() == ((), "bubblewrap is not allowed here (no namespaces for you)")
 
 
 def test_without_bubblewrap_the_sandbox_is_a_folder(refused):
     made, isolation = make_sandbox(refused.work, refused.programs, refused.user_top, refused.work, {})
-    assert not made.bubblewrap
-    assert isolation.startswith("folders only: ")
+    assert not made.limits
+    assert isolation.startswith("folders only, a stage can read and write what you can: ")
 
 
 def test_params_are_cut_to_the_declared_keys():

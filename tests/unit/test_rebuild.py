@@ -23,13 +23,17 @@ def commands(
 
 
 def test_a_bare_repository_is_cloned_checked_out_and_run(tmp_path: Path) -> None:
-    found = commands(tmp_path, {})
+    found = commands(tmp_path, {"dvc.yaml": "stages: {make: {cmd: echo}}\n"})
     rev = git(tmp_path, "rev-parse", "HEAD")
     assert found == [
         f"git clone {URL} project && cd project/ml",
         f"git checkout --detach {rev}",
         "dvc repro",
     ]
+
+
+def test_nothing_is_run_where_there_is_no_stage(tmp_path: Path) -> None:
+    assert "dvc repro" not in commands(tmp_path, {})
 
 
 def test_a_repository_without_a_remote_is_cloned_from_its_folder(tmp_path: Path) -> None:

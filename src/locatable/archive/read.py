@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ..bounds import require_regular
 from ..errors import CannotTryError
 from .format import MANIFEST, Manifest, ManifestError, read_manifest
 
@@ -72,7 +73,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
     Raises:
         CannotTryError: `locatable archive` did not write it, or a newer one did; or it has other members
             than its manifest says.
+        UnreadableError: it is a device or a pipe.
     """
+    require_regular(path)
     try:
         with zipfile.ZipFile(path) as file:
             yield Archive(path, file, _check_list(path, file))

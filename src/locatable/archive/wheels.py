@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..proof.hashed_lock import make_step
+from ..proof.hashed_lock import make_step, wheels_alone
 from ..proof.installer import Step, run_installer
 
 # What pip must not do: take another version, or what the lock does not name.
@@ -36,14 +36,15 @@ def download_wheels(project: Path, locks: list[str], version: str | None, folder
     place.mkdir(parents=True)
     # The environment that we run in can be without pip.
     make = make_step(environment, version, uv=None)
-    run_installer(Step(make.command, _PROBLEM), project, environment)
+    run_installer(Step(make.command, _PROBLEM), environment)
 
-    def download(requirements: Sequence[str | Path]) -> None:
-        named = [part for file in requirements for part in ("--requirement", str(file))]
-        command = [str(environment / "bin/python"), *_DOWNLOAD, *_AS_LOCKED, "--dest", str(place), *named]
-        run_installer(Step(command, _PROBLEM), project, environment)
+    def download(requirements: Sequence[Path]) -> None:
+        command = [str(environment / "bin/python"), *_DOWNLOAD, *_AS_LOCKED, "--dest", str(place)]
+        for file in requirements:
+            command += ["--requirement", str(file), *wheels_alone(file.read_text())]
+        run_installer(Step(command, _PROBLEM), environment)
 
-    download(locks)
+    download([project / lock for lock in locks])
     if any(not is_wheel(file) for file in place.iterdir()):
         builder = folder / "builder.txt"
         builder.write_text(BUILDER)

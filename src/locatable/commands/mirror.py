@@ -14,9 +14,10 @@ import argparse
 import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LocatableError, StoreError, UsageError
+from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             _mirror_whatever_happens_to_the_store(arguments)
             time.sleep(pause)
     except KeyboardInterrupt:
-        raise LocatableError("stopped; the next call goes on from here") from None
+        raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
 
 
 def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None:
@@ -71,7 +72,20 @@ def _mirror_to_mlflow(
     from ..mlflow.settings import read_settings
 
     settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
+    _announce_script(reader.root)
     return mirror(reader, settings, options)
+
+
+def _announce_script(root: Path) -> None:
+    """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
+    from ..known import is_known, remember
+    from ..mlflow.describe import SCRIPT, find_script
+
+    script = find_script(root)
+    agreed = f"script {root} {script.digest}" if script else ""
+    if script and not is_known(agreed):
+        print(f"runs `describe` of this repository's {SCRIPT}; this is said once", file=sys.stderr)
+        remember(agreed)
 
 
 def _mirror_to(reader: "Reader", arguments: argparse.Namespace) -> "MirrorResult":
@@ -95,10 +109,28 @@ def _mirror(arguments: argparse.Namespace) -> int:
         result = (
             _mirror_to(reader, arguments) if arguments.to else _mirror_to_mlflow(reader, arguments, options)
         )
+        reason = "" if result.new or result.present or result.failures else _why_nothing(reader)
     if shallow:
         also = ", and nothing is pruned" if options.prune else ""
         print(f"left out: commits that are not here{also}; {shallow}", file=sys.stderr)
     for line in result.failure_lines:
         print(line, file=sys.stderr)
     print(result.summary, flush=True)
+    if reason:
+        print(reason, file=sys.stderr)
     return 1 if result.failures else 0
+
+
+def _why_nothing(reader: "Reader") -> str:
+    """Say why there is no run; empty where that is plain from what was asked for."""
+    from ..errors import NotFoundError
+
+    try:
+        head = reader.snapshot("HEAD")
+    except NotFoundError:
+        return "there is no commit yet"
+    if head.stages:
+        return "there is no experiment yet: `dvc exp run` makes one; --all-commits shows commits, too"
+    if any(name.endswith(".dvc") and b"cmd:" in content for name, content in head.files.items()):
+        return "results of DVC before 1.0, which kept each command in a .dvc file, are not read"
+    return "HEAD has no results: no dvc.lock in it names a stage"

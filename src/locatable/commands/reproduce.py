@@ -1,7 +1,8 @@
 """Prove that a result can be rebuilt: every stage again, from a clean clone, in a fresh environment.
 
     locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME]
-                        [--env lock|current] [--vary] [--rtol R] [--json]
+                        [--env lock|current] [--allow-build]
+                        [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
@@ -42,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", help="this stage alone, from recorded inputs")
     parser.add_argument(
         "--env", choices=["lock", "current"], default="lock", help="fresh from the lock, or this one"
+    )
+    parser.add_argument(
+        "--allow-build",
+        action="store_true",
+        help="let packages of the lock run code while they are installed",
     )
     parser.add_argument("--vary", action="store_true", help="each stage once more, under other conditions")
     parser.add_argument(
@@ -113,6 +119,7 @@ def _prove(arguments: argparse.Namespace, rev: str, wheels: Path | None = None) 
         vary=arguments.vary,
         rtol=choose_rtol(find_project(Path.cwd()), arguments.rtol),
         wheels=wheels,
+        allow_build=arguments.allow_build,
     )
     return reproduce(options, _print_progress)
 
@@ -151,9 +158,8 @@ def _print_table(report: "Report") -> None:
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
             str(verdict),
-            style="" if verdict.as_recorded else "red",
         )
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, color_system=None)
     if not console.is_terminal:
         # Programs that read it want one line for each output, however long.
         console.width = 10_000

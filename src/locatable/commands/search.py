@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ProjectError, UsageError
+from ..errors import INTERRUPTED, ProjectError, UsageError
 from ..project import find_project
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         was_stopped = True
     mirror_code = _mirror() if arguments.mirror else 0
-    return 130 if was_stopped else mirror_code
+    return INTERRUPTED if was_stopped else mirror_code
 
 
 @contextmanager

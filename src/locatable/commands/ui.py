@@ -44,23 +44,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_store(uri: str) -> None:
-    """Create the database where there is none yet.
+    """Create the database where there is none yet, and see that MLflow can use it.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
-        StoreError: there is no such folder.
+        StoreError: there is no such folder, or another version of MLflow made the database.
     """
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     from ..mlflow.database import create_database
+    from ..mlflow.store import check_store
     from ..sqlite import sqlite_file
 
     file = sqlite_file(uri)
-    if not file or file.exists():
-        return
-    if not file.parent.is_dir():
-        raise StoreError(f"{file}: there is no folder {file.parent}")
-    create_database(file)
+    if file and not file.exists():
+        if not file.parent.is_dir():
+            raise StoreError(f"{file}: there is no folder {file.parent}")
+        create_database(file)
+    check_store(uri)
 
 
 def _require_port(port: int) -> None:
@@ -84,10 +85,14 @@ def _serve(uri: str, port: int, folder: Path) -> int:
     # One process is enough for one person, and is there, and gone, sooner than the usual four.
     options = ("--backend-store-uri", uri, "--port", str(port), "--workers", "1")
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # To be stopped by another process is the same as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # To be stopped by another process, or with the terminal, is the same as Ctrl-C.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     command = (sys.executable, "-m", "mlflow", "ui", *options)
-    with subprocess.Popen(command, cwd=folder, env={**os.environ, **settings}) as server:
+    # Ctrl-C does not reach a session of its own: the server would print a traceback.
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **settings}, start_new_session=True
+    ) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:
@@ -96,9 +101,9 @@ def _serve(uri: str, port: int, folder: Path) -> int:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End a server, which Ctrl-C in a terminal has already reached."""
+    """End a server; one that does not end by itself is killed, with what it started."""
     server.terminate()
     try:
         server.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)

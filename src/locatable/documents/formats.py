@@ -1,6 +1,7 @@
 """Which files are documents, and what reads each kind."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 # Bytes of a file that is read into memory as a whole.
 MOST_BYTES = 200_000_000
+# Files whose content is remembered: a logo on each page of a site.
+REMEMBERED = 8
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg")
 # Module and function that read a format.
@@ -72,14 +75,20 @@ def read_figures(path: Path) -> "Iterator[Figure]":
 
 
 def read_bounded(path: Path) -> bytes:
-    """Content of a file.
+    """Content of a file; the same picture on each page is in memory once.
 
     Raises:
         UnreadableError: it is too large for memory, or cannot be read.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
+        status = path.stat()
+        if status.st_size > MOST_BYTES:
             raise UnreadableError(f"{path}: more than {MOST_BYTES // 1_000_000} MB are not read")
-        return path.read_bytes()
+        return _read(path, status.st_mtime_ns)
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror}") from None
+
+
+@lru_cache(REMEMBERED)
+def _read(path: Path, changed: int) -> bytes:
+    return path.read_bytes()

@@ -38,7 +38,9 @@ def cache_folder(root: Path) -> Path:
 
 
 def cached_file(cache: Path, md5: str) -> Path | None:
-    """A file in a cache by its hash, None when the cache does not hold it.
+    """Return a file in a cache by its hash, None when the cache does not hold it.
+
+    A repository can bring its own cache: a link in there could lead to any file of the user's.
 
     Args:
         cache: see `cache_folder`.
@@ -47,9 +49,10 @@ def cached_file(cache: Path, md5: str) -> Path | None:
     if len(md5) < _SHORTEST_HASH:
         return None
     for layout in _LAYOUTS:
-        place = cache / layout / md5[:2] / md5[2:]
-        if place.is_file():
-            return place
+        place = os.path.join(layout, md5[:2], md5[2:])
+        found = os.path.realpath(cache / place)
+        if os.path.isfile(found) and found == os.path.join(os.path.realpath(cache), place):
+            return Path(found)
     return None
 
 

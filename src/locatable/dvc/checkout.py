@@ -27,10 +27,15 @@ from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..keys import PATTERN
 from ..partial_clone import fetch_commit
 from ..project import find_project
+from ..redact import redact_urls
 from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .files import load_values
+from .parsing import bound_parsed_yaml
 from .stages import DeclaredParams, Dependency, Output, Stage
+
+# Settings of remotes that name a server to log in to, in place of the cloud's own.
+ENDPOINTS = ("endpointurl", "oss_endpoint")
 
 
 @contextlib.contextmanager
@@ -83,6 +88,7 @@ class Checkout:
         self.user_top = top_folder(project)
         _check_settings(project)
         settings = Config(str(project / ".dvc"))
+        self._own_settings = _own_settings(settings, project)
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         get = fetch_command(self.user_top, commit)
@@ -99,6 +105,7 @@ class Checkout:
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
+        bound_parsed_yaml()
         self.repo = Repo(str(self.root), config=config)
         self.stages: list[Stage] = []
         self.outputs: list[Output] = []
@@ -161,9 +168,49 @@ class Checkout:
         """Why the clone lacks the content of a path and what to do, by the path from the Git root."""
         return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
 
+    def remote_of(self, output: Output) -> str:
+        """Return the address of the remote that has the data of an output; empty where none is set."""
+        out = self._dvc_objects[output]
+        name = out.remote or self.repo.config["core"].get("remote")
+        settings = self.repo.config["remote"].get(name, {})
+        return redact_urls(settings.get("url", ""))
+
+    def check_endpoint(self, name: str | None) -> None:
+        """See that a remote sends the user's credentials to nobody whom a repository chose.
+
+        Args:
+            name: of the remote, None for the default.
+
+        Raises:
+            CannotTryError: its settings in Git name a server, and the user's own do not.
+        """
+        name = name or self.repo.config["core"].get("remote")
+        given = self._own_settings.get(name, {})
+        for option in ENDPOINTS:
+            server = self.repo.config["remote"].get(name, {}).get(option)
+            if server and server != given.get(option):
+                raise CannotTryError(
+                    f"this repository has your credentials for the DVC remote {name!r} sent to "
+                    f"{redact_urls(server)}: if you trust it, `dvc remote modify --local {name} {option} "
+                    f"{redact_urls(server)}`"
+                )
+
     def files_in(self, folder: Path) -> list[Path]:
         """All files in a folder of the clone, without those that .dvcignore excludes."""
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+
+
+def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
+    """Return the remotes as the user's own settings have them, by name, without what Git keeps."""
+    levels = ["system", "global"]
+    # Somebody can have committed what is meant to stay on a machine.
+    if not git(project, "ls-files", ".dvc/config.local"):
+        levels.append("local")
+    remotes: dict[str, Any] = {}
+    for level in levels:
+        for name, values in settings.load_one(level).get("remote", {}).items():
+            remotes[name] = {**remotes.get(name, {}), **values}
+    return remotes
 
 
 def _check_settings(project: Path) -> None:

@@ -104,6 +104,7 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
     if not missing:
         return cached
     out = checkout.dvc_output(output)
+    checkout.check_endpoint(out.remote)
     problem = _download(out, missing)
     downloaded = {}
     for oid in missing:

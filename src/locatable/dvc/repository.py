@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProjectError
+from .parsing import bound_parsed_yaml
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -25,6 +26,7 @@ def open_repo(root: Path) -> Iterator["Repo"]:
     from dulwich.repo import UnsupportedExtension, UnsupportedVersion
     from dvc.repo import Repo
 
+    bound_parsed_yaml()
     try:
         repo = Repo(str(root))
     except (UnsupportedExtension, UnsupportedVersion) as error:

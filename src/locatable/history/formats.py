@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from ..bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
 from ..dvc.structure import python_params
 
 
@@ -47,8 +48,12 @@ def parse_yaml(text: str | bytes) -> Any:
     """Parse YAML 1.2.
 
     Raises:
+        TooLargeError: it is too large, or expands to too much.
         yaml.YAMLError: the text is not YAML.
     """
+    has_alias = "*" in text if isinstance(text, str) else b"*" in text
+    if has_alias or len(text) > MOST_TEXT:
+        require_bounded_yaml(text)
     return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
 
 
@@ -121,9 +126,20 @@ def parse(path: str, content: bytes) -> Any:
     """Parse a metrics or params file by the ending of its name: JSON, TOML, Python, or YAML.
 
     Raises:
-        ValueError or yaml.YAMLError: it is not what its name says.
+        ValueError or yaml.YAMLError: it is not what its name says, or too large.
     """
-    ending = posixpath.splitext(path)[1].lower()
+    if len(content) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    try:
+        values = _parse(posixpath.splitext(path)[1].lower(), path, content)
+    except (RecursionError, MemoryError):
+        # Python's own parsers say either.
+        raise TooLargeError(TOO_DEEP) from None
+    require_bounded_depth(values)
+    return values
+
+
+def _parse(ending: str, path: str, content: bytes) -> Any:
     if ending == ".json":
         return json.loads(content)
     if ending == ".toml":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..bounds import bounded_reading
 from ..clone_limits import limits
 from ..documents.figure import Encoded, Figure
 from ..documents.formats import instead_of, is_picture, read_figures
@@ -97,11 +98,17 @@ def locate_document(reader: Reader, target: str) -> LocatedDocument:
     if not is_picture(path):
         known.leave_out(path)
     matcher = Matcher(known)
-    figures = []
+    figures: list[LocatedFigure] = []
     before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
-    for figure in _bounded(path):
-        for part, verdict in _verdicts(matcher, figure, before):
-            figures.append(_located(matcher.known, figure if part is figure else part, verdict))
+    try:
+        with bounded_reading(target):
+            for figure in _bounded(path):
+                for part, verdict in _verdicts(matcher, figure, before):
+                    figures.append(_located(matcher.known, figure if part is figure else part, verdict))
+    except UnreadableError as error:
+        if not figures:
+            raise
+        figures.append(LocatedFigure("the rest", "", Match.NONE, reason=error.message))
     if not figures:
         raise NotFoundError(f"{target}: no figures in it")
     left_out = list(matcher.known.left_out)

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine, Select, column, create_engine, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..git import leave_out
 from ..sqlite import sqlite_file, sqlite_url
 from .known import TAGS, KnownRun, runs_by_key
 from .settings import TrackingSettings, is_server
@@ -60,7 +61,8 @@ def known_runs(settings: TrackingSettings) -> dict[str, list[KnownRun]] | None:
 def create_database(file: Path) -> None:
     """Create a database whole or not at all: MLflow's many steps survive neither a kill nor a second creator.
 
-    Nothing happens where the file is there already, or its folder is not.
+    Git ignores it, since all in it can be made again. Nothing happens where the file is there already, or
+    its folder is not.
     """
     from .client import MlflowClient
 
@@ -70,6 +72,7 @@ def create_database(file: Path) -> None:
         MlflowClient(sqlite_url(Path(folder) / "new")).search_experiments()
         with suppress(FileExistsError):
             os.link(f"{folder}/new", file)
+    leave_out(file)
 
 
 def _tags_of_runs(settings: TrackingSettings) -> Select[tuple[str, str, str, str]]:

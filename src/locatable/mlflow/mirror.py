@@ -94,12 +94,10 @@ def _store_errors(uri: str) -> Iterator[None]:
         # Known only where something failed: both take long to import.
         from sqlalchemy.exc import SQLAlchemyError
 
-        from .client import MlflowException
+        from .client import MlflowException, reason
 
         if not isinstance(error, MlflowException | SQLAlchemyError | OSError | ImportError):
             raise
-        # A database's own words end where the statement and its values begin.
-        reason = redact_urls(" ".join(str(error).split()).partition(" [SQL: ")[0])
         raise StoreError(
-            f"{redact_urls(uri)}: {reason[:400]}", hint="nothing is lost, the next call goes on from here"
+            f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call goes on from here"
         ) from None

@@ -3,11 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .. import project
 from ..errors import SettingsError
 from ..git import main_checkout
-from ..sqlite import absolute_url
+from ..known import is_known, remember
+from ..redact import redact_urls
+from ..sqlite import absolute_url, sqlite_file
 from .naming import Names, Rule
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -67,10 +70,30 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
 def read_uri(root: Path, uri: str | None = None) -> str:
     """The address alone; arguments and errors as of `read_settings`.
 
-    A relative SQLite file is one of the main checkout, wherever the command runs.
+    A relative SQLite file is one of the main checkout, wherever the command runs. MLflow sends the user's
+    credentials to any other address: it must have been given by the user, now or once before.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or _written_uri(root)
-    return absolute_url(uri, main_checkout(root))
+    given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if given:
+        remember(_trusted(given))
+        return absolute_url(given, main_checkout(root))
+    written = _written_uri(root)
+    file = sqlite_file(written)
+    is_of_project = file is not None and not file.is_absolute() and ".." not in file.parts
+    if not is_of_project and not is_known(_trusted(written)):
+        address = redact_urls(written)
+        raise SettingsError(
+            f"{root / 'pyproject.toml'} names {address}, and MLflow would send your credentials there",
+            hint=f"if you trust it, name it once yourself: locatable mirror --tracking-uri {address}",
+        )
+    return absolute_url(written, main_checkout(root))
+
+
+def _trusted(uri: str) -> str:
+    """Return the line that is remembered of an address: its server; of a file or profile, all of it."""
+    parts = urlsplit(uri)
+    server = parts.netloc.rpartition("@")[2]
+    return f"tracking {parts.scheme}://{server}" if server else f"tracking {uri}"
 
 
 def is_server(uri: str) -> bool:

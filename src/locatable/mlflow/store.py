@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from ..errors import SettingsError
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import SettingsError, StoreError
 from ..history.reader import Reader
 from ..redact import redact_urls
 from ..sqlite import sqlite_file
-from .client import MlflowClient, MlflowException, entities
+from .client import MlflowClient, MlflowException, entities, reason
 from .database import check_connection, create_database
 from .known import KnownRun, runs_by_key
 from .naming import storable
@@ -110,5 +112,17 @@ def revision(reader: Reader, run_id: str) -> str | None:
         return MlflowClient(uri).get_run(run_id).data.tags.get("dvc.rev")
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise SettingsError(f"{redact_urls(uri)}: {' '.join(str(error).split())[:400]}") from None
+            raise SettingsError(f"{redact_urls(uri)}: {reason(error)}") from None
         return None
+
+
+def check_store(uri: str) -> None:
+    """See that MLflow can use a store.
+
+    Raises:
+        StoreError: it cannot: another version of MLflow made it, or it is of a kind that is not read.
+    """
+    try:
+        MlflowClient(uri).search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(f"{redact_urls(uri)}: {reason(error)}") from None

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,20 +21,36 @@ CURRENT = "try with the packages installed here: --env current"
 
 @dataclass(frozen=True)
 class CondaLock:
-    """conda-lock.yml of a revision; it locks Python, too."""
+    """conda-lock.yml of a revision; it locks Python, too.
+
+    Attributes:
+        allow_build: whether packages may run what they hold while they are installed.
+    """
+
+    allow_build: bool = False
 
     @property
     def name(self) -> str:
         """The lock, in the root of the project."""
         return CONDA_LOCK
 
-    def steps(self, folder: Path) -> list[Step]:
-        """The command that builds the environment in a folder.
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+        return f"packages of {CONDA_LOCK} from their channels"
+
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the command that builds the environment in a folder.
 
         Raises:
-            CannotTryError: no program is here that could.
+            CannotTryError: no program is here that could, or packages may not run anything.
         """
-        return [install_step(folder, find_programs(os.environ))]
+        if not self.allow_build:
+            raise CannotTryError(
+                f"packages of {CONDA_LOCK} can run scripts while they are installed: allow it by "
+                f"`--allow-build`, or {CURRENT}"
+            )
+        yield install_step(folder, project / CONDA_LOCK, find_programs(os.environ))
 
     def check(self, folder: Path) -> None:
         """See that packages are there, and as they were released.
@@ -70,11 +86,12 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: path for name, path in found.items() if path}
 
 
-def install_step(folder: Path, programs: Mapping[str, str]) -> Step:
+def install_step(folder: Path, lock: Path, programs: Mapping[str, str]) -> Step:
     """The command that makes an environment with what the lock has for this platform, development aside.
 
     Args:
         folder: where.
+        lock: the file.
         programs: path by name of what there is, see `find_programs`.
 
     Raises:
@@ -82,20 +99,20 @@ def install_step(folder: Path, programs: Mapping[str, str]) -> Step:
     """
     problem = f"{CONDA_LOCK} cannot be installed"
     if "micromamba" in programs:
-        return Step(_create(programs["micromamba"], folder), problem, last_words)
+        return Step(_create(programs["micromamba"], folder, lock), problem, last_words, runs_packages=True)
     conda = programs.get("mamba") or programs.get("conda")
     if "conda-lock" in programs and conda:
         command = [programs["conda-lock"], "install", "--log-level", "ERROR", "--no-dev"]
-        command += ["--conda", conda, "--prefix", str(folder), CONDA_LOCK]
-        return Step(command, problem, last_words)
+        command += ["--conda", conda, "--prefix", str(folder), str(lock)]
+        return Step(command, problem, last_words, runs_packages=True)
     # Since its version 2, it reads the lock itself.
     if "mamba" in programs:
-        return Step(_create(programs["mamba"], folder), problem, last_words)
+        return Step(_create(programs["mamba"], folder, lock), problem, last_words, runs_packages=True)
     raise CannotTryError(
         f"{CONDA_LOCK} needs micromamba, or mamba 2, or conda with conda-lock, and this machine has none "
         f"of these: install micromamba, or {CURRENT}"
     )
 
 
-def _create(program: str, folder: Path) -> list[str]:
-    return [program, "create", "--yes", "--quiet", "--prefix", str(folder), "--file", CONDA_LOCK]
+def _create(program: str, folder: Path, lock: Path) -> list[str]:
+    return [program, "create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(lock)]

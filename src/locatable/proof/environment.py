@@ -1,8 +1,10 @@
 """The environment of a proof, built anew from a lock of the revision; what is recorded of the one before."""
 
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,8 @@ from ..errors import CannotTryError
 from ..locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .conda_lock import CURRENT, CondaLock
 from .hashed_lock import HashedLock
-from .installer import Step, programs_in, run_installer
+from .installer import Step, isolated_variables, programs_in, run_installer
+from .sandbox import Sandbox, installer_isolation
 
 # What results were made with: Python, packages, and under `variables` the settings that were set.
 RECORD = "environment.json"
@@ -25,8 +28,12 @@ class EnvironmentLock(Protocol):
     def name(self) -> str:
         """The lock, in the root of the project."""
 
-    def steps(self, folder: Path) -> list[Step]:
-        """The commands that build the environment in a folder.
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that build the environment in a folder, from a checkout of the project.
 
         Raises:
             CannotTryError: what they need is not here.
@@ -45,13 +52,16 @@ def current_programs() -> Path:
     return Path(sys.prefix) / "bin"
 
 
-def find_lock(project: Path, stages: Iterable[Stage], wheels: Path | None = None) -> EnvironmentLock:
+def find_lock(
+    project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
+) -> EnvironmentLock:
     """The lock that the environment of a revision is built from, see `choose_lock`.
 
     Args:
         project: a checkout of the revision.
         stages: of the revision.
         wheels: a folder with all packages of requirements.lock; None to ask the package index for them.
+        allow_build: whether packages may run what they hold while they are installed.
 
     Raises:
         CannotTryError: there is none.
@@ -61,19 +71,20 @@ def find_lock(project: Path, stages: Iterable[Stage], wheels: Path | None = None
     declared = [name for name in present if project / name in read]
     name = choose_lock(present, declared)
     if name == CONDA_LOCK:
-        return CondaLock()
+        return CondaLock(allow_build)
     if name == REQUIREMENTS:
-        return HashedLock(recorded_python(project), wheels)
+        return HashedLock(recorded_python(project), wheels, allow_build)
     raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
 
 
-def build_environment(lock: EnvironmentLock, project: Path, folder: Path) -> Path:
+def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbox: Sandbox) -> Path:
     """Build an environment from a revision's lock, and from nothing else.
 
     Args:
         lock: what it is built from.
         project: a checkout of the revision.
         folder: where to build it.
+        sandbox: where what packages hold is run, if that is allowed.
 
     Returns:
         Its folder of programs.
@@ -81,10 +92,24 @@ def build_environment(lock: EnvironmentLock, project: Path, folder: Path) -> Pat
     Raises:
         CannotTryError: the lock cannot be installed, or its Python is not here.
     """
-    for step in lock.steps(folder):
-        run_installer(step, project, folder)
+    for step in lock.steps(project, folder):
+        if step.runs_packages:
+            _run_isolated(step, folder, sandbox)
+        else:
+            run_installer(step, folder)
     lock.check(folder)
     return programs_in(folder)
+
+
+def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
+    """Run an installer where what packages run finds no home and no cache of the user's."""
+    home = folder.parent / "installer"
+    home.mkdir()
+    variables = isolated_variables(os.environ, folder, home)
+    # The lock, the program, folders of packages, certificates.
+    named = [Path(word) for word in (*step.command, *variables.values()) if word.startswith("/")]
+    isolation = installer_isolation(sandbox, [path for path in named if path.exists()])
+    run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 
 
 def recorded_python(project: Path) -> str | None:

@@ -3,15 +3,24 @@
 import base64
 import hashlib
 import os
+import re
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import CannotTryError
 from ..locks import REQUIREMENTS
 from .installed import distributions
 from .installer import Step, programs_in
+
+# DVC needs this package, which is published as source alone. Who installed DVC has built this file before.
+KNOWN_SOURCES = {
+    "antlr4-python3-runtime": "sha256:f224469b4168294902bb1efa80a8bf7855f24c99aef99cbefc1bcd3cce77881b"
+}
+# A package of a lock with its hashes, which lines that end in a backslash join.
+PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)[^\n\\]*((?:\\\n[^\n\\]*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -21,21 +30,40 @@ class HashedLock:
     Attributes:
         version: of Python, None for the one that runs.
         wheels: a folder with all packages of the lock, None to ask the package index for them.
+        allow_build: whether packages without a wheel are built, which runs what they hold.
     """
 
     version: str | None = None
     wheels: Path | None = None
+    allow_build: bool = False
 
     @property
     def name(self) -> str:
         """The lock, in the root of the project."""
         return REQUIREMENTS
 
-    def steps(self, folder: Path) -> list[Step]:
-        """The commands that build the environment in a folder, by uv where it is here."""
+    @property
+    def source(self) -> str:
+        """What is installed, and where it comes from, in words."""
+        kind = "packages" if self.allow_build else "wheels"
+        return f"{kind} of {REQUIREMENTS} from {self.wheels or 'the package index'}"
+
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that build the environment in a folder, by uv where it is here."""
         here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         uv = shutil.which("uv", path=here)
-        return [make_step(folder, self.version, uv), fill_step(folder, uv, self.wheels)]
+        yield make_step(folder, self.version, uv)
+        # Before anything is installed: a package can bring a program of this name.
+        python = (programs_in(folder) / "python").resolve()
+        lock = project / REQUIREMENTS
+        step = fill_step(folder, lock, uv, self.wheels)
+        if self.allow_build:
+            yield replace(step, runs_packages=True)
+        else:
+            command = [*step.command, *wheels_alone(lock.read_text())]
+            yield Step(command, f"{step.problem} from wheels alone (`--allow-build` lets packages run code)")
+        if uv:
+            yield compile_step(folder, python)
 
     def check(self, folder: Path) -> None:
         """See that packages are as they were released.
@@ -75,20 +103,57 @@ def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
     return Step([python, "-m", "venv", str(folder)], problem)
 
 
-def fill_step(folder: Path, uv: str | None, wheels: Path | None) -> Step:
-    """The command that installs the lock, and nothing else, into a virtual environment.
+def fill_step(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> Step:
+    """Return the command that installs a lock, and nothing else, into a virtual environment.
 
     Args:
         folder: where that is.
+        lock: the file.
         uv: path of uv, None where pip has to do.
         wheels: a folder with all packages of the lock, None to ask the package index for them.
     """
     problem = f"{REQUIREMENTS} cannot be installed"
     source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     if uv:
-        command = [uv, "pip", "sync", "--quiet", "--python", str(folder)]
-        command += ["--require-hashes", "--compile-bytecode", *source, REQUIREMENTS]
+        command = [
+            uv,
+            "pip",
+            "sync",
+            "--quiet",
+            "--python",
+            str(folder),
+            "--require-hashes",
+            *source,
+            str(lock),
+        ]
         return Step(command, problem)
     command = [str(programs_in(folder) / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-    command += ["--disable-pip-version-check", *source, "--requirement", REQUIREMENTS]
+    command += ["--disable-pip-version-check", *source, "--requirement", str(lock)]
     return Step(command, problem)
+
+
+def wheels_alone(lock: str) -> list[str]:
+    """Return the options by which uv and pip build no package of a lock, since that would run what it holds.
+
+    Args:
+        lock: its text.
+    """
+    options = []
+    for name, hashes in PACKAGE.findall(lock):
+        known = KNOWN_SOURCES.get(name)
+        if known is None or re.findall(r"--hash=(\S+)", hashes) != [known]:
+            options += ["--only-binary", name]
+    return options
+
+
+def compile_step(folder: Path, python: Path) -> Step:
+    """Return the command that compiles what is installed, without running any of it.
+
+    Python runs code in `.pth` files at its start, unless it is told to leave out `site`.
+
+    Args:
+        folder: the virtual environment.
+        python: the program that the environment was made from.
+    """
+    command = [str(python), "-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
+    return Step(command, "the packages cannot be compiled")

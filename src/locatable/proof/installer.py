@@ -78,6 +78,14 @@ KEPT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+# Caches of packages are the user's: what a package runs must not change them.
+CACHES = ("CONDA_PKGS_DIRS", "MAMBA_ROOT_PREFIX", "PIP_CACHE_DIR", "UV_CACHE_DIR")
+# What an installer needs besides, in upper case.
+NETWORK_VARIABLES = (
+    *("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
+
 
 def first_words(stderr: str) -> str:
     """Where uv and pip say why they failed."""
@@ -98,11 +106,13 @@ class Step:
         command: the program and its arguments.
         problem: what it means if it fails, in words.
         reason: takes the reason out of what the program prints on stderr.
+        runs_packages: whether it runs what packages hold: their builds, their scripts.
     """
 
     command: list[str]
     problem: str
     reason: Callable[[str], str] = first_words
+    runs_packages: bool = False
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -125,22 +135,42 @@ def _is_kept(name: str) -> bool:
     return True
 
 
-def run_installer(step: Step, project: Path, folder: Path) -> None:
+def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -> dict[str, str]:
+    """Return the variables that an isolated installer needs to find packages, and no others.
+
+    Args:
+        variables: the user's.
+        folder: the environment to install into.
+        home: takes the place of the user's home, with its caches.
+    """
+    kept = {}
+    for name, value in variables.items():
+        of_installer = name.startswith(tuple(KEPT_VARIABLES)) and _is_kept(name)
+        if name.upper() in NETWORK_VARIABLES or (of_installer and name not in CACHES):
+            kept[name] = value
+    places = {"HOME": str(home), "TMPDIR": str(home), "MAMBA_ROOT_PREFIX": str(home / "mamba")}
+    return {**kept, **places, "VIRTUAL_ENV": str(folder)}
+
+
+def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
     """Run one command of an installation.
+
+    It runs beside the environment: uv would take settings from a project around its working folder.
 
     Args:
         step: what to run.
-        project: where.
         folder: the environment that it is about.
+        variables: of its own, None for the user's as far as they suit an installer.
 
     Raises:
         CannotTryError: it failed.
     """
-    variables = installer_variables(os.environ, folder)
+    if variables is None:
+        variables = installer_variables(os.environ, folder)
     try:
         process = subprocess.Popen(
             step.command,
-            cwd=project,
+            cwd=folder.parent,
             env=variables,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

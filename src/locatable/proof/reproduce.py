@@ -10,7 +10,7 @@ from ..dvc.checkout import Checkout, dvc_errors, project_root
 from ..dvc.stages import Stage
 from ..errors import CannotTryError
 from ..notes import read_processor
-from ..processor import Processor, describe_processor
+from ..processor import Processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict
 from .conditions import runs_programs
@@ -18,13 +18,14 @@ from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
 from .inputs import overlaps
+from .installer import programs_in
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare
 from .record import foreign_paths, wrong_inputs
 from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
 from .revision import resolve
-from .sandbox import Sandbox, make_sandbox
+from .sandbox import Sandbox, make_sandbox, processor_of_stages
 from .tolerance import accept_by_what_follows
 from .variation import Variation
 
@@ -42,6 +43,7 @@ class ProofOptions:
         vary: run every stage once more under other conditions.
         rtol: relative difference up to which numbers in outputs count as equal.
         wheels: a folder with all packages of the lock, for machines without a package index.
+        allow_build: whether packages of the lock may run what they hold while they are installed.
     """
 
     rev: str = "HEAD"
@@ -50,6 +52,7 @@ class ProofOptions:
     vary: bool = False
     rtol: float = 0.0
     wheels: Path | None = None
+    allow_build: bool = False
 
 
 @dataclass
@@ -105,20 +108,26 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             # Where a stage writes the record of the environment, it is not there any more when stages run.
             lock = _lock(options, checkout)
             variables = recorded_variables(checkout.root)
+            environment = work / "env"
+            programs = programs_in(environment) if lock else current_programs()
+            sandbox, isolation = make_sandbox(
+                work, programs, checkout.user_top, checkout.user_cache, variables
+            )
+            for line in _announcement(plan, checkout, lock, isolation):
+                progress(line)
             recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
             records = prepare(plan, checkout, recorded)
             seconds.preparation = time.perf_counter() - begun
 
             begun = time.perf_counter()
-            programs = _programs(lock, checkout, work / "env", progress)
+            if lock:
+                progress("building the environment")
+                build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
-            sandbox, isolation = make_sandbox(
-                work, programs, checkout.user_top, checkout.user_cache, variables
-            )
             proof = Proof(options, plan, checkout, sandbox, records, recorded)
             if options.vary:
-                processor = describe_processor(programs / "python", variables)
+                processor = processor_of_stages(sandbox)
                 proof.variation = Variation(work, processor, variables, options.rtol)
             for planned in plan.stages:
                 progress(f"rebuilding {planned.stage.address}")
@@ -128,7 +137,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             here = _processor(proof)
 
             begun = time.perf_counter()
-            remove(work / "env")
+            remove(environment)
             seconds.environment += time.perf_counter() - begun
     return Report(
         revision=commit,
@@ -143,19 +152,25 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     )
 
 
+def _announcement(
+    plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str
+) -> list[str]:
+    """Return what a proof is about to run and to ask the network for: the revision can be a stranger's."""
+    lines = [f"runs {_addresses(planned.stage for planned in plan.stages)}; {isolation}"]
+    if lock:
+        lines.append(f"installs {lock.source}")
+    needed = [output for planned in plan.stages for output in planned.fetched if output.cached]
+    remotes = {checkout.remote_of(output) for output in needed} - {""}
+    if remotes:
+        lines.append(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
+    return lines
+
+
 def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
     """What the environment is built from; None where stages use the current one."""
     if not options.fresh_environment:
         return None
-    return find_lock(checkout.root, checkout.stages, options.wheels)
-
-
-def _programs(lock: EnvironmentLock | None, checkout: Checkout, folder: Path, progress: Progress) -> Path:
-    """The folder of programs of the environment that stages use, built in `folder` if it is to be fresh."""
-    if lock is None:
-        return current_programs()
-    progress("building the environment")
-    return build_environment(lock, checkout.root, folder)
+    return find_lock(checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build)
 
 
 def _check_programs_run(work: Path) -> None:
@@ -248,4 +263,4 @@ def _processor(proof: Proof) -> Processor | None:
         return proof.variation.processor
     if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):
         return None
-    return describe_processor(proof.sandbox.programs / "python", proof.sandbox.recorded)
+    return processor_of_stages(proof.sandbox)

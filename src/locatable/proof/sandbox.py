@@ -1,13 +1,12 @@
 """Run one stage where nothing exists but what it declares.
 
 The stage gets a folder with its dependencies and a params file of its declared keys, a home of its own and
-a short list of environment variables. Where bubblewrap (`bwrap`) is installed and allowed, the rest of the
-machine is read-only, and the user's checkout, home, temporary files and network are out of sight.
+a short list of environment variables. Where bubblewrap (`bwrap`) is installed and allowed, it sees the
+system's programs, read-only, and nothing else: no user's files, no service of the machine, no network.
 """
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +19,13 @@ from typing import IO
 
 from ..dvc.checkout import Checkout
 from ..dvc.stages import Stage
+from ..processor import Processor, describe_processor
+from .bubblewrap import allowed_limits, hidden_folders, is_under, view_options
 from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions
 from .inputs import Input, InputKind
 from .stage_folder import fill_folder
 
-# Where users keep files, besides their homes.
-USER_FOLDERS = ("/tmp", "/var/tmp", "/home", "/media", "/mnt", "/srv")  # noqa: S108
 # Where Linux says which processors there are: more than a process may use.
 ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
 # Where an active environment is.
@@ -44,7 +43,7 @@ class Sandbox:
         programs: the folder of programs of the environment that stages use.
         user_top: Git root of the user's checkout; its programs are not for stages.
         hidden: folders that stages cannot see where bubblewrap is used.
-        bubblewrap: whether it is used.
+        limits: what bubblewrap forbids, as options; empty where it is not used.
         recorded: environment variables that were set when the results were made.
     """
 
@@ -52,7 +51,7 @@ class Sandbox:
     programs: Path
     user_top: Path
     hidden: tuple[Path, ...] = ()
-    bubblewrap: bool = False
+    limits: tuple[str, ...] = ()
     recorded: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,31 +118,20 @@ def make_sandbox(
         user_cache: the user's DVC cache.
         recorded: environment variables that were set when the results were made.
     """
-    sandbox = Sandbox(work, programs, user_top, hidden_folders(user_top, user_cache), recorded=recorded)
-    problem = why_no_bubblewrap(sandbox)
-    if problem:
-        return sandbox, f"folders only: {problem}"
-    return replace(sandbox, bubblewrap=True), "bubblewrap: no checkout, home or network in sight"
+    limits, problem = allowed_limits()
+    hidden = hidden_folders(user_top, user_cache)
+    sandbox = Sandbox(work, programs, user_top, hidden, limits, recorded)
+    if not limits:
+        return sandbox, f"folders only, a stage can read and write what you can: {problem}"
+    return sandbox, "bubblewrap: the system's programs, and no user's files, services or network"
 
 
-def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
-    """What no stage has to see: the user's checkout, cache and home, and where else users keep files."""
-    folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
-    resolved = [folder.resolve() for folder in folders]
-    return tuple(dict.fromkeys(folder for folder in resolved if folder != Path("/")))
-
-
-def why_no_bubblewrap(sandbox: Sandbox) -> str:
-    """Why bubblewrap cannot be used here; empty where it can."""
-    if not shutil.which("bwrap"):
-        return "bubblewrap is not installed"
-    place = Place(folder=sandbox.work, working=sandbox.work)
-    python = sandbox.programs / "python"
-    # An environment of conda can be without Python.
-    nothing = [str(python), "-c", ""] if python.exists() else ["true"]
-    command = [*bubblewrap_command(sandbox, place), *nothing]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return f"bubblewrap is not allowed here ({done.stderr.strip()[-120:]})" if done.returncode else ""
+def processor_of_stages(sandbox: Sandbox) -> Processor:
+    """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
+    place = Place(sandbox.work / "probe", sandbox.work / "probe")
+    place.folder.mkdir(exist_ok=True)
+    python = [*isolation_command(sandbox, place), str(sandbox.programs / "python")]
+    return describe_processor(python, sandbox.recorded)
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
@@ -164,9 +152,8 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
         exit_code = 0
         for command in stage.commands:
             # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
-            line = [place.variables.get("SHELL", "/bin/sh"), "-c", command]
-            if sandbox.bubblewrap:
-                line = [*bubblewrap_command(sandbox, place), *line]
+            shell = [place.variables.get("SHELL", "/bin/sh"), "-c", command]
+            line = [*isolation_command(sandbox, place), *shell]
             exit_code = _run_command(line, place, printed, conditions)
             if exit_code:
                 break
@@ -224,49 +211,37 @@ def _search_path(sandbox: Sandbox) -> list[Path]:
     if sandbox.programs.parent != Path(sys.prefix):
         own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
     entries = [Path(entry) for entry in os.environ["PATH"].split(os.pathsep)]
-    return [entry for entry in entries if entry.is_absolute() and not _is_under(entry, own)]
+    return [entry for entry in entries if entry.is_absolute() and not is_under(entry.resolve(), own)]
 
 
-def _is_under(path: Path, folders: Iterable[Path]) -> bool:
-    return any(path.resolve().is_relative_to(folder) for folder in folders)
-
-
-def bubblewrap_command(sandbox: Sandbox, place: Place) -> list[str]:
-    """What to put before a command to run it under bubblewrap."""
-    command = ["bwrap", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]
-    for hidden in sandbox.hidden:
-        if hidden.is_dir():
-            command += ["--tmpfs", str(hidden)]
-    for shown in _shown_folders(sandbox):
-        command += ["--ro-bind", str(shown.resolve()), str(shown.resolve())]
+def isolation_command(sandbox: Sandbox, place: Place) -> list[str]:
+    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used."""
+    if not sandbox.limits:
+        return []
+    command = ["bwrap", *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
     command += ["--bind", str(place.folder), str(place.folder), "--chdir", str(place.working)]
     if place.online_cpus:
         command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
-    return [*command, "--unshare-net", "--unshare-pid", "--die-with-parent", "--new-session", "--"]
+    return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
 
 
-def _shown_folders(sandbox: Sandbox) -> list[Path]:
-    """What programs need of the hidden folders."""
-    # A virtual environment needs the Python that it was made from, which can be another one's.
-    links = _links(sandbox.programs / "python")
-    python = (sandbox.programs / "python").resolve()
-    shown = [sandbox.programs.parent, *(link.parent for link in links), python.parents[1]]
-    for entry in _search_path(sandbox):
-        if not entry.is_dir() or not _is_under(entry, sandbox.hidden):
-            continue
-        # Programs in a folder `bin` can need what lies beside it.
-        has_siblings = entry.name == "bin" and entry.parent not in sandbox.hidden
-        shown.append(entry.parent if has_siblings else entry)
-    return shown
+def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
+    """Return what to put before an installer that runs what packages hold: it has the network, but no home.
 
-
-def _links(file: Path) -> list[Path]:
-    """The symbolic links that lead from a file to what it is, itself first."""
-    links = []
-    while file.is_symlink():
-        links.append(file)
-        file = file.parent / file.readlink()
-    return links
+    Args:
+        sandbox: in whose folder it installs.
+        readable: files and folders that it needs.
+    """
+    if not sandbox.limits:
+        return []
+    command = ["bwrap", *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
+    # How to find servers is often said by a service of the machine.
+    for path in (*readable, Path("/etc/resolv.conf").resolve()):
+        if not path.is_relative_to(sandbox.work):
+            command += ["--ro-bind-try", str(path), str(path)]
+    command += ["--bind", str(sandbox.work), str(sandbox.work), "--remount-ro", "/"]
+    limits = [limit for limit in sandbox.limits if limit != "--unshare-net"]
+    return [*command, *limits, "--"]
 
 
 def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:

@@ -22,7 +22,7 @@ from ..dvc.clone import CloneSetup
 from ..dvc.processes import kill_processes
 from ..dvc.project import ProjectSetup, read_project
 from ..errors import GitError, ProjectError
-from ..git import git, top_folder
+from ..git import git, leave_out, top_folder
 from ..history.reader import Reader
 from ..notes import write_processor
 from ..sqlite import sqlite_url
@@ -103,9 +103,14 @@ class SearchPlan:
         return lines
 
     @property
+    def own_storage(self) -> Path:
+        """Where Optuna's database is if no other storage is asked for."""
+        return self.root / "optuna.db"
+
+    @property
     def storage(self) -> str:
         """URL of the study."""
-        return self.options.storage or sqlite_url(self.root / "optuna.db")
+        return self.options.storage or sqlite_url(self.own_storage)
 
     @property
     def owner(self) -> str:
@@ -202,6 +207,8 @@ class Search:
         self._remove_clones()
         with FileLock(study_folder(plan.root) / "studies.lock"):  # Optuna makes its tables in several steps
             study = open_study(plan.settings, plan.storage)
+        if not plan.options.storage:
+            leave_out(plan.own_storage)
         git_trials = GitTrials(plan.root, plan.settings, remote)
         self.study = SearchStudy(study, plan.settings, plan.project.params_files, git_trials, plan.owner)
 

@@ -200,7 +200,7 @@ def main() -> None:
     if not isinstance(setup, WorkerSetup):
         return
     # Meanwhile: to ask takes as long as a small trial.
-    describing = ThreadPoolExecutor(1).submit(describe_processor, Path(sys.executable), os.environ)
+    describing = ThreadPoolExecutor(1).submit(describe_processor, [sys.executable], os.environ)
     try:
         clone = Clone(folder, setup.clone)
     except Exception as error:

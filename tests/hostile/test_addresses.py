@@ -1,0 +1,127 @@
+"""Which servers get a user's credentials: those that the user has named, whatever a repository names."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from tiny_git import commit, git
+
+SOURCES = Path(__file__).parents[2] / "src"
+RUN_ID = "0123456789abcdef" * 2
+COMMANDS = (("locate", RUN_ID), ("mirror",), ("ui",))
+PIPELINE = "stages:\n  copy:\n    cmd: cp raw out\n    deps: [raw]\n    outs: [out: {cache: false}]\n"
+MD5 = "764efa883dda1e11db47671c4a3bbd9e"
+LOCK = f"""\
+schema: '2.0'
+stages:
+  copy:
+    cmd: cp raw out
+    deps:
+    - {{path: raw, hash: md5, md5: {MD5}, size: 3}}
+    outs:
+    - {{path: out, hash: md5, md5: {MD5}, size: 3}}
+"""
+DATA = f"outs:\n- md5: {MD5}\n  size: 3\n  hash: md5\n  path: raw\n"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and what it was sent to log in with."""
+    received = []
+
+    class Recorder(BaseHTTPRequestHandler):
+        def do_GET(self):
+            received.append(self.headers.get("Authorization", ""))
+            self.send_error(404)
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as listening:
+        Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}", received
+        listening.shutdown()
+
+
+@pytest.fixture
+def repo(tmp_path, server) -> Path:
+    """A repository that names the server as the place of its runs."""
+    settings = f'[tool.locatable]\nmlflow-tracking-uri = "{server[0]}"\n'
+    commit(tmp_path / "repo", {".dvc/config": "", "dvc.yaml": PIPELINE, "pyproject.toml": settings})
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def locatable(repo, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command in the repository, as a user with a token for servers of their own."""
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+        "HOME": str(tmp_path / "home"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "PYTHONPATH": str(SOURCES),
+        "MLFLOW_TRACKING_TOKEN": "secret",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "locatable", *words)
+        return subprocess.run(
+            command, cwd=repo, env=variables, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_server_that_a_repository_names_gets_nothing(command, locatable, server):
+    locatable(*command)
+    assert server[1] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_says_in_one_line_how_to_trust_it(command, locatable, server):
+    done = locatable(*command)
+    assert done.stderr.count("\n") == 1
+    assert f"locatable mirror --tracking-uri {server[0]}" in done.stderr
+
+
+def test_a_server_that_the_user_has_named_once_gets_the_token(locatable, server):
+    locatable("mirror", "--tracking-uri", server[0])
+    server[1].clear()
+    locatable("locate", RUN_ID)
+    assert "Bearer secret" in server[1]
+
+
+@pytest.fixture
+def remote(repo) -> str:
+    """The name of a DVC remote whose settings in Git send credentials to a server."""
+    settings = (
+        "[core]\nremote = there\n['remote \"there\"']\nurl = s3://bucket\nendpointurl = http://127.0.0.1:1\n"
+    )
+    commit(repo, {".dvc/config": settings, "dvc.lock": LOCK, "raw.dvc": DATA, ".gitignore": "/raw\n"})
+    return "there"
+
+
+def test_a_remote_that_has_credentials_sent_elsewhere_is_not_asked(locatable, remote):
+    done = locatable("reproduce", "--env", "current")
+    assert f"dvc remote modify --local {remote} endpointurl http://127.0.0.1:1" in done.stderr
+
+
+def test_settings_of_the_user_can_send_them_there(locatable, remote, repo):
+    (repo / ".dvc/config.local").write_text(f"['remote \"{remote}\"']\nendpointurl = http://127.0.0.1:1\n")
+    assert "your credentials" not in locatable("reproduce", "--env", "current").stderr
+
+
+def test_settings_of_the_user_that_somebody_has_committed_do_not_count(locatable, remote, repo):
+    (repo / ".dvc/config.local").write_text(f"['remote \"{remote}\"']\nendpointurl = http://127.0.0.1:1\n")
+    git(repo, "add", "--force", ".dvc/config.local")
+    assert "your credentials" in locatable("reproduce", "--env", "current").stderr

@@ -1,0 +1,142 @@
+"""What packages of a stranger's lock can do while a proof builds their environment: by uv and by pip."""
+
+import base64
+import hashlib
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from locatable.errors import CannotTryError
+from locatable.proof.bubblewrap import allowed_limits, hidden_folders
+from locatable.proof.environment import build_environment
+from locatable.proof.hashed_lock import HashedLock
+from locatable.proof.sandbox import Sandbox
+
+HARM = "import pathlib; pathlib.Path({home!r}, 'harm').write_text('done')\n"
+METADATA = "Metadata-Version: 2.1\nName: harm\nVersion: 1.0\n"
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+# A build of a wheel that needs no other package.
+BACKEND = f"""\
+import contextlib, zipfile
+with contextlib.suppress(OSError):
+    HARM
+
+def build_wheel(folder, settings=None, metadata=None):
+    files = {{"harm.py": ""}}
+    files["harm-1.0.dist-info/METADATA"] = {METADATA!r}
+    files["harm-1.0.dist-info/WHEEL"] = {WHEEL!r}
+    record = "".join(f"{{name}},,\\n" for name in files)
+    with zipfile.ZipFile(folder + "/harm-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in {{**files, "harm-1.0.dist-info/RECORD": record}}.items():
+            wheel.writestr(name, text)
+    return "harm-1.0-py3-none-any.whl"
+"""
+PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """The home of a user who tries what a stranger sent."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+class NoPrograms:
+    """In place of the module `shutil`."""
+
+    @staticmethod
+    def which(name, path):
+        return None
+
+
+@pytest.fixture(params=["uv", "pip"])
+def installer(request, monkeypatch) -> str:
+    """The program that installs: uv, or pip where no uv is found."""
+    if request.param == "pip":
+        monkeypatch.setattr("locatable.proof.hashed_lock.shutil", NoPrograms)
+    return request.param
+
+
+@pytest.fixture
+def build(tmp_path, home, installer) -> Callable[..., Path]:
+    """Build the environment of a lock with one package, and return its folder of programs."""
+
+    def call(package: Path, *, allow_build: bool = False) -> Path:
+        project, work = tmp_path / "project", tmp_path / "work"
+        project.mkdir()
+        work.mkdir()
+        digest = hashlib.sha256(package.read_bytes()).hexdigest()
+        (project / "requirements.lock").write_text(f"harm==1.0 --hash=sha256:{digest}\n")
+        sandbox = Sandbox(
+            work, work / "env/bin", project, hidden_folders(project, project), allowed_limits()[0]
+        )
+        lock = HashedLock(wheels=package.parent, allow_build=allow_build)
+        return build_environment(lock, project, work / "env", sandbox)
+
+    return call
+
+
+@pytest.fixture
+def wheel(tmp_path, home) -> Path:
+    """A wheel whose `.pth` file runs code at the start of Python."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    files = {
+        "harm.pth": HARM.format(home=str(home)),
+        "harm.py": "",
+        "harm-1.0.dist-info/METADATA": METADATA,
+        "harm-1.0.dist-info/WHEEL": WHEEL,
+    }
+    record = ""
+    for name, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+        record += f"{name},sha256={digest},{len(text)}\n"
+    path = folder / "harm-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in {**files, "harm-1.0.dist-info/RECORD": record}.items():
+            archive.writestr(name, text)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path, home) -> Path:
+    """A source package whose build runs code."""
+    folder = tmp_path / "sources"
+    (folder / "harm-1.0").mkdir(parents=True)
+    backend = BACKEND.replace("HARM", HARM.format(home=str(home)).strip())
+    (folder / "harm-1.0/backend.py").write_text(backend)
+    (folder / "harm-1.0/pyproject.toml").write_text(PROJECT)
+    (folder / "harm-1.0/PKG-INFO").write_text(METADATA)
+    path = folder / "harm-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder / "harm-1.0", "harm-1.0")
+    return path
+
+
+def test_a_wheel_runs_nothing_while_it_is_installed(build, wheel, home):
+    build(wheel)
+    assert not (home / "harm").exists()
+
+
+def test_a_wheel_is_compiled_all_the_same(build, wheel):
+    environment = build(wheel).parent
+    assert list(environment.glob("lib/python*/site-packages/__pycache__/harm.*.pyc"))
+
+
+def test_a_source_package_is_not_built_unless_that_is_allowed(build, source, home):
+    with pytest.raises(CannotTryError, match=r"from wheels alone .*--allow-build.*: .*harm"):
+        build(source)
+    assert not (home / "harm").exists()
+
+
+def test_a_source_package_that_may_be_built_sees_no_home(build, source, home):
+    if not allowed_limits()[0]:
+        pytest.skip("bubblewrap is not installed, or not allowed")
+    environment = build(source, allow_build=True).parent
+    assert list(environment.glob("lib/python*/site-packages/harm.py"))
+    assert not (home / "harm").exists()

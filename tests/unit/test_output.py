@@ -1,0 +1,84 @@
+"""What the command line prints on a terminal and elsewhere."""
+
+import io
+
+import pytest
+
+from locatable.output import SafeOutput, visible, wrapped
+
+ACTING = {
+    "\x1b]0;title\x07": r"\x1b]0;title\x07",
+    "\x1b[8mhidden": r"\x1b[8mhidden",
+    "a\rb": r"a\rb",
+    "\x9b31m": r"\x9b31m",
+    "gnp.\u202eexe": r"gnp.\u202eexe",
+    "\u2066a\u2069": r"\u2066a\u2069",
+    "in\u200bvisible": r"in\u200bvisible",
+    "line\u2028separator": r"line\u2028separator",
+    "undecoded \udcff": r"undecoded \udcff",
+}
+
+
+class Terminal(io.StringIO):
+    """A terminal of forty columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    return Terminal()
+
+
+@pytest.mark.parametrize("text", ACTING)
+def test_a_name_cannot_act_on_a_terminal(text):
+    assert visible(text) == ACTING[text]
+
+
+@pytest.mark.parametrize("text", ["Ωméga, 数据, 📈", "two\nlines\tand a tab", "right-to-left: שלום"])
+def test_letters_of_all_languages_stay(text):
+    assert visible(text) == text
+
+
+def test_what_is_printed_is_visible():
+    stream = io.StringIO()
+    print("plot\x1b[2J.png", file=SafeOutput(stream))
+    assert stream.getvalue() == "plot\\x1b[2J.png\n"
+
+
+def test_a_bar_of_progress_goes_back_to_the_beginning_of_its_line(terminal):
+    SafeOutput(terminal).write("\r50 %|" + 50 * "#")
+    assert terminal.getvalue() == "\r50 %|" + 50 * "#"
+
+
+def test_lines_on_a_terminal_break_between_words(terminal):
+    print("word " * 20, file=SafeOutput(terminal))
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert {word for line in lines for word in line.split()} == {"word"}
+
+
+def test_lines_elsewhere_do_not_break():
+    stream = io.StringIO()
+    print("word " * 20, file=SafeOutput(stream))
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_json_on_a_terminal_does_not_break(terminal):
+    print("word " * 20, file=SafeOutput(terminal, wraps=False))
+    assert terminal.getvalue().count("\n") == 1
+
+
+def test_what_follows_a_label_stays_in_its_column():
+    assert wrapped("  data     one two three four\n", 22) == "  data     one two\n           three four\n"
+
+
+def test_a_word_that_is_longer_than_a_line_stays_whole():
+    assert "x" * 50 in wrapped(f"see {'x' * 50} there", 20)
+
+
+def test_a_command_that_can_be_copied_stays_in_one_line():
+    line = "    git clone https://example.org/project project && cd project\n"
+    assert wrapped(line, 20) == line
