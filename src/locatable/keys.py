@@ -78,3 +78,13 @@ def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
     if lists and isinstance(value, list):
         return dict(enumerate(value))
     return {}
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, as Python compares them, and a NaN equal to any other NaN."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    both_nan = one != one and other != other  # noqa: PLR0124 (only a NaN is unlike itself)
+    return both_nan or bool(one == other)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
+from tiny_git import write
 
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.objects import damaged_objects, fetch
@@ -154,6 +155,41 @@ def test_other_line_ends_are_named(project, tmp_path):
 
 def test_an_honest_record_contradicts_nothing(checkout):
     assert [line for stage in checkout.stages for line in contradictions(stage, checkout)] == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "files"),
+    [
+        ("bad", {"params.yaml": "bad: .nan\n"}),
+        ("net", {"params.yaml": "net: {low: [.nan, 1], high: .inf}\n"}),
+        ("conf.py: [SIZES]", {"conf.py": "SIZES = (1, (2, 3))\n"}),
+        ("conf.py: ", {"conf.py": "class Net:\n    SIZES = (1, 2)\n"}),
+        ("./my.yaml: [x]", {"my.yaml": "x: 3\ny: 4\n"}),
+        ("sub/../my.yaml: ", {"my.yaml": "x: 3\ny: 4\n", "sub/keep": ""}),
+    ],
+)
+def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, declared, files):
+    write(project, files)
+    write(project, {"dvc.yaml": f"stages:\n  one: {{cmd: touch o, params: [{declared}], outs: [o]}}\n"})
+    with Repo(str(project)) as repo:
+        repo.reproduce()
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[0], clone) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("copy: {by: .nan}\n", "copy: dvc.lock records copy.by = 1, params.yaml has nan"),
+        ("copy: {}\n", "copy: dvc.lock records copy.by, which params.yaml does not have"),
+    ],
+)
+def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
+    (project / "params.yaml").write_text(params)
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[0], clone) == [said]
 
 
 def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):

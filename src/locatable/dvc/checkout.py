@@ -16,6 +16,7 @@ from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
 from .. import git_annex
 from ..clone_limits import check_dvc_files
@@ -28,6 +29,7 @@ from ..project import find_project
 from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .stages import DeclaredParams, Dependency, Output, Stage
+from .structure import as_recorded
 
 
 @contextlib.contextmanager
@@ -215,10 +217,22 @@ def _params(dep: ParamsDependency) -> DeclaredParams:
         path=Path(dep.fs_path),
         name=str(dep),
         keys=tuple(dep.params),
-        recorded=dep.hash_info.value or {},
-        current=dep.read_params(),
+        recorded=dep.hash_info.value or _recorded_params(dep),
+        current=as_recorded(dep.read_params()),
         in_project=dep.is_in_repo,
     )
+
+
+def _recorded_params(dep: ParamsDependency) -> dict[str, Any]:
+    """Return what `dvc.lock` records of a params file that `dvc.yaml` calls by another path than the lock.
+
+    DVC writes `my.yaml` for `./my.yaml`, and does not find it again.
+    """
+    if not isinstance(dep.stage, PipelineStage):
+        return {}
+    locked = dep.stage.dvcfile.lockfile_contents.get("stages", {}).get(dep.stage.name, {})
+    values: dict[str, Any] = locked.get("params", {}).get(dep.dumpd()[dep.PARAM_PATH]) or {}
+    return {key: value for key, value in values.items() if not dep.params or key in dep.params}
 
 
 def _stage(stage: Any, dependencies: tuple[Dependency, ...], params: tuple[DeclaredParams, ...]) -> Stage:

@@ -8,6 +8,7 @@ from typing import Any
 from ..coordinates import Coordinates, coordinates_of
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
+from ..keys import same_value
 from ..rebuild import rebuild_commands
 from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
 from .values import ValueKind
@@ -179,7 +180,7 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
     changed = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
-        if old != new:
+        if not same_value(old, new):
             changed[key] = (old, new)
     return changed
 
