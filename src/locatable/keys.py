@@ -3,6 +3,8 @@
 DVC writes a key as `file:dotted.key`, or as `dotted.key` where the file is params.yaml.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,11 +82,40 @@ def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
     return {}
 
 
+def json_text(content: Any, **layout: Any) -> str:
+    """Return content as JSON that every parser reads.
+
+    JSON has no NaN and no infinities: they become the texts `"NaN"`, `"Infinity"` and `"-Infinity"`. What
+    else it does not have, such as dates, becomes the text of the value.
+
+    Args:
+        content: mappings, lists and values.
+        layout: `indent` and `ensure_ascii`, as of `json.dumps`.
+    """
+    return json.dumps(_strict(content), default=str, allow_nan=False, **layout)
+
+
+def _strict(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {_strict_key(key): _strict(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_strict(item) for item in value]
+        case float() if not math.isfinite(value):
+            return json.dumps(value)
+    return value
+
+
+def _strict_key(key: Any) -> Any:
+    """A key of a mapping; YAML has dates, floats and lists for keys, too."""
+    return key if isinstance(key, str | int | None) else str(key)
+
+
 def same_value(one: Any, other: Any) -> bool:
     """Return whether two values are equal, as Python compares them, and a NaN equal to any other NaN."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same_value, one, other))
-    both_nan = one != one and other != other  # noqa: PLR0124 (only a NaN is unlike itself)
+    both_nan = one != one and other != other
     return both_nan or bool(one == other)

@@ -144,6 +144,12 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
     assert item["params_changed"] == {"train.x": [1, 8]}
 
 
+def test_json_has_texts_for_what_is_no_json() -> None:
+    report = replace(EXPERIMENT, params_changed={"bad": (float("nan"), float("inf"))})
+    (item,) = json.loads(render.to_json([report]), parse_constant=pytest.fail)
+    assert item["params_changed"] == {"bad": ["NaN", "Infinity"]}
+
+
 def test_values_that_differ() -> None:
     before, after = {"same": 1, "changed": 2, "gone": 3}, {"same": 1, "changed": 4, "new": 5}
     assert changed_values(before, after) == {"changed": (2, 4), "gone": (3, None), "new": (None, 5)}

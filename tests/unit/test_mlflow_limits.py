@@ -77,6 +77,7 @@ def test_a_metric_that_is_no_number_is_kept_only() -> None:
 
 def test_infinite_values_are_kept_too() -> None:
     assert kept(fitted(series={"s": [Point(2, "inf", 9)]}))["metrics"] == {"s": [[2, "inf"]]}
+    assert kept(fitted(metrics={"m": -math.inf}))["metrics"] == {"m": [[0, "-Infinity"]]}
 
 
 def test_an_integer_that_a_float_rounds_is_kept_too() -> None:

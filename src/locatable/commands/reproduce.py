@@ -13,7 +13,6 @@ checked first; it needs no project around.
 
 import argparse
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
+from ..keys import json_text
 from ..project import find_project
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         error.exit_code = CannotTryError.exit_code  # 1 says that something differs
         raise
     if arguments.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print(json_text(report.to_json(), indent=2))
     else:
         _print_report(report)
     return 0 if report.proven else 1

@@ -1,10 +1,10 @@
 """Results as text: for people, at 80 columns, and as JSON."""
 
-import json
 import textwrap
 from dataclasses import asdict
 from typing import Any
 
+from ..keys import json_text
 from ..staleness import summary
 from .result import Report, Result
 
@@ -19,8 +19,8 @@ MOST_CANDIDATES = 10
 
 
 def to_json(reports: list[Report]) -> str:
-    """Reports as a JSON list; its keys are the attributes of `Report`."""
-    return json.dumps([asdict(report) for report in reports], indent=1, default=str)
+    """Return reports as a JSON list; its keys are the attributes of `Report`. See also `json_text`."""
+    return json_text([asdict(report) for report in reports], indent=1)
 
 
 def title(result: Result | Report) -> str:

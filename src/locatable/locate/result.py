@@ -39,7 +39,7 @@ class ValueRole:
     """How a number belongs to a revision: as the value of a metric or param."""
 
     kind: ValueKind
-    value: int | float
+    value: int | float | str
 
     def __str__(self) -> str:
         return f"{self.kind.value}, {self.value!r}"

@@ -107,6 +107,8 @@ def metric_values(path: str, content: bytes) -> dict[str, Any]:
         ValueError or yaml.YAMLError: it has none.
     """
     values = formats.parse(path, content)
+    if isinstance(values, list):
+        values = dict(enumerate(values))
     if isinstance(values, dict):
         return {f"{path}:{dotted}": value for dotted, value in flatten(values, lists=True).items()}
     return {path: values}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from ..keys import json_text
 from .content import Content, Dataset, Model
 from .naming import NameRules, Names, Rule, is_storable, storable
 from .values import number
@@ -81,7 +82,7 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
     _fit_models(content, rules.model, fitted)
     _fit_artifacts(content, rules.artifact, fitted)
     if fitted.tags:
-        text = json.dumps(fitted.kept, indent=1, ensure_ascii=False, default=str)
+        text = json_text(fitted.kept, indent=1, ensure_ascii=False)
         # As JSON writes bytes of a name that are not UTF-8.
         fitted.artifacts[KEPT_FILE] = text.encode(errors="backslashreplace")
     return fitted
