@@ -5,7 +5,8 @@ DVC writes a key as `file:dotted.key`, or as `dotted.key` where the file is para
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,15 +63,26 @@ def flatten(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]
         values: what to flatten.
         lists: flatten lists, too; their keys are positions.
     """
+    return dict(_leaves(values, lists))
+
+
+def flatten_all(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
+    """Return what `flatten` does, and lose no value: of `{"a.b": 1, "a": {"b": 2}}`, `a.b` and `a.b 2`."""
     flat: dict[str, Any] = {}
+    times: Counter[str] = Counter()
+    for dotted, leaf in _leaves(values, lists):
+        times[dotted] += 1
+        flat[f"{dotted} {times[dotted]}" if times[dotted] > 1 else dotted] = leaf
+    return flat
+
+
+def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         inside = _items(value, lists)
         if not inside:
-            flat[str(key)] = value
-            continue
-        for dotted, leaf in flatten(inside, lists=lists).items():
-            flat[f"{key}.{dotted}"] = leaf
-    return flat
+            yield str(key), value
+        for dotted, leaf in _leaves(inside, lists):
+            yield f"{key}.{dotted}", leaf
 
 
 def _items(value: Any, lists: bool) -> Mapping[Any, Any]:

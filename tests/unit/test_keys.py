@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from locatable.keys import Key, flatten, index, json_text, same_value
+from locatable.keys import Key, flatten, flatten_all, index, json_text, same_value
 
 NAN = float("nan")
 
@@ -52,6 +52,11 @@ def test_nested_mappings_become_dotted_keys() -> None:
 
 def test_an_empty_mapping_stays_as_a_value() -> None:
     assert flatten({"a": {"b": {}}}) == {"a.b": {}}
+
+
+def test_no_value_is_lost_to_another_of_the_same_dotted_key() -> None:
+    values = {"a.b": 1, "a": {"b": 2, "c": [3]}, "a.c.0": 4}
+    assert flatten_all(values, lists=True) == {"a.b": 1, "a.b 2": 2, "a.c.0": 3, "a.c.0 2": 4}
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,12 @@ def test_infinite_values_are_kept_too() -> None:
     assert kept(fitted(metrics={"m": -math.inf}))["metrics"] == {"m": [[0, "-Infinity"]]}
 
 
+def test_metrics_of_one_name_are_told() -> None:
+    found = fitted(metrics={"x/y": 5, "x.y": 6})
+    assert {point.key: point.value for point in found.points} == {"x/y": 5, "x.y": 6}
+    assert kept(found) == {"metrics of one name": {"x/y": [5, 6]}}
+
+
 def test_an_integer_that_a_float_rounds_is_kept_too() -> None:
     assert kept(fitted(metrics={"big": 123456789012345678901}))["metrics"] == {
         "big": [[0, 123456789012345678901]]

@@ -11,7 +11,7 @@ from typing import Any
 from ..keys import json_text
 from .content import Content, Dataset, Model
 from .naming import NameRules, Names, Rule, is_storable, storable
-from .values import number
+from .values import number, slashed
 
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
@@ -122,6 +122,8 @@ def _fit_params(content: Content, rule: Rule, fitted: FittedContent) -> None:
 def _fit_metrics(content: Content, rule: Rule, fitted: FittedContent) -> None:
     keys = Names(rule, [*content.metrics, *content.series])
     for name, value in content.metrics.items():
+        if slashed(name) != name and slashed(name) in content.metrics:
+            fitted.keep("metrics of one name", slashed(name), [content.metrics[slashed(name)], value])
         _fit_point(fitted, keys, name, value, content.start, 0)
     for name, points in content.series.items():
         for point in points:
