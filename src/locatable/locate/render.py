@@ -54,8 +54,8 @@ def to_text(report: Report) -> str:
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
         return "\n".join(lines)
-    if report.experiment:
-        lines.append(f"  {'apply':<12} dvc exp apply {report.experiment.name}")
+    if report.apply:
+        lines.append(f"  {'apply':<12} {report.apply}")
     lines.append(f"  {_rebuild_heading(report)}")
     lines += [f"    {command}" for command in report.rebuild]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..coordinates import Coordinates, coordinates_of
 from ..history.reader import Experiment, Reader
+from ..history.revisions import name_in_dvc
 from ..history.snapshot import Snapshot
 from ..keys import same_value
 from ..rebuild import rebuild_commands
@@ -109,6 +110,7 @@ class Report:
         results_of: of a stale revision, the newest commit in its history whose results these are, if any; the
             commands rebuild that one.
         unread_history: why there can be such a commit that was overlooked; empty where there is none.
+        apply: the command that brings an experiment into the workspace; empty where it is not one.
     """
 
     rev: str
@@ -123,6 +125,7 @@ class Report:
     stale: list[Difference] = field(default_factory=list)
     results_of: str | None = None
     unread_history: str = ""
+    apply: str = ""
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
@@ -155,6 +158,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         stale=stale,
         results_of=results_of,
         unread_history=unread_history(reader, snapshot) if stale and not results_of else "",
+        apply=f"dvc exp apply {name_in_dvc(reader, result.experiment)}" if result.experiment else "",
     )
 
 
