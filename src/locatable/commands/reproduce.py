@@ -4,11 +4,12 @@
                         [--env lock|current] [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
-rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
-with `dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
-tolerance; 1: something differs, or a stage needs what it does not declare; 2: could not be
-tried. Your checkout, cache and remote are only read. An archive, which `locatable archive` wrote, is
-checked first; it needs no project around.
+rebuilt, so that nothing but the source data is taken on trust. What it writes is compared with
+`dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
+tolerance; 1: something differs, is of a frozen stage and so not rebuilt (`--stage` rebuilds
+one), or a stage needs what it does not declare; 2: could not be tried. Your checkout, cache and
+remote are only read. An archive, which `locatable archive` wrote, is checked first; it needs no
+project around.
 """
 
 import argparse
@@ -131,10 +132,7 @@ def _print_report(report: "Report") -> None:
         print(f"processor of the results: {report.recorded_processor or 'not noted'}")
     for finding in report.findings:
         print(finding)
-    print(
-        f"{report.as_recorded} of {len(report.outputs)} outputs rebuilt as recorded, "
-        f"{len(report.findings)} findings"
-    )
+    print(report.summary)
 
 
 def _print_table(report: "Report") -> None:
