@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
-from tiny_git import write
+from tiny_git import experiment, write
 
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.objects import damaged_objects, fetch
@@ -68,10 +68,10 @@ def project(rebuilt, tmp_path, monkeypatch) -> Path:
     return root
 
 
-def commit(root: Path) -> None:
+def commit(root: Path, *options: str) -> None:
     """Commit all there is."""
     git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "Results")
+    git(root, "commit", "--quiet", "--message", "Results", *options)
 
 
 @pytest.fixture
@@ -134,6 +134,25 @@ def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatc
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc"):
         assert not (tmp_path / "ran").exists()
+
+
+def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypatch):
+    rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
+    commit(project, "--allow-empty")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", str(shallow))
+    git(shallow, "fetch", "--quiet", "--depth=1", "origin", "refs/exps/*:refs/exps/*")
+    monkeypatch.chdir(shallow)
+    with Checkout(shallow, resolve("mine"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert git(clone.root, "rev-parse", "HEAD") == rev
+        assert clone.stages[0].params[0].current == {"copy.by": 2}
+
+
+def test_an_experiment_that_a_clone_names_and_lacks_is_one_line(project):
+    rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
+    (project / ".git/objects" / rev[:2] / rev[2:]).unlink()
+    with pytest.raises(CannotTryError, match=f"^cannot try: mine: Git's object {rev} is missing from this clone$"):
+        resolve("mine")
 
 
 def test_other_line_ends_are_named(project, tmp_path):

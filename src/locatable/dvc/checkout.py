@@ -21,7 +21,7 @@ from dvc.stage import PipelineStage
 from .. import git_annex
 from ..clone_limits import check_dvc_files
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..git import git, top_folder
+from ..git import git, is_shallow, top_folder
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..partial_clone import fetch_commit
@@ -178,6 +178,9 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
     # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
     fetch_commit(top, commit)
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
+    if is_shallow(top):
+        # With a clone of it Git shares no objects, and copies those of branches alone.
+        clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
 
