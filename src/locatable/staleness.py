@@ -25,7 +25,7 @@ from .history.params import named_value
 from .history.reader import Reader
 from .history.snapshot import Snapshot
 from .history.stages import Stage
-from .keys import Key, flatten
+from .keys import Key, flatten, same_value
 
 # Differences that a line tells; and characters of a value.
 MOST_TOLD = 3
@@ -193,20 +193,14 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
         present = named_value(content, key.dotted)
     except (LookupError, TypeError, ValueError):
         present = content.get(key.dotted, _NONE)
-    if _same(present, recorded):
+    if same_value(present, recorded):
         return
     old, new = _leaves(key, recorded), _leaves(key, present)
     for name in dict.fromkeys([*old, *new]):
         was, now = old.get(name, _NONE), new.get(name, _NONE)
-        if not _same(now, was):
+        if not same_value(now, was):
             sentence = _param_sentence(name, was, now)
             yield Difference(address, Kind.PARAM, name, _or_none(was), _or_none(now), sentence)
-
-
-def _same(present: Any, recorded: Any) -> bool:
-    if isinstance(present, tuple):  # of a Python file
-        present = list(present)
-    return bool(present == recorded)
 
 
 def _leaves(key: Key, value: Any) -> dict[str, Any]:

@@ -608,9 +608,9 @@ def test_a_frozen_stage_is_taken_as_it_is(plain: Pipeline) -> None:
     with dvc(plain.folder) as repo:
         repo.freeze("make")
     plain.commit()
-    assert plain.is_proven()
-    assert plain.verdicts() == {"metrics.json": "identical"}
-    assert plain.progress[0] == "frozen, so taken as recorded: make"
+    assert not plain.is_proven()
+    assert plain.verdicts() == {"rows.csv": "frozen, not proven", "metrics.json": "identical"}
+    assert plain.progress[0] == "frozen, so taken as recorded and not proven: make"
 
 
 @pytest.mark.parametrize("condition", VARYING)

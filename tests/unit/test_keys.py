@@ -1,8 +1,13 @@
 """Keys of params and metrics."""
 
+import datetime
+import json
+
 import pytest
 
-from locatable.keys import Key, flatten, index
+from locatable.keys import Key, flatten, flatten_all, index, json_text, same_value
+
+NAN = float("nan")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,48 @@ def test_nested_mappings_become_dotted_keys() -> None:
 
 def test_an_empty_mapping_stays_as_a_value() -> None:
     assert flatten({"a": {"b": {}}}) == {"a.b": {}}
+
+
+def test_no_value_is_lost_to_another_of_the_same_dotted_key() -> None:
+    values = {"a.b": 1, "a": {"b": 2, "c": [3]}, "a.c.0": 4}
+    assert flatten_all(values, lists=True) == {"a.b": 1, "a.b 2": 2, "a.c.0": 3, "a.c.0 2": 4}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (NAN, -float("nan"), True),
+        ({"a": [NAN, {"b": NAN}]}, {"a": [NAN, {"b": NAN}]}, True),
+        (1, 1.0, True),
+        (NAN, None, False),
+        (NAN, 0.0, False),
+        ([NAN], [NAN, 1], False),
+        ({"a": NAN}, {"b": NAN}, False),
+        (2**53, 2**53 + 1, False),
+        ("1", 1, False),
+    ],
+)
+def test_values_are_the_same_as_in_python_and_a_nan_is_the_same_as_a_nan(
+    one: object, other: object, same: bool
+) -> None:
+    assert same_value(one, other) is same_value(other, one) is same
+
+
+def test_json_text_has_nothing_that_is_no_json() -> None:
+    values = {
+        "a": [NAN, (float("inf"), -float("inf"))],
+        "b": {datetime.date(2024, 5, 1): {0.5: None}},
+        "c": 1e-7,
+    }
+
+    def refuse(token: str) -> None:
+        raise AssertionError(token)
+
+    assert json.loads(json_text(values, indent=1), parse_constant=refuse) == {
+        "a": ["NaN", ["Infinity", "-Infinity"]],
+        "b": {"2024-05-01": {"0.5": None}},
+        "c": 1e-7,
+    }
 
 
 def test_keys_that_are_no_text_become_text() -> None:

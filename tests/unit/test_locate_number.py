@@ -110,6 +110,14 @@ def prints_so(text: str, value: object) -> bool:
         ("0.00001", 1e-5),
         ("-0.000", 0.0),
         ("100000000000000000000", 10**20),
+        ("12345678901234567", 12345678901234567),
+        ("9223372036854775807", 2**63 - 1),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("-12345678901234567", -12345678901234567),
+        ("1.23e16", 12345678901234567),
+        ("0.75", "0.75"),
+        ("0.8", " 7.5e-01"),
+        ("12345678901234567", "12345678901234567"),
     ],
 )
 def test_a_value_that_prints_so(text: str, value: float) -> None:
@@ -125,8 +133,15 @@ def test_a_value_that_prints_so(text: str, value: float) -> None:
         ("94.7%", 0.9476),
         ("1234", 1.234),
         ("1", True),
-        ("1", "1"),
+        ("1", "one"),
+        ("1", "True"),
+        ("1", ""),
         ("1", None),
+        ("12345678901234567", 12345678901234568),
+        ("12345678901234568", 12345678901234567),
+        ("12345678901234567", 1.2345678901234567e16),
+        ("0.75", "nan"),
+        ("0.75", "0.76"),
         ("0.133", float("nan")),
         ("1", float("inf")),
         ("1", 10**400),
@@ -360,3 +375,23 @@ def test_many_results_are_counted_and_the_likeliest_shown(project: Path, reader:
     assert lines[0] == "0.133: 13 results have such a value; the likeliest first"
     assert len(lines) == 12
     assert lines[-1].startswith("  and 3 more")
+
+
+@pytest.mark.parametrize(
+    ("content", "asked", "role"),
+    [
+        ('{"word": "0.75"}', "word 0.75", {"metrics.json:word": "metric, '0.75'"}),
+        (
+            '{"seed": 12345678901234567}',
+            "12345678901234567",
+            {"metrics.json:seed": "metric, 12345678901234567"},
+        ),
+        ("[0.5, 0.25]", "0.25", {"metrics.json:1": "metric, 0.25"}),
+    ],
+)
+def test_numbers_are_found_however_a_metrics_file_has_them(
+    project: Path, content: str, asked: str, role: dict[str, str]
+) -> None:
+    commit(project, {"metrics.json": content})
+    with Reader(project) as reader:
+        assert roles(locate(reader, asked)) == [role]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_git import commit, git
+from tiny_git import commit, experiment, git
 
 from locatable.coordinates import Coordinate, Coordinates
 from locatable.history.reader import Experiment, Reader
@@ -65,7 +65,8 @@ def test_an_experiment_is_called_by_its_name_and_baseline() -> None:
 
 
 def test_an_experiment_can_be_applied() -> None:
-    assert "  apply        dvc exp apply wide" in render.to_text(EXPERIMENT).splitlines()
+    report = replace(EXPERIMENT, apply="dvc exp apply wide")
+    assert "  apply        dvc exp apply wide" in render.to_text(report).splitlines()
 
 
 def test_params_of_an_experiment_are_those_that_changed() -> None:
@@ -132,6 +133,7 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
         "stale",
         "results_of",
         "unread_history",
+        "apply",
     ]
     assert item["experiment"] == {
         "name": "wide",
@@ -142,6 +144,12 @@ def test_json_has_the_attributes_of_a_report_as_keys() -> None:
     }
     assert item["coordinates"]["params"] == {"content": {"train.x": 1, "train.y": 2}, "digest": DIGEST}
     assert item["params_changed"] == {"train.x": [1, 8]}
+
+
+def test_json_has_texts_for_what_is_no_json() -> None:
+    report = replace(EXPERIMENT, params_changed={"bad": (float("nan"), float("inf"))})
+    (item,) = json.loads(render.to_json([report]), parse_constant=pytest.fail)
+    assert item["params_changed"] == {"bad": ["NaN", "Infinity"]}
 
 
 def test_values_that_differ() -> None:
@@ -174,6 +182,19 @@ def test_a_report_on_an_experiment(tmp_path: Path) -> None:
     assert (report.rev, report.params_changed) == (rev, {"train.x": (1, 8)})
     assert report.rebuild[0] == "git clone https://example.org/project project && cd project"
     assert report.rebuild[-1] == "dvc repro"
+    assert report.apply == "dvc exp apply wide"
+
+
+def test_an_experiment_whose_name_is_not_its_own_is_applied_by_its_commit(tmp_path: Path) -> None:
+    revs = []
+    for number, name in enumerate(["twice", "twice", "branch"]):
+        head = commit(tmp_path, {".dvc/config": "", "params.yaml": f"x: {number}\n"})
+        revs.append(experiment(tmp_path, {"params.yaml": f"x: {number + 10}\n"}, name))
+    git(tmp_path, "branch", "branch", head)
+    with Reader(tmp_path) as reader:
+        results = [located for rev in revs for located in locate(reader, rev).results]
+        applied = [report_on(reader, result, None).apply for result in results]
+    assert applied == [f"dvc exp apply {rev[:12]}" for rev in revs]
 
 
 def difference(sentence: str) -> Difference:

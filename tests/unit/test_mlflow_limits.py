@@ -77,6 +77,13 @@ def test_a_metric_that_is_no_number_is_kept_only() -> None:
 
 def test_infinite_values_are_kept_too() -> None:
     assert kept(fitted(series={"s": [Point(2, "inf", 9)]}))["metrics"] == {"s": [[2, "inf"]]}
+    assert kept(fitted(metrics={"m": -math.inf}))["metrics"] == {"m": [[0, "-Infinity"]]}
+
+
+def test_metrics_of_one_name_are_told() -> None:
+    found = fitted(metrics={"x/y": 5, "x.y": 6})
+    assert {point.key: point.value for point in found.points} == {"x/y": 5, "x.y": 6}
+    assert kept(found) == {"metrics of one name": {"x/y": [5, 6]}}
 
 
 def test_an_integer_that_a_float_rounds_is_kept_too() -> None:

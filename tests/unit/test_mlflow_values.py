@@ -22,6 +22,11 @@ def test_a_dot_before_a_digit_is_part_of_a_name() -> None:
     assert values({"metrics.json": '{"top.5": 1, "recall@0.5": 2}'}).metrics == {"top.5": 1, "recall@0.5": 2}
 
 
+def test_metrics_whose_names_would_become_the_same_are_both_there() -> None:
+    assert values({"m.json": '{"x/y": 5, "x": {"y": 6, "z": 7}}'}).metrics == {"x/y": 5, "x.y": 6, "x/z": 7}
+    assert values({"m.json": '{"x.y": 5, "x": {"y": 6}}'}).metrics == {"x/y": 5, "x/y 2": 6}
+
+
 def test_a_file_that_is_one_value_has_the_key_of_its_name() -> None:
     assert read_metrics("reports/auc.json", b"0.93") == {"auc": 0.93}
 

@@ -9,7 +9,7 @@ import pytest
 import tiny_dvc
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
-from tiny_git import write
+from tiny_git import experiment, write
 
 from locatable.dvc.checkout import Checkout
 from locatable.dvc.objects import damaged_objects, fetch
@@ -69,10 +69,10 @@ def project(rebuilt, tmp_path, monkeypatch) -> Path:
     return root
 
 
-def commit(root: Path) -> None:
+def commit(root: Path, *options: str) -> None:
     """Commit all there is."""
     git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "Results")
+    git(root, "commit", "--quiet", "--message", "Results", *options)
 
 
 @pytest.fixture
@@ -137,6 +137,25 @@ def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatc
         assert not (tmp_path / "ran").exists()
 
 
+def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypatch):
+    rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
+    commit(project, "--allow-empty")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", str(shallow))
+    git(shallow, "fetch", "--quiet", "--depth=1", "origin", "refs/exps/*:refs/exps/*")
+    monkeypatch.chdir(shallow)
+    with Checkout(shallow, resolve("mine"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert git(clone.root, "rev-parse", "HEAD") == rev
+        assert clone.stages[0].params[0].current == {"copy.by": 2}
+
+
+def test_an_experiment_that_a_clone_names_and_lacks_is_one_line(project):
+    rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
+    (project / ".git/objects" / rev[:2] / rev[2:]).unlink()
+    with pytest.raises(CannotTryError, match=f"^cannot try: mine: Git's object {rev} is missing from this clone$"):
+        resolve("mine")
+
+
 def test_other_line_ends_are_named(project, tmp_path):
     (project / "code.py").write_text("1\n2\n")
     (project / "dvc.yaml").write_text(PIPELINE.replace("deps: [copy.txt]", "deps: [copy.txt, code.py]"))
@@ -156,6 +175,41 @@ def test_other_line_ends_are_named(project, tmp_path):
 
 def test_an_honest_record_contradicts_nothing(checkout):
     assert [line for stage in checkout.stages for line in contradictions(stage, checkout)] == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "files"),
+    [
+        ("bad", {"params.yaml": "bad: .nan\n"}),
+        ("net", {"params.yaml": "net: {low: [.nan, 1], high: .inf}\n"}),
+        ("conf.py: [SIZES]", {"conf.py": "SIZES = (1, (2, 3))\n"}),
+        ("conf.py: ", {"conf.py": "class Net:\n    SIZES = (1, 2)\n"}),
+        ("./my.yaml: [x]", {"my.yaml": "x: 3\ny: 4\n"}),
+        ("sub/../my.yaml: ", {"my.yaml": "x: 3\ny: 4\n", "sub/keep": ""}),
+    ],
+)
+def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, declared, files):
+    write(project, files)
+    write(project, {"dvc.yaml": f"stages:\n  one: {{cmd: touch o, params: [{declared}], outs: [o]}}\n"})
+    with Repo(str(project)) as repo:
+        repo.reproduce()
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[0], clone) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("copy: {by: .nan}\n", "copy: dvc.lock records copy.by = 1, params.yaml has nan"),
+        ("copy: {}\n", "copy: dvc.lock records copy.by, which params.yaml does not have"),
+    ],
+)
+def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
+    (project / "params.yaml").write_text(params)
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages[0], clone) == [said]
 
 
 def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):

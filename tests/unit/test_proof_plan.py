@@ -86,6 +86,12 @@ def test_a_frozen_stage_is_taken_as_recorded():
     assert (addresses(plan), plan.frozen, plan.stages[0].fetched) == (["train"], (frozen,), (TABLE,))
 
 
+def test_that_all_stages_are_frozen_is_said():
+    frozen = stage("prepare", "data/raw.csv", TABLE, frozen=True)
+    with pytest.raises(CannotTryError, match=r"all stages are frozen: prepare; `--stage NAME` rebuilds one"):
+        plan_proof([frozen], OUTPUTS, None)
+
+
 def test_a_frozen_stage_that_is_asked_for_is_rebuilt():
     frozen = stage("prepare", "data/raw.csv", TABLE, frozen=True)
     assert addresses(plan_proof([frozen, TRAIN], OUTPUTS, "prepare")) == ["prepare"]

@@ -71,12 +71,19 @@ def test_the_last_line_counts(capsys):
     ]
 
 
+def test_outputs_of_frozen_stages_are_counted_as_not_proven(capsys):
+    lines = printed(capsys, report(Verdict.FROZEN))
+    assert lines[1].endswith("frozen, not proven")
+    assert lines[-1] == "0 of 1 outputs rebuilt as recorded, 1 of frozen stages not proven, 0 findings"
+
+
 @pytest.mark.parametrize(
     ("told", "proven"),
     [
         (report(), True),
         (report(Verdict.WITHIN_RTOL), True),
         (report(Verdict.DIFFERS), False),
+        (report(Verdict.FROZEN), False),
         (report(findings=("train is wrong",)), False),
     ],
 )

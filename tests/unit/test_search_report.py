@@ -1,6 +1,7 @@
 """What a search found, as a person reads it."""
 
 import csv
+from operator import attrgetter
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -85,17 +86,17 @@ def experiment(number, baseline="base"):
 
 
 def test_the_best_trial_of_this_commit_can_be_taken_over():
-    said = recommend(study_with(0.2, 0.1), [experiment(0), experiment(1)], "basebase")
+    said = recommend(study_with(0.2, 0.1), [experiment(0), experiment(1)], "basebase", attrgetter("name"))
     assert said == "Take a trial over:  dvc exp apply small-1"
 
 
 def test_the_next_best_is_recommended_where_the_best_was_removed():
-    said = recommend(study_with(0.2, 0.1), [experiment(0)], "basebase")
-    assert said == "Take a trial over:  dvc exp apply small-0"
+    said = recommend(study_with(0.2, 0.1), [experiment(0)], "basebase", attrgetter("rev"))
+    assert said == "Take a trial over:  dvc exp apply rev-0"
 
 
 def test_trials_of_an_earlier_commit_are_named():
-    said = recommend(study_with(0.1), [experiment(0, "other")], "basebase").splitlines()
+    said = recommend(study_with(0.1), [experiment(0, "other")], "basebase", attrgetter("name")).splitlines()
     assert said == [
         "Not all of these are of this commit, but some of otherot",
         "How to take the best one over:  locatable locate small-0",
@@ -103,7 +104,10 @@ def test_trials_of_an_earlier_commit_are_named():
 
 
 def test_that_no_trial_has_an_experiment_is_said():
-    assert recommend(study_with(0.1), [], "basebase") == "None of these has an experiment any more"
+    assert (
+        recommend(study_with(0.1), [], "basebase", attrgetter("name"))
+        == "None of these has an experiment any more"
+    )
 
 
 def test_what_a_failed_trial_said_is_kept_where_git_ignores_it(tmp_path):

@@ -161,6 +161,7 @@ UNNOTICED = {
         "dvc.yaml", "deps: [raw.csv, code.py, ", "deps: [raw.csv, "
     ),
     "another way to write the same number": edited("params.yaml", "0.001", "1.0e-03"),
+    "a tuple written as a list": edited("conf.py", "(1, 2)", "[1, 2]"),
 }
 NOTICED = {
     "code": ({"code.py": "print(2)\n"}, {"code.py has changed since"}),
@@ -175,7 +176,7 @@ NOTICED = {
     ),
     "a value that went": (edited("params.yaml", ", depth: 2", ""), {"net.depth was 2, is gone"}),
     "a param of TOML": (edited("extra.toml", "x = 3", "x = 4"), {"extra.toml:deep.x was 3, is 4"}),
-    "a param of Python": (edited("conf.py", "2", "3"), {"conf.py:SIZES was [1, 2], is (1, 3)"}),
+    "a param of Python": (edited("conf.py", "2", "3"), {"conf.py:SIZES was [1, 2], is [1, 3]"}),
     "a param that is newly declared": (
         edited("dvc.yaml", "[lr, net, conf", "[lr, name, net, conf"),
         {"name is 'x', was not recorded"},
@@ -215,6 +216,21 @@ def test_what_dvc_does_not_care_about_is_no_difference(project: Path, files: Map
     change(project, files)
     assert status(project) == {}
     assert found(project) == []
+
+
+def test_a_nan_is_the_nan_that_was_recorded(tmp_path: Path) -> None:
+    pipeline = "stages:\n  make: {cmd: touch out, params: [bad], outs: [out]}\n"
+    init(tmp_path / "project")
+    write(tmp_path / "project", {"params.yaml": "bad: {x: .nan, y: [.nan, .inf]}\n", "dvc.yaml": pipeline})
+    with dvc(tmp_path / "project") as repo:
+        repo.reproduce()
+    commit(tmp_path / "project")
+    assert found(tmp_path / "project") == []
+    change(tmp_path / "project", {"params.yaml": "bad: {x: 1, y: [.nan, -.inf]}\n"})
+    assert sentences(tmp_path / "project") == [
+        "bad.x was nan, is 1",
+        "bad.y was [nan, inf], is [nan, -inf]",
+    ]
 
 
 @pytest.mark.parametrize(("files", "expected"), NOTICED.values(), ids=NOTICED)

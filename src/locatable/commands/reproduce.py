@@ -5,16 +5,16 @@
                         [--vary] [--rtol R] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
-rebuilt, so that nothing but the source data is taken on trust. What it writes is compared
-with `dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
-tolerance; 1: something differs, or a stage needs what it does not declare; 2: could not be
-tried. Your checkout, cache and remote are only read. An archive, which `locatable archive` wrote, is
-checked first; it needs no project around.
+rebuilt, so that nothing but the source data is taken on trust. What it writes is compared with
+`dvc.lock`; what differs is compared number by number. Exit 0: identical, or within the
+tolerance; 1: something differs, is of a frozen stage and so not rebuilt (`--stage` rebuilds
+one), or a stage needs what it does not declare; 2: could not be tried. Your checkout, cache and
+remote are only read. An archive, which `locatable archive` wrote, is checked first; it needs no
+project around.
 """
 
 import argparse
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
+from ..keys import json_text
 from ..project import find_project
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         error.exit_code = CannotTryError.exit_code  # 1 says that something differs
         raise
     if arguments.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print(json_text(report.to_json(), indent=2))
     else:
         _print_report(report)
     return 0 if report.proven else 1
@@ -138,10 +139,7 @@ def _print_report(report: "Report") -> None:
         print(f"processor of the results: {report.recorded_processor or 'not noted'}")
     for finding in report.findings:
         print(finding)
-    print(
-        f"{report.as_recorded} of {len(report.outputs)} outputs rebuilt as recorded, "
-        f"{len(report.findings)} findings"
-    )
+    print(report.summary)
 
 
 def _print_table(report: "Report") -> None:

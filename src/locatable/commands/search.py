@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +149,7 @@ def _print_report(search: "Search") -> None:
     from optuna.trial import TrialState
 
     from ..history.reader import Reader
+    from ..history.revisions import name_in_dvc
     from ..search import figures, report
 
     plan = search.plan
@@ -164,7 +166,8 @@ def _print_report(search: "Search") -> None:
         print(report.table(study))
         print(f"Figures, and all trials as a table, are in {os.path.relpath(folder)}")
         with Reader(plan.root) as reader:
-            print(report.recommend(study, reader.experiments(), plan.baseline))
+            name = partial(name_in_dvc, reader)
+            print(report.recommend(study, reader.experiments(), plan.baseline, name))
         # Said before the trials ran, too; between the two can be days.
         _print_remarks(plan)
     if search.pool.interrupts:

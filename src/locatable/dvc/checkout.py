@@ -17,11 +17,12 @@ from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
 from .. import git_annex
 from ..clone_limits import check_dvc_files
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..git import git, top_folder
+from ..git import git, is_shallow, top_folder
 from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..keys import PATTERN
@@ -33,6 +34,7 @@ from .cache import cache_folder
 from .files import load_values
 from .parsing import bound_parsed_yaml
 from .stages import DeclaredParams, Dependency, Output, Stage
+from .structure import as_recorded
 
 # Settings of remotes that name a server to log in to, in place of the cloud's own.
 ENDPOINTS = ("endpointurl", "oss_endpoint")
@@ -226,6 +228,9 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
     # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
     fetch_commit(top, commit)
     make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
+    if is_shallow(top):
+        # With a clone of it Git shares no objects, and copies those of branches alone.
+        clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
     # Git LFS could download, and write to the user's storage.
     clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
 
@@ -288,10 +293,22 @@ def _params(dep: ParamsDependency) -> DeclaredParams:
         path=Path(dep.fs_path),
         name=_name(dep),
         keys=_keys(dep),
-        recorded=dep.hash_info.value or {},
-        current=dep.read_params(),
+        recorded=dep.hash_info.value or _recorded_params(dep),
+        current=as_recorded(dep.read_params()),
         in_project=dep.is_in_repo,
     )
+
+
+def _recorded_params(dep: ParamsDependency) -> dict[str, Any]:
+    """Return what `dvc.lock` records of a params file that `dvc.yaml` calls by another path than the lock.
+
+    DVC writes `my.yaml` for `./my.yaml`, and does not find it again.
+    """
+    if not isinstance(dep.stage, PipelineStage):
+        return {}
+    locked = dep.stage.dvcfile.lockfile_contents.get("stages", {}).get(dep.stage.name, {})
+    values: dict[str, Any] = locked.get("params", {}).get(dep.dumpd()[dep.PARAM_PATH]) or {}
+    return {key: value for key, value in values.items() if not dep.params or key in dep.params}
 
 
 def _stage(stage: Any, dependencies: tuple[Dependency, ...], params: tuple[DeclaredParams, ...]) -> Stage:

@@ -156,7 +156,7 @@ def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def python_params(path: str, content: bytes) -> dict[str, Any]:
-    """Values that a Python file assigns, as DVC reads them as params.
+    """Values that a Python file assigns, as DVC records them as params: a tuple as a list.
 
     Raises:
         ValueError: it is not Python.
@@ -167,4 +167,13 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
         values: dict[str, Any] = parse_py(content.decode(), path)
     except ParseError as error:
         raise ValueError(str(error)) from None
-    return values
+    return as_recorded(values)
+
+
+def as_recorded(value: Any) -> Any:
+    """Return a value of a params file as `dvc.lock` has it, which knows no tuples."""
+    if isinstance(value, dict):
+        return {key: as_recorded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_recorded(item) for item in value]
+    return value

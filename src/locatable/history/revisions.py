@@ -41,3 +41,12 @@ def revisions_named(reader: Reader, name: str) -> list[Revision]:
     if rev:
         return [Revision(rev, next((one for one in experiments if one.rev == rev), None))]
     return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]
+
+
+def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
+    """Return what DVC's commands take for an experiment: its name, or its commit.
+
+    A Git revision, or an experiment of another baseline, can have the same name.
+    """
+    named = [one.rev for one in revisions_named(reader, experiment.name)]
+    return experiment.name if named == [experiment.rev] else experiment.rev[:12]

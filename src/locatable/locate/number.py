@@ -6,6 +6,7 @@ rounds the binary number that a decimal one is stored as (`f"{2.675:.2f}"` is 2.
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import cached_property
@@ -49,11 +50,12 @@ class QuotedNumber:
     key: str = ""
 
     def is_printed(self, value: Any) -> bool:
-        """Whether a value prints so, rounded to as many digits."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        """Return whether a value, or a text that is a number, prints so, rounded to as many digits."""
+        real = _number_in(value)
+        if real is None:
             return False
-        near = [number for number, low, high in self._ranges if low <= value <= high]
-        return any(_rounds_to(value, number) for number in near)
+        near = [number for number, low, high in self._ranges if low <= real <= high]
+        return any(_rounds_to(real, number) for number in near)
 
     @cached_property
     def _ranges(self) -> list[tuple[Decimal, float, float]]:
@@ -61,12 +63,15 @@ class QuotedNumber:
         ranges = []
         for number in self.numbers:
             middle, digit = float(number), float(f"1e{_exponent(number)}")
+            # Whole numbers have digits that floats have not.
+            digit += 2 * math.ulp(middle)
             ranges.append((number, middle - digit, middle + digit))
         return ranges
 
-    def is_exact(self, value: float) -> bool:
-        """Whether a value is the number itself."""
-        return any(Decimal(repr(value)) == number for number in self.numbers)
+    def is_exact(self, value: Any) -> bool:
+        """Return whether a value is the number itself."""
+        real = _number_in(value)
+        return real is not None and any(Decimal(repr(real)) == number for number in self.numbers)
 
     def names(self, key: str) -> bool:
         """Whether a key can be meant: its last words are those that were given."""
@@ -107,6 +112,15 @@ def _exponent(number: Decimal) -> int:
     """The place of the last digit."""
     exponent = number.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
+
+
+def _number_in(value: Any) -> int | float | None:
+    """The number that a value is, or that it has as text, as MLflow shows it; None where it is none."""
+    if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _rounds_to(value: float, number: Decimal) -> bool:

@@ -1,10 +1,10 @@
 """Results as text: for people, at 80 columns, and as JSON."""
 
-import json
 import textwrap
 from dataclasses import asdict
 from typing import Any
 
+from ..keys import json_text
 from ..staleness import summary
 from .result import Report, Result
 
@@ -19,8 +19,8 @@ MOST_CANDIDATES = 10
 
 
 def to_json(reports: list[Report]) -> str:
-    """Reports as a JSON list; its keys are the attributes of `Report`."""
-    return json.dumps([asdict(report) for report in reports], indent=1, default=str)
+    """Return reports as a JSON list; its keys are the attributes of `Report`. See also `json_text`."""
+    return json_text([asdict(report) for report in reports], indent=1)
 
 
 def title(result: Result | Report) -> str:
@@ -54,8 +54,8 @@ def to_text(report: Report) -> str:
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
         return "\n".join(lines)
-    if report.experiment:
-        lines.append(f"  {'apply':<12} dvc exp apply {report.experiment.name}")
+    if report.apply:
+        lines.append(f"  {'apply':<12} {report.apply}")
     lines.append(f"  {_rebuild_heading(report)}")
     lines += [f"    {command}" for command in report.rebuild]
     return "\n".join(lines)

@@ -1,10 +1,10 @@
 """Where the figures of a document come from, as text and as JSON."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from ..keys import json_text
 from .document import LocatedDocument, LocatedFigure
 from .figure_match import Match
 from .render import staleness_lines, title
@@ -48,7 +48,7 @@ def to_json(document: LocatedDocument, reports: list[Report]) -> str:
         "left_out": document.left_out,
         "results": [asdict(report) for report in reports],
     }
-    return json.dumps(content, indent=1, default=str)
+    return json_text(content, indent=1)
 
 
 def how_found(figure: LocatedFigure) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..coordinates import Coordinates, coordinates_of
 from ..history.reader import Experiment, Reader
+from ..history.revisions import name_in_dvc
 from ..history.snapshot import Snapshot
+from ..keys import same_value
 from ..rebuild import rebuild_commands
 from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
 from .values import ValueKind
@@ -38,7 +40,7 @@ class ValueRole:
     """How a number belongs to a revision: as the value of a metric or param."""
 
     kind: ValueKind
-    value: int | float
+    value: int | float | str
 
     def __str__(self) -> str:
         return f"{self.kind.value}, {self.value!r}"
@@ -108,6 +110,7 @@ class Report:
         results_of: of a stale revision, the newest commit in its history whose results these are, if any; the
             commands rebuild that one.
         unread_history: why there can be such a commit that was overlooked; empty where there is none.
+        apply: the command that brings an experiment into the workspace; empty where it is not one.
     """
 
     rev: str
@@ -122,6 +125,7 @@ class Report:
     stale: list[Difference] = field(default_factory=list)
     results_of: str | None = None
     unread_history: str = ""
+    apply: str = ""
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
@@ -154,6 +158,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         stale=stale,
         results_of=results_of,
         unread_history=unread_history(reader, snapshot) if stale and not results_of else "",
+        apply=f"dvc exp apply {name_in_dvc(reader, result.experiment)}" if result.experiment else "",
     )
 
 
@@ -179,7 +184,7 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
     changed = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
-        if old != new:
+        if not same_value(old, new):
             changed[key] = (old, new)
     return changed
 

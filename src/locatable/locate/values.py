@@ -13,7 +13,7 @@ import yaml
 from ..errors import UnreadableError
 from ..history import formats
 from ..history.snapshot import Snapshot
-from ..keys import PARAMS_FILE, flatten
+from ..keys import PARAMS_FILE, flatten, flatten_all
 
 # Endings of files whose numbers are looked at where no dvc.yaml calls them metrics, and their greatest size.
 VALUE_FILES = (".json", ".yaml", ".yml", ".toml")
@@ -107,8 +107,10 @@ def metric_values(path: str, content: bytes) -> dict[str, Any]:
         ValueError or yaml.YAMLError: it has none.
     """
     values = formats.parse(path, content)
+    if isinstance(values, list):
+        values = dict(enumerate(values))
     if isinstance(values, dict):
-        return {f"{path}:{dotted}": value for dotted, value in flatten(values, lists=True).items()}
+        return {f"{path}:{dotted}": value for dotted, value in flatten_all(values, lists=True).items()}
     return {path: values}
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from ..keys import json_text
 from .content import Content, Dataset, Model
 from .naming import NameRules, Names, Rule, is_storable, storable
-from .values import number
+from .values import number, slashed
 
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
@@ -81,7 +82,7 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
     _fit_models(content, rules.model, fitted)
     _fit_artifacts(content, rules.artifact, fitted)
     if fitted.tags:
-        text = json.dumps(fitted.kept, indent=1, ensure_ascii=False, default=str)
+        text = json_text(fitted.kept, indent=1, ensure_ascii=False)
         # As JSON writes bytes of a name that are not UTF-8.
         fitted.artifacts[KEPT_FILE] = text.encode(errors="backslashreplace")
     return fitted
@@ -121,6 +122,8 @@ def _fit_params(content: Content, rule: Rule, fitted: FittedContent) -> None:
 def _fit_metrics(content: Content, rule: Rule, fitted: FittedContent) -> None:
     keys = Names(rule, [*content.metrics, *content.series])
     for name, value in content.metrics.items():
+        if slashed(name) != name and slashed(name) in content.metrics:
+            fitted.keep("metrics of one name", slashed(name), [content.metrics[slashed(name)], value])
         _fit_point(fitted, keys, name, value, content.start, 0)
     for name, points in content.series.items():
         for point in points:

@@ -65,7 +65,7 @@ def revision_content(
 def study_content(wanted: WantedRun, root: Path) -> Content:
     """The run that holds a search's trials, with what the search has reported so far."""
     times = [1000 * trial.committed for trial in wanted.trials]
-    note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply {wanted.name}-<number>`"
+    note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply <dvc.rev of its run>`"
     reports = root / "reports" / "search" / wanted.name
     files = [file for file in reports.rglob("*") if file.is_file()]
     return Content(

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ..history import formats
-from ..keys import flatten
+from ..keys import flatten_all
 from .outputs import containing_output
 
 SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
@@ -109,7 +109,19 @@ def read_metrics(path: str, content: bytes) -> dict[str, Any]:
         return {posixpath.splitext(posixpath.basename(path))[0]: values}
     if not isinstance(values, dict):
         raise ValueError(f"expected keys and values, found {values!r:.60}")
-    return {SEPARATOR.sub("/", key): value for key, value in flatten(values).items()}
+    flat = flatten_all(values)
+    times = Counter(slashed(dotted) for dotted in flat)
+    named = {}
+    for dotted, value in flat.items():
+        # `x.y` keeps DVC's own key beside `x/y`.
+        key = slashed(dotted) if times[slashed(dotted)] == 1 else dotted
+        named[key] = value
+    return named
+
+
+def slashed(dotted: str) -> str:
+    """Return a metric's name with slashes, by which MLflow groups, where DVC has dots."""
+    return SEPARATOR.sub("/", dotted)
 
 
 def read_series(content: bytes, time: int) -> list[Point]:

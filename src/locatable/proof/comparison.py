@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     DIFFERS = "differs"
     MISSING = "missing"
     NOT_TRIED = "not tried"
+    FROZEN = "frozen, not proven"
 
 
 AS_RECORDED = frozenset({Verdict.IDENTICAL, Verdict.WITHIN_RTOL, Verdict.NUMBERS_AFTER})
@@ -101,13 +102,16 @@ class OutputVerdict:
         }
 
 
-def compare(address: str, output: Output, rebuilt: Rebuilt | None) -> OutputVerdict:
+def compare(
+    address: str, output: Output, rebuilt: Rebuilt | None, unproven: Verdict = Verdict.NOT_TRIED
+) -> OutputVerdict:
     """Compare one output.
 
     Args:
         address: of the stage that writes it.
         output: the output, with its recorded hash.
         rebuilt: the output as rebuilt, None where the stage did not run.
+        unproven: the verdict in that case.
     """
     return OutputVerdict(
         stage=address,
@@ -115,14 +119,12 @@ def compare(address: str, output: Output, rebuilt: Rebuilt | None) -> OutputVerd
         path=output.path,
         recorded=output.recorded,
         rebuilt=rebuilt.hash if rebuilt else None,
-        verdict=_judge(output, rebuilt),
+        verdict=_judge(output, rebuilt) if rebuilt else unproven,
         differences=rebuilt.differences if rebuilt else None,
     )
 
 
-def _judge(output: Output, rebuilt: Rebuilt | None) -> Verdict:
-    if rebuilt is None:
-        return Verdict.NOT_TRIED
+def _judge(output: Output, rebuilt: Rebuilt) -> Verdict:
     if rebuilt.hash is None:
         return Verdict.MISSING
     if rebuilt.hash == output.recorded:

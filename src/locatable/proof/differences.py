@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..keys import flatten
+from ..keys import flatten_all
 
 Values = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ def values_by_key(content: Any) -> Values:
     if isinstance(content, list):
         content = dict(enumerate(content)) or content
     if isinstance(content, Mapping) and content:
-        return flatten(content, lists=True)
+        return flatten_all(content, lists=True)
     # A file that holds a single value, or none.
     return {"": content}
 

@@ -57,6 +57,9 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
     if only is None:
         frozen = [stage for stage in chosen if stage.frozen]
         chosen = [stage for stage in chosen if not stage.frozen]
+    if frozen and not chosen:
+        names = ", ".join(stage.address for stage in frozen)
+        raise CannotTryError(f"all stages are frozen: {names}; `--stage NAME` rebuilds one all the same")
     if not chosen:
         names = ", ".join(stage.address for stage in stages) or "none"
         raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")

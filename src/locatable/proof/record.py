@@ -7,7 +7,7 @@ from ..dvc.checkout import Checkout
 from ..dvc.hashing import md5s_of_line_ends
 from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
 from ..errors import CannotTryError
-from ..keys import flatten
+from ..keys import flatten, same_value
 from .inputs import declared_files, overlaps
 
 
@@ -30,8 +30,14 @@ def _changed_params(stage: Stage, params: DeclaredParams) -> list[str]:
     recorded = flatten(params.recorded, lists=True)
     lines = []
     for key in sorted(current.keys() | recorded.keys()):
-        if current.get(key) != recorded.get(key):
-            values = f"{key} = {recorded.get(key)!r}, {params.name} has {current.get(key)!r}"
+        if key not in recorded:
+            lines.append(f"{stage.address}: {stage.lock_name} does not record {key} of {params.name}")
+        elif key not in current:
+            lines.append(
+                f"{stage.address}: {stage.lock_name} records {key}, which {params.name} does not have"
+            )
+        elif not same_value(current[key], recorded[key]):
+            values = f"{key} = {recorded[key]!r}, {params.name} has {current[key]!r}"
             lines.append(f"{stage.address}: {stage.lock_name} records {values}")
     return lines
 

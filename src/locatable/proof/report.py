@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..processor import Processor
-from .comparison import OutputVerdict
+from .comparison import OutputVerdict, Verdict
 
 
 @dataclass
@@ -50,6 +50,14 @@ class Report:
     def as_recorded(self) -> int:
         """How many outputs are as recorded."""
         return sum(verdict.as_recorded for verdict in self.outputs)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many outputs are as recorded, of how many, and how many are not proven."""
+        frozen = sum(verdict.verdict is Verdict.FROZEN for verdict in self.outputs)
+        unproven = f"{frozen} of frozen stages not proven, " if frozen else ""
+        counted = f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"
+        return f"{counted}, {unproven}{len(self.findings)} findings"
 
     @property
     def proven(self) -> bool:

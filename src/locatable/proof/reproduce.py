@@ -1,7 +1,7 @@
 """Prove that a result can be rebuilt: the course of a whole proof."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from ..errors import CannotTryError
 from ..notes import read_processor
 from ..processor import Processor
 from .attempts import Attempt, StageRunner
-from .comparison import OutputVerdict, Verdict
+from .comparison import OutputVerdict, Verdict, compare
 from .conditions import runs_programs
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
@@ -104,7 +104,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
             if plan.frozen:
-                progress(f"frozen, so taken as recorded: {_addresses(plan.frozen)}")
+                progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
             # Where a stage writes the record of the environment, it is not there any more when stages run.
             lock = _lock(options, checkout)
             variables = recorded_variables(checkout.root)
@@ -144,7 +144,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.variation.varied) if proof.variation else (),
-        outputs=tuple(proof.verdicts),
+        outputs=(*_frozen(plan), *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
         processor=here,
@@ -180,6 +180,13 @@ def _check_programs_run(work: Path) -> None:
             f"no program may run in {work.parent} (mounted noexec): "
             "set TMPDIR to a folder of another file system"
         )
+
+
+def _frozen(plan: ProofPlan) -> Iterator[OutputVerdict]:
+    """Verdicts on outputs that nothing is known of but their record."""
+    for stage in plan.frozen:
+        for output in stage.outputs:
+            yield compare(stage.address, output, None, Verdict.FROZEN)
 
 
 def _addresses(stages: Iterable[Stage]) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -107,13 +107,19 @@ def table(study: optuna.Study, width: int | None = None) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def recommend(study: optuna.Study, experiments: Sequence[Experiment], baseline: str) -> str:
+def recommend(
+    study: optuna.Study,
+    experiments: Sequence[Experiment],
+    baseline: str,
+    name_in_dvc: Callable[[Experiment], str],
+) -> str:
     """How to take over the best trial that still has an experiment, and which trials are of another baseline.
 
     Args:
         study: of the search.
         experiments: all that there are.
         baseline: commit that this search's trials start from.
+        name_in_dvc: what DVC's commands take for an experiment.
     """
     by_rev = {experiment.rev: experiment for experiment in experiments}
     revs = [trial.user_attrs.get("rev") for trial in best_trials(study)]
@@ -126,7 +132,7 @@ def recommend(study: optuna.Study, experiments: Sequence[Experiment], baseline: 
         lines.append(f"Not all of these are of this commit, but some of {', '.join(others)}")
     best = found[0]
     if best.baseline == baseline:
-        lines.append(f"Take a trial over:  dvc exp apply {best.name}")
+        lines.append(f"Take a trial over:  dvc exp apply {name_in_dvc(best)}")
     else:
         lines.append(f"How to take the best one over:  locatable locate {best.name}")
     return "\n".join(lines)
