@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from locatable.dvc.params_text import keep_only
 from locatable.proof.sandbox import (
     Place,
     Sandbox,
@@ -15,7 +16,6 @@ from locatable.proof.sandbox import (
     make_sandbox,
     why_no_bubblewrap,
 )
-from locatable.proof.stage_folder import keep_only
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
 from .revision import resolve
 from .sandbox import Sandbox, make_sandbox
+from .stage_folder import seen_whole
 from .tolerance import accept_by_what_follows
 from .variation import Variation
 
@@ -66,6 +67,7 @@ class Proof:
         variation: runs stages under other conditions, None where that was not asked for.
         verdicts: on the outputs of the stages so far.
         findings: what was found in them so far, one line each.
+        seen_whole: params files by stage, of which it declares a part and saw all.
         postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
     """
 
@@ -79,6 +81,7 @@ class Proof:
     verdicts: list[OutputVerdict] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
+    seen_whole: dict[str, list[str]] = field(default_factory=dict)
 
 
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
@@ -135,6 +138,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.variation.varied) if proof.variation else (),
+        seen_whole=proof.seen_whole,
         outputs=tuple(proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
@@ -194,6 +198,8 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
     proof.findings += wrong
     # What differs in the inputs explains what differs in the outputs.
     trusted = not (record.contradictory or wrong or differing_inputs)
+    if whole := seen_whole(stage):
+        proof.seen_whole[stage.address] = whole
     first = runner.attempt()
     diagnosis = Diagnosis((), (), first)
     if proof.options.rtol > 0 and trusted and _can_wait(first):
