@@ -9,6 +9,7 @@ from dvc.utils.serialize import LOADERS
 from dvc_objects.fs.generic import transfer
 
 from ..errors import UnreadableError
+from .repository import one_line
 
 
 def load_values(path: Path) -> Any:
@@ -20,7 +21,7 @@ def load_values(path: Path) -> Any:
     try:
         return LOADERS[path.suffix.lower()](str(path), fs=localfs)
     except DvcException as error:
-        raise UnreadableError(str(error).splitlines()[0]) from None
+        raise UnreadableError(one_line(str(error))) from None
 
 
 def copy_file(source: Path, target: Path) -> None:

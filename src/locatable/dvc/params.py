@@ -11,6 +11,7 @@ from ..errors import ProjectError
 from ..keys import PARAMS_FILE, Key, index
 from .hydra import composition_of
 from .params_text import cut, keep_only, set_value
+from .repository import dvc_errors
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -157,7 +158,9 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
 
     suffix = Path(file).suffix.lower()
     parse_dvc = PARSERS[suffix]
-    yield lambda one: parse_dvc(one, file), parse_dvc(text, file)
+    with dvc_errors():
+        before = parse_dvc(text, file)
+    yield lambda one: parse_dvc(one, file), before
     other: Parse | None = {".json": None, ".py": None, ".toml": tomllib.loads}.get(suffix, _load_yaml)
     if other and (read := _parsed(other, text)) is not None:
         yield other, read

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..dvc.checkout import Checkout, dvc_errors, project_root
+from ..dvc.checkout import Checkout, project_root
+from ..dvc.repository import dvc_errors
 from ..dvc.stages import Stage
 from ..errors import CannotTryError
 from ..notes import read_processor
@@ -97,7 +98,10 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     root = project_root()
     commit = resolve(options.rev)
     seconds = Seconds()
-    with dvc_errors(), TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder:
+    with (
+        dvc_errors(CannotTryError),
+        TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder,
+    ):
         work = Path(folder).resolve()
         _check_programs_run(work)
         begun = time.perf_counter()
