@@ -32,17 +32,20 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     Raises:
         ProjectError: Hydra refuses, or see `write`.
     """
+    from dvc.utils.serialize import load_yaml
+
     root = Path(repo.root_dir)
     composition = composition_of(repo)
     if composition is None:
         write(root, params)
         return []
     keys = {text: Key.parse(text) for text in params}
-    composition.write(
-        root / PARAMS_FILE,
-        {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE},
-    )
-    write(root, {text: params[text] for text, key in keys.items() if key.file != PARAMS_FILE})
+    values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
+    composition.write(root / PARAMS_FILE, values)
+    content = load_yaml(str(root / PARAMS_FILE))
+    # Hydra leaves out quotes that YAML 1.2 needs.
+    composed = [text for text, key in keys.items() if key.file != PARAMS_FILE or _names_value(content, key)]
+    write(root, {text: params[text] for text in composed})
     return [PARAMS_FILE]
 
 
@@ -106,6 +109,14 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
             keys = ", ".join(str(key) for key in values)
             raise ProjectError(f"{keys}: cannot be set to {list(values.values())!r} and nothing else with it")
     return new
+
+
+def _names_value(content: Any, key: Key) -> bool:
+    """Whether a key is one of a value in what Hydra composed; that of a group names a section, or nothing."""
+    try:
+        return not isinstance(key.value_in(content), dict)
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _has_already(content: Any, key: Key, value: Any) -> bool:
