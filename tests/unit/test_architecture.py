@@ -109,8 +109,3 @@ def test_only_git_py_runs_git(module):
             if isinstance(first, ast.Constant) and first.value == "git":
                 commands.append(node.lineno)
     assert commands == []
-
-
-def test_a_module_has_at_most_300_lines():
-    long = [str(module) for module in MODULES if len((PACKAGE / module).read_text().splitlines()) > 300]
-    assert long == []

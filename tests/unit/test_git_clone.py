@@ -136,7 +136,7 @@ def test_variables_that_git_sets_for_hooks_do_not_matter(root, place, monkeypatc
 
 def test_what_dvc_refuses_is_one_line(root, place, monkeypatch):
     set_in_file(SETTINGS["ignored files of DVC"], place, monkeypatch)
-    with pytest.raises(ProjectError, match=r"^DVC: '.*dvc\.lock' is git-ignored\.$"):
+    with pytest.raises(ProjectError, match=r"^'.*dvc\.lock' is git-ignored\.$"):
         read_project(root)
 
 

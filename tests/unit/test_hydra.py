@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,10 @@ def test_what_follows_from_a_value_is_composed_as_dvc_does(root: Path, clone: Cl
         ("text", ""),
         ("text", "ä$"),
         ("text", "end\\"),
+        ("text", "0o17"),
+        ("text", "12:30"),
+        ("lr", 8.072307884499749e-07),
+        ("lr", -math.inf),
         ("flag", False),
         ("flag", None),
         ("sizes", [3, "x, y", 0.5]),
@@ -110,7 +115,9 @@ def test_what_follows_from_a_value_is_composed_as_dvc_does(root: Path, clone: Cl
 )
 def test_a_value_of_any_kind_arrives(clone: Clone, key: str, value: Any) -> None:
     clone.reset()
-    assert clone.read(clone.run("s-1", {key: value}, ["m.yaml"]), key) == value
+    rev = clone.run("s-1", {key: value}, ["m.yaml"])
+    assert repr(clone.read(rev, key)) == repr(value)
+    assert repr(yaml.safe_load(tiny_git.git(clone.folder, "show", f"{rev}:params.yaml"))[key]) == repr(value)
 
 
 def plan(root: Path, space: dict[str, Any]) -> SearchPlan:

@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_dvc
+import tiny_git
+import yaml
+from tiny_proof import proof
 
+from locatable.dvc.params_text import keep_only
 from locatable.proof.bubblewrap import LIMITS, allowed_limits, hidden_folders
 from locatable.proof.sandbox import Place, Sandbox, isolation_command, make_sandbox
-from locatable.proof.stage_folder import keep_only
 
 
 @pytest.fixture
@@ -184,3 +188,30 @@ def test_a_key_that_is_a_number_in_yaml_is_found():
     values = {1: "one", 2: "two"}
     keep_only(values, [["1"]])
     assert values == {1: "one"}
+
+
+PARAMS = "train:\n  country: 'no'  # Norway\n  at: '12:30'\n  rate: 1.085592917212183e-08\nother: 1\n"
+STAGE = {
+    "cmd": "cp params.yaml seen.yaml; cp more.py seen.py",
+    "params": ["train", {"more.py": ["DEPTH"]}],
+    "outs": [{"seen.yaml": {"cache": False}}, {"seen.py": {"cache": False}}],
+}
+
+
+def test_a_stage_sees_the_committed_text_of_what_it_declares(tmp_path):
+    root = tmp_path / "project"
+    tiny_dvc.init(root)
+    more = "DEPTH = 1e-05\nOTHER = 1\n"
+    tiny_git.write(
+        root, {"params.yaml": PARAMS, "more.py": more, "dvc.yaml": yaml.dump({"stages": {"make": STAGE}})}
+    )
+    with tiny_dvc.dvc(root) as repo:
+        repo.reproduce()
+    # As a stage wrote it that saw no more than it declares.
+    tiny_git.write(root, {"seen.yaml": PARAMS.removesuffix("other: 1\n")})
+    with tiny_dvc.dvc(root) as repo:
+        repo.commit("make", force=True)
+    tiny_dvc.commit(root)
+    report = proof(root)
+    assert report.proven
+    assert report.seen_whole == {"make": ["more.py"]}

@@ -68,6 +68,49 @@ def test_a_repository_that_git_reads_and_dvc_does_not(
     assert re.fullmatch(expected, refusal(command, capsys))
 
 
+# What a file is made to hold, and DVC's own reason: it raises errors of many types.
+OF_DVC = {
+    "a date in params": (
+        {"params.yaml": "x: 1\nday: 2024-05-01\n"},
+        "Unsupported value of type 'date' in 'params.yaml:day'",
+    ),
+    "a set in params": (
+        {"params.yaml": "x: 1\nnames: !!set {a, b}\n"},
+        "Unsupported value of type 'set' in 'params.yaml:names'",
+    ),
+    "params that are no YAML": (
+        {"params.yaml": "x: 1\ny: [1\n"},
+        "unable to read: 'params.yaml', YAML file structure is corrupted; line 3: .*",
+    ),
+    "a command that is a mapping": (
+        {"dvc.yaml": "stages:\n  make:\n    cmd:\n    - echo level: info\n"},
+        "dvc.yaml: stages.make.cmd: YAML reads {'echo level': 'info'}, .*: put the command in quotes",
+    ),
+    "a stage without a command": (
+        {"dvc.yaml": "stages:\n  make: {deps: [a]}\n"},
+        "dvc.yaml: stages.make.cmd: required key not provided",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["search", "reproduce --env current", "declare", "archive HEAD"])
+@pytest.mark.parametrize(("files", "reason"), OF_DVC.values(), ids=OF_DVC)
+def test_what_dvc_refuses(
+    project: Path, command: str, files: dict[str, str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_git.write(project, files)
+    tiny_git.git(project, "commit", "--quiet", "--all", "-m", "Next")
+    assert re.fullmatch(f"(cannot try: )?{reason}\n", refusal(command, capsys))
+
+
+def test_a_reason_of_several_lines_is_told_whole(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stage = "{cmd: ls, outs: [o]}"
+    tiny_git.write(project, {"dvc.yaml": f"stages:\n  a: {stage}\n  b: {stage}\n"})
+    tiny_git.git(project, "commit", "--quiet", "--all", "-m", "Next")
+    reason = "output 'o' is specified in: [ab], [ab]; Use `dvc remove` with any of .*"
+    assert re.fullmatch(f"cannot try: {reason}\n", refusal("reproduce --env current", capsys))
+
+
 @pytest.mark.usefixtures("project")
 def test_a_folder_for_temporary_files_in_which_no_program_may_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

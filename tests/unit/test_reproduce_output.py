@@ -97,6 +97,7 @@ def test_the_report_in_json_has_the_keys_that_programs_know():
         "environment",
         "isolation",
         "varied",
+        "params_files_seen_whole",
         "outputs",
         "findings",
         "seconds",

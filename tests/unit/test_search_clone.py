@@ -10,8 +10,9 @@ import pytest
 import tiny_git
 from dvc.repo import Repo
 
-from locatable.dvc.clone import Clone, with_causes
+from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
+from locatable.dvc.repository import with_causes
 from locatable.errors import ProjectError, UnreadableError
 
 STAGE = {

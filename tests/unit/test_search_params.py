@@ -7,6 +7,7 @@ import yaml
 from dvc.utils.serialize import load_yaml
 
 from locatable.dvc.params import write
+from locatable.errors import ProjectError
 
 YAML = "# by hand\ntrain:\n  rate: 0.1  # of learning\n  layers: [1, 2]\n  name: plain\nother: 1\n"
 
@@ -69,5 +70,5 @@ def test_a_value_reads_the_same_in_both_versions_of_yaml(root, value):
 
 
 def test_a_section_that_is_not_there_is_refused(root):
-    with pytest.raises(LookupError):
+    with pytest.raises(ProjectError, match=r"train.missing.rate: there is no such value in params.yaml"):
         write(root, {"train.missing.rate": 1})

@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from ..dvc.checkout import Checkout, dvc_errors, project_root
+from ..dvc.checkout import Checkout, project_root
 from ..dvc.objects import stored_objects
-from ..errors import ProjectError, UsageError
+from ..dvc.repository import dvc_errors
+from ..errors import CannotTryError, ProjectError, UsageError
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
 from ..proof.environment import recorded_python
@@ -84,7 +85,10 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
     _check_target(options.target)
     root = project_root()
     commit = resolve(options.rev)
-    with dvc_errors(), TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder:
+    with (
+        dvc_errors(CannotTryError),
+        TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder,
+    ):
         work = Path(folder).resolve()
         with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             creation = _Creation(options, dialogue, reader, checkout, work)

@@ -137,6 +137,8 @@ def _print_report(report: "Report") -> None:
     if report.processor:
         print(f"processor here: {report.processor}")
         print(f"processor of the results: {report.recorded_processor or 'not noted'}")
+    for stage, files in report.seen_whole.items():
+        print(f"{stage} saw all of {', '.join(files)}, whose undeclared keys cannot be taken out safely")
     for finding in report.findings:
         print(finding)
     print(report.summary)

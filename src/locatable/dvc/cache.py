@@ -94,10 +94,5 @@ def _resolved(folder: Path, named: str) -> Path:
 
 def _as_dvc_says(root: Path) -> Path:
     """The cache of a project that names a remote as its cache, as projects of DVC's first years do."""
-    from dvc.exceptions import DvcException
-
-    try:
-        with open_repo(root) as repo:
-            return Path(repo.cache.local_cache_dir)
-    except DvcException as error:
-        raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None
+    with open_repo(root) as repo:
+        return Path(repo.cache.local_cache_dir)

@@ -5,7 +5,6 @@ The user's repository, cache and remote are only ever read.
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Any, Self
@@ -14,7 +13,6 @@ import dpath
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
@@ -33,24 +31,12 @@ from ..submodules import checkout_submodules
 from .cache import cache_folder
 from .files import load_values
 from .parsing import bound_parsed_yaml
+from .repository import commands_of
 from .stages import DeclaredParams, Dependency, Output, Stage
 from .structure import as_recorded
 
 # Settings of remotes that name a server to log in to, in place of the cloud's own.
 ENDPOINTS = ("endpointurl", "oss_endpoint")
-
-
-@contextlib.contextmanager
-def dvc_errors() -> Iterator[None]:
-    """Turn errors of DVC into errors for the user.
-
-    Raises:
-        CannotTryError: DVC refused; the message is the first line of what it said.
-    """
-    try:
-        yield
-    except DvcException as error:
-        raise CannotTryError(f"DVC: {str(error).splitlines()[0]}") from None
 
 
 def project_root() -> Path:
@@ -312,7 +298,9 @@ def _recorded_params(dep: ParamsDependency) -> dict[str, Any]:
 
 
 def _stage(stage: Any, dependencies: tuple[Dependency, ...], params: tuple[DeclaredParams, ...]) -> Stage:
-    commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
+    commands = commands_of(stage)
+    if not isinstance(stage.cmd, list):
+        commands = stage.cmd.splitlines()
     return Stage(
         address=stage.addressing,
         name=stage.name or stage.addressing,

@@ -7,7 +7,6 @@
 one stash; a clone has its own.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
@@ -27,6 +26,7 @@ from .config import write_local_config
 from .experiments import choices_in, experiment_ref, message
 from .hydra import composition_of
 from .parsing import remember_parsed_yaml
+from .repository import open_repo, with_causes
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -123,16 +123,9 @@ class Clone:
     @contextmanager
     def _repo(self) -> Iterator["Repo"]:
         """The clone as DVC's repository; errors of DVC become one line each."""
-        from dvc.exceptions import DvcException
-        from dvc.repo import Repo
-        from scmrepo.exceptions import SCMError
-
-        try:
-            # DVC looks for the pipeline in the working folder.
-            with chdir(self.root), Repo(str(self.root)) as repo:
-                yield repo
-        except (DvcException, SCMError, OSError, ValueError) as error:
-            raise ProjectError(with_causes(error)) from error
+        # DVC looks for the pipeline in the working folder.
+        with chdir(self.root), open_repo(self.root) as repo:
+            yield repo
 
     def reset(self) -> None:
         """Go back to the baseline: no earlier trial leaves anything for a later one to pick up."""
@@ -190,8 +183,7 @@ class Clone:
     def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
         for key, value in params.items():
             recorded = self.read(rev, key)
-            # As text, since 1, 1.0 and true are equal in Python.
-            if json.dumps(recorded) != json.dumps(value):
+            if not params_files.same(recorded, value):
                 raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
 
     def copy_experiment(self, name: str, rev: str) -> str | None:
@@ -286,15 +278,3 @@ def _possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
                 continue
             # What DVC keeps, it has Git ignore.
             yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
-
-
-def with_causes(error: BaseException) -> str:
-    """What an error and its causes say, in one line, each of them once."""
-    messages: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        message = " ".join(str(cause).split())
-        if message and message not in messages:
-            messages.append(message)
-        cause = cause.__cause__ or cause.__context__
-    return "; ".join(messages)

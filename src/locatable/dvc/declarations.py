@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
-from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
-from ..errors import LocatableError, NotFoundError, ProjectError
-from .repository import open_repo
+from ..errors import NotFoundError
+from .repository import commands_of, open_repo
 
 
 @dataclass(frozen=True)
@@ -74,20 +72,17 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
         NotFoundError: there is no stage of that name.
         ProjectError: there is no DVC project, or DVC cannot read one of its files.
     """
-    try:
-        with open_repo(folder) as repo:
-            everything = repo.index.stages
-            chosen = set()
-            for name in names:
-                chosen |= _entries_named(repo, name)
-            entries = _entries(everything)
-            return Declarations(
-                Path(repo.root_dir),
-                tuple(entry for entry in entries if not names or (entry.pipeline, entry.name) in chosen),
-                frozenset(_paths(out for stage in everything for out in stage.outs)),
-            )
-    except DvcException as error:
-        raise _in_one_line(error) from error
+    with open_repo(folder) as repo:
+        everything = repo.index.stages
+        chosen = set()
+        for name in names:
+            chosen |= _entries_named(repo, name)
+        entries = _entries(everything)
+        return Declarations(
+            Path(repo.root_dir),
+            tuple(entry for entry in entries if not names or (entry.pipeline, entry.name) in chosen),
+            frozenset(_paths(out for stage in everything for out in stage.outs)),
+        )
 
 
 def _entries_named(repo: Repo, name: str) -> set[tuple[Path, str]]:
@@ -116,10 +111,9 @@ def _key(stage: PipelineStage) -> str:
 def _resolved(stage: PipelineStage) -> ResolvedStage:
     """What a stage of DVC's declares, as plain values."""
     listed = [dependency for dependency in stage.deps if not isinstance(dependency, ParamsDependency)]
-    commands = [stage.cmd] if isinstance(stage.cmd, str) else stage.cmd
     return ResolvedStage(
         Path(stage.wdir),
-        tuple(commands),
+        tuple(commands_of(stage)),
         tuple(_path(dependency) for dependency in listed),
         tuple(_paths(stage.outs)),
     )
@@ -134,20 +128,3 @@ def _paths(outputs: Iterable[Output]) -> list[Path]:
 def _path(output: Output) -> Path | None:
     """The path of an output or dependency; None if it is not on this machine's disk."""
     return Path(output.fs_path) if output.protocol == "local" else None
-
-
-def _in_one_line(error: DvcException) -> LocatableError:
-    """What DVC refuses, with the line of the file where DVC knows it."""
-    if isinstance(error, NotDvcRepoError):
-        return ProjectError("not in a DVC project: there is no .dvc in this folder or above it")
-    if isinstance(error, YAMLSyntaxError):
-        cause = error.exc.__cause__
-        mark = getattr(cause, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(cause, "problem", None)
-        return ProjectError(f"{error.relpath.removeprefix('./')}{line}: invalid YAML: {problem}")
-    if isinstance(error, YAMLValidationError):
-        first = error.exc.errors[0]
-        where = ".".join(str(part) for part in first.path)
-        return ProjectError(f"{error.path.removeprefix('./')}: {where}: {first.error_message}")
-    return ProjectError(" ".join(str(error).split()))

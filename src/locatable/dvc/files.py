@@ -1,15 +1,15 @@
-"""Reads, changes and copies files the way DVC does."""
+"""Reads and copies files the way DVC does."""
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
-from dvc.utils.serialize import LOADERS, MODIFIERS
+from dvc.utils.serialize import LOADERS
 from dvc_objects.fs.generic import transfer
 
 from ..errors import UnreadableError
+from .repository import one_line
 
 
 def load_values(path: Path) -> Any:
@@ -21,13 +21,7 @@ def load_values(path: Path) -> Any:
     try:
         return LOADERS[path.suffix.lower()](str(path), fs=localfs)
     except DvcException as error:
-        raise UnreadableError(str(error).splitlines()[0]) from None
-
-
-def edit_values(path: Path) -> AbstractContextManager[dict[str, Any]]:
-    """The values of a params file; what is changed within the context is written, the rest stays as it is."""
-    modifier: AbstractContextManager[dict[str, Any]] = MODIFIERS[path.suffix.lower()](str(path))
-    return modifier
+        raise UnreadableError(one_line(str(error))) from None
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """Hydra's composition of params.yaml, which `dvc exp run` does where DVC's setting `hydra.enabled` is on."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ def _override(value: Any) -> str:
             return "[" + ",".join(_override(item) for item in value) + "]"
         case dict():
             return "{" + ",".join(f"{_override(key)}:{_override(item)}" for key, item in value.items()) + "}"
-        case float() if math.isfinite(value):
+        case float():
             return repr(value)
     return json.dumps(value)
 

@@ -17,6 +17,7 @@ from dvc_data.hashfile.hash import hash_file
 from ..errors import CannotTryError
 from .checkout import Checkout
 from .files import copy_file
+from .repository import with_causes
 from .stages import Output
 
 
@@ -167,7 +168,7 @@ def _fetch_by_dvc(out: Any) -> None:
     try:
         out.repo.fetch([out.fs_path])
     except DvcException as error:
-        raise CannotTryError(f"{out}: DVC cannot fetch it: {str(error).splitlines()[0]}") from None
+        raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
 
 
 def _remote_name(out: Any) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFoundError, ProjectError
+from ..errors import NotFoundError
 from ..project import find_project
-from .repository import open_repo
+from .repository import commands_of, open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -77,17 +77,15 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
         NotFoundError: there is no such revision.
         ProjectError: there is no such stage, or DVC cannot read the pipeline.
     """
-    from dvc.exceptions import DvcException
     from dvc.scm import RevError
 
-    try:
-        # DVC looks for stages in the working folder.
-        with chdir(root), open_repo(root) as repo, repo.switch(rev) if rev else nullcontext("") as commit:
-            return _pipeline(repo, commit, list(targets))
-    except RevError:
-        raise NotFoundError(f"{rev}: neither a Git revision nor an experiment in {root}") from None
-    except DvcException as error:
-        raise ProjectError(str(error).splitlines()[0]) from None
+    # DVC looks for stages in the working folder.
+    with chdir(root), open_repo(root) as repo:
+        try:
+            with repo.switch(rev) if rev else nullcontext("") as commit:
+                return _pipeline(repo, commit, list(targets))
+        except RevError:
+            raise NotFoundError(f"{rev}: neither a Git revision nor an experiment in {root}") from None
 
 
 def _pipeline(repo: "Repo", commit: str, targets: list[str]) -> Pipeline:
@@ -112,7 +110,7 @@ def _address(stage: "Stage") -> str:
 
 def _stage(repo: "Repo", graph: Any, stage: "Stage") -> PipelineStage:
     return PipelineStage(
-        commands=(stage.cmd,) if isinstance(stage.cmd, str) else tuple(stage.cmd),
+        commands=tuple(commands_of(stage)),
         folder=repo.fs.relpath(stage.wdir, repo.root_dir),
         needs=tuple(_address(other) for other in graph.successors(stage) if other.cmd),
     )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .repository import one_line
+
 
 @dataclass(frozen=True)
 class PlotData:
@@ -42,7 +44,7 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
     try:
         points, found = VegaConverter(name, dict(contents), dict(settings)).flat_datapoints("")
     except DvcException as error:
-        raise ValueError(str(error).splitlines()[0]) from None
+        raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"not as a plot's file is: {error!r}") from None
     lines: dict[str, list[tuple[Any, Any]]] = {}

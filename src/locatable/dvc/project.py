@@ -15,7 +15,7 @@ from ..keys import PARAMS_FILE
 from .clone import CloneSetup
 from .hydra import Composition, composition_of
 from .parsing import remember_parsed_yaml
-from .repository import open_repo
+from .repository import commands_of, open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -79,16 +79,11 @@ def read_project(root: Path) -> ProjectSetup:
     Raises:
         ProjectError: DVC cannot read the project; the message says why.
     """
-    from dvc.exceptions import DvcException
-
     check_dvc_files(root)
     remember_parsed_yaml()
-    try:
-        # DVC names stages as seen from the working folder.
-        with chdir(root), open_repo(root) as repo:
-            return _project_setup(repo)
-    except DvcException as error:
-        raise ProjectError(f"DVC: {str(error).splitlines()[0]}") from None
+    # DVC names stages as seen from the working folder.
+    with chdir(root), open_repo(root) as repo:
+        return _project_setup(repo)
 
 
 def _project_setup(repo: "Repo") -> ProjectSetup:
@@ -96,6 +91,8 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
 
     root = Path(repo.root_dir)
     stages = [stage for stage in repo.index.stages if stage.cmd]
+    for stage in stages:
+        commands_of(stage)
     tracked = [stage for stage in repo.index.stages if not stage.cmd]
     written = [out for stage in stages for out in stage.outs if out.is_in_repo]
     frozen = [out for out in written if out.stage.frozen]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UnreadableError
+from .repository import dvc_errors
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
@@ -53,12 +54,11 @@ def resolve_pipeline(
         read: content of a file, by its path as seen from the Git root; None where there is none.
 
     Raises:
-        UnreadableError: DVC refuses it; the message is the first line of what DVC says.
+        UnreadableError: DVC refuses it; the message is what DVC says.
     """
-    from dvc.exceptions import DvcException
     from dvc.parsing import DataResolver
 
-    try:
+    with dvc_errors(UnreadableError):
         resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
         resolved = {
             "stages": resolver.resolve()["stages"],
@@ -68,10 +68,6 @@ def resolve_pipeline(
             "artifacts": resolver.resolve_artifacts(),
         }
         variables = _variables(resolver, definition)
-    except DvcException as error:
-        raise UnreadableError(str(error).splitlines()[0]) from None
-    except (AttributeError, TypeError) as error:
-        raise UnreadableError(f"not as DVC writes it: {error!r}") from None
     return ResolvedPipeline({**definition, **resolved}, variables)
 
 

@@ -34,6 +34,7 @@ class Report:
         seconds: how long it took.
         processor: of this machine, None where all is identical and it makes no difference.
         recorded_processor: that the results were computed on, None where nobody noted it.
+        seen_whole: params files by stage, of which it declares a part and saw all.
     """
 
     revision: str
@@ -45,6 +46,7 @@ class Report:
     seconds: Seconds
     processor: Processor | None = None
     recorded_processor: Processor | None = None
+    seen_whole: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def as_recorded(self) -> int:
@@ -71,6 +73,7 @@ class Report:
             "environment": self.environment,
             "isolation": self.isolation,
             "varied": list(self.varied),
+            "params_files_seen_whole": self.seen_whole,
             "outputs": [verdict.to_json() for verdict in self.outputs],
             "findings": list(self.findings),
             "seconds": self.seconds.to_json(),

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..dvc.checkout import Checkout, dvc_errors, project_root
+from ..dvc.checkout import Checkout, project_root
+from ..dvc.repository import dvc_errors
 from ..dvc.stages import Stage
 from ..errors import CannotTryError
 from ..notes import read_processor
@@ -26,6 +27,7 @@ from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
 from .revision import resolve
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
+from .stage_folder import seen_whole
 from .tolerance import accept_by_what_follows
 from .variation import Variation
 
@@ -69,6 +71,7 @@ class Proof:
         variation: runs stages under other conditions, None where that was not asked for.
         verdicts: on the outputs of the stages so far.
         findings: what was found in them so far, one line each.
+        seen_whole: params files by stage, of which it declares a part and saw all.
         postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
     """
 
@@ -82,6 +85,7 @@ class Proof:
     verdicts: list[OutputVerdict] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
+    seen_whole: dict[str, list[str]] = field(default_factory=dict)
 
 
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
@@ -97,7 +101,10 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     root = project_root()
     commit = resolve(options.rev)
     seconds = Seconds()
-    with dvc_errors(), TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder:
+    with (
+        dvc_errors(CannotTryError),
+        TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder,
+    ):
         work = Path(folder).resolve()
         _check_programs_run(work)
         begun = time.perf_counter()
@@ -144,6 +151,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.variation.varied) if proof.variation else (),
+        seen_whole=proof.seen_whole,
         outputs=(*_frozen(plan), *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
@@ -216,6 +224,8 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
     proof.findings += wrong
     # What differs in the inputs explains what differs in the outputs.
     trusted = not (record.contradictory or wrong or differing_inputs)
+    if whole := seen_whole(stage):
+        proof.seen_whole[stage.address] = whole
     first = runner.attempt()
     diagnosis = Diagnosis((), (), first)
     if proof.options.rtol > 0 and trusted and _can_wait(first):

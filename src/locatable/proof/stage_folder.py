@@ -3,10 +3,10 @@
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..dvc.checkout import Checkout
-from ..dvc.files import copy_file, edit_values
+from ..dvc.files import copy_file
+from ..dvc.params import cut_to
 from ..dvc.stages import Stage
 from .inputs import Input, InputKind, files_below
 
@@ -37,22 +37,28 @@ def fill_folder(
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
     for path, keys in keys_by_file.items():
-        # Python params files cannot be cut without changing what they mean: they are given whole.
-        if WHOLE_FILE in keys or path in stage.input_paths or path.suffix == ".py":
+        if WHOLE_FILE in keys or path in stage.input_paths:
             continue
-        with edit_values(folder / path.relative_to(checkout.tree)) as values:
-            keep_only(values, [key.split(".") for key in keys])
+        left = _declared_part(path, keys)
+        if left is not None:
+            (folder / path.relative_to(checkout.tree)).write_bytes(left)
     _make_folders(stage, checkout, folder)
 
 
-def keep_only(values: dict[Any, Any], keys: list[list[str]]) -> None:
-    """Delete all values but those under some keys, each given as its parts."""
-    for name in list(values):
-        below = [key[1:] for key in keys if key[0] == str(name)]
-        if not below:
-            del values[name]
-        elif isinstance(values[name], dict) and [] not in below:
-            keep_only(values[name], below)
+def seen_whole(stage: Stage) -> list[str]:
+    """Names of the params files of which a stage declares a part, and that cannot be cut to it."""
+    return [
+        params.name
+        for params in stage.params
+        if params.keys and params.path.is_file() and params.path not in stage.input_paths
+        if _declared_part(params.path, params.keys) is None
+    ]
+
+
+def _declared_part(path: Path, keys: Iterable[str]) -> bytes | None:
+    """A params file without the lines of what is not declared; None where it has to stay whole."""
+    left = cut_to(path.read_bytes().decode(), path.name, [key.split(".") for key in keys])
+    return None if left is None else left.encode()
 
 
 def _params_files(stage: Stage, extra: list[Input]) -> dict[Path, list[str]]:
