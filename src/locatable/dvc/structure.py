@@ -163,7 +163,7 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
         values: dict[str, Any] = parse_py(content.decode(), path)
     except ParseError as error:
         raise ValueError(str(error)) from None
-    return as_recorded(values)
+    return {key: as_recorded(value) for key, value in values.items()}
 
 
 def as_recorded(value: Any) -> Any:
