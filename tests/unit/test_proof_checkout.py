@@ -151,7 +151,9 @@ def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypat
 def test_an_experiment_that_a_clone_names_and_lacks_is_one_line(project):
     rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
     (project / ".git/objects" / rev[:2] / rev[2:]).unlink()
-    with pytest.raises(CannotTryError, match=f"^cannot try: mine: Git's object {rev} is missing from this clone$"):
+    with pytest.raises(
+        CannotTryError, match=f"^cannot try: mine: Git's object {rev} is missing from this clone$"
+    ):
         resolve("mine")
 
 

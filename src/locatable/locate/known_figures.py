@@ -10,12 +10,13 @@ from ..errors import UnreadableError
 from ..git_lfs import object_id, stored_file
 from ..history import lfs
 from ..history.hashes import bytes_hash, md5_of
+from ..history.pipelines import is_at_or_below
 from ..history.reader import Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
 from .content import order, revisions_to_search
-from .result import Result, Role, RoleKind, differing_coordinates
+from .result import Result, Role, RoleKind, differing_coordinates, tracked_role
 from .workspace import workspace_outputs
 
 FIGURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
@@ -186,8 +187,9 @@ def role_at(snapshot: Snapshot, path: str) -> Role:
     for name, stage in snapshot.stages.items():
         if any(path == out or path.startswith(f"{out}/") for out in stage.outs):
             return Role(RoleKind.OUTPUT, name)
-    if any(path == source or path.startswith(f"{source}/") for source in snapshot.sources):
-        return Role(RoleKind.SOURCE)
+    for source in snapshot.sources:
+        if is_at_or_below(path, source):
+            return tracked_role(snapshot, source)
     return Role(RoleKind.IN_GIT)
 
 
