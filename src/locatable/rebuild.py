@@ -9,6 +9,7 @@ from .git import remote_url
 from .git_annex import key_of
 from .history.declared import declared_stages
 from .history.objects import GitObjects
+from .history.pipelines import is_at_or_below
 from .history.reader import Experiment, Reader
 from .history.snapshot import Snapshot
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
@@ -71,7 +72,15 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
     commands += _git_commands(snapshot)
-    commands += [*_install_commands(snapshot), *_pull_commands(snapshot)]
+    commands += _install_commands(snapshot)
+    old = [entry["stage"] for entry in snapshot.sources.values() if "stage" in entry]
+    if old:
+        names = ", ".join(dict.fromkeys(old))
+        return [
+            *commands,
+            f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
+        ]
+    commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
     if not snapshot.stages and not declared_stages(snapshot):
         return commands  # what Git and DVC hold is all that there is
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
@@ -155,6 +164,23 @@ def _pull_commands(snapshot: Snapshot) -> list[str]:
     # Without names, it gets all.
     names = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
     return [join(["dvc", "pull", *names])]
+
+
+def artifact_at(snapshot: Snapshot, source: str) -> str:
+    """Return the name of the artifact that a tracked file or folder is, or holds; empty where it is none."""
+    for artifact in snapshot.artifacts:
+        if is_at_or_below(artifact.path, source):
+            return artifact.name
+    return ""
+
+
+def _artifacts(snapshot: Snapshot) -> list[str]:
+    """Comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
+    return [
+        f"# {source} (artifact {name}) was made by no stage: no command here rebuilds it"
+        for source in snapshot.sources
+        if (name := artifact_at(snapshot, source))
+    ]
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:

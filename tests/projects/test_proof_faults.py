@@ -522,7 +522,7 @@ def test_data_in_neither_cache_nor_remote(recorded: Pipeline) -> None:
     shutil.rmtree(recorded.folder.parent / "remote")
     line = recorded.refusal()
     assert line.startswith("cannot try: data/in.csv")
-    assert "is in neither the DVC cache nor remote 'storage'; run `dvc push` where it is" in line
+    assert "is in neither the DVC cache nor remote 'storage'; that remote is the folder " in line
 
 
 def test_a_command_that_needs_the_shell_of_its_author(plain: Pipeline) -> None:

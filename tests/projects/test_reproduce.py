@@ -236,7 +236,7 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     before = f"export XDG_CONFIG_HOME={tmp_path / 'config'} GITHUB_STEP_SUMMARY={summary}; "
     before += "set -e; DVC_REMOTE_CONFIG="
     passed = sh("bash", "-c", f"{before} ; {command}")
-    assert "::warning::" in passed.stdout
+    assert "::warning::not reproduced: the DVC remote is a folder of another machine" in passed.stdout
     assert "data/raw.csv" in passed.stderr
     assert "data/raw.csv" in summary.read_text()
     # All of a config.local, as `make setup` and `dvc remote modify --local` write it.
@@ -260,19 +260,37 @@ def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[
     assert "::notice::nothing to prove yet: dvc repro, commit" in printed
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_the_summary_of_the_workflow_shows_the_table(project: Path, tmp_path: Path, code: int) -> None:
+def ran_workflow(project: Path, folder: Path, script: str, code: int) -> subprocess.CompletedProcess[str]:
+    """The last step of the workflow, as GitHub runs it, with a script in place of `locatable`."""
     workflow = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())
     (step,) = (step for step in workflow["jobs"]["prove"]["steps"] if step.get("name") == "Reproduce")
-    # What the table is, and when it ends with which code, other tests say.
-    (tmp_path / "locatable").write_text(f"#!/bin/sh\necho train model.joblib close; exit {code}\n")
-    (tmp_path / "locatable").chmod(0o755)
+    (folder / "locatable").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "locatable").chmod(0o755)
     variables = {
-        "PATH": f"{tmp_path}:/usr/bin:/bin",
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "PATH": f"{folder}:/usr/bin:/bin",
+        "XDG_CONFIG_HOME": str(folder / "config"),
         "DVC_REMOTE_CONFIG": "",
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
     }
-    # As GitHub runs it.
-    run("bash", "-e", "-c", step["run"], cwd=tmp_path, env=variables, code=code)
+    return run("bash", "-e", "-c", step["run"], cwd=folder, env=variables, code=code)
+
+
+@pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ("run `dvc push` where it is", "set the secret DVC_REMOTE_CONFIG"),
+        ("that remote is the folder /a", "the DVC remote is a folder of another machine"),
+    ],
+)
+def test_the_workflow_asks_for_a_secret_where_one_can_help(
+    project: Path, tmp_path: Path, said: str, lacks: str
+) -> None:
+    script = f"echo 'x is in neither the DVC cache nor remote; {said}' >&2; exit 2"
+    assert f"::warning::not reproduced: {lacks}\n" in ran_workflow(project, tmp_path, script, code=0).stdout
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_summary_of_the_workflow_shows_the_table(project: Path, tmp_path: Path, code: int) -> None:
+    # What the table is, and when it ends with which code, other tests say.
+    ran_workflow(project, tmp_path, f"echo train model.joblib close; exit {code}", code)
     assert (tmp_path / "summary.md").read_text() == "```text\ntrain model.joblib close\n```\n"

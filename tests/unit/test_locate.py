@@ -94,6 +94,22 @@ def test_source_data(reader: Reader, tmp_path: Path) -> None:
     assert roles(locate(reader, copy_of(DATA, tmp_path))) == [{"data.csv": "source data"}]
 
 
+@pytest.mark.parametrize(
+    ("name", "definition", "role"),
+    [
+        ("dvclive/dvc.yaml", "artifacts: {net: {path: ../data.csv}}", "made by no stage, artifact net"),
+        ("other/dvc.yaml", "artifacts: {net: {path: data.csv}}", "source data"),
+        ("data.csv.dvc", f"cmd: make\n{FILES['data.csv.dvc']}", "output of data.csv.dvc"),
+    ],
+)
+def test_what_a_dvc_file_tracks_is_not_always_source_data(
+    project: Path, tmp_path: Path, name: str, definition: str, role: str
+) -> None:
+    commit(project, {name: definition})
+    with Reader(project) as reader:
+        assert {"data.csv": role} in roles(locate(reader, copy_of(DATA, tmp_path)))
+
+
 def test_code_that_a_stage_reads(reader: Reader, tmp_path: Path) -> None:
     assert roles(locate(reader, copy_of(SCRIPT, tmp_path))) == [{"train.py": "read by train"}]
 

@@ -113,8 +113,32 @@ def test_data_is_fetched_from_the_cache_of_the_user(checkout):
 def test_data_that_is_nowhere_cannot_be_fetched(checkout):
     (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
     (checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]).unlink()
-    with pytest.raises(CannotTryError, match=r"data/raw\.txt .* is in neither the DVC cache nor a remote"):
+    with pytest.raises(
+        CannotTryError, match=r"data/raw\.txt .* is in neither the DVC cache nor a remote .*add"
+    ):
         fetch(checkout, raw)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (False, "that remote is the folder {}, which this machine does not have"),
+        (True, "run `dvc push` where it is"),
+    ],
+)
+def test_a_remote_that_is_a_folder_is_named_where_it_does_not_exist(project, tmp_path, made, said):
+    folder = project.parent / "remote"
+    config = "[core]\n    remote = mine\n['remote \"mine\"']\n    url = ../../remote\n"
+    (project / ".dvc/config").write_text(config)
+    shutil.rmtree(project / ".dvc/cache")
+    if made:
+        folder.mkdir()
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        (raw,) = [output for output in clone.outputs if output.name == "data/raw.txt"]
+        with pytest.raises(CannotTryError) as refusal:
+            fetch(clone, raw)
+    assert str(refusal.value).endswith(f"nor remote 'mine'; {said.format(folder)}")
 
 
 def test_a_damaged_object_of_the_cache_is_named(checkout):
@@ -263,7 +287,10 @@ def test_params_that_git_does_not_hold_are_named(project, tmp_path):
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
         plan = plan_proof(clone.stages, clone.outputs, None)
-        with pytest.raises(CannotTryError, match=r"copy depends on params\.yaml, which neither Git nor DVC"):
+        said = (
+            r"copy depends on params\.yaml, which neither Git nor DVC holds: your .* `git add params\.yaml`"
+        )
+        with pytest.raises(CannotTryError, match=said):
             prepare(plan, clone, RecordedOutputs(clone, tmp_path / "recorded", rtol=0.0))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,25 @@ def test_a_failing_stage_is_told_what_it_needs():
 def test_the_outputs_of_a_failing_stage_are_judged_with_what_it_needs():
     found = failure(MadeUpRunner(lambda given, _: "recorded" if "b.csv" in given else None))
     assert (found.attempt.failed, found.attempt.as_recorded) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("subprocess.CalledProcessError: Command '['git', 'log']' returned non-zero exit status 128.", True),
+        ("fatal: not a git repository (or any of the parent directories): .git", True),
+        ("git.exc.InvalidGitRepositoryError: /tree", True),
+        ("KeyError: 'digit 128'", False),
+    ],
+)
+def test_a_stage_that_calls_git_is_told_that_there_is_no_repository(printed: str, told: bool):
+    class CallsGit(MadeUpRunner):
+        def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+            return replace(super().attempt(options), printed=f"{printed}\n")
+
+    (finding,) = failure(CallsGit(lambda given, _: None)).findings
+    remark = "; it calls Git, and a stage is proven where there is no Git repository"
+    assert finding == f"make fails (exit 1): {printed}{remark if told else ''}"
 
 
 def test_a_stage_that_nothing_helps_fails_with_its_last_words():

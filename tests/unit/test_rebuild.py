@@ -136,6 +136,25 @@ def test_much_data_is_pulled_without_names(tmp_path: Path, number: int, command:
     assert len(found[2].split()) == (2 if number == 12 else 13)
 
 
+def test_an_artifact_that_no_stage_made_is_said_not_to_be_rebuilt(tmp_path: Path) -> None:
+    pipeline = "artifacts:\n  net: {path: ../net.bin, type: model}\n"
+    found = commands(
+        tmp_path, {"dvclive/dvc.yaml": pipeline, "net.bin.dvc": "outs: [{path: net.bin, md5: a}]\n"}
+    )
+    assert found[2:4] == [
+        "dvc pull net.bin",
+        "# net.bin (artifact net) was made by no stage: no command here rebuilds it",
+    ]
+
+
+def test_stages_that_dvc_3_refuses_are_named(tmp_path: Path) -> None:
+    text = "cmd: python train.py\ndeps: [{path: train.py, md5: b}]\nouts: [{path: model, md5: a}]\n"
+    found = commands(tmp_path, {"model.dvc": text, "raw.dvc": "outs: [{path: raw, md5: c}]\n"})
+    assert found[2:] == [
+        "# model.dvc: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here"
+    ]
+
+
 def test_several_pipelines_are_all_run(tmp_path: Path) -> None:
     assert commands(tmp_path, {"dvc.lock": LOCK, "sub/dvc.lock": LOCK})[-1] == "dvc repro --all-pipelines"
 

@@ -112,7 +112,7 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
         path = Path(out.cache.oid_to_path(oid))
         if problem or not path.is_file():
             reason = f" ({problem})" if problem else ""
-            hint = "; run `dvc push` where it is"
+            hint = _where_to_look(out)
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
             raise CannotTryError(
@@ -169,6 +169,19 @@ def _fetch_by_dvc(out: Any) -> None:
         out.repo.fetch([out.fs_path])
     except DvcException as error:
         raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
+
+
+def _where_to_look(out: Any) -> str:
+    """Return what to do about an object that the remote does not give."""
+    if not (out.remote or out.repo.config["core"].get("remote")):
+        return "; add one (`dvc remote add --default NAME URL`) and `dvc push` where the data is"
+    try:
+        remote = out.repo.cloud.get_remote(out.remote)
+    except DvcException:
+        return ""  # the reason why not is told
+    if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
+        return f"; that remote is the folder {remote.path}, which this machine does not have"
+    return "; run `dvc push` where it is"
 
 
 def _remote_name(out: Any) -> str:

@@ -160,10 +160,10 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
     from dvc.utils.serialize import ParseError, parse_py
 
     try:
-        values: dict[str, Any] = parse_py(content.decode(), path)
+        values: dict[str, Any] = as_recorded(parse_py(content.decode(), path))
     except ParseError as error:
         raise ValueError(str(error)) from None
-    return {key: as_recorded(value) for key, value in values.items()}
+    return values
 
 
 def as_recorded(value: Any) -> Any:

@@ -160,6 +160,8 @@ class Snapshot:
     def sources(self) -> dict[str, dict[str, Any]]:
         """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
 
+        Up to DVC 2, a `.dvc` file could be a stage: then `stage` of the entry is its path.
+
         Raises:
             UnreadableError: a `.dvc` file, or a dvc.yaml, is broken.
         """
@@ -171,9 +173,10 @@ class Snapshot:
             tracked = self._parsed(path, formats.load_yaml)
             try:
                 wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
-                origins = [dict(origin) for origin in tracked.get("deps") or ()]
+                made = {"stage": path} if tracked.get("cmd") else {}
+                origins = [] if made else [dict(origin) for origin in tracked.get("deps") or ()]
                 for entry in tracked.get("outs") or ():
-                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins}
+                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins, **made}
             except (KeyError, TypeError, ValueError) as error:
                 raise self._unusual(path, error) from None
         return sources

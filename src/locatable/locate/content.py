@@ -14,7 +14,7 @@ from ..history.hashes import git_hash, md5_of, older_md5_of
 from ..history.reader import BRANCHES, Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
-from .result import Located, Result, Role, RoleKind
+from .result import Located, Result, Role, RoleKind, tracked_role
 from .workspace import find_in_workspace
 
 # What DVC calls a folder.
@@ -209,7 +209,7 @@ def roles_of(candidate: Candidate, hashes: Hashes) -> dict[str, Role]:
         return {}
     roles = {path: Role(RoleKind.IN_GIT) for path in candidate.paths}
     for path in _with_hash(snapshot.sources, hashes):
-        roles[path] = Role(RoleKind.SOURCE)
+        roles[path] = tracked_role(snapshot, path)
     for name, stage in snapshot.stages.items():
         for path in _with_hash(stage.deps, hashes):
             if path not in roles or roles[path].kind is RoleKind.IN_GIT:

@@ -14,7 +14,7 @@ from ..history.reader import Reader
 from ..history.revisions import commit_id, revisions_named
 from ..history.snapshot import Snapshot
 from .content import find_all
-from .result import Located, Result, Role, RoleKind
+from .result import Located, Result, Role, RoleKind, tracked_role
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
@@ -106,8 +106,9 @@ def role_at(snapshot: Snapshot, path: str) -> Role:
     for name, stage in snapshot.stages.items():
         if any(is_at_or_below(path, out) for out in stage.outs):
             return Role(RoleKind.OUTPUT, name)
-    if any(is_at_or_below(path, source) for source in snapshot.sources):
-        return Role(RoleKind.SOURCE)
+    for source in snapshot.sources:
+        if is_at_or_below(path, source):
+            return tracked_role(snapshot, source)
     return Role(RoleKind.IN_GIT)
 
 

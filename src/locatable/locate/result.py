@@ -10,7 +10,7 @@ from ..history.reader import Experiment, Reader
 from ..history.revisions import name_in_dvc
 from ..history.snapshot import Snapshot
 from ..keys import same_value
-from ..rebuild import rebuild_commands
+from ..rebuild import artifact_at, rebuild_commands
 from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
 from .values import ValueKind
 
@@ -20,19 +20,29 @@ class RoleKind(Enum):
 
     OUTPUT = "output of"
     SOURCE = "source data"
+    ARTIFACT = "made by no stage, artifact"
     INPUT = "read by"
     IN_GIT = "kept in Git"
 
 
 @dataclass(frozen=True)
 class Role:
-    """How a file belongs to a revision; `stage` is the one that writes or reads it, else empty."""
+    """How a file belongs to a revision; `stage` writes or reads it, or it is the artifact of that name."""
 
     kind: RoleKind
     stage: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.stage}".rstrip()
+
+
+def tracked_role(snapshot: Snapshot, source: str) -> Role:
+    """Return how a file or folder belongs to a revision in which a `.dvc` file tracks it."""
+    stage = snapshot.sources[source].get("stage")
+    if stage:
+        return Role(RoleKind.OUTPUT, stage)
+    artifact = artifact_at(snapshot, source)
+    return Role(RoleKind.ARTIFACT, artifact) if artifact else Role(RoleKind.SOURCE)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ MOST_VALUES = 3
 # Larger files are not searched for times.
 MOST_BYTES_OF_OUTPUT = 10_000_000
 
+# As Git itself, GitPython, and whoever runs Git in a process say it.
+_NO_REPOSITORY = re.compile(r"not a git repository|InvalidGitRepositoryError|\bgit\b.*\b128\b", re.IGNORECASE)
+
 Helps = Callable[[Attempt], bool]
 
 
@@ -81,6 +84,8 @@ def diagnose_failure(runner: Runner, failed: Attempt, text: str) -> Diagnosis:
     lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it printed nothing"
     remark = unset_variables(runner.stage, text) + runner.missing(text)
+    if _NO_REPOSITORY.search(failed.printed):
+        remark += "; it calls Git, and a stage is proven where there is no Git repository"
     finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
     return Diagnosis((finding,), (), failed)
 

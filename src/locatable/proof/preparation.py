@@ -3,10 +3,11 @@
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from ..dvc.checkout import Checkout
 from ..dvc.objects import damaged_objects, fetch
-from ..dvc.stages import Output, Stage
+from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
 from ..errors import CannotTryError
 from .inputs import overlaps
 from .plan import PlannedStage, ProofPlan
@@ -88,10 +89,16 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -
         if problem:
             raise CannotTryError(f"{stage.address} depends on {dependency.name}: {problem}")
         if not checkout.exists(dependency) and not overlaps(dependency.path, rebuilt):
-            raise CannotTryError(
-                f"{stage.address} depends on {dependency.name}, which neither Git nor DVC holds"
-            )
+            raise CannotTryError(_nowhere(stage, dependency, checkout))
     for params in stage.params:
         # Hydra can compose them, and Git ignore what it composed.
         if not params.path.exists() and not overlaps(params.path, rebuilt):
-            raise CannotTryError(f"{stage.address} depends on {params.name}, which neither Git nor DVC holds")
+            raise CannotTryError(_nowhere(stage, params, checkout))
+
+
+def _nowhere(stage: Stage, item: Dependency | DeclaredParams, checkout: Checkout) -> str:
+    """A sentence about an input that no clone has, and what to do where the user's own checkout has it."""
+    name = item.path.relative_to(checkout.tree)
+    add = f": your checkout does, so `git add {quote(str(name))}`, or `dvc add` it, and commit"
+    remedy = add if (checkout.user_top / name).exists() else ""
+    return f"{stage.address} depends on {item.name}, which neither Git nor DVC holds{remedy}"
