@@ -101,8 +101,8 @@ def blocks(page: Path, text: str) -> list[Block]:
 class Shell:
     """One person's terminal: a folder and variables that last from block to block."""
 
-    def __init__(self, folder: Path, env: dict[str, str], notes: Path):
-        self.folder, self.notes = folder, notes
+    def __init__(self, folder: Path, env: dict[str, str], notes: Path, start: tuple[str, ...] = ()):
+        self.folder, self.notes, self.start = folder, notes, start
         self.printed = ""
         self.env = {**env, "NOTES": str(notes), "PAGER": "cat", "GIT_PAGER": "cat", "COLUMNS": "200"}
 
@@ -130,7 +130,7 @@ class Shell:
         """Run a block's commands where the last ones ended, and compare what they print."""
         keep = "trap '{ pwd; export -p; } > \"$NOTES\"' EXIT\nset -e\n"
         done = subprocess.run(
-            ["bash", "-c", self.exported() + keep + block.text],
+            [*self.start, "bash", "-c", self.exported() + keep + block.text],
             cwd=self.folder,
             env=self.env,
             text=True,

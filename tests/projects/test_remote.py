@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import as_ordinary_user, generate, run
+from test_docs import Shell, ours
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TABLES = ["x,y\n1,2\n", "x,y\n3,4\n"]
@@ -147,3 +148,17 @@ def test_a_set_up_clone_follows_what_is_committed_but_not_over_the_user_s_own(
     (project / ".dvc/config").write_text(config.replace("../../tumour-classifier-dvc", address))
     set_up()
     assert ada("dvc", "remote", "list").stdout.split()[:2] == ["storage", counts.format(place=place)]
+
+
+def test_the_page_on_moving_the_data_brings_that_of_every_commit(ada, project, place, history, env):
+    ada("dvc", "push", "--all-commits")
+    notes = place / "notes"
+    shell = Shell(project, {**env, "HOME": str(place / "home")}, notes, as_ordinary_user(place))
+    shell.follow(ours("docs/how-to/storage.md"))
+    assert stored(place / "shared-storage") == set(history)
+    shutil.rmtree(place / "tumour-classifier-dvc")
+    shutil.rmtree(project / ".dvc/cache")
+    (project / "data/raw.csv").unlink()
+    ada("git", "checkout", "--quiet", "HEAD~2")
+    ada("dvc", "pull", "data/raw.csv")
+    assert (project / "data/raw.csv").read_text() == TABLES[0]
