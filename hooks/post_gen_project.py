@@ -4,6 +4,7 @@ Standard library only; no network. Nothing happens inside a repository that trac
 folder already, nor when cruft renders the template again to compare.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +26,31 @@ def rendered_for_comparison():
     """Whether cruft renders into a temporary folder; cookiecutter itself would name its output folder."""
     here, temporary = os.path.realpath("."), os.path.realpath(tempfile.gettempdir())
     return "_output_dir" not in ANSWERS and os.path.commonpath([here, temporary]) == temporary
+
+
+def cache_example():
+    """Put the example's table into DVC's cache, as the first commit names it and a user may replace it."""
+    with open("data/raw.csv", "rb") as file:
+        table = file.read()
+    digest = hashlib.md5(table, usedforsecurity=False).hexdigest()
+    write_new(os.path.join(".dvc/cache/files/md5", digest[:2], digest[2:]), table, mode=0o444)
+
+
+def name_remote_for_all_commits():
+    """Name a relative remote in config.local, too, as `make setup` does in clones (the Makefile says why)."""
+    with open(".dvc/config", "rb") as file:
+        remote = file.read().partition(b"['remote")
+    if b'url = "..' in remote[2]:
+        write_new(".dvc/config.local", b"".join(remote[1:]))
+
+
+def write_new(path, content, mode=0o644):
+    """Write a file with the folders around it, unless it is there."""
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, mode)
 
 
 def commit():
@@ -62,6 +88,8 @@ def commit():
 def main():
     if rendered_for_comparison():
         return
+    cache_example()
+    name_remote_for_all_commits()
     try:
         advice = commit()
     except OSError:

@@ -169,7 +169,11 @@ def main():
         if allowed:
             shown = answer if len(answer) <= 60 else answer[:57] + "..."
             remove_parents()
-            sys.exit(f"{question}: {shown!a} is not allowed; it should be {allowed}")
+            # Whatever a hook does, cookiecutter reports its refusal by a traceback.
+            sys.exit(
+                f"{question}: {shown!a} is not allowed; it should be {allowed}\n"
+                "Nothing was generated; the traceback that follows is how cookiecutter ends."
+            )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 import warm
 from cookiecutter.main import cookiecutter
 from filelock import FileLock
@@ -92,6 +93,33 @@ def activated(venv: Path, bare_env: Mapping[str, str]) -> dict[str, str]:
     """Environment variables after `source bin/activate`."""
     path = f"{venv / 'bin'}{os.pathsep}{bare_env['PATH']}"
     return {**bare_env, "VIRTUAL_ENV": str(venv), "PATH": path}
+
+
+# No account has it.
+ORDINARY_USER = 54321
+
+
+def as_ordinary_user(folder: Path) -> tuple[str, ...]:
+    """Return what goes before a command to run it as a user who owns a folder, and can write nowhere else.
+
+    Root gives the folder away, and the command becomes another user's; it may still read everything, since
+    root's own folders hold the tests' environments.
+    """
+    if os.geteuid() != 0:
+        return ()
+    capability = "-all,+dac_read_search"
+    start = (
+        *("setpriv", f"--reuid={ORDINARY_USER}", f"--regid={ORDINARY_USER}", "--clear-groups"),
+        "--securebits=+no_setuid_fixup",  # access(2), which Git asks, would not know the capability
+        *(f"--inh-caps={capability}", f"--ambient-caps={capability}", f"--bounding-set={capability}"),
+        # DVC wants a name of the user.
+        *("env", "LOGNAME=ada"),
+    )
+    if not shutil.which("setpriv") or subprocess.run((*start, "true"), check=False).returncode:
+        pytest.skip("setpriv (util-linux) cannot make root another user here")
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, ORDINARY_USER, ORDINARY_USER, follow_symlinks=False)
+    return start
 
 
 def snapshot(project: Path) -> dict[str, str]:

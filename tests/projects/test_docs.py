@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from support import TEMPLATE, activated, generate, run
+from support import TEMPLATE, activated, as_ordinary_user, generate, run, snapshot
 
 GENERATED = Path("{{cookiecutter.project_slug}}")
 TOUR = [
@@ -101,8 +101,8 @@ def blocks(page: Path, text: str) -> list[Block]:
 class Shell:
     """One person's terminal: a folder and variables that last from block to block."""
 
-    def __init__(self, folder: Path, env: dict[str, str], notes: Path):
-        self.folder, self.notes = folder, notes
+    def __init__(self, folder: Path, env: dict[str, str], notes: Path, start: tuple[str, ...] = ()):
+        self.folder, self.notes, self.start = folder, notes, start
         self.printed = ""
         self.env = {**env, "NOTES": str(notes), "PAGER": "cat", "GIT_PAGER": "cat", "COLUMNS": "200"}
 
@@ -130,7 +130,7 @@ class Shell:
         """Run a block's commands where the last ones ended, and compare what they print."""
         keep = "trap '{ pwd; export -p; } > \"$NOTES\"' EXIT\nset -e\n"
         done = subprocess.run(
-            ["bash", "-c", self.exported() + keep + block.text],
+            [*self.start, "bash", "-c", self.exported() + keep + block.text],
             cwd=self.folder,
             env=self.env,
             text=True,
@@ -181,33 +181,50 @@ def test_the_readme_of_the_template_from_demo_to_a_located_plot(rebuilt, env, ba
 
 @pytest.mark.weekly
 def test_the_tour(rebuilt, env, tmp_path):
-    project = Path(shutil.copytree(rebuilt, tmp_path / "tumour-classifier", symlinks=True))
-    Shell(project, env, tmp_path / "notes").follow(ours(*(f"docs/{name}" for name in TOUR)))
+    place = tmp_path / "place"
+    project = Path(shutil.copytree(rebuilt, place / "tumour-classifier", symlinks=True))
+    shutil.copytree(env["HOME"], place / "home", ignore=shutil.ignore_patterns(".cache"))
+    own = {"HOME": str(place / "home"), "DVC_SITE_CACHE_DIR": str(place / "site")}
+    shell = Shell(project, env | own, place / "notes", as_ordinary_user(place))
+    # The page has the colleague run `make setup`, whose environment this is.
+    set_up = "python -c \"from locatable.dvc.config import set_up_clone; set_up_clone('../site')\"\n"
+    pages = [
+        (path, text.replace("\ndvc pull\n", f"\n{set_up}dvc pull\n"))
+        for path, text in ours(*(f"docs/{name}" for name in TOUR))
+    ]
+    shell.follow(pages)
 
 
 @pytest.mark.long
 def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
-    """The colleague has no uv and cannot get it: here, a version of it that does not exist."""
-    project = generate(tmp_path)
+    """Both are ordinary users; the colleague has no uv and cannot get it: here, one that does not exist."""
+    place = tmp_path / "place"
+    project = generate(place)
     borrow(env, project)
-    run("git", "init", "--quiet", "--bare", tmp_path / "origin", cwd=tmp_path, env=env)
-    run("git", "remote", "add", "origin", tmp_path / "origin", cwd=project, env=env)
+    run("git", "init", "--quiet", "--bare", place / "origin", cwd=place, env=env)
+    run("git", "remote", "add", "origin", place / "origin", cwd=project, env=env)
+    home = place / "home"
+    home.mkdir()
+    shutil.copy(Path(bare_env["HOME"], ".gitconfig"), home)
+    own = {"HOME": str(home)}
+    start = as_ordinary_user(place)
     readme = theirs(project, "README.md")
     # The fixture `env` is what `make setup` builds with uv; the colleague builds it with pip.
-    Shell(project, bare_env, tmp_path / "notes").follow(readme, given=("make setup",))
-    clone = tmp_path / "colleague"
-    run("git", "clone", "--quiet", "--branch", "main", tmp_path / "origin", clone, cwd=tmp_path, env=env)
+    Shell(project, bare_env | own, place / "notes", start).follow(readme, given=("make setup",))
+    clone = place / "colleague"
+    cloning = ("git", "clone", "--quiet", "--branch", "main", place / "origin", clone)
+    run(*start, *cloning, cwd=place, env=env | own)
     path = [folder for folder in bare_env["PATH"].split(":") if not Path(folder, "uv").exists()]
     # What is not imported need not be compiled: pip wants a false value for that.
-    alone = bare_env | {"PATH": ":".join(path), "UV": "uv==0.0.0", "PIP_NO_COMPILE": "0"}
-    colleague = Shell(clone, alone, tmp_path / "their-notes")
+    alone = bare_env | own | {"PATH": ":".join(path), "UV": "uv==0.0.0", "PIP_NO_COMPILE": "0"}
+    colleague = Shell(clone, alone, place / "their-notes", start)
     colleague.follow(readme, CLONE)
     assert "Going on without uv" in colleague.printed
     assert not (clone / ".venv/bin/uv").exists()
     local = (clone / ".dvc/config.local").read_text()
-    assert f"site_cache_dir = {bare_env['HOME']}/.cache/dvc-site" in local
+    assert f"site_cache_dir = {home}/.cache/dvc-site" in local
     assert json.loads((clone / "environment.json").read_text())["drift"] == {}
-    assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
+    assert run(*start, "git", "status", "--porcelain", cwd=clone, env=env | own).stdout == ""
     colleague.follow(ours(HANDOVER))
 
 
@@ -225,6 +242,20 @@ def test_an_estimator_of_another_package(project, env, bare_env, tmp_path):
     copy_environment(Path(env["VIRTUAL_ENV"]), project / ".venv")
     shell = Shell(project, activated(project / ".venv", bare_env), tmp_path / "notes")
     shell.follow(ours(ESTIMATOR))
+
+
+@pytest.mark.parametrize("autostage", ["true", "false"])
+def test_what_brings_the_last_commit_back_leaves_nothing_of_a_variant(project, sh, env, tmp_path, autostage):
+    before = snapshot(project)
+    sh("dvc", "config", "--local", "core.autostage", autostage)
+    sh("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", "-S", "train.model=forest")
+    sh("dvc", "exp", "apply", "forest")
+    assert snapshot(project) != before
+    page = Path("docs/2-dvc.md")
+    (undo,) = [block for block in blocks(page, (TEMPLATE / page).read_text()) if "reset" in block.text]
+    Shell(project, env, tmp_path / "notes").execute(undo)
+    assert snapshot(project) == before
+    assert sh("git", "status", "--porcelain").stdout == ""
 
 
 def copy_environment(venv: Path, copy: Path) -> None:

@@ -31,8 +31,8 @@ DEFAULTS = {
 }
 FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
-.pre-commit-config.yaml Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc docs/changes.md
-dvc.yaml
+.pre-commit-config.yaml CITATION.cff Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc
+docs/changes.md dvc.yaml
 extras/postgresql.lock extras/prefect.lock extras/ray.lock params.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/environment.py scripts/mirror.py
 search.yaml tests/test_declared.py tests/test_stages.py
@@ -93,7 +93,7 @@ def parse(project: Path) -> None:
         text = (project / name).read_bytes().decode()
         if name.endswith(".py"):
             ast.parse(text)
-        elif name.endswith((".yaml", ".yml", ".dvc")):
+        elif name.endswith((".yaml", ".yml", ".dvc", ".cff")):
             assert isinstance(yaml.safe_load(text), dict)
         elif name.endswith(".toml"):
             tomllib.loads(text)
@@ -114,8 +114,10 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_default_project_has_exactly_these_files(default):
     assert sorted(tracked(default)) == sorted(FILES)
-    untracked = {path.name for path in default.rglob("*") if path.is_file() and ".git" not in path.parts}
-    assert untracked - {Path(name).name for name in FILES} == {"raw.csv"}
+    there = {path for path in default.rglob("*") if path.is_file() and ".git" not in path.parts}
+    untracked = {path.relative_to(default).as_posix() for path in there} - set(FILES)
+    (cached,) = (path for path in untracked if path.startswith(".dvc/cache/files/md5/"))
+    assert untracked - {cached} == {"data/raw.csv", ".dvc/config.local"}
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -196,6 +198,9 @@ def test_every_licence_is_a_real_one_in_the_authors_name(tmp_path, license_name)
     assert LICENSES[license_name] in text
     if license_name != "Apache-2.0":  # which names no holder in its text
         assert "Ada Lovelace" in text
+    cited = yaml.safe_load((project / "CITATION.cff").read_text())
+    # Only what SPDX knows is a licence there.
+    assert cited.get("license", "Proprietary") == license_name
 
 
 @pytest.mark.parametrize("address", PLUGINS)
@@ -298,6 +303,9 @@ def test_free_text_is_refused_with_one_line_or_comes_out_as_data(name, descripti
         assert metadata["name"] == "tumour-classifier"
         assert metadata["description"] == " ".join(description.split())
         assert metadata["authors"] == [{"name": " ".join(author.split())}]
+        cited = yaml.safe_load((project / "CITATION.cff").read_text())
+        assert cited["title"] == " ".join(name.split())
+        assert cited["authors"] == metadata["authors"]
         readme = (project / "README.md").read_text().splitlines()
         assert readme[0].startswith("# ")
         assert readme[1] == readme[3] == ""

@@ -185,3 +185,20 @@ def test_dvc_keeps_its_own_files_in_the_project_where_home_cannot_be_written_to(
     env = {**with_uv, "HOME": str(tmp_path), "UV_CACHE_DIR": cache}
     done = run("make", "setup", cwd=ready, env=env)
     assert f"config --local core.site_cache_dir {ready}/.dvc/tmp/site\n" in done.stderr
+
+
+def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):
+    command = ["script", "--quiet", "--return", "--command", "make setup", os.devnull]
+    if not shutil.which("script"):
+        pytest.skip("script (util-linux or bsdutils) gives a terminal")
+    shown = run(*command, cwd=few, env=with_uv).stdout
+    assert "packages into" in shown
+    assert "Installed" in shown
+    assert runs_in(few) == few / ".venv"
+
+
+def test_elsewhere_a_line_for_each_step_is_enough(few, with_uv):
+    done = run("make", "setup", cwd=few, env=with_uv)
+    first, second, *_, last = done.stdout.splitlines()
+    assert [line.split()[0] for line in (first, second, last)] == ["Creating", "Installing", ".venv"]
+    assert "Installed" not in done.stderr

@@ -115,7 +115,7 @@ class Clone:
         # DVC's Git library writes an index in which Git can miss what changed within the same second.
         core = {**config.get("core", {}), "autostage": False}
         with self._repo() as repo:
-            write_local_config(repo, {**config, "core": core})
+            write_local_config(repo.config, {**config, "core": core})
 
     def _exclude(self, path: str) -> str:
         return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dvc.repo import Repo
+    from dvc.config import Config
 
 
 def use_cache(root: Path, folder: Path) -> None:
@@ -16,11 +16,49 @@ def use_cache(root: Path, folder: Path) -> None:
     (root / ".dvc/config.local").write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def write_local_config(repo: "Repo", settings: Mapping[str, Any]) -> None:
-    """Write config.local: `Repo.config.edit`, which writes ASCII only, fails on a cache in `/home/jürgen`.
+def set_up_clone(*sites: str) -> None:
+    """Write the settings that each clone has of its own, for the project in the current folder.
+
+    For commits that are not checked out, DVC looks for a relative folder in `/`, unless config.local names
+    it, too. An absolute address in config.local is the user's own, and stays.
 
     Args:
-        repo: whose; it still has the configuration of before.
+        sites: folders that DVC may use for its own files, best first.
+
+    Raises:
+        SystemExit: DVC refuses the settings that are there.
+    """
+    from dvc.config import Config, ConfigError
+    from dvc.config_schema import RelPath
+    from dvc.repo import Repo
+
+    try:
+        config = Config(".dvc")
+    except ConfigError as error:
+        raise SystemExit(f"DVC: {' '.join(str(error).split())}") from None
+    local = config.load_one("local")
+    urls = {}
+    for name, committed in config.load_one("repo")["remote"].items():
+        remote = local["remote"].setdefault(name, {})
+        urls[name] = remote.pop("url", None)
+        if urls[name] is not None and not isinstance(urls[name], RelPath):
+            remote["url"] = urls[name]
+        elif isinstance(committed.get("url"), RelPath):
+            remote["url"] = committed["url"]
+    # With another name than an ASCII one, `dvc exp run --temp` fails.
+    local["core"]["site_cache_dir"] = next(filter(str.isascii, sites), sites[0])
+    write_local_config(config, local)
+    if any(local["remote"][name].get("url") != url for name, url in urls.items()):
+        # It would have DVC leave out what an earlier push was to bring elsewhere.
+        with Repo(".") as repo:
+            repo.drop_data_index()
+
+
+def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:
+    """Write config.local: `Config.edit`, which writes ASCII only, fails on a cache in `/home/jürgen`.
+
+    Args:
+        config: of the project, as it was before.
         settings: options by section; sections that are not among them stay as they are.
 
     Raises:
@@ -29,12 +67,12 @@ def write_local_config(repo: "Repo", settings: Mapping[str, Any]) -> None:
     from configobj import ConfigObj
     from dvc.config import _pack_named, merge
 
-    file = repo.config.files["local"]
-    local = {**repo.config.load_one("local"), **settings}
-    saved = repo.config._save_paths(local, file)
-    merged = repo.config.load_config_to_level("local")
+    file = config.files["local"]
+    local = {**config.load_one("local"), **settings}
+    saved = config._save_paths(local, file)
+    merged = config.load_config_to_level("local")
     merge(merged, saved)
-    repo.config.validate(merged)
+    config.validate(merged)
     lines = ConfigObj(_pack_named(saved), encoding="utf-8").write()
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_bytes(b"".join(line + b"\n" for line in lines))
