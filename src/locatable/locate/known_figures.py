@@ -10,7 +10,6 @@ from ..errors import UnreadableError
 from ..git_lfs import object_id, stored_file
 from ..history import lfs
 from ..history.hashes import bytes_hash, md5_of
-from ..history.pipelines import is_at_or_below
 from ..history.reader import Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
