@@ -18,7 +18,7 @@ from .entries import with_hash
 from .params import flat_params, named_values
 from .pipelines import Artifact, Pipeline, address, is_at_or_below, is_written, join
 from .repository import Repository
-from .stages import Stage, stage_of
+from .stages import Stage
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
@@ -136,7 +136,7 @@ class Snapshot:
                     continue
                 wdir = pipeline.folders[name] if pipeline else folder
                 try:
-                    stages[address(folder, name)] = stage_of(entry, wdir)
+                    stages[address(folder, name)] = entry.seen_from(wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
         return stages
