@@ -1,8 +1,8 @@
 """Reads `dvc.lock`, quickly for thousands of revisions.
 
-A lock is cut, at its indentation, into stages, fields, and entries of files. Each is read by itself, and once for
-all revisions in which it is the same. Nearly all entries and params are so plain that a pattern reads them; any
-other part goes to the YAML parser. Where a part is not YAML by itself, the whole lock goes there.
+A lock is cut, at its indentation, into stages, fields, and entries of files. Each is read by itself, and
+once for all revisions in which it is the same. Nearly all entries and params are so plain that a pattern
+reads them; any other part goes to the YAML parser. Where a part is not YAML by itself, the whole lock does.
 """
 
 import re
@@ -13,8 +13,8 @@ import yaml
 from .formats import load_plain, load_yaml, parse_yaml, remembered
 from .stages import Stage, stage_of
 
-# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: YAML takes neither path nor
-# hash for a number, or for another word of its own.
+# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
+# number, or another word of YAML's own.
 _ENTRY = re.compile(
     r"( +)- path: ((?!(?i:true|false|null)\n)[A-Za-z][\w./@-]*|[\w.-][\w.@-]*/[\w./@-]*)"
     r"(?:\n\1  hash: (md5))?\n\1  md5: ((?=[0-9e]*[a-df])[0-9a-f]{32}(?:\.dir)?)"

@@ -8,7 +8,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import yaml
@@ -138,6 +138,7 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
     return content
 
 
+@lru_cache(10_000)
 def _word(text: str) -> Any:
     value = number(text)
     return load_yaml(text) if value is None else value
