@@ -98,7 +98,7 @@ def _group(
     experiment: Experiment | None,
 ) -> _Group:
     """The group of revisions with the same results, with its oldest one for a result."""
-    locks = [(path, text) for path, text in snapshot.files.items() if path.endswith("dvc.lock")]
+    locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
     same = (frozenset(locks), tuple(values))
     known = groups.get(same)
     if known is None or snapshot.time <= known.result.snapshot.time:  # newer ones come first
