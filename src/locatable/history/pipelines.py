@@ -234,4 +234,6 @@ def is_at_or_below(path: str, place: str) -> bool:
 
 def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
     """Whether a stage of these pipelines writes a folder: DVC does not look for pipelines and data in it."""
-    return any(is_at_or_below(folder, out) for pipeline in pipelines.values() for out in pipeline.outs)
+    names = folder.split("/")
+    around = {".", *("/".join(names[:length]) for length in range(1, len(names) + 1))}
+    return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
