@@ -20,7 +20,7 @@ from bench.scale import measured, row
 from bench.synthetic import git
 
 STAGES = 120
-FILES = 80  # of a stage: 1 MB in all
+FILES = 52  # of a stage: 1 MB in all
 CLOUD = {"remote": {"etag": "1e5", "version_id": "0123"}}
 SPECIAL: list[dict[str, Any]] = [
     {"size": 1},

@@ -1,6 +1,6 @@
 """Git's objects by id or name, many at a time, out of one `git cat-file`."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import IO, cast
 
@@ -298,25 +298,3 @@ class GitObjects:
             elif mode != SUBMODULE:
                 files[f"{prefix}{name}"] = entry
         return files
-
-
-class BlobContents(Mapping[str, bytes]):
-    """Content of files by path, read when it is asked for.
-
-    Args:
-        objects: to read from.
-        blobs: ids by path.
-    """
-
-    def __init__(self, objects: GitObjects, blobs: Mapping[str, str]) -> None:
-        self._objects = objects
-        self._blobs = blobs
-
-    def __getitem__(self, path: str) -> bytes:
-        return self._objects.blob(self._blobs[path])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._blobs)
-
-    def __len__(self) -> int:
-        return len(self._blobs)

@@ -22,9 +22,10 @@ from .blob_hashes import BlobHashes
 from .commits import commit_time, subject
 from .entries import files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
-from .objects import BlobContents, GitObjects
+from .objects import GitObjects
 from .pipelines import Pipelines
 from .projects import foreign_projects
+from .repository import BlobContents
 from .snapshot import DVC_FILES, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
