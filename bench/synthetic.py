@@ -31,15 +31,15 @@ def add(
     Returns:
         Their commit ids, in order.
     """
-    head = _git(project, "rev-parse", "HEAD").strip()
-    now = int(_git(project, "show", "--no-patch", "--format=%ct", head))
-    lock = _git(project, "show", f"{head}:dvc.lock")
-    metrics = json.loads(_git(project, "show", f"{head}:reports/train/metrics.json"))
+    head = git(project, "rev-parse", "HEAD").strip()
+    now = int(git(project, "show", "--no-patch", "--format=%ct", head))
+    lock = git(project, "show", f"{head}:dvc.lock")
+    metrics = json.loads(git(project, "show", f"{head}:reports/train/metrics.json"))
     series = [
-        path for path in _git(project, "ls-files", "reports/train/plots").split() if path.endswith(".tsv")
+        path for path in git(project, "ls-files", "reports/train/plots").split() if path.endswith(".tsv")
     ]
-    tables = {path: _git(project, "show", f"{head}:{path}") for path in series}
-    params = _git(project, "show", f"{head}:params.yaml")
+    tables = {path: git(project, "show", f"{head}:{path}") for path in series}
+    params = git(project, "show", f"{head}:params.yaml")
     kept = dict(re.findall(r"- path: (reports/\S+)\n      hash: md5\n      md5: (\S+)", lock))
     script = []
     for index in range(start, start + number):
@@ -58,8 +58,8 @@ def add(
         kept[SERIES] = _md5_of_folder(SERIES, files)
         files["dvc.lock"] = _with_hashes(files["dvc.lock"], kept)
         script.append(_commit(head, f"{prefix}-{index}", now + index, files, trials))
-    _git(project, "fast-import", "--quiet", "--force", stdin="".join(script))
-    refs = _git(
+    git(project, "fast-import", "--quiet", "--force", stdin="".join(script))
+    refs = git(
         project,
         "for-each-ref",
         "--format=%(refname:lstrip=4) %(objectname)",
@@ -122,7 +122,7 @@ def _commit(head: str, name: str, time: int, files: dict[str, str], trial: bool)
     return "".join(lines)
 
 
-def _git(project: Path, *command: str, stdin: str | None = None) -> str:
+def git(project: Path, *command: str, stdin: str | None = None) -> str:
     done = subprocess.run(
         ("git", *command), cwd=project, input=stdin, capture_output=True, text=True, check=True
     )

@@ -20,6 +20,8 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     cd - >/dev/null
     echo "== mirror, locate, coordinates"
     python -m bench.mirror "$project"
+    echo "== large locks: 1,000 versions in at most 30 s and 300 MB"
+    python -m bench.locks
     echo "== figures of a paper"
     python -m bench.figures
     echo "== search"

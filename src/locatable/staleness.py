@@ -269,8 +269,8 @@ def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
     return git(reader.root, "rev-list", snapshot.rev).split()[1:]
 
 
-def _locks(snapshot: Snapshot) -> dict[str, bytes]:
-    return {path: text for path, text in snapshot.files.items() if posixpath.basename(path) == "dvc.lock"}
+def _locks(snapshot: Snapshot) -> dict[str, str]:
+    return {path: blob for path, blob in snapshot.blobs.items() if posixpath.basename(path) == "dvc.lock"}
 
 
 def _agrees(snapshot: Snapshot) -> bool:

@@ -15,7 +15,7 @@ from locatable.locate.content import find_content
 from locatable.locate.names import find_name
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
-from locatable.mlflow.wanted import wanted_runs, without_results
+from locatable.mlflow.wanted import needs_run, wanted_runs
 from locatable.proof.revision import resolve
 
 LOCK = """schema: '2.0'
@@ -86,7 +86,7 @@ def test_its_run_in_mlflow_fails_alone(damaged: Damaged) -> None:
 
 
 def test_it_is_not_taken_for_a_revision_without_results(damaged: Damaged) -> None:
-    assert without_results(damaged.reader, [*damaged.whole, damaged.lacking]) == set()
+    assert needs_run(WantedRun(damaged.lacking, "damaged"), damaged.reader.snapshot(damaged.lacking))
 
 
 def test_a_result_of_other_revisions_is_located(damaged: Damaged, tmp_path: Path) -> None:

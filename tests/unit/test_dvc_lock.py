@@ -1,6 +1,7 @@
 """`dvc.lock`, read as DVC wrote it."""
 
 import random
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from ruamel.yaml import YAML
 
 from locatable.history import dvc_lock
 from locatable.history.dvc_lock import lock_stages
+from locatable.history.formats import parse_yaml
 
 # Values that YAML finds hard.
 HARD = [
@@ -65,19 +67,71 @@ def test_values_that_stages_share_are_read() -> None:
     assert lock_stages(text.encode())["b"]["params"] == {"p.yaml": shared}
 
 
-def test_an_ordinary_lock_is_read_without_the_yaml_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = {
-        "cmd": ["python", "python3"],
-        "deps": [{"path": "data/a.csv", "hash": "md5", "md5": "a" * 32, "size": 5}],
-        "params": {"params.yaml": {"rate": 1e-05, "sizes": [1, 2], "deep": {"x": 1}}},
-        "outs": [{"path": "out", "hash": "md5", "md5": "b" * 32 + ".dir", "size": 5, "nfiles": 2}],
-    }
-    text = dumps_yaml({"schema": "2.0", "stages": {"train": stage}})
-    parsed = []
-    monkeypatch.setattr(dvc_lock, "parse_yaml", lambda text: parsed.append(text) or yaml.safe_load(text))
-    dvc_lock._plain.cache_clear()
-    assert lock_stages(text.encode()) == {"train": stage}
-    assert set(parsed) <= {"", "python", "python3"}
+CLOUD = {"remote": {"etag": "1e5", "version_id": "0123"}}
+# What DVC 1, 2 and 3 write into a stage of a lock, in the order in which they write it.
+FIELDS: dict[str, dict[str, Any]] = {
+    "a long command": {"cmd": "python -m package.train " + "--option=value " * 12},
+    "a command of several lines": {"cmd": "set -e\npython a.py \\\n  --x\n\necho  done\n"},
+    "several commands": {"cmd": ["python a.py", "python b.py " + "--c " * 40, "a: b"]},
+    "before DVC 3": {"outs": [{"path": "model", "md5": "a1" * 16, "size": 5}]},
+    "a folder before DVC 3": {"deps": [{"path": "d", "md5": "a1" * 16 + ".dir", "size": 5, "nfiles": 2}]},
+    "a long path": {"deps": [{"path": "a/" * 60 + "b.ipynb", "hash": "md5", "md5": "a" * 32, "size": 5}]},
+    "a program": {"outs": [{"path": "x", "hash": "md5", "md5": "a" * 32, "size": 5, "isexec": True}]},
+    "a version in a cloud": {
+        "outs": [{"path": "x", "hash": "md5", "md5": "a" * 32, "size": 5, "cloud": CLOUD, "remote": "store"}]
+    },
+    "a folder's versions in a cloud": {
+        "outs": [
+            {
+                "path": "x",
+                "hash": "md5",
+                "files": [{"relpath": f"{n}.csv", "md5": "a" * 32, "size": 5, "cloud": CLOUD} for n in "ab"],
+            }
+        ]
+    },
+    "what is not local": {"deps": [{"path": "s3://bucket/a", "hash": "md5", "etag": "a-1", "size": 5}]},
+    "hashes that look like numbers": {
+        "deps": [
+            {"path": "1", "hash": "md5", "md5": "1" * 32, "size": 5},
+            {"path": "true", "hash": "md5", "md5": "1e" + "1" * 30, "size": 5},
+            {"path": "1.5", "hash": "md5", "md5": "1" * 32 + ".dir", "size": 5, "nfiles": 1},
+        ]
+    },
+    "params": {"params": {"params.yaml": {"rate": 1e-05, "sizes": [1, 2], "deep": {"x": "no"}}, "p.py": {}}},
+}
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=list(FIELDS))
+@pytest.mark.parametrize("schema", ["", "2.0"], ids=["DVC 1", "DVC 2 and 3"])
+def test_what_dvc_writes_is_read_as_dvc_reads_it_and_part_by_part(
+    fields: dict[str, Any], schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = {"before": {"cmd": "a"}, "train@x-1.5": {"cmd": "b", **fields}, "7": {"cmd": "c"}}
+    lock = {"schema": schema, "stages": stages, "datasets": [{"name": "x", "type": "dvc"}]}
+    text = dumps_yaml(lock if schema else stages)
+    read = YAML(typ="safe").load(text)
+    parsed: list[str] = []
+    monkeypatch.setattr(dvc_lock, "parse_yaml", lambda part: parsed.append(part) or parse_yaml(part))
+    assert repr(lock_stages(text.encode())) == repr(read["stages"] if schema else read)
+    assert text not in parsed
+
+
+def test_an_unquoted_word_is_what_yaml_takes_it_for() -> None:
+    """A person wrote it, or another tool: DVC would put quotes around each."""
+    words = ["1", "1.5", ".5", "true", "null", "1_0", "-1", "a", "a/b", "1/2", "-a/b", "no", ".inf", "a.b"]
+    hashes = ["1" * 32, "1e" + "1" * 30, "1" * 32 + ".dir", "e" * 32, "a" * 32, "0" * 31 + "e"]
+    for path, md5 in product(words, hashes):
+        text = (
+            f"schema: '2.0'\nstages:\n  a:\n    outs:\n    - path: {path}\n      md5: {md5}\n      size: 1\n"
+        )
+        assert repr(lock_stages(text.encode())) == repr(YAML(typ="safe").load(text)["stages"])
+
+
+def test_a_stage_is_read_once_for_all_locks_that_have_it() -> None:
+    texts = [f"schema: '2.0'\nstages:\n  a:\n    cmd: x\n  b:\n    cmd: {one}\n" for one in "yz"]
+    one, other = [lock_stages(text.encode()) for text in texts]
+    assert one["a"] is other["a"]
+    assert one["b"] != other["b"]
 
 
 @pytest.mark.parametrize(

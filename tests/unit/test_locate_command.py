@@ -121,3 +121,51 @@ def test_a_place_that_is_not_for_a_page_is_one_line(
     assert main(["locate", "HEAD", "--html", "metrics.json"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert git(project, "status", "--porcelain") == before
+
+
+@pytest.fixture
+def repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Short ids of commits: results, the same twice with a note, and others with the same metrics."""
+    place = tmp_path / "project"
+    md5 = hashlib.md5(b"code", usedforsecurity=False).hexdigest()
+    results = []
+    for rate in (0.1, 0.2):
+        project = files(rate, 1.5) | {"train.py": "code"}
+        project["dvc.yaml"] = PIPELINE.replace("    params", "    deps: [train.py]\n    params")
+        deps = f"    deps:\n    - path: train.py\n      md5: {md5}\n    params:\n"
+        project["dvc.lock"] = project["dvc.lock"].replace("    params:\n", deps)
+        results.append(project)
+    revs = []
+    for day, content in enumerate([results[0], {"note.txt": "a note"}, {"other.txt": "another"}, results[1]]):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-0{day + 1}T12:00:00Z")
+        revs.append(commit(place, content)[:7])
+    monkeypatch.chdir(place)
+    return revs
+
+
+def test_commits_with_equal_coordinates_are_told_as_one(
+    repeated: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "figure").write_text(files(0.1, 1.5)["metrics.json"])
+    assert main(["locate", str(tmp_path / "figure")]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"{repeated[0]}  metrics.json (output of train)  in 3 commits, from {repeated[0]} to {repeated[2]}\n"
+        in said
+    )
+    assert f"{repeated[3]}  metrics.json (output of train)\n" in said
+    assert said.count("  rebuild") == 2
+
+
+def test_a_file_that_is_merely_kept_in_git_is_one_line(
+    repeated: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["locate", "note.txt"]) == 0
+    line = f"{repeated[1]}  note.txt (kept in Git)  in 3 commits, from {repeated[1]} to {repeated[3]}\n"
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.usefixtures("repeated")
+def test_json_has_each_commit_with_equal_coordinates(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["locate", "note.txt", "--json"])
+    assert len(json.loads(capsys.readouterr().out)) == 3

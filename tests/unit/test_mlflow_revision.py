@@ -224,3 +224,18 @@ def test_a_run_of_results_that_are_not_of_its_commit_says_so(show: Show) -> None
 
 def test_a_run_of_results_of_its_own_has_no_such_tag(show: Show) -> None:
     assert "dvc.stale" not in show().tags
+
+
+@pytest.mark.parametrize(("section", "is_copied"), [("outs", False), ("plots", True)])
+def test_a_large_output_that_git_keeps_is_copied_only_if_it_is_a_plot(
+    show: Show, section: str, is_copied: bool
+) -> None:
+    entry = f"    - path: large.html\n      hash: md5\n      md5: {'d' * 32}\n      size: 1\n"
+    declared = f"    {section}:\n    - large.html: {{cache: false}}\n    - small.html: {{cache: false}}\n"
+    pipeline = f"stages:\n  train:\n    cmd: python train.py\n{declared}"
+    lock = LOCK + entry + entry.replace("large", "small")
+    files = {"dvc.yaml": pipeline, "dvc.lock": lock, "large.html": "x" * 1_000_001, "small.html": "x"}
+    content = show(files)
+    assert "small.html" in content.artifacts
+    assert ("large.html" in content.artifacts) is is_copied
+    assert ("large.html" in content.tags.get("mirror.in_git", "")) is not is_copied

@@ -7,7 +7,7 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.history.reader import Reader
-from locatable.mlflow.wanted import gone_revisions, wanted_runs, without_results
+from locatable.mlflow.wanted import gone_revisions, needs_run, wanted_runs
 
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: python train.py\n"
 
@@ -105,13 +105,14 @@ def test_a_repository_without_commits_wants_nothing(tmp_path: Path) -> None:
 
 
 def test_commits_that_no_stage_ran_in_have_no_results(repo: Path, reader: Reader) -> None:
-    results, first = git(repo, "rev-list", "HEAD").split()
-    assert without_results(reader, [results, first]) == {first}
+    wanted = wanted_runs(reader, all_commits=True)
+    snapshots = reader.snapshots(git(repo, "rev-list", "HEAD").split())
+    assert [needs_run(wanted[snapshot.rev], snapshot) for snapshot in snapshots] == [True, False]
 
 
 def test_a_commit_with_a_broken_lock_may_have_results(repo: Path, reader: Reader) -> None:
     broken = commit(repo, {"dvc.lock": "<<<<<<< HEAD\n"})
-    assert without_results(reader, [broken]) == set()
+    assert needs_run(wanted_runs(reader)[broken], reader.snapshot(broken))
 
 
 def test_a_commit_of_no_branch_is_gone(repo: Path, reader: Reader) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_dvc
+from dvc.dependency import param
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
 from tiny_git import experiment, write
@@ -35,6 +36,13 @@ stages:
     deps: [copy.txt]
     outs:
       - count.txt: {cache: false}
+"""
+
+
+TWO_READERS = """stages:
+  a: {cmd: x, params: [one, two.deep]}
+  b: {cmd: x, params: [none, two, {params.yaml: [one]}]}
+  c: {cmd: x, params: [{params.yaml: []}]}
 """
 
 
@@ -393,3 +401,21 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     ) as clone:
         ((dependency,),) = [stage.dependencies for stage in clone.stages]
     assert dependency.name == "../src/run.py"
+
+
+def test_a_params_file_is_read_once_for_all_stages_and_as_dvc_reads_it(
+    rebuilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(shutil.copytree(rebuilt, tmp_path / "project"))
+    (root / "dvc.yaml").write_text(TWO_READERS)
+    (root / "params.yaml").write_text("one: 1\ntwo: {deep: 1e-05, other: [1]}\n")
+    commit(root)
+    read: list[str] = []
+    load = param.load_path
+    monkeypatch.setattr(param, "load_path", lambda path, *rest: read.append(path) or load(path, *rest))
+    with Checkout(root, "HEAD", tmp_path / "clone", tmp_path / "scratch") as checkout:
+        ours = {stage.name: dict(stage.params[0].current) for stage in checkout.stages}
+        assert len(read) == 2  # keys of it, and all of it
+        with_params = [stage for stage in checkout.repo.index.stages if stage.addressing in ours]
+        theirs = {stage.addressing: stage.deps[0].read_params() for stage in with_params}
+    assert ours == theirs

@@ -75,24 +75,47 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show_results(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
     """Print reports on results: the first in full, of more a line each."""
-    from ..locate import render
+    from ..locate import merged, render
     from ..rebuild import origin_url
 
-    every = arguments.json or arguments.check
-    in_full = 1 if located.is_number else MOST_IN_FULL
-    reported = located.results if every else located.results[:in_full]
-    reports = _reports(reader, reported, origin_url(reader))
+    url = origin_url(reader)
     if arguments.json:
-        print(render.to_json(reports))
-    else:
-        pages = [render.to_text(report) for report in reports]
-        titles = [render.title(result) for result in located.results[len(reported) :]]
-        if titles and located.is_number:
+        print(render.to_json(_reports(reader, located.results, url)))
+    elif located.is_number:
+        pages = [render.to_text(report) for report in _reports(reader, located.results[:1], url)]
+        if len(located.results) > 1:
             pages.insert(0, render.candidates(arguments.target, located.results))
-        elif titles:
-            pages.append("\n".join(titles))
         print("\n\n".join(pages))
-    return int(arguments.check and any(report.stale for report in reports))
+    else:
+        print(_text(reader, merged(located.results), url))
+    return int(arguments.check and any(_is_stale(result) for result in located.results))
+
+
+def _is_stale(result: "Result") -> bool:
+    """Whether recorded results are not of the commit's files; what cannot be read is told elsewhere."""
+    from ..errors import UnreadableError
+    from ..staleness import differences
+
+    try:
+        return not result.uncommitted and bool(differences(result.snapshot))
+    except UnreadableError:
+        return False
+
+
+def _text(reader: "Reader", results: "list[Result]", url: str | None) -> str:
+    """Reports on the first results, and a line for each other one, and for what is merely kept in Git."""
+    from ..locate import render
+
+    traced = [result for result in results if not result.is_merely_kept]
+    kept = [result for result in results if result.is_merely_kept]
+    same_in = {(result.rev, bool(result.uncommitted)): result.same_in for result in traced}
+    pages = []
+    for report in _reports(reader, traced[:MOST_IN_FULL], url):
+        pages.append(render.to_text(report, same_in[report.rev, bool(report.uncommitted)]))
+    titles = [render.title(result, result.same_in) for result in [*traced[MOST_IN_FULL:], *kept]]
+    if titles:
+        pages.append("\n".join(titles))
+    return "\n\n".join(pages)
 
 
 def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace, found_by: str = "") -> int:

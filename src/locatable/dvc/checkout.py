@@ -5,6 +5,7 @@ The user's repository, cache and remote are only ever read.
 
 import contextlib
 import os
+from copy import copy
 from pathlib import Path
 from shlex import quote
 from typing import Any, Self
@@ -109,16 +110,16 @@ class Checkout:
             output = _output(out)
             self.outputs.append(output)
             self._dvc_objects[output] = out
-        for stage in nx.dfs_postorder_nodes(index.graph):
-            if stage.is_data_source:
-                continue
+        stages = [stage for stage in nx.dfs_postorder_nodes(index.graph) if not stage.is_data_source]
+        values = _read_params(stages)
+        for stage in stages:
             dependencies = []
             for dep in stage.deps:
                 if not isinstance(dep, ParamsDependency):
                     dependency = _dependency(dep)
                     dependencies.append(dependency)
                     self._dvc_objects[dependency] = dep
-            params = [_params(dep) for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            params = [_params(dep, values) for dep in stage.deps if isinstance(dep, ParamsDependency)]
             self.params_files.update(declared.path for declared in params)
             self.stages.append(_stage(stage, tuple(dependencies), tuple(params)))
 
@@ -274,13 +275,37 @@ def _keys(dep: ParamsDependency) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _params(dep: ParamsDependency) -> DeclaredParams:
+def _read_params(stages: list[Any]) -> dict[tuple[str, bool], dict[str, Any]]:
+    """Values by key of all params that stages declare, by file, and whether keys of it are declared.
+
+    DVC would read a file anew for each stage, which takes a quarter of a second for 50 KB.
+    """
+    files: dict[tuple[str, bool], ParamsDependency] = {}
+    keys: dict[tuple[str, bool], dict[str, None]] = {}
+    for stage in stages:
+        for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                place = (dep.fs_path, bool(dep.params))
+                files[place] = copy(dep)
+                keys.setdefault(place, {}).update(dict.fromkeys(dep.params))
+    values = {}
+    for place, dep in files.items():
+        dep.params = list(keys[place])
+        values[place] = dep.read_params()
+    return values
+
+
+def _params(dep: ParamsDependency, values: dict[tuple[str, bool], dict[str, Any]]) -> DeclaredParams:
+    current = values[dep.fs_path, bool(dep.params)]
+    keys = _keys(dep)
+    if keys:
+        current = {key: current[key] for key in keys if key in current}
     return DeclaredParams(
         path=Path(dep.fs_path),
         name=_name(dep),
-        keys=_keys(dep),
+        keys=keys,
         recorded=dep.hash_info.value or _recorded_params(dep),
-        current=as_recorded(dep.read_params()),
+        current=as_recorded(current),
         in_project=dep.is_in_repo,
     )
 

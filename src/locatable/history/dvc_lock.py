@@ -1,176 +1,129 @@
 """Reads `dvc.lock`, quickly for thousands of revisions.
 
-DVC writes its lock in a small part of YAML, one key, value or item of a list a line. That part is read here,
-ten times as quickly as a YAML parser would, and a block of it that is the same in many revisions only once.
-Whatever is more than that part, or broken, is left to the YAML parser.
+A lock is cut, at its indentation, into stages, fields, and entries of files. Each is read by itself, and
+once for all revisions in which it is the same. Nearly all entries and params are so plain that a pattern
+reads them; any other part goes to the YAML parser. Where a part is not YAML by itself, the whole lock does.
 """
 
 import re
-from functools import lru_cache
 from typing import Any
 
 import yaml
 
-from .formats import load_yaml, number, parse_yaml
+from .formats import load_plain, load_yaml, parse_yaml, remembered
+from .stages import Stage, stage_of
 
-# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them.
+# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
+# number, or another word of YAML's own.
 _ENTRY = re.compile(
-    r"\n    - path: ([\w./@-]+)\n      hash: md5\n      md5: ([0-9a-f]{32}(?:\.dir)?)\n      size: (\d+)"
-    r"(?:\n      nfiles: (\d+))?(?![^\n])"
+    r"( +)- path: ((?!(?i:true|false|null)\n)[A-Za-z][\w./@-]*|[\w.-][\w.@-]*/[\w./@-]*)"
+    r"(?:\n\1  hash: (md5))?\n\1  md5: ((?=[0-9e]*[a-df])[0-9a-f]{32}(?:\.dir)?)"
+    r"\n\1  size: (\d+)(?:\n\1  nfiles: (\d+))?"
 )
-# Any line: indentation, dash of a list's item, key, value.
-_LINE = re.compile(r"^( *)(- )?(?:([\w./@-]+):(?: |$))?(.*)$", re.MULTILINE)
-_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_SHORTEST_HASH = 32
-# Columns of a stage's fields (`cmd`, `deps`, ...), and from a list's dash to what follows it.
-_FIELD_INDENT = 4
-_DASH = 2
-# What begins a scalar of several lines, an anchor, an alias or a tag.
-_NOT_PLAIN = ("|", ">", "&", "*", "!")
 
 
+class LockedStage(dict[str, Any]):
+    """The fields of a stage in a lock; shared by all revisions that have the same, so do not change it."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self._seen_from: dict[str, Stage] = {}
+
+    def seen_from(self, wdir: str) -> Stage:
+        """The stage as it is where it runs in a folder; raises any error if it is not as DVC writes it."""
+        if wdir not in self._seen_from:
+            self._seen_from[wdir] = stage_of(self, wdir)
+        return self._seen_from[wdir]
+
+
+@remembered
 def lock_stages(content: bytes) -> Any:
-    """Stages of a `dvc.lock`: name to cmd, deps, params, outs; shared, so do not change them.
+    """Stages of a `dvc.lock`: name to `LockedStage`; shared, so do not change them.
 
     Raises:
         ValueError or yaml.YAMLError: the text is not YAML.
     """
     text = content.decode()
-    schema, _, body = text.removesuffix("\n").partition("\nstages:")
-    if schema == "schema: '2.0'":
-        try:
-            return _quickly(body)
-        except (ValueError, yaml.YAMLError):
-            pass  # more of YAML than DVC usually writes, or broken: the whole text tells
+    try:
+        return _by_parts(text.removesuffix("\n"))
+    except (ValueError, yaml.YAMLError):
+        pass  # an alias of another part, more than DVC writes, or broken: the whole text tells
     lock = parse_yaml(text) or {}
     if isinstance(lock, dict) and "schema" in lock:
-        return lock.get("stages") or {}
-    return lock  # before DVC 2, a lock held nothing but stages
+        lock = lock.get("stages") or {}
+    return _locked(lock) if isinstance(lock, dict) else lock
 
 
-def _quickly(body: str) -> dict[str, Any]:
-    """Stages in what comes after `stages:`; raises ValueError or yaml.YAMLError if there is more in it."""
-    inline, *blocks = re.split(r"\n(?=  \S)", body)
-    if inline.strip():
-        raise ValueError(inline)
-    stages: dict[str, Any] = {}
+def _locked(stages: dict[str, Any]) -> dict[str, Any]:
+    """The same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
+    locked: dict[str, Any] = {}
+    for name, fields in stages.items():
+        locked[name] = LockedStage(fields or {}) if isinstance(fields, (dict, type(None))) else fields
+    return locked
+
+
+def _by_parts(text: str) -> dict[str, Any]:
+    """Stages in a lock as DVC writes it; ValueError or yaml.YAMLError if there is more in it."""
+    blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, a lock held nothing but stages
+    if "schema: '2.0'" in blocks:
+        blocks.remove("schema: '2.0'")
+        blocks = [stage for block in blocks for stage in _stages_below(block)]
+    found: dict[str, Any] = {}
     for block in blocks:
-        name, fields = _stage(block)
-        stages[name] = fields
-    return stages
+        found.update(_stage(block))
+    return found
 
 
-@lru_cache(2_000)
-def _stage(text: str) -> tuple[str, dict[str, Any]]:
-    head, *blocks = re.split(r"\n(?=    [a-z])", text)
+def _stages_below(block: str) -> list[str]:
+    """Text of each stage below a key of the top; none below other keys than `stages`."""
+    key, *stages = re.split(r"\n(?=  \S)", block)
+    if key == "stages:":
+        return stages
+    if not isinstance(load_yaml(block), dict) or block.startswith("stages"):
+        raise ValueError(block)
+    return []
+
+
+@remembered
+def _stage(text: str) -> dict[str, Any]:
+    """A stage by its name."""
+    indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
+    head, *blocks = re.split(rf"\n(?={indent}[a-z])", text)
     heading = load_yaml(head)
-    if not isinstance(heading, dict) or list(heading.values()) != [None]:
+    if not isinstance(heading, dict) or len(heading) != 1:
         raise ValueError(head)
-    (name,) = heading
+    if not blocks:
+        return _locked(heading)
+    ((name, nothing),) = heading.items()
+    if nothing is not None:
+        raise ValueError(head)
     fields: dict[str, Any] = {}
     for block in blocks:
-        fields.update(_field(block))
-    return name, fields
+        fields.update(_field(block, indent))
+    return _locked({name: fields})
 
 
-# From revision to revision most fields repeat; those that do not must not fill the memory.
-@lru_cache(5_000)
-def _field(text: str) -> dict[str, Any]:
-    name, _, entries = text.partition(":")
-    has_files = name in ("    deps", "    outs")
-    if has_files and not _ENTRY.sub("", entries):
-        return {name.strip(): [_file(*match) for match in _ENTRY.findall(entries)]}
-    block = _Block()
-    for spaces, dash, key, value in _LINE.findall(text):
-        block.add(len(spaces), bool(dash), key, value)
-    return block.content
-
-
-def _file(path: str, md5: str, size: str, nfiles: str) -> dict[str, Any]:
-    entry = {"path": path, "hash": "md5", "md5": md5, "size": int(size)}
-    return entry | {"nfiles": int(nfiles)} if nfiles else entry
-
-
-class _Block:
-    """Nested mappings and lists, put together line by line.
-
-    Attributes:
-        content: what the lines so far say.
-    """
-
-    def __init__(self) -> None:
-        self.content: dict[str, Any] = {}
-        # The containers that a next line can add to, outermost first, each with its column.
-        self._levels: list[tuple[int, Any]] = [(_FIELD_INDENT, self.content)]
-        # The last key where it had no value, with its mapping and column: the next line may be inside of it.
-        self._open: tuple[dict[str, Any], str, int] | None = None
-
-    def add(self, indent: int, dash: bool, key: str, value: str) -> None:
-        """Add a line.
-
-        Args:
-            indent: how many spaces it begins with.
-            dash: whether it is an item of a list.
-            key: before the colon; empty where there is none.
-            value: the rest.
-
-        Raises:
-            ValueError or yaml.YAMLError: it is more than this class understands.
-        """
-        if not dash and not key:
-            raise ValueError(value)
-        if self._open:
-            self._enter(*self._open, indent, dash)
-            self._open = None
-        column, container = self._levels[-1]
-        if column != indent or isinstance(container, list) != dash:
-            container = self._leave(indent, dash)
-        if dash and not key:
-            container.append(_scalar(value))
-            return
-        if dash:
-            indent += _DASH
-            item: dict[str, Any] = {}
-            container.append(item)
-            container = item
-            self._levels.append((indent, item))
-        container[key] = _scalar(value)
-        if not value:
-            self._open = (container, key, indent)
-
-    def _enter(self, mapping: dict[str, Any], key: str, column: int, indent: int, dash: bool) -> None:
-        """Make a key without a value a list or a mapping, where the next line is inside of it."""
-        # DVC does not indent the items of a list.
-        if indent > column or (dash and indent == column):
-            mapping[key] = [] if dash else {}
-            self._levels.append((indent, mapping[key]))
-
-    def _leave(self, indent: int, dash: bool) -> Any:
-        """Close the containers that end before a line; return the one that the line belongs to."""
-        while len(self._levels) > 1:
-            column, container = self._levels[-1]
-            ends_list = isinstance(container, list) and not dash
-            if column <= indent and not ends_list:
-                break
-            self._levels.pop()
-        column, container = self._levels[-1]
-        if column != indent or isinstance(container, list) != dash:
-            raise ValueError(f"a line at column {indent}")
-        return container
-
-
-@lru_cache(10_000)
-def _plain(text: str) -> Any:
-    value = number(text)
-    if value is not None:
-        return value
-    if text.startswith(_NOT_PLAIN) or (": " in text and text[0] not in "'\""):
+def _field(text: str, indent: str) -> dict[str, Any]:
+    """A field of a stage, by its name."""
+    name, _, _ = text.strip().partition(":")
+    if name in ("deps", "outs"):
+        key, *entries = text.split(f"\n{indent}- ")
+        if entries and key == f"{indent}{name}:":
+            return {name: [_entry(f"{indent}- {entry}") for entry in entries]}
+    field = load_plain(text)
+    if not isinstance(field, dict):
         raise ValueError(text)
-    return parse_yaml(text)
+    return field
 
 
-def _scalar(text: str) -> Any:
-    # Hashes are not remembered: there are too many.
-    if len(text) >= _SHORTEST_HASH and _HASH.fullmatch(text):
-        return text
-    return _plain(text)
+@remembered
+def _entry(text: str) -> Any:
+    """A file or folder in `deps` or `outs`."""
+    match = _ENTRY.fullmatch(text)
+    if not match:
+        (entry,) = parse_yaml(text)
+        return entry
+    _, path, kind, md5, size, nfiles = match.groups()
+    entry = {"path": path, "hash": kind} if kind else {"path": path}
+    entry |= {"md5": md5, "size": int(size)}
+    return entry | {"nfiles": int(nfiles)} if nfiles else entry

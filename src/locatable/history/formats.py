@@ -7,13 +7,40 @@ import json
 import posixpath
 import re
 import tomllib
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import yaml
 
 from ..bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
 from ..dvc.structure import python_params
+
+# Characters of the texts whose answers a function remembers: many small files, or a few large ones.
+MOST_REMEMBERED = 8_000_000
+
+Text = TypeVar("Text", bound=str | bytes)
+Answer = TypeVar("Answer")
+
+
+def remembered(read: Callable[[Text], Answer]) -> Callable[[Text], Answer]:
+    """Have a function answer once for each text, as long as these are not too large; answers are shared."""
+    answers: dict[Text, Answer] = {}
+    size = 0
+
+    @wraps(read)
+    def read_once(text: Text) -> Answer:
+        nonlocal size
+        if text not in answers:
+            answer = read(text)
+            size += len(text)
+            if size > MOST_REMEMBERED:
+                answers.clear()
+                size = len(text)
+            answers[text] = answer
+        return answers[text]
+
+    return read_once
 
 
 class Loader(yaml.CSafeLoader):
@@ -57,7 +84,7 @@ def parse_yaml(text: str | bytes) -> Any:
     return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
 
 
-@lru_cache(2_000)
+@remembered
 def load_yaml(text: str | bytes) -> Any:
     """Parse YAML 1.2 once; the answer is shared by all who ask, so do not change it.
 
@@ -79,25 +106,24 @@ def number(text: str) -> int | float | None:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def load_plain(content: bytes) -> Any:
+def load_plain(text: str) -> Any:
     """Parse YAML 1.2, three times as quickly where each line is a key, with one word for a value or none.
 
     Raises:
         ValueError or yaml.YAMLError: the text is not YAML.
     """
-    text = content.decode()
     lines = [line for line in text.split("\n") if line and not line.lstrip(" ").startswith("#")]
     found = _KEY_LINE.findall(text)
     try:
-        return _nested(found) if found and len(found) == len(lines) else load_yaml(content)
+        return _nested(found) if found and len(found) == len(lines) else load_yaml(text)
     except ValueError:
-        return load_yaml(content)
+        return load_yaml(text)
 
 
 def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
     """Mappings out of the indentation, key and value of each line; ValueError if they are not nested."""
     content: dict[Any, Any] = {}
-    levels = [("", content)]
+    levels = [(lines[0][0], content)]
     parent: tuple[dict[Any, Any], Any] | None = None
     for indent, word, value in lines:
         if len(indent) > len(levels[-1][0]):
@@ -106,9 +132,9 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
             inside: dict[Any, Any] = {}
             parent[0][parent[1]] = inside
             levels.append((indent, inside))
-        while len(indent) < len(levels[-1][0]):
+        while levels and len(indent) < len(levels[-1][0]):
             levels.pop()
-        if indent != levels[-1][0]:
+        if not levels or indent != levels[-1][0]:
             raise ValueError(word)
         key = _word(word)
         mapping = levels[-1][1]
@@ -117,6 +143,7 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
     return content
 
 
+@lru_cache(10_000)
 def _word(text: str) -> Any:
     value = number(text)
     return load_yaml(text) if value is None else value
@@ -146,4 +173,4 @@ def _parse(ending: str, path: str, content: bytes) -> Any:
         return tomllib.loads(content.decode())
     if ending == ".py":
         return python_params(path, content)
-    return load_plain(content)
+    return load_plain(content.decode())

@@ -1,6 +1,6 @@
 """Git's objects by id or name, many at a time, out of one `git cat-file`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import IO, cast
 
@@ -106,6 +106,10 @@ class GitObjects:
         content = self._answers.read(int(header[2]) + 1)
         return header[0].decode(), content[:-1]
 
+    def blob(self, name: str) -> bytes:
+        """Content of an object; raises `UnreadableError` where it is missing."""
+        return self._preloaded[name] if name in self._preloaded else self.blobs([name])[name]
+
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Content by id of these objects.
 
@@ -155,10 +159,16 @@ class GitObjects:
             return f"Git's object {name} is missing from {where}: {self._partial.problem}"
         return f"Git's object {name} is missing from this clone"
 
-    def preload(self, ids: Iterable[str]) -> None:
-        """Read objects that will be asked for one by one; those that were preloaded before are forgotten."""
-        self._preloaded = {}
-        self._preloaded = self.present_blobs(ids)
+    def preload(self, ids: Iterable[str]) -> Collection[str]:
+        """Read objects that will be asked for one by one; others that were preloaded before are forgotten.
+
+        Returns:
+            Ids of those that this clone has.
+        """
+        asked = dict.fromkeys(ids)
+        self._preloaded = {name: self._preloaded[name] for name in asked if name in self._preloaded}
+        self._preloaded = self.present_blobs(asked)
+        return self._preloaded.keys()
 
     def load_trees(self, roots: Iterable[str]) -> None:
         """Read trees and all folders below them, level by level: far quicker than one by one."""

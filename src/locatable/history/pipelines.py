@@ -69,6 +69,7 @@ class Pipelines:
         # By folder and content; where there are templates, by the files that these name, too.
         self._read: dict[tuple[Any, ...], Pipeline] = {}
         self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
+        self._size = 0
 
     def read(self, folder: str, content: bytes, read: Read) -> Pipeline:
         """What a dvc.yaml declares.
@@ -86,6 +87,7 @@ class Pipelines:
         known = self._named_files.get(source, ())
         key = (*source, *(read(path) for path in known))
         if key not in self._read:
+            self._forget_if_many(len(content))
             named: dict[str, bytes | None] = {}
             pipeline = self._resolve(folder, content, _recording(read, named))
             # Which files the templates name can depend on values in them.
@@ -94,6 +96,14 @@ class Pipelines:
             key = (*source, *(read(path) for path in known))
             self._read[key] = pipeline
         return self._read[key]
+
+    def _forget_if_many(self, size: int) -> None:
+        """Make room for a dvc.yaml of so many characters."""
+        self._size += size
+        if self._size > formats.MOST_REMEMBERED:
+            self._read.clear()
+            self._named_files.clear()
+            self._size = size
 
     def _resolve(self, folder: str, content: bytes, read: Read) -> Pipeline:
         definition = formats.load_yaml(content) or {}
@@ -224,4 +234,6 @@ def is_at_or_below(path: str, place: str) -> bool:
 
 def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
     """Whether a stage of these pipelines writes a folder: DVC does not look for pipelines and data in it."""
-    return any(is_at_or_below(folder, out) for pipeline in pipelines.values() for out in pipeline.outs)
+    names = folder.split("/")
+    around = {".", *("/".join(names[:length]) for length in range(1, len(names) + 1))}
+    return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())

@@ -5,6 +5,7 @@ Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 
 import posixpath
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,10 +25,11 @@ from .ignored import IGNORE_FILE, is_ignore_file, may_hide
 from .objects import GitObjects
 from .pipelines import Pipelines
 from .projects import foreign_projects
+from .repository import BlobContents
 from .snapshot import DVC_FILES, Snapshot
 
-# Revisions that are read together, and so are in memory together.
-TOGETHER = 200
+# Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
+TOGETHER = 50
 # Where commits with results are looked for, besides experiments.
 BRANCHES = ("--branches", "--remotes", "--tags")
 
@@ -178,7 +180,9 @@ class Reader:
         """
         wanted = list(revs)
         for start in range(0, len(wanted), TOGETHER):
-            yield from self._read_together(wanted[start : start + TOGETHER])
+            snapshots = deque(self._read_together(wanted[start : start + TOGETHER]))
+            while snapshots:
+                yield snapshots.popleft()  # and what is read of it can go
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
         snapshots = [self._begin(commit, text) for commit, text in self._commits(revs)]
@@ -199,7 +203,7 @@ class Reader:
 
     def _begin(self, rev: str, text: str) -> Snapshot:
         """A snapshot of which nothing but the commit is read."""
-        return Snapshot(self, rev, text, "", {}, damage="" if text else self.objects.missing(rev))
+        return Snapshot(self, rev, text, "", {}, {}, damage="" if text else self.objects.missing(rev))
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
         """Ids by path of DVC's files in a revision."""
@@ -211,17 +215,17 @@ class Reader:
         return self._visible(snapshot.rev, self.objects.matching_files(snapshot.tree))
 
     def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
-        """Give snapshots the content of their files; what this clone lacks of one is no other's damage."""
+        """Give snapshots their files; what this clone lacks of one is no other's damage."""
         whole = [snapshot for snapshot in snapshots if not snapshot.damage]
         params_files = [self.objects.entry(snapshot.tree, PARAMS_FILE) for snapshot in whole]
-        self.objects.preload(blob for blob in params_files if blob)
-        contents = self.objects.present_blobs(blob for files in blobs.values() for blob in files.values())
+        of_dvc = [blob for files in blobs.values() for blob in files.values()]
+        present = self.objects.preload([*filter(None, params_files), *of_dvc])
         for snapshot in whole:
-            for path, blob in blobs[snapshot.rev].items():
-                if blob in contents:
-                    snapshot.files[path] = contents[blob]
-                else:
-                    snapshot.damage = f"{path}: {self.objects.missing(blob)}"
+            files = blobs[snapshot.rev]
+            snapshot.blobs = {path: blob for path, blob in files.items() if blob in present}
+            snapshot.files = BlobContents(self.objects, snapshot.blobs)
+            for path in files.keys() - snapshot.blobs.keys():
+                snapshot.damage = f"{path}: {self.objects.missing(files[path])}"
 
     def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
         """Ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""

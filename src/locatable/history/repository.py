@@ -1,6 +1,6 @@
-"""What a snapshot must know of its repository."""
+"""What a snapshot must know of its repository, and how it reads its files."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,3 +35,25 @@ class Repository(Protocol):
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
         """Those of some files that `.dvcignore` hides."""
+
+
+class BlobContents(Mapping[str, bytes]):
+    """Content of files by path, read when it is asked for.
+
+    Args:
+        objects: to read from.
+        blobs: ids by path.
+    """
+
+    def __init__(self, objects: GitObjects, blobs: Mapping[str, str]) -> None:
+        self._objects = objects
+        self._blobs = blobs
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._objects.blob(self._blobs[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blobs)
+
+    def __len__(self) -> int:
+        return len(self._blobs)

@@ -1,7 +1,7 @@
 """What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -18,7 +18,7 @@ from .entries import with_hash
 from .params import flat_params, named_values
 from .pipelines import Artifact, Pipeline, address, is_at_or_below, is_written, join
 from .repository import Repository
-from .stages import Stage, stage_of
+from .stages import Stage
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
@@ -33,7 +33,8 @@ class Snapshot:
         rev: full commit id.
         commit: text of the commit object, empty where this clone lacks it.
         tree: id of the DVC root's tree, empty when the revision has no such folder.
-        files: content by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
+        blobs: ids by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
+        files: content by path of the same; in the workspace, of its own.
         damage: what this clone lacks of it, empty if nothing.
     """
 
@@ -41,7 +42,8 @@ class Snapshot:
     rev: str
     commit: str
     tree: str
-    files: dict[str, bytes]
+    blobs: dict[str, str]
+    files: Mapping[str, bytes]
     damage: str = ""
 
     @property
@@ -81,7 +83,7 @@ class Snapshot:
     def read(self, path: str) -> bytes | None:
         """Content of a file that Git keeps, None when it keeps none there."""
         blob = self.git_files(path).get(path)
-        return self.reader.objects.blobs([blob])[blob] if blob else None
+        return self.reader.objects.blob(blob) if blob else None
 
     def git_contents(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Content by path of files that Git keeps at these paths, and in these folders.
@@ -139,7 +141,7 @@ class Snapshot:
                     continue
                 wdir = pipeline.folders[name] if pipeline else folder
                 try:
-                    stages[address(folder, name)] = stage_of(entry, wdir)
+                    stages[address(folder, name)] = entry.seen_from(wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
         return stages

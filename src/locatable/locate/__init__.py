@@ -12,9 +12,9 @@ from .by_value import find_value
 from .content import find_content
 from .names import abbreviated_commit, find_name, find_recorded
 from .number import QuotedNumber, parse_quoted
-from .result import Located, Report, Result, Role, RoleKind, report_on
+from .result import Located, Report, Result, Role, RoleKind, merged, report_on
 
-__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "report_on"]
+__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "merged", "report_on"]
 
 # Git itself shortens no id of a commit to fewer digits, unless it is asked to.
 SHORTEST_ID = 7

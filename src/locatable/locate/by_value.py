@@ -8,7 +8,7 @@ from ..errors import UnreadableError
 from ..history.reader import TOGETHER, Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
-from .content import revisions_to_search
+from .content import progress, revisions_to_search
 from .number import QuotedNumber
 from .result import Result, ValueRole
 from .values import NamedValue, ValueKind, preload_values, values_of
@@ -61,7 +61,8 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> ValueSearch:
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
     other_names = 0
-    for snapshot in _loaded(reader.snapshots(revisions_to_search(reader, experiments, head))):
+    revisions = revisions_to_search(reader, experiments, head)
+    for snapshot in _loaded(progress(reader.snapshots(revisions), len(revisions))):
         printed = list(_printed(snapshot, quoted, left_out))
         values = [value for value in printed if quoted.names(value.key)]
         other_names += bool(printed) and not values
@@ -98,7 +99,7 @@ def _group(
     experiment: Experiment | None,
 ) -> _Group:
     """The group of revisions with the same results, with its oldest one for a result."""
-    locks = [(path, text) for path, text in snapshot.files.items() if path.endswith("dvc.lock")]
+    locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
     same = (frozenset(locks), tuple(values))
     known = groups.get(same)
     if known is None or snapshot.time <= known.result.snapshot.time:  # newer ones come first

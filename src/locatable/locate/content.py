@@ -1,11 +1,13 @@
 """Finds results by the content of a file or folder, in all experiments and commits of branches and tags."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from ..errors import UnreadableError
 from ..git import git
@@ -19,29 +21,6 @@ from .workspace import find_in_workspace
 
 # What DVC calls a folder.
 FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A revision that may have the target; `paths` are where Git itself keeps it."""
-
-    snapshot: Snapshot
-    paths: list[str]
-
-
-@dataclass(frozen=True)
-class Hashes:
-    """What DVC calls a file or folder.
-
-    Attributes:
-        names: its hash, and the hashes of tracked folders that hold it, where the DVC cache has their lists.
-        older: the same as DVC 1 and 2 computed them.
-        records: texts of all locks and `.dvc` files in which one of these can occur.
-    """
-
-    names: frozenset[str]
-    older: frozenset[str]
-    records: frozenset[bytes]
 
 
 def find_content(reader: Reader, path: Path) -> Located:
@@ -69,40 +48,42 @@ def find_all(reader: Reader, targets: list[Path], names: frozenset[str] = frozen
         experiments.setdefault(experiment.rev, experiment)
     head = commit_id(reader, "HEAD")
     revisions = revisions_to_search(reader, experiments, head)
-    candidates = _read_candidates(reader, targets, names, revisions)
+    search = _Search(reader, targets, names, len(revisions[0]) if revisions else 0)
 
     results, left_out = [], []
-    hashes = _hashes_of(reader, targets, names, candidates)
-    for candidate in candidates:
+    for snapshot in progress(reader.snapshots(revisions), len(revisions)):
         try:
-            roles = roles_of(candidate, hashes)
+            roles = search.roles(snapshot)
         except UnreadableError as error:
             left_out.append(str(error))
             continue
         if roles:
-            rev = candidate.snapshot.rev
-            results.append(Result(candidate.snapshot, experiments.get(rev), roles))
+            # A copy, which does not hold what was read: there can be thousands.
+            results.append(Result(replace(snapshot), experiments.get(snapshot.rev), roles))
     if head:
-        committed = next(one.snapshot for one in candidates if one.snapshot.rev == head)
         try:
-            results += find_in_workspace(committed, targets)
+            results += find_in_workspace(reader.snapshot(head), targets)
         except UnreadableError as error:
             left_out.append(f"workspace on {error}")
     if not results:
-        left_out += _unlisted(candidates)
+        left_out += _unlisted(reader, revisions)
     return Located(sorted(results, key=order), left_out)
 
 
-def _unlisted(candidates: Iterable[Candidate]) -> list[str]:
+def progress(snapshots: Iterator[Snapshot], number: int) -> Iterator[Snapshot]:
+    """The same snapshots, counted on a terminal where they take more than a moment."""
+    yield from tqdm(snapshots, total=number, unit="commit", disable=None, delay=1, leave=False)
+
+
+def _unlisted(reader: Reader, revisions: list[str]) -> list[str]:
     """A line about tracked folders in which a file can be without being found."""
     folders = set()
-    for candidate in candidates:
-        snapshot = candidate.snapshot
+    for snapshot in reader.snapshots(revisions):
         with suppress(UnreadableError):  # told already
             for path, entry in {**snapshot.sources, **snapshot.outs}.items():
                 md5 = str(entry.get("md5", ""))
                 is_listed = not md5.endswith(".dir") or "files" in entry or snapshot.in_git(path)
-                if not is_listed and not snapshot.reader.cached_file(md5):
+                if not is_listed and not reader.cached_file(md5):
                     folders.add(md5)
     if not folders:
         return []
@@ -129,60 +110,103 @@ def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], h
     return [*known, *(rev for rev, answer in zip(others, answers, strict=True) if answer)]
 
 
-def _read_candidates(
-    reader: Reader, targets: list[Path], names: frozenset[str], revisions: list[str]
-) -> list[Candidate]:
-    if not revisions:
-        return []
-    id_length = len(revisions[0])
-    blobs = names.union(git_hash(target, id_length) for target in targets)
-    if reader.lfs.is_dir():
-        blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
-    candidates = []
-    for snapshot in reader.snapshots(revisions):
-        # The paths at once: trees of many revisions do not stay in memory.
-        paths = [] if snapshot.damage else _paths_of(blobs, snapshot)
-        candidates.append(Candidate(snapshot, paths))
-    return candidates
+class _Search:
+    """Looks for files and folders in one revision after another.
 
+    Args:
+        reader: of the repository.
+        targets: any files and folders.
+        names: hashes of what else is looked for.
+        id_length: characters of a Git id here.
+    """
 
-def _paths_of(blobs: Iterable[str], snapshot: Snapshot) -> list[str]:
-    """Where Git keeps one of these blobs in a revision."""
-    objects = snapshot.reader.objects
-    return [path for blob in blobs for path in objects.paths_of_blob(snapshot.tree, blob)]
+    def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
+        self._reader = reader
+        self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
+        if reader.lfs.is_dir():
+            self._blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
+        # What DVC calls the targets, and folders that hold them; and the same as DVC 1 and 2 called them.
+        self._names = {*names, *(md5_of(target) for target in targets)}
+        self._older = {*names, *(older_md5_of(target) for target in targets)}
+        self._wanted = frozenset(self._names | self._older)
+        self._has_folder = any(target.is_dir() for target in targets)
+        # Whether locks and `.dvc` files, by their ids, can name a target; and folders that were looked into.
+        self._can_name: dict[str, bool] = {}
+        self._folders: set[str] = set()
 
+    def roles(self, snapshot: Snapshot) -> dict[str, Role]:
+        """How a target belongs to a revision, by path; empty where it does not.
 
-def _hashes_of(
-    reader: Reader, targets: list[Path], known: frozenset[str], candidates: Iterable[Candidate]
-) -> Hashes:
-    """What DVC calls the targets, and where these names are recorded."""
-    md5s = known.union(md5_of(target) for target in targets)
-    older = {*known, *(older_md5_of(target) for target in targets)}
-    texts = {text for candidate in candidates for text in candidate.snapshot.files.values()}
-    folders_in = {text: _folder_hashes(text) for text in texts}
-    folders = {one for named in folders_in.values() for one in named}
-    lists = {one: reader.cached_file(one) for one in folders}
-    holding = {one: _held(listing, md5s | older) for one, listing in lists.items() if listing}
-    names = md5s.union(one for one, held in holding.items() if not held.isdisjoint(md5s))
-    older.update(one for one, held in holding.items() if not held.isdisjoint(older))
-    wanted = [name.encode() for name in md5s | older]
-    holders = (names | older) - md5s
-    # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
-    has_folder = any(target.is_dir() for target in targets)
-    records = [
-        text
-        for text in texts
-        if (has_folder and b"files:" in text)
-        or not holders.isdisjoint(folders_in[text])
-        or any(name in text for name in wanted)
-    ]
-    return Hashes(frozenset(names), frozenset(older), frozenset(records))
+        Raises:
+            UnreadableError: the revision names the file, but a file of DVC's in it is broken; or it can name
+                the file, and this clone does not have all of it.
+        """
+        snapshot.check_whole()
+        objects = self._reader.objects
+        paths = [path for blob in self._blobs for path in objects.paths_of_blob(snapshot.tree, blob)]
+        records = [path for path, blob in snapshot.blobs.items() if self._names_target(blob)]
+        if not paths and not records:
+            return {}
+        roles = {path: Role(RoleKind.IN_GIT) for path in paths}
+        for path in self._with_target(snapshot.sources):
+            roles[path] = tracked_role(snapshot, path)
+        for name, stage in snapshot.stages.items():
+            for path in self._with_target(stage.deps):
+                if path not in roles or roles[path].kind is RoleKind.IN_GIT:
+                    roles[path] = Role(RoleKind.INPUT, name)
+        for name, stage in snapshot.stages.items():
+            for path in self._output_paths(stage.outs, paths):
+                roles[path] = Role(RoleKind.OUTPUT, name)
+        return roles
 
+    def _names_target(self, blob: str) -> bool:
+        """Whether a lock or a `.dvc` file can name a target, or a folder that holds one."""
+        if blob not in self._can_name:
+            text = self._reader.objects.blob(blob)
+            folders = _folder_hashes(text)
+            self._look_into(folders)
+            # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
+            self._can_name[blob] = (
+                (self._has_folder and b"files:" in text)
+                or not folders.isdisjoint(self._names | self._older)
+                or any(name.encode() in text for name in self._wanted)
+            )
+        return self._can_name[blob]
 
-def _held(listing: Path, md5s: Iterable[str]) -> set[str]:
-    """Those of some hashes that a folder's list has."""
-    content = listing.read_bytes()
-    return {md5 for md5 in md5s if md5.encode() in content}
+    def _look_into(self, folders: set[str]) -> None:
+        """Note which of some tracked folders hold a target, where the DVC cache has their lists."""
+        for folder in folders - self._folders:
+            listing = self._reader.cached_file(folder)
+            content = listing.read_bytes() if listing else b""
+            held = {name for name in self._wanted if name.encode() in content}
+            if held & self._names:
+                self._names.add(folder)
+            if held & self._older:
+                self._older.add(folder)
+        self._folders |= folders
+
+    def _with_target(self, entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        return [path for path, entry in entries.items() if self._is_target(entry)]
+
+    def _is_target(self, entry: Mapping[str, Any]) -> bool:
+        """Whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
+        # Since DVC 3, entries name the kind of their hash.
+        names = self._names if "hash" in entry else self._older
+        if entry.get("md5") in names:
+            return True
+        # In a store that keeps versions, a folder's entry lists its files.
+        return any(file.get("md5") in names for file in entry.get("files") or ())
+
+    def _output_paths(self, outs: Mapping[str, Mapping[str, Any]], paths: list[str]) -> list[str]:
+        """Where a stage wrote a target; of a folder that Git keeps, the file in it."""
+        found = []
+        for out, entry in outs.items():
+            inside = [path for path in paths if path == out or path.startswith(f"{out}/")]
+            if inside:
+                found += inside
+            elif self._is_target(entry):
+                found.append(out)
+        return found
 
 
 def _folder_hashes(text: bytes) -> set[str]:
@@ -190,57 +214,3 @@ def _folder_hashes(text: bytes) -> set[str]:
     # Far quicker than to search for the whole pattern.
     before = [part[-32:] + b".dir" for part in text.split(b".dir")[:-1]]
     return {one.decode() for one in before if FOLDER_HASH.fullmatch(one)}
-
-
-def roles_of(candidate: Candidate, hashes: Hashes) -> dict[str, Role]:
-    """How a file belongs to a revision, by path; empty where it does not.
-
-    Args:
-        candidate: the revision.
-        hashes: what DVC calls the file.
-
-    Raises:
-        UnreadableError: the revision names the file, but a file of DVC's in it is broken; or it can name the
-            file, and this clone does not have all of it.
-    """
-    snapshot = candidate.snapshot
-    snapshot.check_whole()
-    if not candidate.paths and hashes.records.isdisjoint(snapshot.files.values()):
-        return {}
-    roles = {path: Role(RoleKind.IN_GIT) for path in candidate.paths}
-    for path in _with_hash(snapshot.sources, hashes):
-        roles[path] = tracked_role(snapshot, path)
-    for name, stage in snapshot.stages.items():
-        for path in _with_hash(stage.deps, hashes):
-            if path not in roles or roles[path].kind is RoleKind.IN_GIT:
-                roles[path] = Role(RoleKind.INPUT, name)
-    for name, stage in snapshot.stages.items():
-        for path in _output_paths(stage.outs, hashes, candidate.paths):
-            roles[path] = Role(RoleKind.OUTPUT, name)
-    return roles
-
-
-def _with_hash(entries: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> list[str]:
-    return [path for path, entry in entries.items() if _names(entry, hashes)]
-
-
-def _names(entry: Mapping[str, Any], hashes: Hashes) -> bool:
-    """Whether an entry of a lock or a `.dvc` file is the target, or a folder that holds it."""
-    # Since DVC 3, entries name the kind of their hash.
-    names = hashes.names if "hash" in entry else hashes.older
-    if entry.get("md5") in names:
-        return True
-    # In a store that keeps versions, a folder's entry lists its files.
-    return any(file.get("md5") in names for file in entry.get("files") or ())
-
-
-def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: list[str]) -> list[str]:
-    """Where a stage wrote the file; of a folder that Git keeps, the file in it."""
-    found = []
-    for out, entry in outs.items():
-        inside = [path for path in paths if path == out or path.startswith(f"{out}/")]
-        if inside:
-            found += inside
-        elif _names(entry, hashes):
-            found.append(out)
-    return found

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..history.reader import Experiment, Reader
 from ..history.revisions import commit_id
 from ..history.snapshot import Snapshot
 from ..history.trees import FOLDER, LINK, SUBMODULE
-from .content import order, revisions_to_search
+from .content import order, progress, revisions_to_search
 from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
@@ -195,10 +195,10 @@ def known_figures(reader: Reader) -> KnownFigures:
         return known
     known.id_length = len(searched[0])
     trees: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in reader.snapshots(searched):
+    for snapshot in progress(reader.snapshots(searched), len(searched)):
         try:
             snapshot.check_whole()
-            _add(known, snapshot, trees)
+            _add(known, snapshot, replace(snapshot), trees)
         except UnreadableError as error:
             known.left_out.append(str(error))
     if head:
@@ -211,19 +211,21 @@ def is_figure(path: str) -> bool:
     return path.lower().endswith(FIGURES)
 
 
-def _add(known: KnownFigures, snapshot: Snapshot, trees: dict[str, list[tuple[str, str]]]) -> None:
-    """Note the figures of a revision."""
+def _add(
+    known: KnownFigures, snapshot: Snapshot, unread: Snapshot, trees: dict[str, list[tuple[str, str]]]
+) -> None:
+    """Note the figures of a revision, with a copy of it that does not hold what was read."""
     # First what can fail: of a revision with a broken file of DVC's, no figure is known.
     tracked = {**snapshot.sources, **snapshot.outs}
     for path, blob in _figures_below(known.reader, snapshot.tree, trees):
-        known.add(f"git:{blob}", (snapshot, path))
+        known.add(f"git:{blob}", (unread, path))
     for path, entry in tracked.items():
         md5 = str(entry.get("md5", ""))
         is_output = path not in snapshot.sources
         if md5.endswith(".dir") and not snapshot.in_git(path):
-            known.add_folder(entry, (snapshot, path), is_output)
+            known.add_folder(entry, (unread, path), is_output)
         elif md5 and is_figure(path) and not snapshot.in_git(path):
-            known.add(f"md5:{md5}", (snapshot, path), is_output)
+            known.add(f"md5:{md5}", (unread, path), is_output)
 
 
 def _figures_below(

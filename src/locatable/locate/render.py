@@ -1,6 +1,7 @@
 """Results as text: for people, at 80 columns, and as JSON."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,8 +24,8 @@ def to_json(reports: list[Report]) -> str:
     return json_text([asdict(report) for report in reports], indent=1)
 
 
-def title(result: Result | Report) -> str:
-    """One line about a result: what it is called, and how the target belongs to it."""
+def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
+    """One line about a result: what it is called, how the target belongs to it, and where it is the same."""
     name = result.rev[:7]
     if result.experiment:
         name = f"{result.experiment.name}  {name} on {result.experiment.baseline[:7]}"
@@ -32,8 +33,10 @@ def title(result: Result | Report) -> str:
         name = f"workspace on {name}"
     if result.project:
         name = f"{name}  of another project, {result.project}"
-    roles = [f"{path} ({role})" for path, role in result.roles.items()]
-    return "  ".join([name, *roles])
+    parts = [name, *(f"{path} ({role})" for path, role in result.roles.items())]
+    if same_in:
+        parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {same_in[-1][:7]}")
+    return "  ".join(parts)
 
 
 def candidates(target: str, results: list[Result]) -> str:
@@ -46,9 +49,9 @@ def candidates(target: str, results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def to_text(report: Report) -> str:
-    """A report for people to read."""
-    lines = [title(report), *staleness_lines(report)]
+def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
+    """A report for people to read, with the commits that are told with it."""
+    lines = [title(report, same_in), *staleness_lines(report)]
     for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
     if report.uncommitted:

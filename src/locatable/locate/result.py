@@ -1,11 +1,12 @@
 """What locating finds: results, how the target belongs to each, and a full report on one of them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
 from ..coordinates import Coordinates, coordinates_of
+from ..errors import UnreadableError
 from ..history.reader import Experiment, Reader
 from ..history.revisions import name_in_dvc
 from ..history.snapshot import Snapshot
@@ -66,6 +67,7 @@ class Result:
         roles: how the target belongs to it, by path; by key if it is a number; empty if it is a name.
         uncommitted: names of the coordinates that the workspace has and HEAD has not.
         project: path from the Git root of another project that made the experiment, empty where this one did.
+        same_in: later commits with the same coordinates, and to which the target belongs in the same way.
     """
 
     snapshot: Snapshot
@@ -73,6 +75,7 @@ class Result:
     roles: Mapping[str, Role | ValueRole] = field(default_factory=dict)
     uncommitted: list[str] = field(default_factory=list)
     project: str = ""
+    same_in: tuple[str, ...] = ()
 
     @property
     def rev(self) -> str:
@@ -83,6 +86,38 @@ class Result:
     def made_target(self) -> bool:
         """Whether a stage of this revision wrote the target."""
         return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
+
+    @property
+    def is_merely_kept(self) -> bool:
+        """Whether Git keeps the target, and no stage of this revision reads or writes it."""
+        kinds = {role.kind for role in self.roles.values()}
+        return kinds == {RoleKind.IN_GIT} and not self.uncommitted
+
+
+def merged(results: Iterable[Result]) -> list[Result]:
+    """Results in their order, with commits that differ in nothing that is told as one; see `Result.same_in`.
+
+    Experiments stay alone, as does what is not committed. Of files that are merely kept in Git, the
+    coordinates do not count.
+    """
+    groups: dict[Hashable, list[Result]] = {}
+    for result in results:
+        groups.setdefault(_sameness(result), []).append(result)
+    return [replace(first, same_in=tuple(one.rev for one in more)) for first, *more in groups.values()]
+
+
+def _sameness(result: Result) -> Hashable:
+    """What is equal for commits that are told as one."""
+    if result.experiment or result.uncommitted:
+        return (result.rev, bool(result.uncommitted))
+    roles = frozenset(result.roles.items())
+    if result.is_merely_kept:
+        return roles
+    try:
+        coordinates = coordinates_of(replace(result.snapshot))  # a copy: what is read of it is not held
+    except UnreadableError:
+        return result.rev
+    return roles, *(getattr(coordinates, each.name).digest for each in fields(Coordinates))
 
 
 @dataclass(frozen=True)

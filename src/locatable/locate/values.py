@@ -52,6 +52,7 @@ def preload_values(snapshots: list[Snapshot]) -> None:
     """Read the files of many revisions that hold values at once: one by one, each takes a round trip."""
     blobs: list[str] = []
     for snapshot in snapshots:
+        blobs += snapshot.blobs.values()
         with suppress(UnreadableError):  # whoever asks for its values is told
             for path in [*snapshot.metric_files, *_undeclared(snapshot), PARAMS_FILE]:
                 blobs += snapshot.git_files(path).values()

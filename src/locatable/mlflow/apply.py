@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import TOGETHER, Reader
+from ..history.reader import Reader
 from ..history.snapshot import Snapshot
 from ..rebuild import origin_url
 from .content import Content, missing_text, still_missing
@@ -16,6 +16,7 @@ from .result import MirrorOptions, MirrorResult
 from .revision import revision_content, study_content
 from .rules import RULES
 from .runs import RefusedError, RunDeletedError, RunWriter
+from .wanted import needs_run
 
 
 class Applier:
@@ -55,6 +56,8 @@ class Applier:
         self._ids = {key: found[0].run_id for key, found in known.items()}
         pairs = with_snapshots(self._reader, runs)
         for planned, snapshot in tqdm(pairs, total=len(runs), unit="run", disable=None):
+            if snapshot and not planned.known and not needs_run(planned.wanted, snapshot):
+                continue
             try:
                 self._write(planned, snapshot)
             except RunDeletedError:
@@ -126,10 +129,7 @@ class Applier:
 def with_snapshots(
     reader: Reader, runs: Sequence[PlannedRun]
 ) -> Iterator[tuple[PlannedRun, Snapshot | None]]:
-    """Each run with the snapshot of its revision, None for a study; snapshots are read many at a time."""
-    for start in range(0, len(runs), TOGETHER):
-        chunk = runs[start : start + TOGETHER]
-        revisions = [run.wanted.key for run in chunk if not run.wanted.is_study]
-        snapshots = {snapshot.rev: snapshot for snapshot in reader.snapshots(revisions)}
-        for run in chunk:
-            yield run, snapshots.get(run.wanted.key)
+    """Each run with the snapshot of its revision, None for a study; each is read when its turn comes."""
+    snapshots = reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
+    for run in runs:
+        yield run, None if run.wanted.is_study else next(snapshots)

@@ -13,6 +13,7 @@ BEGUN = "begun"
 COMPLETE = "complete"
 MISSING = "mirror.missing"
 UNREAD = "mirror.unread"
+IN_GIT = "mirror.in_git"
 MODELS = "mirror.models"
 # Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
 DESCRIPTION = "mirror.describe"

@@ -11,7 +11,7 @@ from .describe import DescribeScript, find_script
 from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror
 from .result import MirrorOptions, MirrorResult
 from .settings import TrackingSettings
-from .wanted import gone_revisions, wanted_runs, without_results
+from .wanted import gone_revisions, needs_run, wanted_runs
 
 
 def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -> MirrorResult:
@@ -32,6 +32,7 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
     planner = Planner(reader, options, find_script(reader.root))
     with _store_errors(settings.uri):
         known = known_runs(settings)
+        planner.leave_out_commits_without_results(known or {})
         if known and planner.plan(known).is_empty:
             return MirrorResult(present=len(planner.wanted), pruned=0 if options.prune else None)
         # Imported here: it takes two seconds, which the above does without.
@@ -57,7 +58,7 @@ class Planner:
     """Makes plans from what Git has.
 
     Attributes:
-        wanted: runs that should be there, by key; a plan takes out commits that turn out to have no results.
+        wanted: runs that should be there, by key; some are of commits that turn out to have no results.
         script: what a project adds to its runs, None if nothing.
     """
 
@@ -69,20 +70,19 @@ class Planner:
 
     def plan(self, known: KnownRuns) -> MirrorPlan:
         """What has to be done where these runs are there."""
-        self._leave_out_commits_without_results(known)
         gone = None
         if self._options.prune:
             gone = gone_revisions(self._reader, [key for key in known if key not in self.wanted])
         description = self.script.digest if self.script else ""
         return plan_mirror(self.wanted, known, Policy(self._options.copy_models, description, gone))
 
-    def _leave_out_commits_without_results(self, known: KnownRuns) -> None:
-        commits = []
-        for key, run in self.wanted.items():
-            if key not in known and not run.is_study and not run.experiment:
-                commits.append(key)
-        for rev in without_results(self._reader, commits):
-            del self.wanted[rev]
+    def leave_out_commits_without_results(self, known: KnownRuns) -> None:
+        """Take out the first commits that have no run and need none; later ones when their turn comes."""
+        unknown = [key for key, run in self.wanted.items() if key not in known and not run.is_study]
+        for snapshot in self._reader.snapshots(unknown):
+            if needs_run(self.wanted[snapshot.rev], snapshot):
+                break
+            del self.wanted[snapshot.rev]
 
 
 @contextmanager

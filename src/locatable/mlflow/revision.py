@@ -12,7 +12,9 @@ from ..history.snapshot import Snapshot
 from ..rebuild import rebuild_commands
 from ..redact import redact_urls
 from ..staleness import differences, summary
+from . import known
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
+from .naming import storable
 from .note import revision_note
 from .outputs import OutputFiles, containing_output, read_outputs
 from .plan import WantedRun
@@ -20,6 +22,8 @@ from .values import is_series, read_values
 
 # That a run tells.
 MOST_DIFFERENCES = 10
+# Bytes of an output that Git keeps and that no dvc.yaml calls a metric or plot, to be copied into each run.
+MOST_BYTES = 1_000_000
 
 
 def revision_content(
@@ -41,18 +45,23 @@ def revision_content(
     models = _models(snapshot, url)
     outputs = read_outputs(snapshot, [model.path for model in models] if copy_models else [])
     values = read_values(outputs.contents, snapshot.metric_files, time)
+    large = _large(snapshot, outputs, [model.path for model in models] if copy_models else [])
+    tags = _tags(snapshot, coordinates, wanted, url)
+    if large:
+        tags[known.IN_GIT] = storable(f"in Git only, for their size: {', '.join(large)}")[:LONGEST_TAG]
+    artifacts = _artifacts(snapshot, outputs, values.unread)
     return RunContent(
         key=snapshot.rev,
         name=wanted.name,
         start=time,
         end=time,
-        tags=_tags(snapshot, coordinates, wanted, url),
+        tags=tags,
         params={key: _redacted(value) for key, value in snapshot.params.items()},
         metrics=values.metrics,
         series=values.series,
         datasets=_datasets(snapshot, coordinates, url),
         models=models,
-        artifacts=dict(_artifacts(snapshot, outputs, values.unread)),
+        artifacts={path: content for path, content in artifacts.items() if path not in large},
         missing=outputs.missing,
         lacking=outputs.missing,
         unread=values.unread,
@@ -160,6 +169,13 @@ def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dic
         "dvc.rev": snapshot.rev,
         "mlflow.note.content": f"`{path}`, md5 `{md5}`: `{command}`",
     }
+
+
+def _large(snapshot: Snapshot, outputs: OutputFiles, models: list[str]) -> list[str]:
+    """Outputs that stay in Git alone: they would be copied into each run, the same or not."""
+    shown = [*snapshot.metric_files, *snapshot.plot_files, *models]
+    large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
+    return [path for path in large if snapshot.in_git(path) and not containing_output(shown, path)]
 
 
 def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:

@@ -32,9 +32,12 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
     return by_key
 
 
-def without_results(reader: Reader, revs: Iterable[str]) -> set[str]:
-    """Those of these commits that no stage has results in."""
-    return {snapshot.rev for snapshot in reader.snapshots(revs) if not _has_results(snapshot)}
+def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
+    """Whether a run that is not there yet has anything to show: an experiment, or the results of a stage."""
+    try:
+        return run.experiment is not None or bool(snapshot.stages)
+    except UnreadableError:
+        return True  # as far as one can tell; writing its run will say what is wrong
 
 
 def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
@@ -80,10 +83,3 @@ def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
 
 def _commit(rev: str) -> str:
     return rev + "^{commit}"
-
-
-def _has_results(snapshot: Snapshot) -> bool:
-    try:
-        return bool(snapshot.stages)
-    except UnreadableError:
-        return True  # as far as one can tell; writing its run will say what is wrong

@@ -8,7 +8,7 @@ from ..mlflow.describe import find_script
 from ..mlflow.plan import Action
 from ..mlflow.result import MirrorResult
 from ..mlflow.revision import revision_content
-from ..mlflow.wanted import wanted_runs, without_results
+from ..mlflow.wanted import needs_run, wanted_runs
 from ..rebuild import origin_url
 from .failures import tracker_errors
 from .run import Tracker, tracked_run
@@ -30,14 +30,14 @@ def mirror_to(tracker: Tracker, reader: Reader, all_commits: bool = False) -> Mi
     with tracker_errors():
         complete = tracker.complete_runs()
     new = [rev for rev in wanted if rev not in complete]
-    empty = without_results(reader, [rev for rev in new if not wanted[rev].experiment])
-    new = [rev for rev in new if rev not in empty]
     script = find_script(reader.root)
     describer = script.load() if script and new else None
     url = origin_url(reader)
-    result = MirrorResult(present=len(wanted) - len(empty) - len(new))
+    result = MirrorResult(present=len(wanted) - len(new))
     for snapshot in tqdm(reader.snapshots(new), total=len(new), unit="run", disable=None):
         run = wanted[snapshot.rev]
+        if not needs_run(run, snapshot):
+            continue
         try:
             content = revision_content(snapshot, run, url)
             if describer:
