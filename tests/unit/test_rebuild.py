@@ -98,7 +98,7 @@ VENV = "python3 -m venv .venv && source .venv/bin/activate"
             ],
         ),
         ({"Manifest.toml": ""}, ["julia --project=. -e 'import Pkg; Pkg.instantiate()'"]),
-        ({"Dockerfile": ""}, ["dvc repro"]),
+        ({"Dockerfile": "", "dvc.yaml": "stages: {make: {cmd: echo}}\n"}, ["dvc repro"]),
     ],
 )
 def test_the_environment_that_was_found_is_installed_by_its_tool(
