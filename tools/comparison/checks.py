@@ -8,7 +8,7 @@ from locatable.coordinates import Coordinates, coordinates_of
 from locatable.history.declared import declared_stages
 from locatable.history.snapshot import Snapshot
 from locatable.keys import Key, flatten
-from locatable.locate.content import Candidate, Hashes, roles_of
+from locatable.locate.content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
 from locatable.mlflow.outputs import read_outputs
@@ -190,11 +190,9 @@ def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
     for address, stage in recorded.items():
         for path, entry in stage.outs.items():
             expect(path, entry, _role(RoleKind.OUTPUT, address), replacing=True)
-    records = frozenset(snapshot.files.values())
     for (md5, kind), places in expected.items():
-        names = {"md5": frozenset[str](), "md5-dos2unix": frozenset[str](), kind: frozenset([md5])}
-        hashes = Hashes(names["md5"], names["md5-dos2unix"], records)
-        roles = roles_of(Candidate(snapshot, []), hashes)
+        names = {"md5": set[str](), "md5-dos2unix": set[str](), kind: {md5}}
+        roles = roles_of(snapshot, [], Hashes(names["md5"], names["md5-dos2unix"]))
         for path, wanted in places.items():
             ours = _role(roles[path].kind, roles[path].stage) if path in roles else NOTHING
             if ours not in wanted:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,19 @@ def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], h
     return [*known, *(rev for rev, answer in zip(others, answers, strict=True) if answer)]
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """What DVC calls files or folders.
+
+    Attributes:
+        names: hashes, of themselves and of tracked folders that hold one.
+        older: the same as DVC 1 and 2 computed them.
+    """
+
+    names: set[str]
+    older: set[str]
+
+
 class _Search:
     """Looks for files and folders in one revision after another.
 
@@ -120,15 +133,16 @@ class _Search:
         id_length: characters of a Git id here.
     """
 
-    def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
+    def __init__(
+        self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int
+    ) -> None:
         self._reader = reader
         self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
         if reader.lfs.is_dir():
             self._blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
-        # What DVC calls the targets, and folders that hold them; and the same as DVC 1 and 2 called them.
-        self._names = {*names, *(md5_of(target) for target in targets)}
-        self._older = {*names, *(older_md5_of(target) for target in targets)}
-        self._wanted = frozenset(self._names | self._older)
+        md5s = {*names, *(md5_of(target) for target in targets)}
+        self._hashes = Hashes(md5s, {*names, *(older_md5_of(target) for target in targets)})
+        self._wanted = frozenset(md5s | self._hashes.older)
         self._has_folder = any(target.is_dir() for target in targets)
         # Whether locks and `.dvc` files, by their ids, can name a target; and folders that were looked into.
         self._can_name: dict[str, bool] = {}
@@ -147,17 +161,7 @@ class _Search:
         records = [path for path, blob in snapshot.blobs.items() if self._names_target(blob)]
         if not paths and not records:
             return {}
-        roles = {path: Role(RoleKind.IN_GIT) for path in paths}
-        for path in self._with_target(snapshot.sources):
-            roles[path] = tracked_role(snapshot, path)
-        for name, stage in snapshot.stages.items():
-            for path in self._with_target(stage.deps):
-                if path not in roles or roles[path].kind is RoleKind.IN_GIT:
-                    roles[path] = Role(RoleKind.INPUT, name)
-        for name, stage in snapshot.stages.items():
-            for path in self._output_paths(stage.outs, paths):
-                roles[path] = Role(RoleKind.OUTPUT, name)
-        return roles
+        return roles_of(snapshot, paths, self._hashes)
 
     def _names_target(self, blob: str) -> bool:
         """Whether a lock or a `.dvc` file can name a target, or a folder that holds one."""
@@ -168,7 +172,7 @@ class _Search:
             # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
             self._can_name[blob] = (
                 (self._has_folder and b"files:" in text)
-                or not folders.isdisjoint(self._names | self._older)
+                or not folders.isdisjoint(self._hashes.names | self._hashes.older)
                 or any(name.encode() in text for name in self._wanted)
             )
         return self._can_name[blob]
@@ -179,34 +183,60 @@ class _Search:
             listing = self._reader.cached_file(folder)
             content = listing.read_bytes() if listing else b""
             held = {name for name in self._wanted if name.encode() in content}
-            if held & self._names:
-                self._names.add(folder)
-            if held & self._older:
-                self._older.add(folder)
+            for names in (self._hashes.names, self._hashes.older):
+                if held & names:
+                    names.add(folder)
         self._folders |= folders
 
-    def _with_target(self, entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        return [path for path, entry in entries.items() if self._is_target(entry)]
 
-    def _is_target(self, entry: Mapping[str, Any]) -> bool:
-        """Whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
-        # Since DVC 3, entries name the kind of their hash.
-        names = self._names if "hash" in entry else self._older
-        if entry.get("md5") in names:
-            return True
-        # In a store that keeps versions, a folder's entry lists its files.
-        return any(file.get("md5") in names for file in entry.get("files") or ())
+def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, Role]:
+    """How files or folders belong to a revision, by path; empty where they do not.
 
-    def _output_paths(self, outs: Mapping[str, Mapping[str, Any]], paths: list[str]) -> list[str]:
-        """Where a stage wrote a target; of a folder that Git keeps, the file in it."""
-        found = []
-        for out, entry in outs.items():
-            inside = [path for path in paths if path == out or path.startswith(f"{out}/")]
-            if inside:
-                found += inside
-            elif self._is_target(entry):
-                found.append(out)
-        return found
+    Args:
+        snapshot: the revision.
+        paths: where Git itself keeps them.
+        hashes: what DVC calls them.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    roles = {path: Role(RoleKind.IN_GIT) for path in paths}
+    for path in _with_hash(snapshot.sources, hashes):
+        roles[path] = tracked_role(snapshot, path)
+    for name, stage in snapshot.stages.items():
+        for path in _with_hash(stage.deps, hashes):
+            if path not in roles or roles[path].kind is RoleKind.IN_GIT:
+                roles[path] = Role(RoleKind.INPUT, name)
+    for name, stage in snapshot.stages.items():
+        for path in _output_paths(stage.outs, hashes, paths):
+            roles[path] = Role(RoleKind.OUTPUT, name)
+    return roles
+
+
+def _with_hash(entries: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> list[str]:
+    return [path for path, entry in entries.items() if _is_named(entry, hashes)]
+
+
+def _is_named(entry: Mapping[str, Any], hashes: Hashes) -> bool:
+    """Whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
+    # Since DVC 3, entries name the kind of their hash.
+    names = hashes.names if "hash" in entry else hashes.older
+    if entry.get("md5") in names:
+        return True
+    # In a store that keeps versions, a folder's entry lists its files.
+    return any(file.get("md5") in names for file in entry.get("files") or ())
+
+
+def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: list[str]) -> list[str]:
+    """Where a stage wrote the file; of a folder that Git keeps, the file in it."""
+    found = []
+    for out, entry in outs.items():
+        inside = [path for path in paths if path == out or path.startswith(f"{out}/")]
+        if inside:
+            found += inside
+        elif _is_named(entry, hashes):
+            found.append(out)
+    return found
 
 
 def _folder_hashes(text: bytes) -> set[str]:
