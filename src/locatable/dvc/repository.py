@@ -1,9 +1,9 @@
-"""The user's repository, opened as DVC opens it."""
+"""The user's repository, opened as DVC opens it, and the files that its stages add to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProjectError
 
@@ -34,3 +34,14 @@ def open_repo(root: Path) -> Iterator["Repo"]:
         ) from None
     with repo:
         yield repo
+
+
+def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
+    """Files for Git to keep that a first run of these stages creates."""
+    for stage in stages:
+        yield str(Path(stage.path).with_name("dvc.lock"))
+        for out in stage.outs:
+            if not out.is_in_repo:
+                continue
+            # What DVC keeps, it has Git ignore.
+            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
