@@ -96,6 +96,13 @@ class SearchStudy:
     def configure(self) -> None:
         """Set the sampler and the pruner, now that all earlier trials are there."""
         configure(self.optuna, self._settings)
+        # These look only after a trial whether anything is left, and would repeat one.
+        sampler = self.optuna.sampler
+        complete = self._trials(TrialState.COMPLETE)
+        if isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.optuna):
+            self._has_ended.set()
+        if isinstance(sampler, optuna.samplers.BruteForceSampler) and complete:
+            sampler.after_trial(self.optuna, complete[-1], TrialState.COMPLETE, complete[-1].values)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False, states=states or None)
