@@ -41,7 +41,9 @@ def make_clone(source: Path | str, folder: Path, *options: str) -> None:
     git(folder.parent, *command, str(source), str(folder), settings=_allowing(source))
 
 
-def clone_git(folder: Path, *command: str, settings: Mapping[str, str] | None = None) -> str:
+def clone_git(
+    folder: Path, *command: str, text: str | None = None, settings: Mapping[str, str] | None = None
+) -> str:
     """What a Git command prints that runs in a clone.
 
     Variables of the environment can hold settings, too, and they count more than those of a repository.
@@ -49,12 +51,13 @@ def clone_git(folder: Path, *command: str, settings: Mapping[str, str] | None = 
     Args:
         folder: of the clone.
         command: what comes after `git`.
+        text: what it reads from its standard input.
         settings: more of Git's settings, for this command alone.
 
     Raises:
         GitError: Git refused.
     """
-    return git(folder, *command, settings={**_allowing(folder), **(settings or {})})
+    return git(folder, *command, text=text, settings={**_allowing(folder), **(settings or {})})
 
 
 def _allowing(source: Path | str) -> dict[str, str]:

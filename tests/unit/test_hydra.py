@@ -151,7 +151,7 @@ def test_a_trial_has_what_its_group_stands_for(root: Path, clone: Clone) -> None
 def test_what_was_chosen_is_known_from_git(root: Path, clone: Clone) -> None:
     clone.reset()
     rev = clone.run("s-3", {"model": "big"}, ["m.yaml"])
-    copy = clone.copy_experiment("s-4", rev)
+    copy = clone.copy_experiment("s-4", rev, {})
     for name, commit in (("s-3", rev), ("s-4", copy)):
         clone.push(name, commit or "")
     settings = plan(root, {"model": MODEL}).settings

@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_git import commit, write
 
+from locatable.dvc.experiments import message
 from locatable.errors import UnreadableError
 from locatable.history.reader import Experiment, Reader
 from locatable.mlflow.content import Content, RunContent, still_missing
@@ -186,17 +188,70 @@ def test_a_pipeline_that_is_not_as_dvc_writes_it_is_named(show: Show, section: s
         show({"dvc.yaml": f"stages: {{}}\n{section}\n"})
 
 
-def test_a_study_lasts_from_its_first_trial_to_its_last(tmp_path: Path) -> None:
-    trials = tuple(Experiment(f"wide-{n}", str(n), "base", n, "wide") for n in (3, 5))
-    content = study_content(WantedRun("study wide", "wide", trials=trials), tmp_path)
+class Study:
+    """A study with a trial for each of these values, in a repository."""
+
+    def __init__(self, root: Path) -> None:
+        commit(root, {".dvc/config": ""})
+        self.root = root
+        self.trials: list[Experiment] = []
+
+    def add(self, loss: float, **memory: Any) -> None:
+        """Add a trial."""
+        number = len(self.trials)
+        usual = {"metrics": ["m.json:valid.loss"], "directions": ["minimize"]}
+        trial = {"params": {"train.rate": 10 * loss}}
+        said = message(f"wide-{number}", {}, {**usual, "trial": trial, **memory})
+        rev = commit(self.root, {"m.json": json.dumps({"valid": {"loss": loss}})}, said)
+        self.trials.append(Experiment(f"wide-{number}", rev, "base", number + 3, "wide"))
+
+    def show(self) -> Content:
+        """What its run shows."""
+        with Reader(self.root) as reader:
+            return study_content(WantedRun("study wide", "wide", trials=tuple(self.trials)), reader)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """One with three trials."""
+    wide = Study(tmp_path)
+    for loss in (0.5, 0.25, 0.75):
+        wide.add(loss)
+    return wide
+
+
+def test_a_study_lasts_from_its_first_trial_to_its_last(study: Study) -> None:
+    content = study.show()
     assert (content.start, content.end) == (3000, 5000)
 
 
-def test_a_study_has_the_report_of_its_search(tmp_path: Path) -> None:
-    write(tmp_path, {"reports/search/wide/best.json": "{}"})
-    trials = (Experiment("wide-0", "0", "base", 1, "wide"),)
-    content: Content = study_content(WantedRun("study wide", "wide", trials=trials), tmp_path)
-    assert content.artifacts == {"reports/search/wide/best.json": b"{}"}
+def test_a_study_has_the_report_of_its_search(study: Study) -> None:
+    write(study.root, {"reports/search/wide/best.json": "{}"})
+    assert study.show().artifacts == {"reports/search/wide/best.json": b"{}"}
+
+
+def test_a_study_shows_its_best_trial_and_that_ones_params(study: Study) -> None:
+    tags = study.show().tags
+    assert (tags["dvc.best"], tags["dvc.best.train.rate"]) == ("wide-1", "2.5")
+
+
+def test_a_study_shows_the_best_value_after_each_trial(study: Study) -> None:
+    assert [float(point.value) for point in study.show().series["best_valid.loss"]] == [0.5, 0.25, 0.25]
+
+
+def test_the_highest_value_is_best_where_it_is_maximized(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    for loss in (0.5, 0.75, 0.25):
+        study.add(loss, directions=["maximize"])
+    content = study.show()
+    assert content.tags["dvc.best"] == "wide-1"
+    assert content.series["best_valid.loss"][-1].value == "0.75"
+
+
+def test_no_trial_is_the_best_one_of_several_objectives(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.add(0.5, metrics=["m.json:valid.loss", "m.json:size"], directions=["minimize"] * 2)
+    assert "dvc.best" not in study.show().tags
 
 
 def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:

@@ -118,3 +118,10 @@ def test_a_run_says_which_files_it_lacks() -> None:
 def test_a_description_comes_back_from_its_tags(name: str | None) -> None:
     description = Description("d", name, ("team",), ("notes.md",))
     assert Description.from_tags(description.to_tags()) == description
+
+
+def test_the_best_trial_of_a_study_changes() -> None:
+    stored = {"dvc.best": "s-0", "dvc.best.depth": "3"}
+    changed = update(content(tags={"dvc.best": "s-1", "dvc.best.rate": "0.1"}), stored)
+    assert changed.first_deleted == ("dvc.best.depth",)
+    assert changed.tags == {"dvc.best": "s-1", "dvc.best.rate": "0.1"}

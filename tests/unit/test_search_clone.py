@@ -131,13 +131,13 @@ def test_a_reset_leaves_nothing_of_a_trial(clone):
 
 
 def test_a_copied_experiment_has_the_same_results_under_another_name(clone, rev):
-    copy = clone.copy_experiment("small-1", rev)
+    copy = clone.copy_experiment("small-1", rev, {})
     assert copy != rev
     assert clone.read(copy, "metrics.json:loss") == 6
 
 
 def test_a_commit_that_is_no_trial_is_not_copied(clone):
-    assert clone.copy_experiment("small-1", clone.baseline) is None
+    assert clone.copy_experiment("small-1", clone.baseline, {}) is None
 
 
 def test_a_stage_that_fails_is_one_line(clone):

@@ -110,6 +110,24 @@ def test_a_grid_has_an_end():
     assert not study.has_more()
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"name": "GridSampler", "search_space": {"x": [0.0, 0.5, 1.0]}},
+        {"name": "BruteForceSampler"},
+    ],
+    ids=str,
+)
+def test_a_search_that_continues_tries_no_point_twice(sampler):
+    study = study_of(sampler=sampler, space={"x": {**FLOAT, "step": 0.5}})
+    for rev in ("a", "b", "c"):
+        assert study.has_more()
+        study.complete(study.ask(), Complete(rev, [0.1]))
+    again = SearchStudy(study.optuna, study._settings, {}, Found(), "me")
+    again.configure()
+    assert not again.has_more()
+
+
 def test_a_lost_trial_is_left_to_try_when_the_grid_has_ended():
     study = study_of(sampler={"name": "GridSampler", "search_space": {"x": [0.25, 0.5]}})
     study.ask()

@@ -26,7 +26,7 @@ from .config import write_local_config
 from .experiments import choices_in, experiment_ref, message
 from .hydra import composition_of
 from .parsing import remember_parsed_yaml
-from .repository import open_repo, with_causes
+from .repository import open_repo, possibly_new_files, with_causes
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -138,13 +138,20 @@ class Clone:
             if not submodule.problem:
                 submodule.reset()
 
-    def run(self, name: str, params: Mapping[str, Any], metric_files: Iterable[str] = ()) -> str:
+    def run(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        metric_files: Iterable[str] = (),
+        memory: Mapping[str, Any] | None = None,
+    ) -> str:
         """Run an experiment and return its revision.
 
         Args:
             name: of the experiment.
             params: value by key, as after `-S`, but plain: nothing is read as Hydra's grammar.
             metric_files: files that its stages have to write, as seen from the DVC root.
+            memory: what Optuna knew of the trial, for the commit's message.
 
         Raises:
             ProjectError: a stage failed, no stage wrote one of the metric files, or the experiment has other
@@ -163,13 +170,13 @@ class Clone:
             for file in undeclared:
                 if _stamp(self.root / file) in (before[file], None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
-            new = [path for path in _possibly_new_files(repo.index.stages) if os.path.lexists(path)]
+            new = [path for path in possibly_new_files(repo.index.stages) if os.path.lexists(path)]
             new += [str(self.root / file) for file in [*undeclared, *composed]]
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)
         choices = {key: value for key, value in params.items() if key in self._groups}
-        rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices))
+        rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices, memory or {}))
         self._check_params(rev, {key: value for key, value in params.items() if key not in choices})
         return rev
 
@@ -178,7 +185,8 @@ class Clone:
         return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
     def _commit(self, tree: str, text: str) -> str:
-        return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, "-m", text)
+        # Samplers can know more than fits into an argument of a command.
+        return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, text=f"{text}\n")
 
     def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
         for key, value in params.items():
@@ -186,12 +194,13 @@ class Clone:
             if not params_files.same(recorded, value):
                 raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
 
-    def copy_experiment(self, name: str, rev: str) -> str | None:
+    def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
         """A new revision with all results of an experiment; None where that is not one of this baseline.
 
         Args:
             name: of the new experiment.
             rev: of the one to copy.
+            memory: what Optuna knew of the new one's trial.
         """
         try:
             parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
@@ -200,7 +209,7 @@ class Clone:
         # Other experiments with the study's name can differ in more than params.
         if not parent_and_message.startswith(f"{self.baseline} search: "):
             return None
-        return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message)))
+        return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message), memory))
 
     def ref(self, name: str) -> str:
         """Where DVC keeps an experiment of this baseline."""
@@ -267,14 +276,3 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 def _is_tracked(out: Any) -> bool:
     """Whether DVC checks an output out: no trial finds what its baseline does not record (`persist`)."""
     return bool(out.is_in_repo and out.use_cache and out.hash_info)
-
-
-def _possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
-    """Files for Git to keep that a first run of these stages creates."""
-    for stage in stages:
-        yield str(Path(stage.path).with_name("dvc.lock"))
-        for out in stage.outs:
-            if not out.is_in_repo:
-                continue
-            # What DVC keeps, it has Git ignore.
-            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path

@@ -1,7 +1,7 @@
 """The user's repository, opened as DVC opens it, and what DVC refuses, in one line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,3 +131,14 @@ def commands_of(stage: Any) -> list[str]:
                 "put the command in quotes"
             )
     return commands
+
+
+def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
+    """Files for Git to keep that a first run of these stages creates."""
+    for stage in stages:
+        yield str(Path(stage.path).with_name("dvc.lock"))
+        for out in stage.outs:
+            if not out.is_in_repo:
+                continue
+            # What DVC keeps, it has Git ignore.
+            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path

@@ -133,9 +133,7 @@ class _Search:
         id_length: characters of a Git id here.
     """
 
-    def __init__(
-        self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int
-    ) -> None:
+    def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
         self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
         if reader.lfs.is_dir():

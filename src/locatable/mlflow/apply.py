@@ -104,7 +104,7 @@ class Applier:
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
         """What the run should hold."""
         if snapshot is None:
-            content: Content = study_content(planned.wanted, self._reader.root)
+            content: Content = study_content(planned.wanted, self._reader)
             fit_tags(content, RULES.tag)
             return content
         known = planned.known

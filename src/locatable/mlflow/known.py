@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 STUDY = "study "  # how the key of a study's run begins
+BEST = "dvc.best"  # how the tags of a study's run begin that say which trial is the best so far
 
 STATE = "mirror.state"
 # The status of a run is written last. To write this tag anew instead would cost a twentieth of the mirror.

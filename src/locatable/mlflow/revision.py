@@ -1,14 +1,21 @@
 """What a run in MLflow shows of a revision or a study: read from Git, the DVC cache and reports."""
 
+import math
 import posixpath
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from ..coordinates import Coordinates, coordinates_of
+from ..dvc.experiments import memory_in
+from ..history import formats
+from ..history.reader import Reader
 from ..history.snapshot import Snapshot
+from ..keys import Key
 from ..rebuild import rebuild_commands
 from ..redact import redact_urls
 from ..staleness import differences, summary
@@ -18,7 +25,7 @@ from .naming import storable
 from .note import revision_note
 from .outputs import OutputFiles, containing_output, read_outputs
 from .plan import WantedRun
-from .values import is_series, read_values
+from .values import Point, is_series, read_values
 
 # That a run tells.
 MOST_DIFFERENCES = 10
@@ -71,8 +78,10 @@ def revision_content(
     )
 
 
-def study_content(wanted: WantedRun, root: Path) -> Content:
-    """The run that holds a search's trials, with what the search has reported so far."""
+def study_content(wanted: WantedRun, reader: Reader) -> Content:
+    """Return the run that holds a search's trials, with the best of them and what the search has reported."""
+    root = reader.root
+    best = _best_of(wanted, reader)
     times = [1000 * trial.committed for trial in wanted.trials]
     note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply <dvc.rev of its run>`"
     reports = root / "reports" / "search" / wanted.name
@@ -82,9 +91,44 @@ def study_content(wanted: WantedRun, root: Path) -> Content:
         name=wanted.name,
         start=min(times),
         end=max(times),
-        tags={"dvc.study": wanted.name, "mlflow.note.content": note},
+        tags={"dvc.study": wanted.name, "mlflow.note.content": note, **best.tags},
+        series=best.series,
         artifacts={file.relative_to(root).as_posix(): file.read_bytes() for file in files},
     )
+
+
+@dataclass
+class _Best:
+    """The best trial of a study, and the best value after each of them; empty for several objectives.
+
+    Params in MLflow cannot change, but the best trial does: so its params are tags.
+    """
+
+    tags: dict[str, str] = field(default_factory=dict)
+    series: dict[str, list[Point]] = field(default_factory=dict)
+
+
+def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
+    best = _Best()
+    best_value = math.inf
+    trials = sorted(wanted.trials, key=lambda trial: (trial.committed, trial.name))
+    for trial, snapshot in zip(trials, reader.snapshots(trial.rev for trial in trials), strict=True):
+        try:
+            memory = memory_in(snapshot.commit)
+            (metric,), (direction,) = memory["metrics"], memory["directions"]
+            key = Key.parse(metric)
+            value = float(key.value_in(formats.parse(key.file, snapshot.read(key.file) or b"")))
+        except (LookupError, TypeError, ValueError, yaml.YAMLError):
+            continue  # it has no single objective, or none that can be read
+        sign = 1 if direction == "minimize" else -1
+        if sign * value < best_value:
+            best_value = sign * value
+            params = memory["trial"]["params"].items()
+            best.tags = {f"{known.BEST}.{name}": str(_redacted(param)) for name, param in params}
+            best.tags[known.BEST] = trial.name
+        points = best.series.setdefault(f"best_{key.dotted}", [])
+        points.append(Point(len(points) + 1, str(sign * best_value), 1000 * trial.committed))
+    return best
 
 
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:

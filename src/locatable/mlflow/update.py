@@ -42,6 +42,7 @@ class RunUpdate:
 def plan_update(stored: StoredRun, content: Content, fitted: FittedContent) -> RunUpdate:
     """How the tags of a run become those of its content; what was changed in MLflow by hand stays."""
     changing = {*EXPERIMENT_TAGS, known.OWN_NAME, *_described_tags(stored, content)}
+    changing |= {key for key in (*stored.tags, *content.tags) if key.startswith(known.BEST)}
     tags = {key: value for key, value in content.tags.items() if key in changing}
     tags |= state_tags(content) | fitted.tags
     stale = [key for key in stored.tags if key not in tags]

@@ -1,16 +1,25 @@
-"""Experiments in Git that are trials of a study."""
+"""Experiments in Git that are trials of a study, and what their commits remember of it.
 
+The files of an experiment have its metrics and series. What else Optuna knows when a trial begins is written
+into the message of its commit: distributions, the attributes in which samplers keep their place, and earlier
+trials without an experiment. A study that is made again from Git continues as the lost one would have.
+"""
+
+import json
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, create_trial
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
-from ..dvc.experiments import choices_in
+from ..dvc.experiments import choices_in, memory_in
+from ..errors import SettingsError
 from ..history import formats
 from ..history.reader import Experiment, Reader
 from ..history.snapshot import Snapshot
@@ -20,6 +29,11 @@ from .remote import GitRemote
 from .series import points
 from .settings import SearchSettings
 from .space import active_values
+
+# In the name of a study's attribute: genetic samplers list there the parents of a generation.
+PARENTS = ":parent:"
+# Of use only while a trial runs, to those that run beside it.
+WHILE_RUNNING = ":relative_params:"
 
 
 class GitTrials:
@@ -49,19 +63,31 @@ class GitTrials:
             self._remote.fetch()
         unknown: list[TrialExperiment] = []
         unfit = 0
+        without_experiment: dict[int, FrozenTrial] = {}
+        attributes: dict[str, Any] = {}
+        conflict: SettingsError | None = None
         with Reader(self._root) as reader:
             experiments = reader.experiments()
             named = self._named_like_trials(experiments, known)
             snapshots = reader.snapshots(experiment.rev for experiment in named)
             for experiment, snapshot in zip(named, snapshots, strict=True):
-                trial = complete_trial(self._settings, experiment, snapshot)
-                if trial is None:
+                try:
+                    memory = memory_in(snapshot.commit)
+                    trial = complete_trial(self._settings, experiment, snapshot, memory)
+                    others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
+                except SettingsError as error:
+                    conflict = error
+                    unfit += 1
+                    continue
+                except (LookupError, TypeError, ValueError, YAMLError):
                     unfit += 1
                     continue
                 number = int(experiment.name.rpartition("-")[2])
                 unknown.append(TrialExperiment(number, trial))
+                without_experiment.update(others)
+                attributes = _newest(attributes, memory.get("study", {}))
         revs = frozenset(experiment.rev for experiment in experiments)
-        return FoundExperiments(revs, tuple(unknown), unfit)
+        return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
 
     def _named_like_trials(
         self, experiments: Iterable[Experiment], known: Collection[str | None]
@@ -72,9 +98,14 @@ class GitTrials:
 
 
 def complete_trial(
-    settings: SearchSettings, experiment: Experiment, snapshot: Snapshot
-) -> FrozenTrial | None:
-    """The complete trial that an experiment is; None where its params or metrics are not of this search."""
+    settings: SearchSettings, experiment: Experiment, snapshot: Snapshot, memory: Mapping[str, Any]
+) -> FrozenTrial:
+    """Return the complete trial that an experiment is.
+
+    Raises:
+        SettingsError: it is of a search with other objectives or choices.
+        LookupError, TypeError, ValueError, YAMLError: its params or metrics are not of this search.
+    """
     contents: dict[str, Any] = {}
     choices = choices_in(snapshot.commit)
 
@@ -86,20 +117,24 @@ def complete_trial(
             contents[place.file] = formats.parse(place.file, snapshot.read(place.file) or b"")
         return place.value_in(contents[place.file])
 
-    try:
+    if memory:
+        settings.refuse_other_objectives(memory["metrics"], memory["directions"])
+        trial = _from_json(memory["trial"])
+        settings.refuse_other_space(trial.distributions)
+    else:
+        # An earlier release made it, or another program.
         chosen = active_values(settings.space, read, read)
-        values = [float(read(metric)) for metric in settings.metrics]
-        if not all(math.isfinite(value) for value in values):
-            return None
         trial = create_trial(
+            state=TrialState.RUNNING,
             params={key: settings.space[key].to_optuna(value) for key, value in chosen.items()},
             distributions={key: settings.space[key].distribution() for key in chosen},
-            values=values,
-            intermediate_values=_series(settings, snapshot),
-            user_attrs={"experiment": experiment.name, "rev": experiment.rev},
         )
-    except (LookupError, TypeError, ValueError, YAMLError):
-        return None
+    trial.state = TrialState.COMPLETE
+    trial.values = [float(read(metric)) for metric in settings.metrics]
+    if not all(math.isfinite(value) for value in trial.values):
+        raise ValueError("a metric is no finite number")
+    trial.intermediate_values = _series(settings, snapshot)
+    trial.user_attrs = {"experiment": experiment.name, "rev": experiment.rev}
     committed = datetime.fromtimestamp(experiment.committed)
     trial.datetime_start = committed
     trial.datetime_complete = committed
@@ -112,3 +147,80 @@ def _series(settings: SearchSettings, snapshot: Snapshot) -> dict[int, float]:
     if not settings.series or not content:
         return {}
     return {point.step: point.value for point in points(settings.series, content.decode())}
+
+
+def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dict[str, Any]:
+    """Return what the commit of a trial that begins is to remember, as plain values."""
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    # What had ended by then, the commit of an earlier trial remembers.
+    remembered = max((trial.datetime_start or datetime.min for trial in complete), default=datetime.min)
+    others = [trial for trial in trials if _has_ended_since(trial, remembered)]
+    return {
+        "metrics": settings.metrics,
+        "directions": settings.directions,
+        "trial": _to_json(trials[number]),
+        "study": with_other_ids(study_attributes(study), {trial._trial_id: trial.number for trial in trials}),
+        "others": [_to_json(trial) for trial in others],
+    }
+
+
+def _has_ended_since(trial: FrozenTrial, time: datetime) -> bool:
+    """Whether a trial has ended without an experiment since the last complete one began."""
+    without = trial.state in (TrialState.FAIL, TrialState.PRUNED)
+    return without and trial.datetime_complete is not None and trial.datetime_complete >= time
+
+
+def study_attributes(study: optuna.Study) -> dict[str, Any]:
+    """Return what samplers have noted on a study, by name."""
+    noted: dict[str, Any] = study._storage.get_study_system_attrs(study._study_id)
+    return {name: value for name, value in noted.items() if not name.startswith("study:")}
+
+
+def with_other_ids(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:
+    """Return attributes of a study that name trials in another way: a storage's ids are its own.
+
+    Args:
+        attributes: of the study.
+        ids: the other name by the one that they use.
+    """
+    changed = dict(attributes)
+    for name, value in attributes.items():
+        if PARENTS in name:
+            changed[name] = [ids[trial] for trial in value if trial in ids]
+    return changed
+
+
+def _newest(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of both, with the higher one of two counts."""
+    merged = {**later, **earlier}
+    for name in earlier.keys() & later.keys():
+        if isinstance(later[name], int):
+            merged[name] = max(earlier[name], later[name])
+    return merged
+
+
+def _to_json(trial: FrozenTrial) -> dict[str, Any]:
+    spaces = trial.distributions.items()
+    attributes = trial.system_attrs.items()
+    step = trial.last_step
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "params": trial.params,
+        "distributions": {key: json.loads(distribution_to_json(space)) for key, space in spaces},
+        "attributes": {name: value for name, value in attributes if WHILE_RUNNING not in name},
+        # Samplers look at no other value of a pruned trial.
+        "last": None if step is None else [step, trial.intermediate_values[step]],
+    }
+
+
+def _from_json(fields: Mapping[str, Any]) -> FrozenTrial:
+    spaces = fields["distributions"].items()
+    return create_trial(
+        state=TrialState[fields["state"]],
+        params=fields["params"],
+        distributions={key: json_to_distribution(json.dumps(space)) for key, space in spaces},
+        system_attrs=fields["attributes"],
+        intermediate_values=dict([fields["last"]]) if fields["last"] else {},
+    )

@@ -7,7 +7,7 @@ The end of its input stops a worker at once. Messages are plain values, so that 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..dvc.clone import CloneSetup
@@ -31,6 +31,7 @@ class Job:
         metrics: the objectives, each as file:dotted.key.
         series: file whose growth is reported step by step; None for none.
         same_params_rev: revision of an experiment with these params, which need not run twice.
+        memory: what Optuna knew of the trial, for its commit.
     """
 
     experiment: str
@@ -38,6 +39,7 @@ class Job:
     metrics: list[str]
     series: str | None = None
     same_params_rev: str | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

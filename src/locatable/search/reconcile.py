@@ -3,11 +3,14 @@
 A trial is complete if, and only if, it has its experiment.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from optuna.storages import RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from ..errors import SettingsError
 
 # A number that is this far from the last one was never a trial's: someone chose that name.
 LARGEST_GAP = 1000
@@ -36,11 +39,17 @@ class FoundExperiments:
         revs: revisions of all experiments.
         unknown: trials that the study does not know yet, the oldest first.
         unfit: how many experiments are named like trials, but do not fit search.yaml.
+        without_experiment: failed and pruned trials that the unknown ones remember, by number.
+        attributes: what samplers noted on the study, with trials by number.
+        conflict: why one of the unfit is of another search.
     """
 
     revs: frozenset[str]
     unknown: tuple[TrialExperiment, ...] = ()
     unfit: int = 0
+    without_experiment: Mapping[int, FrozenTrial] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    conflict: SettingsError | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Addition:
-    """An experiment becomes a trial of the study, after a number of failed ones that fill a gap."""
+    """An experiment becomes a trial of the study, after those without one that fill a gap."""
 
     trial: FrozenTrial
-    gap: int
+    gap: tuple[FrozenTrial, ...]
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ def plan_reconcile(
     return ReconcilePlan(
         completions=tuple(completions),
         losses=tuple(losses),
-        additions=_additions(candidates, len(trials)),
+        additions=_additions(candidates, len(trials), found.without_experiment),
         unfit=found.unfit,
         elsewhere=elsewhere,
         gone=len(known_revs(trials) - found.revs),
@@ -165,16 +174,31 @@ def _may_run_again(trial: FrozenTrial) -> bool:
     return len(RetryHeartbeatStaleTrialCallback.retry_history(trial)) < MOST_RETRIES
 
 
-def _additions(candidates: list[TrialExperiment], length: int) -> tuple[Addition, ...]:
+def _additions(
+    candidates: list[TrialExperiment], length: int, without_experiment: Mapping[int, FrozenTrial]
+) -> tuple[Addition, ...]:
     """Trials to add to a study of this length: each keeps its number, if that is possible.
 
     Those before it that failed, or were pruned, have left no experiment, and so a gap.
     """
     additions: list[Addition] = []
     for experiment in sorted(candidates, key=lambda candidate: candidate.number):
-        gap = max(0, experiment.number - length)
-        if gap >= LARGEST_GAP:
-            gap = 0
+        missing = range(length, experiment.number)
+        if len(missing) >= LARGEST_GAP:
+            missing = range(0)
+        unknown = _trial_of_unknown_end(experiment.trial)
+        gap = tuple(without_experiment.get(number, unknown) for number in missing)
         additions.append(Addition(experiment.trial, gap))
-        length += gap + 1
+        length += len(gap) + 1
     return tuple(additions)
+
+
+def _trial_of_unknown_end(next_one: FrozenTrial) -> FrozenTrial:
+    """A trial of which nothing is known but that the next one came after it."""
+    return create_trial(
+        state=TrialState.FAIL,
+        user_attrs={"error": "no experiment in Git"},
+        # Without any params, BruteForceSampler has nothing left to try.
+        params=next_one.params,
+        distributions=next_one.distributions,
+    )

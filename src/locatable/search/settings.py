@@ -8,10 +8,11 @@ Each fault ends in one line: the key, what is wrong there, and what is allowed.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
@@ -57,6 +58,27 @@ class SearchSettings(Section):
     def directions(self) -> list[Direction]:
         """The direction of each objective."""
         return self.direction if isinstance(self.direction, list) else [self.direction]
+
+    def refuse_other_objectives(self, metrics: Sequence[str], directions: Sequence[str]) -> None:
+        """Raise SettingsError where the study was begun with these, and they are not those of this file."""
+        if directions != self.directions:
+            raise self._other_search("direction", f"with {', '.join(directions)}")
+        if metrics != self.metrics:
+            raise self._other_search("metric", f"with {', '.join(metrics)}")
+
+    def refuse_other_space(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        """Raise SettingsError where a trial of the study cannot be beside those of this file."""
+        for key in self.space.keys() & distributions.keys():
+            try:
+                check_distribution_compatibility(distributions[key], self.space[key].distribution())
+            except ValueError:
+                different = "with another type, scale or choices"
+                raise self._other_search(f"space: {key}", different) from None
+
+    def _other_search(self, key: str, begun: str) -> SettingsError:
+        return SettingsError(
+            f"search.yaml: {key}: study {self.study} was begun {begun}; give the new one a name of its own"
+        )
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "SearchSettings":

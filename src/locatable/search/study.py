@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import check_distribution_compatibility
 from optuna.storages import RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ..errors import SettingsError, StoreError
-from .git_trials import GitTrials
+from ..errors import StoreError
+from .git_trials import GitTrials, memory_of, study_attributes, with_other_ids
 from .messages import Complete, Job, Progress
-from .reconcile import MOST_RETRIES, Addition, Completion, ReconcilePlan, known_revs, plan_reconcile
+from .reconcile import MOST_RETRIES, Completion, ReconcilePlan, known_revs, plan_reconcile
 from .sampling import configure, propose, watch_for_stop
 from .settings import SearchSettings
 
@@ -42,35 +41,12 @@ def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
         # Every storage has errors of its own, all of them outside of this project.
         said = str(error).strip() or type(error).__name__
         raise StoreError(f"--storage: cannot be used: {said.splitlines()[0]}") from None
-    _refuse_other_objectives(study, settings)
-    _refuse_other_space(study, settings)
+    directions = [direction.name.lower() for direction in study.directions]
+    settings.refuse_other_objectives(study.metric_names or settings.metrics, directions)
+    for trial in study.get_trials(deepcopy=False):
+        settings.refuse_other_space(trial.distributions)
     study.set_metric_names(settings.metrics)
     return study
-
-
-def _refuse_other_objectives(study: optuna.Study, settings: SearchSettings) -> None:
-    directions = [direction.name.lower() for direction in study.directions]
-    if directions != settings.directions:
-        raise _other_search(settings, "direction", f"with {', '.join(directions)}")
-    if study.metric_names and study.metric_names != settings.metrics:
-        raise _other_search(settings, "metric", f"with {', '.join(study.metric_names)}")
-
-
-def _refuse_other_space(study: optuna.Study, settings: SearchSettings) -> None:
-    for trial in study.get_trials(deepcopy=False):
-        for key in settings.space.keys() & trial.distributions.keys():
-            now = settings.space[key].distribution()
-            try:
-                check_distribution_compatibility(trial.distributions[key], now)
-            except ValueError:
-                different = "with another type, scale or choices"
-                raise _other_search(settings, f"space: {key}", different) from None
-
-
-def _other_search(settings: SearchSettings, key: str, begun: str) -> SettingsError:
-    return SettingsError(
-        f"search.yaml: {key}: study {settings.study} was begun {begun}; give the new one a name of its own"
-    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +96,13 @@ class SearchStudy:
     def configure(self) -> None:
         """Set the sampler and the pruner, now that all earlier trials are there."""
         configure(self.optuna, self._settings)
+        # These look only after a trial whether anything is left, and would repeat one.
+        sampler = self.optuna.sampler
+        complete = self._trials(TrialState.COMPLETE)
+        if isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.optuna):
+            self._has_ended.set()
+        if isinstance(sampler, optuna.samplers.BruteForceSampler) and complete:
+            sampler.after_trial(self.optuna, complete[-1], TrialState.COMPLETE, complete[-1].values)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False, states=states or None)
@@ -153,6 +136,7 @@ class SearchStudy:
             # Optuna keeps no curves of several objectives.
             series=self._settings.series if len(self._settings.metrics) == 1 else None,
             same_params_rev=self._rev_with_params(trial.params),
+            memory=memory_of(self.optuna, self._settings, trial.number),
         )
         return RunningTrial(trial, job)
 
@@ -194,16 +178,22 @@ class SearchStudy:
 
         Raises:
             ProjectError: Git's remote does not answer.
+            SettingsError: the study is to be made again from experiments of another search.
         """
         trials = self._trials()
         found = self._git_trials.find(known_revs(trials))
+        if found.conflict and not trials:
+            raise found.conflict
         plan = plan_reconcile(trials, found, self._owner, busy)
         for completion in plan.completions:
             self._apply_completion(completion, trials[completion.number])
         for loss in plan.losses:
             self.optuna.tell(loss.number, state=TrialState.FAIL)
         for addition in plan.additions:
-            self._apply_addition(addition)
+            for missing in addition.gap:
+                self.optuna.add_trial(missing)
+            self.optuna.add_trial(addition.trial)
+        self._apply_attributes(found.attributes)
         # After all that keep their numbers.
         retry = RetryHeartbeatStaleTrialCallback(MOST_RETRIES)
         for loss in plan.losses:
@@ -217,14 +207,11 @@ class SearchStudy:
             trial.set_user_attr(name, value)
         self.optuna.tell(trial, completion.trial.values)
 
-    def _apply_addition(self, addition: Addition) -> None:
-        for _ in range(addition.gap):
-            missing = create_trial(
-                state=TrialState.FAIL,
-                user_attrs={"error": "no experiment in Git"},
-                # Without any params, BruteForceSampler has nothing left to try.
-                params=addition.trial.params,
-                distributions=addition.trial.distributions,
-            )
-            self.optuna.add_trial(missing)
-        self.optuna.add_trial(addition.trial)
+    def _apply_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Give the study what samplers noted on it in earlier searches, and count no further back."""
+        ids = {trial.number: trial._trial_id for trial in self._trials()}
+        noted = study_attributes(self.optuna)
+        for name, value in with_other_ids(attributes, ids).items():
+            known = noted.get(name)
+            if known is None or (isinstance(known, int) and known < value):
+                self.optuna._storage.set_study_system_attr(self.optuna._study_id, name, value)

@@ -88,10 +88,10 @@ def _run_watched(
         try:
             rev = None
             if job.same_params_rev:
-                rev = clone.copy_experiment(job.experiment, job.same_params_rev)
+                rev = clone.copy_experiment(job.experiment, job.same_params_rev, job.memory)
             if rev is None:
                 metric_files = {Key.parse(metric).file for metric in job.metrics}
-                rev = clone.run(job.experiment, job.params, metric_files)
+                rev = clone.run(job.experiment, job.params, metric_files, job.memory)
             # A wish to stop that comes later comes too late.
             was_stopped = stop.is_set()
         finally:
