@@ -44,7 +44,7 @@ def run(case: dict) -> dict:
     found = {}
     for model in case.get("models", [None]):
         params = {**DEFAULTS, "prepare": {**DEFAULTS["prepare"], **case["prepare"]}}
-        params["train"] = {**DEFAULTS["train"], "model": model}
+        params["train"] = {**DEFAULTS["train"], **case.get("train", {}), "model": model or "forest"}
         Path("params.yaml").write_text(json.dumps(params))
         for folder in WRITTEN:
             shutil.rmtree(folder, ignore_errors=True)
@@ -56,8 +56,9 @@ def run(case: dict) -> dict:
                     stage.main()
         except SystemExit as refusal:
             return {"refused": str(refusal)}
-        if model:
-            found[model] = {"digest": digest(), "said": said.getvalue(), **reports()}
+        if not model:
+            return {"said": said.getvalue()}
+        found[model] = {"digest": digest(), "said": said.getvalue(), **reports()}
     return found
 
 
@@ -70,13 +71,15 @@ def digest() -> str:
 
 
 def reports() -> dict:
-    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text())["test"]
+    metrics = json.loads(Path("reports/evaluate/metrics.json").read_text())
     names = sorted(path.name for path in Path("reports/evaluate/figures").iterdir())
     rows = {
         name: len(pd.read_parquet(f"data/prepared/{name}.parquet")) for name in ("train", "valid", "test")
     }
-    plots = {path.stem: len(pd.read_csv(path)) for path in Path("reports/evaluate/plots").iterdir()}
-    return {"test": metrics, "figures": names, "rows": rows, "plots": plots}
+    plots = {
+        path.stem: pd.read_csv(path).to_dict("list") for path in Path("reports/evaluate/plots").iterdir()
+    }
+    return {**metrics, "figures": names, "rows": rows, "plots": plots}
 
 
 if __name__ == "__main__":

@@ -161,3 +161,22 @@ def test_a_single_line_beside_its_baseline_has_a_legend() -> None:
     line = [(0.0, 1.0), (1.0, 2.0)]
     picture = draw_chart(Chart("t", "x", "y", {"a": line}, {"a": line[::-1]}), "abc1234")
     assert re.findall(r"</i>([^<]*)</span>", picture) == ["this result", "baseline abc1234"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "ends"),
+    [
+        (("predicted", "observed"), [(0.0, 0.0), (1.0, 1.0)]),
+        (("false_positive_rate", "true_positive_rate"), [(0.0, 0.0), (1.0, 1.0)]),
+        (("recall", "precision"), None),
+    ],
+)
+def test_axes_that_are_compared_have_a_diagonal(axes: tuple[str, str], ends: list | None) -> None:
+    shown = Chart("A chart", *axes, {"line": [(0.0, 0.2), (1.0, 1.0), (0.5, 0.0)]})
+    svg = ElementTree.fromstring(str(draw_chart(shown))).find("svg")  # noqa: S314
+    lines = [line for line in svg.findall("line") if line.get("class") == "diagonal"]
+    x_axis, y_axis = axis([0, 1], 58, 428), axis([0, 1], 226, 12)
+    expected = [[x_axis.place(x), y_axis.place(y)] for x, y in ends or []]
+    assert [[float(line.get(key)) for key in ("x1", "y1", "x2", "y2")] for line in lines] == (
+        [expected[0] + expected[1]] if ends else []
+    )

@@ -2,9 +2,8 @@
 
     python -m scripts.environment
 
-Writes `environment.json`, a dependency of every other stage: when the lock changes, the installation
-drifts from it, or a setting changes numbers, results are rebuilt and the record says why. It never
-refuses to go on, and holds nothing of this machine: two machines with the same lock share results.
+Writes `environment.json`, a dependency of every other stage: when the lock, what is installed, or a setting
+changes, results are rebuilt. It holds nothing of this machine: two with the same lock share results.
 """
 
 import hashlib
@@ -28,11 +27,7 @@ SETTINGS = (
 
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
-    """Packages whose installed version is not the locked one; `None` where not installed.
-
-    Args:
-        lock: text of a pip requirements file, every package pinned with `==`.
-    """
+    """Packages whose installed version is not the one locked with `==`; `None` where not installed."""
     from packaging.requirements import Requirement
 
     # One requirement per logical line; hashes are pip's business.
@@ -59,12 +54,6 @@ def variables() -> dict[str, str]:
     return {name: value for name, value in outside.items() if name not in os.environ}
 
 
-def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Sentences about settings that are not as they were recorded."""
-    names = [name for name in SETTINGS if before.get(name) != after.get(name)]
-    return [f"{name} was {before.get(name, 'not set')}, is {after.get(name, 'not set')}" for name in names]
-
-
 def main() -> None:
     try:
         lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
@@ -86,8 +75,10 @@ def main() -> None:
         before = json.loads(RECORD.read_text())["variables"]
     except (FileNotFoundError, KeyError, ValueError):
         before = {}  # the first time, or a record of the template's first release
-    for change in changes(before, record["variables"]):
-        print(f"{RECORD}: {change}")
+    for name in SETTINGS:
+        was, now = before.get(name, "not set"), record["variables"].get(name, "not set")
+        if was != now:
+            print(f"{RECORD}: {name} was {was}, is {now}")
     RECORD.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

@@ -13,13 +13,10 @@ from locatable.mlflow import RunContent
 
 
 def describe(run: RunContent) -> None:
-    """Change what MLflow shows of a baseline or an experiment.
+    """Change what MLflow shows of a revision; what Git and DVC know is there. Then `make mirror`, `make ui`.
 
-    All that Git and DVC know of it is there already. To see a change: `make mirror`, then `make ui`.
-
-    Args:
-        run: `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but
-            for tags that begin with `dvc.`; `run.snapshot` and `run.experiment` are there to look at.
+    `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but for tags
+    that begin with `dvc.`; `run.snapshot` and `run.experiment` are there to look at.
     """
     # A name of your own:
     # run.name = f"{run.name} ({run.params['train.model']})"

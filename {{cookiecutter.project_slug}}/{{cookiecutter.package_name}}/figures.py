@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,19 +11,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-BLUE, GREY = "#1f5fa8", "#9a9a9a"
-{%- if cookiecutter.task == 'classification' %}
-COLOURS = [BLUE, *(f"C{number}" for number in range(1, 10))]  # as many curves are drawn, at most
-{%- else %}
+matplotlib.rcParams |= {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6"}
+GREY = "#9a9a9a"
+{%- if cookiecutter.task == 'regression' %}
 POINTS = {"marker": "o", "markersize": 4, "alpha": 0.5, "linestyle": "none", "markeredgewidth": 0}
 {%- endif %}
 
 
-def save(draw: Callable[..., None], path: Path, *data: object) -> None:
+def save(draw: Callable[..., None], path: Path, title: str, *data: object) -> None:
     """Draw one figure, 4 by 4 inches at 200 dots per inch."""
     # `Figure` without pyplot: no window system is looked for, and start-up is shorter.
     figure = Figure(figsize=(4, 4), dpi=200, layout="constrained")
-    draw(figure.subplots(), *data)
+    axes = figure.subplots()
+    axes.set_title(title, fontsize="medium")
+    draw(axes, *data)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     # Figures are kept in Git with every experiment: 64 colours look the same in a third of the size.

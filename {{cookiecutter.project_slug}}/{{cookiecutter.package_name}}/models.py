@@ -23,15 +23,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from .params.train import Params
 
 FOREST_STEP = 10
-RARE = 0.01  # share of rows below which values of a category are taken together
 
 
-def make_encoder() -> ColumnTransformer:
+def make_encoder(params: Params) -> ColumnTransformer:
     """What fills gaps, standardises numbers and makes categories columns; sparse where most values are 0."""
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing", keep_empty_features=True),
-        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=RARE),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=params.rare or None),
     )
     return ColumnTransformer(
         [
@@ -68,13 +67,19 @@ def select_model(params: Params) -> tuple[{{ kind }}Mixin, list[int]]:
     return estimator, list(sizes)
 
 
-def fit_step(estimator: {{ kind }}Mixin, size: int, features: np.ndarray, target: pd.Series) -> None:
+{% if classes -%}
+def fit_step(
+    estimator: ClassifierMixin, size: int, features: np.ndarray, target: pd.Series, **weights: np.ndarray
+) -> None:
+{%- else -%}
+def fit_step(estimator: RegressorMixin, size: int, features: np.ndarray, target: pd.Series) -> None:
+{%- endif %}
     """Train one step further, with all smaller sizes done: one more epoch, or up to `size` trees."""
 {%- if classes %}
     if hasattr(estimator, "partial_fit"):
-        estimator.partial_fit(features, target, classes=np.unique(target.unique()))
+        estimator.partial_fit(features, target, classes=np.unique(target.unique()), **weights)
     else:
-        estimator.set_params(n_estimators=size).fit(features, target)
+        estimator.set_params(n_estimators=size).fit(features, target, **weights)
 {%- else %}
     if isinstance(estimator, ElasticNet):
         with warnings.catch_warnings():

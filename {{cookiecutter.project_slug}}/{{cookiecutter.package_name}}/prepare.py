@@ -5,6 +5,8 @@ Reads `data/raw.csv`, or `data/raw.parquet`; writes `data/prepared/{train,valid,
 """
 
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
 from typing import NoReturn
@@ -22,6 +24,9 @@ FORMAT = "a CSV is in UTF-8, with a comma between values, a point in numbers, an
 FEW = "merge it with another, take its rows out, or choose another column"
 LARGEST = 1e150  # the square of a larger number is infinite
 MOST_CLASSES = 20  # of numbers; a column with more, and few rows for each, holds a quantity
+FEWEST_IDS = 10  # a column of fewer values holds a category
+MOST = 0.9  # share of rows; a column of whole numbers with more values may number the rows
+ID = r"(?i:(.*[\W_])?(id|patient|person|subject|user))|.*[a-z]I[dD]"  # how columns of ids are named
 NUMBER = r"\W*\d[\d.,' ]*\W*"  # as people write them: 1,5 or $3 or 20 %
 
 
@@ -145,6 +150,8 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
             keys[column] = pd.to_datetime(raw[column], format="ISO8601", errors="coerce", utc=True)
         if keys[column].isna().any():
             refuse(column, "empty HERE, or not a date like 2026-01-31; split by another", keys[column].isna())
+    if params.time:
+        keys = keys.sort_values(params.time, kind="stable")
     try:
         rest, test = divide(keys, params.test_fraction, params)
         train, valid = divide(rest, params.valid_fraction / (1 - params.test_fraction), params)
@@ -153,7 +160,7 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
     parts = {"train": train, "valid": valid, "test": test}
     for name, part in parts.items():
         if part.empty:
-            refuse(params.time, f"too many rows of one time: none is left as {name} rows")
+            refuse(params.time, f"too many rows of one time, or too large a gap: no {name} rows are left")
 {%- if classes %}
         missing = keys[params.target][~keys[params.target].isin(part[params.target].unique())]
         if not missing.empty:
@@ -164,10 +171,12 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
 
 
 def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take a share away: of the rows the newest, or of the groups, or of the rows at random."""
+    """Take a share away: of the rows (sorted by time) the newest, of the groups, or of the rows at random."""
     if params.time:
-        first = keys[params.time].sort_values().iloc[-math.ceil(fraction * len(keys)) :].min()
-        return keys[keys[params.time] < first], keys[keys[params.time] >= first]
+        times, gap = keys[params.time], params.gap or 0
+        first = times.iloc[-math.ceil(fraction * len(keys)) :].min()
+        before = first - (gap if is_numeric_dtype(times) else pd.Timedelta(days=gap))
+        return keys[times < before], keys[times >= first]
     if params.group:
         splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=params.seed)
         kept, taken = next(splitter.split(keys, groups=keys[params.group]))
@@ -179,10 +188,44 @@ def divide(keys: pd.DataFrame, fraction: float, params: Params) -> tuple[pd.Data
     return train_test_split(keys, test_size=fraction, stratify=strata, random_state=params.seed)
 
 
+def doubts(raw: pd.DataFrame, table: pd.DataFrame, params: Params) -> Iterator[str]:
+    """Say what may make a model look better than it is, and the param that settles it."""
+    for name in raw.columns.drop(params.target):
+        values = (table if name in table else raw.astype({name: "str"}))[name].dropna()
+        target = table.loc[values.index, params.target]
+        count, rows, numbers = values.nunique(), len(values), is_numeric_dtype(values)
+        whole = not numbers or bool((values % 1 == 0).all())
+        # Of rows with the same value, all have the same target; or they are next to each other.
+        alike = name in table and count <= rows / 2 and target.groupby(values).nunique().max() == 1
+        in_blocks = count <= rows / 2 and (values != values.shift()).sum() == count
+        grouped = (alike or in_blocks or re.fullmatch(ID, name)) and FEWEST_IDS <= count <= MOST * rows
+{%- if classes %}
+        copied = alike and count == target.nunique() > 1
+{%- else %}
+        copied = name in table and target.nunique() > 1 and values.rank().equals(target.rank())
+{%- endif %}
+        if copied and rows > len(table) / 2:
+            yield f"{name}: says what the target says; add it to prepare.drop"
+        elif numbers and whole and count > MOST * rows:
+            yield f"{name}: whole numbers, nearly all different; if they are ids, add it to prepare.drop"
+        elif grouped and whole and not params.group and not params.time:
+            yield f"{name}: {count} values in {rows} rows; if these belong together, set prepare.group to it"
+    if params.time and params.gap is None:
+        yield f"{params.time}: if the target lies ahead (a forecast), set prepare.gap to how far, else to 0"
+
+
 def main() -> None:
     params = load("prepare", Params)
     raw = read_raw(params)
     table = clean(raw, params)
+    for doubt in doubts(raw, table, params):
+        print(f"{RAW}: {doubt}")
+    again = table.join(raw[[*filter(None, (params.group, params.time))]]).duplicated()
+    if again.any():
+        advice = "left out" if params.distinct else "set prepare.distinct: true to leave them out"
+        print(f"{RAW}: {again.sum()} of {len(raw)} rows are like an earlier one; {advice}")
+    if params.distinct:
+        raw, table = raw[~again], table[~again]
     PREPARED.mkdir(parents=True, exist_ok=True)
     for name, rows in split(raw, params).items():
         table.loc[rows].to_parquet(PREPARED / f"{name}.parquet", index=False)

@@ -14,6 +14,9 @@ from dvclive import Live
 from sklearn.base import {{ 'ClassifierMixin' if classes else 'RegressorMixin' }}
 from sklearn.metrics import {{ 'accuracy_score, log_loss' if classes else 'mean_absolute_error, root_mean_squared_error' }}
 from sklearn.pipeline import make_pipeline
+{%- if classes %}
+from sklearn.utils.class_weight import compute_sample_weight
+{%- endif %}
 
 from .dataset import read
 from .models import fit_step, make_encoder, select_model
@@ -42,14 +45,19 @@ def main() -> None:
     features, target = {}, {}
     for name in ("train", "valid"):
         features[name], target[name] = read(f"data/prepared/{name}.parquet")
-    encoder = make_encoder().fit(features["train"])
+    encoder = make_encoder(params).fit(features["train"])
     encoded = {name: encoder.transform(table) for name, table in features.items()}
 
     estimator, sizes = select_model(params)
+{%- if classes %}
+    weights = {}
+    if params.class_weight:
+        weights["sample_weight"] = compute_sample_weight(params.class_weight, target["train"])
+{%- endif %}
     # The root dvc.yaml declares these files already, and DVC itself records the experiment.
     with Live("reports/train", dvcyaml=None, save_dvc_exp=False) as live:
         for size in sizes:
-            fit_step(estimator, size, encoded["train"], target["train"])
+            fit_step(estimator, size, encoded["train"], target["train"]{{ ', **weights' if classes }})
             for name in encoded:
                 for metric, value in losses(estimator, encoded[name], target[name]).items():
                     # A time stamp would make every rebuild differ.

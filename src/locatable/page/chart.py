@@ -13,6 +13,14 @@ LEFT, RIGHT, TOP, BOTTOM = 58.0, 12.0, 12.0, 44.0
 MOST_POINTS = 800
 # Colours that the style sheet has.
 COLOURS = 6
+# Axes on whose diagonal a prediction is right, or no better than chance.
+DIAGONALS = (
+    {"predicted", "observed"},
+    {"predicted", "actual"},
+    {"prob_pred", "prob_true"},
+    {"false_positive_rate", "true_positive_rate"},
+    {"fpr", "tpr"},
+)
 # Ticks of an axis, about.
 TICKS = 5
 
@@ -44,7 +52,9 @@ def draw_chart(chart: Chart, baseline_name: str = "") -> Markup:
     y_axis = axis((y for _, y in points), HEIGHT - BOTTOM, TOP)
     names = list(dict.fromkeys([*chart.lines, *chart.baseline]))
     colours = {name: f"c{index % COLOURS}" for index, name in enumerate(names)}
-    drawn: list[Markup] = []
+    drawn: list[Markup | None] = []
+    if {chart.x_label, chart.y_label} in DIAGONALS:
+        drawn.append(_diagonal(x_axis, y_axis))
     for name, line in chart.baseline.items():
         drawn.append(_line(line, x_axis, y_axis, f"curve before {colours[name]}"))
     for name, line in chart.lines.items():
@@ -139,6 +149,21 @@ def _grid(x_axis: Axis, y_axis: Axis) -> list[Markup]:
         label = tick_label(tick, x_axis.ticks)
         parts.append(element("text", label, x=x, y=HEIGHT - BOTTOM + 17, class_="tick"))
     return parts
+
+
+def _diagonal(x_axis: Axis, y_axis: Axis) -> Markup | None:
+    """Return the line of equal values; None if the axes have none in common."""
+    low, high = max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high)
+    if low >= high:
+        return None
+    return element(
+        "line",
+        x1=x_axis.place(low),
+        y1=y_axis.place(low),
+        x2=x_axis.place(high),
+        y2=y_axis.place(high),
+        class_="diagonal",
+    )
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

@@ -1,8 +1,9 @@
 """Stage `evaluate`: how good the model is on test rows that nothing before has seen.
 
-Reads `models/model.joblib` and `data/prepared/test.parquet`; writes under
+Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`; writes under
 `reports/evaluate/`: `metrics.json`, `plots/*.csv` (drawn by `dvc plots`) and `figures/*.png`.
 Classes are numbered in sorted order. Of two, the last is positive; each of several is held against the rest.
+Beside the scores of the model are those of the prior: every row gets the shares of classes in training rows.
 """
 
 import json
@@ -12,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 from . import figures
 from .dataset import read
@@ -65,51 +67,52 @@ def roc(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
 
 
 def precision_recall(truth: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
-    """With rising recall: DVC's plots keep the order of points with the same recall."""
+    """The highest precision of each recall, from the first row on that is found."""
     precision, recall, _ = metrics.precision_recall_curve(truth, chance)
-    return thin(pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]}))
-
-
-def calibration(hits: np.ndarray, chance: np.ndarray, bins: int) -> pd.DataFrame:
-    """Mean predicted probability and observed frequency in `bins` groups of (nearly) equal size."""
-    order = np.argsort(chance, kind="stable")
-    groups = [group for group in np.array_split(order, bins) if len(group)]
-    predicted, observed = ([values[group].mean() for group in groups] for values in (chance, hits))
-    return pd.DataFrame({"predicted": predicted, "observed": observed})
+    points = pd.DataFrame({"recall": recall, "precision": precision})[recall > 0]
+    points = points.groupby("recall", as_index=False).max()
+    return thin(pd.concat([points.head(1).assign(recall=0.0), points]))
 
 
 def main() -> None:
     params = load("evaluate", Params)
     features, target = read("data/prepared/test.parquet")
+    _, known = read("data/prepared/train.parquet")
     model = joblib.load("models/model.joblib")
     classes, probability = model.classes_.astype(str), model.predict_proba(features)
     labels = np.searchsorted(model.classes_, target.to_numpy())
     called = call(probability, params.threshold)
     truth, chance = one_or_rest(labels, probability)
     test = score(labels, probability, params.threshold)
+    shares = known.value_counts(normalize=True)[model.classes_].to_numpy()
+    prior = score(labels, np.tile(shares, (len(labels), 1)), params.threshold)
     # Of several classes: whether the called one was right, and the curves of all classes taken together.
-    hits = labels if len(classes) == 2 else called == labels
+    hits, calibrated = (labels, classes[1]) if len(classes) == 2 else (called == labels, "the called class")
+    sure = chance.max(axis=1)
+    observed, predicted = calibration_curve(hits, sure, n_bins=params.calibration_bins, strategy="quantile")
     tables = {
         "roc": roc(truth.ravel(), chance.ravel()),
         "precision_recall": precision_recall(truth.ravel(), chance.ravel()),
-        "calibration": calibration(hits, chance.max(axis=1), params.calibration_bins),
+        "calibration": pd.DataFrame({"predicted": predicted, "observed": observed}),
         "confusion": pd.DataFrame({"actual": classes[labels], "predicted": classes[called]}),
     }
-    names = classes[-truth.shape[1] :]
-    curves = {
-        curve: {name: curve(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
-        for curve in (roc, precision_recall)
-    }
+    names = classes[-truth.shape[1] :][:10]  # as many colours there are
+    rocs = {name: roc(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
+    curves = {name: precision_recall(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
+    shares, counts = truth.mean(axis=0), metrics.confusion_matrix(labels, called)
 
     (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
-    (REPORTS / "metrics.json").write_text(json.dumps({"test": test}, indent=2) + "\n")
+    (REPORTS / "metrics.json").write_text(json.dumps({"test": test, "prior": prior}, indent=2) + "\n")
     for name, table in tables.items():
         table.to_csv(REPORTS / "plots" / f"{name}.csv", index=False, lineterminator="\n")
-    draw, average = REPORTS / "figures", test["average_precision"]
-    figures.save(figures.roc, draw / "roc.png", curves[roc], test["roc_auc"])
-    figures.save(figures.precision_recall, draw / "precision_recall.png", curves[precision_recall], average)
-    figures.save(figures.calibration, draw / "calibration.png", tables["calibration"], test["brier"])
-    figures.save(figures.confusion, draw / "confusion.png", metrics.confusion_matrix(labels, called), classes)
+    for draw, what, key, *data in [
+        (figures.roc, "ROC curve", "roc_auc", rocs),
+        (figures.precision_recall, "Precision–recall", "average_precision", curves, shares),
+        (figures.calibration, "Calibration", "brier", tables["calibration"], calibrated),
+        (figures.confusion, "Confusion matrix", "accuracy", counts, classes, target.name),
+    ]:
+        title = f"{what} of {target.name}\n{key} {test[key]:.3f}, of the prior {prior[key]:.3f}"
+        figures.save(draw, REPORTS / f"figures/{draw.__name__}.png", title, *data)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Stage `evaluate`: how good the model is on test rows that nothing before has seen.
 
-Reads `models/model.joblib` and `data/prepared/test.parquet`; writes under
+Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`; writes under
 `reports/evaluate/`: `metrics.json`, `plots/rows.csv` (drawn by `dvc plots`) and `figures/*.png`.
+Beside the scores of the model are those of one number for all rows: the mean of the training rows or,
+if rows are split by time, their last value.
 """
 
 import json
@@ -16,6 +18,7 @@ from . import figures
 from .dataset import read
 from .params import load
 from .params.evaluate import Params
+from .params.prepare import Params as PrepareParams
 
 REPORTS = Path("reports/evaluate")
 
@@ -43,16 +46,23 @@ def main() -> None:
     observed = target.to_numpy()
     predicted = joblib.load("models/model.joblib").predict(features)
     test = score(observed, predicted, params.interval)
+    _, known = read("data/prepared/train.parquet")
+    in_time = load("prepare", PrepareParams).time is not None
+    name, guess = ("last_value", known.iloc[-1]) if in_time else ("mean", known.mean())
+    guessed = score(observed, np.full(len(observed), guess), params.interval)
     rows = pd.DataFrame({"observed": observed, "predicted": predicted, "residual": observed - predicted})
     # Git keeps them with every experiment: of more than 2,000, as many at random.
     rows = rows.sample(min(len(rows), 2000), random_state=0).sort_index()
 
     (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
-    (REPORTS / "metrics.json").write_text(json.dumps({"test": test}, indent=2) + "\n")
+    (REPORTS / "metrics.json").write_text(json.dumps({"test": test, name: guessed}, indent=2) + "\n")
     rows.to_csv(REPORTS / "plots/rows.csv", index=False, lineterminator="\n")
-    draw = REPORTS / "figures"
-    figures.save(figures.predicted, draw / "predicted.png", rows[["observed", "predicted"]], test["r2"])
-    figures.save(figures.residuals, draw / "residuals.png", rows, test["half_width"])
+    for draw, what, key, *data in [
+        (figures.predicted, "Predicted against observed", "rmse", rows),
+        (figures.residuals, "Residuals", "half_width", rows, test["half_width"]),
+    ]:
+        title = f"{what}\n{key} {test[key]:.3g}, of the {name.replace('_', ' ')} {guessed[key]:.3g}"
+        figures.save(draw, REPORTS / f"figures/{draw.__name__}.png", title, target.name, *data)
 
 
 if __name__ == "__main__":

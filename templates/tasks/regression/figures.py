@@ -1,22 +1,15 @@
 
-def predicted(axes: Axes, rows: pd.DataFrame, r2: float) -> None:
+def predicted(axes: Axes, target: str, rows: pd.DataFrame) -> None:
     """Predicted against observed values; `rows` has the columns observed, predicted."""
-    ends = [rows.to_numpy().min(), rows.to_numpy().max()]
-    axes.plot(ends, ends, color=GREY, linestyle=":", linewidth=1)
-    axes.plot(rows["observed"], rows["predicted"], color=BLUE, **POINTS)
-    axes.set_aspect("equal")
-    _label(axes, "Observed", "Predicted", f"Predicted against observed (R² {r2:.3f})")
+    ends = [rows[["observed", "predicted"]].min(axis=None), rows[["observed", "predicted"]].max(axis=None)]
+    axes.plot(ends, ends, color=GREY, linestyle=":")
+    axes.plot(rows["observed"], rows["predicted"], **POINTS)
+    axes.set(xlabel=f"Observed {target}", ylabel=f"Predicted {target}", aspect="equal")
 
 
-def residuals(axes: Axes, rows: pd.DataFrame, half_width: float) -> None:
+def residuals(axes: Axes, target: str, rows: pd.DataFrame, half_width: float) -> None:
     """Observed minus predicted, against predicted values; `rows` has the columns predicted, residual."""
-    axes.axhline(0, color=GREY, linestyle=":", linewidth=1)
-    axes.axhspan(-half_width, half_width, color=BLUE, alpha=0.1)
-    axes.plot(rows["predicted"], rows["residual"], color=BLUE, **POINTS)
-    _label(axes, "Predicted", "Observed - predicted", f"Residuals (most within ±{half_width:.3g})")
-
-
-def _label(axes: Axes, xlabel: str, ylabel: str, title: str) -> None:
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.axhline(0, color=GREY, linestyle=":")
+    axes.axhspan(-half_width, half_width, color="C0", alpha=0.1)
+    axes.plot(rows["predicted"], rows["residual"], **POINTS)
+    axes.set(xlabel=f"Predicted {target}", ylabel=f"Observed - predicted {target}")

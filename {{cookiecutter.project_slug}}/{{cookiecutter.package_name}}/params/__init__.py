@@ -24,12 +24,7 @@ S = TypeVar("S", bound=Section)
 
 
 def load(name: str, section: type[S]) -> S:
-    """Read and validate one section of params.yaml.
-
-    Raises:
-        SystemExit: the file or the section is missing, or a value is not allowed; the
-            message has one line per fault, naming the key, its value and what is allowed.
-    """
+    """Read and validate one section of params.yaml; exit with one line per fault of the section."""
     values = read()
     if name not in values:
         raise SystemExit(f"{PARAMS}: {name}: the section is missing")
@@ -40,11 +35,7 @@ def load(name: str, section: type[S]) -> S:
 
 
 def read() -> dict[str, Any]:
-    """Read params.yaml with the parser that DVC uses, so that 1e-05 is the number DVC recorded.
-
-    Raises:
-        SystemExit: there is no such file, or it is not YAML with named sections.
-    """
+    """Read params.yaml with the parser that DVC uses, so that 1e-05 is the number DVC recorded."""
     try:
         values = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))
     except FileNotFoundError:

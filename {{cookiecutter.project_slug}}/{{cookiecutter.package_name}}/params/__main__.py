@@ -7,9 +7,6 @@ from importlib import import_module
 
 from . import PARAMS, __path__, load, read
 
-# EX_CONFIG of sysexits.h: whoever started this need not try again.
-REFUSED = 78
-
 
 def main() -> None:
     faults = []
@@ -27,7 +24,7 @@ def main() -> None:
         times = PARAMS.stat()
         os.utime(PARAMS, ns=(times.st_atime_ns, times.st_mtime_ns + 10**9))
         print(*faults, sep="\n", file=sys.stderr)
-        sys.exit(REFUSED)
+        sys.exit(78)  # EX_CONFIG of sysexits.h: whoever started this need not try again
 
 
 if __name__ == "__main__":

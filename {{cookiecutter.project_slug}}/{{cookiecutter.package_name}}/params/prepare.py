@@ -14,6 +14,8 @@ class Params(Section):
     stratify: bool | str
     group: str | None
     time: str | None
+    gap: float | None = Field(ge=0)
+    distinct: bool
     seed: int = Field(ge=0, lt=2**32)
     valid_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
@@ -24,6 +26,8 @@ class Params(Section):
             raise ValueError("valid_fraction + test_fraction must be below 1, or no row is left to train on")
         if self.group and self.time:
             raise ValueError("rows are split by group or by time; set one of them to null")
+        if self.gap and not self.time:
+            raise ValueError("gap is for rows that are split by time; set time, or gap: null")
         if self.stratify and (self.group or self.time):
             raise ValueError("rows that are split by group or time cannot be stratified; set stratify: false")
 {%- if not classes %}

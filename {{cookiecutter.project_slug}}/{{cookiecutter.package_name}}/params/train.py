@@ -41,7 +41,9 @@ class Params(Section):
     """The chosen model, and the settings of all that could be chosen."""
 
     seed: int = Field(ge=0, lt=2**32)
+    rare: float = Field(ge=0, lt=1)
 {%- if classes %}
+    class_weight: Literal["balanced"] | None
     model: Literal["logistic", "forest", "boosting"]
     logistic: Logistic
 {%- else %}
