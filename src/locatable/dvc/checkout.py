@@ -193,7 +193,7 @@ def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
     """Return the remotes as the user's own settings have them, by name, without what Git keeps."""
     levels = ["system", "global"]
     # Somebody can have committed what is meant to stay on a machine.
-    if not git(project, "ls-files", ".dvc/config.local"):
+    if not git(project, "ls-files", ".dvc/config.local", settings={"core.fsmonitor": "false"}):
         levels.append("local")
     remotes: dict[str, Any] = {}
     for level in levels:
