@@ -1,11 +1,18 @@
 """What the command line prints on a terminal and elsewhere."""
 
 import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from locatable.output import SafeOutput, visible, wrapped
 
+SOURCES = Path(__file__).parents[2] / "src"
 ACTING = {
     "\x1b]0;title\x07": r"\x1b]0;title\x07",
     "\x1b[8mhidden": r"\x1b[8mhidden",
@@ -82,3 +89,18 @@ def test_a_word_that_is_longer_than_a_line_stays_whole():
 def test_a_command_that_can_be_copied_stays_in_one_line():
     line = "    git clone https://example.org/project project && cd project\n"
     assert wrapped(line, 20) == line
+
+
+def test_a_terminal_shows_for_how_long_something_is_done():
+    ours, terminal = pty.openpty()
+    code = "from locatable.commands import Steps\nwith Steps() as steps: steps.begin('building')"
+    environment = os.environ | {"PYTHONPATH": str(SOURCES), "TERM": "xterm", "COLUMNS": "80"}
+    subprocess.run((sys.executable, "-c", code), stderr=terminal, env=environment, check=True)
+    assert re.search(rb"building.* 0:00:0\d", os.read(ours, 10_000))
+
+
+def test_programs_get_a_line_for_each_thing_that_is_done():
+    code = "from locatable.commands import Steps\nwith Steps() as steps: steps.begin('a'); steps.begin('b')"
+    environment = os.environ | {"PYTHONPATH": str(SOURCES)}
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, env=environment, check=True)
+    assert done.stderr == b"a\nb\n"

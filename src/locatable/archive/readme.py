@@ -45,7 +45,7 @@ def commands(said: Instructions) -> list[str]:
     up = "/".join([".."] * (1 + len(project.split("/") if project else ())))
     found = [
         f"python3 -m zipfile -e {ARCHIVE} result",
-        f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
+        f"git clone result/{BUNDLE} result/project && cd {quote(place)}",
     ]
     if said.conda:
         found += CONDA_COMMANDS
@@ -55,7 +55,7 @@ def commands(said: Instructions) -> list[str]:
         install = join(["pip", "install", "--quiet", *source, "--require-hashes", *locks])
         found.append(_venv(python, install))
     else:
-        found.append(_venv(python, "pip install --quiet dvc"))
+        found.append(_venv(python, "pip install dvc"))
     if said.proves:
         found.append(f"locatable reproduce {up}/../{ARCHIVE}")
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import resolution
 from ..locks import CONDA_LOCK, REQUIREMENTS
 from ..project import find_project
+from . import Steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the locks, and say what changed in each."""
     project = find_project(Path.cwd())
     before = resolution.read_locks(project)
-    after = resolution.resolve(project)
+    with Steps() as steps:
+        steps.begin(f"resolving {resolution.PYPROJECT}")
+        after = resolution.resolve(project)
     resolution.write_locks(project, before, after)
     for name in sorted({*before, *after}):
         changes = resolution.compare(before.get(name, ""), after.get(name, ""))

@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING
 from ..errors import CannotTryError, LocatableError, disk_full_errors
 from ..keys import json_text
 from ..project import find_project
+from . import Steps
 
 if TYPE_CHECKING:
     from ..proof.report import Report
+    from ..proof.reproduce import Progress
 
 # In the table, so many characters of a hash are shown.
 SHORT_HASH = 8
@@ -73,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(ending, signal.default_int_handler)
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
-        with disk_full_errors():
-            report = _report(arguments)
+        with disk_full_errors(), Steps() as steps:
+            report = _report(arguments, steps.begin)
     except LocatableError as error:
         error.exit_code = CannotTryError.exit_code  # 1 says that something differs
         raise
@@ -85,17 +87,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if report.proven else 1
 
 
-def _report(arguments: argparse.Namespace) -> "Report":
-    return _prove_archive(arguments) if _is_archive(arguments.rev) else _prove(arguments, arguments.rev)
+def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
+    if _is_archive(arguments.rev):
+        return _prove_archive(arguments, progress)
+    return _prove(arguments, arguments.rev, progress)
 
 
-def _prove_archive(arguments: argparse.Namespace) -> "Report":
+def _prove_archive(arguments: argparse.Namespace, progress: "Progress") -> "Report":
     """Check and unpack an archive, and prove its revision there."""
     from ..archive.unpacked import unpacked
 
     path = Path(arguments.rev)
     with unpacked(path, _checking) as archive, contextlib.chdir(archive.project):
-        return _prove(arguments, archive.manifest.revision, archive.wheels)
+        return _prove(arguments, archive.manifest.revision, progress, archive.wheels)
 
 
 @contextlib.contextmanager
@@ -103,12 +107,14 @@ def _checking(size: int) -> Iterator[Callable[[int], object]]:
     """A bar for so many bytes that are checked, where there is a terminal."""
     from tqdm import tqdm
 
-    _print_progress("checking the archive")
+    print("checking the archive", file=sys.stderr, flush=True)
     with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:
         yield bar.update
 
 
-def _prove(arguments: argparse.Namespace, rev: str, wheels: Path | None = None) -> "Report":
+def _prove(
+    arguments: argparse.Namespace, rev: str, progress: "Progress", wheels: Path | None = None
+) -> "Report":
     """Prove a revision of the project around the current folder."""
     from ..proof.reproduce import ProofOptions, reproduce
     from ..proof.tolerance import choose_rtol
@@ -122,11 +128,7 @@ def _prove(arguments: argparse.Namespace, rev: str, wheels: Path | None = None) 
         wheels=wheels,
         allow_build=arguments.allow_build,
     )
-    return reproduce(options, _print_progress)
-
-
-def _print_progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return reproduce(options, progress)
 
 
 def _print_report(report: "Report") -> None:

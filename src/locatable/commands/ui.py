@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
+from . import Steps
 
 # Seconds that the server has to end by itself.
 PATIENCE = 10
@@ -36,8 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     if is_server(uri):
         print(f"The runs are on {redact_urls(uri)}")
         return 0
-    _require_store(uri)
     _require_port(arguments.port)
+    with Steps() as steps:
+        steps.begin("opening MLflow's store")
+        _require_store(uri)
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
     print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))

@@ -107,6 +107,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
     ):
         work = Path(folder).resolve()
         _check_programs_run(work)
+        progress("preparing a clean clone")
         begun = time.perf_counter()
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
