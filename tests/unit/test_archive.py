@@ -442,7 +442,7 @@ def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
     record = '{"python": "3.12.1"}\n'
     committed(project, {"requirements.lock": lock, "tools.lock": tools, "environment.json": record})
     readme = contents(archive_of(project, tmp_path / "result.zip"))["README.md"].decode()
-    install = "pip install --quiet --require-hashes -r requirements.lock -r tools.lock"
+    install = "pip install --require-hashes -r requirements.lock -r tools.lock"
     assert f"\npython3.12 -m venv .venv && . .venv/bin/activate && {install}\n" in readme
     assert "\nlocatable reproduce ../../result.zip\n" in readme
 

@@ -45,14 +45,14 @@ def commands(said: Instructions) -> list[str]:
     up = "/".join([".."] * (1 + len(project.split("/") if project else ())))
     found = [
         f"python3 -m zipfile -e {ARCHIVE} result",
-        f"git clone result/{BUNDLE} result/project && cd {quote(place)}",
+        f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
     if said.conda:
         found += CONDA_COMMANDS
     elif said.locks:
         source = ["--no-index", "--find-links", f"{up}/{WHEELS}"] if said.manifest.wheels_for else []
         locks = [part for lock in said.locks for part in ("-r", lock)]
-        install = join(["pip", "install", "--quiet", *source, "--require-hashes", *locks])
+        install = join(["pip", "install", *source, "--require-hashes", *locks])
         found.append(_venv(python, install))
     else:
         found.append(_venv(python, "pip install dvc"))
