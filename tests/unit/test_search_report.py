@@ -7,12 +7,13 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.text import Text
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
 from locatable.history.reader import Experiment
 from locatable.search import figures
 from locatable.search.messages import Failed
-from locatable.search.report import best_trials, recommend, table, write_failure, write_trials
+from locatable.search.report import best_trials, recommend, table, totals, write_failure, write_trials
 
 KEY = "train.boosting.learning_rate"
 LONG = CategoricalDistribution(["a-very-long-choice-that-needs-room", "short"])
@@ -83,6 +84,16 @@ def test_of_several_objectives_those_are_best_that_no_other_beats():
     for values in ([1.0, 3.0], [3.0, 1.0], [3.0, 3.0]):
         study.add_trial(create_trial(values=values))
     assert sorted(trial.values for trial in best_trials(study)) == [[1.0, 3.0], [3.0, 1.0]]
+
+
+def test_a_trial_that_was_stopped_is_no_failed_one():
+    study = study_with(0.25)
+    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL):
+        study.add_trial(create_trial(state=state))
+    RetryHeartbeatStaleTrialCallback()(study, study.trials[-1])
+    assert totals(study) == ("1 complete, 1 pruned, 1 failed, 1 stopped (run again by the next search)")
+    study.ask()  # the one that was stopped
+    assert totals(study) == "1 complete, 1 pruned, 1 failed"
 
 
 def test_all_trials_are_in_the_csv(tmp_path):
