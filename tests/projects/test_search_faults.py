@@ -129,7 +129,8 @@ def test_ctrl_c_finishes_and_a_second_one_stops(small: Any, user: dict[str, str]
     wait_for(lambda: processes(folder, "stage"))
     os.killpg(search.pid, signal.SIGINT)
     os.killpg(search.pid, signal.SIGINT)
-    search.communicate(timeout=60)
+    said, _ = search.communicate(timeout=60)
+    assert re.search(r"pruned, 0 failed, \d stopped \(run again by the next search\)$", said, re.MULTILINE)
     assert search.returncode == 130
     check_left_alone(folder, before, user)
     check_agreement(folder)

@@ -4,12 +4,17 @@ import csv
 from operator import attrgetter
 
 import optuna
+import pytest
+from matplotlib import pyplot
+from matplotlib.text import Text
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
 from locatable.history.reader import Experiment
+from locatable.search import figures
 from locatable.search.messages import Failed
-from locatable.search.report import best_trials, recommend, table, write_failure, write_trials
+from locatable.search.report import best_trials, recommend, table, totals, write_failure, write_trials
 
 KEY = "train.boosting.learning_rate"
 LONG = CategoricalDistribution(["a-very-long-choice-that-needs-room", "short"])
@@ -28,6 +33,17 @@ def study_with(*values, direction="minimize", params=None):
                 user_attrs={"experiment": f"small-{number}", "rev": f"rev-{number}"},
             )
         )
+    return study
+
+
+@pytest.fixture
+def wide_study():
+    """A study with names that Optuna would cut, and a choice longer than a column of a paper."""
+    study = study_with()
+    for number, value in enumerate((0.5, 0.25, 0.75)):
+        spaces = {KEY: FloatDistribution(0.1, 1, log=True), "train.kind": LONG}
+        params = {KEY: 0.1 + 0.3 * number, "train.kind": LONG.choices[number % 2]}
+        study.add_trial(create_trial(params=params, distributions=spaces, value=value))
     return study
 
 
@@ -69,6 +85,16 @@ def test_of_several_objectives_those_are_best_that_no_other_beats():
     for values in ([1.0, 3.0], [3.0, 1.0], [3.0, 3.0]):
         study.add_trial(create_trial(values=values))
     assert sorted(trial.values for trial in best_trials(study)) == [[1.0, 3.0], [3.0, 1.0]]
+
+
+def test_a_trial_that_was_stopped_is_no_failed_one():
+    study = study_with(0.25)
+    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL):
+        study.add_trial(create_trial(state=state))
+    RetryHeartbeatStaleTrialCallback()(study, study.trials[-1])
+    assert totals(study) == ("1 complete, 1 pruned, 1 failed, 1 stopped (run again by the next search)")
+    study.ask()  # the one that was stopped
+    assert totals(study) == "1 complete, 1 pruned, 1 failed"
 
 
 def test_all_trials_are_in_the_csv(tmp_path):
@@ -115,3 +141,25 @@ def test_what_a_failed_trial_said_is_kept_where_git_ignores_it(tmp_path):
     path = write_failure(tmp_path / "search/small", "small-7", failed)
     assert path.read_text() == "last line\n\nit broke\n\na file is missing\n"
     assert (tmp_path / "search/.gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("name", ["history", "slices", "parallel", "importances"])
+def test_a_figure_has_the_width_of_a_paper_and_no_label_is_cut(wide_study, name):
+    figure = dict(figures._figures(wide_study))[name]
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible()]
+    pyplot.close("all")
+    said = "".join(text.get_text().replace("\n", "") for text in texts)
+    assert figure.get_figwidth() <= figures.TWO_COLUMNS
+    assert {text.get_fontsize() for text in texts} == {figures.FONT_SIZE}
+    assert "..." not in said
+    assert name == "history" or KEY in said
+
+
+def test_a_long_choice_is_broken_and_not_cut(wide_study):
+    figure = dict(figures._figures(wide_study))["slices"]
+    pyplot.close("all")
+    labels = [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
+    (long,) = [label for label in labels if label.startswith("a-very-long")]
+    assert long.replace("\n", "") == LONG.choices[0]
+    assert max(map(len, long.split("\n"))) <= figures.LABEL_WIDTH

@@ -157,8 +157,7 @@ def _print_report(search: "Search") -> None:
     states = search.study.count()
     complete = states[TrialState.COMPLETE]
     finished = complete + states[TrialState.PRUNED]
-    failed = states[TrialState.FAIL]
-    print(f"{study.study_name}: {complete} complete, {states[TrialState.PRUNED]} pruned, {failed} failed")
+    print(f"{study.study_name}: {report.totals(study)}")
     if complete:
         folder = report.make_folder(_report_folder(plan.root, study.study_name))
         report.write_trials(study, folder / "trials.csv")

@@ -3,11 +3,13 @@
 import csv
 import io
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
 import optuna
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -60,6 +62,19 @@ def write_trials(study: optuna.Study, path: Path) -> None:
                     trial.user_attrs.get("error", ""),
                 ]
             )
+
+
+def totals(study: optuna.Study) -> str:
+    """Return how many trials there are; one that was stopped is none that failed, but is run again."""
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(trial.state for trial in trials)
+    stopped = set(chain(*(RetryHeartbeatStaleTrialCallback.retry_history(trial) for trial in trials)))
+    failed = sum(trial.state is TrialState.FAIL and trial.number not in stopped for trial in trials)
+    complete, pruned = states[TrialState.COMPLETE], states[TrialState.PRUNED]
+    text = f"{complete} complete, {pruned} pruned, {failed} failed"
+    if states[TrialState.WAITING]:
+        text += f", {states[TrialState.WAITING]} stopped (run again by the next search)"
+    return text
 
 
 def best_trials(study: optuna.Study) -> list[FrozenTrial]:
