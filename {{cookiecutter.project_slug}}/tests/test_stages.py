@@ -75,6 +75,7 @@ def test_split_takes_the_newest_rows_as_test(raw):
     assert parts["valid"]["day"].max() < parts["test"]["day"].min() == "2026-02-18"
 
 
+@pytest.mark.filterwarnings("default")  # packages of models have some of their own
 @pytest.mark.parametrize("name", get_args(TrainParams.model_fields["model"].annotation))
 def test_every_model_goes_through_all_stages(raw, name, tmp_path, monkeypatch):
     """However its params are set, it is as good as a guess."""
