@@ -144,6 +144,23 @@ def test_what_no_later_experiment_remembers_is_all_that_is_lost(root):
     assert [(trial.state, trial.params, trial.last_step) for trial in again] == known
 
 
+def test_what_a_pruner_compares_is_known_of_all_but_the_last_trial(root):
+    halving = {"name": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2}
+    settings = settings_with({**sampler("RandomSampler"), "series": "loss.csv", "pruner": halving})
+    first = Searched(root, settings, InMemoryStorage())
+    for value in (0.9, 0.5, 0.1, 0.7, 0.05):
+        running = first.study.ask()
+        if first.study.report(running, Progress(1, value)):
+            first.study.prune(running)
+        else:
+            first.study.complete(running, Complete(first.record(running.job, {"a": value}), [value]))
+    expected = [trial.system_attrs for trial in first.study.optuna.trials]
+    found = [trial.system_attrs for trial in Searched(root, settings, InMemoryStorage()).study.optuna.trials]
+    assert {trial.state.name for trial in first.study.optuna.trials} == {"COMPLETE", "PRUNED"}
+    assert found[:-1] == expected[:-1]
+    assert expected[0]["completed_rung_0"] == 0.9
+
+
 EDITS = {
     "space: kind: study small was begun with another type, scale or choices": {
         "space": {"kind": {**KIND, "choices": ["a", "b", "c"]}}

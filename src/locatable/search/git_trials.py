@@ -32,6 +32,8 @@ from .space import active_values
 
 # In the name of a study's attribute: genetic samplers list there the parents of a generation.
 PARENTS = ":parent:"
+# How the attributes begin in which pruners keep the values that trials had to compare themselves with.
+RUNG = "completed_rung_"
 # Of use only while a trial runs, to those that run beside it.
 WHILE_RUNNING = ":relative_params:"
 
@@ -65,6 +67,7 @@ class GitTrials:
         unfit = 0
         without_experiment: dict[int, FrozenTrial] = {}
         attributes: dict[str, Any] = {}
+        rungs: dict[int, dict[str, Any]] = {}
         conflict: SettingsError | None = None
         with Reader(self._root) as reader:
             experiments = reader.experiments()
@@ -85,7 +88,10 @@ class GitTrials:
                 number = int(experiment.name.rpartition("-")[2])
                 unknown.append(TrialExperiment(number, trial))
                 without_experiment.update(others)
+                rungs.update(memory.get("rungs", []))
                 attributes = _newest(attributes, memory.get("study", {}))
+        for found in unknown:
+            found.trial.system_attrs.update(rungs.get(found.number, {}))
         revs = frozenset(experiment.rev for experiment in experiments)
         return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
 
@@ -155,20 +161,21 @@ def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dic
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     # What had ended by then, the commit of an earlier trial remembers.
     remembered = max((trial.datetime_start or datetime.min for trial in complete), default=datetime.min)
-    others = [trial for trial in trials if _has_ended_since(trial, remembered)]
+    ended = [trial for trial in trials if (trial.datetime_complete or datetime.min) >= remembered]
+    others = [trial for trial in ended if trial.state in (TrialState.FAIL, TrialState.PRUNED)]
     return {
         "metrics": settings.metrics,
         "directions": settings.directions,
         "trial": _to_json(trials[number]),
         "study": with_other_ids(study_attributes(study), {trial._trial_id: trial.number for trial in trials}),
         "others": [_to_json(trial) for trial in others],
+        "rungs": [(trial.number, _rungs(trial)) for trial in ended if _rungs(trial)],
     }
 
 
-def _has_ended_since(trial: FrozenTrial, time: datetime) -> bool:
-    """Whether a trial has ended without an experiment since the last complete one began."""
-    without = trial.state in (TrialState.FAIL, TrialState.PRUNED)
-    return without and trial.datetime_complete is not None and trial.datetime_complete >= time
+def _rungs(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what pruners noted on a trial while it ran, when its own commit was no longer to be changed."""
+    return {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
 
 
 def study_attributes(study: optuna.Study) -> dict[str, Any]:
