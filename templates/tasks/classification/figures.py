@@ -25,9 +25,10 @@ def confusion(axes: Axes, counts: np.ndarray, names: np.ndarray, target: str) ->
     """Confusion matrix; `counts` is (n_classes, n_classes), actual by predicted; shares are of the actual."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    size = max(3, min(12, 40 // len(names)))
+    size = max(3, min(12, 60 // len(names)))
     for (row, column), share in np.ndenumerate(shares):
-        text, colour = f"{counts[row, column]}\n{share:.0%}", "white" if share > 0.5 else "black"
+        text = f"{counts[row, column]}\n{share:.0%}" if share else ""
+        colour = "white" if share > 0.5 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 4 else 90)
     axes.set_yticks(range(len(names)), names, rotation=90 if len(names) < 4 else 0, va="center")
