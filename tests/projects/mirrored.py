@@ -116,8 +116,9 @@ def check(project: Path, found: dict[str, Any], rev: str) -> None:
         points[key] = [
             [int(row["step"]), float(row[key.split("/")[1]]), time + int(row["step"])] for row in rows
         ]
-    test = json.loads(git(project, "show", f"{rev}:reports/evaluate/metrics.json"))["test"]
-    points |= {f"test/{key}": [[0, value, time]] for key, value in test.items()}
+    metrics = json.loads(git(project, "show", f"{rev}:reports/evaluate/metrics.json"))
+    for section, scores in metrics.items():
+        points |= {f"{section}/{key}": [[0, value, time]] for key, value in scores.items()}
     points["step"] = [
         [0, json.loads(git(project, "show", f"{rev}:reports/train/metrics.json"))["step"], time]
     ]

@@ -100,7 +100,7 @@ def test_trials_share_the_digest_of_their_code_and_not_of_their_params(by_name: 
         "dvc repro",
         "data/raw.csv",
         "tumour_classifier/models.py",
-        "train.model",
+        "prepare.valid_fraction",
         "Python 3.",
         "models/model.joblib",
     ],
