@@ -66,7 +66,7 @@ def attempt(home, as_user, monkeypatch) -> Callable[[str], str]:
     limits, problem = allowed_limits()
     if not limits:
         pytest.skip(problem)
-    monkeypatch.setenv("PATH", f"{home}/projects/bin:/root/bin:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{home}/projects/bin:{Path.home()}/bin:/usr/bin:/bin")
     hidden = (home, Path("/home"), Path("/root"), home.parent)
     sandbox = Sandbox(home / "work", home / "env/bin", home / "checkout", hidden, limits)
     place = Place(home / "work/run", home / "work/run")
