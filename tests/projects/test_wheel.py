@@ -108,5 +108,6 @@ def test_the_wheel_alone_locates_a_file_of_a_plain_dvc_repository(tmp_path, smal
     done = run(*tool, "locate", copy, cwd=repository, env=bare_env)
     commits = subprocess.check_output(("git", "rev-list", "HEAD"), cwd=repository, text=True).split()
     (line,) = [line for line in done.stdout.splitlines() if "  model.bin (output of train)" in line]
+    named = {word for word in line.split() if word in {commit[:7] for commit in commits}}
     assert f"in {len(commits)} commits, from " in line
-    assert {word for word in line.split() if word in {commit[:7] for commit in commits}}
+    assert named == {commits[0][:7], commits[-1][:7]}
