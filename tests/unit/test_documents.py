@@ -14,10 +14,9 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents.figure import Encoded, Figure, Pixels
-from locatable.documents.formats import read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
-from locatable.documents.raster import opened
+from locatable.documents.picture import opened
 from locatable.errors import UnreadableError
 
 
