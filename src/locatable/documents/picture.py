@@ -139,14 +139,6 @@ def content_box(grey: Image.Image) -> Box:
 
 
 @dataclass(frozen=True)
-class View:
-    """A part of a copy, and the part of an original that it shows."""
-
-    copy: FullBox
-    original: FullBox
-
-
-@dataclass(frozen=True)
 class Comparison:
     """A copy and an original, brought to one size, with the share of pixels that copying does not explain."""
 
@@ -189,7 +181,7 @@ def compare_all(copy: Image.Image, originals: Mapping[Name, Image.Image]) -> dic
     best = closest(inside)
     if best is not None and not inside[best].is_copy:
         # Who cuts a figure out of a screen does not meet its margins exactly.
-        box = _refined(copy, originals[best], View(box, inner_boxes[best]))
+        box = _refined(copy, box, originals[best], inner_boxes[best])
         inside = _compare_by(copy, box, originals, inner_boxes)
     if _holds_copy(inside):
         return inside
@@ -203,7 +195,7 @@ def _compare_by(
     compared = {}
     for name, original in originals.items():
         if _same_shape(box, boxes[name]):
-            compared[name] = compare(copy, original, View(box, boxes[name]))
+            compared[name] = _compare(copy, box, original, boxes[name])
     return compared
 
 
@@ -224,15 +216,15 @@ def closest(compared: Mapping[Name, Comparison]) -> Name | None:
     return best
 
 
-def compare(copy: Image.Image, original: Image.Image, view: View) -> Comparison:
-    """Compare a picture with another, of which it may be a copy."""
-    width, height = _size(view.copy)
-    original_width, _ = _size(view.original)
+def _compare(copy: Image.Image, box: FullBox, original: Image.Image, original_box: FullBox) -> Comparison:
+    """Compare a part of a picture with the part of another of which it may be a copy."""
+    width, height = _size(box)
+    original_width, _ = _size(original_box)
     # At the size of the smaller one: enlarging adds nothing to compare.
     columns = min(width, original_width, MOST_COLUMNS)
     size = max(1, round(columns)), max(1, round(columns * height / width))
-    one = _reduced(copy, view.copy, size)
-    other = _reduced(original, view.original, size)
+    one = _reduced(copy, box, size)
+    other = _reduced(original, original_box, size)
     distance = _distance(one, other)
     at_edges = _edges(other)
     typical = float(np.median(distance[at_edges])) if at_edges.any() else 0.0
@@ -283,15 +275,14 @@ def _size(box: FullBox) -> tuple[float, float]:
     return box[2] - box[0], box[3] - box[1]
 
 
-def _refined(copy: Image.Image, original: Image.Image, view: View) -> FullBox:
+def _refined(copy: Image.Image, box: FullBox, original: Image.Image, original_box: FullBox) -> FullBox:
     """Return the box of the copy with its edges moved by up to a pixel and a half, to fit best."""
-    best = compare(copy, original, view)
-    box = view.copy
+    best = _compare(copy, box, original, original_box)
     for step in (1.0, 0.5):
         for edge in range(4):
             for move in (-step, step):
                 moved = _moved(box, edge, move, copy.size)
-                tried = compare(copy, original, View(moved, view.original))
+                tried = _compare(copy, moved, original, original_box)
                 if tried.mean < best.mean:
                     best = tried
                     box = moved
