@@ -88,7 +88,7 @@ def _only_search_of(study: str, root: Path) -> Iterator[None]:
     """Hold the lock of a study; raises ProjectError where another search has it."""
     from filelock import FileLock, Timeout
 
-    from ..search.run import study_folder
+    from ..search.local_backend import study_folder
 
     lock = study_folder(root) / f"{study}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
