@@ -9,7 +9,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -188,9 +188,13 @@ class GitTrials:
         attributes: dict[str, Any] = {}
         rungs: dict[int, dict[str, Any]] = {}
         conflict: SettingsError | None = None
+        like_trials = re.compile(rf"{re.escape(self._settings.study)}-\d+")
         with Reader(self._root) as reader:
             experiments = reader.experiments()
-            named = self._named_like_trials(experiments, known)
+            named = []
+            for experiment in experiments:
+                if experiment.rev not in known and like_trials.fullmatch(experiment.name):
+                    named.append(experiment)
             snapshots = reader.snapshots(experiment.rev for experiment in named)
             for experiment, snapshot in zip(named, snapshots, strict=True):
                 try:
@@ -214,16 +218,6 @@ class GitTrials:
             found.trial.system_attrs.update(rungs.get(found.number, {}))
         revs = frozenset(experiment.rev for experiment in experiments)
         return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
-
-    def _named_like_trials(
-        self, experiments: Iterable[Experiment], known: Collection[str | None]
-    ) -> list[Experiment]:
-        pattern = re.compile(rf"{re.escape(self._settings.study)}-\d+")
-        named = []
-        for experiment in experiments:
-            if experiment.rev not in known and pattern.fullmatch(experiment.name):
-                named.append(experiment)
-        return named
 
 
 def complete_trial(
@@ -252,17 +246,21 @@ def complete_trial(
         settings.refuse_other_space(trial.distributions)
     else:
         # An earlier release made it, or another program.
-        chosen = active_values(settings.space, read, read)
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params={key: settings.space[key].to_optuna(value) for key, value in chosen.items()},
-            distributions={key: settings.space[key].distribution() for key in chosen},
-        )
+        params = {}
+        distributions = {}
+        for key, value in active_values(settings.space, read, read).items():
+            params[key] = settings.space[key].to_optuna(value)
+            distributions[key] = settings.space[key].distribution()
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
     trial.state = TrialState.COMPLETE
     trial.values = [float(read(metric)) for metric in settings.metrics]
-    if not all(math.isfinite(value) for value in trial.values):
+    if not all(map(math.isfinite, trial.values)):
         raise ValueError("a metric is no finite number")
-    trial.intermediate_values = _series(settings, snapshot)
+    trial.intermediate_values = {}
+    series = snapshot.read(settings.series) if settings.series else None
+    if settings.series and series:
+        for point in points(settings.series, series.decode()):
+            trial.intermediate_values[point.step] = point.value
     trial.user_attrs = {"experiment": experiment.name, "rev": experiment.rev}
     committed = datetime.fromtimestamp(experiment.committed)
     trial.datetime_start = committed
@@ -270,37 +268,35 @@ def complete_trial(
     return trial
 
 
-def _series(settings: SearchSettings, snapshot: Snapshot) -> dict[int, float]:
-    """Return the value of the series by step; empty where the experiment has none."""
-    if not settings.series:
-        return {}
-    content = snapshot.read(settings.series)
-    if not content:
-        return {}
-    return {point.step: point.value for point in points(settings.series, content.decode())}
-
-
 def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dict[str, Any]:
     """Return what the commit of a trial that begins is to remember, as plain values."""
     trials = study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    # What had ended by then, the commit of an earlier trial remembers.
-    remembered = max((trial.datetime_start or datetime.min for trial in complete), default=datetime.min)
-    ended = [trial for trial in trials if (trial.datetime_complete or datetime.min) >= remembered]
-    others = [trial for trial in ended if trial.state in (TrialState.FAIL, TrialState.PRUNED)]
+    # The commit of the last complete trial remembers everything that had ended when it began.
+    remembered = datetime.min
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and trial.datetime_start:
+            remembered = max(remembered, trial.datetime_start)
+    others = []
+    rungs = []
+    numbers = {}
+    for trial in trials:
+        numbers[trial._trial_id] = trial.number
+        if (trial.datetime_complete or datetime.min) < remembered:
+            continue
+        if trial.state in (TrialState.FAIL, TrialState.PRUNED):
+            others.append(_to_json(trial))
+        # Pruners note these while a trial runs, when its own commit can no longer be changed.
+        noted = {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
+        if noted:
+            rungs.append((trial.number, noted))
     return {
         "metrics": settings.metrics,
         "directions": settings.directions,
         "trial": _to_json(trials[number]),
-        "study": with_other_ids(study_attributes(study), {trial._trial_id: trial.number for trial in trials}),
-        "others": [_to_json(trial) for trial in others],
-        "rungs": [(trial.number, _rungs(trial)) for trial in ended if _rungs(trial)],
+        "study": with_other_ids(study_attributes(study), numbers),
+        "others": others,
+        "rungs": rungs,
     }
-
-
-def _rungs(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what pruners noted on a trial while it ran, when its own commit was no longer to be changed."""
-    return {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
 
 
 def study_attributes(study: optuna.Study) -> dict[str, Any]:
@@ -333,26 +329,32 @@ def _newest(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, A
 
 
 def _to_json(trial: FrozenTrial) -> dict[str, Any]:
-    spaces = trial.distributions.items()
-    attributes = trial.system_attrs.items()
+    """Return a trial as plain values, without what is of use only while it runs."""
+    distributions = {}
+    for key, distribution in trial.distributions.items():
+        distributions[key] = json.loads(distribution_to_json(distribution))
+    attributes = {name: value for name, value in trial.system_attrs.items() if WHILE_RUNNING not in name}
     step = trial.last_step
     return {
         "number": trial.number,
         "state": trial.state.name,
         "params": trial.params,
-        "distributions": {key: json.loads(distribution_to_json(space)) for key, space in spaces},
-        "attributes": {name: value for name, value in attributes if WHILE_RUNNING not in name},
+        "distributions": distributions,
+        "attributes": attributes,
         # Samplers look at no other value of a pruned trial.
         "last": None if step is None else [step, trial.intermediate_values[step]],
     }
 
 
 def _from_json(fields: Mapping[str, Any]) -> FrozenTrial:
-    spaces = fields["distributions"].items()
+    """Return the trial that `_to_json` made plain values of."""
+    distributions = {}
+    for key, distribution in fields["distributions"].items():
+        distributions[key] = json_to_distribution(json.dumps(distribution))
     return create_trial(
         state=TrialState[fields["state"]],
         params=fields["params"],
-        distributions={key: json_to_distribution(json.dumps(space)) for key, space in spaces},
+        distributions=distributions,
         system_attrs=fields["attributes"],
         intermediate_values=dict([fields["last"]]) if fields["last"] else {},
     )

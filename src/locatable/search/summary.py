@@ -7,7 +7,6 @@ import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from ..history.reader import Experiment
 
 # Rows of the table, where there is a single objective.
 BEST = 5
+# No table is as wide as this; its smallest width is measured within it.
+MOST_COLUMNS = 100_000
 
 
 # Inches; a figure with an axis for each param takes two columns.
@@ -51,26 +52,26 @@ def write_trials(study: optuna.Study, path: Path) -> None:
         rows.writerow(["number", "state", "experiment", *(study.metric_names or []), *params, "error"])
         for trial in trials:
             values = trial.values if trial.state is TrialState.COMPLETE else [""] * len(study.directions)
-            rows.writerow(
-                [
-                    trial.number,
-                    trial.state.name,
-                    trial.user_attrs.get("experiment", ""),
-                    *values,
-                    *(trial.params.get(key, "") for key in params),
-                    trial.user_attrs.get("error", ""),
-                ]
-            )
+            row = [trial.number, trial.state.name, trial.user_attrs.get("experiment", ""), *values]
+            row += [trial.params.get(key, "") for key in params]
+            rows.writerow([*row, trial.user_attrs.get("error", "")])
 
 
 def totals(study: optuna.Study) -> str:
     """Return how many trials there are in each state; those that are run again do not count as failed."""
     trials = study.get_trials(deepcopy=False)
-    states = Counter(trial.state for trial in trials)
-    stopped = set(chain(*(RetryHeartbeatStaleTrialCallback.retry_history(trial) for trial in trials)))
-    failed = sum(trial.state is TrialState.FAIL and trial.number not in stopped for trial in trials)
-    complete, pruned = states[TrialState.COMPLETE], states[TrialState.PRUNED]
-    text = f"{complete} complete, {pruned} pruned, {failed} failed"
+    # Failed trials that were run again: their successors name them.
+    repeated: set[int] = set()
+    for trial in trials:
+        repeated.update(RetryHeartbeatStaleTrialCallback.retry_history(trial))
+    states: Counter[TrialState] = Counter()
+    for trial in trials:
+        if trial.state is not TrialState.FAIL or trial.number not in repeated:
+            states[trial.state] += 1
+    text = (
+        f"{states[TrialState.COMPLETE]} complete, {states[TrialState.PRUNED]} pruned, "
+        f"{states[TrialState.FAIL]} failed"
+    )
     if states[TrialState.WAITING]:
         text += f", {states[TrialState.WAITING]} stopped (run again by the next search)"
     return text
@@ -97,28 +98,26 @@ def table(study: optuna.Study, width: int | None = None) -> str:
     from rich.text import Text
 
     trials = best_trials(study)
-    headings = ["experiment", *map(_name, study.metric_names or [])]
-    rows = []
-    params = []
-    for trial in trials:
-        rows.append([trial.user_attrs.get("experiment", ""), *map(_short, trial.values)])
-        params.append([f"{key}={_short(value)}" for key, value in trial.params.items()])
-
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
+    for heading in ("experiment", *map(_name, study.metric_names or [])):
         grid.add_column(heading, no_wrap=True)
+    grid.add_column("params")
+    longest_param = 0
+    for trial in trials:
+        cells = [trial.user_attrs.get("experiment", ""), *map(_short, trial.values)]
+        params = [f"{key}={_short(value)}" for key, value in trial.params.items()]
+        longest_param = max(longest_param, *map(len, params), 0)
+        # Texts, since brackets in a string are markup for Rich.
+        grid.add_row(*map(Text, cells), Text(" ".join(params)))
     # A param is not broken in two: it can be copied from here.
-    longest_param = max((len(param) for param in chain(*params)), default=0)
-    grid.add_column("params", min_width=longest_param)
-    for row, line in zip(rows, params, strict=True):
-        grid.add_row(*(Text(cell) for cell in row), Text(" ".join(line)))
+    grid.columns[-1].min_width = longest_param
 
-    columns = zip(headings, *rows, strict=True)
-    fixed = sum(max(len(cell) for cell in column) + 2 for column in columns)
     text = io.StringIO()
-    wanted = width or shutil.get_terminal_size().columns
-    Console(file=text, width=max(wanted, fixed + longest_param), color_system=None).print(grid)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    console = Console(file=text, width=MOST_COLUMNS, color_system=None)
+    # Where the terminal is too narrow, lines are longer than it.
+    console.width = max(width or shutil.get_terminal_size().columns, console.measure(grid).minimum)
+    console.print(grid)
+    return "\n".join(map(str.rstrip, text.getvalue().splitlines()))
 
 
 def recommend(
@@ -136,8 +135,11 @@ def recommend(
         name_in_dvc: what DVC's commands take for an experiment.
     """
     by_rev = {experiment.rev: experiment for experiment in experiments}
-    revs = [trial.user_attrs.get("rev") for trial in best_trials(study)]
-    found = [by_rev[rev] for rev in revs if rev in by_rev]
+    found = []
+    for trial in best_trials(study):
+        rev = trial.user_attrs.get("rev")
+        if rev in by_rev:
+            found.append(by_rev[rev])
     if not found:
         return "None of these has an experiment any more"
     lines = []

@@ -131,33 +131,31 @@ def remark_on(clone: Clone, log: str) -> str:
     remarks = [submodule.problem for submodule in clone.submodules if submodule.problem]
     if clone.shared:
         top = Path(clone.url)
-        folders = {folder.relative_to(clone.folder) for folder in clone.working_folders}
-        text = _without_place(log, clone.working_folders)
+        folders = set()
+        for folder in clone.working_folders:
+            folders.add(folder.relative_to(clone.folder))
+            # Absolute paths of the clone become those that a stage would write.
+            log = log.replace(f"{folder}/", "")
+        log = re.sub(r"(?<![\w.])\./", "", log)
         names = [name for name in untracked_names(top) if not _is_output(clone, name)]
-        missing = [
-            name
-            for name in mentioned_files(names, folders, text)
-            if (top / name).exists() and not (clone.folder / name).exists()
-        ]
+        # A dictionary keeps the order, and each name once.
+        missing: dict[str, None] = {}
+        for name in mentioned_files(names, folders, log):
+            if (top / name).exists() and not (clone.folder / name).exists():
+                missing[name] = None
         if missing:
-            missing_names = ", ".join(dict.fromkeys(missing))
+            listed = ", ".join(missing)
             remarks.append(
-                f"trials run in clones, and Git does not track {missing_names}, which your checkout has: "
+                f"trials run in clones, and Git does not track {listed}, which your checkout has: "
                 "`git add` or `dvc add` it; pass a secret in an environment variable"
             )
     return "; ".join(remarks)
 
 
 def _is_output(clone: Clone, name: str) -> bool:
+    """Return true for an output of a stage, a folder of one, or a file in one."""
     path = clone.folder / name
     return any(path.is_relative_to(out) or out.is_relative_to(path) for out in clone.outputs)
-
-
-def _without_place(log: str, folders: Iterable[Path]) -> str:
-    """Return a log with paths of the clone as a stage would write them."""
-    for folder in folders:
-        log = log.replace(f"{folder}/", "")
-    return re.sub(r"(?<![\w.])\./", "", log)
 
 
 def mentioned_files(names: Iterable[str], folders: Iterable[Path], text: str) -> Iterator[str]:
@@ -249,6 +247,7 @@ def _run_watched(
 
 
 def _finite_number(clone: Clone, rev: str, metric: str) -> float:
+    """Read a metric; raises UnreadableError where it is no finite number."""
     value = clone.read(rev, metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UnreadableError(f"{metric} is {value!r}, which is no finite number")
@@ -256,6 +255,7 @@ def _finite_number(clone: Clone, rev: str, metric: str) -> float:
 
 
 def _push(clone: Clone, experiment: str, rev: str) -> None:
+    """Push an experiment to the user's repository; raises GitError where it does not arrive."""
     try:
         clone.push(experiment, rev)
     except GitError:
@@ -266,6 +266,7 @@ def _push(clone: Clone, experiment: str, rev: str) -> None:
 
 
 def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
+    """Say why a trial failed, with the end of its output."""
     said = _explain(error)
     # What fails first on a full disk seldom says that it is one.
     if shutil.disk_usage(clone.folder).free < LEAST_SPACE:
