@@ -38,7 +38,7 @@ PLAIN_WORDS = {"extra_forbidden": "unknown key", "missing": "missing; add this k
 
 
 class Section(BaseModel):
-    """No unknown keys, no silent conversion."""
+    """A part of search.yaml, without unknown keys or silent conversion."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -50,7 +50,7 @@ class _Param(Section, ABC):
 
     @abstractmethod
     def distribution(self) -> BaseDistribution:
-        """The range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> "_Param":
@@ -68,7 +68,7 @@ class Float(_Param):
     step: float | None = None
 
     def distribution(self) -> BaseDistribution:
-        """The range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> float:
@@ -76,7 +76,7 @@ class Float(_Param):
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def to_optuna(self, value: Any) -> float:
-        """What Optuna calls a value of a params file; raises ValueError where it cannot be a choice."""
+        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         raise ValueError(f"{value!r} is no number")
@@ -92,7 +92,7 @@ class Int(_Param):
     step: int = 1
 
     def distribution(self) -> BaseDistribution:
-        """The range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
         return IntDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> int:
@@ -100,7 +100,7 @@ class Int(_Param):
         return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
 
     def to_optuna(self, value: Any) -> int:
-        """What Optuna calls a value of a params file; raises ValueError where it cannot be a choice."""
+        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValueError(f"{value!r} is no whole number")
