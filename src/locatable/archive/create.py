@@ -1,6 +1,6 @@
 """Creates an archive of a revision: plans, checks, gathers, describes and writes it."""
 
-from collections.abc import Mapping
+import posixpath
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from ..dvc.checkout import Checkout, project_root
+from ..dvc.experiments import experiment_ref
 from ..dvc.objects import stored_objects
 from ..dvc.repository import dvc_errors
 from ..errors import CannotTryError, ProjectError, UsageError
@@ -85,7 +86,8 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         ProjectError: something may not leave, is too large, or does not allow an archive.
         CannotTryError: the revision cannot be rebuilt from what there is.
     """
-    _check_target(options.target)
+    if options.target.is_dir() or not options.target.parent.is_dir():
+        raise UsageError(f"{options.target}: an archive is a file in a folder that exists")
     root = project_root()
     commit = resolve(options.rev)
     with (
@@ -96,11 +98,6 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             creation = _Creation(options, dialogue, reader, checkout, work)
             return creation.run(reader.snapshot(commit))
-
-
-def _check_target(target: Path) -> None:
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"{target}: an archive is a file in a folder that exists")
 
 
 @dataclass
@@ -135,8 +132,20 @@ class _Creation:
         size_of_history = sum(stored.stored for stored in history)
         size_in_dvc = sum(output.size or 0 for output in plan.kept_by_dvc)
         self._check_size(size_of_history + size_in_dvc)
-        gathered = self._gather(snapshot, plan)
-        manifest = self._manifest(snapshot, gathered)
+        # By its name: not every clone knows that a commit is an experiment.
+        experiment = None
+        for known in self.reader.experiments():
+            if known.rev == snapshot.rev and known.name == self.options.rev:
+                experiment = known
+        gathered = self._gather(snapshot, plan, experiment)
+        python = recorded_python(self.checkout.root)
+        manifest = Manifest(
+            revision=snapshot.rev,
+            project=self.reader.prefix,
+            experiment=experiment.name if experiment else None,
+            baseline=experiment.baseline if experiment else None,
+            wheels_for=platform_of_wheels(python) if self.options.wheels else None,
+        )
         members = {**gathered.members, **describing_members(snapshot, plan, manifest, gathered)}
         size = sum(map(size_of, members.values()))
         self._check_size(size)
@@ -168,7 +177,8 @@ class _Creation:
             )
         self.agreed = size * 2
 
-    def _gather(self, snapshot: Snapshot, plan: ArchivePlan) -> Gathered:
+    def _gather(self, snapshot: Snapshot, plan: ArchivePlan, experiment: Experiment | None) -> Gathered:
+        """Collect the members that hold the result: files, objects of DVC, history and packages."""
         members: dict[str, Content] = {}
         places: dict[str, str] = {}
         for path, content in snapshot.git_contents(plan.files).items():
@@ -181,27 +191,13 @@ class _Creation:
             members.update({f"{OBJECTS}/{place}": path for place, path in objects.items()})
         self.dialogue.say("packing the history")
         bundle = self.work / BUNDLE
-        write_bundle(self.reader.top, snapshot.rev, self._refs(snapshot), bundle)
+        refs = {experiment_ref(experiment.baseline, experiment.name): snapshot.rev} if experiment else {}
+        write_bundle(self.reader.top, snapshot.rev, refs, bundle)
         members[BUNDLE] = bundle
         gathered = Gathered(members, places)
         if self.options.wheels:
             members.update(self._wheels(gathered))
         return gathered
-
-    def _refs(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Return the names that the bundle has for the revision beside its own branch."""
-        experiment = self._experiment(snapshot)
-        if experiment is None:
-            return {}
-        baseline = experiment.baseline
-        return {f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}": snapshot.rev}
-
-    def _experiment(self, snapshot: Snapshot) -> Experiment | None:
-        """Return the experiment that was asked for by name; not every clone knows that a commit is one."""
-        for experiment in self.reader.experiments():
-            if experiment.rev == snapshot.rev and experiment.name == self.options.rev:
-                return experiment
-        return None
 
     def _wheels(self, gathered: Gathered) -> dict[str, Content]:
         locks = hashed_locks(gathered)
@@ -211,17 +207,6 @@ class _Creation:
         python = recorded_python(self.checkout.root)
         files = download_wheels(self.checkout.root, locks, python, self.work)
         return {f"{WHEELS}/{file.name}": file for file in files}
-
-    def _manifest(self, snapshot: Snapshot, gathered: Gathered) -> Manifest:
-        experiment = self._experiment(snapshot)
-        python = recorded_python(self.checkout.root)
-        return Manifest(
-            revision=snapshot.rev,
-            project=self.reader.prefix,
-            experiment=experiment.name if experiment else None,
-            baseline=experiment.baseline if experiment else None,
-            wheels_for=platform_of_wheels(python) if self.options.wheels else None,
-        )
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
@@ -244,6 +229,7 @@ def _check_git_alone(snapshot: Snapshot) -> None:
     present = snapshot.reader.objects.files(snapshot.root_tree, "")
     if ".gitmodules" in present:
         raise ProjectError("an archive cannot hold submodules yet, and .gitmodules names some")
-    attributes = [blob for path, blob in present.items() if path.rpartition("/")[2] == ".gitattributes"]
-    if any(b"filter=lfs" in text for text in snapshot.reader.objects.blobs(attributes).values()):
+    attributes = [blob for path, blob in present.items() if posixpath.basename(path) == ".gitattributes"]
+    texts = snapshot.reader.objects.blobs(attributes).values()
+    if any(b"filter=lfs" in text for text in texts):
         raise ProjectError("an archive cannot hold files of Git LFS yet, and .gitattributes names some")

@@ -33,7 +33,9 @@ FILES = "files"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHUNK = 1 << 20  # bytes that are copied at a time
+# Bytes that are copied at a time.
+_CHUNK = 1 << 20
+# How members are marked: files of Unix that their owner can write.
 _FILE_MODE = 0o100644
 _UNIX = 3
 # ZIP knows no earlier time.

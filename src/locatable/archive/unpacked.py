@@ -13,15 +13,16 @@ from ..bounds import require_regular
 from ..dvc.config import use_cache
 from ..errors import CannotTryError, GitError
 from ..git_clone import clone_git, make_clone
-from .manifest import BUNDLE, MANIFEST, OBJECTS, WHEELS, Manifest, ManifestError, read_manifest
+from .manifest import BUNDLE, MANIFEST, OBJECTS, WHEELS, Manifest, ManifestError, Progress, read_manifest
 
-_CHUNK = 1 << 20  # bytes that are read at a time
-_LARGEST_MANIFEST = 1 << 28  # bytes; that is a million members
+# Bytes that are read at a time.
+_CHUNK = 1 << 20
+# Bytes of a manifest of a million members.
+_LARGEST_MANIFEST = 1 << 28
+# The bit of a ZIP member's flags that says so.
 _ENCRYPTED = 0x1
 # Errors of Python for bytes that are no ZIP file, or one of a kind that it does not read.
 _NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
-
-Progress = Callable[[int], object]
 
 
 class Archive:
