@@ -193,6 +193,19 @@ def test_opendocument_slides(tmp_path: Path) -> None:
     assert found(archive(tmp_path / "a.odp", members)) == [("slide 1", RED), ("slide 2", BLUE)]
 
 
+def test_a_picture_in_a_text_box_is_one_picture(tmp_path: Path) -> None:
+    box = "<w:p><w:txbxContent><w:p><a:blip r:embed='i'/></w:p></w:txbxContent></w:p>"
+    main = "<r><Relationship Id='m' Type='t/officeDocument' Target='word/document.xml'/></r>"
+    image = "<r><Relationship Id='i' Type='t/image' Target='media/a.png'/></r>"
+    members = {
+        "_rels/.rels": main,
+        "word/document.xml": f"<w:d xmlns:w='w' xmlns:a='a' xmlns:r='r'>{box}</w:d>",
+        "word/_rels/document.xml.rels": image,
+        "word/media/a.png": RED,
+    }
+    assert found(archive(tmp_path / "a.docx", members)) == [("picture 1", RED)]
+
+
 def epub(path: Path) -> Path:
     manifest = (
         "<item id='two' href='text/2.xhtml'/><item id='one' href='text/1.xhtml'/><item id='i' href='a.png'/>"

@@ -22,8 +22,10 @@ from .plan import LICENCE, LOCKS, ArchivePlan
 
 # The commands name the archive so, whatever its file is called: its bytes do not depend on that.
 ARCHIVE = "result.zip"
+# In the text of a commit.
 _AUTHOR = re.compile(r"^author (.*) <.*> \d+ [-+]\d+$", re.MULTILINE)
 _PYTHON = re.compile(r"\d+\.\d+")
+# The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 
 
@@ -128,7 +130,7 @@ def _table(manifest: Manifest) -> list[str]:
     ]
     if manifest.wheels_for:
         rows.append((f"{WHEELS}/", "the packages that the locks pin"))
-    return [f"| `{path}` | {what} |" for path, what in rows]
+    return [f"| `{path}` | {meaning} |" for path, meaning in rows]
 
 
 def describing_members(
@@ -152,8 +154,10 @@ def describing_members(
         repro=_repro_command(snapshot),
     )
     page = readme(instructions)
-    sizes = {path: size_of(content) for path, content in gathered.members.items()}
-    sizes[README] = len(page)
+    # The manifest is left out: it is written last, and lists the crate itself.
+    sizes = {README: len(page)}
+    for path, content in gathered.members.items():
+        sizes[path] = size_of(content)
     copies = [f"{FILES}/{lock}" for lock in (*LOCKS, CONDA_LOCK)]
     author = _AUTHOR.search(snapshot.commit)
     described = Described(
@@ -212,8 +216,10 @@ def _licence(project: Mapping[str, Any], gathered: Gathered) -> str:
     declared = project.get("license")
     if isinstance(declared, str) and is_spdx(declared):
         return declared
-    copies = [place for path, place in gathered.places.items() if LICENCE.fullmatch(path)]
-    return copies[0] if copies else "The project states no licence."
+    for path, place in gathered.places.items():
+        if LICENCE.fullmatch(path):
+            return place
+    return "The project states no licence."
 
 
 def _workflow(gathered: Gathered) -> str:

@@ -32,7 +32,9 @@ PROFILES = {
     WORKFLOW_CRATE: "Workflow RO-Crate",
 }
 DVC = "https://dvc.org"
+# The form of an SPDX id; ids that a project makes up have no page.
 _SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
+# Keys under which dvc.lock has a hash: the first is DVC's own, the others are of remote storages.
 _HASHES = ("md5", "etag", "checksum")
 
 
@@ -105,9 +107,14 @@ class _Description:
         agent = self._add("#author", "Person", name=self._result.author)
         self._crate.root_dataset["author"] = agent
         engine = self._add("#dvc", "SoftwareApplication", name="DVC", url=DVC)
-        tools = [self._tool(address, stage) for address, stage in self._stages.items()]
+        tools = []
+        for address, stage in self._stages.items():
+            tools.append(self._tool(address, stage))
         workflow = self._workflow(tools)
-        actions = [self._action(address, stage, agent) for address, stage in self._stages.items()]
+        # The actions refer to the tools, which are known by now.
+        actions = []
+        for address, stage in self._stages.items():
+            actions.append(self._action(address, stage, agent))
         run = self._add(
             "#run",
             "CreateAction",
@@ -119,7 +126,7 @@ class _Description:
             actionStatus="http://schema.org/CompletedActionStatus",
             **_said(object=_all_of(actions, "object"), result=_all_of(actions, "result")),
         )
-        controls = [self._control(action) for action in actions]
+        controls = list(map(self._control, actions))
         if controls:
             self._add(
                 "#dvc-run",
@@ -139,14 +146,16 @@ class _Description:
         root["datePublished"] = self._time
         root["identifier"] = self._revision
         root["license"] = self._licence()
-        root["conformsTo"] = [
-            self._add(address, "CreativeWork", name=name, version=address.rpartition("/")[2])
-            for address, name in PROFILES.items()
-        ]
+        profiles = []
+        for address, name in PROFILES.items():
+            version = posixpath.basename(address)
+            profiles.append(self._add(address, "CreativeWork", name=name, version=version))
+        root["conformsTo"] = profiles
         self._file(BUNDLE, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
-        followed = (f"https://w3id.org/ro/crate/{VERSION}", WORKFLOW_CRATE)
-        self._crate.metadata["conformsTo"] = [{"@id": address} for address in followed]
+        # The file itself follows other profiles than the data set that it describes.
+        own = f"https://w3id.org/ro/crate/{VERSION}"
+        self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
 
     def _licence(self) -> Any:
         licence = self._result.licence
@@ -282,6 +291,7 @@ def _all_of(entities: list[Any], name: str) -> list[Any]:
 
 
 def _unique(entities: list[Any]) -> list[Any]:
+    # Entities of the library cannot be hashed.
     return list({entity.id: entity for entity in entities}.values())
 
 

@@ -129,6 +129,7 @@ class _Creation:
         history = history_objects(self.reader.top, snapshot.rev)
         self._check_privacy(snapshot, plan, history)
         self.agreed = self.options.limit
+        # Before anything is read: as far as sizes are recorded.
         size_of_history = sum(stored.stored for stored in history)
         size_in_dvc = sum(output.size or 0 for output in plan.kept_by_dvc)
         self._check_size(size_of_history + size_in_dvc)
@@ -187,8 +188,10 @@ class _Creation:
         for output in plan.kept_by_dvc:
             self.dialogue.say(f"reading {output.name}")
             objects = stored_objects(self.checkout, output)
+            # The first object is the file itself, or the list of a folder's files.
             places[output.name] = f"{OBJECTS}/{next(iter(objects))}"
-            members.update({f"{OBJECTS}/{place}": path for place, path in objects.items()})
+            for place, path in objects.items():
+                members[f"{OBJECTS}/{place}"] = path
         self.dialogue.say("packing the history")
         bundle = self.work / BUNDLE
         refs = {experiment_ref(experiment.baseline, experiment.name): snapshot.rev} if experiment else {}
@@ -205,8 +208,10 @@ class _Creation:
             raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
         self.dialogue.say("downloading the packages")
         python = recorded_python(self.checkout.root)
-        files = download_wheels(self.checkout.root, locks, python, self.work)
-        return {f"{WHEELS}/{file.name}": file for file in files}
+        wheels: dict[str, Content] = {}
+        for file in download_wheels(self.checkout.root, locks, python, self.work):
+            wheels[f"{WHEELS}/{file.name}"] = file
+        return wheels
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
@@ -226,6 +231,7 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
 
 def _check_git_alone(snapshot: Snapshot) -> None:
     """Check that Git's own objects are all of the repository."""
+    # Submodules and Git LFS keep theirs elsewhere.
     present = snapshot.reader.objects.files(snapshot.root_tree, "")
     if ".gitmodules" in present:
         raise ProjectError("an archive cannot hold submodules yet, and .gitmodules names some")

@@ -98,9 +98,11 @@ def write_bundle(repo: Path, commit: str, refs: Mapping[str, str], target: Path)
         alone = Path(folder, "alone.git")
         _init(repo, alone)
         named = {BRANCH: commit, **refs}
-        lines = [f"create {ref} {commit_id}\n" for ref, commit_id in named.items()]
+        lines = ""
+        for ref, commit_id in named.items():
+            lines += f"create {ref} {commit_id}\n"
         # The user's hooks are for the user's own work.
-        git(alone, "update-ref", "--stdin", text="".join(lines), settings=SETTINGS)
+        git(alone, "update-ref", "--stdin", text=lines, settings=SETTINGS)
         git(alone, "symbolic-ref", "HEAD", BRANCH, settings=SETTINGS)
         # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
         git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)

@@ -32,7 +32,9 @@ _SECRET = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _ABSOLUTE = re.compile(rb"^\s*\w+\s*=\s*['\"]?((?:file://)?/[^\s'\"]*|[A-Za-z]:[\\/][^\s'\"]*)", re.MULTILINE)
+# The first line of a key in PEM, whatever kind it is of.
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# An address with a user and perhaps a password before its server.
 _URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]*://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
 # A variable, or a place for one, instead of a password.
 _PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
@@ -230,6 +232,7 @@ def _absolute_path(path: str, content: bytes, local: re.Pattern[bytes]) -> str:
 def refusal(concerns: Sequence[Concern]) -> ProjectError:
     """Return the error that names what may have to stay here, and how to let it leave."""
     first = concerns[:_MOST_NAMED]
+    # All of it is one line.
     named = "; ".join(map(str, first))
     more = len(concerns) - len(first)
     rest = f"; and {more} more" if more else ""
