@@ -27,12 +27,12 @@ class Figure:
 
 
 def is_image(path: str) -> bool:
-    """Whether the name of a file is that of a picture which browsers show."""
+    """Return whether the name of a file is that of a picture which browsers show."""
     return path.lower().endswith(_ENDINGS)
 
 
 def image_type(content: bytes) -> str | None:
-    """The media type of a picture that browsers show, None where the content is none."""
+    """Return the media type of a picture that browsers show, None where the content is none."""
     for beginning, kind in _BEGINNINGS:
         if content.startswith(beginning):
             return kind
@@ -44,16 +44,21 @@ def image_type(content: bytes) -> str | None:
 
 
 def figure(path: str, content: bytes) -> Figure | None:
-    """A picture for a page, None where the content is none."""
+    """Return a picture for a page, None where the content is none."""
     kind = image_type(content)
     if kind is None:
         return None
     if len(content) > MOST_BYTES:
         return Figure(path, "", len(content))
-    return Figure(path, f"data:{kind};base64,{base64.b64encode(content).decode()}", len(content))
+    return Figure(path, data_uri(kind, content), len(content))
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Return an address that holds a file of this media type itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def figures(contents: Mapping[str, bytes]) -> list[Figure]:
-    """All pictures among some files."""
+    """Return all pictures among some files."""
     found = [figure(path, content) for path, content in contents.items() if is_image(path)]
     return [one for one in found if one]
