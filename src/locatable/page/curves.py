@@ -254,7 +254,8 @@ def draw(chart: Chart) -> str:
                 color=chart.colours[name],
             )
         if {chart.x_label, chart.y_label} in DIAGONALS:
-            axes.autoscale(False)
+            axes.autoscale_view()
+            axes.autoscale(False)  # the diagonal belongs to no data
             axes.axline((0, 0), slope=1, color="#8a94a0", linestyle=":", linewidth=1)
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Creator": None, "Date": None})
