@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -345,6 +346,18 @@ def test_a_repository_without_stages(tmp_path: Path) -> None:
         text = page_of(reader, "HEAD").text
     assert "Where it comes from" in text
     assert "Pipeline" not in text
+
+
+def test_only_curves_need_matplotlib(
+    project: Path, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        to_html(facts_of(reader, "HEAD"))
+    assert error.value.name == "matplotlib"  # which `extras.py` knows
+    commit(tmp_path / "bare", {".dvc/config": "", "note.txt": "x"})
+    with Reader(tmp_path / "bare") as bare:
+        assert "Curves" not in page_of(bare, "HEAD").text
 
 
 @pytest.mark.parametrize(

@@ -216,5 +216,5 @@ def test_axes_that_are_compared_have_a_diagonal(
     line, *diagonal = lines_of(svg)
     assert "stroke: #0b63b5" in line
     assert len(diagonal) == has_diagonal
-    marks = [float(str(text).replace("−", "-")) for text in texts(svg)[:3]]
-    assert points[0][0] - 100 <= marks[0] < marks[1] < marks[2] <= points[1][0] + 100
+    marks = [float(str(text)) for text in texts(svg)[:3]]
+    assert points[0][0] < marks[2] <= points[1][0]

@@ -3,7 +3,6 @@
 import os
 import posixpath
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,19 +120,24 @@ def read_facts(
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
     author = re.search(r"^author (.+?) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
-    citation, warnings = _citation(reader, result, report, origin)
+    try:
+        citation = cite(reader, result, report, origin)
+    except ProjectError:  # a warning says why
+        citation = None
+    values = _values(snapshot)
+    values_before = _values(before) if before else {}
     return Facts(
         title=_title(result, target),
         report=report,
         author=author[1] if author else "",
         time=datetime.fromtimestamp(snapshot.time, UTC),
         citation=citation,
-        warnings=[*_warnings(report), *warnings],
+        warnings=[*_warnings(report), *(citation.warnings if citation else ())],
         figures=pictures[:MOST_FIGURES],
         more_figures=len(pictures[MOST_FIGURES:]),
         steps=lineage(snapshot, _makers(result)),
         params=snapshot.params,
-        metrics=_metrics(_values(snapshot), _values(before) if before else {}),
+        metrics=[Metric(key, values.get(key), values_before.get(key)) for key in {**values, **values_before}],
         baseline=before.rev if before else None,
         curves=read_curves(snapshot, outputs.contents, written_before),
         missing=outputs.missing,
@@ -179,16 +183,6 @@ def _makers(result: Result) -> list[str]:
     return makers
 
 
-def _citation(
-    reader: Reader, result: Result, report: Report, origin: str | None
-) -> tuple[Citation | None, list[str]]:
-    try:
-        citation = cite(reader, result, report, origin)
-    except ProjectError:
-        return None, []  # `_warnings` says why
-    return citation, citation.warnings
-
-
 def _warnings(report: Report) -> list[str]:
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
@@ -212,7 +206,3 @@ def _values(snapshot: Snapshot) -> dict[str, Any]:
         except (ValueError, yaml.YAMLError):
             continue
     return values
-
-
-def _metrics(values: Mapping[str, Any], before: Mapping[str, Any]) -> list[Metric]:
-    return [Metric(key, values.get(key), before.get(key)) for key in dict.fromkeys([*values, *before])]
