@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ from locatable.errors import UsageError
 from locatable.history.hashes import folder_hash
 from locatable.history.reader import Reader
 from locatable.locate import locate, report_on
+from locatable.page.curves import Confusion, Curves
 from locatable.page.facts import Facts, Metric, read_facts
 from locatable.page.figures import figure, image_type
 from locatable.page.lineage import Step
@@ -294,6 +296,13 @@ def test_the_name_of_a_stage_is_escaped(reader: Reader) -> None:
     page = Page(to_html(facts))
     assert "b" not in [tag for tag, _ in page.elements]
     assert '<b>"x' in page.texts
+
+
+def test_a_table_of_classes_has_a_row_and_a_column_for_each(reader: Reader) -> None:
+    counts = Counter({("cat", "cat"): 2, ("cat", "dog"): 1})
+    tables = [Confusion("Classes", "said", "is", counts), Confusion("Nothing", "said", "is", Counter())]
+    text = Page(to_html(replace(facts_of(reader, "HEAD"), curves=Curves(confusions=tables)))).text
+    assert "Classes is ╲ said cat dog cat 2 1 dog 0 0 Nothing" in text
 
 
 def test_a_single_line_beside_its_baseline_has_a_legend(project: Path, reader: Reader) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tiny_git import commit
 
 from locatable.history.reader import Reader
-from locatable.page.curves import MOST_CHARTS, Chart, Curves, draw, read_curves
+from locatable.page.curves import MOST_CHARTS, MOST_CLASSES, Chart, Curves, draw, read_curves
 
 TOP = """\
 plots:
@@ -93,11 +93,29 @@ def test_pairs_of_classes_are_counted(tmp_path: Path) -> None:
     assert confusion.counts == {("cat", "cat"): 2, ("cat", "dog"): 1}
 
 
+def test_a_table_of_very_many_classes_is_named_and_not_drawn(tmp_path: Path) -> None:
+    rows = "".join(f"c{n},c{n}\n" for n in range(MOST_CLASSES + 1))
+    found = drawn(tmp_path, **{"confusion.csv": f"actual,predicted\n{rows}"})
+    assert found.confusions == []
+    assert found.undrawn["confusion.csv"] == f"it has more than {MOST_CLASSES} classes"
+
+
+def test_a_plot_of_a_file_counts_more_than_one_of_its_folder(tmp_path: Path) -> None:
+    for folder, plots in (("one", "[tables, {tables/one.csv: F}]"), ("two", "[{tables/one.csv: F}, tables]")):
+        files = {".dvc/config": "", "dvc.yaml": "plots: " + plots.replace("F", "{title: Own}")}
+        commit(tmp_path / folder, files)
+        with Reader(tmp_path / folder) as reader:
+            found = read_curves(reader.snapshot("HEAD"), {"tables/one.csv": b"a,b\n1,2\n2,3\n"}, {})
+        assert [one.title for one in found.charts] == ["Own"]
+
+
 def test_what_is_no_number_is_named_and_not_drawn(tmp_path: Path) -> None:
     assert drawn(tmp_path).undrawn == {"words.csv": "its values are no numbers"}
 
 
-@pytest.mark.parametrize("content", ["", "fpr,other\n1,2\n", "fpr\n", "\0"])
+@pytest.mark.parametrize(
+    "content", ["", "fpr,other\n1,2\n", "fpr\n", "\0", f"fpr,tpr\n{'1' * 200_000},1\n"], ids=range(5)
+)
 def test_a_broken_file_hides_no_other(tmp_path: Path, content: str) -> None:
     found = drawn(tmp_path, **{"roc.csv": content})
     assert "ROC" not in [one.title for one in found.charts]
@@ -177,6 +195,10 @@ def test_any_values_have_a_chart(values: list[float]) -> None:
     points = [(float(index), float(value)) for index, value in enumerate(values)]
     assert texts(picture(Chart("t", "x", "y", {"y": points})))
     assert texts(picture(Chart("t", "x", "y", {"y": [(y, x) for x, y in points]})))
+
+
+def test_a_line_without_points_hides_no_other() -> None:
+    assert len(lines_of(picture(Chart("t", "x", "y", {"none": [], "two": [(0, 1), (1, 2)]})))) == 1
 
 
 def test_a_value_that_no_axis_can_hold_is_left_out(tmp_path: Path) -> None:

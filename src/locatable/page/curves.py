@@ -7,6 +7,7 @@ import posixpath
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from ..redact import redact_urls
 from .figures import data_uri, is_image
 
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")
+UNREADABLE = (csv.Error, ValueError, yaml.YAMLError)
 # Charts of a page, each of which takes a fifth of a second.
 MOST_CHARTS = 24
+# Classes of a table that somebody can read.
+MOST_CLASSES = 50
 # Points of a scatter plot that are drawn one by one; more become one picture.
 MOST_DOTS = 2_000
 # Characters of a label that fit beside an axis; its end tells more than its beginning.
@@ -114,11 +118,14 @@ def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Map
     for name, settings, paths in _plots(snapshot, contents):
         try:
             data = plot_data(name, settings, _parsed(paths, contents))
-            before = _baseline_data(name, settings, paths, baseline)
-        except (ValueError, yaml.YAMLError) as error:
+        except UNREADABLE as error:
             curves.undrawn[name] = " ".join(str(error).split())
-        else:
-            _add(curves, data, before)
+            continue
+        before = None
+        if all(path in baseline for path in paths):
+            with suppress(*UNREADABLE):
+                before = plot_data(name, settings, _parsed(paths, baseline))
+        _add(curves, data, before)
     return curves
 
 
@@ -153,45 +160,40 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
                 definitions[name] = settings
                 continue
             for path in contents:
-                is_data = path.endswith(DATA_FILES) and not is_image(path)
-                if is_data and is_at_or_below(path, name) and (path == name or not is_series(path)):
+                if not path.endswith(DATA_FILES) or is_image(path):
+                    continue
+                if path == name:
                     definitions[path] = settings
+                elif is_at_or_below(path, name) and not is_series(path):
+                    definitions.setdefault(path, settings)
     return definitions
 
 
 def _parsed(paths: list[str], contents: Mapping[str, bytes]) -> dict[str, Any]:
-    return {path: _parse(path, contents[path]) for path in paths}
-
-
-def _parse(path: str, content: bytes) -> Any:
-    """Return the content of a data file, as DVC reads it.
+    """Return the content of data files, as DVC reads them.
 
     Raises:
-        ValueError or yaml.YAMLError: it is not what its name says.
+        csv.Error, ValueError or yaml.YAMLError: one is not what its name says.
     """
-    if path.endswith((".csv", ".tsv")):
-        delimiter = "\t" if path.endswith(".tsv") else ","
-        return list(csv.DictReader(io.StringIO(content.decode()), delimiter=delimiter))
-    return formats.parse(path, content)
-
-
-def _baseline_data(
-    name: str, settings: Mapping[str, Any], paths: list[str], baseline: Mapping[str, bytes]
-) -> PlotData | None:
-    """Return the same plot of the baseline; None where it has none, or a broken one."""
-    if not all(path in baseline for path in paths):
-        return None
-    try:
-        return plot_data(name, settings, _parsed(paths, baseline))
-    except (ValueError, yaml.YAMLError):
-        return None
+    parsed: dict[str, Any] = {}
+    for path in paths:
+        if path.endswith((".csv", ".tsv")):
+            text = io.StringIO(contents[path].decode())
+            parsed[path] = list(csv.DictReader(text, delimiter="\t" if path.endswith(".tsv") else ","))
+        else:
+            parsed[path] = formats.parse(path, contents[path])
+    return parsed
 
 
 def _add(curves: Curves, data: PlotData, before: PlotData | None) -> None:
     """Add a plot to what is drawn, or say why it is not."""
     if data.template.startswith("confusion"):
         pairs = Counter((str(y), str(x)) for points in data.lines.values() for x, y in points)
-        curves.confusions.append(Confusion(data.title, data.x_label, data.y_label, pairs))
+        table = Confusion(data.title, data.x_label, data.y_label, pairs)
+        if len(table.classes) > MOST_CLASSES:
+            curves.undrawn[data.title] = f"it has more than {MOST_CLASSES} classes"
+        else:
+            curves.confusions.append(table)
         return
     lines = _numbers(data)
     if not any(lines.values()):
@@ -242,17 +244,16 @@ def draw(chart: Chart) -> str:
         figure = Figure()
         axes = figure.subplots()
         axes.set(xlabel=_label(chart.x_label), ylabel=_label(chart.y_label))
-        for name, points in chart.baseline.items():
-            axes.plot(*zip(*points, strict=True), "--", color=chart.colours[name], linewidth=1.2, alpha=0.75)
-        for name, points in chart.lines.items():
-            is_dotted = chart.is_scatter or len(points) == 1
-            axes.plot(
-                *zip(*points, strict=True),
-                linestyle="none" if is_dotted else "-",
-                marker="." if is_dotted else None,
-                rasterized=chart.is_scatter and len(points) > MOST_DOTS,
-                color=chart.colours[name],
-            )
+        for style, lines in (("--", chart.baseline), ("-", chart.lines)):
+            for name, points in lines.items():
+                is_dotted = chart.is_scatter or len(points) == 1
+                axes.plot(
+                    *zip(*points, strict=True),
+                    color=chart.colours[name],
+                    linestyle="none" if is_dotted else style,
+                    marker="." if is_dotted else None,
+                    rasterized=chart.is_scatter and len(points) > MOST_DOTS,
+                )
         if {chart.x_label, chart.y_label} in DIAGONALS:
             axes.autoscale_view()
             axes.autoscale(False)  # the diagonal belongs to no data
