@@ -190,8 +190,8 @@ class _Creation:
             objects = stored_objects(self.checkout, output)
             # The first object is the file itself, or the list of a folder's files.
             places[output.name] = f"{OBJECTS}/{next(iter(objects))}"
-            for place, path in objects.items():
-                members[f"{OBJECTS}/{place}"] = path
+            for place, file in objects.items():
+                members[f"{OBJECTS}/{place}"] = file
         self.dialogue.say("packing the history")
         bundle = self.work / BUNDLE
         refs = {experiment_ref(experiment.baseline, experiment.name): snapshot.rev} if experiment else {}
