@@ -3,6 +3,7 @@
 import resource
 import signal
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,13 @@ class _OutOfTime(BaseException):
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what has no end or no content of its own: pipes, devices, sockets.
+    """Refuse what has no end or no content of its own, and must not be replaced: pipes, devices, sockets.
 
     Raises:
         UnreadableError: the path is one of these.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise UnreadableError(f"{path}: a device, pipe or socket is not read")
+        raise UnreadableError(f"{path}: leads to a device, pipe or socket, which is neither read nor written")
 
 
 def require_bounded_yaml(text: str | bytes) -> None:
@@ -80,6 +81,20 @@ def require_bounded_depth(value: Any) -> None:
         if not level:
             return
     raise TooLargeError(TOO_DEEP)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: it is not TOML, too large, or nested too deeply.
+    """
+    if len(text) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TooLargeError(TOO_DEEP) from None
 
 
 class _ExpandedSize:

@@ -2,12 +2,12 @@
 
 import posixpath
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
+from ..bounds import parse_toml
 from ..coordinates import read_record
 from ..history.params import flat_params
 from ..history.snapshot import Snapshot
@@ -115,8 +115,8 @@ def hashed_locks(gathered: Gathered) -> list[str]:
 def _project_table(gathered: Gathered) -> dict[str, Any]:
     """`[project]` of pyproject.toml; empty where there is none that can be read."""
     try:
-        table = tomllib.loads(gathered.text("pyproject.toml")).get("project", {})
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(gathered.text("pyproject.toml")).get("project", {})
+    except ValueError:
         return {}
     return table if isinstance(table, dict) else {}
 

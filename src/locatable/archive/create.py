@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from ..bounds import require_regular
 from ..dvc.checkout import Checkout, project_root
 from ..dvc.objects import stored_objects
 from ..dvc.repository import dvc_errors
@@ -96,6 +97,7 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
 
 
 def _check_target(target: Path) -> None:
+    require_regular(target)
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target}: an archive is a file in a folder that exists")
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
 from ..keys import json_text
+from ..output import visible
 from ..project import find_project
 from . import Steps
 
@@ -155,8 +156,8 @@ def _print_table(report: "Report") -> None:
         table.add_column(title, overflow="fold")
     for verdict in report.outputs:
         table.add_row(
-            verdict.stage,
-            verdict.output,
+            visible(verdict.stage),
+            visible(verdict.output),
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
             str(verdict),

@@ -6,14 +6,21 @@ PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follow
 import json
 import posixpath
 import re
-import tomllib
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import yaml
 
-from ..bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
+from ..bounds import (
+    MOST_TEXT,
+    TOO_DEEP,
+    TOO_LONG,
+    TooLargeError,
+    parse_toml,
+    require_bounded_depth,
+    require_bounded_yaml,
+)
 from ..dvc.structure import python_params
 
 # Characters of the texts whose answers a function remembers: many small files, or a few large ones.
@@ -170,7 +177,7 @@ def _parse(ending: str, path: str, content: bytes) -> Any:
     if ending == ".json":
         return json.loads(content)
     if ending == ".toml":
-        return tomllib.loads(content.decode())
+        return parse_toml(content.decode())
     if ending == ".py":
         return python_params(path, content)
     return load_plain(content.decode())
