@@ -1,5 +1,7 @@
 """Bounds for what somebody else wrote: no file, text or document takes all memory, or time without end."""
 
+import os
+import re
 import resource
 import signal
 import threading
@@ -19,6 +21,8 @@ MOST_TEXT = 50_000_000
 # Values of such a file, each counted wherever an alias repeats it, and how deep they are nested.
 MOST_VALUES = 2_000_000
 MOST_DEPTH = 200
+# How a line begins that is within so many others.
+_DEEP_LINE = re.compile(rf"^[ \t?:-]{{{MOST_DEPTH}}}", re.MULTILINE)
 TOO_LONG = f"larger than {MOST_TEXT // 1_000_000} MB"
 TOO_DEEP = f"nested more than {MOST_DEPTH} deep"
 # For one document: seconds of processor time, and bytes of memory beyond what is in use before.
@@ -40,8 +44,19 @@ def require_regular(path: Path) -> None:
     Raises:
         UnreadableError: the path is one of these.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
         raise UnreadableError(f"{path}: leads to a device, pipe or socket, which is neither read nor written")
+
+
+def is_doubtful_yaml(text: str | bytes) -> bool:
+    """Return whether a YAML text could be refused; most can be seen not to be, which is quicker.
+
+    What is nested deeply would end the process: the loader is written in C.
+    """
+    decoded = text.decode("latin-1") if isinstance(text, bytes) else text
+    if len(decoded) > MOST_TEXT or "*" in decoded:
+        return True
+    return decoded.count("[") + decoded.count("{") > MOST_DEPTH or bool(_DEEP_LINE.search(decoded))
 
 
 def require_bounded_yaml(text: str | bytes) -> None:

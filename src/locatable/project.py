@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .errors import GitError, SettingsError, UsageError
+from .errors import GitError, SettingsError, UnreadableError, UsageError
 from .git import git, top_folder
 
 # Projects below a folder that are named.
@@ -76,7 +76,11 @@ def require_regular_links(top: Path) -> None:
         return  # whoever needs Git is told
     for entry in listed.split("\0"):
         if entry.startswith(LINK):
-            require_regular(top / entry.partition("\t")[2])
+            try:
+                require_regular(top / entry.partition("\t")[2])
+            except UnreadableError as error:
+                error.exit_code = UsageError.exit_code  # nothing was tried
+                raise
 
 
 def read_section(root: Path, name: str) -> dict[str, Any]:

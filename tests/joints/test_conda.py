@@ -32,9 +32,9 @@ from trained import Trained
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
+from locatable.proof.bubblewrap import USER_FOLDERS
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
-from locatable.proof.sandbox import USER_FOLDERS
 
 SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}
 ACTIVATION = {"etc/conda/activate.d/shout.sh": "export SHOUTED_BY=conda\n"}
@@ -86,7 +86,7 @@ def rebuild(root: Path) -> list[str]:
 
 def prove(root: Path, fresh_environment: bool = True) -> Report:
     with contextlib.chdir(root):
-        return reproduce(ProofOptions(rev="HEAD", fresh_environment=fresh_environment), print)
+        return reproduce(ProofOptions(fresh_environment=fresh_environment, allow_build=True), print)
 
 
 def test_conda_lock_reads_the_lock_of_these_tests(root: Path) -> None:

@@ -17,6 +17,7 @@ from ..bounds import (
     TOO_DEEP,
     TOO_LONG,
     TooLargeError,
+    is_doubtful_yaml,
     parse_toml,
     require_bounded_depth,
     require_bounded_yaml,
@@ -85,8 +86,7 @@ def parse_yaml(text: str | bytes) -> Any:
         TooLargeError: it is too large, or expands to too much.
         yaml.YAMLError: the text is not YAML.
     """
-    has_alias = "*" in text if isinstance(text, str) else b"*" in text
-    if has_alias or len(text) > MOST_TEXT:
+    if is_doubtful_yaml(text):
         require_bounded_yaml(text)
     return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
 
