@@ -1,9 +1,12 @@
-"""What others can send, and what each command that meets it prints: one line, soon, and nothing else happens."""
+"""What others can send, and what each command that meets it prints: one line, and nothing else happens."""
 
 import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -15,6 +18,8 @@ from tiny_git import commit, git, write
 import locatable.dvc.checkout
 from locatable.cli import main
 
+SOURCES = Path(__file__).parents[2] / "src"
+PAGE = Path(__file__).parents[2] / "docs/security.md"
 PIPELINE = """\
 stages:
   copy:
@@ -49,6 +54,7 @@ HONEST = {
     "out": "foo\n",
     "search.yaml": SEARCH,
 }
+SCRIPT = "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
 BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
 LOOP = "a: &a\n  b: *a\n"
 NESTED = "[" * 100_000 + "]" * 100_000
@@ -78,6 +84,9 @@ SENT: dict[str, dict[str, str | Path]] = {
         "dvc.yaml": PIPELINE.replace("out: {", '"out\\x1b]0;title\\a\\u202e": {'),
         "dvc.lock": LOCK.replace("path: out", 'path: "out\\x1b]0;title\\a\\u202e"'),
         f"out{TITLE}": "foo\n",
+    },
+    "a script of its own": {
+        "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
     },
     "nothing hostile": {},
 }
@@ -185,18 +194,19 @@ def _run(root: Path, words: tuple[str, ...], output: int, seconds: int) -> int:
     os.chdir(root)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    streams = [open(number, "w", closefd=False) for number in (1, 2)]
-    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+    with (
+        open(1, "w", closefd=False) as out,
+        open(2, "w", closefd=False) as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
-            code = main(words)
+            return main(words)
         except SystemExit as end:
-            code = int(end.code or 0)
+            return int(end.code or 0)
         except BaseException:
             traceback.print_exc()
-            code = -1
-        for stream in streams:
-            stream.flush()
-    return code
+            return -1
 
 
 @pytest.mark.parametrize(
@@ -212,3 +222,33 @@ def test_what_is_sent_is_refused_or_harmless(sent, command, exit_code, printed, 
     assert "Traceback" not in done[1]
     assert not re.search("[\x1b\x07\u202e]", done[1])
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
+def test_a_script_of_the_repository_is_announced_once(sent, locatable):
+    said = "runs `describe` of this repository's scripts/mirror.py"
+    assert said in locatable(sent, *MIRROR.split())[1]
+    assert said not in locatable(sent, *MIRROR.split())[1]
+
+
+@pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)
+def test_a_document_has_no_server_asked(sent, tmp_path):
+    strace = shutil.which("strace")
+    if not strace:
+        pytest.skip("strace is not installed")
+    link = "http://127.0.0.1:9/figure.png"
+    (sent / "paper.html").write_text(f'<img src="{link}"><link href="{link}"><iframe src="{link}">')
+    trace = tmp_path / "trace"
+    watched = (strace, "-f", "-o", str(trace), "-e", "trace=connect")
+    command = (*watched, sys.executable, "-m", "locatable", "locate", "paper.html")
+    subprocess.run(command, cwd=sent, env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=False)
+    assert "exited with" in trace.read_text()
+    assert "AF_INET" not in trace.read_text()
+
+
+def test_the_page_on_security_names_a_test_for_each_danger():
+    row = r"^\| [^|]+ \| [^|]+ \| [^|]+ \| \[(test_\w+\.py)\]\(\.\./(.+)\) \|$"
+    rows = re.findall(row, PAGE.read_text(), re.MULTILINE)
+    named = {Path(place).name for _, place in rows}
+    assert {file.name for file in Path(__file__).parent.glob("test_*.py")} <= named
+    assert all((PAGE.parents[1] / place).is_file() and Path(place).name == name for name, place in rows)

@@ -48,6 +48,12 @@ stages:
 """
 
 
+@pytest.fixture(autouse=True)
+def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages of the stand-ins are in uv's cache, which no sandbox shows."""
+    monkeypatch.setattr("locatable.proof.sandbox.allowed_limits", lambda: ((), "not in this test"))
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose stage declares the lock, and runs a program that only the locked environment has."""
