@@ -78,6 +78,10 @@ def view_options(programs: Path, search_path: Iterable[Path], hidden: Sequence[P
             options += ["--tmpfs", str(folder)]
     for shown in _program_folders(programs, search_path, hidden):
         options += ["--ro-bind", str(shown), str(shown)]
+    environment = programs.parent
+    if environment.is_symlink():
+        # A stage is told of it by this name.
+        options += ["--ro-bind", str(environment.resolve()), str(environment)]
     return options
 
 
