@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-build",
         action="store_true",
-        help="let packages of the lock run code while they are installed",
+        help="let packages of the lock run code, with the network, while they are installed",
     )
     parser.add_argument("--vary", action="store_true", help="each stage once more, under other conditions")
     parser.add_argument(
