@@ -1,8 +1,11 @@
 """Bounds for what somebody else wrote: no file, text or document takes all memory, or time without end."""
 
+import os
+import re
 import resource
 import signal
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,8 @@ MOST_TEXT = 50_000_000
 # Values of such a file, each counted wherever an alias repeats it, and how deep they are nested.
 MOST_VALUES = 2_000_000
 MOST_DEPTH = 200
+# How a line begins that is within so many others.
+_DEEP_LINE = re.compile(rf"^[ \t?:-]{{{MOST_DEPTH}}}", re.MULTILINE)
 TOO_LONG = f"larger than {MOST_TEXT // 1_000_000} MB"
 TOO_DEEP = f"nested more than {MOST_DEPTH} deep"
 # For one document: seconds of processor time, and bytes of memory beyond what is in use before.
@@ -34,13 +39,24 @@ class _OutOfTime(BaseException):
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what has no end or no content of its own: pipes, devices, sockets.
+    """Refuse what has no end or no content of its own, and must not be replaced: pipes, devices, sockets.
 
     Raises:
         UnreadableError: the path is one of these.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise UnreadableError(f"{path}: a device, pipe or socket is not read")
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
+        raise UnreadableError(f"{path}: leads to a device, pipe or socket, which is neither read nor written")
+
+
+def is_doubtful_yaml(text: str | bytes) -> bool:
+    """Return whether a YAML text could be refused; most can be seen not to be, which is quicker.
+
+    What is nested deeply would end the process: the loader is written in C.
+    """
+    decoded = text.decode("latin-1") if isinstance(text, bytes) else text
+    if len(decoded) > MOST_TEXT or "*" in decoded:
+        return True
+    return decoded.count("[") + decoded.count("{") > MOST_DEPTH or bool(_DEEP_LINE.search(decoded))
 
 
 def require_bounded_yaml(text: str | bytes) -> None:
@@ -80,6 +96,20 @@ def require_bounded_depth(value: Any) -> None:
         if not level:
             return
     raise TooLargeError(TOO_DEEP)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: it is not TOML, too large, or nested too deeply.
+    """
+    if len(text) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TooLargeError(TOO_DEEP) from None
 
 
 class _ExpandedSize:

@@ -17,12 +17,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+import colorama
+
 from . import __version__
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .extras import find_extra, missing_extra
 from .git import leave_hook
 from .output import SafeOutput
-from .project import find_project
+from .project import find_project, require_regular_links
 
 # One line each in `locatable --help`.
 COMMANDS = {
@@ -54,9 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     leave_hook()
     _name_user()
+    # DVC and tqdm would put streams of colorama's before ours, which act on what is to be shown.
+    colorama.init = _leave_streams
     output = SafeOutput(sys.stdout, wraps="--json" not in words)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(SafeOutput(sys.stderr)):
         return _exit_code(words)
+
+
+def _leave_streams(*settings: object, **named: object) -> None:
+    """Do nothing, in place of what changes `sys.stdout` and `sys.stderr`."""
 
 
 def _exit_code(words: list[str]) -> int:
@@ -121,7 +129,7 @@ def _run_command(name: str, words: list[str]) -> int:
     # Checked once for all commands, before any of them creates a file.
     works_anywhere = getattr(command, "works_anywhere", None)
     if works_anywhere is None or not works_anywhere(arguments):
-        _project()
+        require_regular_links(_project())
     with disk_full_errors():
         return int(command.run(arguments))
 

@@ -1,14 +1,15 @@
 """Finds the DVC project that a command works on, and reads its pyproject.toml."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from .errors import SettingsError, UsageError
+from .errors import GitError, SettingsError, UnreadableError, UsageError
 from .git import git, top_folder
 
 # Projects below a folder that are named.
 MOST_NAMED = 5
+# How Git lists a symbolic link.
+LINK = "120000 "
 
 
 def find_project(folder: Path) -> Path:
@@ -60,18 +61,42 @@ def _in_repository(folder: Path) -> bool:
     return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
 
 
+def require_regular_links(top: Path) -> None:
+    """Refuse a checkout in which a link that Git keeps leads to a device: whatever reads it would not end.
+
+    Raises:
+        UnreadableError: one does.
+    """
+    # Imported here, and below: `locatable --help` reads no YAML.
+    from .bounds import require_regular
+
+    try:
+        listed = git(top, "ls-files", "--stage", "-z", settings={"core.fsmonitor": "false"})
+    except GitError:
+        return  # whoever needs Git is told
+    for entry in listed.split("\0"):
+        if entry.startswith(LINK):
+            try:
+                require_regular(top / entry.partition("\t")[2])
+            except UnreadableError as error:
+                error.exit_code = UsageError.exit_code  # nothing was tried
+                raise
+
+
 def read_section(root: Path, name: str) -> dict[str, Any]:
     """A section of a project's pyproject.toml; empty where there is none.
 
     Raises:
         SettingsError: the file cannot be read.
     """
+    from .bounds import parse_toml
+
     file = root / "pyproject.toml"
     if not file.exists():
         return {}
     try:
-        section = tomllib.loads(file.read_text(encoding="utf-8")).get(name)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        section = parse_toml(file.read_text(encoding="utf-8")).get(name)
+    except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
     return section if isinstance(section, dict) else {}
 

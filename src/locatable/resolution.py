@@ -8,12 +8,12 @@ so that one environment can hold all locks together: `requirements.lock` is what
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from .bounds import parse_toml
 from .errors import ProjectError
 from .locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
 
@@ -82,8 +82,8 @@ def plan_locks(pyproject: str) -> list[Lock]:
         ProjectError: it is no TOML.
     """
     try:
-        settings = tomllib.loads(pyproject)
-    except tomllib.TOMLDecodeError as error:
+        settings = parse_toml(pyproject)
+    except ValueError as error:
         raise ProjectError(f"{PYPROJECT}: {error}") from None
     groups: list[str] = []
     for name in TOOL_GROUPS:
@@ -97,7 +97,7 @@ def plan_locks(pyproject: str) -> list[Lock]:
 
 def oldest_python(pyproject: str) -> str:
     """The oldest version of Python that the project supports, for example `3.11`; empty if it names none."""
-    bound = str(tomllib.loads(pyproject).get("project", {}).get("requires-python", ""))
+    bound = str(parse_toml(pyproject).get("project", {}).get("requires-python", ""))
     match = re.search(r">=\s*(\d+\.\d+)", bound)
     return match[1] if match else ""
 

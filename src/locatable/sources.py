@@ -58,7 +58,7 @@ def read_imports(file: Path, project: Path) -> SourceImports:
     try:
         return _read(file)
     except SyntaxError:
-        pythons = [str(project / place) for place in PROJECT_PYTHON if (project / place).is_file()]
+        pythons = _pythons_of(project)
         pythons += [found for found in map(shutil.which, OTHER_PYTHONS) if found]
         for python in pythons:
             command = (python, "-I", __file__, str(file))
@@ -69,11 +69,23 @@ def read_imports(file: Path, project: Path) -> SourceImports:
         raise
 
 
+def _pythons_of(project: Path) -> list[str]:
+    """Return the programs that the environments of a project were made from.
+
+    Environments and their packages can be a repository's own, and are not run.
+    """
+    found = [(project / place).resolve() for place in PROJECT_PYTHON if (project / place).is_file()]
+    return [str(python) for python in found if not python.is_relative_to(project.resolve())]
+
+
 def _read(file: Path) -> SourceImports:
     with warnings.catch_warnings():
         # An invalid escape sequence is the project's to mend, and may be an error where tests run.
         warnings.simplefilter("ignore")
-        return _source_imports(ast.parse(file.read_bytes()))
+        try:
+            return _source_imports(ast.parse(file.read_bytes()))
+        except (RecursionError, MemoryError):
+            raise ValueError("nested too deeply") from None
 
 
 def _source_imports(tree: ast.Module) -> SourceImports:

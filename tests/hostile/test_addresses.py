@@ -101,27 +101,32 @@ def test_a_server_that_the_user_has_named_once_gets_the_token(locatable, server)
     assert "Bearer secret" in server[1]
 
 
+@pytest.fixture(params=["endpointurl = http://127.0.0.1:1", "configpath = /aws"])
+def setting(request) -> str:
+    """What a repository says of how to log in to its remote: a server; a file that can name commands."""
+    return request.param
+
+
 @pytest.fixture
-def remote(repo) -> str:
-    """The name of a DVC remote whose settings in Git send credentials to a server."""
-    settings = (
-        "[core]\nremote = there\n['remote \"there\"']\nurl = s3://bucket\nendpointurl = http://127.0.0.1:1\n"
-    )
+def remote(repo, setting) -> str:
+    """The section of a DVC remote whose settings in Git choose what becomes of credentials."""
+    section = "['remote \"there\"']\n"
+    settings = f"[core]\nremote = there\n{section}url = s3://bucket\n{setting}\n"
     commit(repo, {".dvc/config": settings, "dvc.lock": LOCK, "raw.dvc": DATA, ".gitignore": "/raw\n"})
-    return "there"
+    return f"{section}{setting}\n"
 
 
-def test_a_remote_that_has_credentials_sent_elsewhere_is_not_asked(locatable, remote):
+def test_a_remote_of_which_a_repository_says_how_to_log_in_is_not_asked(locatable, remote, setting):
     done = locatable("reproduce", "--env", "current")
-    assert f"dvc remote modify --local {remote} endpointurl http://127.0.0.1:1" in done.stderr
+    assert f"dvc remote modify --local there {setting.replace(' = ', ' ')}" in done.stderr
 
 
-def test_settings_of_the_user_can_send_them_there(locatable, remote, repo):
-    (repo / ".dvc/config.local").write_text(f"['remote \"{remote}\"']\nendpointurl = http://127.0.0.1:1\n")
+def test_settings_of_the_user_can_say_it(locatable, remote, repo):
+    (repo / ".dvc/config.local").write_text(remote)
     assert "your credentials" not in locatable("reproduce", "--env", "current").stderr
 
 
 def test_settings_of_the_user_that_somebody_has_committed_do_not_count(locatable, remote, repo):
-    (repo / ".dvc/config.local").write_text(f"['remote \"{remote}\"']\nendpointurl = http://127.0.0.1:1\n")
+    (repo / ".dvc/config.local").write_text(remote)
     git(repo, "add", "--force", ".dvc/config.local")
     assert "your credentials" in locatable("reproduce", "--env", "current").stderr

@@ -50,10 +50,11 @@ def home() -> Iterator[Path]:
     """A home with a checkout, and with programs beside files that are nobody's business."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
-    for name in ("checkout", "projects/bin", "env/bin", "work/run"):
+    for name in ("checkout", "projects/bin", "made/bin", "work/run"):
         (folder / name).mkdir(parents=True)
     for name in ("secret", "checkout/secret", "projects/secret"):
         (folder / name).write_text("secret")
+    (folder / "env").symlink_to("made")
     (folder / "env/bin/python").symlink_to("/bin/sh")
     (folder / "work/run").chmod(0o777)
     yield folder
@@ -109,6 +110,10 @@ def test_a_stage_can_run_a_program_of_the_path(attempt, home):
     program.write_text("#!/bin/sh\necho here\n")
     program.chmod(0o755)
     assert attempt("tool") == "here\n"
+
+
+def test_a_stage_can_use_an_environment_that_is_a_link(attempt, home):
+    assert attempt(f"{home}/env/bin/python -c 'echo here'") == "here\n"
 
 
 def test_a_stage_can_use_temporary_files(attempt):

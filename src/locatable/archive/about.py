@@ -5,12 +5,12 @@ All of it is read from the revision.
 
 import posixpath
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from shlex import join, quote
 from typing import Any
 
+from ..bounds import parse_toml
 from ..coordinates import read_record
 from ..history.snapshot import Snapshot
 from ..locks import CONDA_LOCK
@@ -205,8 +205,8 @@ def hashed_locks(gathered: Gathered) -> list[str]:
 def _project_table(gathered: Gathered) -> dict[str, Any]:
     """Return `[project]` of pyproject.toml; empty where there is none that can be read."""
     try:
-        table = tomllib.loads(gathered.text("pyproject.toml")).get("project", {})
-    except tomllib.TOMLDecodeError:
+        table = parse_toml(gathered.text("pyproject.toml")).get("project", {})
+    except ValueError:
         return {}
     return table if isinstance(table, dict) else {}
 

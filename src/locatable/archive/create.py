@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from ..bounds import require_regular
 from ..dvc.checkout import Checkout, project_root
 from ..dvc.experiments import experiment_ref
 from ..dvc.objects import stored_objects
@@ -86,8 +87,7 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         ProjectError: something may not leave, is too large, or does not allow an archive.
         CannotTryError: the revision cannot be rebuilt from what there is.
     """
-    if options.target.is_dir() or not options.target.parent.is_dir():
-        raise UsageError(f"{options.target}: an archive is a file in a folder that exists")
+    _check_target(options.target)
     root = project_root()
     commit = resolve(options.rev)
     with (
@@ -98,6 +98,12 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             creation = _Creation(options, dialogue, reader, checkout, work)
             return creation.run(reader.snapshot(commit))
+
+
+def _check_target(target: Path) -> None:
+    require_regular(target)
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"{target}: an archive is a file in a folder that exists")
 
 
 @dataclass

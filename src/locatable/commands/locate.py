@@ -56,11 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match."""
+    from ..bounds import require_regular
     from ..history.reader import Reader
     from ..locate import Located
     from ..locate.inside import locate_file_or_figures
     from ..project import find_project
 
+    require_regular(Path(arguments.target))
     with Reader(find_project(Path.cwd())) as reader:
         located = locate_file_or_figures(reader, arguments.target)
         if not isinstance(located, Located):

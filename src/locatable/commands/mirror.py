@@ -72,7 +72,6 @@ def _mirror_to_mlflow(
     from ..mlflow.settings import read_settings
 
     settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
-    _announce_script(reader.root)
     return mirror(reader, settings, options)
 
 
@@ -106,6 +105,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
     with Reader(".") as reader:
         shallow = shallow_history(reader.root)
+        _announce_script(reader.root)
         result = (
             _mirror_to(reader, arguments) if arguments.to else _mirror_to_mlflow(reader, arguments, options)
         )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
 from ..keys import json_text
+from ..output import visible
 from ..project import find_project
 from . import Steps
 
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-build",
         action="store_true",
-        help="let packages of the lock run code while they are installed",
+        help="let packages of the lock run code, with the network, while they are installed",
     )
     parser.add_argument("--vary", action="store_true", help="each stage once more, under other conditions")
     parser.add_argument(
@@ -155,8 +156,8 @@ def _print_table(report: "Report") -> None:
         table.add_column(title, overflow="fold")
     for verdict in report.outputs:
         table.add_row(
-            verdict.stage,
-            verdict.output,
+            visible(verdict.stage),
+            visible(verdict.output),
             (verdict.recorded or "-")[:SHORT_HASH],
             (verdict.rebuilt or "-")[:SHORT_HASH],
             str(verdict),

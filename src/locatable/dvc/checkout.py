@@ -26,7 +26,7 @@ from ..git_clone import clone_git, make_clone
 from ..git_lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..keys import PATTERN
 from ..partial_clone import fetch_commit
-from ..project import find_project
+from ..project import find_project, require_regular_links
 from ..redact import redact_urls
 from ..submodules import checkout_submodules
 from .cache import cache_folder
@@ -36,8 +36,12 @@ from .repository import commands_of
 from .stages import DeclaredParams, Dependency, Output, Stage
 from .structure import as_recorded
 
-# Settings of remotes that name a server to log in to, in place of the cloud's own.
-ENDPOINTS = ("endpointurl", "oss_endpoint")
+# Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
+# AWS reads commands and servers from its files.
+LOGINS = (
+    *("endpointurl", "oss_endpoint", "proxy_to", "data_proxy_target"),
+    *("bearer_token_command", "configpath", "credentialpath"),
+)
 
 
 def project_root() -> Path:
@@ -88,6 +92,7 @@ class Checkout:
         self._problems |= _without_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
+        require_regular_links(folder)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
@@ -164,24 +169,23 @@ class Checkout:
         settings = self.repo.config["remote"].get(name, {})
         return redact_urls(settings.get("url", ""))
 
-    def check_endpoint(self, name: str | None) -> None:
+    def check_login(self, name: str | None) -> None:
         """See that a remote sends the user's credentials to nobody whom a repository chose.
 
         Args:
             name: of the remote, None for the default.
 
         Raises:
-            CannotTryError: its settings in Git name a server, and the user's own do not.
+            CannotTryError: its settings in Git say where or how to log in, and the user's own do not.
         """
         name = name or self.repo.config["core"].get("remote")
         given = self._own_settings.get(name, {})
-        for option in ENDPOINTS:
-            server = self.repo.config["remote"].get(name, {}).get(option)
-            if server and server != given.get(option):
+        for option in LOGINS:
+            value = self.repo.config["remote"].get(name, {}).get(option)
+            if value and value != given.get(option):
                 raise CannotTryError(
-                    f"this repository has your credentials for the DVC remote {name!r} sent to "
-                    f"{redact_urls(server)}: if you trust it, `dvc remote modify --local {name} {option} "
-                    f"{redact_urls(server)}`"
+                    f"this repository chooses what becomes of your credentials for the DVC remote {name!r}: "
+                    f"if you trust it, `dvc remote modify --local {name} {option} {redact_urls(value)}`"
                 )
 
     def files_in(self, folder: Path) -> list[Path]:

@@ -105,7 +105,7 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
     if not missing:
         return cached
     out = checkout.dvc_output(output)
-    checkout.check_endpoint(out.remote)
+    checkout.check_login(out.remote)
     problem = _download(out, missing)
     downloaded = {}
     for oid in missing:

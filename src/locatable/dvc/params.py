@@ -1,12 +1,12 @@
 """Changes values in params files, of every kind that DVC reads, and sees that nothing else changes."""
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..bounds import parse_toml
 from ..errors import ProjectError
 from ..keys import PARAMS_FILE, Key, index
 from .hydra import composition_of
@@ -172,7 +172,7 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
     with dvc_errors():
         before = parse_dvc(text, file)
     yield lambda one: parse_dvc(one, file), before
-    other: Parse | None = {".json": None, ".py": None, ".toml": tomllib.loads}.get(suffix, _load_yaml)
+    other: Parse | None = {".json": None, ".py": None, ".toml": parse_toml}.get(suffix, _load_yaml)
     if other and (read := _parsed(other, text)) is not None:
         yield other, read
 

@@ -6,14 +6,22 @@ PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follow
 import json
 import posixpath
 import re
-import tomllib
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import yaml
 
-from ..bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
+from ..bounds import (
+    MOST_TEXT,
+    TOO_DEEP,
+    TOO_LONG,
+    TooLargeError,
+    is_doubtful_yaml,
+    parse_toml,
+    require_bounded_depth,
+    require_bounded_yaml,
+)
 from ..dvc.structure import python_params
 
 # Characters of the texts whose answers a function remembers: many small files, or a few large ones.
@@ -78,8 +86,7 @@ def parse_yaml(text: str | bytes) -> Any:
         TooLargeError: it is too large, or expands to too much.
         yaml.YAMLError: the text is not YAML.
     """
-    has_alias = "*" in text if isinstance(text, str) else b"*" in text
-    if has_alias or len(text) > MOST_TEXT:
+    if is_doubtful_yaml(text):
         require_bounded_yaml(text)
     return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
 
@@ -170,7 +177,7 @@ def _parse(ending: str, path: str, content: bytes) -> Any:
     if ending == ".json":
         return json.loads(content)
     if ending == ".toml":
-        return tomllib.loads(content.decode())
+        return parse_toml(content.decode())
     if ending == ".py":
         return python_params(path, content)
     return load_plain(content.decode())

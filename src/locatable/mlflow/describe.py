@@ -101,7 +101,7 @@ def find_script(root: Path) -> DescribeScript | None:
         return None
     try:
         module = ast.parse(content, str(file))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _script_error(root, error) from None
     if not any(_imports_locatable(statement) for statement in module.body):
         return None

@@ -108,7 +108,7 @@ def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequen
     wanted += [prefix / name for name in PYTHON_FOLDERS] if _holds_any(prefix, hidden) else [prefix]
     for entry in search_path:
         wanted.append(entry)
-        wanted += _software_around(entry)
+        wanted += software_around(entry)
     shown: list[Path] = []
     for folder in wanted:
         resolved = folder.resolve()
@@ -124,7 +124,7 @@ def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequen
     return shown
 
 
-def _software_around(entry: Path) -> set[Path]:
+def software_around(entry: Path) -> set[Path]:
     """Return the installed software that a folder's programs belong to: around it, or where links lead."""
     if not os.access(entry, os.R_OK | os.X_OK) or entry.resolve().is_relative_to("/usr"):
         return set()

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import CannotTryError
 from ..locks import CONDA_LOCK
 from .conda_prefix import altered_file, conda_packages
-from .installer import Step, last_words
+from .installer import RUNS_CODE, Step, last_words
 
 PROGRAMS = ("micromamba", "conda-lock", "mamba", "conda")
 # Where the shell functions of micromamba, mamba and conda find the program, which need not be in PATH.
@@ -37,7 +37,7 @@ class CondaLock:
     @property
     def source(self) -> str:
         """What is installed, and where it comes from, in words."""
-        return f"packages of {CONDA_LOCK} from their channels"
+        return f"packages of {CONDA_LOCK} from their channels{RUNS_CODE}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the command that builds the environment in a folder.

@@ -12,6 +12,7 @@ from ..coordinates import read_record
 from ..dvc.stages import Stage
 from ..errors import CannotTryError
 from ..locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from .bubblewrap import software_around
 from .conda_lock import CURRENT, CondaLock
 from .hashed_lock import HashedLock
 from .installer import Step, isolated_variables, programs_in, run_installer
@@ -108,6 +109,10 @@ def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     variables = isolated_variables(os.environ, folder, home)
     # The lock, the program, folders of packages, certificates.
     named = [Path(word) for word in (*step.command, *variables.values()) if word.startswith("/")]
+    # A program such as conda needs the environment that it is in.
+    for path in tuple(named):
+        if path.is_file() and os.access(path, os.X_OK):
+            named += software_around(path.resolve().parent)
     isolation = installer_isolation(sandbox, [path for path in named if path.exists()])
     run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import CannotTryError
 from ..locks import REQUIREMENTS
 from .installed import distributions
-from .installer import Step, programs_in
+from .installer import RUNS_CODE, Step, programs_in
 
 # DVC needs this package, which is published as source alone. Who installed DVC has built this file before.
 KNOWN_SOURCES = {
@@ -46,7 +46,8 @@ class HashedLock:
     def source(self) -> str:
         """What is installed, and where it comes from, in words."""
         kind = "packages" if self.allow_build else "wheels"
-        return f"{kind} of {REQUIREMENTS} from {self.wheels or 'the package index'}"
+        means = RUNS_CODE if self.allow_build else ""
+        return f"{kind} of {REQUIREMENTS} from {self.wheels or 'the package index'}{means}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, by uv where it is here."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import CannotTryError
 from ..locks import reason_of_uv
 
+# What is said of packages that are built, or have scripts: installers need the network meanwhile.
+RUNS_CODE = ", which may run code with the network"
 # Characters of what an installer says of its failure.
 LONGEST_REASON = 400
 

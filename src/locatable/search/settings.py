@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
+from ..bounds import TooLargeError
 from ..dvc.project import ProjectSetup
 from ..errors import SettingsError
 from ..history import formats
@@ -274,6 +275,8 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
         raise SettingsError(f"{name}: not found in {path.parent}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name}: not UTF-8: {error.reason} at byte {error.start}") from None
+    except TooLargeError as error:
+        raise SettingsError(f"{name}: {error}") from None
     except YAMLError as error:
         raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

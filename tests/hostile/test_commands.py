@@ -1,0 +1,254 @@
+"""What others can send, and what each command that meets it prints: one line, and nothing else happens."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_git import commit, git, write
+
+import locatable.dvc.checkout
+from locatable.cli import main
+
+SOURCES = Path(__file__).parents[2] / "src"
+PAGE = Path(__file__).parents[2] / "docs/security.md"
+PIPELINE = """\
+stages:
+  copy:
+    cmd: cp raw out
+    deps: [raw]
+    params: [lr]
+    outs: [out: {cache: false}]
+"""
+MD5 = "d3b07384d113edec49eaa6238ad5ff00"
+LOCK = f"""\
+schema: '2.0'
+stages:
+  copy:
+    cmd: cp raw out
+    deps:
+    - {{path: raw, hash: md5, md5: {MD5}, size: 4}}
+    params:
+      params.yaml: {{lr: 0.1}}
+    outs:
+    - {{path: out, hash: md5, md5: {MD5}, size: 4}}
+"""
+SEARCH = (
+    "study: s\nmetric: m.json:score\ndirection: maximize\nspace:\n  lr: {type: float, low: 0.1, high: 1}\n"
+)
+HONEST = {
+    ".dvc/config": "[core]\nanalytics = false\n",
+    ".gitignore": "/runs\n/result.zip\n",
+    "dvc.yaml": PIPELINE,
+    "dvc.lock": LOCK,
+    "params.yaml": "lr: 0.1\n",
+    "raw": "foo\n",
+    "out": "foo\n",
+    "search.yaml": SEARCH,
+}
+SCRIPT = "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
+BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+LOOP = "a: &a\n  b: *a\n"
+NESTED = "[" * 100_000 + "]" * 100_000
+TITLE = "\x1b]0;title\x07\u202e"
+PYTHON = {"dvc.yaml": PIPELINE.replace("cp raw out", "python code.py").replace("raw]", "raw, code.py]")}
+# Files of a repository, by what is hostile in it. A value that is a path is a link.
+SENT: dict[str, dict[str, str | Path]] = {
+    "params that expand without end": {"params.yaml": f"lr: 0.1\n{BOMB}"},
+    "params that hold themselves": {"params.yaml": f"lr: 0.1\n{LOOP}"},
+    "params that are nested deeply": {"params.yaml": f"lr: 0.1\nx: {NESTED}\n"},
+    "params of 100 MB": {"params.yaml": f"lr: 0.1\nx: {'x' * 100_000_000}\n"},
+    "params that have no end": {"params.yaml": Path("/dev/zero")},
+    "a pipeline that expands without end": {"dvc.yaml": BOMB + PIPELINE},
+    "a pipeline that holds itself": {"dvc.yaml": LOOP + PIPELINE},
+    "a lock that expands without end": {"dvc.lock": BOMB + LOCK},
+    "a lock that holds itself": {"dvc.lock": LOOP + LOCK},
+    "a search that expands without end": {"search.yaml": BOMB + SEARCH},
+    "a citation that expands without end": {"CITATION.cff": BOMB},
+    "settings that are nested deeply": {"pyproject.toml": f"a = {NESTED}"},
+    "code that is nested deeply": {**PYTHON, "code.py": f"x = {'-' * 100_000}1\n"},
+    "an environment with a Python of its own": {
+        **PYTHON,
+        "code.py": "def (:\n",
+        ".venv/bin/python": "#!/bin/sh\ntouch {harm}\n",
+    },
+    "names that act on a terminal": {
+        "dvc.yaml": PIPELINE.replace("out: {", '"out\\x1b]0;title\\a\\u202e": {'),
+        "dvc.lock": LOCK.replace("path: out", 'path: "out\\x1b]0;title\\a\\u202e"'),
+        f"out{TITLE}": "foo\n",
+    },
+    "a script of its own": {
+        "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
+    },
+    "nothing hostile": {},
+}
+SHOWN = r"out\x1b]0;title\x07\u202e"
+REPRODUCE = "reproduce --env current"
+MIRROR = "mirror --all-commits --to tensorboard:runs"
+DECLARE = "declare --check"
+NOT_OF_COMMIT = "NOT OF THIS COMMIT: params.yaml cannot be read"
+MANY = "more than 2,000,000 values"
+ITSELF = "the anchor a holds itself"
+DEEP = "nested more than 200 deep"
+NO_FILE = "leads to a device, pipe or socket"
+UNKNOWN = "neither a Git revision nor an experiment"
+# What was sent, the command that meets it, its exit code, and what it prints.
+TABLE = (
+    ("params that expand without end", "locate HEAD", 0, NOT_OF_COMMIT),
+    ("params that expand without end", MIRROR, 0, "mirrored 1 new"),
+    ("params that expand without end", REPRODUCE, 2, f"params.yaml: {MANY}"),
+    ("params that expand without end", "archive", 1, f"params.yaml: {MANY}"),
+    ("params that expand without end", DECLARE, 1, f"params.yaml: {MANY}"),
+    ("params that hold themselves", "locate HEAD --html page.html", 0, "wrote page.html"),
+    ("params that hold themselves", MIRROR, 0, "mirrored 1 new"),
+    ("params that hold themselves", REPRODUCE, 2, f"params.yaml: {ITSELF}"),
+    ("params that hold themselves", "archive", 1, f"params.yaml: {ITSELF}"),
+    ("params that hold themselves", DECLARE, 1, f"params.yaml: {ITSELF}"),
+    ("params that are nested deeply", REPRODUCE, 2, f"params.yaml: {DEEP}"),
+    ("params that are nested deeply", "locate 0.1", 0, "lr (param, 0.1)"),
+    ("params of 100 MB", "locate HEAD", 0, NOT_OF_COMMIT),
+    ("params of 100 MB", DECLARE, 1, "params.yaml: larger than 50 MB"),
+    *(
+        ("params that have no end", command, 2, f"params.yaml: {NO_FILE}")
+        for command in ("locate HEAD", MIRROR, "search", DECLARE, "archive", REPRODUCE, "ui")
+    ),
+    ("a pipeline that expands without end", "locate HEAD", 1, f"dvc.yaml: {MANY}"),
+    ("a pipeline that holds itself", MIRROR, 1, f"dvc.yaml: {ITSELF}"),
+    ("a pipeline that holds itself", REPRODUCE, 2, f"dvc.yaml: {ITSELF}"),
+    ("a pipeline that holds itself", DECLARE, 1, f"dvc.yaml: {ITSELF}"),
+    ("a lock that expands without end", "locate HEAD", 1, f"dvc.lock: {MANY}"),
+    ("a lock that holds itself", MIRROR, 1, f"dvc.lock: {ITSELF}"),
+    ("a lock that holds itself", "archive", 1, f"dvc.lock: {ITSELF}"),
+    ("a search that expands without end", "search", 1, f"search.yaml: {MANY}"),
+    ("a citation that expands without end", "locate --cite HEAD", 0, f"CITATION.cff: {MANY}"),
+    ("settings that are nested deeply", MIRROR, 1, f"pyproject.toml: {DEEP}"),
+    ("settings that are nested deeply", REPRODUCE, 2, f"pyproject.toml: {DEEP}"),
+    ("code that is nested deeply", DECLARE, 1, "code.py: cannot be read as Python: nested too deeply"),
+    ("an environment with a Python of its own", DECLARE, 1, "code.py:1: invalid syntax"),
+    ("names that act on a terminal", "locate raw", 0, "raw (read by copy)"),
+    ("names that act on a terminal", f"locate out{TITLE}", 0, SHOWN),
+    ("names that act on a terminal", f"locate --json out{TITLE}", 0, r"out\u001b]0;title\u0007\u202e"),
+    ("names that act on a terminal", REPRODUCE, 1, SHOWN),
+    ("names that act on a terminal", f"{REPRODUCE} --json", 1, r"out\u001b]0;title\u0007\u202e"),
+    ("nothing hostile", f"reproduce {TITLE}", 2, rf"\x1b]0;title\x07\u202e: {UNKNOWN}"),
+    ("nothing hostile", "reproduce pipe.zip", 2, NO_FILE),
+    ("nothing hostile", "reproduce zero.zip", 2, NO_FILE),
+    ("nothing hostile", "locate pipe.zip", 1, NO_FILE),
+    ("nothing hostile", "archive -o pipe.zip", 1, NO_FILE),
+    ("nothing hostile", "archive -o zero.zip", 1, NO_FILE),
+)
+Done = tuple[int, str]
+
+
+@pytest.fixture
+def sent(request, tmp_path) -> Path:
+    """A clone of a repository that somebody sent, and beside its files a pipe and a link to a device."""
+    root = tmp_path / "repo"
+    commit(root, HONEST)
+    links = {path: target for path, target in SENT[request.param].items() if isinstance(target, Path)}
+    texts = {path: text for path, text in SENT[request.param].items() if isinstance(text, str)}
+    write(root, {path: text.replace("{harm}", str(tmp_path / "harm")) for path, text in texts.items()})
+    for path, target in links.items():
+        (root / path).unlink(missing_ok=True)
+        (root / path).symlink_to(target)
+    for program in root.glob(".venv/bin/*"):
+        program.chmod(0o755)
+    # One commit: it shows what was sent, whichever commit a command takes.
+    git(root, "add", "--all", "--force")
+    git(root, "commit", "--quiet", "--amend", "--message", "All")
+    os.mkfifo(root / "pipe.zip")
+    (root / "zero.zip").symlink_to("/dev/zero")
+    return root
+
+
+@pytest.fixture
+def locatable(tmp_path, monkeypatch) -> Callable[..., Done]:
+    """Run a command in a folder, as a process with a limit of time; returns its exit code and output."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+
+    def run(root: Path, *words: str, seconds: int = 40) -> Done:
+        with tempfile.TemporaryFile("w+") as output:
+            child = os.fork()
+            if not child:
+                os._exit(_run(root, words, output.fileno(), seconds))
+            status = os.waitpid(child, 0)[1]
+            output.seek(0)
+            return os.waitstatus_to_exitcode(status), output.read()
+
+    return run
+
+
+def _run(root: Path, words: tuple[str, ...], output: int, seconds: int) -> int:
+    """Be the process of a command."""
+    signal.alarm(seconds)
+    os.chdir(root)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    with (
+        open(1, "w", closefd=False) as out,
+        open(2, "w", closefd=False) as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            return main(words)
+        except SystemExit as end:
+            return int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
+            return -1
+
+
+@pytest.mark.parametrize(
+    ("sent", "command", "exit_code", "printed"),
+    TABLE,
+    ids=[f"{thing}: {command.replace(TITLE, '')}" for thing, command, *_ in TABLE],
+    indirect=["sent"],
+)
+def test_what_is_sent_is_refused_or_harmless(sent, command, exit_code, printed, locatable, tmp_path):
+    done = locatable(sent, *command.split(" "))
+    assert printed in done[1]
+    assert done[0] == exit_code
+    assert "Traceback" not in done[1]
+    assert not re.search("[\x1b\x07\u202e]", done[1])
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
+def test_a_script_of_the_repository_is_announced_once(sent, locatable):
+    said = "runs `describe` of this repository's scripts/mirror.py"
+    assert said in locatable(sent, *MIRROR.split())[1]
+    assert said not in locatable(sent, *MIRROR.split())[1]
+
+
+@pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)
+def test_a_document_has_no_server_asked(sent, tmp_path):
+    strace = shutil.which("strace")
+    if not strace:
+        pytest.skip("strace is not installed")
+    link = "http://127.0.0.1:9/figure.png"
+    (sent / "paper.html").write_text(f'<img src="{link}"><link href="{link}"><iframe src="{link}">')
+    trace = tmp_path / "trace"
+    watched = (strace, "-f", "-o", str(trace), "-e", "trace=connect")
+    command = (*watched, sys.executable, "-m", "locatable", "locate", "paper.html")
+    subprocess.run(command, cwd=sent, env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=False)
+    assert "exited with" in trace.read_text()
+    assert "AF_INET" not in trace.read_text()
+
+
+def test_the_page_on_security_names_a_test_for_each_danger():
+    row = r"^\| [^|]+ \| [^|]+ \| [^|]+ \| \[(test_\w+\.py)\]\(\.\./(.+)\) \|$"
+    rows = re.findall(row, PAGE.read_text(), re.MULTILINE)
+    named = {Path(place).name for _, place in rows}
+    assert {file.name for file in Path(__file__).parent.glob("test_*.py")} <= named
+    assert all((PAGE.parents[1] / place).is_file() and Path(place).name == name for name, place in rows)
