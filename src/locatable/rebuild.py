@@ -65,12 +65,15 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         url: where the project can be cloned from; by default, from its folder on this machine.
     """
     source = url or str(snapshot.reader.top)
-    folder = f"project/{snapshot.reader.prefix}" if snapshot.reader.prefix else "project"
-    commands = [f"git clone {quote(source)} project && cd {quote(folder)}"]
+    commands = [f"git clone {quote(source)} project && cd project"]
     if experiment:
         # A clone has no experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
     commands.append(f"git checkout --detach {snapshot.rev}")
+    prefix = snapshot.reader.prefix
+    # Not before: the branch that a clone checks out may not have the folder.
+    if prefix and snapshot.reader.objects.entry(snapshot.root_tree, prefix):
+        commands.append(f"cd {quote(prefix)}")
     commands += _git_commands(snapshot)
     commands += _install_commands(snapshot)
     old = [entry["stage"] for entry in snapshot.sources.values() if "stage" in entry]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -373,6 +374,11 @@ def test_a_rebuild_without_a_server_that_is_killed_or_ended(user, small, tmp_pat
         environs = ((process, process.info["environ"] or {}) for process in psutil.process_iter(["environ"]))
         return [process for process, own in environs if own.get("RUNS") == str(runs) and "DVC_STAGE" in own]
 
+    def of_this_test(process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            return process.environ().get("RUNS") == str(runs)
+        return False
+
     @contextmanager
     def hanging() -> Iterator[subprocess.Popen[bytes]]:
         with (tmp_path / "log").open("wb") as log:
@@ -389,6 +395,10 @@ def test_a_rebuild_without_a_server_that_is_killed_or_ended(user, small, tmp_pat
         ended_at_once.terminate()
     assert ended_at_once.returncode == 143
     assert stages() == []
+    with hanging() as interrupted:
+        os.killpg(interrupted.pid, signal.SIGINT)  # as Ctrl-C does
+    assert interrupted.returncode == 130
+    assert [process.pid for process in psutil.process_iter() if of_this_test(process)] == []
     with hanging() as killed:
         killed.kill()
     # Its stage works on, and its place is taken, until the next rebuild finds both.

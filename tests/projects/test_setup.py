@@ -6,6 +6,7 @@ which has a program of this name and nothing else. Where packages go does not de
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -160,6 +161,19 @@ def test_a_second_environment_needs_no_network(ready, with_uv):
     done = run("make", "setup", cwd=ready, env={**with_uv, **blocked})
     assert runs_in(ready) == ready / ".venv"
     assert "Going on without uv" not in done.stdout
+
+
+def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(few, with_uv, tmp_path):
+    program = tmp_path / "uv"  # what it knows of a package can be here, and the package not
+    real = shlex.quote(str(PROGRAMS / "uv"))
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *--dry-run*) exit;; *--offline*) exit 2;; *) exec {real} "$@";; esac\n'
+    )
+    program.chmod(0o755)
+    env = {**with_uv, "PATH": f"{tmp_path}{os.pathsep}{with_uv['PATH']}"}
+    done = run("make", "setup", cwd=few, env=env)
+    assert "Not all are on this machine: getting them from the package index ..." in done.stdout
+    assert runs_in(few) == few / ".venv"
 
 
 def test_a_python_that_is_gone_is_replaced(ready, with_uv):

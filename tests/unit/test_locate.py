@@ -305,6 +305,8 @@ def test_a_project_in_a_folder_whose_name_begins_with_a_dot(tmp_path: Path) -> N
     commit(tmp_path, {f".ml/{path}": content for path, content in FILES.items()})
     with Reader(tmp_path / ".ml") as reader:
         located = locate(reader, copy_of(MODEL, tmp_path))
+        with pytest.raises(NotFoundError, match=r"has a file with this content in \.ml$"):
+            locate(reader, copy_of(b"not ours", tmp_path))
     assert roles(located) == [{"model.bin": "output of train"}]
 
 

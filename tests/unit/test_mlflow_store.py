@@ -1,5 +1,6 @@
 """A real MLflow store in a folder with an odd name, and odd names of what is mirrored there."""
 
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,6 +83,18 @@ def test_it_is_not_new_the_second_time(mirrored: Any) -> None:
 def test_the_database_is_in_the_folder_and_nowhere_else(mirrored: Any, root: Path) -> None:
     assert (root / "mlflow.db").is_file()
     assert [path.name for path in root.parent.iterdir() if path.name != "site"] == [root.name]
+
+
+def test_a_terminal_is_told_that_the_database_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    settings = TrackingSettings(f"sqlite:///{tmp_path}/mlflow.db", "a", tmp_path)
+    connect(settings)
+    connect(settings)
+    assert terminal.getvalue().count("creating mlflow.db") == 1
 
 
 def test_each_model_has_its_own_name_in_a_tag_where_mlflow_has_another(

@@ -26,8 +26,9 @@ def test_a_bare_repository_is_cloned_checked_out_and_run(tmp_path: Path) -> None
     found = commands(tmp_path, {"dvc.yaml": "stages: {make: {cmd: echo}}\n"})
     rev = git(tmp_path, "rev-parse", "HEAD")
     assert found == [
-        f"git clone {URL} project && cd project/ml",
+        f"git clone {URL} project && cd project",
         f"git checkout --detach {rev}",
+        "cd ml",
         "dvc repro",
     ]
 
@@ -38,7 +39,16 @@ def test_nothing_is_run_where_there_is_no_stage(tmp_path: Path) -> None:
 
 def test_a_repository_without_a_remote_is_cloned_from_its_folder(tmp_path: Path) -> None:
     top = tmp_path / "a b"
-    assert commands(top, {}, url=None)[0] == f"git clone '{top}' project && cd project/ml"
+    assert commands(top, {}, url=None)[0] == f"git clone '{top}' project && cd project"
+
+
+def test_a_commit_before_the_project_has_no_folder_to_enter(tmp_path: Path) -> None:
+    commit(tmp_path, {"README.md": "a"})
+    commands(tmp_path, {})
+    with Reader(tmp_path / "ml") as reader:
+        found = rebuild_commands(reader.snapshot("HEAD~1"), None, URL)
+    rev = git(tmp_path, "rev-parse", "HEAD~1")
+    assert found == [f"git clone {URL} project && cd project", f"git checkout --detach {rev}"]
 
 
 def test_an_experiment_is_fetched_first(tmp_path: Path) -> None:
@@ -58,7 +68,7 @@ def test_a_lock_that_is_a_folder_is_not_installed(tmp_path: Path) -> None:
 
 def test_locked_packages_are_installed(tmp_path: Path) -> None:
     found = commands(tmp_path, {"requirements.lock": "numpy==2.0 --hash=sha256:aa\n"})
-    assert found[2:4] == [
+    assert found[3:5] == [
         "python3 -m venv .venv && source .venv/bin/activate",
         "pip install --require-hashes -r requirements.lock",
     ]
@@ -104,7 +114,7 @@ VENV = "python3 -m venv .venv && source .venv/bin/activate"
 def test_the_environment_that_was_found_is_installed_by_its_tool(
     tmp_path: Path, files: Mapping[str, str], expected: list[str]
 ) -> None:
-    assert commands(tmp_path, files)[2:][: len(expected)] == expected
+    assert commands(tmp_path, files)[3:][: len(expected)] == expected
 
 
 CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv'
@@ -112,7 +122,7 @@ CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.
 
 def test_packages_of_conda_are_installed_from_their_lock(tmp_path: Path) -> None:
     found = commands(tmp_path, {"conda-lock.yml": "version: 1\n"})
-    assert found[2:4] == ["micromamba create --yes --quiet --prefix .venv --file conda-lock.yml", CONDA]
+    assert found[3:5] == ["micromamba create --yes --quiet --prefix .venv --file conda-lock.yml", CONDA]
 
 
 def test_of_two_locks_the_one_that_stages_declare_is_installed(tmp_path: Path) -> None:
@@ -132,8 +142,8 @@ def test_data_is_pulled_by_name(tmp_path: Path) -> None:
 def test_much_data_is_pulled_without_names(tmp_path: Path, number: int, command: str) -> None:
     names = [f"f{place:02}" for place in range(number)]
     found = commands(tmp_path, {f"{name}.dvc": f"outs:\n- path: {name}\n" for name in names})
-    assert found[2].startswith(command)
-    assert len(found[2].split()) == (2 if number == 12 else 13)
+    assert found[3].startswith(command)
+    assert len(found[3].split()) == (2 if number == 12 else 13)
 
 
 def test_an_artifact_that_no_stage_made_is_said_not_to_be_rebuilt(tmp_path: Path) -> None:
@@ -141,7 +151,7 @@ def test_an_artifact_that_no_stage_made_is_said_not_to_be_rebuilt(tmp_path: Path
     found = commands(
         tmp_path, {"dvclive/dvc.yaml": pipeline, "net.bin.dvc": "outs: [{path: net.bin, md5: a}]\n"}
     )
-    assert found[2:4] == [
+    assert found[3:5] == [
         "dvc pull net.bin",
         "# net.bin (artifact net) was made by no stage: no command here rebuilds it",
     ]
@@ -150,7 +160,7 @@ def test_an_artifact_that_no_stage_made_is_said_not_to_be_rebuilt(tmp_path: Path
 def test_stages_that_dvc_3_refuses_are_named(tmp_path: Path) -> None:
     text = "cmd: python train.py\ndeps: [{path: train.py, md5: b}]\nouts: [{path: model, md5: a}]\n"
     found = commands(tmp_path, {"model.dvc": text, "raw.dvc": "outs: [{path: raw, md5: c}]\n"})
-    assert found[2:] == [
+    assert found[3:] == [
         "# model.dvc: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here"
     ]
 

@@ -107,8 +107,15 @@ def _serve(request: "RebuildRequest", cron: str) -> int:
 
 
 def _rebuild(request: "RebuildRequest") -> int:
+    from prefect import get_client
+
     from ..flow import flows
 
+    # Where Prefect starts a server of its own, that inherits the mask: Ctrl-C would end it before it is told
+    # how the run ended, and Prefect would wait for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with get_client(sync_client=True):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Prefect ends the run, and sends the signal on: its own server has to end with us.
     signal.signal(signal.SIGTERM, _exit)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

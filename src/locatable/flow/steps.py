@@ -50,6 +50,7 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the step
     )
     lines = []
     try:

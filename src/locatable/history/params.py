@@ -43,6 +43,6 @@ def named_value(content: Any, name: str) -> Any:
     except (LookupError, TypeError, ValueError):
         if PATTERN.isdisjoint(name):
             raise
-        from dpath import get  # DVC's own
+        from dpath import get  # which DVC finds them by
 
         return get(content, name, separator=".")

@@ -50,9 +50,10 @@ def locate(reader: Reader, target: str) -> Located:
         what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
         lacking = limits(reader.root, bool(reader.experiments()))
         where = " of this clone" if lacking else ""
+        inside = f" in {reader.prefix}" if reader.prefix else ""
         left_out = [f"left out: {line}" for line in _shortened(located.left_out)]
         raise NotFoundError(
-            f"{target}: no experiment and no commit of a branch or tag{where} has {what}",
+            f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}",
             hint="; ".join([*left_out, *lacking]),
         )
     return replace(located, results=_with_projects(reader, located.results))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
+from tqdm import tqdm
 
 from ..errors import SettingsError, StoreError
 from ..history.reader import Reader
@@ -22,8 +23,10 @@ def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
         MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store cannot be used.
     """
     file = sqlite_file(settings.uri)
-    if file and file.is_absolute():
-        create_database(file)
+    if file and file.is_absolute() and not file.exists():
+        # One line on a terminal: MLflow takes many steps, and says nothing of them.
+        with tqdm(desc=f"creating {file.name}", bar_format="{desc}", leave=False, disable=None):
+            create_database(file)
     check_connection(settings.uri)
     client = MlflowClient(settings.uri)
     experiment = _experiment(client, settings)

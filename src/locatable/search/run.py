@@ -175,7 +175,7 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
     if modified_data:
         raise ProjectError(
             f"data not as committed: {', '.join(modified_data)}; "
-            "`dvc add` it and commit, or `dvc checkout` it"
+            "`dvc commit` it and commit the change in Git, or `dvc checkout` it"
         )
     return baseline
 
