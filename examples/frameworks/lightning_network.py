@@ -74,7 +74,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name, numbers in features.items():
             labels = torch.from_numpy(np.searchsorted(self.classes_, target[name].to_numpy()))
             rows[name] = TensorDataset(torch.from_numpy(numbers.astype("float32")), labels)
-        files = [Path(__file__).read_text(), Path("environment.json").read_text()]
+        here = Path(__file__)
+        files = [here.read_text(), here.parents[1].joinpath("environment.json").read_text()]
         arrays = {name: [tensor.numpy() for tensor in part.tensors] for name, part in rows.items()}
         checkpoints = Path("checkpoints") / joblib.hash([params.model_dump(), arrays, files])
         last = checkpoints / "last.ckpt"

@@ -74,7 +74,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             rows[name] = StackDataset(features=numbers.astype("float32"), labels=labels)
         machine = {"use_cpu": params.accelerator == "cpu", "dataloader_pin_memory": torch.cuda.is_available()}
         logs = {"eval_strategy": "epoch", "logging_strategy": "no", "report_to": "none", "disable_tqdm": True}
-        code = [Path(__file__).read_text(), Path("environment.json").read_text()]
+        here = Path(__file__)
+        code = [here.read_text(), here.parents[1].joinpath("environment.json").read_text()]
         arrays = {name: part.datasets for name, part in rows.items()}
         checkpoints = Path("checkpoints") / joblib.hash([params.model_dump(), arrays, code])
         files = {"output_dir": checkpoints, "save_strategy": "epoch", "save_total_limit": 1}

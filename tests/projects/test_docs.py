@@ -39,12 +39,11 @@ HOW_TO = [
     "how-to/archive.md",
     "how-to/run.md",
     "how-to/param.md",
-    "how-to/model.md",
     "how-to/stage.md",
     "how-to/paper.md",
     "how-to/storage.md",
 ]
-ESTIMATOR = "docs/how-to/estimator.md"
+MODEL = "docs/how-to/model.md"
 HANDOVER = "docs/how-to/handover.md"
 # Followed by tests/joints/test_NAME.py, in an environment with the framework, or with the tool.
 CONDA = "docs/how-to/conda.md"
@@ -252,7 +251,7 @@ def test_an_estimator_of_another_package(project, env, bare_env, tmp_path):
     """With `make lock` and `make setup`, in a copy of the environment."""
     copy_environment(Path(env["VIRTUAL_ENV"]), project / ".venv")
     shell = Shell(project, activated(project / ".venv", bare_env), tmp_path / "notes")
-    shell.follow(ours(ESTIMATOR))
+    shell.follow(ours(MODEL))
 
 
 @pytest.mark.parametrize("autostage", ["true", "false"])
@@ -282,14 +281,8 @@ def copy_environment(venv: Path, copy: Path) -> None:
 
 
 def test_no_command_is_left_untried(rebuilt):
-    followed = {
-        "README.md",
-        HANDOVER,
-        ESTIMATOR,
-        CONDA,
-        FRAMEWORK,
-        *(f"docs/{name}" for name in [*TOUR, *HOW_TO]),
-    }
+    followed = {"README.md", HANDOVER, MODEL, CONDA, FRAMEWORK}
+    followed.update(f"docs/{name}" for name in [*TOUR, *HOW_TO])
     for path in ["README.md", *OURS]:
         for block in blocks(Path(path), (TEMPLATE / path).read_text()):
             assert block.kind, f"{block.place}: say what the block holds"
