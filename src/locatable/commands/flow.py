@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild once, or serve the flows; the exit code is 1 where the flow failed."""
+    from .. import flow  # noqa: F401 (sets what Prefect reads when it is imported)
+
     request = rebuild_request(arguments)
     with _needing_server():
         return _serve(request, arguments.cron) if arguments.cron else _rebuild(request)
