@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .history.snapshot import Snapshot
     from .history.stages import Stage
     from .mlflow.tracked import TrackedRun, tracked_runs
-    from .search.trial_runner import FinishedTrial, TrialRunner
+    from .search.local_backend import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
 __all__ = [
@@ -75,7 +75,7 @@ _MODULES = {
     "Coordinate": "coordinates",
     "Coordinates": "coordinates",
     "Experiment": "history.reader",
-    "FinishedTrial": "search.trial_runner",
+    "FinishedTrial": "search.local_backend",
     "LocatableError": "errors",
     "Pipeline": "dvc.pipeline",
     "PipelineStage": "dvc.pipeline",
@@ -83,7 +83,7 @@ _MODULES = {
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
     "TrackedRun": "mlflow.tracked",
-    "TrialRunner": "search.trial_runner",
+    "TrialRunner": "search.local_backend",
     "coordinates_of": "coordinates",
     "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",
