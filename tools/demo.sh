@@ -60,6 +60,7 @@ page.text(0.1, 0.9, "Figure 3. What we found.")
 page.savefig(sys.argv[2])
 END
 locatable locate ../paper.pdf
+locatable locate boosting
 
 step "8. Prove it: train again, hermetically, from a clean clone: locatable reproduce"
 locatable reproduce boosting --env current

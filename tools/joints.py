@@ -1,14 +1,12 @@
-"""Run joints with other tools, each in an environment of its own, and record what came of it: `make joints`.
+"""Run joints with other tools, each in an environment of its own, and say what came of it: `make joints`.
 
     python -m tools.joints [NAME ...]
 
 A joint is a module `tests/joints/test_NAME.py`. Its inline script metadata (PEP 723) says which tool it is
-about and which packages that needs; uv adds these to what `.venv` has. The last cell of the joint's row in
-docs/ecosystem.md then says what came of it.
+about and which packages that needs; uv adds these to what `.venv` has. docs/ecosystem.md has a row for it.
 """
 
 import argparse
-import datetime
 import re
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).parents[1]
 FOLDER = TEMPLATE / "tests" / "joints"
-PAGE = TEMPLATE / "docs" / "ecosystem.md"
 # As PEP 723 has it.
 METADATA = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 # Seconds, for all of them and for one.
@@ -113,20 +110,6 @@ def is_good(result: str) -> bool:
     return "passed" in result and "failed" not in result and "error" not in result
 
 
-def recorded(page: str, joint: Joint, result: str) -> str:
-    """The page with a joint's last result in the last cell of its row.
-
-    Raises:
-        ValueError: the joint has no row, or several.
-    """
-    target = f"(../tests/joints/{joint.path.name})"
-    row = re.compile(rf"^(\|.*{re.escape(target)}.*\|) [^|]* \|$", re.MULTILINE)
-    changed, count = row.subn(lambda found: f"{found[1]} {result} |", page)
-    if count != 1:
-        raise ValueError(f"{PAGE.name} has {count} rows with a link to {joint.path.name}")
-    return changed
-
-
 def main() -> int:
     """Run the joints that were asked for, or all; the exit code is 1 where one did not pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -147,10 +130,8 @@ def main() -> int:
             continue
         result = run(joint, min(MOST_TIME_FOR_ONE, deadline - begin))
         passed = passed and is_good(result)
-        told = [result, joint.version, f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"]
-        last_result = ", ".join(text for text in told if text)
-        print(f"{joint.tool}: {last_result} ({time.monotonic() - begin:.0f} s)", flush=True)
-        PAGE.write_text(recorded(PAGE.read_text(), joint, last_result))
+        said = ", ".join(text for text in (result, joint.version) if text)
+        print(f"{joint.tool}: {said} ({time.monotonic() - begin:.0f} s)", flush=True)
     return 0 if passed else 1
 
 

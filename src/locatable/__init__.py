@@ -24,6 +24,12 @@ Trials that something else than `locatable search` proposes:
     with TrialRunner(["metrics.json:valid.loss"]) as runner:
         runner.run("mine-0", {"train.rate": 0.1}).values
 
+Runs for another tracker than MLflow, without those that it has (`examples/trackers`):
+
+    from locatable import tracked_runs
+    for run in tracked_runs(".", known={"3f0c..."}):
+        print(run.rev, run.params)
+
 Two modules are public, too: `locatable.mlflow`, for a project's own script that mirrors experiments, and
 `locatable.testing`, for its tests. Everything else can change from one version to the next.
 
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from .history.reader import Experiment, Reader
     from .history.snapshot import Snapshot
     from .history.stages import Stage
+    from .mlflow.tracked import TrackedRun, tracked_runs
     from .search.local_backend import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
@@ -54,11 +61,13 @@ __all__ = [
     "Reader",
     "Snapshot",
     "Stage",
+    "TrackedRun",
     "TrialRunner",
     "__version__",
     "coordinates_of",
     "pipeline",
     "read_coordinates",
+    "tracked_runs",
 ]
 
 # Imported when they are first used: `locatable --help` needs none of them.
@@ -73,10 +82,12 @@ _MODULES = {
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
+    "TrackedRun": "mlflow.tracked",
     "TrialRunner": "search.local_backend",
     "coordinates_of": "coordinates",
     "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",
+    "tracked_runs": "mlflow.tracked",
 }
 
 

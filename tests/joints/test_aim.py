@@ -4,18 +4,17 @@
 # [tool.joint]
 # question = "Tracking"
 # tool = "Aim"
-# joint = "src/locatable/trackers/aim.py"
+# joint = "examples/trackers/aim_runs.py"
 # ///
-"""Aim: what `locatable mirror --to aim:FOLDER` writes, as Aim's Repo reads it."""
+"""Aim: what the example writes, as Aim's Repo reads it."""
 
-import contextlib
 from pathlib import Path
 
 import aim
 import pytest
 import tracked
 
-from locatable.trackers.aim import Aim
+EXAMPLE = "aim_runs"
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rev(root: Path) -> str:
     """The commit of a repository, mirrored."""
     commit = tracked.repository(root)
-    with contextlib.chdir(root):
-        assert tracked.mirror("aim:runs") == 0
+    assert tracked.mirror(root, EXAMPLE, "runs") == [f"wrote baseline {commit[:7]}"]
     return commit
 
 
@@ -92,32 +90,31 @@ def test_a_name_that_is_too_long_is_told_with_its_own(run: aim.Run) -> None:
     assert "x" * 300 in artifact(run, "mirror/kept.json")
 
 
-def test_mirroring_again_adds_nothing(root: Path, run: aim.Run, capfd: pytest.CaptureFixture[str]) -> None:
-    with contextlib.chdir(root):
-        tracked.mirror("aim:runs")
-    assert capfd.readouterr().out == "mirrored 0 new, 1 already there, 0 failed\n"
+def test_mirroring_again_adds_nothing(root: Path, run: aim.Run) -> None:
+    assert tracked.mirror(root, EXAMPLE, "runs") == []
     assert [found.hash for found in runs(root / "runs")] == [run.hash]
 
 
 @pytest.fixture
 def interrupted(root: Path, rev: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of Aim whose mirror was stopped half-way."""
-
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(aim.Run, "track", interrupt)
+        patch.setattr(aim.Run, "track", tracked.interrupt)
         with pytest.raises(KeyboardInterrupt):
-            tracked.write(root, Aim(tmp_path, "project"))
+            write(root, tmp_path)
     return tmp_path
 
 
+def write(root: Path, folder: Path) -> None:
+    repo = aim.Repo.from_path(str(folder), init=True)
+    tracked.load(EXAMPLE).write(tracked.only_run(root), repo, "project")
+
+
 def test_an_interrupted_mirror_leaves_nothing_that_counts(interrupted: Path) -> None:
-    assert Aim(interrupted, "project").complete_runs() == set()
+    assert tracked.load(EXAMPLE).known(aim.Repo(str(interrupted))) == set()
 
 
 def test_the_next_mirror_replaces_what_is_left_of_it(interrupted: Path, root: Path, rev: str) -> None:
-    tracked.write(root, Aim(interrupted, "project"))
+    write(root, interrupted)
     assert [found["dvc", "dvc.rev"] for found in runs(interrupted)] == [rev]
     assert len(list((interrupted / ".aim/meta/chunks").iterdir())) == 1

@@ -4,11 +4,10 @@
 # [tool.joint]
 # question = "Tracking"
 # tool = "Comet"
-# joint = "src/locatable/trackers/comet.py"
+# joint = "examples/trackers/comet_experiments.py"
 # ///
-"""Comet: what `locatable mirror --to comet` writes, as `comet upload` unpacks it."""
+"""Comet: what the example writes, as `comet upload` unpacks it."""
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 import tracked
 from comet_ml.offline import unzip_offline_archive
 
-from locatable.trackers.comet import Comet
+EXAMPLE = "comet_experiments"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rev(root: Path) -> str:
     """The commit of a repository, mirrored."""
     commit = tracked.repository(root)
-    with contextlib.chdir(root):
-        assert tracked.mirror("comet:team/project") == 0
+    assert tracked.mirror(root, EXAMPLE, "team/project") == [f"wrote baseline {commit[:7]}"]
     return commit
 
 
@@ -124,11 +122,9 @@ def test_no_name_is_cut_and_a_long_one_is_told_with_its_own(
 
 
 @pytest.mark.usefixtures("rev")
-def test_mirroring_again_adds_nothing(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_mirroring_again_adds_nothing(root: Path) -> None:
     before = tracked.files(root / ".cometml-runs")
-    with contextlib.chdir(root):
-        tracked.mirror("comet:team/project")
-    assert capfd.readouterr().out == "mirrored 0 new, 1 already there, 0 failed\n"
+    assert tracked.mirror(root, EXAMPLE, "team/project") == []
     assert tracked.files(root / ".cometml-runs") == before
 
 
@@ -136,12 +132,10 @@ def test_mirroring_again_adds_nothing(root: Path, capfd: pytest.CaptureFixture[s
 def test_an_interrupted_mirror_leaves_nothing_that_counts(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(comet_ml.OfflineExperiment, "log_metric", interrupt)
-    tracker = Comet(tmp_path, "", "project")
+    example, run = tracked.load(EXAMPLE), tracked.only_run(root)
+    monkeypatch.setattr(comet_ml.OfflineExperiment, "log_metric", tracked.interrupt)
+    monkeypatch.setattr(example, "FOLDER", tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        tracked.write(root, tracker)
-    assert tracker.complete_runs() == set()
+        example.write(run, "", "project")
+    assert example.known() == set()
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Environments"
 # tool = "conda, mamba"
-# joint = "docs/how-to/conda.md"
+# joint = "examples/conda/conda.py"
 # ///
 """conda-lock.yml is the environment coordinate, and a proof builds its environment from it.
 
@@ -36,6 +36,7 @@ from locatable.proof.bubblewrap import USER_FOLDERS
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
 
+EXAMPLES = Path(__file__).parents[2] / "examples/conda"
 SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}
 ACTIVATION = {"etc/conda/activate.d/shout.sh": "export SHOUTED_BY=conda\n"}
 PACKAGE = Package("shout", "1.2", {**SHOUT, **ACTIVATION})
@@ -188,11 +189,9 @@ def python() -> Package:
 
 
 def requirements() -> list[str]:
-    """Names of the packages in environment.yml of the how-to."""
-    page = (Path(__file__).parents[2] / "docs/how-to/conda.md").read_text()
-    block = re.search(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert block
-    return [line.split()[0] for line in yaml.safe_load(block[1])["dependencies"]]
+    """Names of the packages in environment.yml."""
+    dependencies = yaml.safe_load((EXAMPLES / "environment.yml").read_text())["dependencies"]
+    return [line.split()[0] for line in dependencies]
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +207,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     lock = lock_of(folder / "channel", python(), dvc, *packages)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(programs), prepend=":")
-        return Trained(folder, "conda", {"conda-lock.yml": lock})
+        files = {
+            "conda-lock.yml": lock,
+            "environment.yml": (EXAMPLES / "environment.yml").read_text(),
+            "scripts/conda.py": (EXAMPLES / "conda.py").read_text(),
+        }
+        return Trained(folder, "conda", files)
 
 
 def record_of(project: Trained) -> dict[str, object]:

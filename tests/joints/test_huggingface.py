@@ -4,7 +4,7 @@
 # [tool.joint]
 # question = "Training frameworks"
 # tool = "Hugging Face Trainer"
-# joint = "docs/how-to/huggingface.md"
+# joint = "examples/frameworks/trainer_network.py"
 # ///
 """The Trainer of Hugging Face: it trains a model of a generated project, and continues an interrupted run."""
 
@@ -36,6 +36,7 @@ class TestHuggingFace(FrameworkTests):
     """The Trainer also continues an interrupted run."""
 
     joint = "huggingface"
+    example = "trainer_network.py"
     steps = range(1, 31)
 
     def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(self, project: Trained) -> None:

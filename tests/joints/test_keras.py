@@ -4,7 +4,7 @@
 # [tool.joint]
 # question = "Training frameworks"
 # tool = "Keras"
-# joint = "docs/how-to/keras.md"
+# joint = "examples/frameworks/keras_network.py"
 # ///
 """Keras: a network as one more model of a generated project, by the how-to."""
 
@@ -15,6 +15,7 @@ class TestKeras(FrameworkTests):
     """Keras also has settings of a person, outside of the project."""
 
     joint = "keras"
+    example = "keras_network.py"
 
     def test_what_a_person_configured_for_keras_changes_nothing(self, project: Trained) -> None:
         before = project.hashes()

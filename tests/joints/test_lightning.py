@@ -4,7 +4,7 @@
 # [tool.joint]
 # question = "Training frameworks"
 # tool = "Lightning"
-# joint = "docs/how-to/lightning.md"
+# joint = "examples/frameworks/lightning_network.py"
 # ///
 """Lightning: it trains a model of a generated project, by the how-to, and continues an interrupted run."""
 
@@ -28,6 +28,7 @@ class TestLightning(FrameworkTests):
     """Lightning also continues an interrupted run."""
 
     joint = "lightning"
+    example = "lightning_network.py"
     steps = range(1, 31)
 
     def test_an_interrupted_run_continues_and_ends_with_the_same_bytes(self, project: Trained) -> None:

@@ -4,7 +4,7 @@
 # [tool.joint]
 # question = "Training frameworks"
 # tool = "skorch"
-# joint = "docs/how-to/skorch.md"
+# joint = "examples/frameworks/skorch_network.py"
 # ///
 """skorch: a network as one more model of a generated project, by the how-to."""
 
@@ -15,3 +15,4 @@ class TestSkorch(FrameworkTests):
     """What holds of every framework."""
 
     joint = "skorch"
+    example = "skorch_network.py"

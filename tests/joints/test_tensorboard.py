@@ -4,13 +4,11 @@
 # [tool.joint]
 # question = "Tracking"
 # tool = "TensorBoard"
-# joint = "src/locatable/trackers/tensorboard.py"
+# joint = "examples/trackers/tensorboard_logs.py"
 # small = true
 # ///
-"""TensorBoard: what `locatable mirror --to tensorboard:FOLDER` writes, as its own readers read it."""
+"""TensorBoard: what the example writes, as its own readers read it."""
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
-from locatable.trackers.tensorboard import TensorBoard
+EXAMPLE = "tensorboard_logs"
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rev(root: Path) -> str:
     """The commit of a repository, mirrored."""
     commit = tracked.repository(root)
-    with contextlib.chdir(root):
-        assert tracked.mirror("tensorboard:runs") == 0
+    assert tracked.mirror(root, EXAMPLE, "runs") == [f"wrote baseline {commit[:7]}"]
     return commit
 
 
@@ -105,32 +102,19 @@ def test_a_name_that_is_too_long_is_told_with_its_own(events: EventAccumulator) 
 
 
 @pytest.mark.usefixtures("rev")
-def test_mirroring_again_changes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mirroring_again_changes_nothing(root: Path) -> None:
     before = tracked.files(root / "runs")
-    with contextlib.chdir(root):
-        tracked.mirror("tensorboard:runs")
-    assert capsys.readouterr().out == "mirrored 0 new, 1 already there, 0 failed\n"
+    assert tracked.mirror(root, EXAMPLE, "runs") == []
     assert tracked.files(root / "runs") == before
-
-
-@pytest.mark.usefixtures("rev")
-def test_what_is_written_is_the_same_bytes_each_time(root: Path) -> None:
-    with contextlib.chdir(root):
-        tracked.mirror("tensorboard:others")
-    (first,) = (root / "runs").glob("*/events*")
-    (second,) = (root / "others").glob("*/events*")
-    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.usefixtures("rev")
 def test_an_interrupted_mirror_leaves_nothing_that_counts(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with contextlib.chdir(root):
-        tracked.mirror(f"tensorboard:{tmp_path}")
-    assert TensorBoard(tmp_path).complete_runs() == set()
+    example, run = tracked.load(EXAMPLE), tracked.only_run(root)
+    monkeypatch.setattr(example, "scalar_pb", tracked.interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        example.write(run, tmp_path)
+    assert example.known(tmp_path) == set()
     assert list(tmp_path.rglob("*tfevents*")) == []

@@ -4,11 +4,10 @@
 # [tool.joint]
 # question = "Tracking"
 # tool = "W&B"
-# joint = "src/locatable/trackers/wandb.py"
+# joint = "examples/trackers/wandb_runs.py"
 # ///
-"""W&B: what `locatable mirror --to wandb` writes, as `wandb leet inspect` reads it."""
+"""W&B: what the example writes, as `wandb leet inspect` reads it."""
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 import tracked
 import wandb
 
-from locatable.trackers.wandb import WandB
+EXAMPLE = "wandb_runs"
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rev(root: Path) -> str:
     """The commit of a repository, mirrored."""
     commit = tracked.repository(root)
-    with contextlib.chdir(root):
-        assert tracked.mirror("wandb:team/a#b") == 0
+    assert tracked.mirror(root, EXAMPLE, "team/project") == [f"wrote baseline {commit[:7]}"]
     return commit
 
 
@@ -89,7 +87,7 @@ def test_the_source_data_are_named_by_their_hash(run: dict[str, Any], root: Path
 
 
 def test_it_goes_to_the_project_that_was_asked_for(run: dict[str, Any]) -> None:
-    assert (run["entity"], run["project"]) == ("team", "a-b")
+    assert (run["entity"], run["project"]) == ("team", "project")
 
 
 def test_its_notes_say_how_to_rebuild_it(run: dict[str, Any]) -> None:
@@ -109,11 +107,9 @@ def test_the_run_has_ended_well(records: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.usefixtures("rev")
-def test_mirroring_again_adds_nothing(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_mirroring_again_adds_nothing(root: Path) -> None:
     before = tracked.files(root / "wandb")
-    with contextlib.chdir(root):
-        tracked.mirror("wandb:team/a#b")
-    assert capfd.readouterr().out == "mirrored 0 new, 1 already there, 0 failed\n"
+    assert tracked.mirror(root, EXAMPLE, "team/project") == []
     assert tracked.files(root / "wandb") == before
 
 
@@ -121,13 +117,10 @@ def test_mirroring_again_adds_nothing(root: Path, capfd: pytest.CaptureFixture[s
 def test_an_interrupted_mirror_leaves_nothing_that_counts(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(wandb.Run, "log", interrupt)
-    (tmp_path / "wandb").mkdir()
-    tracker = WandB(tmp_path / "wandb", "", "project")
+    example, run = tracked.load(EXAMPLE), tracked.only_run(root)
+    monkeypatch.setattr(wandb.Run, "log", tracked.interrupt)
+    monkeypatch.setattr(example, "FOLDER", tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        tracked.write(root, tracker)
-    assert tracker.complete_runs() == set()
-    assert list((tmp_path / "wandb").iterdir()) == []
+        example.write(run, "", "project")
+    assert example.known() == set()
+    assert list(tmp_path.iterdir()) == []

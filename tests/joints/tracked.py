@@ -1,16 +1,18 @@
-"""What the joints of trackers share: a small repository with results, mirrored by the command."""
+"""What the joints of trackers share: a small repository with results, mirrored by an example."""
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import tiny_dvc
 import tiny_git
 import yaml
 
-from locatable.cli import main
-from locatable.history.reader import Reader
-from locatable.trackers.mirror import mirror_to
-from locatable.trackers.run import Tracker
+from locatable import TrackedRun, tracked_runs
 
+EXAMPLES = Path(__file__).parents[2] / "examples/trackers"
 PIPELINE = """stages:
   train:
     cmd: python train.py
@@ -49,15 +51,33 @@ def data_hash(root: Path) -> str:
     return str(out["md5"])
 
 
-def mirror(target: str) -> int:
-    """Run `locatable mirror --to` in the current folder; returns the exit code."""
-    return main(["mirror", "--to", target])
+def mirror(root: Path, name: str, *arguments: str) -> list[str]:
+    """Run an example in a repository; returns the lines that it printed."""
+    command = (sys.executable, str(EXAMPLES / f"{name}.py"), *arguments)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith("wrote ")]
 
 
-def write(root: Path, tracker: Tracker) -> None:
-    """Mirror to a tracker, with errors as they are."""
-    with Reader(root) as reader:
-        mirror_to(tracker, reader)
+def load(name: str) -> ModuleType:
+    """An example, imported."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def only_run(root: Path) -> TrackedRun:
+    """The run of the repository's commit."""
+    (run,) = tracked_runs(root)
+    return run
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """Stand in for what is interrupted by Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def files(folder: Path) -> dict[str, bytes]:

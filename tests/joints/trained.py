@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from support import PRIVATE, generate
-from test_docs import FRAMEWORKS, Shell, ours
+from support import PRIVATE, TEMPLATE, generate
+from test_docs import Shell, for_joint
 
 # The command, which runs the sources of this repository.
 LOCATABLE = '#!/bin/sh\nexec python -P -m locatable "$@"\n'
@@ -53,7 +53,7 @@ class Trained:
         for path, text in (files or {}).items():
             (self.root / path).write_text(text)
         shell = Shell(self.root, self._env, folder / "notes")
-        shell.follow(ours(*FRAMEWORKS[joint]))
+        shell.follow(for_joint(joint))
         self.printed = shell.printed
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -78,16 +78,20 @@ class FrameworkTests:
 
     Attributes:
         joint: the name of the joint.
+        example: the module that is copied into the project.
         steps: how the epochs are numbered; the example's params ask for thirty.
     """
 
     joint: ClassVar[str]
+    example: ClassVar[str]
     steps: ClassVar[range] = range(30)
 
     @pytest.fixture(scope="class")
     @classmethod
     def project(cls, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-        return Trained(tmp_path_factory.mktemp(cls.joint), cls.joint)
+        network = (TEMPLATE / "examples/frameworks" / cls.example).read_text()
+        files = {"tumour_classifier/network.py": network}
+        return Trained(tmp_path_factory.mktemp(cls.joint), cls.joint, files)
 
     def test_the_network_learns(self, project: Trained) -> None:
         """On rows that training never saw, it is right more than nine times in ten."""
@@ -105,7 +109,7 @@ class FrameworkTests:
 
     def test_the_same_bytes_twice(self, project: Trained) -> None:
         """The how-to commits dvc.lock, then runs all stages again, and Git sees no change of any file."""
-        ((_, how_to), *_) = ours(*FRAMEWORKS[self.joint])
+        [(_, how_to)] = for_joint(self.joint)
         assert re.search(r"git commit .*\ndvc repro --force\ngit diff --exit-code HEAD\n", how_to)
         assert project.printed.count("Running stage 'train':") >= 2
         assert project.run("git", "status", "--porcelain").stdout == ""

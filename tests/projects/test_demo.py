@@ -42,6 +42,8 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     assert "mirrored 10 new, 0 already there, 0 failed" in shown
     assert "../paper.pdf: 1 figure: 1 same pixels" in shown
     assert "same pixels: boosting" in shown
+    assert "  params       " in shown
+    assert "train.model 'logistic' → 'boosting'" in shown
     assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
     assert (project / "mlflow.db").is_file()
     assert (project / "reports/search/baseline-search/history.png").is_file()

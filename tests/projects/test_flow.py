@@ -73,7 +73,7 @@ from pathlib import Path
 from unittest.mock import patch
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
-from locatable.flow.exclusive import exclusive
+from locatable.flow.flows import exclusive
 with exclusive(Path.cwd()):
     pass
 missing = ObjectNotFound(Exception())

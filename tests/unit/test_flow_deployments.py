@@ -24,10 +24,3 @@ def functions(module: str) -> dict[str, ast.FunctionDef]:
 def test_an_entry_point_is_a_flow(deployment: dict[str, str]) -> None:
     module, _, name = deployment["entrypoint"].rpartition(".")
     assert [ast.unparse(decorator) for decorator in functions(module)[name].decorator_list] == ["flow"]
-
-
-def test_a_request_has_parameters_of_the_flow() -> None:
-    from locatable.flow.request import RebuildRequest
-
-    arguments = functions("locatable.flow.flows")["rebuild"].args.args
-    assert set(vars(RebuildRequest())) <= {argument.arg for argument in arguments}

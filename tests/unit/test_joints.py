@@ -1,4 +1,4 @@
-"""Joints with other tools: what their modules say of themselves, and the page that records their results."""
+"""Joints with other tools: what their modules say of themselves, and the page that has a row for each."""
 
 import fnmatch
 import re
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.joints import FOLDER, PAGE, Joint, is_good, outcome, read_joint, read_joints, recorded
+from tools.joints import FOLDER, Joint, is_good, outcome, read_joint, read_joints
 
 REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs/ecosystem.md"
 JOINTS = read_joints()
 EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.py"))
 SMALL = [joint for joint in JOINTS if joint.small]
@@ -22,8 +23,6 @@ MODULE = """# /// script
 # small = true
 # ///
 """
-ROW = "| Tool | [tool.py](../src/tool.py) | [test_tool.py](../tests/joints/test_tool.py) | not tried here |\n"
-OTHER_ROW = "| Other | | [test_other.py](../tests/joints/test_other.py) | not tried here |\n"
 
 
 @pytest.fixture
@@ -68,16 +67,6 @@ def test_a_joint_that_did_not_pass_is_not_good(result: str) -> None:
     assert not is_good(result)
 
 
-def test_a_result_goes_into_the_last_cell_of_the_joint_s_own_row(joint: Joint) -> None:
-    changed = recorded(OTHER_ROW + ROW, joint, "2 passed")
-    assert changed == OTHER_ROW + ROW.replace("not tried here", "2 passed")
-
-
-def test_a_joint_without_a_row_is_refused(joint: Joint) -> None:
-    with pytest.raises(ValueError, match="has 0 rows with a link to test_tool"):
-        recorded(OTHER_ROW, joint, "2 passed")
-
-
 @pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
 def test_the_tool_is_pinned(joint: Joint) -> None:
     assert all("==" in dependency for dependency in joint.dependencies[:1])
@@ -109,8 +98,10 @@ def test_what_a_small_one_needs_is_installed_for_all_tests(joint: Joint) -> None
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
-def test_an_example_has_at_most_80_lines(example: Path) -> None:
-    assert len(example.read_text().splitlines()) <= 80
+def test_an_example_is_short(example: Path) -> None:
+    """A network has its checkpoints with it, and is the project's own code once it is copied."""
+    most = 100 if example.parent.name == "frameworks" else 80
+    assert len(example.read_text().splitlines()) <= most
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])

@@ -14,16 +14,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, UsageError
+from ..history import formats
 from ..redact import redact_urls
-
-if TYPE_CHECKING:
-    from ..flow.request import RebuildRequest
 
 # How Prefect begins what it says of a server that does not answer; it has no class of errors for that.
 NO_ANSWER = ("Failed to reach API", "Timed out while attempting to connect to ephemeral")
@@ -41,17 +38,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild once, or serve the flows; the exit code is 1 where the flow failed."""
-    from ..flow.request import RebuildRequest, parse_params
+    from .. import flow  # noqa: F401 (sets what Prefect reads when it is imported)
 
-    request = RebuildRequest(
-        rev=arguments.rev,
-        targets=arguments.target,
-        params=parse_params(arguments.S),
-        retries=arguments.retries,
-        timeout=arguments.timeout,
-    )
+    request = rebuild_request(arguments)
     with _needing_server():
         return _serve(request, arguments.cron) if arguments.cron else _rebuild(request)
+
+
+def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of the flow `rebuild`, which explains them.
+
+    Raises:
+        UsageError: a param has no value.
+    """
+    params = {}
+    for pair in arguments.S:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"-S {pair}: write it as KEY=VALUE")
+        params[key] = formats.load_yaml(value)  # as in a params file
+    return {
+        "rev": arguments.rev,
+        "targets": arguments.target,
+        "params": params,
+        "retries": arguments.retries,
+        "timeout": arguments.timeout,
+    }
 
 
 @contextmanager
@@ -90,7 +102,7 @@ def _can_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _serve(request: "RebuildRequest", cron: str) -> int:
+def _serve(request: dict[str, Any], cron: str) -> int:
     """Run the flows when they are due or asked for, until Ctrl-C."""
     from prefect import serve
     from prefect.types.entrypoint import EntrypointType
@@ -100,13 +112,13 @@ def _serve(request: "RebuildRequest", cron: str) -> int:
     # Each run is a process of its own, which imports the flow by its name.
     by_name = EntrypointType.MODULE_PATH
     serve(
-        flows.rebuild.to_deployment("served", cron=cron, parameters=asdict(request), entrypoint_type=by_name),
+        flows.rebuild.to_deployment("served", cron=cron, parameters=request, entrypoint_type=by_name),
         flows.search.to_deployment("served", entrypoint_type=by_name),
     )
     return 0
 
 
-def _rebuild(request: "RebuildRequest") -> int:
+def _rebuild(request: dict[str, Any]) -> int:
     from prefect import get_client
 
     from ..flow import flows
@@ -120,7 +132,7 @@ def _rebuild(request: "RebuildRequest") -> int:
     signal.signal(signal.SIGTERM, _exit)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _terminate)
-    state = flows.rebuild(**asdict(request), return_state=True)
+    state = flows.rebuild(**request, return_state=True)
     print(state.message)
     return 0 if state.is_completed() else 1
 

@@ -5,9 +5,6 @@ new, repairs what a killed mirror began, and makes a deleted store again.
 
 Where a project has scripts/mirror.py, its function `describe` may change what runs show. A
 change of that file reaches all runs with the next mirror.
-
-With --to, another tracker gets the runs that it does not have yet; W&B and Comet as files here, which
-`wandb sync` and `comet upload` send.
 """
 
 import argparse
@@ -21,18 +18,12 @@ from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from ..history.reader import Reader
-    from ..mlflow.result import MirrorOptions, MirrorResult
-
-TO = "not MLflow, but wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
-# Options that say something about MLflow alone.
-MLFLOW_ONLY = ("tracking_uri", "experiment", "prune", "copy_models")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable mirror`."""
     parser.add_argument("--tracking-uri", metavar="URI", help="server or database")
     parser.add_argument("--experiment", metavar="NAME", help="MLflow experiment; default: the project's name")
-    parser.add_argument("--to", metavar="TRACKER", help=TO)
     parser.add_argument("--watch", metavar="SECONDS", type=float, help="again and again, with this pause")
     parser.add_argument("--prune", action="store_true", help="delete runs whose experiment is gone")
     parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
@@ -44,9 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     pause = arguments.watch
     if pause is not None and not 0 < pause < math.inf:
         raise UsageError("--watch: give it a number of seconds above 0")
-    for name in MLFLOW_ONLY:
-        if arguments.to is not None and getattr(arguments, name):
-            raise UsageError(f"--{name.replace('_', '-')} is for MLflow, and cannot be used with --to")
     try:
         if pause is None:
             return _mirror(arguments)
@@ -65,16 +53,6 @@ def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None
         print(f"{error}; {error.hint}", file=sys.stderr)
 
 
-def _mirror_to_mlflow(
-    reader: "Reader", arguments: argparse.Namespace, options: "MirrorOptions"
-) -> "MirrorResult":
-    from ..mlflow.mirror import mirror
-    from ..mlflow.settings import read_settings
-
-    settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
-    return mirror(reader, settings, options)
-
-
 def _announce_script(root: Path) -> None:
     """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
     from ..known import is_known, remember
@@ -87,28 +65,20 @@ def _announce_script(root: Path) -> None:
         remember(agreed)
 
 
-def _mirror_to(reader: "Reader", arguments: argparse.Namespace) -> "MirrorResult":
-    from ..mlflow.settings import project_name
-    from ..trackers.mirror import mirror_to
-    from ..trackers.targets import open_tracker
-
-    tracker = open_tracker(arguments.to, reader.root, project_name(reader.root))
-    return mirror_to(tracker, reader, arguments.all_commits)
-
-
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
     from ..clone_limits import shallow_history
     from ..history.reader import Reader
+    from ..mlflow.mirror import mirror
     from ..mlflow.result import MirrorOptions
+    from ..mlflow.settings import read_settings
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
     with Reader(".") as reader:
         shallow = shallow_history(reader.root)
+        settings = read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
         _announce_script(reader.root)
-        result = (
-            _mirror_to(reader, arguments) if arguments.to else _mirror_to_mlflow(reader, arguments, options)
-        )
+        result = mirror(reader, settings, options)
         reason = "" if result.new or result.present or result.failures else _why_nothing(reader)
     if shallow:
         also = ", and nothing is pruned" if options.prune else ""

@@ -1,22 +1,32 @@
 """The flows: `rebuild` a revision, every DVC stage a task run, and `search` for better params."""
 
+import asyncio
+import hashlib
 import logging
-from collections.abc import Callable
-from contextlib import chdir
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, chdir, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import State, flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.runtime import flow_run
+from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage
+from prefect.server.database import provide_database_interface
+from prefect.server.services.repossessor import revoke_expired_lease
+from prefect.settings import get_current_settings
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 
 from ..dvc.clone import Clone
 from ..dvc.params import write
 from ..dvc.pipeline import Pipeline, has_default_remote, read_pipeline
+from ..dvc.processes import kill_processes
 from ..dvc.project import read_project
 from ..errors import GitError, LocatableError
 from ..git import git
@@ -24,32 +34,11 @@ from ..git_clone import clone_git
 from ..project import find_project
 from ..proof.revision import resolve
 from . import steps
-from .exclusive import exclusive
 
-
-@dataclass(frozen=True)
-class Checkout:
-    """What a rebuild works on: a clone at the revision, with its params set, and what to do there."""
-
-    clone: Clone
-    pipeline: Pipeline
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How often to try a task again, how many seconds to wait before, and how many it may take."""
-
-    retries: int
-    delay: float
-    timeout: float | None
-
-    def on(self, limited: Task) -> Task:
-        """The task with these limits."""
-        return limited.with_options(
-            retries=self.retries,
-            retry_delay_seconds=exponential_backoff(self.delay),
-            timeout_seconds=self.timeout,
-        )
+# Seconds for which a killed rebuild still holds its place.
+LEASE = 60
+# Seconds between two messages about waiting.
+INTERVAL = 20
 
 
 class _WithoutTraceback(logging.Filter):
@@ -65,17 +54,12 @@ for logger in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(logger).addFilter(_WithoutTraceback())
 
 
-def step(name: str) -> Callable[[Callable[..., Any]], Task]:
-    """A decorator: the function is a task, shown by that name, which can be tried again."""
-    decorate: Callable[[Callable[..., Any]], Task] = task(
-        task_run_name=name, cache_policy=NO_CACHE, retry_condition_fn=_may_pass, retry_jitter_factor=0.5
-    )
-    return decorate
-
-
 def _may_pass(task: Task, run: TaskRun, state: State) -> bool:
-    """Whether a task that failed is worth another try."""
+    """Return whether a task that failed is worth another try."""
     return not isinstance(state.result(raise_on_failure=False), steps.PermanentError)
+
+
+step = partial(task, cache_policy=NO_CACHE, retry_condition_fn=_may_pass, retry_jitter_factor=0.5)
 
 
 @flow
@@ -98,31 +82,67 @@ def rebuild(
         timeout: seconds that a stage, or a transfer of data, may take.
     """
     root = find_project(Path.cwd())
-    limits = Limits(retries, delay, timeout)
+    backoff = exponential_backoff(delay)
+    limits = {"retries": retries, "retry_delay_seconds": backoff, "timeout_seconds": timeout}
     experiment = f"flow-{str(flow_run.id)[:8]}-{flow_run.run_count}"
-    with exclusive(root) as folder, chdir(root):
-        checkout = check_out(root, folder / "clone", rev, targets or [], params or {})
-        limits.on(fetch)(checkout)
-        states = _run_stages(checkout, limits)
-        outcome = limits.on(push)(checkout, experiment)
-        limits.on(mirror)(root)
-    ran = [state for state in states if state.name != "Cached"]
-    return Completed(message=f"{checkout.clone.baseline}: {len(ran)} of {len(states)} stages ran, {outcome}")
-
-
-def _run_stages(checkout: Checkout, limits: Limits) -> list[State]:
-    """Run the stages in their order; the first that fails ends the flow."""
     states: dict[str, State] = {}
-    for stage, declared in checkout.pipeline.stages.items():
-        # All have ended; that Prefect is told lets it draw the pipeline.
-        before = [states[other] for other in declared.needs]
-        states[stage] = limits.on(run_stage)(checkout, stage, return_state=True, wait_for=before)
-        states[stage].result()
-    return list(states.values())
+    with exclusive(root) as folder, chdir(root):
+        clone, pipeline = check_out(root, folder / "clone", rev, targets or [], params or {})
+        fetch.with_options(**limits)(clone, pipeline)
+        for stage, declared in pipeline.stages.items():
+            # All have ended; that Prefect is told lets it draw the pipeline.
+            before = [states[other] for other in declared.needs]
+            states[stage] = run_stage.with_options(**limits)(clone, stage, return_state=True, wait_for=before)
+            states[stage].result()  # the first that fails ends the flow
+        outcome = push.with_options(**limits)(clone, list(states), experiment)
+        mirror.with_options(**limits)(root)
+    ran = [state for state in states.values() if state.name != "Cached"]
+    return Completed(message=f"{clone.baseline}: {len(ran)} of {len(states)} stages ran, {outcome}")
 
 
-@step("check out")
-def check_out(root: Path, folder: Path, rev: str, targets: list[str], params: dict[str, Any]) -> Checkout:
+@contextmanager
+def exclusive(root: Path) -> Iterator[Path]:
+    """Wait for other rebuilds of this repository, also those in other clones of the same origin.
+
+    Yields:
+        A folder for the time of the rebuild; what a killed one left there is removed before.
+    """
+    place = git(root, "config", "--default", str(root), "remote.origin.url")
+    limit = f"rebuild-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    # Another rebuild may create it between Prefect's look for it and its creation here.
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.upsert_global_concurrency_limit_by_name(limit, 1)
+    with ExitStack() as held:
+        while True:
+            asyncio.run(_release_expired())
+            try:
+                held.enter_context(
+                    concurrency(limit, strict=True, lease_duration=LEASE, timeout_seconds=INTERVAL)
+                )
+                break
+            except TimeoutError:
+                get_run_logger().info("waiting for another rebuild of this repository to end")
+        folder = (root / ".dvc/tmp/flow").resolve()
+        kill_processes(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
+
+
+async def _release_expired() -> None:
+    """Take back what killed rebuilds held: a server does that, but not the one Prefect starts for a run."""
+    if get_current_settings().api.url:
+        return
+    storage = get_concurrency_lease_storage()
+    database = provide_database_interface()
+    for lease in await storage.read_expired_lease_ids():
+        await revoke_expired_lease(lease, db=database, lease_storage=storage)
+
+
+@step(task_run_name="check out")
+def check_out(
+    root: Path, folder: Path, rev: str, targets: list[str], params: dict[str, Any]
+) -> tuple[Clone, Pipeline]:
     """Clone the repository at a revision, set params, and see what there is to do.
 
     Raises:
@@ -140,65 +160,59 @@ def check_out(root: Path, folder: Path, rev: str, targets: list[str], params: di
     get_run_logger().info("revision %s", commit)
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags=[*flow_run.tags, f"rev:{commit}"])
-    return Checkout(clone, pipeline)
+    return clone, pipeline
 
 
-@step("fetch")
-def fetch(checkout: Checkout) -> None:
+@step(task_run_name="fetch")
+def fetch(clone: Clone, pipeline: Pipeline) -> None:
     """Get the source data, and those results that there are already."""
-    if checkout.pipeline.sources:
-        _dvc(checkout.clone, "pull", *checkout.pipeline.sources)
-    _dvc(checkout.clone, "pull", "--allow-missing", *checkout.pipeline.stages)
+    if pipeline.sources:
+        _dvc(clone, "pull", *pipeline.sources)
+    _dvc(clone, "pull", "--allow-missing", *pipeline.stages)
 
 
-@step("{stage}")
-def run_stage(checkout: Checkout, stage: str) -> State | None:
+@step(task_run_name="{stage}")
+def run_stage(clone: Clone, stage: str) -> State | None:
     """Run a stage, unless its results are there already."""
-    lines = _dvc(checkout.clone, "repro", "--single-item", stage)
+    lines = _dvc(clone, "repro", "--single-item", stage)
     if f"Running stage '{stage}':" in lines:
         return None
     return Completed(name="Cached", message="nothing changed")
 
 
-@step("push")
-def push(checkout: Checkout, experiment: str) -> str:
+@step(task_run_name="push")
+def push(clone: Clone, stages: list[str], experiment: str) -> str:
     """Save what differs from the revision as an experiment, and push that and its data.
 
     Returns:
         What became of the result, in words.
     """
-    clone = checkout.clone
-    stages = list(checkout.pipeline.stages)
+    ref = clone.ref(experiment)
     try:
         clone_git(clone.folder, "add", "--all")
         changed = bool(clone_git(clone.folder, "status", "--porcelain"))
+        if changed and not clone_git(clone.folder, "for-each-ref", ref):  # an earlier try may have saved it
+            # Only what ran: results of other stages can be of other params.
+            _dvc(clone, "exp", "save", "--name", experiment, *stages)
         if changed:
-            _save(clone, experiment, stages)
+            clone.push(experiment, clone_git(clone.folder, "rev-parse", ref))
         if has_default_remote(clone.root):
             _dvc(clone, "push", *stages)
         if changed and "origin" in git(clone.url, "remote").split():
-            git(clone.url, "push", "--quiet", "--no-verify", "origin", clone.ref(experiment))
+            git(clone.url, "push", "--quiet", "--no-verify", "origin", ref)
     except GitError as error:
         raise steps.StepError(error.stderr.strip()) from None
     return f"experiment {experiment}" if changed else "all as recorded"
 
 
-def _save(clone: Clone, experiment: str, stages: list[str]) -> None:
-    """Save an experiment, unless an earlier try did, and push it to the user's repository."""
-    if not clone_git(clone.folder, "for-each-ref", clone.ref(experiment)):
-        # Only what ran: results of other stages can be of other params.
-        _dvc(clone, "exp", "save", "--name", experiment, *stages)
-    clone.push(experiment, clone_git(clone.folder, "rev-parse", clone.ref(experiment)))
+@step(task_run_name="mirror")
+def mirror(root: Path) -> None:
+    """Show the experiments in MLflow."""
+    steps.run(root, "locatable", "mirror", log=get_run_logger().info)
 
 
 def _dvc(clone: Clone, *command: str) -> list[str]:
     return steps.run(clone.root, "dvc", *command, log=get_run_logger().info, clone=clone.folder)
-
-
-@step("mirror")
-def mirror(root: Path) -> None:
-    """Show the experiments in MLflow."""
-    steps.run(root, "locatable", "mirror", log=get_run_logger().info)
 
 
 @flow
@@ -213,18 +227,12 @@ def search(  # noqa: PLR0913 (parameters of a deployment)
     allow_stale: bool = False,
 ) -> None:
     """Search for better params; the arguments are those of `locatable search`."""
-    values = {
-        "study": study,
-        "trials": trials,
-        "workers": workers,
-        "timeout": timeout,
-        "storage": storage,
-        "ray": ray,
-    }
-    options = [f"--{name}={value}" for name, value in values.items() if value is not None]
-    if mirror:
-        options.append("--mirror")
-    if allow_stale:
-        options.append("--allow-stale")
-    root = find_project(Path.cwd())
-    steps.run(root, "locatable", "search", *options, log=get_run_logger().info)
+    arguments = dict(locals())
+    options = []
+    for name, value in arguments.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            options.append(option)
+        elif value is not None and value is not False:
+            options.append(f"{option}={value}")
+    steps.run(find_project(Path.cwd()), "locatable", "search", *options, log=get_run_logger().info)

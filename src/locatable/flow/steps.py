@@ -39,12 +39,17 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
     Raises:
         StepError: it failed.
     """
-    # -P: no file of the project hides a module of DVC's.
-    options = ["-P"] if clone else []
+    # Stages find the programs that are installed beside this Python.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    options = []
+    if clone:
+        variables[CLONE_VARIABLE] = str(clone)
+        options = ["-P"]  # no file of the project hides a module of DVC's
     process = subprocess.Popen(
         (sys.executable, *options, "-m", *command),
         cwd=folder,
-        env=_environment(clone),
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,22 +73,8 @@ def run(folder: Path, *command: str, log: Callable[[str], None], clone: Path | N
     return lines
 
 
-def _environment(clone: Path | None) -> dict[str, str]:
-    """The environment of a command: stages find the programs that are installed beside this Python."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-    if clone:
-        variables[CLONE_VARIABLE] = str(clone)
-    return variables
-
-
 def failure(lines: list[str], exit_code: int) -> StepError:
-    """The error for a command that failed.
-
-    Args:
-        lines: what it printed.
-        exit_code: what it ended with.
-    """
+    """Return the error for a command that failed, from what it printed and the exit code."""
     errors = [line for line in lines if line.startswith("ERROR: ")] or lines
     message = errors[-1] if errors else f"exit code {exit_code}"
     return PermanentError(message) if PERMANENT.search(message) else StepError(message)

@@ -1,31 +1,20 @@
-# Train with Lightning
+"""A network that Lightning trains: how it learns, how a run continues, and what is kept of it.
 
-[Lightning](https://lightning.ai/docs/pytorch/stable/) runs the epochs, on the processor that params name. It trains one
-more model of `train`. Paths are those of the example project; yours has another package name.
-
-`pyproject.toml` gets two more lines (PyTorch takes 5 GB), for `make lock` and `make setup`:
-
-<!-- into: pyproject.toml, after:     "scikit-learn>=1.8,<2", -->
-```toml
-    "lightning>=2.6,<3",
-    "torch>=2.15,<3",
-```
-
-The network gets a file of its own. The seed, deterministic algorithms, and an order of rows that follows from the seed
-and the epoch alone give the same bytes on every run. DVCLive's logger writes where the stage declares it.
-
-<!-- file: tumour_classifier/network.py -->
-```python
-"""A neural network: how it learns, and what is kept of it."""
+Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+"""
 # ruff: noqa: D102
 
+import shutil
+from pathlib import Path
 from typing import Self
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
 from dvclive.lightning import DVCLiveLogger
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -68,6 +57,13 @@ class Network(LightningModule):
         self.series.append(values)
         self.logger.log_metrics(values, step=len(self.series))  # 0 would be none
 
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["series"] = self.series
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        for values in checkpoint["series"]:
+            self.record(values)
+
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """What `evaluate` reads. Arrays, unlike tensors, are written as the same bytes each time."""
@@ -78,15 +74,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name, numbers in features.items():
             labels = torch.from_numpy(np.searchsorted(self.classes_, target[name].to_numpy()))
             rows[name] = TensorDataset(torch.from_numpy(numbers.astype("float32")), labels)
+        here = Path(__file__)
+        files = [here.read_text(), here.parents[1].joinpath("environment.json").read_text()]
+        arrays = {name: [tensor.numpy() for tensor in part.tensors] for name, part in rows.items()}
+        checkpoints = Path("checkpoints") / joblib.hash([params.model_dump(), arrays, files])
+        last = checkpoints / "last.ckpt"
         seed_everything(params.seed)
         layers = make_layers(features["train"].shape[1], len(self.classes_))
         trainer = Trainer(
             **{"accelerator": params.accelerator, "devices": 1, "deterministic": True},
             **{"max_epochs": params.logistic.epochs, "reload_dataloaders_every_n_epochs": 1},
-            **{"enable_checkpointing": False, "enable_progress_bar": False},
+            **{"callbacks": [ModelCheckpoint(checkpoints, save_last=True)], "enable_progress_bar": False},
             logger=DVCLiveLogger(dir="reports/train", dvcyaml=None, save_dvc_exp=False),
         )
-        trainer.fit(Network(layers, rows, params.seed))
+        network = Network(layers, rows, params.seed)
+        trainer.fit(network, ckpt_path=last if last.exists() else None)
+        shutil.rmtree(checkpoints)
         self.weights_ = {name: weights.cpu().numpy() for name, weights in layers.state_dict().items()}
         return self
 
@@ -95,44 +98,3 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         layers.load_state_dict({name: torch.from_numpy(array) for name, array in self.weights_.items()})
         with torch.no_grad():
             return layers(torch.from_numpy(features.astype("float32"))).double().softmax(dim=1).numpy()
-```
-
-In `tumour_classifier/train.py`, it takes the place of an estimator that is fitted step by step:
-
-<!-- into: tumour_classifier/train.py, after:     encoded = {name: encoder.transform(table) for name, table in features.items()} -->
-```python
-    if params.model == "network":
-        MODEL.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(make_pipeline(encoder, NetworkClassifier().fit(encoded, target, params)), MODEL)
-        return
-```
-<!-- instead of: tumour_classifier/train.py, line: from .params import load -->
-```python
-from .network import NetworkClassifier
-from .params import load
-```
-
-Its name, and where it runs (`auto`: on a GPU where there is one), are params in `tumour_classifier/params/train.py`,
-
-<!-- instead of: tumour_classifier/params/train.py, line:     model: Literal["logistic", "forest", "boosting"] -->
-```python
-    model: Literal["logistic", "forest", "boosting", "network"]
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-```
-
-and in `params.yaml`; settings of the network's own [follow the same way](param.md). `evaluate` loads the network
-with the model, which is declared by hand. Rebuild, commit, and run all stages again, which leaves every file as it is:
-
-```console
-sed -i 's/  model: logistic /  accelerator: auto\n  model: network /' params.yaml
-sed -i 's|^ *- tumour_classifier/figures.py|&\n      - tumour_classifier/network.py|' dvc.yaml
-locatable declare
-dvc repro
-git add --all && git commit --quiet --message "A network by Lightning"
-dvc repro --force
-git diff --exit-code HEAD
-```
-
-That is so on a CPU. On a GPU, where last digits differ, compare by `locatable reproduce --rtol 1e-3`.
-
-More: [continue an interrupted run](resume.md), [all pages](../README.md)

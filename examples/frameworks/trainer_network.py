@@ -1,25 +1,15 @@
-# Train with the Trainer of Hugging Face
+"""A network that the Trainer of Hugging Face trains, made from a configuration: nothing is downloaded.
 
-The [Trainer](https://huggingface.co/docs/transformers/main_classes/trainer) runs the epochs of one more model of `train`,
-made from a configuration: nothing is downloaded. Paths are those of the example project; yours has another package name.
-`pyproject.toml` gets two more lines (PyTorch takes 5 GB), for `make lock` and `make setup`:
-
-<!-- into: pyproject.toml, after:     "scikit-learn>=1.8,<2", -->
-```toml
-    "torch>=2.15,<3",
-    "transformers[torch]>=5.24,<6",
-```
-
-The network gets a file of its own. The seed and deterministic algorithms give the same bytes on every run. The callback
-for DVCLive is our own: that of `transformers` also writes how long each epoch took.
-
-<!-- file: tumour_classifier/network.py -->
-```python
-"""A neural network: how it learns, and what is kept of it."""
+Copy it to `network.py` in the package of a project; docs/how-to/frameworks.md has the rest.
+"""
 # ruff: noqa: D101, D102
 
+import os
+import shutil
+from pathlib import Path
 from typing import Any, Self
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -62,6 +52,10 @@ class Series(TrainerCallback):
     def __init__(self, live: Live) -> None:
         self.live = live
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        for logs in state.log_history:
+            self.on_log(args, state, control, logs)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         self.live.step = round(logs["epoch"])
         for name, value in sorted(logs.items()):  # as a checkpoint has them
@@ -80,7 +74,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             rows[name] = StackDataset(features=numbers.astype("float32"), labels=labels)
         machine = {"use_cpu": params.accelerator == "cpu", "dataloader_pin_memory": torch.cuda.is_available()}
         logs = {"eval_strategy": "epoch", "logging_strategy": "no", "report_to": "none", "disable_tqdm": True}
-        files = {"output_dir": "models", "save_strategy": "no"}
+        here = Path(__file__)
+        code = [here.read_text(), here.parents[1].joinpath("environment.json").read_text()]
+        arrays = {name: part.datasets for name, part in rows.items()}
+        checkpoints = Path("checkpoints") / joblib.hash([params.model_dump(), arrays, code])
+        files = {"output_dir": checkpoints, "save_strategy": "epoch", "save_total_limit": 1}
         learning = {"seed": params.seed, "num_train_epochs": params.logistic.epochs, "learning_rate": 0.01}
         arguments = TrainingArguments(full_determinism=True, **learning, **machine, **logs, **files)
         torch.manual_seed(params.seed)
@@ -88,7 +86,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         data = {"train_dataset": rows["train"], "eval_dataset": rows}
         with Live("reports/train", dvcyaml=None, save_dvc_exp=False) as live:
             trainer = Trainer(network, arguments, **data, compute_metrics=measure, callbacks=[Series(live)])
-            trainer.train()
+            # Written last: a checkpoint without it is not complete.
+            last = max(checkpoints.glob("*/trainer_state.json"), key=os.path.getmtime, default=None)
+            trainer.train(last.parent if last else None)
+        shutil.rmtree(checkpoints)
         self.weights_ = {name: weights.cpu().numpy() for name, weights in network.state_dict().items()}
         return self
 
@@ -97,44 +98,3 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         network.load_state_dict({name: torch.from_numpy(array) for name, array in self.weights_.items()})
         scores = network.layers(torch.from_numpy(features.astype("float32"))).detach()
         return scores.double().softmax(dim=1).numpy()
-```
-
-In `tumour_classifier/train.py`, it takes the place of an estimator that is fitted step by step:
-
-<!-- into: tumour_classifier/train.py, after:     encoded = {name: encoder.transform(table) for name, table in features.items()} -->
-```python
-    if params.model == "network":
-        MODEL.parent.mkdir(parents=True, exist_ok=True)
-        joblib.dump(make_pipeline(encoder, NetworkClassifier().fit(encoded, target, params)), MODEL)
-        return
-```
-<!-- instead of: tumour_classifier/train.py, line: from .params import load -->
-```python
-from .network import NetworkClassifier
-from .params import load
-```
-
-Its name, and where it runs (`auto`: on a GPU where there is one), are params in `tumour_classifier/params/train.py`,
-
-<!-- instead of: tumour_classifier/params/train.py, line:     model: Literal["logistic", "forest", "boosting"] -->
-```python
-    model: Literal["logistic", "forest", "boosting", "network"]
-    accelerator: Literal["auto", "cpu"] = "auto"
-```
-
-and in `params.yaml`; settings of the network's own [follow the same way](param.md). `evaluate` loads the network with the
-model, which is declared by hand. Rebuild, commit, and run all stages again, which leaves every file as it is:
-
-```console
-sed -i 's/  model: logistic /  accelerator: auto\n  model: network /' params.yaml
-sed -i 's|^ *- tumour_classifier/figures.py|&\n      - tumour_classifier/network.py|' dvc.yaml
-locatable declare
-dvc repro
-git add --all && git commit --quiet --message "A network by the Trainer"
-dvc repro --force
-git diff --exit-code HEAD
-```
-
-That is so on a CPU. On a GPU, where last digits differ, compare by `locatable reproduce --rtol 1e-3`.
-
-More: [continue an interrupted run](resume-huggingface.md), [all pages](../README.md)
