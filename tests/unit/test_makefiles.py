@@ -73,11 +73,11 @@ def test_the_make_of_macos_finds_programs_of_the_environment(folder):
 def test_a_python_that_only_says_which_versions_there_are_is_passed_over(folder, tmp_path):
     for name, exit_code in {"python3.11": 127, "python3.12": 0, "python3.13": 0}.items():
         write_program(tmp_path, name, exit_code)
-    assert first_command(folder, tmp_path).startswith(f'"{tmp_path}/python3.12" -c ')
+    assert first_command(folder, tmp_path).startswith(f'"{tmp_path}/python3.12" ')
 
 
 @makefiles
 def test_where_no_python_works_the_usual_name_is_tried(folder, tmp_path):
     for name in ("python3.11", "python3.12", "python3.13", "python3"):
         write_program(tmp_path, name, 127)
-    assert first_command(folder, tmp_path).startswith('"python3" -c ')
+    assert first_command(folder, tmp_path).startswith('"python3" ')
