@@ -1,9 +1,9 @@
 """Resolve the locks of generated projects: `make lock`.
 
 `requirements.lock` is what stages may import, and is the same in every project. In templates/locks/,
-`tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder. `s3.lock` and the others hold
-what a remote of that kind adds to both, and templates/macros.j2 merges them. All come from one resolution, so
-that no plug-in of DVC changes another package.
+`tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder. `s3.lock` and the others
+hold what a remote of that kind adds to both, and templates/macros.j2 merges them. All come from one
+resolution, so that no plug-in of DVC changes another package.
 """
 
 import os

@@ -178,6 +178,40 @@ def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_pat
     assert runs_in(moved) == moved / ".venv"
 
 
+@pytest.fixture
+def with_extra(few: Path) -> Path:
+    """A project with two packages, and an extra that is a third."""
+    pyproject = """
+        [project]
+        name = "few"
+        version = "1"
+        [project.optional-dependencies]
+        more = ["more"]
+        [tool.uv]
+        package = false
+        find-links = ["vendor"]
+    """
+    (few / "pyproject.toml").write_text(pyproject)
+    (few / "extras.lock").write_text(write_program(few / "vendor", "more"))
+    return few
+
+
+def test_an_extra_is_added_on_request_and_taken_out_again(with_extra, with_uv):
+    run("make", "setup", "EXTRAS=more", cwd=with_extra, env=with_uv)
+    assert runs_in(with_extra) == with_extra / ".venv"
+    assert (with_extra / ".venv/bin/more").exists()
+    run("make", "setup", cwd=with_extra, env=with_uv)
+    assert not (with_extra / ".venv/bin/more").exists()
+
+
+def test_an_extra_that_is_not_as_its_lock_says_is_refused(with_extra, with_uv):
+    lock = with_extra / "extras.lock"
+    lock.write_text(re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", lock.read_text()))
+    done = run("make", "setup", "EXTRAS=more", cwd=with_extra, env=with_uv, code=2)
+    assert "Hash mismatch for `more==0.0.1`" in done.stderr
+    assert not (with_extra / ".venv/bin/dvc").exists()
+
+
 def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):
     command = ["script", "--quiet", "--return", "--command", "make setup", os.devnull]
     if not shutil.which("script"):

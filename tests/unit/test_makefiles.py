@@ -61,6 +61,13 @@ def test_a_makefile_has_nothing_that_the_make_of_macos_does_not_read(folder, fea
     assert re.findall(NEWER[feature], (folder / "Makefile").read_text(), re.MULTILINE) == []
 
 
+def test_set_up_can_be_read():
+    makefile = (FOLDERS[1] / "Makefile").read_text()
+    (recipe,) = re.findall(r"^setup:.*\n(?:\t.*\n)+", makefile, re.MULTILINE)
+    assert len(recipe.splitlines()) <= 12
+    assert max(map(len, recipe.splitlines())) <= 120
+
+
 @makefiles
 def test_the_make_of_macos_finds_programs_of_the_environment(folder):
     """It looks for them in a PATH that a Makefile exports only where the shell is not the usual one."""

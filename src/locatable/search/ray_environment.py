@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-# What stages may import, and what is added for the tools.
+# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
 LOCKS = ("requirements.lock", "tools.lock")
 # Wheels that a lock names by `--find-links vendor`.
 WHEELS = "vendor/*.whl"
