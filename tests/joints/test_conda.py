@@ -32,9 +32,9 @@ from trained import Trained
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
+from locatable.proof.bubblewrap import USER_FOLDERS
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
-from locatable.proof.bubblewrap import USER_FOLDERS
 
 SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}
 ACTIVATION = {"etc/conda/activate.d/shout.sh": "export SHOUTED_BY=conda\n"}
