@@ -220,6 +220,7 @@ def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved
         "__init__.py",
         "environment.py",
         "mirror.py",
+        "setup.py",
     }
 
 
