@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .history.reader import Experiment, Reader
     from .history.snapshot import Snapshot
     from .history.stages import Stage
-    from .search.trial_runner import FinishedTrial, TrialRunner
+    from .search.local_backend import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
 __all__ = [
@@ -66,14 +66,14 @@ _MODULES = {
     "Coordinate": "coordinates",
     "Coordinates": "coordinates",
     "Experiment": "history.reader",
-    "FinishedTrial": "search.trial_runner",
+    "FinishedTrial": "search.local_backend",
     "LocatableError": "errors",
     "Pipeline": "dvc.pipeline",
     "PipelineStage": "dvc.pipeline",
     "Reader": "history.reader",
     "Snapshot": "history.snapshot",
     "Stage": "history.stages",
-    "TrialRunner": "search.trial_runner",
+    "TrialRunner": "search.local_backend",
     "coordinates_of": "coordinates",
     "pipeline": "dvc.pipeline",
     "read_coordinates": "coordinates",

@@ -9,8 +9,8 @@ import tiny_git
 from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
 from locatable.search.messages import Failed
-from locatable.search.missing_files import mentioned_files, remark_on
-from locatable.search.terminal import Terminal
+from locatable.search.run import Terminal
+from locatable.search.worker import mentioned_files, remark_on
 
 NAMES = ["key.txt", "ml/key.txt", "secrets/", "settings.py", "build/"]
 FOLDERS = [Path("ml"), Path()]

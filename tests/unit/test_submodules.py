@@ -16,9 +16,9 @@ from locatable.dvc.clone import Clone
 from locatable.dvc.project import read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git_lfs import fill_in, storage
-from locatable.search.missing_files import remark_on
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
+from locatable.search.worker import remark_on
 from locatable.submodules import checkout_submodules, fetch_submodules
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ..bounds import bounded_reading
 from ..clone_limits import limits
-from ..documents.figure import Encoded, Figure
-from ..documents.formats import instead_of, is_picture, read_figures
-from ..documents.markup import NOT_FETCHED
+from ..documents.figure import Encoded, Figure, instead_of, is_picture, read_figures
+from ..documents.text import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
 from ..history.reader import Reader
 from .figure_match import Match, Matcher, Verdict
