@@ -22,7 +22,7 @@ TRACKING = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databric
 # of one of these names would hide the module.
 TAKEN = set(
     """
-    data docs dvc_plots extras mlartifacts mlruns models reports scripts tests
+    data docs dvc_plots mlartifacts mlruns models reports scripts tests
     adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_cors aiohttp_retry aioitertools aiosignal aiosqlite
     alembic amplitude amqp annotated_doc annotated_types antlr4 anyio appdirs apprise arcp asgi_lifespan
     asyncpg asyncssh attr attrs azure bcrypt beartype billiard blinker boto3 botocore burner_redis

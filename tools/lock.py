@@ -1,13 +1,12 @@
 """Resolve the locks of generated projects: `make lock`.
 
 `requirements.lock` is what stages may import, and is the same in every project. In templates/locks/,
-`tools.lock` is what the tools add to it; `s3.lock` and the others hold only what a DVC remote of that kind
-adds. A generated project's `extras/` holds what each extra adds. All come from one resolution, so that no
-two of them have a package at different versions.
+`tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder. `s3.lock` and the others
+hold what a remote of that kind adds to both, and templates/macros.j2 merges them. All come from one
+resolution, so that no plug-in of DVC changes another package.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ TEMPLATE = Path(__file__).parents[1]
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 LOCKS = TEMPLATE / "templates" / "locks"
 REMOTES = ["s3", "gs", "azure", "ssh", "webdavs"]
+HEADER = "--find-links vendor\n\n"
 RESOLVE = "uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate".split()
 
 
@@ -39,9 +39,7 @@ def resolve_together(projects: list[Path], folder: Path) -> Path:
     """Resolve all projects at once, and return the file that holds the versions."""
     together = folder / "all.lock"
     # What is locked already stays, unless a project wants another version.
-    known = [PROJECT / "requirements.lock", *LOCKS.glob("*.lock"), *(PROJECT / "extras").glob("*.lock")]
-    text = "".join(path.read_text() for path in known if path.exists())
-    together.write_text(text.replace("--find-links vendor\n", ""))
+    together.write_text("".join(path.read_text() for path in LOCKS.glob("*.lock")))
     command = [*RESOLVE, "--find-links", PROJECT / "vendor", "--output-file", together]
     for project in projects:
         # The name of a group is that of one file: each project is resolved with its own.
@@ -60,41 +58,37 @@ def resolve(project: Path, constraint: Path) -> None:
     )
 
 
-def blocks(lock: Path) -> list[str]:
-    """One text for each package of a lock: its pin, and its hashes on the lines below."""
-    return lock.read_text().replace("\n    --hash", "\0--hash").splitlines()
-
-
-def write(path: Path, packages: list[str]) -> None:
-    """Write a lock of these blocks."""
-    path.write_text("".join(block.replace("\0--hash", "\n    --hash") + "\n" for block in packages))
-    print(f"{path.relative_to(TEMPLATE)}: {len(packages)} packages")
+def packages(lock: str) -> list[str]:
+    """Return one text for each package of a lock: its pin, and its hashes on the lines below."""
+    lines = lock.removeprefix(HEADER).replace("\n    --hash", "\0--hash").splitlines()
+    return [line.replace("\0--hash", "\n    --hash") + "\n" for line in lines]
 
 
 def main() -> None:
     LOCKS.mkdir(exist_ok=True)
     # A project cannot be rendered without the files that the last run left.
-    for name in ["tools", *REMOTES]:
+    for name in ["tools", "extras", *REMOTES]:
         (LOCKS / f"{name}.lock").touch()
     with TemporaryDirectory() as name:
-        folder = Path(name)
         plain = generate("../folder", name)
         projects = {remote: generate(f"{remote}://bucket/path", name) for remote in REMOTES}
-        together = resolve_together([plain, *projects.values()], folder)
+        together = resolve_together([plain, *projects.values()], Path(name))
         resolve(plain, together)
-        science, tools = blocks(plain / "requirements.lock"), blocks(plain / "tools.lock")
-        write(PROJECT / "requirements.lock", science)
-        write(LOCKS / "tools.lock", tools)
-        shutil.rmtree(PROJECT / "extras", ignore_errors=True)
-        shutil.copytree(plain / "extras", PROJECT / "extras")
+        for lock, path in [
+            ("requirements", PROJECT / "requirements.lock"),
+            ("tools", LOCKS / "tools.lock"),
+            ("extras", LOCKS / "extras.lock"),
+        ]:
+            path.write_text((plain / f"{lock}.lock").read_text().removeprefix(HEADER))
+        core = packages((plain / "tools.lock").read_text())
         for remote, project in projects.items():
             resolve(project, together)
-            changed = set(science + tools) - set(blocks(project / "requirements.lock"))
-            changed -= set(blocks(project / "tools.lock"))
-            if changed:
-                sys.exit(f"{remote}: the plug-in changes other packages: {', '.join(sorted(changed))}")
-            added = [block for block in blocks(project / "tools.lock") if block not in tools]
-            write(LOCKS / f"{remote}.lock", added)
+            locked = packages((project / "tools.lock").read_text())
+            (LOCKS / f"{remote}.lock").write_text("".join(block for block in locked if block not in core))
+            rendered = generate(f"{remote}://bucket/path", f"{name}/rendered")
+            for lock in ("requirements.lock", "tools.lock", "extras.lock"):
+                if (rendered / lock).read_text() != (project / lock).read_text():
+                    sys.exit(f"{remote}: the plug-in changes other packages in {lock}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Build the wheel of `locatable` that travels with every generated project: `make wheel`.
 
-The same sources give the same bytes. The lock of tools names the wheel by its hash, and a project's
-pyproject.toml by its version, so both are brought up to date as well.
+The same sources give the same bytes. The locks name the wheel by its hash, and a project's pyproject.toml by
+its version, so they are brought up to date as well.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 TEMPLATE = Path(__file__).parents[1]
 VENDOR = TEMPLATE / "{{cookiecutter.project_slug}}" / "vendor"
-LOCK = TEMPLATE / "templates" / "locks" / "tools.lock"
+LOCKS = [TEMPLATE / "templates" / "locks" / name for name in ("tools.lock", "extras.lock")]
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}" / "pyproject.toml"
 # A fixed time for all files in the wheel: 2026-01-01.
 EPOCH = "1767225600"
@@ -36,19 +36,19 @@ def build(folder: Path) -> Path:
     return wheel
 
 
-def pin(lock: str, wheel: Path) -> str:
-    """A lock's text, with `locatable` pinned to this wheel."""
+def pin(lock: Path, wheel: Path) -> None:
+    """Have a lock pin `locatable` to this wheel."""
     version = wheel.name.split("-")[1]
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     pinned, count = re.subn(
         r"^locatable(\[[^]]*\])?==\S+ \\\n    --hash=sha256:\w+$",
         rf"locatable\g<1>=={version} \\\n    --hash=sha256:{digest}",
-        lock,
+        lock.read_text(),
         flags=re.MULTILINE,
     )
     if count != 1:
-        sys.exit(f"{LOCK}: found {count} pins of locatable instead of one; make lock")
-    return pinned
+        sys.exit(f"{lock}: found {count} pins of locatable instead of one; make lock")
+    lock.write_text(pinned)
 
 
 def main() -> None:
@@ -59,7 +59,8 @@ def main() -> None:
             old.unlink()
         new = VENDOR / wheel.name
         new.write_bytes(wheel.read_bytes())
-    LOCK.write_text(pin(LOCK.read_text(), new))
+    for lock in LOCKS:
+        pin(lock, new)
     version = new.name.split("-")[1]
     requirement = re.compile(r"(\"locatable\[[^]]*\]==)[^\"]+")
     PROJECT.write_text(requirement.sub(rf"\g<1>{version}", PROJECT.read_text()))

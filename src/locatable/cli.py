@@ -34,7 +34,6 @@ COMMANDS = {
     "reproduce": "prove that a result can be rebuilt, from a clean clone",
     "archive": "write one file with all that is needed to rebuild a result",
     "declare": "bring the dependencies in dvc.yaml up to what stages import",
-    "lock": "resolve pyproject.toml into the locks of packages",
     "ui": "open MLflow on the project's store",
     "flow": "rebuild a revision as a Prefect flow",
 }

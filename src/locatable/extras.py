@@ -1,5 +1,6 @@
 """Optional dependencies: what to install when a command needs one that is missing."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,20 @@ def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
         extra: what is missing.
         project: root of the user's project.
     """
-    # A generated project has a lock for each extra that is not always installed.
-    has_lock = (project / "extras" / f"{extra.name}.lock").is_file()
-    install = f"make setup EXTRAS={extra.name}" if has_lock else f"pip install 'locatable[{extra.name}]'"
+    if is_locked(project, extra.name):
+        install = f"make setup EXTRAS={extra.name}"
+    else:
+        install = f"pip install 'locatable[{extra.name}]'"
     return ProjectError(f"{needed_by} needs {extra.title}: {install}")
+
+
+def is_locked(project: Path, name: str) -> bool:
+    """Return whether a generated project has the versions of an extra in its lock."""
+    try:
+        settings = tomllib.loads((project / "pyproject.toml").read_text())
+    except (OSError, ValueError):
+        return False
+    declared = settings.get("project", {}).get("optional-dependencies", {})
+    # Projects of 0.2.0 have a lock for each extra.
+    locks = (project / "extras.lock", project / f"extras/{name}.lock")
+    return name in declared and any(lock.is_file() for lock in locks)

@@ -17,7 +17,7 @@ from .redact import redact_urls
 
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
-# What stages may import, and what DVC and the other tools add to it.
+# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
 LOCKS = ("requirements.lock", "tools.lock")
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
 _ACTIVATE = "source {folder}/.venv/bin/activate"

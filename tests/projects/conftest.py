@@ -53,11 +53,11 @@ def extras_env(bare_env: dict[str, str]) -> dict[str, str]:
 def with_driver(shared: Path, rebuilt: Path, env: dict[str, str]) -> dict[str, str]:
     """`env` with the extra `postgresql`: a driver, and nothing else."""
     place = shared / "driver"
-    lock = rebuilt / "extras/postgresql.lock"
+    lock = rebuilt / "extras.lock"
     with FileLock(shared / "driver.lock"):
         if not place.exists():
-            into = ("uv", "pip", "install", "--quiet", "--target", place, "--require-hashes", "--no-deps")
-            run(*into, "--requirement", lock, cwd=shared, env=env)
+            into = ("uv", "pip", "install", "--quiet", "--target", place, "--no-deps", "--constraint", lock)
+            run(*into, "psycopg", "psycopg-binary", cwd=shared, env=env)
     return {**env, "PYTHONPATH": str(place)}
 
 

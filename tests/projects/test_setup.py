@@ -1,6 +1,6 @@
 """`make setup` on machines that people have: variables that redirect, folders that move, no network.
 
-The project's locks are cut to two packages: `packaging`, as it is locked, and a made-up `dvc` in `vendor/`,
+The project's lock is cut to two packages: `packaging`, as it is locked, and a made-up `dvc` in `vendor/`,
 which has a program of this name and nothing else. Where packages go does not depend on how many there are.
 """
 
@@ -43,12 +43,11 @@ def write_program(folder: Path, name: str) -> str:
 
 
 def generate_with_few_packages(folder: Path) -> Path:
-    """Generate a project whose locks hold two packages."""
+    """Generate a project whose lock holds two packages."""
     project = generate(folder)
-    lock = (project / "requirements.lock").read_text()
-    (packaging,) = re.findall(r"^packaging==.*\n(?:    --hash.*\n)+", lock, flags=re.MULTILINE)
-    (project / "requirements.lock").write_text(packaging)
-    (project / "tools.lock").write_text("--find-links vendor\n" + write_program(project / "vendor", "dvc"))
+    lock = project / "tools.lock"
+    (packaging,) = re.findall(r"^packaging==.*\n(?:    --hash.*\n)+", lock.read_text(), flags=re.MULTILINE)
+    lock.write_text("--find-links vendor\n" + write_program(project / "vendor", "dvc") + packaging)
     return project
 
 
@@ -193,12 +192,38 @@ def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_pat
     assert runs_in(moved) == moved / ".venv"
 
 
-def test_dvc_keeps_its_own_files_in_the_project_where_home_cannot_be_written_to(ready, with_uv, tmp_path):
-    (tmp_path / ".cache").touch()  # it stops root, too
-    cache = subprocess.check_output(("uv", "cache", "dir"), env=with_uv, text=True).strip()
-    env = {**with_uv, "HOME": str(tmp_path), "UV_CACHE_DIR": cache}
-    done = run("make", "setup", cwd=ready, env=env)
-    assert f"config --local core.site_cache_dir {ready}/.dvc/tmp/site\n" in done.stderr
+@pytest.fixture
+def with_extra(few: Path) -> Path:
+    """A project with two packages, and an extra that is a third."""
+    pyproject = """
+        [project]
+        name = "few"
+        version = "1"
+        [project.optional-dependencies]
+        more = ["more"]
+        [tool.uv]
+        package = false
+        find-links = ["vendor"]
+    """
+    (few / "pyproject.toml").write_text(pyproject)
+    (few / "extras.lock").write_text(write_program(few / "vendor", "more"))
+    return few
+
+
+def test_an_extra_is_added_on_request_and_taken_out_again(with_extra, with_uv):
+    run("make", "setup", "EXTRAS=more", cwd=with_extra, env=with_uv)
+    assert runs_in(with_extra) == with_extra / ".venv"
+    assert (with_extra / ".venv/bin/more").exists()
+    run("make", "setup", cwd=with_extra, env=with_uv)
+    assert not (with_extra / ".venv/bin/more").exists()
+
+
+def test_an_extra_that_is_not_as_its_lock_says_is_refused(with_extra, with_uv):
+    lock = with_extra / "extras.lock"
+    lock.write_text(re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", lock.read_text()))
+    done = run("make", "setup", "EXTRAS=more", cwd=with_extra, env=with_uv, code=2)
+    assert "Hash mismatch for `more==0.0.1`" in done.stderr
+    assert not (with_extra / ".venv/bin/dvc").exists()
 
 
 def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):

@@ -94,14 +94,14 @@ def newer_tools(template: Path, tmp_path_factory: pytest.TempPathFactory, bare_e
     newer = Path(shutil.copytree(template, tmp_path_factory.mktemp("newer") / "template", symlinks=True))
     edit(newer / "src/locatable/__init__.py", '"0.2.0"', '"0.2.1"')
     run(sys.executable, "tools/wheel.py", cwd=newer, env=bare_env)
-    lock = newer / "templates/locks/tools.lock"
     newest = "\n".join(f"{name}==3.17.1" for name in ("mlflow", "mlflow-skinny", "mlflow-tracing"))
     (newer / "asked.in").write_text(newest)
     resolve = "pip compile --quiet --no-deps --universal --generate-hashes --no-header --no-annotate".split()
     pins = run(PROGRAMS / "uv", *resolve, "--no-emit-index-url", "asked.in", cwd=newer, env=bare_env).stdout
     (newer / "asked.in").unlink()
-    kept = re.sub(r"^mlflow(-skinny|-tracing)?==.*\n(    --hash.*\n)+", "", lock.read_text(), flags=re.M)
-    lock.write_text(kept + pins)
+    for lock in (newer / "templates/locks/tools.lock", newer / "templates/locks/extras.lock"):
+        kept = re.sub(r"^mlflow(-skinny|-tracing)?==.*\n(    --hash.*\n)+", "", lock.read_text(), flags=re.M)
+        lock.write_text(kept + pins)
     git(newer, "add", "--all", env=bare_env)
     git(newer, "commit", "--quiet", "--message", "Release 0.2.1", env=bare_env)
     return newer
@@ -132,6 +132,7 @@ def test_newer_tools_arrive_as_a_wheel_and_a_lock(updated):
     changed = git(project, "diff", "--name-only", "--no-renames", "HEAD", env=env).split()
     assert set(changed) == {
         ".cruft.json",
+        "extras.lock",
         "pyproject.toml",
         "tools.lock",
         "vendor/locatable-0.2.0-py3-none-any.whl",
@@ -155,8 +156,8 @@ def test_another_package_that_stages_import_makes_results_out_of_date(updated, t
     (tmp_path / "asked.in").write_text("pandas==3.1.0\n")
     resolve = "pip compile --quiet --no-deps --universal --generate-hashes --no-header --no-annotate".split()
     pin = run(PROGRAMS / "uv", *resolve, "--no-emit-index-url", "asked.in", cwd=tmp_path, env=bare_env).stdout
-    lock = project / "requirements.lock"
-    lock.write_text(re.sub(r"^pandas==.*\n(    --hash.*\n)+", pin, lock.read_text(), flags=re.M))
+    for lock in (project / "requirements.lock", project / "tools.lock"):
+        lock.write_text(re.sub(r"^pandas==.*\n(    --hash.*\n)+", pin, lock.read_text(), flags=re.M))
     run("make", "setup", cwd=project, env=bare_env)
     assert ran(run("dvc", "repro", cwd=project, env=env).stdout) == STAGES
 
@@ -219,6 +220,7 @@ def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved
         "__init__.py",
         "environment.py",
         "mirror.py",
+        "setup.py",
     }
 
 

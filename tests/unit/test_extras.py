@@ -31,13 +31,28 @@ def test_of_two_extras_that_bring_a_module_the_command_s_own_counts(command: str
     assert find_extra("sqlalchemy", command) == extra
 
 
-def test_a_project_installs_from_its_own_lock(tmp_path: Path) -> None:
-    (tmp_path / "extras").mkdir()
-    (tmp_path / "extras/prefect.lock").touch()
-    error = missing_extra("locatable flow", PREFECT, tmp_path)
+def project(folder: Path, *locks: str) -> Path:
+    """A project that offers Prefect on request."""
+    (folder / "pyproject.toml").write_text(
+        "[project.optional-dependencies]\nprefect = ['locatable[prefect]']\n"
+    )
+    for lock in locks:
+        (folder / lock).parent.mkdir(exist_ok=True)
+        (folder / lock).touch()
+    return folder
+
+
+@pytest.mark.parametrize("lock", ["extras.lock", "extras/prefect.lock"])
+def test_a_project_installs_from_its_own_lock(tmp_path: Path, lock: str) -> None:
+    error = missing_extra("locatable flow", PREFECT, project(tmp_path, lock))
     assert str(error) == "locatable flow needs Prefect: make setup EXTRAS=prefect"
 
 
 def test_without_such_a_lock_pip_installs_the_extra(tmp_path: Path) -> None:
-    error = missing_extra("locatable flow", PREFECT, tmp_path)
+    error = missing_extra("locatable flow", PREFECT, project(tmp_path))
     assert str(error) == "locatable flow needs Prefect: pip install 'locatable[prefect]'"
+
+
+def test_pip_installs_an_extra_that_the_lock_does_not_have(tmp_path: Path) -> None:
+    error = missing_extra("locatable archive", ARCHIVE, project(tmp_path, "extras.lock"))
+    assert str(error) == "locatable archive needs ro-crate-py: pip install 'locatable[archive]'"

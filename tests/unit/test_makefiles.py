@@ -61,6 +61,13 @@ def test_a_makefile_has_nothing_that_the_make_of_macos_does_not_read(folder, fea
     assert re.findall(NEWER[feature], (folder / "Makefile").read_text(), re.MULTILINE) == []
 
 
+def test_set_up_can_be_read():
+    makefile = (FOLDERS[1] / "Makefile").read_text()
+    (recipe,) = re.findall(r"^setup:.*\n(?:\t.*\n)+", makefile, re.MULTILINE)
+    assert len(recipe.splitlines()) <= 12
+    assert max(map(len, recipe.splitlines())) <= 120
+
+
 @makefiles
 def test_the_make_of_macos_finds_programs_of_the_environment(folder):
     """It looks for them in a PATH that a Makefile exports only where the shell is not the usual one."""
@@ -73,11 +80,11 @@ def test_the_make_of_macos_finds_programs_of_the_environment(folder):
 def test_a_python_that_only_says_which_versions_there_are_is_passed_over(folder, tmp_path):
     for name, exit_code in {"python3.11": 127, "python3.12": 0, "python3.13": 0}.items():
         write_program(tmp_path, name, exit_code)
-    assert first_command(folder, tmp_path).startswith(f'"{tmp_path}/python3.12" -c ')
+    assert first_command(folder, tmp_path).startswith(f'"{tmp_path}/python3.12" ')
 
 
 @makefiles
 def test_where_no_python_works_the_usual_name_is_tried(folder, tmp_path):
     for name in ("python3.11", "python3.12", "python3.13", "python3"):
         write_program(tmp_path, name, 127)
-    assert first_command(folder, tmp_path).startswith('"python3" -c ')
+    assert first_command(folder, tmp_path).startswith('"python3" ')

@@ -28,22 +28,18 @@ SETTINGS = (
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
     """Packages whose installed version is not the one locked with `==`; `None` where not installed."""
-    from packaging.requirements import Requirement
+    from packaging.markers import Marker
 
-    # One requirement per logical line; hashes are pip's business.
-    logical = re.sub(r"\\\n", " ", lock)
-    pins = [line.split(" --hash=")[0].strip() for line in logical.splitlines() if re.match(r"\w", line)]
     found = {}
-    for pin in map(Requirement, pins):
-        if pin.marker and not pin.marker.evaluate():
+    for name, locked, marker in re.findall(r"^([\w.-]+)\S*==(\S+)(?: ; ([^\\\n]+))?", lock, re.MULTILINE):
+        if marker and not Marker(marker).evaluate():
             continue
-        locked = str(pin.specifier).removeprefix("==")
         try:
-            installed = metadata.version(pin.name)
+            installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             installed = None
         if installed != locked:
-            found[pin.name] = {"locked": locked, "installed": installed}
+            found[name] = {"locked": locked, "installed": installed}
     return found
 
 

@@ -1,5 +1,6 @@
 """DVC's configuration, written in UTF-8."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ def set_up_clone(*sites: str) -> None:
     it, too. An absolute address in config.local is the user's own, and stays.
 
     Args:
-        sites: folders that DVC may use for its own files, best first.
+        sites: folders that DVC may use for its own files, best first. By default in the cache of the user:
+            DVC's own default is a folder that every user of the machine can write to, and it loads pickles
+            from it.
 
     Raises:
         SystemExit: DVC refuses the settings that are there.
@@ -46,12 +49,24 @@ def set_up_clone(*sites: str) -> None:
         elif isinstance(committed.get("url"), RelPath):
             remote["url"] = committed["url"]
     # With another name than an ASCII one, `dvc exp run --temp` fails.
+    sites = sites or default_sites()
     local["core"]["site_cache_dir"] = next(filter(str.isascii, sites), sites[0])
     write_local_config(config, local)
     if any(local["remote"][name].get("url") != url for name, url in urls.items()):
         # It would have DVC leave out what an earlier push was to bring elsewhere.
         with Repo(".") as repo:
             repo.drop_data_index()
+
+
+def default_sites() -> tuple[str, ...]:
+    """Return folders for DVC's own files: in the user's cache if that can be written, and in the project."""
+    own = Path(".dvc/tmp/site").absolute()
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvc-site"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return (str(own),)
+    return (str(shared), str(own)) if os.access(shared, os.W_OK) else (str(own),)
 
 
 def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:

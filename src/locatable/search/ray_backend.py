@@ -26,7 +26,7 @@ from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, Worke
 from .pool import Receive, Worker
 from .settings import Resources
 
-# The packages that stages may import, and those that are added for the tools.
+# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
 LOCKS = ("requirements.lock", "tools.lock")
 # Wheels that a lock names by `--find-links vendor`.
 WHEELS = "vendor/*.whl"
