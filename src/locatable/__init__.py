@@ -34,12 +34,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
-    from .dvc.pipeline import Pipeline, PipelineStage, pipeline
     from .errors import LocatableError
-    from .history.reader import Experiment, Reader
-    from .history.snapshot import Snapshot
-    from .history.stages import Stage
+    from .repository.pipeline import Pipeline, PipelineStage, pipeline
+    from .repository.reader import Experiment, Reader
+    from .repository.snapshot import Snapshot
+    from .repository.stages import Stage
+    from .results.coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
     from .search.trial_runner import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
@@ -63,20 +63,20 @@ __all__ = [
 
 # Imported when they are first used: `locatable --help` needs none of them.
 _MODULES = {
-    "Coordinate": "coordinates",
-    "Coordinates": "coordinates",
-    "Experiment": "history.reader",
+    "Coordinate": "results.coordinates",
+    "Coordinates": "results.coordinates",
+    "Experiment": "repository.reader",
     "FinishedTrial": "search.trial_runner",
     "LocatableError": "errors",
-    "Pipeline": "dvc.pipeline",
-    "PipelineStage": "dvc.pipeline",
-    "Reader": "history.reader",
-    "Snapshot": "history.snapshot",
-    "Stage": "history.stages",
+    "Pipeline": "repository.pipeline",
+    "PipelineStage": "repository.pipeline",
+    "Reader": "repository.reader",
+    "Snapshot": "repository.snapshot",
+    "Stage": "repository.stages",
     "TrialRunner": "search.trial_runner",
-    "coordinates_of": "coordinates",
-    "pipeline": "dvc.pipeline",
-    "read_coordinates": "coordinates",
+    "coordinates_of": "results.coordinates",
+    "pipeline": "repository.pipeline",
+    "read_coordinates": "results.coordinates",
 }
 
 

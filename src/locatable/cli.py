@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .commands.extras import find_extra, missing_extra
+from .commands.output import SafeOutput
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
-from .extras import find_extra, missing_extra
 from .git import leave_hook
-from .output import SafeOutput
-from .project import find_project
+from .repository.project import find_project
 
 # One line each in `locatable --help`.
 COMMANDS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .errors import ProjectError
-from .locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
+from .results.locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
 
 PYPROJECT = "pyproject.toml"
 TOOLS = "tools.lock"

@@ -10,8 +10,8 @@ A test of a project may be as short as this:
 
 from pathlib import Path
 
-from .declare import plan
-from .dvc.declarations import read_declarations
+from .code.declare import plan
+from .repository.declarations import read_declarations
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:

@@ -16,7 +16,7 @@ import tiny_dvc
 from tiny_git import write
 
 from locatable import read_coordinates
-from locatable.coordinates import Coordinates
+from locatable.results.coordinates import Coordinates
 
 DIGEST = "sha256:" + 64 * "1"
 OTHER_DIGEST = "sha256:" + 64 * "2"

@@ -7,7 +7,7 @@ import tiny_git
 import yaml
 
 from locatable.cli import main
-from locatable.history.reader import Reader
+from locatable.repository.reader import Reader
 from locatable.trackers.mirror import mirror_to
 from locatable.trackers.run import Tracker
 

@@ -17,15 +17,15 @@ import tiny_git
 from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
-from locatable.history.hashes import folder_hash
-from locatable.history.reader import Reader
 from locatable.locate import locate, report_on
 from locatable.page.content import PageContent, page_content
 from locatable.page.elements import Markup, element
 from locatable.page.file import check_place, write_page
 from locatable.page.images import figure, image_type
 from locatable.page.render import to_html
-from locatable.rebuild import origin_url
+from locatable.repository.hashes import folder_hash
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import origin_url
 
 # One red pixel.
 PNG = base64.b64decode(

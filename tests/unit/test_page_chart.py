@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 from tiny_git import commit
 
-from locatable.history.reader import Reader
 from locatable.page.chart import MOST_POINTS, axis, draw_chart, tick_label
 from locatable.page.plots import Chart, Drawings, drawings
+from locatable.repository.reader import Reader
 
 TOP = """\
 plots:

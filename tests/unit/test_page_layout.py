@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.history.reader import Reader
 from locatable.page.drawing import draw_pipeline
 from locatable.page.graph import MOST_BOXES, Graph, Node, pipeline_graph
 from locatable.page.layout import Box, Edge, Layout, arrange
+from locatable.repository.reader import Reader
 
 CHAIN = [(f"s{number}", f"s{number + 1}") for number in range(9)]
 GRAPHS = {

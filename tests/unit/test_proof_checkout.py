@@ -12,8 +12,8 @@ from dvc.repo import Repo
 from dvc.scm import resolve_rev
 from tiny_git import experiment, write
 
-from locatable.dvc.checkout import Checkout
-from locatable.dvc.objects import damaged_objects, fetch
+from locatable.clones.checkout import Checkout
+from locatable.clones.recorded_data import damaged_objects, fetch
 from locatable.errors import CannotTryError, GitError
 from locatable.git import git
 from locatable.proof.attempts import StageRunner

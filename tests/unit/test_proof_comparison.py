@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Output
 from locatable.proof.comparison import OutputVerdict, Rebuilt, Verdict, compare
 from locatable.proof.differences import Differences, values_by_key
+from locatable.repository.checkout_stages import Output
 
 OUTPUT = Output(Path("/clone/metrics.json"), "metrics.json", recorded="aaa")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Output, Stage
 from locatable.proof import diagnosis
 from locatable.proof.attempts import PLAIN, Attempt
 from locatable.proof.comparison import Rebuilt, compare
@@ -21,6 +20,7 @@ from locatable.proof.diagnosis import (
 from locatable.proof.inputs import Input, InputKind
 from locatable.proof.minimal import minimal_inputs
 from locatable.proof.sandbox import RunOptions
+from locatable.repository.checkout_stages import Output, Stage
 
 CLONE = Path("/clone")
 OUTPUT = Output(CLONE / "rows.csv", "rows.csv", recorded="recorded")

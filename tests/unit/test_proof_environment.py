@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Dependency, Stage
 from locatable.errors import CannotTryError
 from locatable.proof.environment import build_environment, find_lock, recorded_python, recorded_variables
 from locatable.proof.hashed_lock import KNOWN_SOURCES, HashedLock, fill_step, make_step, wheels_alone
 from locatable.proof.installer import installer_variables, isolated_variables
 from locatable.proof.sandbox import Sandbox
+from locatable.repository.checkout_stages import Dependency, Stage
 
 FOLDER = Path("/scratch/env")
 LOCK = Path("/scratch/clone/requirements.lock")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Dependency, Stage
 from locatable.proof.inputs import (
     Input,
     InputKind,
@@ -15,6 +14,7 @@ from locatable.proof.inputs import (
     undeclared_sentence,
     unset_variables,
 )
+from locatable.repository.checkout_stages import Dependency, Stage
 
 CLONE = Path("/clone")
 

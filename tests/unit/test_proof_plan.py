@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import DeclaredParams, Dependency, Output, Stage
 from locatable.errors import CannotTryError
 from locatable.proof.plan import plan_proof
+from locatable.repository.checkout_stages import DeclaredParams, Dependency, Output, Stage
 
 ROOT = Path("/clone")
 RAW = Output(ROOT / "data", "data", recorded="raw")

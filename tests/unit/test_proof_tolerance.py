@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Dependency, Stage
 from locatable.proof.comparison import OutputVerdict, Verdict
 from locatable.proof.differences import Differences
 from locatable.proof.tolerance import accept_by_what_follows
+from locatable.repository.checkout_stages import Dependency, Stage
 
 CLONE = Path("/clone")
 

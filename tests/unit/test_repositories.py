@@ -7,8 +7,8 @@ import pytest
 from tiny_git import commit, git
 from varied_repositories import FEATURES, build
 
-from locatable.history.pipelines import Artifact
-from locatable.history.snapshot import Snapshot
+from locatable.repository.pipelines import Artifact
+from locatable.repository.snapshot import Snapshot
 from tools.comparison.compare import compare
 from tools.repositories import main
 

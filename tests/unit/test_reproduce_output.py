@@ -8,11 +8,11 @@ import tiny_git
 
 from locatable import cli
 from locatable.commands import reproduce as command
-from locatable.processor import Processor
 from locatable.proof import reproduce as proof
 from locatable.proof.comparison import OutputVerdict, Verdict
 from locatable.proof.report import Report, Seconds
 from locatable.proof.tolerance import choose_rtol
+from locatable.results.processor import Processor
 
 LONG = "reports/" + "a-long-name/" * 12 + "metrics.json"
 

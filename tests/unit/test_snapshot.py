@@ -8,11 +8,11 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
-from locatable.history import pipelines as pipelines_module
-from locatable.history.pipelines import join
-from locatable.history.reader import Reader
-from locatable.history.snapshot import Snapshot
-from locatable.history.stages import Stage
+from locatable.repository import pipelines as pipelines_module
+from locatable.repository.pipelines import join
+from locatable.repository.reader import Reader
+from locatable.repository.snapshot import Snapshot
+from locatable.repository.stages import Stage
 
 Read = Callable[[Mapping[str, str]], Snapshot]
 

@@ -11,8 +11,8 @@ import pytest
 from tiny_dvc import commit, dvc, init
 from tiny_git import git, write
 
-from locatable.history.reader import Reader
-from locatable.staleness import (
+from locatable.repository.reader import Reader
+from locatable.results.staleness import (
     Difference,
     commit_of_results,
     differences,

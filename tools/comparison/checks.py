@@ -4,10 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from locatable.coordinates import Coordinates, coordinates_of
-from locatable.history.declared import declared_stages
-from locatable.history.snapshot import Snapshot
-from locatable.keys import Key, flatten
+from locatable.addresses import redact_urls
 from locatable.locate.content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
@@ -15,8 +12,11 @@ from locatable.mlflow.outputs import read_outputs
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.mlflow.values import SEPARATOR, number, read_metrics
-from locatable.redact import redact_urls
-from locatable.staleness import Kind, differences
+from locatable.model import Key, flatten
+from locatable.repository.declared import declared_stages
+from locatable.repository.snapshot import Snapshot
+from locatable.results.coordinates import Coordinates, coordinates_of
+from locatable.results.staleness import Kind, differences
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 

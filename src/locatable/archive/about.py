@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
-from ..coordinates import read_record
-from ..history.params import flat_params
-from ..history.snapshot import Snapshot
-from ..locks import CONDA_LOCK
-from ..rebuild import is_locked_by_conda, repro_command
+from ..repository.params import flat_params
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import read_record
+from ..results.locks import CONDA_LOCK
+from ..results.rebuild import is_locked_by_conda, repro_command
 from .crate import Described, describe, is_spdx
 from .format import CRATE, FILES, README, Manifest
 from .plan import LICENCE, LOCKS, ArchivePlan

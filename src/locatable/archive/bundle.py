@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..clone_limits import shallow_history
 from ..errors import ProjectError
 from ..git import git
-from ..git_clone import SETTINGS
-from ..partial_clone import fetch_history
+from ..git.partial_clone import fetch_history
+from ..git.working_clone import SETTINGS
+from ..repository.clone_limits import shallow_history
 
 # A clone of the bundle has this branch checked out.
 BRANCH = "refs/heads/result"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..history.stages import Stage
+from ..repository.stages import Stage
 from .format import BUNDLE, README
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from ..dvc.checkout import Checkout, project_root
-from ..dvc.objects import stored_objects
-from ..dvc.repository import dvc_errors
+from ..clones.checkout import Checkout, project_root
+from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..history.reader import Experiment, Reader
-from ..history.snapshot import Snapshot
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..proof.revision import resolve
-from ..staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
+from ..repository.dvc_repo import dvc_errors
+from ..repository.reader import Experiment, Reader
+from ..repository.snapshot import Snapshot
+from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks
 from .bundle import check_history, write_bundle
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Manifest

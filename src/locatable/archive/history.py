@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..git import git
-from ..history.objects import GitObjects
+from ..git.objects import GitObjects
 from .privacy import LARGEST_TEXT, CommittedText
 
 # Objects that are in memory together.

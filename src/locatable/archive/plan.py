@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from ..dvc.stages import Output
 from ..errors import ProjectError, UsageError
-from ..history.snapshot import Snapshot
-from ..locks import CONDA_LOCK
 from ..proof.plan import ProofPlan
+from ..repository.checkout_stages import Output
+from ..repository.snapshot import Snapshot
+from ..results.locks import CONDA_LOCK
 from .format import is_safe
 from .privacy import Concern
 

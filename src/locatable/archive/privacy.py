@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..redact import redact_urls
+from ..addresses import redact_urls
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
 LARGEST_TEXT = 1 << 20

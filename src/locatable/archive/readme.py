@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import join, quote
 
-from ..rebuild import CONDA_COMMANDS
+from ..results.rebuild import CONDA_COMMANDS
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, WHEELS, Manifest
 
 # The commands name the archive so, whatever its file is called: its bytes do not depend on that.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..dvc.config import use_cache
+from ..clones.clone_config import use_cache
 from ..errors import CannotTryError, GitError
-from ..git_clone import clone_git, make_clone
+from ..git.working_clone import clone_git, make_clone
 from .format import BUNDLE, OBJECTS, WHEELS, Manifest
 from .read import Progress, open_archive
 

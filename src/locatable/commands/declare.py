@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..declare import EntryPlan
+    from ..code.declare import EntryPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Change the files, or check them, and say what was done."""
     # Importing DVC takes most of a second, and `--help` should not.
-    from .. import declare
-    from ..dvc.declarations import read_declarations
+    from ..code import declare
+    from ..repository.declarations import read_declarations
 
     plans = declare.plan(read_declarations(Path.cwd(), arguments.stages))
     if arguments.check:

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..addresses import redact_urls
 from ..errors import ProjectError
-from ..redact import redact_urls
 
 if TYPE_CHECKING:
     from ..flow.request import RebuildRequest

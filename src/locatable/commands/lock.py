@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from .. import resolution
-from ..locks import CONDA_LOCK, REQUIREMENTS
-from ..project import find_project
+from ..repository.project import find_project
+from ..results.locks import CONDA_LOCK, REQUIREMENTS
 from . import Steps
 
 

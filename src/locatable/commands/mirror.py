@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from ..history.reader import Reader
     from ..mlflow.result import MirrorOptions, MirrorResult
+    from ..repository.reader import Reader
 
 TO = "not MLflow, but wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
 # Options that say something about MLflow alone.
@@ -78,7 +78,7 @@ def _mirror_to_mlflow(
 
 def _announce_script(root: Path) -> None:
     """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
-    from ..known import is_known, remember
+    from ..mlflow.consent import is_known, remember
     from ..mlflow.describe import SCRIPT, find_script
 
     script = find_script(root)
@@ -99,9 +99,9 @@ def _mirror_to(reader: "Reader", arguments: argparse.Namespace) -> "MirrorResult
 
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
-    from ..clone_limits import shallow_history
-    from ..history.reader import Reader
     from ..mlflow.result import MirrorOptions
+    from ..repository.clone_limits import shallow_history
+    from ..repository.reader import Reader
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
     with Reader(".") as reader:

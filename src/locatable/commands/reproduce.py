@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
-from ..keys import json_text
-from ..project import find_project
+from ..model import json_text
+from ..repository.project import find_project
 from . import Steps
 
 if TYPE_CHECKING:

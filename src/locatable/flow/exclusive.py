@@ -15,7 +15,7 @@ from prefect.server.database import provide_database_interface
 from prefect.server.services.repossessor import revoke_expired_lease
 from prefect.settings import get_current_settings
 
-from ..dvc.processes import kill_processes
+from ..clones.processes import kill_processes
 from ..git import git
 
 # Seconds for which a killed rebuild still holds the limit.

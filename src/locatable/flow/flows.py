@@ -14,15 +14,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 
-from ..dvc.clone import Clone
-from ..dvc.params import write
-from ..dvc.pipeline import Pipeline, has_default_remote, read_pipeline
-from ..dvc.project import read_project
+from ..clones.params_files import write
+from ..clones.project_setup import read_project
+from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError
 from ..git import git
-from ..git_clone import clone_git
-from ..project import find_project
+from ..git.working_clone import clone_git
 from ..proof.revision import resolve
+from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
+from ..repository.project import find_project
 from . import steps
 from .exclusive import exclusive
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
-from ..history import formats
+from ..repository import formats
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..clone_limits import limits
 from ..errors import NotFoundError
-from ..history.reader import Reader
-from ..history.revisions import revisions_named
+from ..repository.clone_limits import limits
+from ..repository.reader import Reader
+from ..repository.revisions import revisions_named
 from .by_value import find_value
 from .content import find_content
 from .names import abbreviated_commit, find_name, find_recorded

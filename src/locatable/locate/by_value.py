@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..errors import UnreadableError
-from ..history.reader import TOGETHER, Experiment, Reader
-from ..history.revisions import commit_id
-from ..history.snapshot import Snapshot
+from ..repository.reader import TOGETHER, Experiment, Reader
+from ..repository.revisions import commit_id
+from ..repository.snapshot import Snapshot
 from .content import progress, revisions_to_search
 from .number import QuotedNumber
 from .result import Result, ValueRole

@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
-from ..coordinates import Coordinates
+from ..addresses import redact_urls
 from ..errors import ProjectError, UnreadableError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..rebuild import rebuild_commands
-from ..redact import redact_urls
-from ..staleness import remedy
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates
+from ..results.rebuild import rebuild_commands
+from ..results.staleness import remedy
 from . import bibtex
 from .citation_file import Author, CitationFile, read_citation_file
 from .result import Report, Result

@@ -10,12 +10,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import UnreadableError
-from ..git import git
-from ..history import lfs
-from ..history.hashes import git_hash, md5_of, older_md5_of
-from ..history.reader import BRANCHES, Experiment, Reader
-from ..history.revisions import commit_id
-from ..history.snapshot import Snapshot
+from ..git import git, lfs
+from ..git.objects import git_hash
+from ..repository.hashes import HashKind, md5_of
+from ..repository.reader import BRANCHES, Experiment, Reader
+from ..repository.revisions import commit_id
+from ..repository.snapshot import Snapshot
 from .result import Located, Result, Role, RoleKind, tracked_role
 from .workspace import find_in_workspace
 
@@ -139,7 +139,7 @@ class _Search:
         if reader.lfs.is_dir():
             self._blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
         md5s = {*names, *(md5_of(target) for target in targets)}
-        self._hashes = Hashes(md5s, {*names, *(older_md5_of(target) for target in targets)})
+        self._hashes = Hashes(md5s, {*names, *(md5_of(target, HashKind.MD5_OF_TEXT) for target in targets)})
         self._wanted = frozenset(md5s | self._hashes.older)
         self._has_folder = any(target.is_dir() for target in targets)
         # Whether locks and `.dvc` files, by their ids, can name a target; and folders that were looked into.

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
-from ..git_lfs import object_id, stored_file
-from ..history import lfs
-from ..history.hashes import bytes_hash, md5_of
-from ..history.reader import Experiment, Reader
-from ..history.revisions import commit_id
-from ..history.snapshot import Snapshot
-from ..history.trees import FOLDER, LINK, SUBMODULE
+from ..git import lfs
+from ..git.lfs import object_id, stored_file
+from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
+from ..repository.hashes import md5_of
+from ..repository.reader import Experiment, Reader
+from ..repository.revisions import commit_id
+from ..repository.snapshot import Snapshot
 from .content import order, progress, revisions_to_search
 from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
@@ -164,7 +164,7 @@ class KnownFigures:
         return sorted(results, key=order)
 
     def _uncommitted(self, workspace: Snapshot) -> list[str]:
-        from ..coordinates import coordinates_of
+        from ..results.coordinates import coordinates_of
 
         head = self.reader.snapshot(workspace.rev)
         return differing_coordinates(coordinates_of(workspace), coordinates_of(head)) or ["execution"]

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from ..clone_limits import limits
 from ..errors import NotFoundError
-from ..history.blob_hashes import HashKind
-from ..history.pipelines import is_at_or_below
-from ..history.reader import Reader
-from ..history.revisions import commit_id, revisions_named
-from ..history.snapshot import Snapshot
+from ..repository.clone_limits import limits
+from ..repository.hashes import HashKind
+from ..repository.pipelines import is_at_or_below
+from ..repository.reader import Reader
+from ..repository.revisions import commit_id, revisions_named
+from ..repository.snapshot import Snapshot
 from .content import find_all
 from .result import Located, Result, Role, RoleKind, tracked_role
 

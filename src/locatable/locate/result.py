@@ -5,14 +5,20 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
-from ..coordinates import Coordinates, coordinates_of
 from ..errors import UnreadableError
-from ..history.reader import Experiment, Reader
-from ..history.revisions import name_in_dvc
-from ..history.snapshot import Snapshot
-from ..keys import same_value
-from ..rebuild import artifact_at, rebuild_commands
-from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
+from ..model import same_value
+from ..repository.reader import Experiment, Reader
+from ..repository.revisions import name_in_dvc
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates, coordinates_of
+from ..results.rebuild import artifact_at, rebuild_commands
+from ..results.staleness import (
+    Difference,
+    commit_of_results,
+    differences,
+    has_unrecorded_pipeline,
+    unread_history,
+)
 from .values import ValueKind
 
 

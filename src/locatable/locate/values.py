@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from ..errors import UnreadableError
-from ..history import formats
-from ..history.snapshot import Snapshot
-from ..keys import PARAMS_FILE, flatten, flatten_all
+from ..model import PARAMS_FILE, flatten, flatten_all
+from ..repository import formats
+from ..repository.snapshot import Snapshot
 
 # Endings of files whose numbers are looked at where no dvc.yaml calls them metrics, and their greatest size.
 VALUE_FILES = (".json", ".yaml", ".yml", ".toml")

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..rebuild import origin_url
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.rebuild import origin_url
 from .content import Content, missing_text, still_missing
 from .describe import Describer
 from .limits import fit_tags

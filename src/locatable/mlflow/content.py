@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..history.reader import Experiment
-from ..history.snapshot import Snapshot
+from ..repository.reader import Experiment
+from ..repository.snapshot import Snapshot
 from . import known
 from .naming import storable
 from .values import Point

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine, Select, column, create_engine, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..addresses import sqlite_file, sqlite_url
 from ..git import leave_out
-from ..sqlite import sqlite_file, sqlite_url
 from .known import TAGS, KnownRun, runs_by_key
 from .settings import TrackingSettings, is_server
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from ..keys import json_text
+from ..model import json_text
 from .content import Content, Dataset, Model
 from .naming import NameRules, Names, Rule, is_storable, storable
 from .values import number, slashed

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..addresses import redact_urls
 from ..errors import StoreError
-from ..history.reader import Reader
-from ..redact import redact_urls
+from ..repository.reader import Reader
 from .database import known_runs
 from .describe import DescribeScript, find_script
 from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..coordinates import Coordinates
-from ..redact import redact_urls
+from ..addresses import redact_urls
+from ..results.coordinates import Coordinates
 
 # A page is read by people: longer tables and cells are cut, and say so.
 MOST_ROWS = 12

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..git_lfs import object_id
-from ..history.snapshot import Snapshot
+from ..git.lfs import object_id
+from ..repository.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

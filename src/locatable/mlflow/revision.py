@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from ..coordinates import Coordinates, coordinates_of
-from ..dvc.experiments import memory_in
-from ..history import formats
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..keys import Key
-from ..rebuild import rebuild_commands
-from ..redact import redact_urls
-from ..staleness import differences, summary
+from ..addresses import redact_urls
+from ..model import Key
+from ..repository import formats
+from ..repository.experiments import memory_in
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates, coordinates_of
+from ..results.rebuild import rebuild_commands
+from ..results.staleness import differences, summary
 from . import known
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .naming import storable

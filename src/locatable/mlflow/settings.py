@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .. import project
+from ..addresses import absolute_url, redact_urls, sqlite_file
 from ..errors import SettingsError
 from ..git import main_checkout
-from ..known import is_known, remember
-from ..redact import redact_urls
-from ..sqlite import absolute_url, sqlite_file
+from ..repository import project
+from .consent import is_known, remember
 from .naming import Names, Rule
 
 DEFAULT_URI = "sqlite:///mlflow.db"

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..addresses import redact_urls, sqlite_file
 from ..errors import SettingsError, StoreError
-from ..history.reader import Reader
-from ..redact import redact_urls
-from ..sqlite import sqlite_file
+from ..repository.reader import Reader
 from .client import MlflowClient, MlflowException, entities, reason
 from .database import check_connection, create_database
 from .known import KnownRun, runs_by_key

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from ..history import formats
-from ..keys import flatten_all
+from ..model import flatten_all
+from ..repository import formats
 from .outputs import containing_output
 
 SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder

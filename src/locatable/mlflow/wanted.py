@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from ..errors import UnreadableError
 from ..git import git, is_shallow
-from ..history.reader import BRANCHES, Experiment, Reader
-from ..history.snapshot import Snapshot
+from ..repository.reader import BRANCHES, Experiment, Reader
+from ..repository.snapshot import Snapshot
 from .known import STUDY
 from .plan import WantedRun
 

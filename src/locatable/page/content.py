@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 
 from ..errors import ProjectError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
 from ..locate.values import metric_values, metrics_contents
 from ..mlflow.outputs import containing_output, read_outputs
-from ..staleness import summary
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.staleness import summary
 from .graph import Graph, pipeline_graph
 from .images import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
 from .plots import Drawings, drawings

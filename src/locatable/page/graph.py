@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..history.declared import DeclaredStage, declared_stages
-from ..history.pipelines import is_at_or_below
-from ..history.snapshot import Snapshot
+from ..repository.declared import DeclaredStage, declared_stages
+from ..repository.pipelines import is_at_or_below
+from ..repository.snapshot import Snapshot
 from .layout import Edge
 
 # From this number on, the stages of one `foreach` or `matrix` share a box.

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..dvc.plots import PlotData, plot_data
-from ..history import formats
-from ..history.pipelines import is_at_or_below
-from ..history.snapshot import Snapshot
 from ..mlflow.values import is_series
+from ..repository import formats
+from ..repository.pipelines import is_at_or_below
+from ..repository.plot_data import PlotData, plot_data
+from ..repository.snapshot import Snapshot
 from .images import is_image
 
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")

@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 from .. import __version__
-from ..coordinates import Coordinates
+from ..addresses import redact_urls
 from ..locate.render import DIGITS, MOST_ITEMS, summaries
-from ..redact import redact_urls
+from ..results.coordinates import Coordinates
 from .chart import draw_chart
 from .content import Metric, PageContent
 from .drawing import draw_pipeline

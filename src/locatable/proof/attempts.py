@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import fetch
-from ..dvc.stages import Output, Stage
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
+from ..repository.checkout_stages import Output, Stage
 from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
 from .environment import current_programs

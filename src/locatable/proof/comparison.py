@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..dvc.stages import Output
+from ..repository.checkout_stages import Output
 from .differences import Differences, in_words
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import CONDA_LOCK
+from ..results.locks import CONDA_LOCK
 from .conda_prefix import altered_file, conda_packages
 from .installer import Step, last_words
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..processor import Processor
+from ..results.processor import Processor
 from .differences import in_words
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..keys import flatten_all
+from ..model import flatten_all
 
 Values = Mapping[str, Any]
 

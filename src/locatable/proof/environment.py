@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..coordinates import read_record
-from ..dvc.stages import Stage
 from ..errors import CannotTryError
-from ..locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from ..repository.checkout_stages import Stage
+from ..results.coordinates import read_record
+from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .conda_lock import CURRENT, CondaLock
 from .hashed_lock import HashedLock
 from .installer import Step, isolated_variables, programs_in, run_installer

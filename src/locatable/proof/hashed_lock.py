@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import REQUIREMENTS
+from ..results.locks import REQUIREMENTS
 from .installed import distributions
 from .installer import Step, programs_in
 

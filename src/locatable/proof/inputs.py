@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.files import load_values
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout
+from ..clones.files import load_values
 from ..errors import CannotTryError, UnreadableError
-from ..git_clone import clone_git
-from ..keys import flatten
-from ..untracked import untracked_names
+from ..git import untracked_names
+from ..git.working_clone import clone_git
+from ..model import flatten
+from ..repository.checkout_stages import Stage
 
 # Every run has its own of these, and no result may depend on them.
 PRIVATE_VARIABLES = frozenset(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import reason_of_uv
+from ..results.locks import reason_of_uv
 
 # Characters of what an installer says of its failure.
 LONGEST_REASON = 400

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
 from ..errors import CannotTryError
+from ..repository.checkout_stages import DeclaredParams, Dependency, Output, Stage
 from .inputs import overlaps
 
 

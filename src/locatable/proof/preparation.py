@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import damaged_objects, fetch
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
+from ..repository.checkout_stages import DeclaredParams, Dependency, Output, Stage
 from .inputs import overlaps
 from .plan import PlannedStage, ProofPlan
 from .record import check_links, contradictions

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.hashing import md5s_of_line_ends
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
+from ..clones.checkout import Checkout
 from ..errors import CannotTryError
-from ..keys import flatten, same_value
+from ..model import flatten, same_value
+from ..repository.checkout_stages import DeclaredParams, Dependency, Output, Stage
+from ..repository.hashes import differs_in_line_ends
 from .inputs import declared_files, overlaps
 
 
@@ -81,7 +81,9 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[Path]) -> lis
 
 def _has_other_line_ends(dependency: Dependency) -> bool:
     """Whether a file is as recorded but for its line ends."""
-    return dependency.path.is_file() and dependency.recorded in md5s_of_line_ends(dependency.path)
+    if not dependency.path.is_file() or dependency.recorded is None:
+        return False
+    return differs_in_line_ends(dependency.path.read_bytes(), dependency.recorded)
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:

@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import fetch
-from ..dvc.stages import Output
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import fetch
 from ..errors import CannotTryError
+from ..repository.checkout_stages import Output
 from .contents import can_be_compared, compare_contents
 from .differences import Differences
 

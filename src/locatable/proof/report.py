@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..processor import Processor
+from ..results.processor import Processor
 from .comparison import OutputVerdict, Verdict
 
 

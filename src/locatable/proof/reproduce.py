@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..dvc.checkout import Checkout, project_root
-from ..dvc.repository import dvc_errors
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout, project_root
 from ..errors import CannotTryError
-from ..notes import read_processor
-from ..processor import Processor
+from ..repository.checkout_stages import Stage
+from ..repository.dvc_repo import dvc_errors
+from ..results.processor import Processor, read_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict, compare
 from .conditions import runs_programs

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ..clone_limits import limits
 from ..errors import CannotTryError
-from ..history.reader import Reader
-from ..history.revisions import revisions_named
+from ..repository.clone_limits import limits
+from ..repository.reader import Reader
+from ..repository.revisions import revisions_named
 
 
 def resolve(rev: str) -> str:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from ..dvc.checkout import Checkout
-from ..dvc.stages import Stage
-from ..processor import Processor, describe_processor
+from ..clones.checkout import Checkout
+from ..repository.checkout_stages import Stage
+from ..results.processor import Processor, describe_processor
 from .bubblewrap import allowed_limits, hidden_folders, is_under, view_options
 from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions

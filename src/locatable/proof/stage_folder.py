@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.files import copy_file
-from ..dvc.params import cut_to
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout
+from ..clones.files import copy_file
+from ..clones.params_files import cut_to
+from ..repository.checkout_stages import Stage
 from .inputs import Input, InputKind, files_below
 
 # In place of keys: the whole file.

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..dvc.stages import Stage
 from ..errors import SettingsError, UsageError
-from ..project import read_settings
+from ..repository.checkout_stages import Stage
+from ..repository.project import read_settings
 from .comparison import OutputVerdict, Verdict
 from .differences import is_number
 from .inputs import overlaps

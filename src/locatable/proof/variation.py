@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dvc.stages import Output
-from ..processor import Processor
+from ..repository.checkout_stages import Output
+from ..results.processor import Processor
 from .attempts import Attempt, StageRunner
 from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
 from .contents import compare_contents

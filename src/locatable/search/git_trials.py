@@ -18,12 +18,12 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
-from ..dvc.experiments import choices_in, memory_in
 from ..errors import SettingsError
-from ..history import formats
-from ..history.reader import Experiment, Reader
-from ..history.snapshot import Snapshot
-from ..keys import Key
+from ..model import Key
+from ..repository import formats
+from ..repository.experiments import choices_in, memory_in
+from ..repository.reader import Experiment, Reader
+from ..repository.snapshot import Snapshot
 from .reconcile import FoundExperiments, TrialExperiment
 from .remote import GitRemote
 from .series import points

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..dvc.project import ProjectSetup
+from ..clones.project_setup import ProjectSetup
 from ..errors import SettingsError
-from ..keys import PARAMS_FILE, Key, flatten
+from ..model import PARAMS_FILE, Key, flatten
 from .space import Categorical, Param, Space
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from ..dvc.clone import CloneSetup
-from ..dvc.processes import CLONE_VARIABLE, kill_processes
+from ..clones.processes import CLONE_VARIABLE, kill_processes
+from ..clones.trial_clone import CloneSetup
 from .backend import Receive, Worker
 from .messages import PoolMessage, WorkerMessage, WorkerSetup, from_json, to_json
 

@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..dvc.clone import CloneSetup
-from ..processor import Processor
+from ..clones.trial_clone import CloneSetup
+from ..results.processor import Processor
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..dvc.clone import Clone
-from ..untracked import untracked_names
+from ..clones.trial_clone import Clone
+from ..git import untracked_names
 
 
 def remark_on(clone: Clone, log: str) -> str:

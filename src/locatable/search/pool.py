@@ -9,7 +9,7 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from ..errors import DISK_FULL, GitError, ProjectError
-from ..processor import Processor
+from ..results.processor import Processor
 from .backend import Backend, Worker
 from .messages import Complete, Failed, Progress, Pruned, Ready, Stop, TrialResult, Unusable, WorkerMessage
 from .study import RunningTrial, SearchStudy

@@ -12,7 +12,7 @@ import threading
 from functools import cached_property
 from pathlib import Path
 
-from ..dvc.project import missing_on_remote
+from ..clones.project_setup import missing_on_remote
 from ..errors import GitError, ProjectError
 from ..git import git
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..dvc.clone import CloneSetup
-from ..dvc.processes import kill_processes
-from ..dvc.project import ProjectSetup, read_project
+from ..addresses import sqlite_url
+from ..clones.processes import kill_processes
+from ..clones.project_setup import ProjectSetup, read_project
+from ..clones.trial_clone import CloneSetup
 from ..errors import GitError, ProjectError
 from ..git import git, leave_out, top_folder
-from ..history.reader import Reader
-from ..notes import write_processor
-from ..sqlite import sqlite_url
-from ..staleness import differences, remedy, summary
+from ..repository.reader import Reader
+from ..results.processor import write_processor
+from ..results.staleness import differences, remedy, summary
 from .backend import Backend
 from .git_trials import GitTrials
 from .local_backend import LocalBackend

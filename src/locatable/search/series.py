@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..dvc.processes import INTERVAL, kill_processes
+from ..clones.processes import INTERVAL, kill_processes
 from ..errors import UnreadableError
 from .messages import Progress
 

@@ -17,10 +17,10 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from ..dvc.project import ProjectSetup
+from ..clones.project_setup import ProjectSetup
 from ..errors import SettingsError
-from ..history import formats
-from ..keys import Key
+from ..model import Key
+from ..repository import formats
 from .known_keys import known_keys
 from .space import Param, Section, in_order
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dvc.project import read_project
+from ..clones.project_setup import read_project
 from ..errors import ProjectError
 from ..git import git
-from ..notes import write_processor
-from ..project import find_project
+from ..repository.project import find_project
+from ..results.processor import write_processor
 from .local_backend import LocalBackend
 from .messages import Complete, Failed, Job, Unusable, WorkerMessage
 from .run import study_folder

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..addresses import redact_urls
 from ..errors import LocatableError, StoreError
-from ..redact import redact_urls
 
 
 @contextmanager

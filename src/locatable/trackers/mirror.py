@@ -3,13 +3,13 @@
 from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import Reader
 from ..mlflow.describe import find_script
 from ..mlflow.plan import Action
 from ..mlflow.result import MirrorResult
 from ..mlflow.revision import revision_content
 from ..mlflow.wanted import needs_run, wanted_runs
-from ..rebuild import origin_url
+from ..repository.reader import Reader
+from ..results.rebuild import origin_url
 from .failures import tracker_errors
 from .run import Tracker, tracked_run
 

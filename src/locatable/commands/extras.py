@@ -1,0 +1,67 @@
+"""Optional dependencies: what to install when a command needs one that is missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ProjectError
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional dependency of this package: `pip install 'locatable[name]'`.
+
+    Attributes:
+        name: of the extra.
+        title: how its main package is called in a sentence.
+        packages: what it installs for commands to import.
+        commands: those that do not run without it.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+
+
+EXTRAS = (
+    Extra("mlflow", "MLflow", ("mlflow", "sqlalchemy"), ("mirror", "ui")),
+    Extra(
+        "search",
+        "Optuna",
+        ("optuna", "filelock", "matplotlib", "pydantic", "sklearn", "sqlalchemy"),
+        ("search",),
+    ),
+    Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
+    Extra("prefect", "Prefect", ("prefect",), ("flow",)),
+    Extra("ray", "Ray", ("ray",)),
+    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
+)
+
+
+def find_extra(module: str, command: str) -> Extra | None:
+    """The extra that would have brought a module; None where it belongs to none.
+
+    Args:
+        module: name of a module that is missing.
+        command: the one that needs it; where two extras bring the module, its own counts.
+    """
+    package = module.partition(".")[0]
+    suitable = [extra for extra in EXTRAS if package in extra.packages]
+    for extra in suitable:
+        if command in extra.commands:
+            return extra
+    return suitable[0] if suitable else None
+
+
+def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
+    """The error for a command that cannot run without an extra.
+
+    Args:
+        needed_by: what needs it, for example `locatable flow`.
+        extra: what is missing.
+        project: root of the user's project.
+    """
+    # A generated project has a lock for each extra that is not always installed.
+    has_lock = (project / "extras" / f"{extra.name}.lock").is_file()
+    install = f"make setup EXTRAS={extra.name}" if has_lock else f"pip install 'locatable[{extra.name}]'"
+    return ProjectError(f"{needed_by} needs {extra.title}: {install}")

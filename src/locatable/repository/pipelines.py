@@ -1,0 +1,239 @@
+"""What each dvc.yaml of a revision declares: read once for all revisions that have the same.
+
+To import DVC takes a fifth of a second, so a dvc.yaml without templates is read here.
+`tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
+"""
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from ..model import PARAMS_FILE
+from . import formats
+from .templates import has_templates, resolve_pipeline
+
+# Content of a file by its path as seen from the Git root; None where there is none.
+Read = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An entry below `artifacts`; its path is relative to the DVC root."""
+
+    name: str
+    path: str
+    type: str = ""
+    desc: str = ""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
+
+    Attributes:
+        folders: where each stage runs, by the stage's name.
+        definitions: all that it says of each stage, with paths as seen from there.
+        declared_params: names by file that each stage declares, by the stage's name; none for all of a file.
+        outs: what stages write: files and folders.
+        metrics: files and folders, of the top and of all stages.
+        plots: the same.
+        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
+        params: files and folders that the top names.
+        artifacts: as named below `artifacts`.
+        variables: values that templates name, by file and dotted key.
+    """
+
+    folders: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    declared_params: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    outs: frozenset[str] = frozenset()
+    metrics: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
+    plot_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    params: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Pipelines:
+    """Reads dvc.yaml files; asks DVC where one has templates.
+
+    Args:
+        prefix: path from the Git root to the DVC root, empty where they are the same.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        # By folder and content; where there are templates, by the files that these name, too.
+        self._read: dict[tuple[Any, ...], Pipeline] = {}
+        self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
+        self._size = 0
+
+    def read(self, folder: str, content: bytes, read: Read) -> Pipeline:
+        """What a dvc.yaml declares.
+
+        Args:
+            folder: that it is in, as seen from the DVC root.
+            content: of the file.
+            read: reads other files of the revision.
+
+        Raises:
+            UnreadableError: DVC refuses it.
+            AttributeError, KeyError, TypeError, ValueError or yaml.YAMLError: it is not as DVC writes it.
+        """
+        source = (folder, content)
+        known = self._named_files.get(source, ())
+        key = (*source, *(read(path) for path in known))
+        if key not in self._read:
+            self._forget_if_many(len(content))
+            named: dict[str, bytes | None] = {}
+            pipeline = self._resolve(folder, content, _recording(read, named))
+            # Which files the templates name can depend on values in them.
+            known = tuple(dict.fromkeys([*known, *named]))
+            self._named_files[source] = known
+            key = (*source, *(read(path) for path in known))
+            self._read[key] = pipeline
+        return self._read[key]
+
+    def _forget_if_many(self, size: int) -> None:
+        """Make room for a dvc.yaml of so many characters."""
+        self._size += size
+        if self._size > formats.MOST_REMEMBERED:
+            self._read.clear()
+            self._named_files.clear()
+            self._size = size
+
+    def _resolve(self, folder: str, content: bytes, read: Read) -> Pipeline:
+        definition = formats.load_yaml(content) or {}
+        if not isinstance(definition, dict):
+            raise ValueError(f"expected keys and values, found {definition!r:.60}")
+        if not has_templates(content, definition):
+            return _pipeline(definition, folder, {})
+        place = posixpath.join(self._prefix, folder)
+        resolved = resolve_pipeline(definition, place.rstrip("/"), read)
+        start = self._prefix or "."
+        variables = {posixpath.relpath(file, start): values for file, values in resolved.variables.items()}
+        return _pipeline(resolved.definition, folder, variables)
+
+
+def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
+    """Reads files, and adds them to `named`."""
+
+    def read_and_record(path: str) -> bytes | None:
+        named[path] = read(path)
+        return named[path]
+
+    return read_and_record
+
+
+def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]) -> Pipeline:
+    stages = definition.get("stages") or {}
+    folders = {name: join(folder, stage.get("wdir") or ".") for name, stage in stages.items()}
+    metrics = [join(folder, path) for path in definition.get("metrics") or ()]
+    plots = [join(folder, path) for path in _plots(definition)]
+    outs: set[str] = set()
+    plot_definitions: dict[str, dict[str, Any]] = {}
+    for name, stage in stages.items():
+        outs |= {join(folders[name], path) for path in _stage_outs(stage)}
+        plot_definitions |= _plot_definitions(stage, folders[name])
+        metrics += [join(folders[name], path) for path in _paths(stage.get("metrics"))]
+        plots += [join(folders[name], path) for path in _plots(stage)]
+    return Pipeline(
+        folders=folders,
+        definitions=stages,
+        declared_params={name: _declared_params(stage, folders[name]) for name, stage in stages.items()},
+        outs=frozenset(outs),
+        metrics=tuple(dict.fromkeys(metrics)),
+        plots=tuple(dict.fromkeys(plots)),
+        plot_definitions=plot_definitions | _plot_definitions(definition, folder),
+        params=tuple(join(folder, path) for path in definition.get("params") or ()),
+        artifacts=tuple(_artifacts(definition, folder)),
+        variables=variables,
+    )
+
+
+def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]]:
+    """Names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
+    params: dict[str, list[str]] = {}
+    whole = set()
+    for item in stage.get("params") or ():
+        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
+        for file, names in named.items():
+            path = join(wdir, file)
+            params.setdefault(path, []).extend(names or [])
+            if not names:
+                whole.add(path)
+    return {path: [] if path in whole else names for path, names in params.items()}
+
+
+def _stage_outs(stage: Mapping[str, Any]) -> Iterator[str]:
+    """What a stage writes; any plots of it are paths, too."""
+    for section in ("outs", "metrics", "plots"):
+        yield from _paths(stage.get(section))
+
+
+def _paths(items: Any) -> Iterator[str]:
+    """Paths in a list of a stage: each a path, or a path with its settings."""
+    for item in items or ():
+        yield from [item] if isinstance(item, str) else item
+
+
+def _plots(section: Mapping[str, Any]) -> Iterator[str]:
+    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
+    for plot in section.get("plots") or ():
+        options = plot if isinstance(plot, dict) else {plot: None}
+        for name, drawn in options.items():
+            axes = [drawn.get("y"), drawn.get("x")] if isinstance(drawn, dict) else [None]
+            # DVC takes the name for a path, unless the settings say where the values are.
+            if not isinstance(axes[0], dict):
+                yield name
+            for axis in axes:
+                yield from axis if isinstance(axis, dict) else ()
+
+
+def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
+    """Settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    definitions = {}
+    for plot in section.get("plots") or ():
+        settings = plot if isinstance(plot, dict) else {plot: None}
+        for name, options in settings.items():
+            drawn = dict(options or {})
+            is_path = not isinstance(drawn.get("y"), dict)
+            for axis in ("x", "y"):
+                if isinstance(drawn.get(axis), dict):
+                    drawn[axis] = {join(folder, path): column for path, column in drawn[axis].items()}
+            definitions[join(folder, name) if is_path else name] = drawn
+    return definitions
+
+
+def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
+    for name, entry in (definition.get("artifacts") or {}).items():
+        path = join(folder, entry.get("path", ""))
+        yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
+
+
+def address(folder: str, stage: str) -> str:
+    """What DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
+    return f"{folder}/dvc.yaml:{stage}" if folder else stage
+
+
+@lru_cache(10_000)
+def join(*parts: str) -> str:
+    """A path as seen from the DVC root; URLs and absolute paths stay as they are."""
+    if "://" in parts[-1]:
+        return parts[-1]
+    return posixpath.normpath(posixpath.join(*parts))
+
+
+def is_at_or_below(path: str, place: str) -> bool:
+    """Whether a path is that of a file or folder, or of something in that folder."""
+    return path == place or path.startswith(f"{place}/") or place == "."
+
+
+def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
+    """Whether a stage of these pipelines writes a folder: DVC does not look for pipelines and data in it."""
+    names = folder.split("/")
+    around = {".", *("/".join(names[:length]) for length in range(1, len(names) + 1))}
+    return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())

@@ -1,0 +1,284 @@
+"""Whether the results that a commit records are results of the files that it holds.
+
+Who changes code or params, and commits without `dvc repro`, has a `dvc.lock` that tells of other files.
+DVC would find out in a checkout (`dvc status`); here it is read from Git, for any commit.
+"""
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from shlex import quote
+from typing import Any
+
+import yaml
+
+from ..errors import UnreadableError
+from ..git import git
+from ..model import Key, flatten, same_value
+from ..repository import formats
+from ..repository.clone_limits import shallow_history
+from ..repository.declared import DeclaredStage, declared_stages
+from ..repository.hashes import HashKind, differs_in_line_ends
+from ..repository.params import named_value
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..repository.stages import Stage
+from .committed import ABSENT, CommittedFiles
+
+# Differences that a line tells; and characters of a value.
+MOST_TOLD = 3
+LONGEST_VALUE = 40
+
+
+class Kind(StrEnum):
+    """What differs."""
+
+    STAGE = "stage"
+    COMMAND = "command"
+    PARAM = "param"
+    DEPENDENCY = "dependency"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which a commit differs from what made the results that it records.
+
+    Attributes:
+        stage: address of the stage that has the results.
+        kind: of what differs.
+        name: key of a param, path of a file or folder, or address of a stage.
+        recorded: its hash, value or command, as `dvc.lock` has it; None where that has none.
+        present: the same as the commit has it.
+        sentence: the same in words.
+        remedy: what to do before the next commit, for its results to be its own.
+    """
+
+    stage: str
+    kind: Kind
+    name: str
+    recorded: Any
+    present: Any
+    sentence: str
+    remedy: str = "`dvc repro`"
+
+
+def differences(snapshot: Snapshot) -> list[Difference]:
+    """In what a commit differs from what made the results that it records; nothing where it records none.
+
+    What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    if not snapshot.stages:
+        return []
+    declared = declared_stages(snapshot)
+    committed = _committed_files(snapshot, declared)
+    for stage in declared.values():
+        committed.load([*stage.deps, *stage.outs], HashKind.MD5)
+    comparison = _Comparison(snapshot, committed)
+    return [found for address, stage in declared.items() for found in comparison.of_stage(address, stage)]
+
+
+def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
+    """Whether a commit has stages and no results of any.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    return not snapshot.stages and bool(declared_stages(snapshot))
+
+
+def _committed_files(snapshot: Snapshot, declared: Mapping[str, DeclaredStage]) -> CommittedFiles:
+    tracked: dict[str, Mapping[str, Any]] = dict(snapshot.sources)
+    unknown = set()
+    for address, stage in declared.items():
+        recorded = snapshot.stages[address].outs if address in snapshot.stages else {}
+        for path in [path for path, is_cached in stage.outs.items() if is_cached]:
+            if path in recorded:
+                tracked[path] = recorded[path]
+            else:
+                unknown.add(path)
+    return CommittedFiles(snapshot, tracked, unknown)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares what is recorded with what a commit holds."""
+
+    snapshot: Snapshot
+    committed: CommittedFiles
+    _params: dict[str, dict[str, Any] | str | None] = field(default_factory=dict)
+
+    def of_stage(self, address: str, declared: DeclaredStage) -> Iterator[Difference]:
+        recorded = self.snapshot.stages.get(address)
+        if recorded is None:
+            yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
+            return
+        if declared.cmd != recorded.cmd:
+            sentence = f"the command of {address} has changed since"
+            yield Difference(address, Kind.COMMAND, address, recorded.cmd, declared.cmd, sentence)
+        if not declared.is_frozen:
+            yield from self._of_params(address, declared, recorded)
+            for path in declared.deps:
+                yield from self._of_file(address, Kind.DEPENDENCY, path, recorded.deps.get(path))
+        for path, is_cached in declared.outs.items():
+            if path not in recorded.outs or (not is_cached and self.snapshot.in_git(path)):
+                yield from self._of_file(address, Kind.OUTPUT, path, recorded.outs.get(path))
+
+    def _of_file(
+        self, address: str, kind: Kind, path: str, entry: Mapping[str, Any] | None
+    ) -> Iterator[Difference]:
+        difference = partial(Difference, address, kind, path)
+        if entry is None:
+            yield difference(None, None, f"{path} of {address} is not recorded")
+            return
+        recorded = entry.get("md5")
+        present = self.committed.hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None or present == recorded:
+            return
+        if present == ABSENT:
+            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
+        elif self._has_other_line_ends(path, str(recorded)):
+            attribute = f"`{path} text eol=lf` in .gitattributes"
+            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
+            yield difference(recorded, present, f"{path} had other line ends", remedy)
+        elif kind is Kind.OUTPUT:
+            yield difference(recorded, present, f"{path} is not what {address} wrote")
+        else:
+            yield difference(recorded, present, f"{path} has changed since")
+
+    def _has_other_line_ends(self, path: str, recorded: str) -> bool:
+        content = self.snapshot.read(path)
+        return content is not None and differs_in_line_ends(content, recorded)
+
+    def _of_params(self, address: str, declared: DeclaredStage, recorded: Stage) -> Iterator[Difference]:
+        for file, names in declared.params.items():
+            if file not in self._params:
+                self._params[file] = self._read_params(file)
+            content = self._params[file]
+            if isinstance(content, str):
+                remedy = f"mend {file}" if self.snapshot.kept_files(file) else _addition(file)
+                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
+            elif content is not None:
+                before = recorded.params.get(file, {})
+                for dotted in names or dict.fromkeys([*content, *before]):
+                    yield from _of_param(address, Key(file, str(dotted)), before, content)
+
+    def _read_params(self, file: str) -> dict[str, Any] | str | None:
+        """Content of a params file; why there is none, in a sentence; None if that cannot be told."""
+        content = self.snapshot.kept_files(file).get(file)
+        if content is None:
+            present = self.committed.hash_of(file, HashKind.MD5)
+            return f"{file} is in neither Git nor DVC" if present == ABSENT else None
+        try:
+            values = formats.parse(file, content) or {}
+        except (ValueError, yaml.YAMLError):
+            return f"{file} cannot be read"
+        return values if isinstance(values, dict) else f"{file} cannot be read"
+
+
+def _addition(path: str) -> str:
+    """How to have a file in the next commit that Git ignores or nobody added."""
+    return f"`git add --force {quote(path)}`, or `dvc add` where it is data"
+
+
+# A value that is not there.
+_NONE = object()
+
+
+def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -> Iterator[Difference]:
+    """Values below a name in which record and file differ."""
+    recorded = before.get(key.dotted, _NONE)
+    try:
+        present = named_value(content, key.dotted)
+    except (LookupError, TypeError, ValueError):
+        present = content.get(key.dotted, _NONE)
+    if same_value(present, recorded):
+        return
+    old, new = _leaves(key, recorded), _leaves(key, present)
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name, _NONE), new.get(name, _NONE)
+        if not same_value(now, was):
+            sentence = _param_sentence(name, was, now)
+            yield Difference(address, Kind.PARAM, name, _or_none(was), _or_none(now), sentence)
+
+
+def _leaves(key: Key, value: Any) -> dict[str, Any]:
+    if value is _NONE:
+        return {}
+    return {str(Key(key.file, dotted)): leaf for dotted, leaf in flatten({key.dotted: value}).items()}
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is _NONE else value
+
+
+def _param_sentence(name: str, was: Any, now: Any) -> str:
+    if was is _NONE:
+        return f"{name} is {_short(now)}, was not recorded"
+    if now is _NONE:
+        return f"{name} was {_short(was)}, is gone"
+    return f"{name} was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
+    """Differences in one line: the first few, and how many more there are."""
+    # Stages can share a param or a file.
+    sentences = list(dict.fromkeys(difference.sentence for difference in found))
+    told = sentences[:most]
+    if len(sentences) > most:
+        told.append(f"and {len(sentences) - most} more")
+    return "; ".join(told)
+
+
+def remedy(found: Sequence[Difference]) -> str:
+    """What to do for the results of the next commit to be its own, in a line."""
+    remedies = list(dict.fromkeys(difference.remedy for difference in found))
+    return f"{'; '.join(remedies[:MOST_TOLD])}, then commit"
+
+
+def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
+    """The newest commit in the history of a revision that records its results and holds what made them.
+
+    None where there is none in this clone; see `unread_history`.
+    """
+    locks = _locks(snapshot)
+    for ancestor in reader.snapshots(_history(reader, snapshot)):
+        if _locks(ancestor) == locks and _agrees(ancestor):
+            return ancestor.rev
+    return None
+
+
+def unread_history(reader: Reader, snapshot: Snapshot) -> str:
+    """Why a commit of a revision's history can have been overlooked, in a sentence; empty if none can."""
+    shallow = shallow_history(reader.root)
+    if shallow:
+        return shallow
+    damaged = [one for one in reader.snapshots(_history(reader, snapshot)) if one.damage]
+    if not damaged:
+        return ""
+    return f"{len(damaged)} of them cannot be read, such as {damaged[0].rev[:7]}: {damaged[0].damage}"
+
+
+def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
+    return git(reader.root, "rev-list", snapshot.rev).split()[1:]
+
+
+def _locks(snapshot: Snapshot) -> dict[str, str]:
+    return {path: blob for path, blob in snapshot.blobs.items() if posixpath.basename(path) == "dvc.lock"}
+
+
+def _agrees(snapshot: Snapshot) -> bool:
+    try:
+        return not differences(snapshot)
+    except UnreadableError:
+        return False
