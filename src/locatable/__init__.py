@@ -35,10 +35,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import LocatableError
+    from .model import Experiment, Stage
     from .repository.pipeline import Pipeline, PipelineStage, pipeline
-    from .repository.reader import Experiment, Reader
+    from .repository.reader import Reader
     from .repository.snapshot import Snapshot
-    from .repository.stages import Stage
     from .results.coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
     from .search.trial_runner import FinishedTrial, TrialRunner
 
@@ -65,14 +65,14 @@ __all__ = [
 _MODULES = {
     "Coordinate": "results.coordinates",
     "Coordinates": "results.coordinates",
-    "Experiment": "repository.reader",
+    "Experiment": "model",
     "FinishedTrial": "search.trial_runner",
     "LocatableError": "errors",
     "Pipeline": "repository.pipeline",
     "PipelineStage": "repository.pipeline",
     "Reader": "repository.reader",
     "Snapshot": "repository.snapshot",
-    "Stage": "repository.stages",
+    "Stage": "model",
     "TrialRunner": "search.trial_runner",
     "coordinates_of": "results.coordinates",
     "pipeline": "repository.pipeline",

@@ -1,18 +1,181 @@
-"""Keys of params and metrics, and the values that they name.
+"""The words of the domain, each once: stages and their records, experiments, paths, keys and values.
 
-DVC writes a key as `file:dotted.key`, or as `dotted.key` where the file is params.yaml.
+What dvc.yaml declares and what dvc.lock records stand side by side in a `Stage`. A path is a text relative
+to the DVC root (`../x` beside it), or a URL. DVC writes the key of a value as `file:dotted.key`, or as
+`dotted.key` where the file is params.yaml.
 """
 
 import json
 import math
+import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 PARAMS_FILE = "params.yaml"
 # Characters of a name in a stage's `params` that make DVC take it for a pattern.
 PATTERN = frozenset("*?[")
+# What a lock or a `.dvc` file says of a file or folder: `md5`, `size`, `nfiles` of a folder, and more.
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A DVC experiment.
+
+    Attributes:
+        name: what DVC calls it.
+        rev: its commit.
+        baseline: the commit that it started from.
+        committed: when it was committed, in seconds since 1970.
+        study: the Optuna study whose search made it, None if no search did.
+    """
+
+    name: str
+    rev: str
+    baseline: str
+    committed: int
+    study: str | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An entry below `artifacts` of a dvc.yaml; its path is relative to the DVC root."""
+
+    name: str
+    path: str
+    type: str = ""
+    desc: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `dvc.lock` records of a stage; all paths are relative to the DVC root.
+
+    Attributes:
+        cmd: a command or a list of them.
+        deps: entry of each file and folder that the stage read, by path.
+        outs: the same of what it wrote.
+        params: values by file, nested as the lock has them.
+    """
+
+    cmd: str | list[str] = ""
+    deps: dict[str, Entry] = field(default_factory=dict)
+    outs: dict[str, Entry] = field(default_factory=dict)
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or folder that a stage writes, as dvc.yaml declares it.
+
+    Attributes:
+        path: relative to the DVC root.
+        cached: whether DVC keeps it; otherwise Git does.
+        persistent: whether a run of the stage finds what the last one wrote (`persist: true`).
+    """
+
+    path: str
+    cached: bool = True
+    persistent: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: what dvc.yaml declares, templates resolved, and beside it what dvc.lock records.
+
+    Attributes:
+        address: what DVC calls it: `train`, `pipelines/a/dvc.yaml:train@x`.
+        folder: where it runs, relative to the DVC root.
+        cmd: a command or a list of them.
+        deps: paths of the files and folders that it reads.
+        params: names by file of the params that it reads; no names for all of a file.
+        outs: what it writes, by path.
+        frozen: whether DVC never runs it, and does not look at its dependencies and params.
+        always_changed: whether DVC runs it every time.
+        record: what it read and wrote when it ran; None where nothing is recorded.
+    """
+
+    address: str
+    folder: str
+    cmd: str | list[str]
+    deps: tuple[str, ...] = ()
+    params: dict[str, list[str]] = field(default_factory=dict)
+    outs: dict[str, Output] = field(default_factory=dict)
+    frozen: bool = False
+    always_changed: bool = False
+    record: Record | None = None
+
+    @property
+    def commands(self) -> list[str]:
+        """Its commands, to be run by a shell one after the other."""
+        return list(self.cmd) if isinstance(self.cmd, list) else [self.cmd]
+
+    @property
+    def warm_starts(self) -> list[str]:
+        """Paths at which it finds its own last output, and may go on from there.
+
+        What DVC runs every time is a check or a download: it replaces what it wrote.
+        """
+        return [out.path for out in self.outs.values() if out.persistent and not self.always_changed]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
+
+    Attributes:
+        stages: by name.
+        metrics: files and folders, of the top and of all stages.
+        plots: the same.
+        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
+        params: files and folders that the top names.
+        artifacts: as named below `artifacts`.
+        variables: values that templates name, by file and dotted key.
+    """
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
+    plot_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    params: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def outs(self) -> frozenset[str]:
+        """Paths of what its stages write."""
+        return frozenset(path for stage in self.stages.values() for path in stage.outs)
+
+
+def address_of(folder: str, stage: str) -> str:
+    """Return what DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
+    return f"{folder}/dvc.yaml:{stage}" if folder else stage
+
+
+@lru_cache(10_000)
+def join(*parts: str) -> str:
+    """Return a path relative to the DVC root; URLs and absolute paths stay as they are."""
+    if "://" in parts[-1]:
+        return parts[-1]
+    return posixpath.normpath(posixpath.join(*parts))
+
+
+def is_in(path: str, place: str) -> bool:
+    """Return whether a path is that of a file or folder, or of something in that folder."""
+    return path == place or path.startswith(f"{place}/") or place == "."
+
+
+def overlap(path: str, other: str) -> bool:
+    """Return whether two paths are the same, or one of them lies in the other."""
+    return is_in(path, other) or is_in(other, path)
+
+
+def holder(places: Iterable[str], path: str) -> str | None:
+    """Return the first of some files and folders that a path is, or lies in; None if there is none."""
+    return next((place for place in places if is_in(path, place)), None)
 
 
 @dataclass(frozen=True)
@@ -133,3 +296,44 @@ def same_value(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same_value, one, other))
     both_nan = one != one and other != other
     return both_nan or bool(one == other)
+
+
+def flat_params(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return values of params files by the keys of `dvc exp run -S`."""
+    values = {}
+    for file, content in files:
+        for dotted, value in flatten(content).items():
+            values[_key_text(file, dotted)] = value
+    return values
+
+
+@lru_cache(10_000)
+def _key_text(file: str, dotted: str) -> str:
+    return str(Key(file, dotted))
+
+
+def named_values(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return values of a params file by their dotted names; all of the file if there are no names."""
+    values = {}
+    for name in names:
+        try:
+            values[name] = named_value(content, name)
+        except (LookupError, TypeError, ValueError):
+            continue  # the stage would fail
+    return values if names else dict(content)
+
+
+def named_value(content: Any, name: str) -> Any:
+    """Return the value that a name in a stage's `params` stands for; DVC takes patterns such as `models.rf*`.
+
+    Raises:
+        LookupError, TypeError or ValueError: there is none, or several values match.
+    """
+    try:
+        return Key("", name).value_in(content)
+    except (LookupError, TypeError, ValueError):
+        if PATTERN.isdisjoint(name):
+            raise
+        from dpath import get  # DVC's own
+
+        return get(content, name, separator=".")

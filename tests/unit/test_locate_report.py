@@ -9,7 +9,8 @@ from tiny_git import commit, experiment, git
 
 from locatable.locate import Report, locate, render, report_on
 from locatable.locate.result import changed_values, differing_coordinates
-from locatable.repository.reader import Experiment, Reader
+from locatable.model import Experiment
+from locatable.repository.reader import Reader
 from locatable.results.coordinates import Coordinate, Coordinates
 from locatable.results.staleness import Difference, Kind
 

@@ -13,8 +13,9 @@ from locatable.errors import UnreadableError
 from locatable.mlflow.content import Content, RunContent, still_missing
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content, study_content
+from locatable.model import Experiment
 from locatable.repository.experiments import message
-from locatable.repository.reader import Experiment, Reader
+from locatable.repository.reader import Reader
 
 Show = Callable[..., RunContent]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git
 
-from locatable.repository.reader import Experiment, Reader
+from locatable.model import Experiment
+from locatable.repository.reader import Reader
 from locatable.results.rebuild import origin_url, rebuild_commands
 
 URL = "https://example.org/project.git"

@@ -7,7 +7,7 @@ import pytest
 from tiny_git import commit, git
 from varied_repositories import FEATURES, build
 
-from locatable.repository.pipelines import Artifact
+from locatable.model import Artifact
 from locatable.repository.snapshot import Snapshot
 from tools.comparison.compare import compare
 from tools.repositories import main

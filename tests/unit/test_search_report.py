@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
-from locatable.repository.reader import Experiment
+from locatable.model import Experiment
 from locatable.search import figures
 from locatable.search.messages import Failed
 from locatable.search.report import best_trials, recommend, table, totals, write_failure, write_trials

@@ -362,7 +362,7 @@ def test_an_experiment_has_results_of_its_own_files(project: Path) -> None:
     with Reader(project) as reader:
         (experiment,) = reader.experiments()
         snapshot = reader.snapshot(experiment.rev)
-        assert snapshot.stages["prepare"].params["params.yaml"]["lr"] == 0.5
+        assert snapshot.records["prepare"].params["params.yaml"]["lr"] == 0.5
         assert differences(snapshot) == []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shlex import join
 from typing import Any
 
-from ..repository.params import flat_params
+from ..model import flat_params
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import read_record
 from ..results.locks import CONDA_LOCK
@@ -76,9 +76,9 @@ def describing_members(
         python=python,
         workflow=_workflow(gathered),
         locks=[f"{FILES}/{lock}" for lock in (*LOCKS, CONDA_LOCK) if f"{FILES}/{lock}" in sizes],
-        stages=snapshot.stages,
+        stages=snapshot.records,
         params={
-            address: flat_params(list(stage.params.items())) for address, stage in snapshot.stages.items()
+            address: flat_params(list(stage.params.items())) for address, stage in snapshot.records.items()
         },
         members=gathered.places,
         sizes=sizes,
@@ -92,7 +92,7 @@ def _repro_command(snapshot: Snapshot) -> str:
     if "--all-pipelines" not in command:
         return command
     pipelines = [
-        posixpath.join(folder, "dvc.yaml") for folder, one in snapshot.pipelines.items() if one.folders
+        posixpath.join(folder, "dvc.yaml") for folder, one in snapshot.pipelines.items() if one.stages
     ]
     return join(["dvc", "repro", *pipelines])
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..repository.stages import Stage
+from ..model import Record
 from .format import BUNDLE, README
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Described:
     python: str
     workflow: str
     locks: Sequence[str]
-    stages: Mapping[str, Stage]
+    stages: Mapping[str, Record]
     params: Mapping[str, Mapping[str, Any]]
     members: Mapping[str, str]
     sizes: Mapping[str, int]
@@ -188,7 +188,7 @@ class _Description:
             f"{tool.id}/step", "HowToStep", name=tool["name"], position=str(position), workExample=tool
         )
 
-    def _tool(self, address: str, stage: Stage) -> Any:
+    def _tool(self, address: str, stage: Record) -> Any:
         command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
         return self._add(
             f"#stage/{quote(address)}",
@@ -198,7 +198,7 @@ class _Description:
             softwareVersion=self._result.revision,
         )
 
-    def _action(self, address: str, stage: Stage, agent: Any) -> Any:
+    def _action(self, address: str, stage: Record, agent: Any) -> Any:
         params = [
             self._add(
                 f"#param/{quote(address)}/{quote(key)}", "PropertyValue", name=key, value=_as_text(value)

@@ -12,11 +12,12 @@ from typing import Protocol
 from ..clones.checkout import Checkout, project_root
 from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
+from ..model import Experiment
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..proof.revision import resolve
 from ..repository.dvc_repo import dvc_errors
-from ..repository.reader import Experiment, Reader
+from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks
@@ -224,7 +225,7 @@ class _Creation:
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
     """See that there are results of the revision's own files: others cannot be rebuilt from it."""
-    if not snapshot.stages:
+    if not snapshot.records:
         hint = "`dvc repro`, then commit" if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
     found = differences(snapshot)

@@ -55,7 +55,7 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     sources = dict.fromkeys(output for planned in proof.stages for output in planned.fetched)
     outputs = [output for output in proof.rebuilt if output.cached and output.recorded]
     files = [path for path in snapshot.files if path.rpartition("/")[2] in ("dvc.yaml", "dvc.lock")]
-    files += [file for stage in snapshot.stages.values() for file in stage.params]
+    files += [file for stage in snapshot.records.values() for file in stage.params]
     files += _FILES
     files += [name for name in snapshot.root_files() if LICENCE.fullmatch(name)]
     if with_outputs:

@@ -129,7 +129,7 @@ def _why_nothing(reader: "Reader") -> str:
         head = reader.snapshot("HEAD")
     except NotFoundError:
         return "there is no commit yet"
-    if head.stages:
+    if head.records:
         return "there is no experiment yet: `dvc exp run` makes one; --all-commits shows commits, too"
     if any(name.endswith(".dvc") and b"cmd:" in content for name, content in head.files.items()):
         return "results of DVC before 1.0, which kept each command in a .dvc file, are not read"

@@ -18,10 +18,10 @@ NEVER_SEARCHED = frozenset((".dvc", ".git", ".hg"))
 FOLDER, SUBMODULE, LINK = "40000", "160000", "120000"
 
 # Mode and id of a file or folder in a tree.
-Entry = tuple[str, str]
+TreeEntry = tuple[str, str]
 
 
-def entries_of(tree: bytes, id_size: int) -> dict[str, Entry]:
+def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
     """Entries by name of a tree object; `id_size` is that of a raw id, in bytes."""
     entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
     return {
@@ -52,7 +52,7 @@ class GitObjects:
         self._partial = PartialClone.of(repo)
         self._start(may_fetch=True)
         # Most folders are the same in many revisions: each is read and searched once.
-        self._trees: dict[str, dict[str, Entry]] = {}
+        self._trees: dict[str, dict[str, TreeEntry]] = {}
         self._matching: dict[str, dict[str, str]] = {}
         self._opaque: dict[str, bool] = {}
         self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
@@ -211,7 +211,7 @@ class GitObjects:
                 self._trees[tree] = entries_of(content, len(tree) // 2)
                 level += [child for _, child in self._subfolders(tree)]
 
-    def entries(self, tree: str) -> dict[str, Entry]:
+    def entries(self, tree: str) -> dict[str, TreeEntry]:
         """Mode and id by name of what is in a tree; none for the empty id of a folder that is not there.
 
         Raises:
@@ -255,8 +255,8 @@ class GitObjects:
         found = self._entry(tree, path)
         return found[1] if found else None
 
-    def _entry(self, tree: str, path: str) -> Entry | None:
-        here: Entry = (FOLDER, tree)
+    def _entry(self, tree: str, path: str) -> TreeEntry | None:
+        here: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
             mode, folder = here
             if mode != FOLDER:
@@ -267,7 +267,7 @@ class GitObjects:
 
     def is_in_submodule(self, tree: str, path: str) -> bool:
         """Whether a path below a tree is that of a submodule, or in one."""
-        here: Entry = (FOLDER, tree)
+        here: TreeEntry = (FOLDER, tree)
         for name in path.split("/"):
             here = self.entries(here[1]).get(name, ("", ""))
             if here[0] != FOLDER:
@@ -276,7 +276,7 @@ class GitObjects:
 
     def is_opaque(self, tree: str, path: str) -> bool:
         """Whether a path is, holds or is in a submodule or a symbolic link: Git keeps only a name of it."""
-        here: Entry = (FOLDER, tree)
+        here: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
             here = self.entries(here[1]).get(name, ("", ""))
             if here[0] != FOLDER:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..errors import UnreadableError
-from ..repository.reader import TOGETHER, Experiment, Reader
+from ..model import Experiment
+from ..repository.reader import TOGETHER, Reader
 from ..repository.revisions import commit_id
 from ..repository.snapshot import Snapshot
 from .content import progress, revisions_to_search

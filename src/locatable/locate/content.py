@@ -12,8 +12,9 @@ from tqdm import tqdm
 from ..errors import UnreadableError
 from ..git import git, lfs
 from ..git.objects import git_hash
+from ..model import Experiment, is_in
 from ..repository.hashes import HashKind, md5_of
-from ..repository.reader import BRANCHES, Experiment, Reader
+from ..repository.reader import BRANCHES, Reader
 from ..repository.revisions import commit_id
 from ..repository.snapshot import Snapshot
 from .result import Located, Result, Role, RoleKind, tracked_role
@@ -201,11 +202,11 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
     for path in _with_hash(snapshot.sources, hashes):
         roles[path] = tracked_role(snapshot, path)
-    for name, stage in snapshot.stages.items():
+    for name, stage in snapshot.records.items():
         for path in _with_hash(stage.deps, hashes):
             if path not in roles or roles[path].kind is RoleKind.IN_GIT:
                 roles[path] = Role(RoleKind.INPUT, name)
-    for name, stage in snapshot.stages.items():
+    for name, stage in snapshot.records.items():
         for path in _output_paths(stage.outs, hashes, paths):
             roles[path] = Role(RoleKind.OUTPUT, name)
     return roles
@@ -229,7 +230,7 @@ def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: 
     """Where a stage wrote the file; of a folder that Git keeps, the file in it."""
     found = []
     for out, entry in outs.items():
-        inside = [path for path in paths if path == out or path.startswith(f"{out}/")]
+        inside = [path for path in paths if is_in(path, out)]
         if inside:
             found += inside
         elif _is_named(entry, hashes):

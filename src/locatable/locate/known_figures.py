@@ -10,8 +10,9 @@ from ..errors import UnreadableError
 from ..git import lfs
 from ..git.lfs import object_id, stored_file
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
+from ..model import Experiment
 from ..repository.hashes import md5_of
-from ..repository.reader import Experiment, Reader
+from ..repository.reader import Reader
 from ..repository.revisions import commit_id
 from ..repository.snapshot import Snapshot
 from .content import order, progress, revisions_to_search

@@ -7,9 +7,9 @@ from pathlib import Path
 from shlex import quote
 
 from ..errors import NotFoundError
+from ..model import is_in
 from ..repository.clone_limits import limits
 from ..repository.hashes import HashKind
-from ..repository.pipelines import is_at_or_below
 from ..repository.reader import Reader
 from ..repository.revisions import commit_id, revisions_named
 from ..repository.snapshot import Snapshot
@@ -92,10 +92,10 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
         md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
         return frozenset(filter(None, (kept, md5)))
     for tracked, entry in {**snapshot.sources, **snapshot.outs}.items():
-        if not is_at_or_below(path, tracked) or "md5" not in entry:
+        if not is_in(path, tracked) or "md5" not in entry:
             continue
         files = {} if path == tracked else snapshot.reader.folder_files(tracked, entry)
-        is_listed = any(is_at_or_below(file, path) for file in files)
+        is_listed = any(is_in(file, path) for file in files)
         if is_listed or not files or tracked in files:
             return frozenset([files.get(path, str(entry["md5"]))])
     return frozenset()
@@ -103,11 +103,11 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
 
 def role_at(snapshot: Snapshot, path: str) -> Role:
     """How a file belongs to a revision."""
-    for name, stage in snapshot.stages.items():
-        if any(is_at_or_below(path, out) for out in stage.outs):
+    for name, stage in snapshot.records.items():
+        if any(is_in(path, out) for out in stage.outs):
             return Role(RoleKind.OUTPUT, name)
     for source in snapshot.sources:
-        if is_at_or_below(path, source):
+        if is_in(path, source):
             return tracked_role(snapshot, source)
     return Role(RoleKind.IN_GIT)
 

@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Any
 
 from ..errors import UnreadableError
-from ..model import same_value
-from ..repository.reader import Experiment, Reader
+from ..model import Experiment, same_value
+from ..repository.reader import Reader
 from ..repository.revisions import name_in_dvc
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of

@@ -102,7 +102,7 @@ def _recorded_outputs(workspace: Snapshot, targets: list[Path]) -> dict[str, Rol
     md5s = {md5_of(target) for target in targets}
     has_folder = any(target.is_dir() for target in targets)
     roles = {}
-    for name, stage in workspace.stages.items():
+    for name, stage in workspace.records.items():
         for out, entry in stage.outs.items():
             place = root / out
             same = [

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..repository.reader import Experiment
+from ..model import Experiment
 from ..repository.snapshot import Snapshot
 from . import known
 from .naming import storable

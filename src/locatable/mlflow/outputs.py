@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..git.lfs import object_id
+from ..model import holder, is_in
 from ..repository.snapshot import Snapshot
 
 
@@ -18,11 +19,6 @@ class OutputFiles:
 
     contents: dict[str, bytes]
     missing: list[str]
-
-
-def containing_output(outputs: Iterable[str], path: str) -> str | None:
-    """The output that a path is, or lies in; None if it is no output."""
-    return next((output for output in outputs if path == output or path.startswith(f"{output}/")), None)
 
 
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
@@ -41,7 +37,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
         else:
             files.contents[path] = content
     for path in dict.fromkeys([*shown, *models]):
-        output = containing_output(outs, path)
+        output = holder(outs, path)
         if output and not snapshot.in_git(path):
             listed = snapshot.reader.folder_files(output, outs[output])
             _read_cached(snapshot, _at_or_below(listed, path, output), files)
@@ -53,7 +49,7 @@ def _at_or_below(listed: Mapping[str, str], path: str, output: str) -> dict[str,
 
     Where this machine has no list of a folder's files, the folder itself stands for what is missing of it.
     """
-    return {file: md5 for file, md5 in listed.items() if file == output or containing_output([path], file)}
+    return {file: md5 for file, md5 in listed.items() if file == output or is_in(file, path)}
 
 
 def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFiles) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..repository.reader import Experiment
+from ..model import Experiment
 from .known import STUDY, KnownRun
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..addresses import redact_urls
-from ..model import Key
+from ..model import Key, holder
 from ..repository import formats
 from ..repository.experiments import memory_in
 from ..repository.reader import Reader
@@ -23,7 +23,7 @@ from . import known
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
 from .naming import storable
 from .note import revision_note
-from .outputs import OutputFiles, containing_output, read_outputs
+from .outputs import OutputFiles, read_outputs
 from .plan import WantedRun
 from .values import Point, is_series, read_values
 
@@ -193,7 +193,7 @@ def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
     models: dict[str, Model] = {}
     for artifact in snapshot.artifacts:
         path = artifact.path
-        output = containing_output(outs, path)
+        output = holder(outs, path)
         if artifact.type == "model" and output:
             # Of a folder that this machine has no list of, only its own hash is known.
             files = snapshot.reader.folder_files(output, outs[output])
@@ -219,7 +219,7 @@ def _large(snapshot: Snapshot, outputs: OutputFiles, models: list[str]) -> list[
     """Outputs that stay in Git alone: they would be copied into each run, the same or not."""
     shown = [*snapshot.metric_files, *snapshot.plot_files, *models]
     large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
-    return [path for path in large if snapshot.in_git(path) and not containing_output(shown, path)]
+    return [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
 
 
 def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:
@@ -239,7 +239,7 @@ def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, st
 def _definition_files(snapshot: Snapshot) -> list[str]:
     """Files that say what was run: locks, pipelines, params files, environment.json."""
     files = {path for path in snapshot.files if not path.endswith(".dvc")}
-    for stage in snapshot.stages.values():
+    for stage in snapshot.records.values():
         files.update(stage.params)
     for pipeline in snapshot.pipelines.values():
         files.update(pipeline.variables)

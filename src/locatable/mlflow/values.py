@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from ..model import flatten_all
+from ..model import flatten_all, holder
 from ..repository import formats
-from .outputs import containing_output
 
 SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
 # A dot between names; one before a digit belongs to a number.
@@ -91,7 +90,7 @@ def read_values(contents: Mapping[str, bytes], metric_files: Collection[str], ti
         try:
             if found and own.endswith(".tsv"):
                 series[Name(place, own.removesuffix(".tsv"))] = read_series(content, time)
-            elif containing_output(metric_files, path):
+            elif holder(metric_files, path):
                 finals[path] = read_metrics(path, content)
         except (ValueError, OverflowError, yaml.YAMLError) as error:
             unread[path] = str(error)

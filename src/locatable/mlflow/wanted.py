@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from ..errors import UnreadableError
 from ..git import git, is_shallow
-from ..repository.reader import BRANCHES, Experiment, Reader
+from ..model import Experiment
+from ..repository.reader import BRANCHES, Reader
 from ..repository.snapshot import Snapshot
 from .known import STUDY
 from .plan import WantedRun
@@ -35,7 +36,7 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
 def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
     """Whether a run that is not there yet has anything to show: an experiment, or the results of a stage."""
     try:
-        return run.experiment is not None or bool(snapshot.stages)
+        return run.experiment is not None or bool(snapshot.records)
     except UnreadableError:
         return True  # as far as one can tell; writing its run will say what is wrong
 

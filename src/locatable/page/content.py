@@ -15,7 +15,8 @@ from ..errors import ProjectError
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
 from ..locate.values import metric_values, metrics_contents
-from ..mlflow.outputs import containing_output, read_outputs
+from ..mlflow.outputs import read_outputs
+from ..model import holder
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.staleness import summary
@@ -148,8 +149,8 @@ def _makers(result: Result) -> list[str]:
             makers.append(role.stage)
         elif isinstance(role, ValueRole):
             file = path.rpartition(":")[0] or path
-            for address, stage in result.snapshot.stages.items():
-                if containing_output(stage.outs, file):
+            for address, stage in result.snapshot.records.items():
+                if holder(stage.outs, file):
                     makers.append(address)
     return makers
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..repository.declared import DeclaredStage, declared_stages
-from ..repository.pipelines import is_at_or_below
+from ..model import Stage, is_in
 from ..repository.snapshot import Snapshot
 from .layout import Edge
 
@@ -39,7 +38,7 @@ def pipeline_graph(snapshot: Snapshot, makers: Iterable[str]) -> Graph:
     Raises:
         UnreadableError: a dvc.yaml is broken.
     """
-    stages = declared_stages(snapshot)
+    stages = snapshot.stages
     edges = _edges(stages, snapshot.sources)
     names = {address: address for address in stages}
     if len(stages) > MOST_BOXES:
@@ -55,7 +54,7 @@ def pipeline_graph(snapshot: Snapshot, makers: Iterable[str]) -> Graph:
     return Graph(nodes, [edge for edge in dict.fromkeys(shown) if edge[0] != edge[1]])
 
 
-def _edges(stages: Mapping[str, DeclaredStage], sources: Iterable[str]) -> list[Edge]:
+def _edges(stages: Mapping[str, Stage], sources: Iterable[str]) -> list[Edge]:
     """From each stage or source to the stages that read what it holds."""
     written = [(path, address) for address, stage in stages.items() for path in stage.outs]
     written += [(path, path) for path in sources]
@@ -63,7 +62,7 @@ def _edges(stages: Mapping[str, DeclaredStage], sources: Iterable[str]) -> list[
     for address, stage in stages.items():
         for dep in stage.deps:
             for path, writer in written:
-                if writer != address and (is_at_or_below(path, dep) or is_at_or_below(dep, path)):
+                if writer != address and (is_in(path, dep) or is_in(dep, path)):
                     edges.append((writer, address))
     return list(dict.fromkeys(edges))
 

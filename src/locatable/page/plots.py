@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from ..mlflow.values import is_series
+from ..model import is_in
 from ..repository import formats
-from ..repository.pipelines import is_at_or_below
 from ..repository.plot_data import PlotData, plot_data
 from ..repository.snapshot import Snapshot
 from .images import is_image
@@ -116,7 +116,7 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
                 definitions[name] = settings
                 continue
             for path in contents:
-                if is_at_or_below(path, name) and not is_series(path):
+                if is_in(path, name) and not is_series(path):
                     definitions.setdefault(path, settings)
     return {name: one for name, one in definitions.items() if _is_data(name, one)}
 

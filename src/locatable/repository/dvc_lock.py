@@ -6,12 +6,14 @@ reads them; any other part goes to the YAML parser. Where a part is not YAML by 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from ..model import Record, join
 from .formats import load_plain, load_yaml, parse_yaml, remembered
-from .stages import Stage, stage_of
+from .hashes import with_hash
 
 # A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
 # number, or another word of YAML's own.
@@ -27,13 +29,27 @@ class LockedStage(dict[str, Any]):
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
-        self._seen_from: dict[str, Stage] = {}
+        self._records: dict[str, Record] = {}
 
-    def seen_from(self, wdir: str) -> Stage:
-        """The stage as it is where it runs in a folder; raises any error if it is not as DVC writes it."""
-        if wdir not in self._seen_from:
-            self._seen_from[wdir] = stage_of(self, wdir)
-        return self._seen_from[wdir]
+    def record(self, wdir: str) -> Record:
+        """Return what they record of a stage that runs in a folder.
+
+        Raises:
+            AttributeError, KeyError, TypeError or ValueError: they are not as DVC writes them.
+        """
+        if wdir not in self._records:
+            self._records[wdir] = _record(self, wdir)
+        return self._records[wdir]
+
+
+def _record(fields: Mapping[str, Any], wdir: str) -> Record:
+    params = {file: dict(values or {}) for file, values in (fields.get("params") or {}).items()}
+    return Record(
+        cmd=fields.get("cmd") or "",
+        deps={join(wdir, dep["path"]): with_hash(dep) for dep in fields.get("deps") or ()},
+        outs={join(wdir, out["path"]): with_hash(out) for out in fields.get("outs") or ()},
+        params={join(wdir, file): values for file, values in params.items()},
+    )
 
 
 @remembered

@@ -6,55 +6,14 @@ To import DVC takes a fifth of a second, so a dvc.yaml without templates is read
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from ..model import PARAMS_FILE
+from ..model import PARAMS_FILE, Artifact, Output, Pipeline, Stage, address_of, join
 from . import formats
 from .templates import has_templates, resolve_pipeline
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An entry below `artifacts`; its path is relative to the DVC root."""
-
-    name: str
-    path: str
-    type: str = ""
-    desc: str = ""
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
-
-    Attributes:
-        folders: where each stage runs, by the stage's name.
-        definitions: all that it says of each stage, with paths as seen from there.
-        declared_params: names by file that each stage declares, by the stage's name; none for all of a file.
-        outs: what stages write: files and folders.
-        metrics: files and folders, of the top and of all stages.
-        plots: the same.
-        plot_definitions: settings of each plot, by its path; by its name where the settings name the files.
-        params: files and folders that the top names.
-        artifacts: as named below `artifacts`.
-        variables: values that templates name, by file and dotted key.
-    """
-
-    folders: dict[str, str] = field(default_factory=dict)
-    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    declared_params: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    outs: frozenset[str] = frozenset()
-    metrics: tuple[str, ...] = ()
-    plots: tuple[str, ...] = ()
-    plot_definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    params: tuple[str, ...] = ()
-    artifacts: tuple[Artifact, ...] = ()
-    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Pipelines:
@@ -129,28 +88,42 @@ def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
 
 
 def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]) -> Pipeline:
-    stages = definition.get("stages") or {}
-    folders = {name: join(folder, stage.get("wdir") or ".") for name, stage in stages.items()}
+    stages = {name: _stage(name, stage, folder) for name, stage in (definition.get("stages") or {}).items()}
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
     plots = [join(folder, path) for path in _plots(definition)]
-    outs: set[str] = set()
     plot_definitions: dict[str, dict[str, Any]] = {}
-    for name, stage in stages.items():
-        outs |= {join(folders[name], path) for path in _stage_outs(stage)}
-        plot_definitions |= _plot_definitions(stage, folders[name])
-        metrics += [join(folders[name], path) for path in _paths(stage.get("metrics"))]
-        plots += [join(folders[name], path) for path in _plots(stage)]
+    for name, stage in (definition.get("stages") or {}).items():
+        wdir = stages[name].folder
+        plot_definitions |= _plot_definitions(stage, wdir)
+        metrics += [join(wdir, path) for path, _ in _with_options(stage.get("metrics"))]
+        plots += [join(wdir, path) for path in _plots(stage)]
     return Pipeline(
-        folders=folders,
-        definitions=stages,
-        declared_params={name: _declared_params(stage, folders[name]) for name, stage in stages.items()},
-        outs=frozenset(outs),
+        stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         plot_definitions=plot_definitions | _plot_definitions(definition, folder),
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
+    )
+
+
+def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
+    wdir = join(folder, definition.get("wdir") or ".")
+    outs = {}
+    for section in ("outs", "metrics", "plots"):
+        for path, options in _with_options(definition.get(section)):
+            place = join(wdir, path)
+            outs[place] = Output(place, options.get("cache", True), bool(options.get("persist")))
+    return Stage(
+        address=address_of(folder, name),
+        folder=wdir,
+        cmd=definition["cmd"],
+        deps=tuple(join(wdir, path) for path, _ in _with_options(definition.get("deps"))),
+        params=_declared_params(definition, wdir),
+        outs=outs,
+        frozen=bool(definition.get("frozen")),
+        always_changed=bool(definition.get("always_changed")),
     )
 
 
@@ -168,16 +141,12 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
     return {path: [] if path in whole else names for path, names in params.items()}
 
 
-def _stage_outs(stage: Mapping[str, Any]) -> Iterator[str]:
-    """What a stage writes; any plots of it are paths, too."""
-    for section in ("outs", "metrics", "plots"):
-        yield from _paths(stage.get(section))
-
-
-def _paths(items: Any) -> Iterator[str]:
-    """Paths in a list of a stage: each a path, or a path with its settings."""
+def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the paths in a list of a stage, each with its settings, if it has any."""
     for item in items or ():
-        yield from [item] if isinstance(item, str) else item
+        settings = item if isinstance(item, dict) else {item: {}}
+        for path, options in settings.items():
+            yield path, options or {}
 
 
 def _plots(section: Mapping[str, Any]) -> Iterator[str]:
@@ -214,26 +183,8 @@ def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]
         yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
 
 
-def address(folder: str, stage: str) -> str:
-    """What DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
-    return f"{folder}/dvc.yaml:{stage}" if folder else stage
-
-
-@lru_cache(10_000)
-def join(*parts: str) -> str:
-    """A path as seen from the DVC root; URLs and absolute paths stay as they are."""
-    if "://" in parts[-1]:
-        return parts[-1]
-    return posixpath.normpath(posixpath.join(*parts))
-
-
-def is_at_or_below(path: str, place: str) -> bool:
-    """Whether a path is that of a file or folder, or of something in that folder."""
-    return path == place or path.startswith(f"{place}/") or place == "."
-
-
 def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
-    """Whether a stage of these pipelines writes a folder: DVC does not look for pipelines and data in it."""
+    """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
     names = folder.split("/")
-    around = {".", *("/".join(names[:length]) for length in range(1, len(names) + 1))}
+    around = [".", *("/".join(names[:length]) for length in range(1, len(names) + 1))]
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())

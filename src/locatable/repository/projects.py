@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from posixpath import join
 
-from ..git.objects import FOLDER, Entry, GitObjects
+from ..git.objects import FOLDER, GitObjects, TreeEntry
 
 MARK = ".dvc"  # the folder that makes the one around it a project
 
@@ -51,7 +51,7 @@ def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
 
 
 def _changed_projects(
-    objects: GitObjects, before: Entry, after: Entry, path: str = "", project: str | None = None
+    objects: GitObjects, before: TreeEntry, after: TreeEntry, path: str = "", project: str | None = None
 ) -> Iterator[str]:
     """Paths of the projects in which files differ; a file outside of all is in none."""
     if before == after:
@@ -61,7 +61,7 @@ def _changed_projects(
         project = path
     if project is not None and not old and not new:
         yield project
-    nothing: Entry = ("", "")
+    nothing: TreeEntry = ("", "")
     for name in {**old, **new}:
         below = join(path, name)
         yield from _changed_projects(objects, old.get(name, nothing), new.get(name, nothing), below, project)

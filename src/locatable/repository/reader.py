@@ -7,17 +7,15 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ..errors import NotFoundError, UnreadableError
 from ..git import git, top_folder
 from ..git.commits import commit_time, subject
 from ..git.lfs import storage
 from ..git.objects import BlobContents, GitObjects
-from ..model import PARAMS_FILE
+from ..model import PARAMS_FILE, Entry, Experiment
 from .cache import cache_folder, cached_file
 from .hashes import BlobHashes, files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
@@ -39,25 +37,6 @@ _EXPERIMENT = re.compile(
 )
 # A search commits its trials under this subject, which stays when an experiment is renamed.
 _TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A DVC experiment.
-
-    Attributes:
-        name: what DVC calls it.
-        rev: its commit.
-        baseline: the commit that it started from.
-        committed: when it was committed, in seconds since 1970.
-        study: the Optuna study whose search made it, None if no search did.
-    """
-
-    name: str
-    rev: str
-    baseline: str
-    committed: int
-    study: str | None = None
 
 
 class Reader:
@@ -118,7 +97,7 @@ class Reader:
         branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
         return bool(git(self.top, "for-each-ref", "--count=1", *branches))
 
-    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
         """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.
 
         Args:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from .reader import Experiment, Reader
+from ..model import Experiment
+from .reader import Reader
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +13,24 @@ from ..errors import UnreadableError
 from ..git.commits import commit_time
 from ..git.lfs import object_id, stored_file
 from ..git.objects import GitObjects
-from ..model import PARAMS_FILE
+from ..model import (
+    PARAMS_FILE,
+    Artifact,
+    Entry,
+    Pipeline,
+    Record,
+    Stage,
+    address_of,
+    flat_params,
+    is_in,
+    join,
+    named_values,
+    overlap,
+)
 from . import formats
 from .dvc_lock import lock_stages
 from .hashes import BlobHashes, with_hash
-from .params import flat_params, named_values
-from .pipelines import Artifact, Pipeline, Pipelines, address, is_at_or_below, is_written, join
-from .stages import Stage
+from .pipelines import Pipelines, is_written
 
 
 class Repository(Protocol):
@@ -147,45 +158,55 @@ class Snapshot:
         """Hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
         for output, entry in {**self.sources, **self.outs}.items():
-            if is_at_or_below(output, path) or is_at_or_below(path, output):
+            if overlap(output, path):
                 files |= self.reader.folder_files(output, entry)
-        return {file: md5 for file, md5 in files.items() if is_at_or_below(file, path)}
+        return {file: md5 for file, md5 in files.items() if is_in(file, path)}
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Stages of each dvc.lock, by their DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
+        """Stages by their DVC address: what dvc.yaml declares, and what dvc.lock records of it.
+
+        Raises:
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
+        """
+        declared = [stage for pipeline in self.pipelines.values() for stage in pipeline.stages.values()]
+        return {one.address: replace(one, record=self.records.get(one.address)) for one in declared}
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """What dvc.lock files record, by the stage's DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
 
         What a lock says of a stage that the dvc.yaml beside it no longer has, DVC does not read.
 
         Raises:
             UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
-        stages = {}
+        records = {}
         for path in self._paths("dvc.lock"):
             folder = posixpath.dirname(path)
             if is_written(folder, self.pipelines):
                 continue
             pipeline = self.pipelines.get(folder)
             for name, entry in self._parsed(path, lock_stages).items():
-                if pipeline and name not in pipeline.folders:
+                if pipeline and name not in pipeline.stages:
                     continue
-                wdir = pipeline.folders[name] if pipeline else folder
+                wdir = pipeline.stages[name].folder if pipeline else folder
                 try:
-                    stages[address(folder, name)] = entry.seen_from(wdir)
+                    records[address_of(folder, name)] = entry.record(wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
                     raise self._unusual(path, error) from None
-        return stages
+        return records
 
     @property
-    def outs(self) -> dict[str, dict[str, Any]]:
+    def outs(self) -> dict[str, Entry]:
         """Entry by path of each output of a stage.
 
         Raises:
             UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
         outs = {}
-        for stage in self.stages.values():
-            outs.update(stage.outs)
+        for record in self.records.values():
+            outs.update(record.outs)
         return outs
 
     @cached_property
@@ -224,16 +245,16 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
-        used = [named for stage in self.stages.values() for named in stage.params.items()]
+        used = [named for record in self.records.values() for named in record.params.items()]
         variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
         return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
 
     def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Values that stages without a record name, as their files have them."""
-        for folder, pipeline in self.pipelines.items():
-            for name, declared in pipeline.declared_params.items():
-                if address(folder, name) not in self.stages:
-                    for file, names in declared.items():
+        for pipeline in self.pipelines.values():
+            for stage in pipeline.stages.values():
+                if stage.address not in self.records:
+                    for file, names in stage.params.items():
                         yield file, named_values(self._params_in(file), names)
 
     def _params_in(self, file: str) -> dict[str, Any]:
@@ -248,9 +269,9 @@ class Snapshot:
         Raises:
             UnreadableError: one of them, a dvc.lock or a dvc.yaml is broken.
         """
-        stages = self.stages.values()
-        is_named = any(PARAMS_FILE in stage.params for stage in stages)
-        is_read = any(PARAMS_FILE in stage.deps for stage in stages)
+        records = self.records.values()
+        is_named = any(PARAMS_FILE in record.params for record in records)
+        is_read = any(PARAMS_FILE in record.deps for record in records)
         paths = [] if is_named and not is_read else [PARAMS_FILE]
         for pipeline in self.pipelines.values():
             paths += pipeline.params

@@ -2,8 +2,8 @@
 
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
+from ..model import Entry, is_in, overlap
 from ..repository.hashes import HashKind, folder_hash
 from ..repository.snapshot import Snapshot
 
@@ -20,9 +20,7 @@ class CommittedFiles:
         unknown: paths of outputs that nothing records.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, tracked: Mapping[str, Mapping[str, Any]], unknown: Collection[str]
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, tracked: Mapping[str, Entry], unknown: Collection[str]) -> None:
         self._snapshot = snapshot
         self._objects = snapshot.reader.objects
         self._tracked = tracked
@@ -88,18 +86,18 @@ class CommittedFiles:
         """Hash by path of the files that DVC keeps at a path, in that folder, or in a folder around it."""
         files: dict[str, str | None] = {}
         for place, entry in self._tracked.items():
-            if _is_in(place, path):
+            if is_in(place, path):
                 files.update(self._listed(place, entry, kind))
-            elif _is_in(path, place):
+            elif is_in(path, place):
                 listed = self._listed(place, entry, kind)
-                inside = {file: md5 for file, md5 in listed.items() if file == path or _is_in(file, path)}
+                inside = {file: md5 for file, md5 in listed.items() if is_in(file, path)}
                 files.update(inside if place not in listed else {path: None})
         for place in self._unknown:
-            if _is_in(place, path) or _is_in(path, place):
+            if overlap(place, path):
                 files[path] = None
         return files
 
-    def _listed(self, path: str, entry: Mapping[str, Any], kind: HashKind) -> dict[str, str | None]:
+    def _listed(self, path: str, entry: Entry, kind: HashKind) -> dict[str, str | None]:
         """Hash by path of the files of a tracked folder; of a folder without a list, None."""
         md5 = _recorded(entry, kind)
         if md5 is None or not md5.endswith(".dir"):
@@ -108,11 +106,7 @@ class CommittedFiles:
         return {path: None} if path in files else dict(files)
 
 
-def _is_in(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
-
-
-def _recorded(entry: Mapping[str, Any], kind: HashKind) -> str | None:
+def _recorded(entry: Entry, kind: HashKind) -> str | None:
     """The hash in an entry, None where it has none of this kind."""
     return entry.get("md5") if HashKind.of_entry(entry) is kind else None
 

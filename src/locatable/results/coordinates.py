@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..repository.reader import Experiment, Reader
+from ..model import Experiment, Record
+from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from ..repository.stages import Stage
 
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
@@ -92,7 +92,7 @@ def coordinates_of(snapshot: Snapshot) -> Coordinates:
     """
     files = _sort_files(snapshot)
     record = read_record(snapshot.files.get("environment.json"))
-    stages = {address: _execution(stage) for address, stage in snapshot.stages.items()}
+    stages = {address: _execution(stage) for address, stage in snapshot.records.items()}
     return Coordinates(
         data=Coordinate(files.data, digest(files.data)),
         code=Coordinate({"commit": snapshot.rev, "files": files.code}, digest(files.code)),
@@ -113,10 +113,10 @@ class _Files:
 
 def _sort_files(snapshot: Snapshot) -> _Files:
     """Everything that stages read, and everything that DVC tracks."""
-    outputs = {path for stage in snapshot.stages.values() for path in stage.outs}
+    outputs = {path for stage in snapshot.records.values() for path in stage.outs}
     written = _paths(frozenset(outputs))
     tracked = _paths(frozenset(snapshot.sources))
-    params_files = {file for stage in snapshot.stages.values() for file in stage.params}
+    params_files = {file for stage in snapshot.records.values() for file in stage.params}
     read_as_params = params_files.union(snapshot.params_files)
     files = _Files(
         data={path: _hash(entry) for path, entry in snapshot.sources.items()},
@@ -148,7 +148,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
 def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
     """Hash by path of everything that stages read or wrote, as their lock has it."""
     recorded: dict[str, str] = {}
-    for stage in snapshot.stages.values():
+    for stage in snapshot.records.values():
         for path, entry in (*stage.outs.items(), *stage.deps.items()):
             seen = _hash(entry)
             # Stages that ran at different times may have seen different versions of a file.
@@ -202,7 +202,7 @@ def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
     return {path: blob for path, blob in snapshot.git_files("").items() if not not_code.touch(path)}
 
 
-def _execution(stage: Stage) -> dict[str, Any]:
+def _execution(stage: Record) -> dict[str, Any]:
     return {"cmd": stage.cmd, "outs": {path: _hash(entry) for path, entry in stage.outs.items()}}
 
 

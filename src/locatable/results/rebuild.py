@@ -8,9 +8,8 @@ from ..addresses import redact_urls
 from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
-from ..repository.declared import declared_stages
-from ..repository.pipelines import is_at_or_below
-from ..repository.reader import Experiment, Reader
+from ..model import Experiment, is_in
+from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
@@ -81,7 +80,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
             f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
         ]
     commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
-    if not snapshot.stages and not declared_stages(snapshot):
+    if not snapshot.records and not snapshot.stages:
         return commands  # what Git and DVC hold is all that there is
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
 
@@ -102,7 +101,7 @@ def _annex_commands(snapshot: Snapshot) -> list[str]:
     """How to get what stages read and git-annex keeps."""
     if not snapshot.reader.has_annex:
         return []
-    read = {path for stage in snapshot.stages.values() for path in stage.deps}
+    read = {path for stage in snapshot.records.values() for path in stage.deps}
     names = [path for path in sorted(read) if _is_annexed(snapshot, path)]
     return [f"git annex get {join(names)}"] if names else []
 
@@ -145,7 +144,7 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
 def is_locked_by_conda(snapshot: Snapshot) -> bool:
     """Whether the environment of a revision is built from conda-lock.yml."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
-    read = {path for stage in snapshot.stages.values() for path in stage.deps}
+    read = {path for stage in snapshot.records.values() for path in stage.deps}
     return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
 
 
@@ -169,7 +168,7 @@ def _pull_commands(snapshot: Snapshot) -> list[str]:
 def artifact_at(snapshot: Snapshot, source: str) -> str:
     """Return the name of the artifact that a tracked file or folder is, or holds; empty where it is none."""
     for artifact in snapshot.artifacts:
-        if is_at_or_below(artifact.path, source):
+        if is_in(artifact.path, source):
             return artifact.name
     return ""
 
@@ -188,15 +187,15 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
     if not any(b"persist" in content for content in snapshot.files.values()):
         return []
     return [
-        f"# {address} finds its own last output, {', '.join(stage.persistent)} (persist: true): "
+        f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
         "run without it, it can have other results"
-        for address, stage in declared_stages(snapshot).items()
-        if stage.persistent and not stage.is_frozen
+        for address, stage in snapshot.stages.items()
+        if stage.warm_starts and not stage.frozen
     ]
 
 
 def repro_command(snapshot: Snapshot) -> str:
     """The command of DVC that rebuilds all stages."""
     # The address of a stage outside of the root's dvc.yaml names its file.
-    several_pipelines = any(":" in address for address in snapshot.stages)
+    several_pipelines = any(":" in address for address in snapshot.records)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

@@ -16,15 +16,12 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
-from ..model import Key, flatten, same_value
+from ..model import Entry, Key, Record, Stage, flatten, named_value, same_value
 from ..repository import formats
 from ..repository.clone_limits import shallow_history
-from ..repository.declared import DeclaredStage, declared_stages
 from ..repository.hashes import HashKind, differs_in_line_ends
-from ..repository.params import named_value
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from ..repository.stages import Stage
 from .committed import ABSENT, CommittedFiles
 
 # Differences that a line tells; and characters of a value.
@@ -73,14 +70,13 @@ def differences(snapshot: Snapshot) -> list[Difference]:
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
-    if not snapshot.stages:
+    if not snapshot.records:
         return []
-    declared = declared_stages(snapshot)
-    committed = _committed_files(snapshot, declared)
-    for stage in declared.values():
+    committed = _committed_files(snapshot)
+    for stage in snapshot.stages.values():
         committed.load([*stage.deps, *stage.outs], HashKind.MD5)
     comparison = _Comparison(snapshot, committed)
-    return [found for address, stage in declared.items() for found in comparison.of_stage(address, stage)]
+    return [found for stage in snapshot.stages.values() for found in comparison.of_stage(stage)]
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
@@ -89,18 +85,18 @@ def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
-    return not snapshot.stages and bool(declared_stages(snapshot))
+    return not snapshot.records and bool(snapshot.stages)
 
 
-def _committed_files(snapshot: Snapshot, declared: Mapping[str, DeclaredStage]) -> CommittedFiles:
-    tracked: dict[str, Mapping[str, Any]] = dict(snapshot.sources)
+def _committed_files(snapshot: Snapshot) -> CommittedFiles:
+    tracked: dict[str, Entry] = dict(snapshot.sources)
     unknown = set()
-    for address, stage in declared.items():
-        recorded = snapshot.stages[address].outs if address in snapshot.stages else {}
-        for path in [path for path, is_cached in stage.outs.items() if is_cached]:
-            if path in recorded:
+    for stage in snapshot.stages.values():
+        recorded = stage.record.outs if stage.record else {}
+        for path, out in stage.outs.items():
+            if out.cached and path in recorded:
                 tracked[path] = recorded[path]
-            else:
+            elif out.cached:
                 unknown.add(path)
     return CommittedFiles(snapshot, tracked, unknown)
 
@@ -113,25 +109,23 @@ class _Comparison:
     committed: CommittedFiles
     _params: dict[str, dict[str, Any] | str | None] = field(default_factory=dict)
 
-    def of_stage(self, address: str, declared: DeclaredStage) -> Iterator[Difference]:
-        recorded = self.snapshot.stages.get(address)
-        if recorded is None:
+    def of_stage(self, stage: Stage) -> Iterator[Difference]:
+        address, record = stage.address, stage.record
+        if record is None:
             yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
             return
-        if declared.cmd != recorded.cmd:
+        if stage.cmd != record.cmd:
             sentence = f"the command of {address} has changed since"
-            yield Difference(address, Kind.COMMAND, address, recorded.cmd, declared.cmd, sentence)
-        if not declared.is_frozen:
-            yield from self._of_params(address, declared, recorded)
-            for path in declared.deps:
-                yield from self._of_file(address, Kind.DEPENDENCY, path, recorded.deps.get(path))
-        for path, is_cached in declared.outs.items():
-            if path not in recorded.outs or (not is_cached and self.snapshot.in_git(path)):
-                yield from self._of_file(address, Kind.OUTPUT, path, recorded.outs.get(path))
+            yield Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence)
+        if not stage.frozen:
+            yield from self._of_params(stage, record)
+            for path in stage.deps:
+                yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
+        for path, out in stage.outs.items():
+            if path not in record.outs or (not out.cached and self.snapshot.in_git(path)):
+                yield from self._of_file(address, Kind.OUTPUT, path, record.outs.get(path))
 
-    def _of_file(
-        self, address: str, kind: Kind, path: str, entry: Mapping[str, Any] | None
-    ) -> Iterator[Difference]:
+    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
         difference = partial(Difference, address, kind, path)
         if entry is None:
             yield difference(None, None, f"{path} of {address} is not recorded")
@@ -155,8 +149,9 @@ class _Comparison:
         content = self.snapshot.read(path)
         return content is not None and differs_in_line_ends(content, recorded)
 
-    def _of_params(self, address: str, declared: DeclaredStage, recorded: Stage) -> Iterator[Difference]:
-        for file, names in declared.params.items():
+    def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
+        address = stage.address
+        for file, names in stage.params.items():
             if file not in self._params:
                 self._params[file] = self._read_params(file)
             content = self._params[file]
@@ -164,7 +159,7 @@ class _Comparison:
                 remedy = f"mend {file}" if self.snapshot.kept_files(file) else _addition(file)
                 yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
             elif content is not None:
-                before = recorded.params.get(file, {})
+                before = record.params.get(file, {})
                 for dotted in names or dict.fromkeys([*content, *before]):
                     yield from _of_param(address, Key(file, str(dotted)), before, content)
 

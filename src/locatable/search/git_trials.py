@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
 from ..errors import SettingsError
-from ..model import Key
+from ..model import Experiment, Key
 from ..repository import formats
 from ..repository.experiments import choices_in, memory_in
-from ..repository.reader import Experiment, Reader
+from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .reconcile import FoundExperiments, TrialExperiment
 from .remote import GitRemote

@@ -13,7 +13,7 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ..repository.reader import Experiment
+from ..model import Experiment
 from .messages import Failed
 
 # Rows of the table, where there is a single objective.
