@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import LocatableError
     from .model import Experiment, Stage
-    from .repository.pipeline import Pipeline, PipelineStage, pipeline
+    from .repository.pipeline import Pipeline, pipeline
     from .repository.reader import Reader
     from .repository.snapshot import Snapshot
     from .results.coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
@@ -50,7 +50,6 @@ __all__ = [
     "FinishedTrial",
     "LocatableError",
     "Pipeline",
-    "PipelineStage",
     "Reader",
     "Snapshot",
     "Stage",
@@ -69,7 +68,6 @@ _MODULES = {
     "FinishedTrial": "search.trial_runner",
     "LocatableError": "errors",
     "Pipeline": "repository.pipeline",
-    "PipelineStage": "repository.pipeline",
     "Reader": "repository.reader",
     "Snapshot": "repository.snapshot",
     "Stage": "model",

@@ -10,7 +10,7 @@ import math
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -69,17 +69,29 @@ class Record:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a stage writes, as dvc.yaml declares it.
+    """A file or folder that a stage writes, or that a `.dvc` file tracks.
 
     Attributes:
         path: relative to the DVC root.
         cached: whether DVC keeps it; otherwise Git does.
         persistent: whether a run of the stage finds what the last one wrote (`persist: true`).
+        entry: what is recorded of it; None where nothing is.
     """
 
     path: str
     cached: bool = True
     persistent: bool = False
+    entry: Entry | None = field(default=None, hash=False)
+
+    @property
+    def recorded(self) -> str | None:
+        """Its recorded hash, if any."""
+        return recorded_hash(self.entry)
+
+    @property
+    def size(self) -> int:
+        """Bytes in it as recorded, 0 where that is not."""
+        return int((self.entry or {}).get("size") or 0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class Stage:
         frozen: whether DVC never runs it, and does not look at its dependencies and params.
         always_changed: whether DVC runs it every time.
         record: what it read and wrote when it ran; None where nothing is recorded.
+        needs: addresses of the stages whose outputs it reads.
     """
 
     address: str
@@ -107,11 +120,28 @@ class Stage:
     frozen: bool = False
     always_changed: bool = False
     record: Record | None = None
+    needs: tuple[str, ...] = ()
+
+    def with_record(self, record: Record | None) -> "Stage":
+        """Return the same stage with what dvc.lock records of it."""
+        entries = record.outs if record else {}
+        outs = {path: replace(out, entry=entries.get(path)) for path, out in self.outs.items()}
+        return replace(self, outs=outs, record=record)
 
     @property
-    def commands(self) -> list[str]:
-        """Its commands, to be run by a shell one after the other."""
-        return list(self.cmd) if isinstance(self.cmd, list) else [self.cmd]
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.address.rpartition(":")[2]
+
+    @property
+    def pipeline(self) -> str:
+        """The dvc.yaml that declares it, relative to the DVC root."""
+        return self.address.rpartition(":")[0] or "dvc.yaml"
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Its commands, to be run by a shell one after the other; of a text, DVC runs each line by itself."""
+        return tuple(self.cmd if isinstance(self.cmd, list) else self.cmd.splitlines())
 
     @property
     def warm_starts(self) -> list[str]:
@@ -123,7 +153,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class PipelineFile:
     """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.
 
     Attributes:
@@ -150,6 +180,14 @@ class Pipeline:
         return frozenset(path for stage in self.stages.values() for path in stage.outs)
 
 
+def recorded_hash(entry: Entry | None) -> str | None:
+    """Return the hash in an entry, whatever kind it is: of local files, of S3 and HTTP, or of HDFS."""
+    for kind in ("md5", "etag", "checksum"):
+        if entry and kind in entry:
+            return str(entry[kind])
+    return None
+
+
 def address_of(folder: str, stage: str) -> str:
     """Return what DVC calls a stage of the dvc.yaml in a folder: `train`, `pipelines/a/dvc.yaml:train@x`."""
     return f"{folder}/dvc.yaml:{stage}" if folder else stage
@@ -168,9 +206,41 @@ def is_in(path: str, place: str) -> bool:
     return path == place or path.startswith(f"{place}/") or place == "."
 
 
-def overlap(path: str, other: str) -> bool:
-    """Return whether two paths are the same, or one of them lies in the other."""
-    return is_in(path, other) or is_in(other, path)
+def with_needs(stages: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Return stages, by their address, that know which of the others they need."""
+    writers: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
+    for stage in stages.values():
+        for path in stage.outs:
+            writers.setdefault(path, []).append(stage.address)
+            for folder in _folders(path):
+                below.setdefault(folder, []).append(stage.address)
+    linked = {}
+    for stage in stages.values():
+        needs: dict[str, None] = {}
+        for path in (*stage.deps, *stage.params):
+            found = [address for place in (path, *_folders(path)) for address in writers.get(place, ())]
+            needs |= dict.fromkeys([*found, *below.get(path, ())])
+        needs.pop(stage.address, None)
+        linked[stage.address] = replace(stage, needs=tuple(needs))
+    return linked
+
+
+@lru_cache(10_000)
+def _folders(path: str) -> tuple[str, ...]:
+    """Return the folders around a path in the project, outermost first."""
+    names = path.split("/")
+    return (".", *("/".join(names[:length]) for length in range(1, len(names))))
+
+
+def is_inside(path: str) -> bool:
+    """Return whether a path leads into the DVC project: neither beside it, nor to elsewhere, nor to a URL."""
+    return not (path.startswith(("/", "../")) or path == ".." or "://" in path)
+
+
+def overlaps(path: str, others: Iterable[str]) -> bool:
+    """Return whether a path is one of the others, lies in one of them, or one of them in it."""
+    return any(is_in(path, other) or is_in(other, path) for other in others)
 
 
 def holder(places: Iterable[str], path: str) -> str | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.locate.content import find_content
+from locatable.locate.by_content import find_content
 from locatable.mlflow.apply import Applier
 from locatable.mlflow.content import Content
+from locatable.mlflow.mirrored import MirrorOptions
 from locatable.mlflow.plan import Action, PlannedRun
-from locatable.mlflow.result import MirrorOptions
 from locatable.mlflow.wanted import wanted_runs
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of

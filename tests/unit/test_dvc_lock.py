@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from locatable.repository import dvc_lock
 from locatable.repository.dvc_lock import lock_stages
-from locatable.repository.formats import parse_yaml
+from locatable.repository.parsing import parse_yaml
 
 # Values that YAML finds hard.
 HARD = [

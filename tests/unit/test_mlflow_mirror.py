@@ -11,7 +11,7 @@ from tiny_git import commit
 
 from locatable.mlflow.database import known_runs
 from locatable.mlflow.mirror import mirror
-from locatable.mlflow.result import MirrorOptions, MirrorResult
+from locatable.mlflow.mirrored import MirrorOptions, MirrorResult
 from locatable.mlflow.settings import TrackingSettings
 from locatable.repository.reader import Reader
 

@@ -19,9 +19,7 @@ LONG = "reports/" + "a-long-name/" * 12 + "metrics.json"
 
 def report(verdict: Verdict = Verdict.IDENTICAL, findings: tuple[str, ...] = (), **changes: object) -> Report:
     """The report of a proof of one output."""
-    output = OutputVerdict(
-        "train", changes.pop("output", "model.bin"), Path("model.bin"), "a" * 32, "a" * 32, verdict
-    )
+    output = OutputVerdict("train", changes.pop("output", "model.bin"), "a" * 32, "a" * 32, verdict)
     return Report(
         revision="0123456789abcdef" * 2,
         environment="fresh, from requirements.lock",

@@ -12,8 +12,8 @@ import tiny_git
 from locatable import cli
 from locatable.errors import ProjectError, StoreError, UsageError
 from locatable.mlflow.content import Content, Dataset, Model
-from locatable.mlflow.values import Point
 from locatable.repository.reader import Reader
+from locatable.results.outputs import Point
 from locatable.trackers.mirror import mirror_to
 from locatable.trackers.run import TrackedRun, tracked_run
 from locatable.trackers.targets import KINDS, new_folder, open_tracker

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from locatable.addresses import redact_urls
-from locatable.locate.content import Hashes, roles_of
+from locatable.locate.by_content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
-from locatable.mlflow.outputs import read_outputs
+from locatable.mlflow.metrics import SEPARATOR, read_metrics
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
-from locatable.mlflow.values import SEPARATOR, number, read_metrics
 from locatable.model import Key, flatten
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of
+from locatable.results.outputs import number, read_outputs
 from locatable.results.staleness import Kind, differences
 
 from .dvc_side import DvcRevision, DvcStage, Recorded

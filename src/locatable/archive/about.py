@@ -19,7 +19,6 @@ from .plan import LICENCE, LOCKS, ArchivePlan
 from .readme import Instructions, readme
 from .write import Content
 
-_AUTHOR = re.compile(r"^author (.*) <.*> \d+ [-+]\d+$", re.MULTILINE)
 _PYTHON = re.compile(r"\d+\.\d+")
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 
@@ -50,7 +49,6 @@ def describing_members(
     name = str(project.get("name", "DVC project"))
     result = manifest.experiment or f"commit {snapshot.rev[:7]}"
     python = _python(snapshot)
-    author = _AUTHOR.search(snapshot.commit)
     conda = is_locked_by_conda(snapshot)
     locks = [] if conda else hashed_locks(gathered)
     page = readme(
@@ -61,7 +59,7 @@ def describing_members(
             locks=locks,
             conda=conda,
             proves="tools.lock" in locks and bool(_LOCATABLE.search(gathered.text("tools.lock"))),
-            sources=[source.name for source in plan.sources],
+            sources=[source.path for source in plan.sources],
             repro=_repro_command(snapshot),
         )
     )
@@ -71,7 +69,7 @@ def describing_members(
         description=str(project.get("description", f"A result of {name}, and what it takes to rebuild it.")),
         revision=snapshot.rev,
         time=snapshot.time,
-        author=author[1] if author else "unknown",
+        author=snapshot.author or "unknown",
         licence=_licence(project, gathered),
         python=python,
         workflow=_workflow(gathered),

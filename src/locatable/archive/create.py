@@ -15,9 +15,9 @@ from ..errors import CannotTryError, ProjectError, UsageError
 from ..model import Experiment
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
-from ..proof.revision import resolve
 from ..repository.dvc_repo import dvc_errors
 from ..repository.reader import Reader
+from ..repository.revisions import resolve
 from ..repository.snapshot import Snapshot
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks
@@ -151,7 +151,7 @@ class _Creation:
     def _concerns(
         self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]
     ) -> Iterator[Concern]:
-        for concern in imports(snapshot.sources, {output.name for output in plan.sources}):
+        for concern in imports(snapshot.sources, {output.path for output in plan.sources}):
             # All names are paths from the Git root.
             yield replace(concern, name=posixpath.join(self.reader.prefix, concern.name))
         present = self.reader.objects.files(snapshot.root_tree, "")
@@ -174,9 +174,9 @@ class _Creation:
             places[path] = f"{FILES}/{path}"
             members[f"{FILES}/{path}"] = content
         for output in plan.kept_by_dvc:
-            self.dialogue.say(f"reading {output.name}")
+            self.dialogue.say(f"reading {output.path}")
             objects = stored_objects(self.checkout, output)
-            places[output.name] = f"{OBJECTS}/{next(iter(objects))}"
+            places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
             members.update({f"{OBJECTS}/{place}": path for place, path in objects.items()})
         self.dialogue.say("packing the history")
         bundle = self.work / BUNDLE

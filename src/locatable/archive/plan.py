@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from shlex import quote
 
 from ..errors import ProjectError, UsageError
+from ..model import Output
 from ..proof.plan import ProofPlan
-from ..repository.checkout_stages import Output
 from ..repository.snapshot import Snapshot
 from ..results.locks import CONDA_LOCK
 from .format import is_safe
@@ -59,7 +59,7 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     files += _FILES
     files += [name for name in snapshot.root_files() if LICENCE.fullmatch(name)]
     if with_outputs:
-        files += [output.name for output in proof.rebuilt if not output.cached]
+        files += [output.path for output in proof.rebuilt if not output.cached]
     return ArchivePlan(
         sources=tuple(sources),
         outputs=tuple(outputs) if with_outputs else (),
@@ -75,7 +75,7 @@ def planned_size(plan: ArchivePlan, history: int) -> int:
         plan: what it holds.
         history: bytes of the history.
     """
-    return history + sum(output.size or 0 for output in plan.kept_by_dvc)
+    return history + sum(output.size for output in plan.kept_by_dvc)
 
 
 def refusal(concerns: Sequence[Concern]) -> ProjectError:

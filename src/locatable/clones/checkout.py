@@ -5,7 +5,7 @@ The user's repository, cache and remote are only ever read.
 
 import contextlib
 import os
-from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any, Self
@@ -16,7 +16,6 @@ from dvc.config import Config
 from dvc.dependency import ParamsDependency
 from dvc.fs import localfs
 from dvc.repo import Repo
-from dvc.stage import PipelineStage
 
 from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UsageError
@@ -26,13 +25,12 @@ from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..git.partial_clone import fetch_commit
 from ..git.submodules import checkout_submodules
 from ..git.working_clone import clone_git, make_clone
-from ..model import PATTERN
+from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
 from ..repository.cache import cache_folder
-from ..repository.checkout_stages import DeclaredParams, Dependency, Output, Stage
 from ..repository.clone_limits import check_dvc_files
 from ..repository.dvc_repo import bound_parsed_yaml, commands_of
 from ..repository.project import find_project
-from ..repository.templates import as_recorded
+from ..repository.reader import Reader
 from .files import load_values
 
 # Settings of remotes that name a server to log in to, in place of the cloud's own.
@@ -59,7 +57,9 @@ class Checkout:
         user_cache: the user's DVC cache.
         tree: Git root of the clone.
         root: the DVC project in it.
-        stages: all stages that have a command, each after those that it depends on.
+        snapshot: the revision, as it is read from Git.
+        stages: all stages that have a command, each after those that it depends on; no name in their params
+            is a pattern any more.
         outputs: all that a stage writes or a .dvc file tracks.
         params_files: params.yaml, and every params file that a stage declares.
     """
@@ -95,60 +95,97 @@ class Checkout:
         config["cache"] = {"dir": str(scratch / "cache")}
         bound_parsed_yaml()
         self.repo = Repo(str(self.root), config=config)
-        self.stages: list[Stage] = []
-        self.outputs: list[Output] = []
-        self.params_files = {self.root / "params.yaml"}
-        self._dvc_objects: dict[Dependency | Output, Any] = {}
+        self._reader = Reader(project)
+        self.snapshot = self._reader.snapshot(commit)
+        # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
+        self._outs: dict[str, Any] = {}
+        self._deps: dict[tuple[str, str], Any] = {}
         # DVC names stages and files as seen from the current folder.
         with contextlib.chdir(self.root):
-            self._load()
+            self.stages = [self._resolved(self.snapshot.stages[address]) for address in self._load()]
+        self.outputs = [out for stage in self.stages for out in stage.outs.values()]
+        for path, entry in self.snapshot.sources.items():
+            self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
+        files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))
+        self.params_files = {self.path_of(file) for file in files}
 
-    def _load(self) -> None:
+    def _load(self) -> list[str]:
+        """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
         index = self.repo.index
-        for out in index.outs:
-            output = _output(out)
-            self.outputs.append(output)
-            self._dvc_objects[output] = out
-        stages = [stage for stage in nx.dfs_postorder_nodes(index.graph) if not stage.is_data_source]
-        values = _read_params(stages)
-        for stage in stages:
-            dependencies = []
+        self._outs = {_name(out): out for out in index.outs}
+        addresses = []
+        for stage in nx.dfs_postorder_nodes(index.graph):
+            if stage.is_data_source:
+                continue
+            commands_of(stage)
+            addresses.append(stage.addressing)
             for dep in stage.deps:
                 if not isinstance(dep, ParamsDependency):
-                    dependency = _dependency(dep)
-                    dependencies.append(dependency)
-                    self._dvc_objects[dependency] = dep
-            params = [_params(dep, values) for dep in stage.deps if isinstance(dep, ParamsDependency)]
-            self.params_files.update(declared.path for declared in params)
-            self.stages.append(_stage(stage, tuple(dependencies), tuple(params)))
+                    self._deps[stage.addressing, _name(dep)] = dep
+        return addresses
+
+    def _resolved(self, stage: Stage) -> Stage:
+        """Return a stage with those keys in place of a pattern in its params that match it."""
+        params = {file: self._keys(file, names) for file, names in stage.params.items()}
+        return replace(stage, params=params)
+
+    def _keys(self, file: str, names: list[str]) -> list[str]:
+        names = [str(name) for name in names]
+        place = self.path_of(file)
+        if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
+            return names
+        content = load_values(place)
+        keys: list[str] = []
+        for name in names:
+            matching: list[str] = []
+            if not PATTERN.isdisjoint(name):
+                found = dpath.search(content, name, yielded=True, separator=".")
+                matching = [str(key) for key, _ in found]
+            keys += matching or [name]
+        return keys
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.repo.close()
+        self._reader.objects.close()
+
+    def path_of(self, path: str) -> Path:
+        """Return where the file or folder at a path relative to the DVC root is in the clone."""
+        return Path(os.path.normpath(self.root / path))
 
     def dvc_output(self, output: Output) -> Any:
         """DVC's own object of an output, for other modules of this package."""
-        return self._dvc_objects[output]
+        return self._outs[output.path]
 
-    def exists(self, item: Dependency | Output) -> bool:
-        """Whether there is something at the path of a dependency or output that DVC does not ignore."""
-        return bool(self._dvc_objects[item].exists)
+    def exists(self, path: str, reader: Stage | None = None) -> bool:
+        """Return whether there is something at the path of an output that DVC does not ignore.
 
-    def hash_of(self, item: Dependency | Output) -> str | None:
-        """The hash of what is at the path of a dependency or output now; None where nothing is."""
+        Args:
+            path: of the output, relative to the DVC root.
+            reader: the stage that reads it, where it is a dependency.
+        """
+        return bool(self._object_at(path, reader).exists)
+
+    def hash_of(self, path: str, reader: Stage | None = None) -> str | None:
+        """Return the hash of what is there now; None where nothing is. See `exists`."""
         # For DVC a link to nowhere exists, and cannot be hashed.
-        if not self.exists(item) or not item.path.exists():
+        if not self.exists(path, reader) or not self.path_of(path).exists():
             return None
-        found: str | None = self._dvc_objects[item].get_hash().value
+        found: str | None = self._object_at(path, reader).get_hash().value
         return found
 
-    def missing_content(self, item: Dependency) -> str:
+    def _object_at(self, path: str, reader: Stage | None) -> Any:
+        return self._deps[reader.address, path] if reader else self._outs[path]
+
+    def missing_content(self, path: str, reader: Stage) -> str:
         """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
-        for path, problem in self._problems.items():
-            is_part = item.path.is_relative_to(path) or path.is_relative_to(item.path)
-            if is_part and self.hash_of(item) != item.recorded:
+        recorded = recorded_hash(reader.record.deps.get(path)) if reader.record else None
+        place = self.path_of(path)
+        for file, problem in self._problems.items():
+            is_part = place.is_relative_to(file) or file.is_relative_to(place)
+            if is_part and self.hash_of(path, reader) != recorded:
                 return problem
         return ""
 
@@ -158,7 +195,7 @@ class Checkout:
 
     def remote_of(self, output: Output) -> str:
         """Return the address of the remote that has the data of an output; empty where none is set."""
-        out = self._dvc_objects[output]
+        out = self._outs[output.path]
         name = out.remote or self.repo.config["core"].get("remote")
         settings = self.repo.config["remote"].get(name, {})
         return redact_urls(settings.get("url", ""))
@@ -239,101 +276,3 @@ def _name(item: Any) -> str:
     if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
         return str(item)
     return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))
-
-
-def _output(out: Any) -> Output:
-    return Output(
-        path=Path(out.fs_path),
-        name=_name(out),
-        recorded=out.hash_info.value,
-        cached=out.use_cache,
-        in_project=out.is_in_repo,
-        persistent=out.persist,
-        size=out.meta.size,
-    )
-
-
-def _dependency(dep: Any) -> Dependency:
-    return Dependency(
-        path=Path(dep.fs_path), name=_name(dep), recorded=dep.hash_info.value, in_project=dep.is_in_repo
-    )
-
-
-def _keys(dep: ParamsDependency) -> tuple[str, ...]:
-    """The keys that a stage declares, in the place of each pattern those that match it."""
-    names = [str(name) for name in dep.params]
-    if all(PATTERN.isdisjoint(name) for name in names) or not dep.exists:
-        return tuple(names)
-    content = load_values(Path(dep.fs_path))
-    keys: list[str] = []
-    for name in names:
-        matching = (
-            [] if PATTERN.isdisjoint(name) else dpath.search(content, name, yielded=True, separator=".")
-        )
-        keys += [str(key) for key, _ in matching] or [name]
-    return tuple(keys)
-
-
-def _read_params(stages: list[Any]) -> dict[tuple[str, bool], dict[str, Any]]:
-    """Values by key of all params that stages declare, by file, and whether keys of it are declared.
-
-    DVC would read a file anew for each stage, which takes a quarter of a second for 50 KB.
-    """
-    files: dict[tuple[str, bool], ParamsDependency] = {}
-    keys: dict[tuple[str, bool], dict[str, None]] = {}
-    for stage in stages:
-        for dep in stage.deps:
-            if isinstance(dep, ParamsDependency):
-                place = (dep.fs_path, bool(dep.params))
-                files[place] = copy(dep)
-                keys.setdefault(place, {}).update(dict.fromkeys(dep.params))
-    values = {}
-    for place, dep in files.items():
-        dep.params = list(keys[place])
-        values[place] = dep.read_params()
-    return values
-
-
-def _params(dep: ParamsDependency, values: dict[tuple[str, bool], dict[str, Any]]) -> DeclaredParams:
-    current = values[dep.fs_path, bool(dep.params)]
-    keys = _keys(dep)
-    if keys:
-        current = {key: current[key] for key in keys if key in current}
-    return DeclaredParams(
-        path=Path(dep.fs_path),
-        name=_name(dep),
-        keys=keys,
-        recorded=dep.hash_info.value or _recorded_params(dep),
-        current=as_recorded(current),
-        in_project=dep.is_in_repo,
-    )
-
-
-def _recorded_params(dep: ParamsDependency) -> dict[str, Any]:
-    """Return what `dvc.lock` records of a params file that `dvc.yaml` calls by another path than the lock.
-
-    DVC writes `my.yaml` for `./my.yaml`, and does not find it again.
-    """
-    if not isinstance(dep.stage, PipelineStage):
-        return {}
-    locked = dep.stage.dvcfile.lockfile_contents.get("stages", {}).get(dep.stage.name, {})
-    values: dict[str, Any] = locked.get("params", {}).get(dep.dumpd()[dep.PARAM_PATH]) or {}
-    return {key: value for key, value in values.items() if not dep.params or key in dep.params}
-
-
-def _stage(stage: Any, dependencies: tuple[Dependency, ...], params: tuple[DeclaredParams, ...]) -> Stage:
-    commands = commands_of(stage)
-    if not isinstance(stage.cmd, list):
-        commands = stage.cmd.splitlines()
-    return Stage(
-        address=stage.addressing,
-        name=stage.name or stage.addressing,
-        commands=tuple(commands),
-        folder=Path(stage.wdir),
-        pipeline=Path(stage.path),
-        dependencies=dependencies,
-        params=params,
-        outputs=tuple(_output(out) for out in stage.outs),
-        frozen=stage.frozen,
-        command_changed=stage.cmd_changed,
-    )

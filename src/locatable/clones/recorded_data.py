@@ -15,7 +15,7 @@ from dvc.fs import localfs
 from dvc_data.hashfile.hash import hash_file
 
 from ..errors import CannotTryError
-from ..repository.checkout_stages import Output
+from ..model import Output
 from ..repository.dvc_repo import with_causes
 from .checkout import Checkout
 from .files import copy_file
@@ -52,7 +52,7 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
     recorded = out.hash_info.value
     objects = _objects(checkout, output, [recorded])
     damaged = list(objects.damaged)
-    place = target or output.path
+    place = target or checkout.path_of(output.path)
     files = {place: objects.intact[recorded]}
     if out.hash_info.isdir:
         entries = _folder_entries(objects.intact[recorded])
@@ -116,11 +116,11 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
             raise CannotTryError(
-                f"{output.name} ({out.hash_name} {oid}) is in neither the DVC cache nor "
+                f"{output.path} ({out.hash_name} {oid}) is in neither the DVC cache nor "
                 f"{_remote_name(out)}{reason}{hint}"
             )
         if not _holds(path, oid, out.hash_name):
-            raise CannotTryError(f"{output.name}: the remote holds other bytes than its hash {oid} says")
+            raise CannotTryError(f"{output.path}: the remote holds other bytes than its hash {oid} says")
         downloaded[oid] = path
     return CachedObjects(cached.intact | downloaded, cached.damaged)
 
@@ -137,7 +137,7 @@ def _cached(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedOb
             intact[oid] = path
         else:
             damaged.append(
-                f"{output.name}: the DVC cache holds other bytes than its hash {oid} says ({path})"
+                f"{output.path}: the DVC cache holds other bytes than its hash {oid} says ({path})"
             )
     return CachedObjects(intact, damaged)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import ProjectError
-from ..repository.declarations import Declarations, ResolvedStage, StageEntry
+from ..model import Stage, is_inside
+from ..repository.declarations import Declarations
 from .dvc_yaml import edit_dependencies, listed_dependencies
 from .entry_points import entry_points
 from .imports import ImportClosure, ImportReader
@@ -49,16 +50,18 @@ class EntryPlan:
     """What has to change for one entry of a dvc.yaml.
 
     Attributes:
-        entry: what DVC says of it.
+        name: its key below `stages`.
         pipeline: its dvc.yaml, relative to the project.
+        stages: what is made from it.
         is_seen: whether its commands start a Python file of the project.
         missing: to be added to its `deps`.
         stale: not needed there.
         fault: why it was not checked, where its commands or what they import cannot be read.
     """
 
-    entry: StageEntry
+    name: str
     pipeline: str
+    stages: list[Stage]
     is_seen: bool
     missing: tuple[Missing, ...]
     stale: tuple[Stale, ...]
@@ -72,34 +75,34 @@ class EntryPlan:
     @property
     def address(self) -> str:
         """What `dvc repro` calls the entry, in the root of the project."""
-        return self.entry.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.entry.name}"
+        return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
 
     def missing_sentences(self) -> list[str]:
         """A sentence for each dependency that is missing."""
-        start = f"{self.entry.name}: {self.pipeline} does not declare"
+        start = f"{self.name}: {self.pipeline} does not declare"
         return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
 
     def stale_sentences(self) -> list[str]:
         """A sentence for each dependency that is not needed."""
-        start = f"{self.entry.name}: {self.pipeline} declares"
+        start = f"{self.name}: {self.pipeline} declares"
         return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
 
     def doubtful_sentences(self) -> list[str]:
         """A sentence for each dependency that may be needed, though no import of it can be seen."""
         return [
-            f"{self.entry.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}"
+            f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}"
             for stale in self.stale
             if stale.doubt
         ]
 
     def addition_sentences(self) -> list[str]:
         """A sentence for each dependency that was added."""
-        start = f"{self.entry.name}: added to {self.pipeline}:"
+        start = f"{self.name}: added to {self.pipeline}:"
         return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
 
     def removal_sentences(self) -> list[str]:
         """A sentence for each dependency that was removed."""
-        start = f"{self.entry.name}: removed from {self.pipeline}:"
+        start = f"{self.name}: removed from {self.pipeline}:"
         return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
 
 
@@ -113,23 +116,23 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
     reader = ImportReader(declarations.project)
     plans = []
     errors: dict[str, None] = {}
-    for entry in declarations.entries:
+    for (pipeline, name), stages in declarations.entries.items():
         try:
-            plans.append(_plan_entry(entry, declarations, reader))
+            plans.append(_plan_entry(name, pipeline, stages, declarations, reader))
         except ProjectError as error:
             errors[error.message] = None
-            fault = f"{entry.name}: {error.message.removeprefix(f'{entry.name}: ')}"
-            pipeline = _relative(entry.pipeline, declarations.project)
-            plans.append(EntryPlan(entry, pipeline, False, (), (), fault))
+            fault = f"{name}: {error.message.removeprefix(f'{name}: ')}"
+            plans.append(EntryPlan(name, pipeline, stages, False, (), (), fault))
     if plans and all(plan.fault for plan in plans):
         raise ProjectError("; ".join(errors))
     return plans
 
 
-def apply(plans: Sequence[EntryPlan], prune: bool = False) -> None:
+def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> None:
     """Write what is missing into each dvc.yaml; all files or, if one cannot be changed, none.
 
     Args:
+        project: the project's root.
         plans: what has to change.
         prune: also remove what is not needed.
 
@@ -142,14 +145,14 @@ def apply(plans: Sequence[EntryPlan], prune: bool = False) -> None:
         removable = entry_plan.removable if prune else []
         if not entry_plan.missing and not removable:
             continue
-        pipeline = entry_plan.entry.pipeline
+        pipeline = project / entry_plan.pipeline
         if pipeline not in texts:
             texts[pipeline] = pipeline.read_bytes().decode()
-        listed = listed_dependencies(texts[pipeline], entry_plan.entry.name)
+        listed = listed_dependencies(texts[pipeline], entry_plan.name)
         texts[pipeline] = edit_dependencies(
             texts[pipeline],
-            entry_plan.entry.name,
-            added=_paths_for_all(entry_plan),
+            entry_plan.name,
+            added=_paths_for_all(project, entry_plan),
             removed=[listed[stale.index] for stale in removable],
         )
     for pipeline, text in texts.items():
@@ -159,60 +162,63 @@ def apply(plans: Sequence[EntryPlan], prune: bool = False) -> None:
             raise ProjectError(f"{pipeline}: cannot be written: {error.strerror}") from error
 
 
-def _plan_entry(entry: StageEntry, declarations: Declarations, reader: ImportReader) -> EntryPlan:
+def _plan_entry(
+    name: str, pipeline: str, stages: list[Stage], declarations: Declarations, reader: ImportReader
+) -> EntryPlan:
     """Compare what one entry declares with what it imports."""
     project = declarations.project
-    pipeline = _relative(entry.pipeline, project)
-    closures = [_closure(entry.name, stage, pipeline, reader) for stage in entry.stages]
+    closures = [_closure(name, stage, project, reader) for stage in stages]
     missing: dict[str, Missing] = {}
     stale: list[set[Stale]] = []
-    for stage, closure in zip(entry.stages, closures, strict=True):
+    for stage, closure in zip(stages, closures, strict=True):
         for found in _missing(stage, closure, project):
             missing.setdefault(found.path, found)
         stale.append(set(_stale(stage, closure, declarations)))
     # What one stage of several needs has to stay in the list that they share.
     stale_for_all = set.intersection(*stale)
     return EntryPlan(
-        entry=entry,
+        name=name,
         pipeline=pipeline,
+        stages=stages,
         is_seen=any(closure.importers for closure in closures),
         missing=tuple(missing[path] for path in sorted(missing)),
         stale=tuple(sorted(stale_for_all, key=_index)),
     )
 
 
-def _closure(name: str, stage: ResolvedStage, pipeline: str, reader: ImportReader) -> ImportClosure:
+def _closure(name: str, stage: Stage, project: Path, reader: ImportReader) -> ImportClosure:
     """All files that a stage runs or imports.
 
     Raises:
         ProjectError: its command starts a file that does not exist.
     """
-    points = entry_points(stage.commands, stage.folder, reader)
+    points = entry_points(stage.commands, project / stage.folder, reader)
     if points.missing:
         missing = ", ".join(points.missing)
-        raise ProjectError(f"{name}: its command in {pipeline} runs what does not exist: {missing}")
+        raise ProjectError(f"{name}: its command in {stage.pipeline} runs what does not exist: {missing}")
     return reader.closure(points.modules)
 
 
-def _missing(stage: ResolvedStage, closure: ImportClosure, project: Path) -> Iterator[Missing]:
+def _missing(stage: Stage, closure: ImportClosure, project: Path) -> Iterator[Missing]:
     """The files that a stage imports and neither declares nor writes itself."""
-    known = [*stage.outputs, *(path for path in stage.dependencies if path)]
+    known = [project / path for path in (*stage.outs, *stage.deps)]
     for file, importer in closure.importers.items():
         if not any(file.is_relative_to(path) for path in known):
             yield Missing(
-                path=Path(os.path.relpath(file, stage.folder)).as_posix(),
+                path=Path(os.path.relpath(file, project / stage.folder)).as_posix(),
                 file=_relative(file, project),
                 importer=_relative(importer, project) if importer else "",
             )
 
 
-def _stale(stage: ResolvedStage, closure: ImportClosure, declarations: Declarations) -> Iterator[Stale]:
+def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> Iterator[Stale]:
     """The Python files that a stage declares and does not import, in packages that it does import from."""
-    for index, path in enumerate(stage.dependencies):
-        if path is None or path.suffix != ".py" or path.is_dir():
+    for index, dep in enumerate(stage.deps):
+        path = declarations.project / dep
+        if not is_inside(dep) or path.suffix != ".py" or path.is_dir():
             continue
         # What a stage writes is data to the stages after it.
-        if path in closure.importers or path in declarations.outputs:
+        if path in closure.importers or dep in declarations.outputs:
             continue
         if closure.covers(path):
             file = _relative(path, declarations.project)
@@ -229,7 +235,7 @@ def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
     return ""
 
 
-def _paths_for_all(entry_plan: EntryPlan) -> list[str]:
+def _paths_for_all(project: Path, entry_plan: EntryPlan) -> list[str]:
     """The paths that an entry lacks; each has to exist for every stage that is made from it.
 
     Raises:
@@ -237,9 +243,9 @@ def _paths_for_all(entry_plan: EntryPlan) -> list[str]:
     """
     paths = [missing.path for missing in entry_plan.missing]
     for path in paths:
-        if not all((stage.folder / path).exists() for stage in entry_plan.entry.stages):
+        if not all((project / stage.folder / path).exists() for stage in entry_plan.stages):
             raise ProjectError(
-                f"{entry_plan.entry.name}: only some of its stages import {path}; "
+                f"{entry_plan.name}: only some of its stages import {path}; "
                 f"declare it by hand in {entry_plan.pipeline}, with ${{}}"
             )
     return paths

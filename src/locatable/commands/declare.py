@@ -38,10 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..code import declare
     from ..repository.declarations import read_declarations
 
-    plans = declare.plan(read_declarations(Path.cwd(), arguments.stages))
+    declarations = read_declarations(Path.cwd(), arguments.stages)
+    plans = declare.plan(declarations)
     if arguments.check:
         return _check(plans)
-    declare.apply(plans, arguments.prune)
+    declare.apply(declarations.project, plans, arguments.prune)
     lines = _changes(plans, arguments.prune)
     if not lines:
         lines = [f"nothing to do: {line}" for line in _all_declared(plans)]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from ..mlflow.result import MirrorOptions, MirrorResult
+    from ..mlflow.mirrored import MirrorOptions, MirrorResult
     from ..repository.reader import Reader
 
 TO = "not MLflow, but wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
@@ -99,7 +99,7 @@ def _mirror_to(reader: "Reader", arguments: argparse.Namespace) -> "MirrorResult
 
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
-    from ..mlflow.result import MirrorOptions
+    from ..mlflow.mirrored import MirrorOptions
     from ..repository.clone_limits import shallow_history
     from ..repository.reader import Reader
 

@@ -20,9 +20,9 @@ from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError
 from ..git import git
 from ..git.working_clone import clone_git
-from ..proof.revision import resolve
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.project import find_project
+from ..repository.revisions import resolve
 from . import steps
 from .exclusive import exclusive
 

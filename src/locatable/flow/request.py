@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
-from ..repository import formats
+from ..repository import parsing
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ def parse_params(pairs: Iterable[str]) -> dict[str, Any]:
         key, separator, value = pair.partition("=")
         if not separator:
             raise UsageError(f"-S {pair}: write it as KEY=VALUE")
-        params[key] = formats.load_yaml(value)
+        params[key] = parsing.load_yaml(value)
     return params

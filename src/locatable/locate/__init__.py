@@ -8,8 +8,8 @@ from ..errors import NotFoundError
 from ..repository.clone_limits import limits
 from ..repository.reader import Reader
 from ..repository.revisions import revisions_named
+from .by_content import find_content
 from .by_value import find_value
-from .content import find_content
 from .names import abbreviated_commit, find_name, find_recorded
 from .number import QuotedNumber, parse_quoted
 from .result import Located, Report, Result, Role, RoleKind, merged, report_on

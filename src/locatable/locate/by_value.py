@@ -9,10 +9,10 @@ from ..model import Experiment
 from ..repository.reader import TOGETHER, Reader
 from ..repository.revisions import commit_id
 from ..repository.snapshot import Snapshot
-from .content import progress, revisions_to_search
+from ..results.values import NamedValue, ValueKind, preload_values, values_of
+from .by_content import progress, revisions_to_search
 from .number import QuotedNumber
 from .result import Result, ValueRole
-from .values import NamedValue, ValueKind, preload_values, values_of
 
 # What is most often quoted comes first.
 _KINDS = list(ValueKind)

@@ -11,7 +11,7 @@ import yaml
 
 from ..addresses import redact_urls
 from ..errors import UnreadableError
-from ..repository.formats import parse_yaml
+from ..repository.parsing import parse_yaml
 from ..repository.reader import Reader
 
 NAME = "CITATION.cff"

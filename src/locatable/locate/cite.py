@@ -123,8 +123,7 @@ def _project_name(reader: Reader, url: str) -> str:
 
 def _committer(snapshot: Snapshot) -> tuple[Author, ...]:
     """Who wrote the commit, where nobody says who wrote the project."""
-    author = re.search(r"^author (.+?) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
-    return (Author(author[1], is_group=True),) if author else ()
+    return (Author(snapshot.author, is_group=True),) if snapshot.author else ()
 
 
 def _digests(coordinates: Coordinates, digits: int | None) -> str:

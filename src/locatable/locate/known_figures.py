@@ -15,7 +15,7 @@ from ..repository.hashes import md5_of
 from ..repository.reader import Reader
 from ..repository.revisions import commit_id
 from ..repository.snapshot import Snapshot
-from .content import order, progress, revisions_to_search
+from .by_content import order, progress, revisions_to_search
 from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs

@@ -13,7 +13,7 @@ from ..repository.hashes import HashKind
 from ..repository.reader import Reader
 from ..repository.revisions import commit_id, revisions_named
 from ..repository.snapshot import Snapshot
-from .content import find_all
+from .by_content import find_all
 from .result import Located, Result, Role, RoleKind, tracked_role
 
 

@@ -19,7 +19,7 @@ from ..results.staleness import (
     has_unrecorded_pipeline,
     unread_history,
 )
-from .values import ValueKind
+from ..results.values import ValueKind
 
 
 class RoleKind(Enum):

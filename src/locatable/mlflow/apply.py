@@ -11,8 +11,8 @@ from ..results.rebuild import origin_url
 from .content import Content, missing_text, still_missing
 from .describe import Describer
 from .limits import fit_tags
+from .mirrored import MirrorOptions, MirrorResult
 from .plan import Action, KnownRuns, MirrorPlan, PlannedRun
-from .result import MirrorOptions, MirrorResult
 from .revision import revision_content, study_content
 from .rules import RULES
 from .runs import RefusedError, RunDeletedError, RunWriter

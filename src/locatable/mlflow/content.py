@@ -7,9 +7,9 @@ from typing import Any
 
 from ..model import Experiment
 from ..repository.snapshot import Snapshot
+from ..results.outputs import Point
 from . import known
 from .naming import storable
-from .values import Point
 
 # MLflow takes 8,000 characters.
 LONGEST_TAG = 7900

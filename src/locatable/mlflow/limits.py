@@ -9,9 +9,10 @@ from hashlib import sha256
 from typing import Any
 
 from ..model import json_text
+from ..results.outputs import number
 from .content import Content, Dataset, Model
+from .metrics import slashed
 from .naming import NameRules, Names, Rule, is_storable, storable
-from .values import number, slashed
 
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000

@@ -8,8 +8,8 @@ from ..errors import StoreError
 from ..repository.reader import Reader
 from .database import known_runs
 from .describe import DescribeScript, find_script
+from .mirrored import MirrorOptions, MirrorResult
 from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror
-from .result import MirrorOptions, MirrorResult
 from .settings import TrackingSettings
 from .wanted import gone_revisions, needs_run, wanted_runs
 

@@ -2,7 +2,6 @@
 
 import math
 import posixpath
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +11,20 @@ import yaml
 
 from ..addresses import redact_urls
 from ..model import Key, holder
-from ..repository import formats
+from ..repository import parsing
 from ..repository.experiments import memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
+from ..results.outputs import OutputFiles, Point, is_series, read_outputs
 from ..results.rebuild import rebuild_commands
 from ..results.staleness import differences, summary
 from . import known
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
+from .metrics import read_values
 from .naming import storable
 from .note import revision_note
-from .outputs import OutputFiles, read_outputs
 from .plan import WantedRun
-from .values import Point, is_series, read_values
 
 # That a run tells.
 MOST_DIFFERENCES = 10
@@ -117,7 +116,7 @@ def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
             memory = memory_in(snapshot.commit)
             (metric,), (direction,) = memory["metrics"], memory["directions"]
             key = Key.parse(metric)
-            value = float(key.value_in(formats.parse(key.file, snapshot.read(key.file) or b"")))
+            value = float(key.value_in(parsing.parse(key.file, snapshot.read(key.file) or b"")))
         except (LookupError, TypeError, ValueError, yaml.YAMLError):
             continue  # it has no single objective, or none that can be read
         sign = 1 if direction == "minimize" else -1
@@ -132,7 +131,6 @@ def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
 
 
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
-    author = re.search(r"^author (.*) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
     commands = rebuild_commands(snapshot, wanted.experiment, url)
     stale = redact_urls(summary(differences(snapshot), MOST_DIFFERENCES))
     tags = {"dvc.rev": snapshot.rev}
@@ -144,7 +142,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
         "mlflow.source.git.commit": snapshot.rev,
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": url or snapshot.reader.root.name,
-        "mlflow.user": author[1] if author else "",
+        "mlflow.user": snapshot.author,
         "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands, stale)[:LONGEST_TAG],
     }
     if url:

@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,12 +13,12 @@ import yaml
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
-from ..locate.values import metric_values, metrics_contents
-from ..mlflow.outputs import read_outputs
 from ..model import holder
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
+from ..results.outputs import read_outputs
 from ..results.staleness import summary
+from ..results.values import metric_values, metrics_contents
 from .graph import Graph, pipeline_graph
 from .images import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
 from .plots import Drawings, drawings
@@ -96,12 +95,11 @@ def page_content(
     outputs = read_outputs(snapshot)
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
-    author = re.search(r"^author (.+?) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
     citation, warnings = _citation(reader, result, report, origin)
     return PageContent(
         title=_title(result, target),
         report=report,
-        author=author[1] if author else "",
+        author=snapshot.author,
         time=datetime.fromtimestamp(snapshot.time, UTC),
         citation=citation,
         warnings=[*_warnings(report), *warnings],

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..mlflow.values import is_series
 from ..model import is_in
-from ..repository import formats
+from ..repository import parsing
 from ..repository.plot_data import PlotData, plot_data
 from ..repository.snapshot import Snapshot
+from ..results.outputs import is_series
 from .images import is_image
 
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")
@@ -155,7 +155,7 @@ def _parse(path: str, content: bytes) -> Any:
     if path.endswith((".csv", ".tsv")):
         delimiter = "\t" if path.endswith(".tsv") else ","
         return list(csv.DictReader(io.StringIO(content.decode()), delimiter=delimiter))
-    return formats.parse(path, content)
+    return parsing.parse(path, content)
 
 
 def _baseline_data(

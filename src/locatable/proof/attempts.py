@@ -10,7 +10,7 @@ from typing import Protocol
 from ..clones.checkout import Checkout
 from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
-from ..repository.checkout_stages import Output, Stage
+from ..model import Output, Stage
 from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
 from .environment import current_programs
@@ -84,6 +84,9 @@ class Runner(Protocol):
     def missing(self, text: str) -> str:
         """A remark on what a text names and the clone lacks; empty where that is nothing."""
 
+    def path_of(self, path: str) -> Path:
+        """Return where an output of the stage is."""
+
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""
 
@@ -101,7 +104,7 @@ class StageRunner:
         sandbox: where to run.
         recorded: recorded outputs, to compare with.
         taken_as_recorded: what DVC holds and no stage of the proof writes.
-        kept: copies of the stage's recorded persistent outputs by name, as far as they can be had.
+        kept: copies of the stage's recorded persistent outputs by path, as far as they can be had.
     """
 
     stage: Stage
@@ -117,35 +120,36 @@ class StageRunner:
         if done.exit_code and DISK_FULL.search(done.printed):
             raise CannotTryError(f"{self.stage.address}: {disk_full()}")
         verdicts = []
-        for output in self.stage.outputs:
-            remove(output.path)
-            written = done.tree / output.path.relative_to(self.checkout.tree)
+        for output in self.stage.outs.values():
+            place = self.checkout.path_of(output.path)
+            remove(place)
+            written = done.tree / place.relative_to(self.checkout.tree)
             # What a failed command leaves behind is no output.
             if written.exists() and not done.exit_code:
-                output.path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(written, output.path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(written, place)
             verdicts.append(compare(self.stage.address, output, self._rebuilt(output)))
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
     def _rebuilt(self, output: Output) -> Rebuilt:
-        found = self.checkout.hash_of(output)
+        found = self.checkout.hash_of(output.path)
         if found is None or found == output.recorded:
             return Rebuilt(found)
         return Rebuilt(found, self.recorded.differences(output, found))
 
     def not_tried(self) -> tuple[OutputVerdict, ...]:
         """Verdicts on the outputs of a stage that is not run."""
-        return tuple(compare(self.stage.address, output, None) for output in self.stage.outputs)
+        return tuple(compare(self.stage.address, output, None) for output in self.stage.outs.values())
 
     def text(self) -> str:
         """The commands of the stage and the text of all files that it declares."""
-        return text_of(self.stage)
+        return text_of(self.stage, self.checkout.root)
 
     def undeclared(self, text: str) -> list[Input]:
         """What the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
-            if not self.checkout.exists(output):
+            if not self.checkout.exists(output.path):
                 # What cannot be had was not what the stage used.
                 with contextlib.suppress(CannotTryError):
                     fetch(self.checkout, output)
@@ -153,20 +157,25 @@ class StageRunner:
 
     def sentence(self, item: Input) -> str:
         """What the user reads about an undeclared input that the stage needs."""
-        return undeclared_sentence(self.stage, item, self.checkout.tree)
+        return undeclared_sentence(self.stage, item, self.checkout.tree, self.checkout.root)
 
     def own_outputs(self) -> list[Input]:
         """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
-        return [
-            Input(InputKind.FILE, str(output.path.relative_to(self.checkout.tree)), self.kept[output.name])
-            for output in self.stage.outputs
-            if output.name in self.kept
-        ]
+        inputs = []
+        for path in self.stage.outs:
+            if path in self.kept:
+                name = self.checkout.path_of(path).relative_to(self.checkout.tree)
+                inputs.append(Input(InputKind.FILE, str(name), self.kept[path]))
+        return inputs
 
     def missing(self, text: str) -> str:
         """A remark on what a text names and the clone lacks; empty where that is nothing."""
         problems = self.checkout.missing_contents().items()
         return "".join(f"; {problem}" for path, problem in problems if path in text)
+
+    def path_of(self, path: str) -> Path:
+        """Return where an output of the stage is."""
+        return self.checkout.path_of(path)
 
     def other_programs(self) -> Path | None:
         """The folder of programs installed here, None where the stage uses it already."""

@@ -102,7 +102,7 @@ def diagnose_difference(
         inputs: undeclared inputs that it had to be given.
     """
     address = runner.stage.address
-    holds_time = any(has_recent_time(content_of(output.path)) for output in runner.stage.outputs)
+    holds_time = any(has_recent_time(content_of(runner.path_of(path))) for path in runner.stage.outs)
     time.sleep(PAUSE)
     unstable = differing.unlike(runner.attempt(RunOptions(inputs)))
     if unstable:

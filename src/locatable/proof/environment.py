@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import CannotTryError
-from ..repository.checkout_stages import Stage
+from ..model import Stage
 from ..results.coordinates import read_record
 from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .conda_lock import CURRENT, CondaLock
@@ -67,8 +67,8 @@ def find_lock(
         CannotTryError: there is none.
     """
     present = [name for name in ENVIRONMENT_LOCKS if (project / name).is_file()]
-    read = {path for stage in stages for path in stage.input_paths}
-    declared = [name for name in present if project / name in read]
+    read = {path for stage in stages for path in stage.deps}
+    declared = [name for name in present if name in read]
     name = choose_lock(present, declared)
     if name == CONDA_LOCK:
         return CondaLock(allow_build)

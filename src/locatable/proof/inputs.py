@@ -12,8 +12,7 @@ from ..clones.files import load_values
 from ..errors import CannotTryError, UnreadableError
 from ..git import untracked_names
 from ..git.working_clone import clone_git
-from ..model import flatten
-from ..repository.checkout_stages import Stage
+from ..model import Stage, flatten, overlaps
 
 # Every run has its own of these, and no result may depend on them.
 PRIVATE_VARIABLES = frozenset(
@@ -66,10 +65,10 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = [*stage.input_paths, *(output.path for output in stage.outputs)]
+    declared = [checkout.path_of(path) for path in (*stage.deps, *stage.outs)]
     listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
     in_git = [checkout.tree / name for name in listed if name]
-    in_dvc = [output.path for output in checkout.outputs]
+    in_dvc = [checkout.path_of(output.path) for output in checkout.outputs]
     for path in dict.fromkeys(in_git + in_dvc):
         if path in checkout.params_files or not path.exists():
             continue
@@ -80,10 +79,10 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
     """Files that lie in the user's checkout, and that neither Git nor DVC holds."""
     top = checkout.user_top
-    outputs = [output.path for output in checkout.outputs]
+    outputs = [str(checkout.path_of(output.path)) for output in checkout.outputs]
     for name in untracked_names(top):
         path = checkout.tree / name
-        if path.exists() or overlaps(path, outputs):
+        if path.exists() or overlaps(str(path), outputs):
             continue
         item = Input(InputKind.FILE, name.rstrip("/"), top / name)
         if mentioned(item, text):
@@ -91,9 +90,9 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
 
 
 def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = {params.path: params.keys for params in stage.params}
+    declared = {checkout.path_of(file): names for file, names in stage.params.items()}
     for path in sorted(checkout.params_files):
-        keys = declared.get(path, ())
+        keys = declared.get(path, [])
         declared_whole = path in declared and not keys
         if declared_whole or path.suffix == ".py" or not path.is_file():
             continue
@@ -118,15 +117,15 @@ def _variables(user_top: Path) -> Iterator[Input]:
             yield Input(InputKind.VARIABLE, name)
 
 
-def overlaps(path: Path, others: list[Path]) -> bool:
-    """Whether a path lies in one of the others, or one of them in it."""
-    return any(path.is_relative_to(other) or other.is_relative_to(path) for other in others)
+def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
+    """Yield all files that a stage declares to read, those in folders included, up to a megabyte each.
 
-
-def declared_files(stage: Stage) -> Iterator[Path]:
-    """All files that a stage declares to read, those in folders included, up to a megabyte each."""
-    for path in stage.input_paths:
-        for file in files_below(path):
+    Args:
+        stage: the stage.
+        root: the DVC root.
+    """
+    for path in stage.deps:
+        for file in files_below(root / path):
             if file.stat().st_size < MOST_BYTES_OF_TEXT:
                 yield file
 
@@ -137,9 +136,9 @@ def files_below(path: Path) -> list[Path]:
     return [file for file in below if file.is_file()]
 
 
-def text_of(stage: Stage) -> str:
-    """The commands of a stage and the text of all files that it declares."""
-    texts = [file.read_bytes().decode(errors="ignore") for file in declared_files(stage)]
+def text_of(stage: Stage, root: Path) -> str:
+    """Return the commands of a stage and the text of all files that it declares; see `declared_files`."""
+    texts = [file.read_bytes().decode(errors="ignore") for file in declared_files(stage, root)]
     return "\n".join([*stage.commands, *texts])
 
 
@@ -160,13 +159,14 @@ def _words(item: Input) -> list[str]:
     return [path.stem if path.suffix == ".py" else path.name]
 
 
-def undeclared_sentence(stage: Stage, item: Input, tree: Path) -> str:
+def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
     """What the user reads about an undeclared input.
 
     Args:
         stage: the stage that needs it.
         item: what it needs.
         tree: Git root of the clone.
+        root: the DVC root in it.
     """
     if item.source is None:
         return f"{stage.address} depends on the environment variable {item.name}, which nothing records"
@@ -175,7 +175,7 @@ def undeclared_sentence(stage: Stage, item: Input, tree: Path) -> str:
     if item.kind is InputKind.PARAM:
         where = f" in {item.source.relative_to(tree)}"
     note = "" if item.source.is_relative_to(tree) else ", nor does Git or DVC hold it"
-    pipeline = stage.pipeline.relative_to(tree)
+    pipeline = (root / stage.pipeline).relative_to(tree)
     return f"{stage.address} {verb} {item.name}{where}, which {pipeline} does not declare{note}"
 
 

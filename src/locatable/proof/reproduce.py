@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 
 from ..clones.checkout import Checkout, project_root
 from ..errors import CannotTryError
-from ..repository.checkout_stages import Stage
+from ..model import Stage, overlaps
 from ..repository.dvc_repo import dvc_errors
+from ..repository.revisions import resolve
 from ..results.processor import Processor, read_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict, compare
@@ -17,14 +18,12 @@ from .conditions import runs_programs
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
-from .inputs import overlaps
 from .installer import programs_in
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare
 from .record import foreign_paths, wrong_inputs
 from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
-from .revision import resolve
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 from .stage_folder import seen_whole
 from .tolerance import accept_by_what_follows
@@ -193,7 +192,7 @@ def _check_programs_run(work: Path) -> None:
 def _frozen(plan: ProofPlan) -> Iterator[OutputVerdict]:
     """Verdicts on outputs that nothing is known of but their record."""
     for stage in plan.frozen:
-        for output in stage.outputs:
+        for output in stage.outs.values():
             yield compare(stage.address, output, None, Verdict.FROZEN)
 
 
@@ -213,10 +212,10 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
         taken_as_recorded=proof.plan.taken_as_recorded,
         kept=record.kept,
     )
-    differing = [each.path for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
-    differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]
+    differing = [each.output for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
+    differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
     foreign = foreign_paths(stage, proof.checkout)
-    if foreign or not all(path.exists() for path in differing_inputs):
+    if foreign or not all(proof.checkout.path_of(path).exists() for path in differing_inputs):
         proof.findings += foreign
         proof.verdicts += runner.not_tried()
         return 0.0
@@ -224,7 +223,7 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
     proof.findings += wrong
     # What differs in the inputs explains what differs in the outputs.
     trusted = not (record.contradictory or wrong or differing_inputs)
-    if whole := seen_whole(stage):
+    if whole := seen_whole(stage, proof.checkout):
         proof.seen_whole[stage.address] = whole
     first = runner.attempt()
     diagnosis = Diagnosis((), (), first)
@@ -267,7 +266,12 @@ def _can_wait(first: Attempt) -> bool:
 
 def _tolerate(proof: Proof) -> None:
     """Accept what the tolerance accepts by what follows, and diagnose what it does not."""
-    proof.verdicts = accept_by_what_follows(proof.verdicts, proof.checkout.stages, has_numbers)
+    checkout = proof.checkout
+
+    def output_has_numbers(path: str) -> bool:
+        return has_numbers(checkout.path_of(path))
+
+    proof.verdicts = accept_by_what_follows(proof.verdicts, checkout.stages, output_has_numbers)
     wrong = {verdict.stage for verdict in proof.verdicts if not verdict.as_recorded}
     for runner, first in proof.postponed:
         if runner.stage.address in wrong:

@@ -1,64 +1,38 @@
 """What the stages of a project declare, as DVC resolves it: variables, loops and folders included."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dvc.dependency import ParamsDependency
-from dvc.output import Output
+from dvc.output import Output as DvcOutput
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from dvc.stage import Stage as DvcStage
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
 from ..errors import NotFoundError
+from ..model import Output, Stage, address_of
 from .dvc_repo import commands_of, open_repo
 
-
-@dataclass(frozen=True)
-class ResolvedStage:
-    """A stage as it runs.
-
-    Attributes:
-        folder: the folder that its commands run in and its paths start from.
-        commands: each is a shell's.
-        dependencies: files and folders, in the order of `deps`; None for what is not on this machine's disk.
-        outputs: files and folders.
-    """
-
-    folder: Path
-    commands: tuple[str, ...]
-    dependencies: tuple[Path | None, ...]
-    outputs: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class StageEntry:
-    """An entry below `stages` of a dvc.yaml.
-
-    Attributes:
-        pipeline: the dvc.yaml.
-        name: the entry's key.
-        stages: what DVC makes of it: one stage, or as many as `foreach` or `matrix` say.
-    """
-
-    pipeline: Path
-    name: str
-    stages: tuple[ResolvedStage, ...]
+# Stages by the dvc.yaml and the key of the entry below `stages` that they are made from: one stage, or as
+# many as `foreach` or `matrix` say.
+Entries = dict[tuple[str, str], list[Stage]]
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """What the stages of a project declare.
+    """What the stages of a project declare, as it is checked out.
 
     Attributes:
         project: the project's root.
         entries: those asked for, in DVC's order.
-        outputs: of all stages of the project.
+        outputs: paths of what all stages of the project write.
     """
 
     project: Path
-    entries: tuple[StageEntry, ...]
-    outputs: frozenset[Path]
+    entries: Entries
+    outputs: frozenset[str]
 
 
 def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
@@ -77,54 +51,50 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
         chosen = set()
         for name in names:
             chosen |= _entries_named(repo, name)
-        entries = _entries(everything)
-        return Declarations(
-            Path(repo.root_dir),
-            tuple(entry for entry in entries if not names or (entry.pipeline, entry.name) in chosen),
-            frozenset(_paths(out for stage in everything for out in stage.outs)),
-        )
+        root = Path(repo.root_dir)
+        entries: Entries = {}
+        for stage in everything:
+            entry = _entry(stage, root)
+            if entry and (not names or entry in chosen):
+                entries.setdefault(entry, []).append(declared_stage(repo, stage))
+        outputs = frozenset(_path(repo, out) for stage in everything for out in stage.outs)
+        return Declarations(root, entries, outputs)
 
 
-def _entries_named(repo: Repo, name: str) -> set[tuple[Path, str]]:
-    """The dvc.yaml and the key of each stage that a name stands for."""
+def _entries_named(repo: Repo, name: str) -> set[tuple[str, str]]:
+    """Return the entries of the stages that a name stands for."""
     try:
         stages = repo.stage.collect(name)
     except (StageNotFound, StageFileDoesNotExistError) as error:
         raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
-    return {(Path(stage.path), _key(stage)) for stage in stages if isinstance(stage, PipelineStage)}
+    entries = {_entry(stage, Path(repo.root_dir)) for stage in stages}
+    return {entry for entry in entries if entry}
 
 
-def _entries(stages: Iterable[object]) -> list[StageEntry]:
-    """The stages of all dvc.yaml, those of one entry together."""
-    grouped: dict[tuple[Path, str], list[ResolvedStage]] = {}
-    for stage in stages:
-        if isinstance(stage, PipelineStage):
-            grouped.setdefault((Path(stage.path), _key(stage)), []).append(_resolved(stage))
-    return [StageEntry(pipeline, name, tuple(found)) for (pipeline, name), found in grouped.items()]
+def _entry(stage: object, root: Path) -> tuple[str, str] | None:
+    """Return the dvc.yaml and the key of the entry that a stage is made from; None for a `.dvc` file."""
+    if not isinstance(stage, PipelineStage):
+        return None
+    return Path(stage.path).relative_to(root).as_posix(), str(stage.raw_data.generated_from or stage.name)
 
 
-def _key(stage: PipelineStage) -> str:
-    """The key in dvc.yaml of the entry that a stage was made from."""
-    return str(stage.raw_data.generated_from or stage.name)
-
-
-def _resolved(stage: PipelineStage) -> ResolvedStage:
-    """What a stage of DVC's declares, as plain values."""
-    listed = [dependency for dependency in stage.deps if not isinstance(dependency, ParamsDependency)]
-    return ResolvedStage(
-        Path(stage.wdir),
-        tuple(commands_of(stage)),
-        tuple(_path(dependency) for dependency in listed),
-        tuple(_paths(stage.outs)),
+def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
+    """Return what a stage of DVC's declares, params and what is recorded aside."""
+    read = [_path(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    written = [_path(repo, out) for out in stage.outs]
+    folder, _, _ = stage.path_in_repo.rpartition("/")
+    return Stage(
+        address=address_of(folder, stage.name),
+        folder=repo.fs.relpath(stage.wdir, repo.root_dir),
+        cmd=commands_of(stage),
+        deps=tuple(read),
+        outs={path: Output(path) for path in written},
     )
 
 
-def _paths(outputs: Iterable[Output]) -> list[Path]:
-    """The paths of those outputs that are on this machine's disk."""
-    paths = [_path(output) for output in outputs]
-    return [path for path in paths if path is not None]
-
-
-def _path(output: Output) -> Path | None:
-    """The path of an output or dependency; None if it is not on this machine's disk."""
-    return Path(output.fs_path) if output.protocol == "local" else None
+def _path(repo: Repo, item: DvcOutput) -> str:
+    """Return the path of an output or dependency relative to the DVC root; a URL as it is."""
+    if "://" in item.def_path:
+        return str(item)
+    path: str = repo.fs.relpath(item.fs_path, repo.root_dir)
+    return path

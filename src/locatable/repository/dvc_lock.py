@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from ..model import Record, join
-from .formats import load_plain, load_yaml, parse_yaml, remembered
 from .hashes import with_hash
+from .parsing import load_plain, load_yaml, parse_yaml, remembered
 
 # A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
 # number, or another word of YAML's own.

@@ -7,32 +7,18 @@ for address, stage in pipeline("HEAD").stages.items():
 
 from collections.abc import Iterable
 from contextlib import chdir, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFoundError
-from .dvc_repo import commands_of, open_repo
+from ..model import Stage
+from .dvc_repo import open_repo
 from .project import find_project
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.stage import Stage
-
-
-@dataclass(frozen=True)
-class PipelineStage:
-    """A stage, with its templates resolved.
-
-    Attributes:
-        commands: to be run by a shell, one after the other.
-        folder: where they run, relative to the DVC root; `.` for the root itself.
-        needs: addresses of the stages whose outputs it reads.
-    """
-
-    commands: tuple[str, ...]
-    folder: str
-    needs: tuple[str, ...]
+    from dvc.stage import Stage as DvcStage
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,7 @@ class Pipeline:
 
     rev: str
     sources: list[str]
-    stages: dict[str, PipelineStage]
+    stages: dict[str, Stage]
 
 
 def pipeline(rev: str = "HEAD", repo: str | Path = ".") -> Pipeline:
@@ -99,7 +85,7 @@ def _pipeline(repo: "Repo", commit: str, targets: list[str]) -> Pipeline:
     return Pipeline(commit, [_address(stage) for stage in ordered if not stage.cmd], stages)
 
 
-def _address(stage: "Stage") -> str:
+def _address(stage: "DvcStage") -> str:
     """What DVC calls a stage in the root; its own `addressing` is seen from the working folder."""
     path: str = stage.path_in_repo
     name = getattr(stage, "name", None)  # a `.dvc` file has none
@@ -108,15 +94,14 @@ def _address(stage: "Stage") -> str:
     return name if path == "dvc.yaml" else f"{path}:{name}"
 
 
-def _stage(repo: "Repo", graph: Any, stage: "Stage") -> PipelineStage:
-    return PipelineStage(
-        commands=tuple(commands_of(stage)),
-        folder=repo.fs.relpath(stage.wdir, repo.root_dir),
-        needs=tuple(_address(other) for other in graph.successors(stage) if other.cmd),
-    )
+def _stage(repo: "Repo", graph: Any, stage: "DvcStage") -> Stage:
+    from .declarations import declared_stage
+
+    needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
+    return replace(declared_stage(repo, stage), needs=needs)
 
 
-def _needed(repo: "Repo", graph: Any, targets: list[str]) -> "set[Stage]":
+def _needed(repo: "Repo", graph: Any, targets: list[str]) -> "set[DvcStage]":
     import networkx as nx
 
     if not targets:

@@ -8,8 +8,8 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..model import PARAMS_FILE, Artifact, Output, Pipeline, Stage, address_of, join
-from . import formats
+from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, join
+from . import parsing
 from .templates import has_templates, resolve_pipeline
 
 # Content of a file by its path as seen from the Git root; None where there is none.
@@ -26,11 +26,11 @@ class Pipelines:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         # By folder and content; where there are templates, by the files that these name, too.
-        self._read: dict[tuple[Any, ...], Pipeline] = {}
+        self._read: dict[tuple[Any, ...], PipelineFile] = {}
         self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
         self._size = 0
 
-    def read(self, folder: str, content: bytes, read: Read) -> Pipeline:
+    def read(self, folder: str, content: bytes, read: Read) -> PipelineFile:
         """What a dvc.yaml declares.
 
         Args:
@@ -59,13 +59,13 @@ class Pipelines:
     def _forget_if_many(self, size: int) -> None:
         """Make room for a dvc.yaml of so many characters."""
         self._size += size
-        if self._size > formats.MOST_REMEMBERED:
+        if self._size > parsing.MOST_REMEMBERED:
             self._read.clear()
             self._named_files.clear()
             self._size = size
 
-    def _resolve(self, folder: str, content: bytes, read: Read) -> Pipeline:
-        definition = formats.load_yaml(content) or {}
+    def _resolve(self, folder: str, content: bytes, read: Read) -> PipelineFile:
+        definition = parsing.load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
         if not has_templates(content, definition):
@@ -87,7 +87,9 @@ def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
     return read_and_record
 
 
-def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]) -> Pipeline:
+def _pipeline(
+    definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
+) -> PipelineFile:
     stages = {name: _stage(name, stage, folder) for name, stage in (definition.get("stages") or {}).items()}
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
     plots = [join(folder, path) for path in _plots(definition)]
@@ -97,7 +99,7 @@ def _pipeline(definition: Mapping[str, Any], folder: str, variables: dict[str, d
         plot_definitions |= _plot_definitions(stage, wdir)
         metrics += [join(wdir, path) for path, _ in _with_options(stage.get("metrics"))]
         plots += [join(wdir, path) for path in _plots(stage)]
-    return Pipeline(
+    return PipelineFile(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
@@ -183,7 +185,7 @@ def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]
         yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
 
 
-def is_written(folder: str, pipelines: Mapping[str, Pipeline]) -> bool:
+def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
     names = folder.split("/")
     around = [".", *("/".join(names[:length]) for length in range(1, len(names) + 1))]

@@ -1,8 +1,11 @@
 """Which commits a name means: a Git revision, or experiments of DVC."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..errors import CannotTryError
 from ..model import Experiment
+from .clone_limits import limits
 from .reader import Reader
 
 
@@ -51,3 +54,28 @@ def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
     """
     named = [one.rev for one in revisions_named(reader, experiment.name)]
     return experiment.name if named == [experiment.rev] else experiment.rev[:12]
+
+
+def resolve(rev: str) -> str:
+    """Commit of a Git revision, or of the DVC experiment of that name, in the current folder's repository.
+
+    Raises:
+        CannotTryError: there is no such revision, or several experiments have the name.
+        GitError: there is no repository, or Git refuses to read it.
+    """
+    here = Path.cwd()
+    with Reader(here) as reader:
+        named = revisions_named(reader, rev)
+        if not named:
+            raise CannotTryError(
+                f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
+                hint="; ".join(limits(here, bool(reader.experiments()))),
+            )
+        if len({one.rev for one in named}) > 1:
+            raise CannotTryError(
+                f"{rev}: {len(named)} experiments have this name; give the commit of one of them"
+            )
+        snapshot = reader.snapshot(named[0].rev)
+    if not snapshot.commit:
+        raise CannotTryError(f"{rev}: {snapshot.damage}")
+    return snapshot.rev

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import yaml
 
 from ..errors import UnreadableError
-from ..git.commits import commit_time
+from ..git.commits import author, commit_time
 from ..git.lfs import object_id, stored_file
 from ..git.objects import GitObjects
 from ..model import (
     PARAMS_FILE,
     Artifact,
     Entry,
-    Pipeline,
+    PipelineFile,
     Record,
     Stage,
     address_of,
@@ -25,9 +25,10 @@ from ..model import (
     is_in,
     join,
     named_values,
-    overlap,
+    overlaps,
+    with_needs,
 )
-from . import formats
+from . import parsing
 from .dvc_lock import lock_stages
 from .hashes import BlobHashes, with_hash
 from .pipelines import Pipelines, is_written
@@ -102,6 +103,11 @@ class Snapshot:
         """When it was committed, in seconds since 1970; 0 where this clone lacks the commit."""
         return commit_time(self.commit)
 
+    @property
+    def author(self) -> str:
+        """Name of who wrote the commit; empty where that is not known."""
+        return author(self.commit)
+
     def git_files(self, path: str) -> dict[str, str]:
         """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
         return self.reader.objects.files(self.tree, path)
@@ -158,7 +164,7 @@ class Snapshot:
         """Hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
         for output, entry in {**self.sources, **self.outs}.items():
-            if overlap(output, path):
+            if overlaps(path, [output]):
                 files |= self.reader.folder_files(output, entry)
         return {file: md5 for file, md5 in files.items() if is_in(file, path)}
 
@@ -170,7 +176,7 @@ class Snapshot:
             UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
         declared = [stage for pipeline in self.pipelines.values() for stage in pipeline.stages.values()]
-        return {one.address: replace(one, record=self.records.get(one.address)) for one in declared}
+        return with_needs({one.address: one.with_record(self.records.get(one.address)) for one in declared})
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -223,7 +229,7 @@ class Snapshot:
         for path in self.files:
             if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
-            tracked = self._parsed(path, formats.load_yaml)
+            tracked = self._parsed(path, parsing.load_yaml)
             try:
                 wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
                 made = {"stage": path} if tracked.get("cmd") else {}
@@ -260,7 +266,7 @@ class Snapshot:
     def _params_in(self, file: str) -> dict[str, Any]:
         """Content of a params file; nothing where neither Git nor DVC's cache has it."""
         content = self.kept_files(file).get(file)
-        return self._checked(file, content, partial(formats.parse, file)) if content else {}
+        return self._checked(file, content, partial(parsing.parse, file)) if content else {}
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
@@ -279,7 +285,7 @@ class Snapshot:
         for path in dict.fromkeys(paths):
             for file, content in self.kept_files(path).items():
                 if content:
-                    values[file] = self._checked(file, content, partial(formats.parse, file))
+                    values[file] = self._checked(file, content, partial(parsing.parse, file))
         return values
 
     @cached_property
@@ -298,13 +304,13 @@ class Snapshot:
         return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
 
     @cached_property
-    def pipelines(self) -> dict[str, Pipeline]:
+    def pipelines(self) -> dict[str, PipelineFile]:
         """What each dvc.yaml declares, by the folder that it is in.
 
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        pipelines: dict[str, Pipeline] = {}
+        pipelines: dict[str, PipelineFile] = {}
         # Files of outer folders come first.
         for path in self._paths("dvc.yaml"):
             folder = posixpath.dirname(path)

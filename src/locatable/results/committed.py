@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Collection, Iterable, Mapping
 
-from ..model import Entry, is_in, overlap
+from ..model import Entry, is_in, overlaps
 from ..repository.hashes import HashKind, folder_hash
 from ..repository.snapshot import Snapshot
 
@@ -93,7 +93,7 @@ class CommittedFiles:
                 inside = {file: md5 for file, md5 in listed.items() if is_in(file, path)}
                 files.update(inside if place not in listed else {path: None})
         for place in self._unknown:
-            if overlap(place, path):
+            if overlaps(path, [place]):
                 files[path] = None
         return files
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..model import Experiment, Record
+from ..model import Experiment, Record, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -31,8 +31,6 @@ BUILD = re.compile(
     r"(.+\.)?(Docker|Container)file(\..+)?|setup\.(py|cfg)|pyproject\.toml|Pipfile|conda\.ya?ml",
     re.IGNORECASE,
 )
-# What an entry of DVC can call its hash: for local files, S3 and HTTP, or HDFS.
-_HASHES = ("md5", "etag", "checksum")
 
 
 @dataclass(frozen=True)
@@ -246,9 +244,9 @@ def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
 
 def _hash(entry: Mapping[str, Any]) -> str:
     """The hash that DVC keeps of a file or folder, whatever kind it is."""
-    for kind in _HASHES:
-        if kind in entry:
-            return str(entry[kind])
+    recorded = recorded_hash(entry)
+    if recorded is not None:
+        return recorded
     if "files" in entry:  # a folder in a store that keeps versions
         return digest(entry["files"])
     # An import that was not downloaded is known by its source alone.

@@ -17,7 +17,7 @@ import yaml
 from ..errors import UnreadableError
 from ..git import git
 from ..model import Entry, Key, Record, Stage, flatten, named_value, same_value
-from ..repository import formats
+from ..repository import parsing
 from ..repository.clone_limits import shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends
 from ..repository.reader import Reader
@@ -170,7 +170,7 @@ class _Comparison:
             present = self.committed.hash_of(file, HashKind.MD5)
             return f"{file} is in neither Git nor DVC" if present == ABSENT else None
         try:
-            values = formats.parse(file, content) or {}
+            values = parsing.parse(file, content) or {}
         except (ValueError, yaml.YAMLError):
             return f"{file} cannot be read"
         return values if isinstance(values, dict) else f"{file} cannot be read"

@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from ..errors import SettingsError
 from ..model import Experiment, Key
-from ..repository import formats
+from ..repository import parsing
 from ..repository.experiments import choices_in, memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
@@ -120,7 +120,7 @@ def complete_trial(
             return choices[key]
         place = Key.parse(key)
         if place.file not in contents:
-            contents[place.file] = formats.parse(place.file, snapshot.read(place.file) or b"")
+            contents[place.file] = parsing.parse(place.file, snapshot.read(place.file) or b"")
         return place.value_in(contents[place.file])
 
     if memory:

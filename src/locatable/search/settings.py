@@ -20,7 +20,7 @@ from yaml import YAMLError
 from ..clones.project_setup import ProjectSetup
 from ..errors import SettingsError
 from ..model import Key
-from ..repository import formats
+from ..repository import parsing
 from .known_keys import known_keys
 from .space import Param, Section, in_order
 
@@ -107,7 +107,7 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     name = path.name
     try:
         # As in params files, 1e-5 is a number here.
-        values = formats.load_yaml(path.read_text(encoding="utf-8"))
+        values = parsing.load_yaml(path.read_text(encoding="utf-8"))
         if study and isinstance(values, dict):
             values = {**values, "study": study}
         return SearchSettings.model_validate(values)

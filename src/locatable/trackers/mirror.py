@@ -4,8 +4,8 @@ from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
 from ..mlflow.describe import find_script
+from ..mlflow.mirrored import MirrorResult
 from ..mlflow.plan import Action
-from ..mlflow.result import MirrorResult
 from ..mlflow.revision import revision_content
 from ..mlflow.wanted import needs_run, wanted_runs
 from ..repository.reader import Reader

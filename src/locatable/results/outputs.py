@@ -1,11 +1,16 @@
-"""Files that the stages of a revision wrote, as far as MLflow shows them."""
+"""Files that the stages of a revision wrote, as far as views show them, and the series among them."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..git.lfs import object_id
 from ..model import holder, is_in
 from ..repository.snapshot import Snapshot
+
+SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
 
 
 @dataclass(frozen=True)
@@ -60,3 +65,44 @@ def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFil
             files.contents[path] = cached.read_bytes()
         elif path not in files.missing:
             files.missing.append(path)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a series as its file has it; `time` in milliseconds since 1970."""
+
+    step: int
+    value: str
+    time: int
+
+
+def is_series(path: str) -> bool:
+    """Whether a file is one of those that DVCLive writes for values over steps."""
+    return SERIES_FOLDER in path
+
+
+def number(value: Any) -> float | None:
+    """A value as MLflow takes it, None where it is no number."""
+    try:
+        return float(value)  # DVCLive writes NaN and infinities as strings
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def read_series(content: bytes, time: int) -> list[Point]:
+    """The lines of a series; where it has no steps, the places of its lines, where no times, one a step.
+
+    MLflow also draws over time, and so needs some: a millisecond a step.
+
+    Raises:
+        ValueError or OverflowError: it is none.
+    """
+    points = []
+    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
+        step = int(float(row.get("step") or place))
+        value = list(row.values())[-1]
+        if not isinstance(value, str):
+            raise ValueError("a line has not as many values as the first one has names")
+        stamp = number(row.get("timestamp"))
+        points.append(Point(step, value, int(stamp) if stamp else time + step))
+    return points

@@ -1,7 +1,5 @@
 """Metrics and series out of the files that stages wrote."""
 
-import csv
-import io
 import posixpath
 import re
 from collections import Counter
@@ -12,20 +10,11 @@ from typing import Any
 import yaml
 
 from ..model import flatten_all, holder
-from ..repository import formats
+from ..repository import parsing
+from ..results.outputs import SERIES_FOLDER, Point, number, read_series
 
-SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
 # A dot between names; one before a digit belongs to a number.
 SEPARATOR = re.compile(r"\.(?=\D)")
-
-
-@dataclass(frozen=True)
-class Point:
-    """A value of a series as its file has it; `time` in milliseconds since 1970."""
-
-    step: int
-    value: str
-    time: int
 
 
 @dataclass(frozen=True)
@@ -61,19 +50,6 @@ class Name:
         return self.place + self.own
 
 
-def is_series(path: str) -> bool:
-    """Whether a file is one of those that DVCLive writes for values over steps."""
-    return SERIES_FOLDER in path
-
-
-def number(value: Any) -> float | None:
-    """A value as MLflow takes it, None where it is no number."""
-    try:
-        return float(value)  # DVCLive writes NaN and infinities as strings
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def read_values(contents: Mapping[str, bytes], metric_files: Collection[str], time: int) -> Values:
     """Every step of every DVCLive series; and final values, where they are not a series' last step.
 
@@ -103,7 +79,7 @@ def read_metrics(path: str, content: bytes) -> dict[str, Any]:
     Raises:
         ValueError or yaml.YAMLError: it has no such values.
     """
-    values = formats.parse(path, content)
+    values = parsing.parse(path, content)
     if isinstance(values, int | float | str):
         return {posixpath.splitext(posixpath.basename(path))[0]: values}
     if not isinstance(values, dict):
@@ -121,25 +97,6 @@ def read_metrics(path: str, content: bytes) -> dict[str, Any]:
 def slashed(dotted: str) -> str:
     """Return a metric's name with slashes, by which MLflow groups, where DVC has dots."""
     return SEPARATOR.sub("/", dotted)
-
-
-def read_series(content: bytes, time: int) -> list[Point]:
-    """The lines of a series; where it has no steps, the places of its lines, where no times, one a step.
-
-    MLflow also draws over time, and so needs some: a millisecond a step.
-
-    Raises:
-        ValueError or OverflowError: it is none.
-    """
-    points = []
-    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
-        step = int(float(row.get("step") or place))
-        value = list(row.values())[-1]
-        if not isinstance(value, str):
-            raise ValueError("a line has not as many values as the first one has names")
-        stamp = number(row.get("timestamp"))
-        points.append(Point(step, value, int(stamp) if stamp else time + step))
-    return points
 
 
 def _named_by_place(finals: dict[str, dict[str, Any]]) -> dict[Name, Any]:

@@ -12,7 +12,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..model import PARAMS_FILE, flatten, flatten_all
-from ..repository import formats
+from ..repository import parsing
 from ..repository.snapshot import Snapshot
 
 # Endings of files whose numbers are looked at where no dvc.yaml calls them metrics, and their greatest size.
@@ -107,7 +107,7 @@ def metric_values(path: str, content: bytes) -> dict[str, Any]:
     Raises:
         ValueError or yaml.YAMLError: it has none.
     """
-    values = formats.parse(path, content)
+    values = parsing.parse(path, content)
     if isinstance(values, list):
         values = dict(enumerate(values))
     if isinstance(values, dict):
