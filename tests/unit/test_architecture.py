@@ -4,8 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from itertools import pairwise, product
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,6 +62,45 @@ def module_of(name: str) -> Path | None:
 def part_of(module: Path) -> str:
     """What the table of layers calls a module: its package, or itself."""
     return f"{module.parts[0]}/" if len(module.parts) > 1 else module.name
+
+
+def drawn() -> nx.DiGraph:
+    """The picture on the page: an arrow from what imports to what is imported."""
+    graph = nx.DiGraph()
+    picture = PAGE.partition("flowchart TD\n")[2].partition("```")[0]
+    for line in picture.splitlines():
+        groups = [group.split(" & ") for group in line.strip().split(" --> ")]
+        for sources, targets in pairwise(groups):
+            graph.add_edges_from(product(sources, targets))
+    return graph
+
+
+def imports_between(parts: set[str]) -> nx.DiGraph:
+    """Which of some packages and modules of the root imports which."""
+    graph = nx.DiGraph()
+    for module in MODULES:
+        importer = Path(part_of(module)).stem
+        for name, _ in imported(module):
+            target = module_of(name)
+            if target and target != Path("__init__.py") and importer in parts:
+                graph.add_edge(importer, Path(part_of(target)).stem)
+    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
+    return graph.subgraph(parts).copy()
+
+
+def test_the_picture_shows_what_imports_what():
+    picture = drawn()
+    # Without arrows to what other arrows lead to.
+    assert set(picture.edges) == set(nx.transitive_reduction(imports_between(set(picture.nodes))).edges)
+
+
+def test_the_picture_shows_every_package():
+    packages = {module.parts[0] for module in MODULES if len(module.parts) > 1}
+    assert packages <= set(drawn().nodes)
+
+
+def test_the_root_holds_few_modules():
+    assert len([module for module in MODULES if len(module.parts) == 1]) <= 8
 
 
 @pytest.mark.parametrize("name", sorted(set(named_modules(PAGE))))
