@@ -10,7 +10,7 @@ _KEPT = "\0"
 
 
 def redact_urls(text: str) -> str:
-    """The text, without passwords in its URLs, and without user names, which only SSH needs."""
+    """Return the text, without passwords in its URLs, and without user names, which only SSH needs."""
     # Alone, a URL ends with the text, and its password can hold an `@`; within a text, a quote can end it.
     is_url = _URL.fullmatch(text)
     login = r"[^/\s]+" if is_url else r"[^/@\s\"']+"
@@ -25,7 +25,7 @@ SPECIAL = re.compile(r"[%?{}]")
 
 
 def sqlite_url(file: Path, query: str = "") -> str:
-    """The address of a database.
+    """Return the address of a database.
 
     Args:
         file: of the database.
@@ -44,7 +44,7 @@ def sqlite_url(file: Path, query: str = "") -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a database; None where the address is of another one, or of one in memory."""
+    """Return the file of a database; None where the address is of another one, or of one in memory."""
     if not url.startswith(PREFIX):
         return None
     path, _, query = url.removeprefix(PREFIX).partition("?")
@@ -55,7 +55,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def absolute_url(url: str, folder: Path) -> str:
-    """An address whose file, where it is a relative one, is in `folder`; others stay as they are."""
+    """Return an address whose file, where it is a relative one, is in `folder`; others stay as they are."""
     file = sqlite_file(url)
     if file is None or file.is_absolute():
         return url
@@ -65,7 +65,7 @@ def absolute_url(url: str, folder: Path) -> str:
 
 
 def _sqlalchemy_decodes() -> bool:
-    """Whether SQLAlchemy decodes a path, as 2.1 does, or takes it as it is, as 2.0 does."""
+    """Return whether SQLAlchemy decodes a path, as 2.1 does, or takes it as it is, as 2.0 does."""
     from sqlalchemy import make_url
 
     return make_url(f"{PREFIX}%41").database == "A"

@@ -275,7 +275,7 @@ class Key:
         return self.dotted.split(".")
 
     def value_in(self, content: Any) -> Any:
-        """The value that the key names in the content of its file.
+        """Return the value that the key names in the content of its file.
 
         Raises:
             LookupError, TypeError or ValueError: there is none.
@@ -287,12 +287,12 @@ class Key:
 
 
 def index(container: Any, part: str) -> int | str:
-    """A part of a dotted key, as what indexes `container`: a position where that is a list."""
+    """Return a part of a dotted key, as what indexes `container`: a position where that is a list."""
     return int(part) if isinstance(container, list) else part
 
 
 def flatten(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys; an empty mapping stays, as a value.
+    """Return nested mappings as one, with dotted keys; an empty mapping stays, as a value.
 
     Args:
         values: what to flatten.
@@ -321,7 +321,7 @@ def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]
 
 
 def _items(value: Any, lists: bool) -> Mapping[Any, Any]:
-    """What is inside of a value, by key; empty where nothing is."""
+    """Return what is inside of a value, by key; empty where nothing is."""
     if isinstance(value, Mapping):
         return value
     if lists and isinstance(value, list):
@@ -354,7 +354,7 @@ def _strict(value: Any) -> Any:
 
 
 def _strict_key(key: Any) -> Any:
-    """A key of a mapping; YAML has dates, floats and lists for keys, too."""
+    """Return a key of a mapping; YAML has dates, floats and lists for keys, too."""
     return key if isinstance(key, str | int | None) else str(key)
 
 

@@ -38,7 +38,7 @@ ENDPOINTS = ("endpointurl", "oss_endpoint")
 
 
 def project_root() -> Path:
-    """The DVC project around the current folder.
+    """Return the DVC project around the current folder.
 
     Raises:
         CannotTryError: there is none.
@@ -190,7 +190,7 @@ class Checkout:
         return ""
 
     def missing_contents(self) -> dict[str, str]:
-        """Why the clone lacks the content of a path and what to do, by the path from the Git root."""
+        """Return why the clone lacks the content of a path and what to do, by the path from the Git root."""
         return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
 
     def remote_of(self, output: Output) -> str:
@@ -221,7 +221,7 @@ class Checkout:
                 )
 
     def files_in(self, folder: Path) -> list[Path]:
-        """All files in a folder of the clone, without those that .dvcignore excludes."""
+        """Return all files in a folder of the clone, without those that .dvcignore excludes."""
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
 
 
@@ -271,7 +271,7 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
 
 
 def _name(item: Any) -> str:
-    """What DVC calls an output or dependency; beside the project, not by the place of the clone."""
+    """Return what DVC calls an output or dependency; beside the project, not by the place of the clone."""
     top = Path(item.repo.scm.root_dir)
     if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
         return str(item)

@@ -13,7 +13,7 @@ from ..repository.dvc_repo import one_line
 
 
 def load_values(path: Path) -> Any:
-    """What a JSON, YAML, TOML or Python params file says.
+    """Return what a JSON, YAML, TOML or Python params file says.
 
     Raises:
         UnreadableError: it does not follow its format.

@@ -48,7 +48,7 @@ class Composition:
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
     def compose(self, values: Mapping[str, Any] | None = None) -> Any:
-        """What `write` would write.
+        """Return what `write` would write.
 
         Args:
             values: see `write`.
@@ -64,7 +64,7 @@ class Composition:
             return load_yaml(str(path))
 
     def groups(self) -> dict[str, list[str]]:
-        """What can be chosen of each group of the configuration: `model`, `model/optimizer`.
+        """Return what can be chosen of each group of the configuration: `model`, `model/optimizer`.
 
         Raises:
             ProjectError: see `write`.
@@ -86,7 +86,7 @@ class Composition:
 
 
 def composition_of(repo: "Repo") -> Composition | None:
-    """How Hydra composes params.yaml of a repository, None where it does not; read as DVC reads it."""
+    """Return how Hydra composes params.yaml of a repository, None where it does not; read as DVC reads it."""
     settings = repo.config.get("hydra", {})
     if not settings.get("enabled"):
         return None

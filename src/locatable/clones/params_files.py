@@ -73,7 +73,7 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
 
 
 def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
-    """The text of a params file with other values, as every reader of it takes them.
+    """Return the text of a params file with other values, as every reader of it takes them.
 
     Args:
         text: of the file.
@@ -112,7 +112,10 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
 
 
 def _names_value(content: Any, key: Key) -> bool:
-    """Whether a key is one of a value in what Hydra composed; that of a group names a section, or nothing."""
+    """Return whether a key is one of a value in what Hydra composed.
+
+    That of a group names a section, or nothing.
+    """
     try:
         return not isinstance(key.value_in(content), dict)
     except (LookupError, TypeError, ValueError):
@@ -127,7 +130,7 @@ def _has_already(content: Any, key: Key, value: Any) -> bool:
 
 
 def _plain(content: Any) -> Any:
-    """A copy in which no two places share a value, as those of aliases do."""
+    """Return a copy in which no two places share a value, as those of aliases do."""
     if isinstance(content, dict):
         return {name: _plain(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
@@ -136,7 +139,7 @@ def _plain(content: Any) -> Any:
 
 
 def _parsed(parse: Parse, text: str) -> Any:
-    """What a text says; None where it follows its format no more."""
+    """Return what a text says; None where it follows its format no more."""
     from dvc.exceptions import DvcException
 
     try:
@@ -146,7 +149,9 @@ def _parsed(parse: Parse, text: str) -> Any:
 
 
 def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
-    """The text of a params file without the lines of all but some keys; None where it has to stay whole.
+    """Return the text of a params file without the lines of all but some keys.
+
+    None where it has to stay whole.
 
     Args:
         text: of the file.
@@ -164,7 +169,7 @@ def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
 
 
 def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
-    """What can read a text: DVC, and the usual readers of YAML and TOML; each with what it reads."""
+    """Yield what can read a text: DVC, and the usual readers of YAML and TOML; each with what it reads."""
     from dvc.utils.serialize import PARSERS
 
     suffix = Path(file).suffix.lower()
@@ -191,7 +196,7 @@ def _set(content: Any, key: Key, value: Any) -> None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types; a list can be a tuple."""
+    """Return whether two values are equal and of the same types; a list can be a tuple."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

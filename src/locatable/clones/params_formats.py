@@ -104,7 +104,7 @@ def _yaml_node(text: str, event: Any, events: Iterator[Any]) -> Node:
 
 
 def span(event: Any) -> tuple[int, int]:
-    """Where the text of an event of PyYAML's begins and ends."""
+    """Return where the text of an event of PyYAML's begins and ends."""
     return event.start_mark.index, event.end_mark.index
 
 
@@ -129,7 +129,7 @@ def yaml_text(value: Any, old: Node | None = None) -> str:
 
 
 def _is_plain_word(text: str) -> bool:
-    """Whether YAML reads a text as itself without quotes."""
+    """Return whether YAML reads a text as itself without quotes."""
     return text.isidentifier() and text not in {*"yYnN"} and isinstance(yaml.safe_load(text), str)
 
 
@@ -193,12 +193,12 @@ class _PythonText:
     starts: list[int]
 
     def place(self, line: int, column: int) -> int:
-        """The place that the parser of Python calls so."""
+        """Return the place that the parser of Python calls so."""
         start = self.starts[line - 1]
         return start + len(self.text[start : start + column].encode()[:column].decode(errors="ignore"))
 
     def node(self, value: ast.expr) -> Node:
-        """Where a value is."""
+        """Return where a value is."""
         start = self.place(value.lineno, value.col_offset)
         end = self.place(value.end_lineno or 0, value.end_col_offset or 0)
         if isinstance(value, ast.Dict):
@@ -212,7 +212,7 @@ class _PythonText:
         return Node(start, end, tuple(items), isinstance(value, ast.Dict), is_tuple=is_tuple)
 
     def item(self, name: str, key: ast.expr, value: ast.expr) -> Item:
-        """A value with its name."""
+        """Return a value with its name."""
         place = self.node(key)
         return Item(name, place.start, place.end, self.node(value))
 

@@ -78,7 +78,7 @@ def keep_only(values: dict[Any, Any], keys: Sequence[Sequence[str]]) -> None:
 
 
 def keys_below(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
-    """The rest of those keys that begin with a name, or with a wildcard for it."""
+    """Return the rest of those keys that begin with a name, or with a wildcard for it."""
     return [list(key[1:]) for key in keys if fnmatchcase(name, key[0])]
 
 
@@ -87,7 +87,7 @@ def _has(container: Node, name: str) -> bool:
 
 
 def _item(container: Node, name: str) -> Item:
-    """The item of that name; the last one, as for parsers, where there are several."""
+    """Return the item of that name; the last one, as for parsers, where there are several."""
     found = [item for item in container.items if item.name == name]
     if not found:
         raise LookupError(f"no text of its own stands for {name}")
@@ -95,7 +95,7 @@ def _item(container: Node, name: str) -> Item:
 
 
 def _replaced(text: str, container: Node, item: Item, new: str) -> str:
-    """The text with a new one for the value of an item."""
+    """Return the text with a new one for the value of an item."""
     old = item.value
     if old.start == old.end:  # nothing, which YAML reads as null
         if container.is_mapping and ":" not in text[item.key_end : old.start]:
@@ -130,7 +130,7 @@ def _replaced_anchor(text: str, old: Node, new: str) -> str:
 
 
 def _override(text: str, container: Node, name: str, new: str) -> str:
-    """The text with an item for a value that a mapping of YAML has from another one."""
+    """Return the text with an item for a value that a mapping of YAML has from another one."""
     key = yaml_text(name)
     if container.alias:
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
@@ -153,7 +153,7 @@ def _line_start(text: str, place: int) -> int:
 
 
 def _undeclared(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Where to cut: each as start and end."""
+    """Yield where to cut: each as start and end."""
     kept_end = None
     for position, item in enumerate(mapping.items):
         below = keys_below(keys, item.name)
@@ -175,7 +175,7 @@ def _undeclared(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iter
 
 
 def _lines(text: str, item: Item) -> tuple[int, int]:
-    """Where the lines of an item are.
+    """Return where the lines of an item are.
 
     Raises:
         ValueError: there is more in them.
@@ -191,7 +191,7 @@ def _lines(text: str, item: Item) -> tuple[int, int]:
 
 
 def _place_in_toml(text: str, parts: Sequence[str]) -> Node:
-    """Where the value of a key is: where tomlkit would write another one.
+    """Return where the value of a key is: where tomlkit would write another one.
 
     Raises:
         LookupError: it has no place of its own.

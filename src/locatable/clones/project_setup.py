@@ -61,7 +61,7 @@ class ProjectSetup:
     missing: list[str]
 
     def clone_setup(self, baseline: str) -> CloneSetup:
-        """How to clone the project on this machine, for experiments that start from `baseline`."""
+        """Return how to clone the project on this machine, for experiments that start from `baseline`."""
         return CloneSetup(
             baseline=baseline,
             url=self.top,
@@ -123,7 +123,7 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
 
 
 def _local_config(repo: "Repo") -> dict[str, Any]:
-    """The user's own config.local, with the cache and the remotes as they are in effect."""
+    """Return the user's own config.local, with the cache and the remotes as they are in effect."""
     config: dict[str, Any] = repo.config.load_one("local")
     config["remote"] = repo.config["remote"]
     config["cache"]["dir"] = repo.cache.local_cache_dir
@@ -152,7 +152,7 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def missing_on_remote(root: Path) -> list[str]:
-    """Data of the project that its DVC remote does not hold.
+    """Return data of the project that its DVC remote does not hold.
 
     Raises:
         ProjectError: the remote cannot be asked; the message says why.

@@ -67,7 +67,7 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
 
 
 def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
-    """The objects of a recorded output: files by their place in a cache or a remote of DVC's.
+    """Return the objects of a recorded output: files by their place in a cache or a remote of DVC's.
 
     Raises:
         CannotTryError: an object is in neither cache nor remote.
@@ -82,7 +82,7 @@ def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
 
 
 def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
-    """One line per object of an output that the user's cache holds with other bytes than recorded."""
+    """Return one line per object of an output that the user's cache holds with other bytes than recorded."""
     out = checkout.dvc_output(output)
     recorded = out.hash_info.value
     cached = _cached(checkout, output, [recorded])
@@ -93,7 +93,7 @@ def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
 
 
 def _folder_entries(listing: Path) -> dict[str, str]:
-    """Hashes by relative path of the files in a folder, as DVC lists them in an object of its own."""
+    """Return hashes by relative path of the files in a folder, as DVC lists them in an object of its own."""
     return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
 
 
@@ -190,5 +190,5 @@ def _remote_name(out: Any) -> str:
 
 
 def _holds(path: Path, oid: str, algorithm: str) -> bool:
-    """Whether the bytes of a file are those that a hash names."""
+    """Return whether the bytes of a file are those that a hash names."""
     return bool(hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir"))

@@ -180,7 +180,7 @@ class Clone:
         return rev
 
     def _is_output(self, file: str) -> bool:
-        """Whether a stage declares that it writes a file, or a folder around it."""
+        """Return whether a stage declares that it writes a file, or a folder around it."""
         return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
     def _commit(self, tree: str, text: str) -> str:
@@ -194,7 +194,9 @@ class Clone:
                 raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
 
     def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
-        """A new revision with all results of an experiment; None where that is not one of this baseline.
+        """Return a new revision with all results of an experiment.
+
+        None where that is not one of this baseline.
 
         Args:
             name: of the new experiment.
@@ -211,11 +213,11 @@ class Clone:
         return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message), memory))
 
     def ref(self, name: str) -> str:
-        """Where DVC keeps an experiment of this baseline."""
+        """Return where DVC keeps an experiment of this baseline."""
         return experiment_ref(self.baseline, name)
 
     def read(self, rev: str, key: str) -> Any:
-        """The value of `file:dotted.key` that Git has in a revision.
+        """Return the value of `file:dotted.key` that Git has in a revision.
 
         Raises:
             UnreadableError: there is none.
@@ -257,7 +259,7 @@ class Clone:
         clone_git(self.folder, "push", *options, self.url, f"{rev}:{self.ref(name)}")
 
     def has_arrived(self, name: str, rev: str) -> bool:
-        """Whether the user's repository has an experiment."""
+        """Return whether the user's repository has an experiment."""
         try:
             return clone_git(self.folder, "ls-remote", self.url, self.ref(name)).startswith(rev)
         except GitError:

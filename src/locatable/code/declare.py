@@ -78,17 +78,17 @@ class EntryPlan:
         return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
 
     def missing_sentences(self) -> list[str]:
-        """A sentence for each dependency that is missing."""
+        """Return a sentence for each dependency that is missing."""
         start = f"{self.name}: {self.pipeline} does not declare"
         return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
 
     def stale_sentences(self) -> list[str]:
-        """A sentence for each dependency that is not needed."""
+        """Return a sentence for each dependency that is not needed."""
         start = f"{self.name}: {self.pipeline} declares"
         return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
 
     def doubtful_sentences(self) -> list[str]:
-        """A sentence for each dependency that may be needed, though no import of it can be seen."""
+        """Return a sentence for each dependency that may be needed, though no import of it can be seen."""
         return [
             f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}"
             for stale in self.stale
@@ -96,12 +96,12 @@ class EntryPlan:
         ]
 
     def addition_sentences(self) -> list[str]:
-        """A sentence for each dependency that was added."""
+        """Return a sentence for each dependency that was added."""
         start = f"{self.name}: added to {self.pipeline}:"
         return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
 
     def removal_sentences(self) -> list[str]:
-        """A sentence for each dependency that was removed."""
+        """Return a sentence for each dependency that was removed."""
         start = f"{self.name}: removed from {self.pipeline}:"
         return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
 
@@ -187,7 +187,7 @@ def _plan_entry(
 
 
 def _closure(name: str, stage: Stage, project: Path, reader: ImportReader) -> ImportClosure:
-    """All files that a stage runs or imports.
+    """Return all files that a stage runs or imports.
 
     Raises:
         ProjectError: its command starts a file that does not exist.
@@ -200,7 +200,7 @@ def _closure(name: str, stage: Stage, project: Path, reader: ImportReader) -> Im
 
 
 def _missing(stage: Stage, closure: ImportClosure, project: Path) -> Iterator[Missing]:
-    """The files that a stage imports and neither declares nor writes itself."""
+    """Yield the files that a stage imports and neither declares nor writes itself."""
     known = [project / path for path in (*stage.outs, *stage.deps)]
     for file, importer in closure.importers.items():
         if not any(file.is_relative_to(path) for path in known):
@@ -226,7 +226,10 @@ def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> 
 
 
 def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
-    """Why a stage may import a file though no import of it can be seen; empty if there is no sign of that."""
+    """Return why a stage may import a file though no import of it can be seen.
+
+    Empty if there is no sign of that.
+    """
     if closure.dynamic:
         return f"{_relative(closure.dynamic[0], project)} imports modules by computed names"
     for name in PurePosixPath(file).with_suffix("").parts:
@@ -236,7 +239,7 @@ def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
 
 
 def _paths_for_all(project: Path, entry_plan: EntryPlan) -> list[str]:
-    """The paths that an entry lacks; each has to exist for every stage that is made from it.
+    """Return the paths that an entry lacks; each has to exist for every stage that is made from it.
 
     Raises:
         ProjectError: one does not.
@@ -266,7 +269,7 @@ def _replace(pipeline: Path, text: str) -> None:
 
 
 def _cause(missing: Missing) -> str:
-    """Why a file is a dependency."""
+    """Return why a file is a dependency."""
     return f"{missing.importer} imports" if missing.importer else "its command runs"
 
 

@@ -25,7 +25,7 @@ class Edit:
 
 
 def apply_edits(text: str, edits: list[Edit]) -> str:
-    """The text after edits that do not overlap; those of one position are made in their order."""
+    """Return the text after edits that do not overlap; those of one position are made in their order."""
     parts = []
     position = 0
     for edit in sorted(edits, key=_start):
@@ -39,7 +39,7 @@ def _start(edit: Edit) -> int:
 
 
 def additions(text: str, entry: str, added: list[str]) -> list[Edit]:
-    """The edits that add dependencies."""
+    """Return the edits that add dependencies."""
     root = _compose(text)
     stage = _stage_node(root, entry)
     pair = _pair(stage, "deps")
@@ -57,7 +57,7 @@ def additions(text: str, entry: str, added: list[str]) -> list[Edit]:
 
 
 def removals(text: str, entry: str, removed: Collection[str]) -> list[Edit]:
-    """The edits that remove dependencies."""
+    """Return the edits that remove dependencies."""
     pair = _pair(_stage_node(_compose(text), entry), "deps")
     if pair is None or not isinstance(pair[1], SequenceNode):
         return []
@@ -78,7 +78,7 @@ def removals(text: str, entry: str, removed: Collection[str]) -> list[Edit]:
 
 
 def _in_block(text: str, listed: SequenceNode, index: int, name: str) -> Edit:
-    """A new line in a list with a line for each item."""
+    """Return a new line in a list with a line for each item."""
     items = listed.value
     line = f"{' ' * listed.start_mark.column}- {_scalar(name)}"
     # Comments between two items are left with the one that the new item has less in common with.
@@ -94,7 +94,7 @@ def _in_block(text: str, listed: SequenceNode, index: int, name: str) -> Edit:
 
 
 def _in_flow(text: str, listed: SequenceNode, index: int, name: str) -> Edit:
-    """A new item between brackets."""
+    """Return a new item between brackets."""
     items = listed.value
     if index:
         position = _end(items[index - 1])
@@ -104,7 +104,7 @@ def _in_flow(text: str, listed: SequenceNode, index: int, name: str) -> Edit:
 
 
 def _new_list(text: str, root: MappingNode, stage: MappingNode, added: list[str]) -> Edit:
-    """A list where there was none: after `cmd`, or `wdir` where that is next, as DVC orders them."""
+    """Return a list where there was none: after `cmd`, or `wdir` where that is next, as DVC orders them."""
     keys = [str(key.value) for key, _ in stage.value]
     index = keys.index("cmd")
     if keys[index + 1 : index + 2] == ["wdir"]:
@@ -123,7 +123,7 @@ def _new_list(text: str, root: MappingNode, stage: MappingNode, added: list[str]
 
 
 def _after_content(text: str, limit: int, column: int) -> int:
-    """The start of the blank lines and comments before `limit` that do not belong to the value before.
+    """Return the start of the blank lines and comments before `limit` that do not belong to the value before.
 
     Args:
         text: the file.
@@ -143,7 +143,7 @@ def _after_content(text: str, limit: int, column: int) -> int:
 
 
 def _list_offset(root: MappingNode) -> int:
-    """How many columns lists are indented below their key in this file; 2, if it has none."""
+    """Return how many columns lists are indented below their key in this file; 2, if it has none."""
     for key, value in _pairs(root):
         if isinstance(value, SequenceNode) and not value.flow_style:
             return int(value.start_mark.column - key.start_mark.column)
@@ -151,7 +151,7 @@ def _list_offset(root: MappingNode) -> int:
 
 
 def _pairs(node: Node) -> Iterator[Pair]:
-    """All keys and values of a mapping and of the mappings in it, each with its node."""
+    """Yield all keys and values of a mapping and of the mappings in it, each with its node."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             yield key, value
@@ -159,14 +159,14 @@ def _pairs(node: Node) -> Iterator[Pair]:
 
 
 def _index(names: list[str], name: str) -> int:
-    """Where a name goes in a list: to its place if the list is sorted, or else to the end."""
+    """Return where a name goes in a list: to its place if the list is sorted, or else to the end."""
     if names != sorted(names):
         return len(names)
     return len([other for other in names if other < name])
 
 
 def _common_parts(first: str, second: str) -> int:
-    """How many folders two paths have in common."""
+    """Return how many folders two paths have in common."""
     count = 0
     for one, other in zip(PurePosixPath(first).parts, PurePosixPath(second).parts, strict=False):
         if one != other:
@@ -176,12 +176,12 @@ def _common_parts(first: str, second: str) -> int:
 
 
 def _comma_separated(names: list[str]) -> str:
-    """The items of a list between brackets."""
+    """Return the items of a list between brackets."""
     return ", ".join(_scalar(name) for name in names)
 
 
 def _scalar(name: str) -> str:
-    """A path as YAML; in quotes only where it must be."""
+    """Return a path as YAML; in quotes only where it must be."""
     try:
         plain = YAML(typ="safe", pure=True).load(f"[{name}]") == [name]
     except YAMLError:
@@ -190,7 +190,7 @@ def _scalar(name: str) -> str:
 
 
 def _as_line(text: str, position: int, line: str) -> str:
-    """A line to insert at the start of another, or after a last one that has no line break."""
+    """Return a line to insert at the start of another, or after a last one that has no line break."""
     newline = _newline(text)
     if position and text[position - 1] not in "\r\n":
         return newline + line
@@ -198,7 +198,7 @@ def _as_line(text: str, position: int, line: str) -> str:
 
 
 def _newline(text: str) -> str:
-    """The line break of a file, by its first line."""
+    """Return the line break of a file, by its first line."""
     return "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
 
 
@@ -207,7 +207,7 @@ def _line_start(text: str, position: int) -> int:
 
 
 def _line_end(text: str, position: int) -> int:
-    """The position after the next line break."""
+    """Return the position after the next line break."""
     found = text.find("\n", position)
     return len(text) if found < 0 else found + 1
 
@@ -217,14 +217,14 @@ def _end(node: Node) -> int:
 
 
 def _compose(text: str) -> MappingNode:
-    """The nodes of a dvc.yaml, with their positions."""
+    """Return the nodes of a dvc.yaml, with their positions."""
     root = YAML(typ="safe", pure=True).compose(text)
     assert isinstance(root, MappingNode)
     return root
 
 
 def _stage_node(root: MappingNode, entry: str) -> MappingNode:
-    """The mapping that holds `cmd` and `deps` of an entry: its own, or the template of a `foreach`."""
+    """Return the mapping that holds `cmd` and `deps` of an entry: its own, or the template of a `foreach`."""
     node: Node = root
     for key in ("stages", entry):
         pair = _pair(node, key)
@@ -237,7 +237,7 @@ def _stage_node(root: MappingNode, entry: str) -> MappingNode:
 
 
 def _pair(node: Node, key: str) -> Pair | None:
-    """The nodes of a key and of its value."""
+    """Return the nodes of a key and of its value."""
     if isinstance(node, MappingNode):
         for pair in node.value:
             if pair[0].value == key:
@@ -246,12 +246,12 @@ def _pair(node: Node, key: str) -> Pair | None:
 
 
 def listed_dependencies(text: str, entry: str) -> list[str]:
-    """The `deps` of an entry below `stages`, as they are written there, `${}` included."""
+    """Return the `deps` of an entry below `stages`, as they are written there, `${}` included."""
     return _contents(text, entry).dependencies
 
 
 def edit_dependencies(text: str, entry: str, added: Sequence[str], removed: Collection[str]) -> str:
-    """The text of a dvc.yaml with other `deps` for one entry.
+    """Return the text of a dvc.yaml with other `deps` for one entry.
 
     A new dependency goes to its place in a list that is sorted, and to the end of any other.
 
@@ -280,7 +280,7 @@ def edit_dependencies(text: str, entry: str, added: Sequence[str], removed: Coll
 def _is_as_intended(
     before: str, after: str, entry: str, added: Sequence[str], removed: Collection[str]
 ) -> bool:
-    """Whether the new text says the same as the old one but for the dependencies of one entry."""
+    """Return whether the new text says the same as the old one but for the dependencies of one entry."""
     try:
         old = _contents(before, entry)
         new = _contents(after, entry)

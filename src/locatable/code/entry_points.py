@@ -59,7 +59,7 @@ class SimpleCommand:
 
 
 def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) -> EntryPoints:
-    """What the commands of a stage start.
+    """Return what the commands of a stage start.
 
     Args:
         commands: each is a shell's.
@@ -99,7 +99,7 @@ def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: 
 
 
 def _has_namespace(name: str, search_path: SearchPath) -> bool:
-    """Whether a module should be in a folder that has Python files, though no `__init__.py`."""
+    """Return whether a module should be in a folder that has Python files, though no `__init__.py`."""
     package = name.rpartition(".")[0].replace(".", "/")
     return bool(package) and any(any((root / package).glob("*.py")) for root in search_path.folders)
 
@@ -118,7 +118,7 @@ def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project:
 
 
 def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPath:
-    """Where the modules of a command are looked for, `first` before all other folders."""
+    """Return where the modules of a command are looked for, `first` before all other folders."""
     return SearchPath((first, *command.python_path), (command.folder, project, project / "src"))
 
 
@@ -153,7 +153,7 @@ def _simple_commands(text: str, folder: Path) -> Iterator[SimpleCommand]:
 
 
 def _parts(text: str) -> Iterator[tuple[str, ...] | str]:
-    """The words of each simple command, and each single character of the operators between them."""
+    """Yield the words of each simple command, and each single character of the operators between them."""
     words: list[str] = []
     for word in _words(text):
         if not set(word) <= set(OPERATORS):
@@ -168,7 +168,7 @@ def _parts(text: str) -> Iterator[tuple[str, ...] | str]:
 
 
 def _words(text: str) -> list[str]:
-    """The words and operators of a shell command, without quotes and comments."""
+    """Return the words and operators of a shell command, without quotes and comments."""
     text = QUOTED_OR_COMMENT.sub(r"\1", CONTINUED_LINE.sub(" ", text))
     lexer = shlex.shlex(text, posix=True, punctuation_chars=OPERATORS)
     lexer.whitespace = " \t\r"
@@ -182,7 +182,7 @@ def _words(text: str) -> list[str]:
 
 
 def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The folders that `PYTHONPATH=…` among the words of a command names, or else those before."""
+    """Return the folders that `PYTHONPATH=…` among the words of a command names, or else those before."""
     for word in words:
         name, _, value = word.partition("=")
         if name == "PYTHONPATH":
@@ -192,7 +192,7 @@ def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...])
 
 
 def _folder_after(words: tuple[str, ...], folder: Path) -> Path | None:
-    """The folder that the next command runs in; None where only the shell can tell."""
+    """Return the folder that the next command runs in; None where only the shell can tell."""
     if "cd" not in words[:-1]:
         return folder
     target = words[words.index("cd") + 1]
@@ -202,5 +202,5 @@ def _folder_after(words: tuple[str, ...], folder: Path) -> Path | None:
 
 
 def _absolute(folder: Path, name: str) -> Path:
-    """A path in a folder, without `.` and `..`; links are not followed, as DVC does not."""
+    """Return a path in a folder, without `.` and `..`; links are not followed, as DVC does not."""
     return Path(os.path.normpath(folder / name))

@@ -83,7 +83,7 @@ class ImportClosure:
             self.dynamic.append(module.file)
 
     def covers(self, file: Path) -> bool:
-        """Whether a file is in a package, or beside a module, that the stage imports."""
+        """Return whether a file is in a package, or beside a module, that the stage imports."""
         return file.parent in self.folders or any(file.is_relative_to(package) for package in self.packages)
 
 
@@ -100,7 +100,7 @@ class ImportReader:
         self._installed: dict[str, bool] = {}
 
     def closure(self, started: list[Module]) -> ImportClosure:
-        """All files that these modules import, with themselves.
+        """Return all files that these modules import, with themselves.
 
         Raises:
             ProjectError: a file cannot be read as Python.
@@ -125,7 +125,7 @@ class ImportReader:
         return closure
 
     def find(self, name: str, search_path: SearchPath) -> list[Module]:
-        """The modules of the project that `import name` executes: packages on the way and the module.
+        """Return the modules of the project that `import name` executes: packages on the way and the module.
 
         Args:
             name: dotted, absolute; trailing parts that are no module are passed over.
@@ -145,7 +145,7 @@ class ImportReader:
         return []
 
     def _resolve(self, name: str, module: Module) -> list[Module]:
-        """The modules that a name in the source of `module` stands for."""
+        """Return the modules that a name in the source of `module` stands for."""
         relative = name.lstrip(".")
         level = len(name) - len(relative)
         if not level:
@@ -156,13 +156,13 @@ class ImportReader:
         return self._find(".".join([*start, relative]).strip("."), (module.root,), module.search_path)
 
     def _is_installed(self, name: str) -> bool:
-        """Whether a top-level name is a package of this environment, and none of the project."""
+        """Return whether a top-level name is a package of this environment, and none of the project."""
         if name not in self._installed:
             self._installed[name] = name in sys.stdlib_module_names or self._is_elsewhere(name)
         return self._installed[name]
 
     def _is_elsewhere(self, name: str) -> bool:
-        """Whether Python would find a top-level name, and outside of the project's own sources."""
+        """Return whether Python would find a top-level name, and outside of the project's own sources."""
         try:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
@@ -173,11 +173,11 @@ class ImportReader:
         return not all(self._is_own_source(Path(place)) for place in places)
 
     def _is_own_source(self, place: Path) -> bool:
-        """Whether a file is of the project and not installed into an environment inside it."""
+        """Return whether a file is of the project and not installed into an environment inside it."""
         return place.is_relative_to(self.project) and "site-packages" not in place.parts
 
     def _imports(self, file: Path) -> SourceImports:
-        """What a file imports itself, inside functions too.
+        """Return what a file imports itself, inside functions too.
 
         Raises:
             ProjectError: it cannot be read as Python; names file and line.
@@ -195,7 +195,7 @@ class ImportReader:
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:
-    """The files below `root` that `import name` executes, as far as there are any."""
+    """Yield the files below `root` that `import name` executes, as far as there are any."""
     place = root
     for part in name.split("."):
         place = place / part

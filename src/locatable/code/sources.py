@@ -45,7 +45,7 @@ class SourceImports:
 
 
 def read_imports(file: Path, project: Path) -> SourceImports:
-    """What a file imports, inside functions too.
+    """Return what a file imports, inside functions too.
 
     Args:
         file: the source.
@@ -77,7 +77,7 @@ def _read(file: Path) -> SourceImports:
 
 
 def _source_imports(tree: ast.Module) -> SourceImports:
-    """What a syntax tree imports when it runs."""
+    """Return what a syntax tree imports when it runs."""
     names: list[str] = []
     dynamic = False
     for node in _executed(tree):
@@ -95,7 +95,7 @@ def _source_imports(tree: ast.Module) -> SourceImports:
 
 
 def _executed(tree: ast.Module) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`, which no run ever reaches."""
+    """Yield all nodes but those below `if TYPE_CHECKING:`, which no run ever reaches."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -107,28 +107,28 @@ def _executed(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _is_type_checking(test: ast.expr) -> bool:
-    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
+    """Return whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
     if isinstance(test, ast.Attribute):
         return test.attr == "TYPE_CHECKING"
     return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def _names_of_from(node: ast.ImportFrom) -> list[str]:
-    """The names that `from module import a, b` may stand for."""
+    """Return the names that `from module import a, b` may stand for."""
     module = "." * node.level + (node.module or "")
     separator = "." if node.module else ""
     return [f"{module}{separator}{alias.name}" for alias in node.names]
 
 
 def _function_name(call: ast.Call) -> str:
-    """The last part of the name of the function that is called."""
+    """Return the last part of the name of the function that is called."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _literal_name(call: ast.Call) -> str:
-    """The module that `import_module("pkg.module")` imports; empty if only a run can tell."""
+    """Return the module that `import_module("pkg.module")` imports; empty if only a run can tell."""
     if _function_name(call) not in IMPORTING_FUNCTIONS or not call.args:
         return ""
     argument = call.args[0]

@@ -48,7 +48,7 @@ def git(
     text: str | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> str:
-    """What a Git command prints, without the line break at its end.
+    """Return what a Git command prints, without the line break at its end.
 
     Args:
         folder: where to run it.
@@ -77,7 +77,7 @@ def git(
 
 
 def _reason(stderr: str, exit_code: int) -> str:
-    """The line of Git's output that says why it refused: advice may follow it."""
+    """Return the line of Git's output that says why it refused: advice may follow it."""
     # What a line ends with `:` for is in the next one, with a tab.
     joined = stderr.replace(":\n\t", ": ")
     lines = [line for line in joined.splitlines() if not line.startswith("hint:")]
@@ -113,7 +113,7 @@ def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Pope
 
 
 def missing_objects(folder: Path, ids: set[str]) -> set[str]:
-    """Those of some objects that are not in a repository; nothing is fetched to find out.
+    """Return those of some objects that are not in a repository; nothing is fetched to find out.
 
     Args:
         folder: of the repository.
@@ -138,7 +138,7 @@ def missing_objects(folder: Path, ids: set[str]) -> set[str]:
 
 
 def top_folder(folder: Path) -> Path:
-    """The root of the checkout around a folder.
+    """Return the root of the checkout around a folder.
 
     Raises:
         GitError: there is no repository.
@@ -147,7 +147,7 @@ def top_folder(folder: Path) -> Path:
 
 
 def main_checkout(folder: Path) -> Path:
-    """The same folder in the repository's main checkout, where `folder` is in a linked worktree."""
+    """Return the same folder in the repository's main checkout, where `folder` is in a linked worktree."""
     top = top_folder(folder)
     # Git lists the main checkout first.
     first_line = git(folder, "worktree", "list", "--porcelain").splitlines()[0]
@@ -162,7 +162,9 @@ WITHOUT_CHECKOUT = ("--git-dir=.", "--work-tree=.")
 
 
 def first_remote(folder: Path, *options: str) -> str | None:
-    """Name of the remote that a repository has, `origin` where there are several; None when it has none.
+    """Return name of the remote that a repository has, `origin` where there are several.
+
+    None when it has none.
 
     Args:
         folder: in the repository.
@@ -175,18 +177,18 @@ def first_remote(folder: Path, *options: str) -> str | None:
 
 
 def remote_url(folder: Path) -> str | None:
-    """Where the repository can be cloned from, as Git has it; None when it has no remote."""
+    """Return where the repository can be cloned from, as Git has it; None when it has no remote."""
     name = first_remote(folder)
     return git(folder, "remote", "get-url", name) if name else None
 
 
 def is_shallow(folder: Path) -> bool:
-    """Whether a clone lacks commits of its branches."""
+    """Return whether a clone lacks commits of its branches."""
     return git(folder, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def paths_left_out(folder: Path) -> list[str]:
-    """Files below a folder that a sparse checkout leaves out, as seen from it."""
+    """Return files below a folder that a sparse checkout leaves out, as seen from it."""
     if git(folder, "config", "--type=bool", "--default", "false", "core.sparseCheckout") != "true":
         return []
     entries = git(folder, "ls-files", "-t", "-z").split("\0")
@@ -217,7 +219,7 @@ def leave_out(file: Path) -> None:
 
 
 def untracked_names(top: Path) -> list[str]:
-    """What Git does not track in a checkout, DVC's own files and environments aside, ignored or not.
+    """Return what Git does not track in a checkout, DVC's own files and environments aside, ignored or not.
 
     A folder of which it tracks nothing is one name, and ends with a slash.
 

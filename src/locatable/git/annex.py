@@ -17,7 +17,7 @@ _CHARACTERS = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
 
 
 def key_of(content: bytes) -> str | None:
-    """The key that a blob names, as a link's target or as text; None if it is neither."""
+    """Return the key that a blob names, as a link's target or as text; None if it is neither."""
     if len(content) > _LONGEST_POINTER or b"annex/objects/" not in content:
         return None
     found = _POINTER.fullmatch(content) or _LINK.fullmatch(content)
@@ -25,7 +25,7 @@ def key_of(content: bytes) -> str | None:
 
 
 def stored_file(common: Path, key: str) -> Path | None:
-    """Content by its key, None when this machine does not have it.
+    """Return content by its key, None when this machine does not have it.
 
     Args:
         common: Git's folder of a repository, the one that all its work trees share.
@@ -43,7 +43,7 @@ def stored_file(common: Path, key: str) -> Path | None:
 
 
 def _mixed(digest: bytes) -> str:
-    """The folders of mixed case, as `git annex examinekey --format='${hashdirmixed}'` has them."""
+    """Return the folders of mixed case, as `git annex examinekey --format='${hashdirmixed}'` has them."""
     word = int.from_bytes(digest[:4], "little")
     first, second, third, fourth = (_CHARACTERS[(word >> shift) & 31] for shift in (0, 6, 12, 18))
     return f"{second}{first}/{fourth}{third}"
@@ -90,7 +90,7 @@ def fill_in_for_trials(clone: Path, source: Path | None) -> None:
 
 
 def _annexed(clone: Path) -> dict[Path, str]:
-    """Key by path of what git-annex keeps of a clone."""
+    """Return key by path of what git-annex keeps of a clone."""
     names = clone_git(clone, "ls-files", "-z").split("\0")
     keys = {clone / name: _key_at(clone / name) for name in names if name}
     return {path: key for path, key in keys.items() if key is not None}

@@ -22,7 +22,7 @@ NO_FILTER = {"filter.lfs.process": "", "filter.lfs.required": "false", "filter.l
 
 
 def storage(repo: Path, *options: str) -> Path:
-    """The folder in which Git LFS keeps the contents of a repository's files.
+    """Return the folder in which Git LFS keeps the contents of a repository's files.
 
     Args:
         repo: a folder in the repository.
@@ -34,7 +34,7 @@ def storage(repo: Path, *options: str) -> Path:
 
 
 def object_id(content: bytes) -> str | None:
-    """The id of the content that a pointer stands for; None if it is no pointer."""
+    """Return the id of the content that a pointer stands for; None if it is no pointer."""
     if len(content) > _LONGEST_POINTER or not content.startswith(b"version https://git-lfs"):
         return None
     pointer = _POINTER.fullmatch(content)
@@ -42,7 +42,7 @@ def object_id(content: bytes) -> str | None:
 
 
 def fetch_command(top: Path, commit: str) -> str:
-    """The command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone.
+    """Return the command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone.
 
     Args:
         top: Git root.
@@ -76,7 +76,7 @@ def needing_contents(top: Path | None, commit: str) -> Iterator[None]:
 
 
 def stored_file(folder: Path, oid: str) -> Path | None:
-    """Content by its id, None when this machine does not have it.
+    """Return content by its id, None when this machine does not have it.
 
     Args:
         folder: see `storage`.
@@ -111,12 +111,12 @@ def fill_in(clone: Path, storage_folder: Path) -> list[Path]:
 
 
 def pointer_hash(path: Path, id_length: int) -> str:
-    """What Git calls the pointer to a file, in a repository whose ids have so many characters."""
+    """Return what Git calls the pointer to a file, in a repository whose ids have so many characters."""
     return _pointer_hash(hash_of(path, "sha256"), path.stat().st_size, id_length)
 
 
 def pointer_hash_of(content: bytes, id_length: int) -> str:
-    """The same of a file with this content."""
+    """Return the same of a file with this content."""
     return _pointer_hash(hashlib.sha256(content).hexdigest(), len(content), id_length)
 
 

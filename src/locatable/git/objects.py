@@ -76,7 +76,7 @@ class GitObjects:
         self._process.communicate()
 
     def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
-        """Full id and content of each object, in the order of `names`; None where there is none.
+        """Return full id and content of each object, in the order of `names`; None where there is none.
 
         In a partial clone, Git fetches what it lacks, one by one unless `fetch` was called; what it cannot
         fetch is as if it were not there.
@@ -127,11 +127,11 @@ class GitObjects:
         return header[0].decode(), content[:-1]
 
     def blob(self, name: str) -> bytes:
-        """Content of an object; raises `UnreadableError` where it is missing."""
+        """Return content of an object; raises `UnreadableError` where it is missing."""
         return self._preloaded[name] if name in self._preloaded else self.blobs([name])[name]
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """Content by id of these objects.
+        """Return content by id of these objects.
 
         Raises:
             UnreadableError: one of them is missing, as in a damaged repository.
@@ -144,7 +144,7 @@ class GitObjects:
         return contents
 
     def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """Content by id of those of some objects that this clone has."""
+        """Return content by id of those of some objects that this clone has."""
         asked = dict.fromkeys(ids)
         contents = {name: self._preloaded[name] for name in asked if name in self._preloaded}
         wanted = [name for name in asked if name not in contents]
@@ -173,7 +173,7 @@ class GitObjects:
             self._missing |= self.fetch(ids)
 
     def missing(self, name: str) -> str:
-        """A sentence about an object that this clone does not have."""
+        """Return a sentence about an object that this clone does not have."""
         if self._partial and self._partial.problem:
             where = f"this partial clone, and {self._partial.remote} does not give it"
             return f"Git's object {name} is missing from {where}: {self._partial.problem}"
@@ -212,7 +212,9 @@ class GitObjects:
                 level += [child for _, child in self._subfolders(tree)]
 
     def entries(self, tree: str) -> dict[str, TreeEntry]:
-        """Mode and id by name of what is in a tree; none for the empty id of a folder that is not there.
+        """Return mode and id by name of what is in a tree.
+
+        None for the empty id of a folder that is not there.
 
         Raises:
             UnreadableError: this clone does not have the tree.
@@ -226,11 +228,11 @@ class GitObjects:
         return self._trees[tree]
 
     def _subfolders(self, tree: str) -> list[tuple[str, str]]:
-        """Name and id of each folder in a tree."""
+        """Return name and id of each folder in a tree."""
         return [(name, child) for name, (mode, child) in self.entries(tree).items() if mode == FOLDER]
 
     def matching_files(self, tree: str) -> dict[str, str]:
-        """Ids by path of the files below a tree whose names end as `endings` says.
+        """Return ids by path of the files below a tree whose names end as `endings` says.
 
         Folders in which DVC does not look are left out, as is a DVC repository of its own.
         """
@@ -247,11 +249,11 @@ class GitObjects:
         return self._matching[tree]
 
     def names(self, tree: str) -> list[str]:
-        """Names of the files in a tree, not in the folders below it."""
+        """Return names of the files in a tree, not in the folders below it."""
         return [name for name, (mode, _) in self.entries(tree).items() if mode != FOLDER]
 
     def entry(self, tree: str, path: str) -> str | None:
-        """Id of the file or folder at `path` below a tree, None when Git keeps none there."""
+        """Return id of the file or folder at `path` below a tree, None when Git keeps none there."""
         found = self._entry(tree, path)
         return found[1] if found else None
 
@@ -266,7 +268,7 @@ class GitObjects:
         return None if here[0] == SUBMODULE else here
 
     def is_in_submodule(self, tree: str, path: str) -> bool:
-        """Whether a path below a tree is that of a submodule, or in one."""
+        """Return whether a path below a tree is that of a submodule, or in one."""
         here: TreeEntry = (FOLDER, tree)
         for name in path.split("/"):
             here = self.entries(here[1]).get(name, ("", ""))
@@ -291,7 +293,7 @@ class GitObjects:
         return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
-        """Paths of the files below a tree that have this content."""
+        """Return paths of the files below a tree that have this content."""
         key = (tree, blob)
         if key not in self._paths_of_blob:
             paths = [name for name, (_, entry) in self.entries(tree).items() if entry == blob]
@@ -301,7 +303,10 @@ class GitObjects:
         return self._paths_of_blob[key]
 
     def files(self, tree: str, path: str) -> dict[str, str]:
-        """Ids by path of the file at `path`, or of all files in that folder; empty when Git keeps none."""
+        """Return ids by path of the file at `path`, or of all files in that folder.
+
+        Empty when Git keeps none.
+        """
         found = self._entry(tree, path)
         if not found:
             return {}
@@ -343,7 +348,7 @@ class BlobContents(Mapping[str, bytes]):
 
 
 def git_hash(path: Path, id_length: int) -> str:
-    """What Git calls a file or folder, in a repository whose ids have so many characters."""
+    """Return what Git calls a file or folder, in a repository whose ids have so many characters."""
     if path.is_file():
         return hash_of(path, _algorithm(id_length), b"blob %d\0" % path.stat().st_size)
     entries = {}
@@ -360,7 +365,7 @@ def git_hash(path: Path, id_length: int) -> str:
 
 
 def bytes_hash(content: bytes, id_length: int, kind: str = "blob") -> str:
-    """What Git calls an object, in a repository whose ids have so many characters."""
+    """Return what Git calls an object, in a repository whose ids have so many characters."""
     header = f"{kind} {len(content)}\0".encode()
     return hashlib.new(_algorithm(id_length), header + content, usedforsecurity=False).hexdigest()
 
@@ -370,7 +375,7 @@ def _algorithm(id_length: int) -> str:
 
 
 def hash_of(path: Path, algorithm: str, header: bytes = b"") -> str:
-    """Hash of a file of any size.
+    """Return hash of a file of any size.
 
     Args:
         path: of the file.

@@ -35,7 +35,7 @@ class PartialClone:
 
     @classmethod
     def of(cls, repo: Path) -> Self | None:
-        """The clone around a folder; None where it is not a partial one."""
+        """Return the clone around a folder; None where it is not a partial one."""
         try:
             listed = git(repo, "config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$")
         except GitError:

@@ -39,7 +39,7 @@ class Submodule:
         self._fill_in()
 
     def problems(self, clone: Path) -> dict[Path, str]:
-        """Why it, or the content of a file in it, is not there and what to do, by path.
+        """Return why it, or the content of a file in it, is not there and what to do, by path.
 
         Args:
             clone: Git root of the clone that it is in.
@@ -117,7 +117,7 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
 
 
 def _links(clone: Path) -> dict[str, str]:
-    """The commit of each submodule, by its path."""
+    """Return the commit of each submodule, by its path."""
     links = {}
     for entry in clone_git(clone, "ls-files", "--stage", "-z").split("\0"):
         if entry.startswith(SUBMODULE_MODE):
@@ -127,7 +127,7 @@ def _links(clone: Path) -> dict[str, str]:
 
 
 def _names(clone: Path) -> dict[str, str]:
-    """What .gitmodules calls each submodule, by its path; a repository can be added without a name."""
+    """Return what .gitmodules calls each submodule, by its path; a repository can be added without a name."""
     listed = ""
     with suppress(GitError):
         pattern = r"^submodule\..*\.path$"
@@ -155,7 +155,7 @@ def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
 
 
 def _has(git_folder: Path, commit: str) -> bool:
-    """Whether a repository has a commit; its checkout may be gone."""
+    """Return whether a repository has a commit; its checkout may be gone."""
     try:
         git(git_folder, *WITHOUT_CHECKOUT, "cat-file", "-e", commit + "^{commit}")
     except GitError:

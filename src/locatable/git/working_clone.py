@@ -44,7 +44,7 @@ def make_clone(source: Path | str, folder: Path, *options: str) -> None:
 def clone_git(
     folder: Path, *command: str, text: str | None = None, settings: Mapping[str, str] | None = None
 ) -> str:
-    """What a Git command prints that runs in a clone.
+    """Return what a Git command prints that runs in a clone.
 
     Variables of the environment can hold settings, too, and they count more than those of a repository.
 
@@ -61,13 +61,13 @@ def clone_git(
 
 
 def _allowing(source: Path | str) -> dict[str, str]:
-    """The settings for a command that reads from, or pushes to, a repository."""
+    """Return the settings for a command that reads from, or pushes to, a repository."""
     # A user can forbid Git to clone from folders, as submodules of strangers may ask it to.
     return {**SETTINGS, "protocol.file.allow": "always"} if isinstance(source, Path) else SETTINGS
 
 
 def _conversions(source: Path | str) -> dict[str, str]:
-    """Settings of a checkout without which files of a clone would have other bytes."""
+    """Return settings of a checkout without which files of a clone would have other bytes."""
     if not isinstance(source, Path):
         return {}
     try:

@@ -72,12 +72,12 @@ def find_all(reader: Reader, targets: list[Path], names: frozenset[str] = frozen
 
 
 def progress(snapshots: Iterator[Snapshot], number: int) -> Iterator[Snapshot]:
-    """The same snapshots, counted on a terminal where they take more than a moment."""
+    """Yield the same snapshots, counted on a terminal where they take more than a moment."""
     yield from tqdm(snapshots, total=number, unit="commit", disable=None, delay=1, leave=False)
 
 
 def _unlisted(reader: Reader, revisions: list[str]) -> list[str]:
-    """A line about tracked folders in which a file can be without being found."""
+    """Return a line about tracked folders in which a file can be without being found."""
     folders = set()
     for snapshot in reader.snapshots(revisions):
         with suppress(UnreadableError):  # told already
@@ -95,12 +95,15 @@ def _unlisted(reader: Reader, revisions: list[str]) -> list[str]:
 
 
 def order(result: Result) -> tuple[bool, bool, int]:
-    """What made the target before what used it, and what is committed before what is not; then by time."""
+    """Return what made the target before what used it, and what is committed before what is not.
+
+    Then by time.
+    """
     return not result.made_target, bool(result.uncommitted), result.snapshot.time
 
 
 def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
-    """Ids of all commits to search."""
+    """Return ids of all commits to search."""
     tips = [*BRANCHES, "HEAD"] if head else [*BRANCHES]
     commits = git(reader.root, "rev-list", *tips).split()
     known = dict.fromkeys([*experiments, *commits])
@@ -148,7 +151,7 @@ class _Search:
         self._folders: set[str] = set()
 
     def roles(self, snapshot: Snapshot) -> dict[str, Role]:
-        """How a target belongs to a revision, by path; empty where it does not.
+        """Return how a target belongs to a revision, by path; empty where it does not.
 
         Raises:
             UnreadableError: the revision names the file, but a file of DVC's in it is broken; or it can name
@@ -163,7 +166,7 @@ class _Search:
         return roles_of(snapshot, paths, self._hashes)
 
     def _names_target(self, blob: str) -> bool:
-        """Whether a lock or a `.dvc` file can name a target, or a folder that holds one."""
+        """Return whether a lock or a `.dvc` file can name a target, or a folder that holds one."""
         if blob not in self._can_name:
             text = self._reader.objects.blob(blob)
             folders = _folder_hashes(text)
@@ -189,7 +192,7 @@ class _Search:
 
 
 def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, Role]:
-    """How files or folders belong to a revision, by path; empty where they do not.
+    """Return how files or folders belong to a revision, by path; empty where they do not.
 
     Args:
         snapshot: the revision.
@@ -217,7 +220,7 @@ def _with_hash(entries: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> list
 
 
 def _is_named(entry: Mapping[str, Any], hashes: Hashes) -> bool:
-    """Whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
+    """Return whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
     # Since DVC 3, entries name the kind of their hash.
     names = hashes.names if "hash" in entry else hashes.older
     if entry.get("md5") in names:
@@ -227,7 +230,7 @@ def _is_named(entry: Mapping[str, Any], hashes: Hashes) -> bool:
 
 
 def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: list[str]) -> list[str]:
-    """Where a stage wrote the file; of a folder that Git keeps, the file in it."""
+    """Return where a stage wrote the file; of a folder that Git keeps, the file in it."""
     found = []
     for out, entry in outs.items():
         inside = [path for path in paths if is_in(path, out)]
@@ -239,7 +242,7 @@ def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: 
 
 
 def _folder_hashes(text: bytes) -> set[str]:
-    """Hashes of folders that a lock or a `.dvc` file names."""
+    """Return hashes of folders that a lock or a `.dvc` file names."""
     # Far quicker than to search for the whole pattern.
     before = [part[-32:] + b".dir" for part in text.split(b".dir")[:-1]]
     return {one.decode() for one in before if FOLDER_HASH.fullmatch(one)}

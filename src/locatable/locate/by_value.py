@@ -84,7 +84,7 @@ def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
 
 
 def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> Iterator[NamedValue]:
-    """The values of a revision that print so."""
+    """Yield the values of a revision that print so."""
     try:
         for value in values_of(snapshot, left_out):
             if quoted.is_printed(value.value):
@@ -99,7 +99,7 @@ def _group(
     values: list[NamedValue],
     experiment: Experiment | None,
 ) -> _Group:
-    """The group of revisions with the same results, with its oldest one for a result."""
+    """Return the group of revisions with the same results, with its oldest one for a result."""
     locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
     same = (frozenset(locks), tuple(values))
     known = groups.get(same)
@@ -114,13 +114,16 @@ def _group(
 
 
 def _value_order(quoted: QuotedNumber, value: NamedValue) -> tuple[bool, int, bool, str]:
-    """What has just the name that was asked for, then metrics; a param is quoted with all its digits."""
+    """Return what has just the name that was asked for, then metrics.
+
+    A param is quoted with all its digits.
+    """
     other_name = quoted.key not in ("", value.key, value.dotted)
     is_rounded = value.kind is ValueKind.PARAM and not quoted.is_exact(value.value)
     return other_name, _KINDS.index(value.kind), is_rounded, value.key
 
 
 def _order(quoted: QuotedNumber, group: _Group) -> tuple[object, ...]:
-    """The likeliest value; then HEAD's results before other commits', these before experiments'."""
+    """Return the likeliest value; then HEAD's results before other commits', these before experiments'."""
     best = _value_order(quoted, group.values[0])[:3]
     return *best, not group.is_current, not group.is_committed, -group.result.snapshot.time, group.result.rev

@@ -76,7 +76,7 @@ class KnownFigures:
         self.not_counted = paths | {place[1]} if place else paths
 
     def is_figure_of_result(self, key: Key) -> bool:
-        """Whether a stage wrote a figure in any result."""
+        """Return whether a stage wrote a figure in any result."""
         return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
 
     def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
@@ -98,7 +98,7 @@ class KnownFigures:
         self._folders[folder].append(place)
 
     def _figures_in(self, entry: Mapping[str, Any], path: str) -> dict[str, str]:
-        """Hashes of a folder's figures by their path in it."""
+        """Return hashes of a folder's figures by their path in it."""
         listing = self.reader.cached_file(str(entry["md5"]))
         if listing and listing.stat().st_size > LONGEST_LIST:
             self.left_out.append(f"pictures in {path}, which is too large to look at")
@@ -109,7 +109,7 @@ class KnownFigures:
         return {file.removeprefix(f"{path}/"): md5 for file, md5 in files.items() if is_figure(file)}
 
     def keys_of(self, content: bytes) -> list[Key]:
-        """Keys of results' figures that have the same bytes."""
+        """Return keys of results' figures that have the same bytes."""
         names = [f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"]
         names.append(f"git:{bytes_hash(content, self.id_length)}")
         if self.reader.lfs.is_dir():
@@ -117,7 +117,7 @@ class KnownFigures:
         return [name for name in names if self.places(name)]
 
     def results_recorded(self, file: Path) -> list[Result]:
-        """The results that have the figure that HEAD records at a path where no file is."""
+        """Return the results that have the figure that HEAD records at a path where no file is."""
         place = place_in_head(self.reader, file)
         if place is None:
             return []
@@ -128,7 +128,7 @@ class KnownFigures:
         return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
-        """Content of figures, a few at a time; None where this machine does not have it."""
+        """Yield content of figures, a few at a time; None where this machine does not have it."""
         wanted = list(keys)
         for start in range(0, len(wanted), TOGETHER):
             together = wanted[start : start + TOGETHER]
@@ -139,11 +139,11 @@ class KnownFigures:
                 yield key, self._file_of(found.get(name)) if kind == "git" else self._cached(key, name)
 
     def content(self, key: Key) -> bytes | None:
-        """Content of a figure; None where this machine does not have it."""
+        """Return content of a figure; None where this machine does not have it."""
         return next(content for _, content in self.contents([key]))
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
-        """The results that have any of some figures: what made one first, then by time."""
+        """Return the results that have any of some figures: what made one first, then by time."""
         snapshots: dict[str, Snapshot] = {}
         roles: dict[str, dict[str, Role]] = {}
         for key in keys:
@@ -171,7 +171,7 @@ class KnownFigures:
         return differing_coordinates(coordinates_of(workspace), coordinates_of(head)) or ["execution"]
 
     def _file_of(self, blob: bytes | None) -> bytes | None:
-        """What a blob stands for: the file of Git LFS that it points to, or itself."""
+        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
         oid = object_id(blob) if blob else ""
         if not oid:
             return blob
@@ -186,7 +186,7 @@ class KnownFigures:
 
 
 def known_figures(reader: Reader) -> KnownFigures:
-    """All figures of all experiments, of all commits of branches and tags, and of the workspace."""
+    """Return all figures of all experiments, of all commits of branches and tags, and of the workspace."""
     known = KnownFigures(reader)
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
@@ -208,7 +208,7 @@ def known_figures(reader: Reader) -> KnownFigures:
 
 
 def is_figure(path: str) -> bool:
-    """Whether a file is a figure, by its name."""
+    """Return whether a file is a figure, by its name."""
     return path.lower().endswith(FIGURES)
 
 
@@ -232,7 +232,10 @@ def _add(
 def _figures_below(
     reader: Reader, tree: str, trees: dict[str, list[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
-    """Path and blob of each figure that Git keeps below a tree; most trees are those of other revisions."""
+    """Return path and blob of each figure that Git keeps below a tree.
+
+    Most trees are those of other revisions.
+    """
     if tree not in trees:
         found = []
         for name, (mode, entry) in reader.objects.entries(tree).items():

@@ -18,7 +18,7 @@ from .result import Located, Result, Role, RoleKind, tracked_role
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
-    """Results of that name; several only where experiments of different baselines share it.
+    """Return results of that name; several only where experiments of different baselines share it.
 
     Raises:
         NotFoundError: there is none.
@@ -82,7 +82,9 @@ def place_in_head(reader: Reader, target: Path) -> tuple[Snapshot, str] | None:
 
 
 def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
-    """What Git or DVC call the file or folder that a revision records at a path; empty where it has no hash.
+    """Return what Git or DVC call the file or folder that a revision records at a path.
+
+    Empty where it has no hash.
 
     Of what is in a tracked folder whose list is not here, and of a folder in it, it is that folder's hash.
     """
@@ -102,7 +104,7 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
 
 
 def role_at(snapshot: Snapshot, path: str) -> Role:
-    """How a file belongs to a revision."""
+    """Return how a file belongs to a revision."""
     for name, stage in snapshot.records.items():
         if any(is_in(path, out) for out in stage.outs):
             return Role(RoleKind.OUTPUT, name)
@@ -113,7 +115,7 @@ def role_at(snapshot: Snapshot, path: str) -> Role:
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
-    """The revision that an MLflow run mirrors, None when there is no such run.
+    """Return the revision that an MLflow run mirrors, None when there is no such run.
 
     Raises:
         NotFoundError: it could be a run, but MLflow is not installed.

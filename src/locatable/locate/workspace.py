@@ -38,7 +38,7 @@ def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
 
 
 def workspace_outputs(head: Snapshot, wanted: Callable[[str], bool]) -> tuple[Snapshot, dict[str, Path]]:
-    """Files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
+    """Return files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
 
     Args:
         head: the commit that is checked out.
@@ -66,7 +66,7 @@ def workspace_outputs(head: Snapshot, wanted: Callable[[str], bool]) -> tuple[Sn
 
 
 def _workspace_records(head: Snapshot) -> dict[str, bytes]:
-    """Content by path of the files in the workspace that record results."""
+    """Return content by path of the files in the workspace that record results."""
     root = head.reader.root
     patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
@@ -117,6 +117,6 @@ def _recorded_outputs(workspace: Snapshot, targets: list[Path]) -> dict[str, Rol
 
 
 def _files_in(path: Path) -> Iterator[Path]:
-    """The file at a path, or all files below it."""
+    """Yield the file at a path, or all files below it."""
     paths = path.rglob("*") if path.is_dir() else [path]
     return (each for each in paths if each.is_file())

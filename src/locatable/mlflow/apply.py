@@ -102,7 +102,7 @@ class Applier:
         return self._writer.update(planned.known.run_id, content, parent_id)
 
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
-        """What the run should hold."""
+        """Return what the run should hold."""
         if snapshot is None:
             content: Content = study_content(planned.wanted, self._reader)
             fit_tags(content, RULES.tag)
@@ -119,7 +119,7 @@ class Applier:
         return content
 
     def _has_nothing_new(self, planned: PlannedRun, content: Content) -> bool:
-        """Whether a run that lacks files would lack the same ones again."""
+        """Return whether a run that lacks files would lack the same ones again."""
         known = planned.known
         if known is None or known.has_models != content.has_models:
             return False
@@ -129,7 +129,10 @@ class Applier:
 def with_snapshots(
     reader: Reader, runs: Sequence[PlannedRun]
 ) -> Iterator[tuple[PlannedRun, Snapshot | None]]:
-    """Each run with the snapshot of its revision, None for a study; each is read when its turn comes."""
+    """Yield each run with the snapshot of its revision, None for a study.
+
+    Each is read when its turn comes.
+    """
     snapshots = reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
     for run in runs:
         yield run, None if run.wanted.is_study else next(snapshots)

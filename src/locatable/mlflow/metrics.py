@@ -74,7 +74,7 @@ def read_values(contents: Mapping[str, bytes], metric_files: Collection[str], ti
 
 
 def read_metrics(path: str, content: bytes) -> dict[str, Any]:
-    """Flattened values of a metrics file; a file that is one value has the key of its own name.
+    """Return flattened values of a metrics file; a file that is one value has the key of its own name.
 
     Raises:
         ValueError or yaml.YAMLError: it has no such values.
@@ -100,7 +100,7 @@ def slashed(dotted: str) -> str:
 
 
 def _named_by_place(finals: dict[str, dict[str, Any]]) -> dict[Name, Any]:
-    """Final values by name; the same name in two files of a folder: each with its file for a place."""
+    """Return final values by name; the same name in two files of a folder: each with its file for a place."""
     times: Counter[tuple[str, str]] = Counter()
     for path, values in finals.items():
         times.update((posixpath.dirname(path), own) for own in values)
@@ -114,7 +114,7 @@ def _named_by_place(finals: dict[str, dict[str, Any]]) -> dict[Name, Any]:
 
 
 def _with_keys(series: dict[Name, list[Point]], finals: dict[Name, Any], unread: dict[str, str]) -> Values:
-    """The key of a value is its name; where two places have that name, its place and its name."""
+    """Return the key of a value is its name; where two places have that name, its place and its name."""
     places: dict[str, set[str]] = {}
     for name in [*series, *finals]:
         places.setdefault(name.own, set()).add(name.place)
@@ -132,7 +132,7 @@ def _with_keys(series: dict[Name, list[Point]], finals: dict[Name, Any], unread:
 
 
 def _is_last(final: Any, points: list[Point]) -> bool:
-    """Whether a final value is what the series ends with."""
+    """Return whether a final value is what the series ends with."""
     last = points[-1].value
     return str(final) == last or final == number(last)
 

@@ -69,7 +69,7 @@ class Planner:
         self.wanted = wanted_runs(reader, options.all_commits)
 
     def plan(self, known: KnownRuns) -> MirrorPlan:
-        """What has to be done where these runs are there."""
+        """Return what has to be done where these runs are there."""
         gone = None
         if self._options.prune:
             gone = gone_revisions(self._reader, [key for key in known if key not in self.wanted])

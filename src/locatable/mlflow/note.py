@@ -12,7 +12,7 @@ LONGEST_CELL = 80
 
 
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
-    """How to rebuild a revision, and its five coordinates, as Markdown.
+    """Return how to rebuild a revision, and its five coordinates, as Markdown.
 
     Args:
         rev: the commit.

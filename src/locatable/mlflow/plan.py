@@ -160,7 +160,7 @@ def _runs(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> tuple[Planned
 
 
 def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action | None:
-    """Why a run has to be written by itself; None if it has not."""
+    """Return why a run has to be written by itself; None if it has not."""
     if known is None:
         return Action.CREATE
     if not known.complete:
@@ -175,7 +175,7 @@ def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action
 
 
 def _is_described_by_old_name(wanted: WantedRun, known: KnownRun) -> bool:
-    """Whether the project's script saw the experiment under a name that it no longer has."""
+    """Return whether the project's script saw the experiment under a name that it no longer has."""
     return bool(known.description) and known.experiment != wanted.identity_tags.get("dvc.exp")
 
 
@@ -202,7 +202,7 @@ def _moves(wanted: WantedRuns, known: KnownRuns) -> tuple[Move, ...]:
 
 
 def _pruned(wanted: WantedRuns, known: KnownRuns, gone: frozenset[str]) -> tuple[str, ...]:
-    """Runs of what is gone, and of studies that have no run below them any more."""
+    """Return runs of what is gone, and of studies that have no run below them any more."""
     unwanted = [key for key in known if key not in wanted]
     revisions = [key for key in unwanted if key in gone]
     remaining = [runs[0] for key, runs in known.items() if key not in revisions]

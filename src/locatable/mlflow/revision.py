@@ -35,7 +35,7 @@ MOST_BYTES = 1_000_000
 def revision_content(
     snapshot: Snapshot, wanted: WantedRun, url: str | None = None, copy_models: bool = False
 ) -> RunContent:
-    """The run of an experiment or a baseline commit.
+    """Return the run of an experiment or a baseline commit.
 
     Args:
         snapshot: of the revision.
@@ -151,7 +151,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
 
 
 def _redacted(value: Any) -> Any:
-    """A param without the passwords in its URLs."""
+    """Return a param without the passwords in its URLs."""
     if isinstance(value, str):
         return redact_urls(value)
     if isinstance(value, list):
@@ -169,7 +169,7 @@ def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> 
 
 
 def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict[str, Any]:
-    """Where MLflow says that a dataset is: the same for every revision that has it."""
+    """Return where MLflow says that a dataset is: the same for every revision that has it."""
     entry = snapshot.sources.get(path, {})
     origins = []
     for dep in entry.get("deps", ()):
@@ -186,7 +186,7 @@ def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict
 
 
 def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
-    """Each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
+    """Return each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
     outs = snapshot.outs
     models: dict[str, Model] = {}
     for artifact in snapshot.artifacts:
@@ -202,7 +202,7 @@ def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
 
 
 def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[str, str]:
-    """Which file a model is, and how to get it."""
+    """Return which file a model is, and how to get it."""
     place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
     command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
     return {
@@ -214,14 +214,14 @@ def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dic
 
 
 def _large(snapshot: Snapshot, outputs: OutputFiles, models: list[str]) -> list[str]:
-    """Outputs that stay in Git alone: they would be copied into each run, the same or not."""
+    """Return outputs that stay in Git alone: they would be copied into each run, the same or not."""
     shown = [*snapshot.metric_files, *snapshot.plot_files, *models]
     large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
     return [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
 
 
 def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:
-    """Content by path; series that could be read are metrics already."""
+    """Return content by path; series that could be read are metrics already."""
     artifacts = {}
     for path, content in outputs.contents.items():
         if not is_series(path) or path in unread:
@@ -235,7 +235,7 @@ def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, st
 
 
 def _definition_files(snapshot: Snapshot) -> list[str]:
-    """Files that say what was run: locks, pipelines, params files, environment.json."""
+    """Return files that say what was run: locks, pipelines, params files, environment.json."""
     files = {path for path in snapshot.files if not path.endswith(".dvc")}
     for stage in snapshot.records.values():
         files.update(stage.params)

@@ -54,7 +54,7 @@ class Attempt:
         return {verdict.output: verdict.rebuilt for verdict in self.verdicts}
 
     def unlike(self, other: "Attempt") -> list[str]:
-        """Names of the outputs that came out differently in another attempt."""
+        """Return names of the outputs that came out differently in another attempt."""
         theirs = other.hashes
         return [name for name, rebuilt in self.hashes.items() if rebuilt != theirs[name]]
 
@@ -70,28 +70,28 @@ class Runner(Protocol):
         """Run the stage; its outputs are then in the clone."""
 
     def text(self) -> str:
-        """The commands of the stage and the text of all files that it declares."""
+        """Return the commands of the stage and the text of all files that it declares."""
 
     def undeclared(self, text: str) -> list[Input]:
-        """What the stage could be given beyond its declarations."""
+        """Return what the stage could be given beyond its declarations."""
 
     def sentence(self, item: Input) -> str:
-        """What the user reads about an undeclared input that the stage needs."""
+        """Return what the user reads about an undeclared input that the stage needs."""
 
     def own_outputs(self) -> list[Input]:
-        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
+        """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
 
     def missing(self, text: str) -> str:
-        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        """Return a remark on what a text names and the clone lacks; empty where that is nothing."""
 
     def path_of(self, path: str) -> Path:
         """Return where an output of the stage is."""
 
     def other_programs(self) -> Path | None:
-        """The folder of programs installed here, None where the stage uses it already."""
+        """Return the folder of programs installed here, None where the stage uses it already."""
 
     def packages_not_as_locked(self, text: str) -> str:
-        """Packages that are installed here otherwise than in the environment of the stage."""
+        """Return packages that are installed here otherwise than in the environment of the stage."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,15 @@ class StageRunner:
         return Rebuilt(found, self.recorded.differences(output, found))
 
     def not_tried(self) -> tuple[OutputVerdict, ...]:
-        """Verdicts on the outputs of a stage that is not run."""
+        """Return verdicts on the outputs of a stage that is not run."""
         return tuple(compare(self.stage.address, output, None) for output in self.stage.outs.values())
 
     def text(self) -> str:
-        """The commands of the stage and the text of all files that it declares."""
+        """Return the commands of the stage and the text of all files that it declares."""
         return text_of(self.stage, self.checkout.root)
 
     def undeclared(self, text: str) -> list[Input]:
-        """What the stage could be given beyond its declarations; fetches what DVC holds of it."""
+        """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
             if not self.checkout.exists(output.path):
                 # What cannot be had was not what the stage used.
@@ -156,11 +156,11 @@ class StageRunner:
         return undeclared_inputs(self.stage, self.checkout, text)
 
     def sentence(self, item: Input) -> str:
-        """What the user reads about an undeclared input that the stage needs."""
+        """Return what the user reads about an undeclared input that the stage needs."""
         return undeclared_sentence(self.stage, item, self.checkout.tree, self.checkout.root)
 
     def own_outputs(self) -> list[Input]:
-        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
+        """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
         inputs = []
         for path in self.stage.outs:
             if path in self.kept:
@@ -169,7 +169,7 @@ class StageRunner:
         return inputs
 
     def missing(self, text: str) -> str:
-        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        """Return a remark on what a text names and the clone lacks; empty where that is nothing."""
         problems = self.checkout.missing_contents().items()
         return "".join(f"; {problem}" for path, problem in problems if path in text)
 
@@ -178,10 +178,10 @@ class StageRunner:
         return self.checkout.path_of(path)
 
     def other_programs(self) -> Path | None:
-        """The folder of programs installed here, None where the stage uses it already."""
+        """Return the folder of programs installed here, None where the stage uses it already."""
         here = current_programs()
         return None if here == self.sandbox.programs else here
 
     def packages_not_as_locked(self, text: str) -> str:
-        """Packages that are installed here otherwise than in the environment of the stage."""
+        """Return packages that are installed here otherwise than in the environment of the stage."""
         return packages_not_as_locked(self.sandbox.programs, text)

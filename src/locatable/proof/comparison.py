@@ -81,12 +81,12 @@ class OutputVerdict:
         return bool(found.opaque) and found.within_rtol
 
     def __str__(self) -> str:
-        """The verdict as a table shows it."""
+        """Return the verdict as a table shows it."""
         figure = f" ({in_words(self.largest)})" if self.largest else ""
         return f"{self.verdict}{figure}"
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as a report in JSON has it."""
+        """Return the verdict as a report in JSON has it."""
         return {
             "stage": self.stage,
             "output": self.output,

@@ -71,7 +71,7 @@ class CondaLock:
 
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
-    """Path by name of each program that is here and has to do with conda-lock.yml.
+    """Return path by name of each program that is here and has to do with conda-lock.yml.
 
     Args:
         variables: the user's environment variables.

@@ -48,14 +48,14 @@ class EnvironmentLock(Protocol):
 
 
 def current_programs() -> Path:
-    """The folder of programs of the environment that this process runs in."""
+    """Return the folder of programs of the environment that this process runs in."""
     return Path(sys.prefix) / "bin"
 
 
 def find_lock(
     project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
 ) -> EnvironmentLock:
-    """The lock that the environment of a revision is built from, see `choose_lock`.
+    """Return the lock that the environment of a revision is built from, see `choose_lock`.
 
     Args:
         project: a checkout of the revision.
@@ -130,6 +130,9 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
+    """Return content of environment.json.
+
+    Nothing where there is none, or another tool's file has that name.
+    """
     file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)

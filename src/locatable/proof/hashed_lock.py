@@ -87,7 +87,7 @@ class HashedLock:
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
-    """The command that makes a virtual environment without packages.
+    """Return the command that makes a virtual environment without packages.
 
     Args:
         folder: where.

@@ -46,7 +46,7 @@ class Input:
 
 
 def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input]:
-    """Everything around a stage that it does not declare.
+    """Return everything around a stage that it does not declare.
 
     Args:
         stage: a stage of the checkout.
@@ -77,7 +77,7 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 
 
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
-    """Files that lie in the user's checkout, and that neither Git nor DVC holds."""
+    """Yield files that lie in the user's checkout, and that neither Git nor DVC holds."""
     top = checkout.user_top
     outputs = [str(checkout.path_of(output.path)) for output in checkout.outputs]
     for name in untracked_names(top):
@@ -131,7 +131,7 @@ def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
 
 
 def files_below(path: Path) -> list[Path]:
-    """All files in a folder, sorted by path; or the file itself."""
+    """Return all files in a folder, sorted by path; or the file itself."""
     below = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [file for file in below if file.is_file()]
 
@@ -143,7 +143,7 @@ def text_of(stage: Stage, root: Path) -> str:
 
 
 def mentioned(item: Input, text: str) -> bool:
-    """Whether a text has all the words by which an input is usually named."""
+    """Return whether a text has all the words by which an input is usually named."""
     return all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in _words(item))
 
 
@@ -160,7 +160,7 @@ def _words(item: Input) -> list[str]:
 
 
 def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
-    """What the user reads about an undeclared input.
+    """Return what the user reads about an undeclared input.
 
     Args:
         stage: the stage that needs it.

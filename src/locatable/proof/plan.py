@@ -80,7 +80,7 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
 
 
 def _is_recorded(stage: Stage) -> bool:
-    """Whether there is anything to compare with; a stage without outputs needs no record."""
+    """Return whether there is anything to compare with; a stage without outputs needs no record."""
     return not stage.outs or any(output.recorded for output in stage.outs.values())
 
 

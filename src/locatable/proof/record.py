@@ -71,7 +71,7 @@ def _has_other_line_ends(path: Path, recorded: str) -> bool:
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
-    """Where the command of a stage, or a file that it declares, names the user's own checkout."""
+    """Return where the command of a stage, or a file that it declares, names the user's own checkout."""
     top = checkout.user_top
     name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
     places = []

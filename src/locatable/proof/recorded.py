@@ -40,7 +40,7 @@ class RecordedOutputs:
         return copy
 
     def differences(self, output: Output, rebuilt: str) -> Differences | None:
-        """How the output in the clone differs from the recorded one.
+        """Return how the output in the clone differs from the recorded one.
 
         Args:
             output: the output.

@@ -174,7 +174,7 @@ def _announcement(
 
 
 def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
-    """What the environment is built from; None where stages use the current one."""
+    """Return what the environment is built from; None where stages use the current one."""
     if not options.fresh_environment:
         return None
     return find_lock(checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build)
@@ -190,7 +190,7 @@ def _check_programs_run(work: Path) -> None:
 
 
 def _frozen(plan: ProofPlan) -> Iterator[OutputVerdict]:
-    """Verdicts on outputs that nothing is known of but their record."""
+    """Yield verdicts on outputs that nothing is known of but their record."""
     for stage in plan.frozen:
         for output in stage.outs.values():
             yield compare(stage.address, output, None, Verdict.FROZEN)
@@ -279,7 +279,7 @@ def _tolerate(proof: Proof) -> None:
 
 
 def _processor(proof: Proof) -> Processor | None:
-    """The processor of this machine, where it can be why something is not identical."""
+    """Return the processor of this machine, where it can be why something is not identical."""
     if proof.variation:
         return proof.variation.processor
     if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):

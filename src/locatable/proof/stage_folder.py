@@ -57,13 +57,13 @@ def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
 
 
 def _declared_part(path: Path, keys: Iterable[str]) -> bytes | None:
-    """A params file without the lines of what is not declared; None where it has to stay whole."""
+    """Return a params file without the lines of what is not declared; None where it has to stay whole."""
     left = cut_to(path.read_bytes().decode(), path.name, [key.split(".") for key in keys])
     return None if left is None else left.encode()
 
 
 def _params_files(stage: Stage, checkout: Checkout, extra: list[Input]) -> dict[Path, list[str]]:
-    """The keys that a stage sees of each params file there is."""
+    """Return the keys that a stage sees of each params file there is."""
     keys_by_file: dict[Path, list[str]] = {}
     for name, keys in stage.params.items():
         keys_by_file.setdefault(checkout.path_of(name), []).extend(keys or [WHOLE_FILE])
@@ -74,7 +74,7 @@ def _params_files(stage: Stage, checkout: Checkout, extra: list[Input]) -> dict[
 
 
 def _declared_files(stage: Stage, checkout: Checkout) -> dict[Path, Path]:
-    """Each file of the dependencies, by its path from the Git root."""
+    """Return each file of the dependencies, by its path from the Git root."""
     files = {}
     for path in map(checkout.path_of, stage.deps):
         if path.is_dir():

@@ -48,7 +48,7 @@ def _is_tolerance(value: Any) -> bool:
 def accept_by_what_follows(
     verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
 ) -> list[OutputVerdict]:
-    """The verdicts of a proof with a tolerance, once all its stages have run.
+    """Return the verdicts of a proof with a tolerance, once all its stages have run.
 
     Args:
         verdicts: one for each output.
@@ -69,7 +69,7 @@ def accept_by_what_follows(
 def _all_within(
     readers: list[Stage], verdicts: list[OutputVerdict], has_numbers: Callable[[str], bool]
 ) -> bool:
-    """Whether stages wrote what is as recorded, and numbers among it."""
+    """Return whether stages wrote what is as recorded, and numbers among it."""
     addresses = {reader.address for reader in readers}
     after = [verdict for verdict in verdicts if verdict.stage in addresses]
     if addresses != {verdict.stage for verdict in after}:

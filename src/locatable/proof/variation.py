@@ -34,7 +34,9 @@ class Variation:
     varied: dict[str, None] = field(default_factory=dict)
 
     def findings(self, runner: StageRunner, usual: Attempt) -> list[str]:
-        """Lines that say what depends on which conditions; the usual outputs are in the clone afterwards.
+        """Return lines that say what depends on which conditions.
+
+        The usual outputs are in the clone afterwards.
 
         Args:
             runner: runs the stage.
@@ -62,7 +64,7 @@ class Variation:
     def _compare(
         self, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path], root: Path
     ) -> Observation:
-        """What an attempt did; what the tolerance accepts counts as the usual output.
+        """Return what an attempt did; what the tolerance accepts counts as the usual output.
 
         Args:
             attempt: the run.

@@ -19,7 +19,7 @@ _SHORTEST_HASH = 32
 
 
 def cache_folder(root: Path) -> Path:
-    """The folder in which DVC keeps objects of a project.
+    """Return the folder in which DVC keeps objects of a project.
 
     Args:
         root: the DVC root, an absolute path.
@@ -68,7 +68,7 @@ def _config_files(root: Path) -> list[Path]:
 
 
 def _cache_section(file: Path) -> dict[str, Any]:
-    """Settings of a configuration file that are about the cache, by their names in lower case."""
+    """Return settings of a configuration file that are about the cache, by their names in lower case."""
     # Imported here: most commands never ask for the cache.
     from configobj import ConfigObj, ConfigObjError
 
@@ -86,13 +86,13 @@ def _cache_section(file: Path) -> dict[str, Any]:
 
 
 def _resolved(folder: Path, named: str) -> Path:
-    """The path that a setting names, seen from the folder of its file."""
+    """Return the path that a setting names, seen from the folder of its file."""
     if re.match(r"\w+://", named):
         return Path(named)
     return Path(os.path.abspath(folder / os.path.expanduser(named)))
 
 
 def _as_dvc_says(root: Path) -> Path:
-    """The cache of a project that names a remote as its cache, as projects of DVC's first years do."""
+    """Return the cache of a project that names a remote as its cache, as projects of DVC's first years do."""
     with open_repo(root) as repo:
         return Path(repo.cache.local_cache_dir)

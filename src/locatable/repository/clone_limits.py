@@ -12,14 +12,14 @@ from ..model import PARAMS_FILE
 
 
 def shallow_history(repo: Path) -> str:
-    """A sentence about a clone without all commits of its branches; empty where it has them."""
+    """Return a sentence about a clone without all commits of its branches; empty where it has them."""
     if not is_shallow(repo):
         return ""
     return "this clone is shallow: `git fetch --unshallow` gets the rest of its history"
 
 
 def limits(repo: Path, has_experiments: bool) -> list[str]:
-    """A sentence about each kind of commits that a clone may lack.
+    """Return a sentence about each kind of commits that a clone may lack.
 
     Args:
         repo: a folder of it.

@@ -54,7 +54,7 @@ def _record(fields: Mapping[str, Any], wdir: str) -> Record:
 
 @remembered
 def lock_stages(content: bytes) -> Any:
-    """Stages of a `dvc.lock`: name to `LockedStage`; shared, so do not change them.
+    """Return stages of a `dvc.lock`: name to `LockedStage`; shared, so do not change them.
 
     Raises:
         ValueError or yaml.YAMLError: the text is not YAML.
@@ -71,7 +71,7 @@ def lock_stages(content: bytes) -> Any:
 
 
 def _locked(stages: dict[str, Any]) -> dict[str, Any]:
-    """The same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
+    """Return the same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
     locked: dict[str, Any] = {}
     for name, fields in stages.items():
         locked[name] = LockedStage(fields or {}) if isinstance(fields, (dict, type(None))) else fields
@@ -79,7 +79,7 @@ def _locked(stages: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_parts(text: str) -> dict[str, Any]:
-    """Stages in a lock as DVC writes it; ValueError or yaml.YAMLError if there is more in it."""
+    """Return stages in a lock as DVC writes it; ValueError or yaml.YAMLError if there is more in it."""
     blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, a lock held nothing but stages
     if "schema: '2.0'" in blocks:
         blocks.remove("schema: '2.0'")
@@ -91,7 +91,7 @@ def _by_parts(text: str) -> dict[str, Any]:
 
 
 def _stages_below(block: str) -> list[str]:
-    """Text of each stage below a key of the top; none below other keys than `stages`."""
+    """Return text of each stage below a key of the top; none below other keys than `stages`."""
     key, *stages = re.split(r"\n(?=  \S)", block)
     if key == "stages:":
         return stages
@@ -102,7 +102,7 @@ def _stages_below(block: str) -> list[str]:
 
 @remembered
 def _stage(text: str) -> dict[str, Any]:
-    """A stage by its name."""
+    """Return a stage by its name."""
     indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
     head, *blocks = re.split(rf"\n(?={indent}[a-z])", text)
     heading = load_yaml(head)
@@ -120,7 +120,7 @@ def _stage(text: str) -> dict[str, Any]:
 
 
 def _field(text: str, indent: str) -> dict[str, Any]:
-    """A field of a stage, by its name."""
+    """Return a field of a stage, by its name."""
     name, _, _ = text.strip().partition(":")
     if name in ("deps", "outs"):
         key, *entries = text.split(f"\n{indent}- ")
@@ -134,7 +134,7 @@ def _field(text: str, indent: str) -> dict[str, Any]:
 
 @remembered
 def _entry(text: str) -> Any:
-    """A file or folder in `deps` or `outs`."""
+    """Return a file or folder in `deps` or `outs`."""
     match = _ENTRY.fullmatch(text)
     if not match:
         (entry,) = parse_yaml(text)

@@ -122,7 +122,7 @@ def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
 
 
 def _is_of_dvc(error: Exception) -> bool:
-    """Whether an error was raised in DVC, or in what DVC called."""
+    """Return whether an error was raised in DVC, or in what DVC called."""
     modules = [type(error).__module__]
     trace = error.__traceback__
     while trace is not None:
@@ -132,7 +132,7 @@ def _is_of_dvc(error: Exception) -> bool:
 
 
 def with_causes(error: BaseException) -> str:
-    """What an error and its causes say, in one line, each of them once."""
+    """Return what an error and its causes say, in one line, each of them once."""
     messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -147,7 +147,7 @@ def with_causes(error: BaseException) -> str:
 
 
 def _in_one_line(error: BaseException) -> str:
-    """What an error says, with the line of the file where the error knows it."""
+    """Return what an error says, with the line of the file where the error knows it."""
     from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
     if isinstance(error, YAMLSyntaxError):
@@ -165,14 +165,14 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message of several lines, and lists in it, as one line."""
+    """Return a message of several lines, and lists in it, as one line."""
     listed = re.sub(r":\s*\n\s*- ", ": ", text.strip())
     listed = re.sub(r"\n\s*- ", ", ", listed)
     return " ".join(re.sub(r"(?<=[^.:;,!?])\n+(?=[A-Z])", "; ", listed).split())
 
 
 def commands_of(stage: Any) -> list[str]:
-    """The commands of a stage of DVC's.
+    """Return the commands of a stage of DVC's.
 
     Raises:
         ProjectError: one is no text, which DVC only sees when it is to run it.
@@ -188,7 +188,7 @@ def commands_of(stage: Any) -> list[str]:
 
 
 def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
-    """Files for Git to keep that a first run of these stages creates."""
+    """Yield files for Git to keep that a first run of these stages creates."""
     for stage in stages:
         yield str(Path(stage.path).with_name("dvc.lock"))
         for out in stage.outs:

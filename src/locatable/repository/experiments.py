@@ -11,12 +11,12 @@ MEMORY = "optuna: "
 
 
 def experiment_ref(baseline: str, name: str) -> str:
-    """Where DVC keeps an experiment of a baseline commit."""
+    """Return where DVC keeps an experiment of a baseline commit."""
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) -> str:
-    """The message of an experiment's commit.
+    """Return the message of an experiment's commit.
 
     Args:
         name: of the experiment.
@@ -30,7 +30,7 @@ def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) ->
 
 
 def choices_in(text: str) -> dict[str, str]:
-    """What a message says was chosen of Hydra's groups.
+    """Return what a message says was chosen of Hydra's groups.
 
     Args:
         text: a message, or any text around it.
@@ -41,7 +41,7 @@ def choices_in(text: str) -> dict[str, str]:
 
 
 def memory_in(text: str) -> dict[str, Any]:
-    """What a message says that Optuna knew of the trial; empty where it says nothing.
+    """Return what a message says that Optuna knew of the trial; empty where it says nothing.
 
     Args:
         text: a message, or any text around it.

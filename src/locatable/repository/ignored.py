@@ -20,7 +20,7 @@ IGNORE_FILE = ".dvcignore"
 
 
 def is_ignore_file(path: str) -> bool:
-    """Whether a path is that of a `.dvcignore`."""
+    """Return whether a path is that of a `.dvcignore`."""
     return posixpath.basename(path) == IGNORE_FILE
 
 
@@ -60,7 +60,7 @@ def _last_names(text: bytes) -> tuple[str, ...]:
 
 
 def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
-    """Those of some files that DVC does not see in a checkout of a revision.
+    """Return those of some files that DVC does not see in a checkout of a revision.
 
     Args:
         top: root of the Git repository.
@@ -77,7 +77,7 @@ def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -
 
 
 def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
-    """Those of some files that DVC does not see in a workspace.
+    """Return those of some files that DVC does not see in a workspace.
 
     Args:
         root: the DVC root.

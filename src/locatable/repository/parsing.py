@@ -100,7 +100,10 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
 def number(text: str) -> int | float | None:
-    """A number as DVC and most people write it; None where it is another word, or written otherwise."""
+    """Return a number as DVC and most people write it.
+
+    None where it is another word, or written otherwise.
+    """
     if not _NUMBER.fullmatch(text):
         return None
     return int(text) if text.lstrip("-").isdigit() else float(text)
@@ -121,7 +124,10 @@ def load_plain(text: str) -> Any:
 
 
 def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
-    """Mappings out of the indentation, key and value of each line; ValueError if they are not nested."""
+    """Return mappings out of the indentation, key and value of each line.
+
+    ValueError if they are not nested.
+    """
     content: dict[Any, Any] = {}
     levels = [(lines[0][0], content)]
     parent: tuple[dict[Any, Any], Any] | None = None

@@ -37,7 +37,7 @@ class Pipeline:
 
 
 def pipeline(rev: str = "HEAD", repo: str | Path = ".") -> Pipeline:
-    """Stages, commands and edges of a revision, read by DVC from Git: nothing is checked out.
+    """Return stages, commands and edges of a revision, read by DVC from Git: nothing is checked out.
 
     Args:
         rev: a Git revision, or the name of an experiment.
@@ -86,7 +86,7 @@ def _pipeline(repo: "Repo", commit: str, targets: list[str]) -> Pipeline:
 
 
 def _address(stage: "DvcStage") -> str:
-    """What DVC calls a stage in the root; its own `addressing` is seen from the working folder."""
+    """Return what DVC calls a stage in the root; its own `addressing` is seen from the working folder."""
     path: str = stage.path_in_repo
     name = getattr(stage, "name", None)  # a `.dvc` file has none
     if name is None:
@@ -114,7 +114,7 @@ def _needed(repo: "Repo", graph: Any, targets: list[str]) -> "set[DvcStage]":
 
 
 def has_default_remote(root: Path) -> bool:
-    """Whether `dvc push` of a project has somewhere to push to."""
+    """Return whether `dvc push` of a project has somewhere to push to."""
     from dvc.config import Config
 
     return bool(Config(str(root / ".dvc"))["core"].get("remote"))

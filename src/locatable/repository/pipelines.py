@@ -31,7 +31,7 @@ class Pipelines:
         self._size = 0
 
     def read(self, folder: str, content: bytes, read: Read) -> PipelineFile:
-        """What a dvc.yaml declares.
+        """Return what a dvc.yaml declares.
 
         Args:
             folder: that it is in, as seen from the DVC root.
@@ -130,7 +130,7 @@ def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
 
 
 def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]]:
-    """Names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
+    """Return names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
     params: dict[str, list[str]] = {}
     whole = set()
     for item in stage.get("params") or ():
@@ -165,7 +165,7 @@ def _plots(section: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
-    """Settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    """Return settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
     definitions = {}
     for plot in section.get("plots") or ():
         settings = plot if isinstance(plot, dict) else {plot: None}

@@ -12,7 +12,7 @@ MOST_NAMED = 5
 
 
 def find_project(folder: Path) -> Path:
-    """The root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
+    """Return the root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
 
     Args:
         folder: any folder of the project.
@@ -46,7 +46,7 @@ def _projects_below(folder: Path) -> str:
 
 
 def committed_project(folder: Path, top: Path) -> Path | None:
-    """The nearest folder around one, up to the Git root, whose `.dvc` a sparse checkout leaves out."""
+    """Return the nearest folder around one, up to the Git root, whose `.dvc` a sparse checkout leaves out."""
     for candidate in (folder, *folder.parents):
         if not candidate.is_relative_to(top):
             break
@@ -56,12 +56,12 @@ def committed_project(folder: Path, top: Path) -> Path | None:
 
 
 def _in_repository(folder: Path) -> bool:
-    """Whether there is a repository for Git to look at; Git itself says if it is of no use."""
+    """Return whether there is a repository for Git to look at; Git itself says if it is of no use."""
     return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
 
 
 def read_section(root: Path, name: str) -> dict[str, Any]:
-    """A section of a project's pyproject.toml; empty where there is none.
+    """Return a section of a project's pyproject.toml; empty where there is none.
 
     Raises:
         SettingsError: the file cannot be read.
@@ -77,6 +77,6 @@ def read_section(root: Path, name: str) -> dict[str, Any]:
 
 
 def read_settings(root: Path) -> dict[str, Any]:
-    """What a project's pyproject.toml has under `[tool.locatable]`; arguments and errors as above."""
+    """Return what a project's pyproject.toml has under `[tool.locatable]`; arguments and errors as above."""
     settings = read_section(root, "tool").get("locatable", {})
     return settings if isinstance(settings, dict) else {}

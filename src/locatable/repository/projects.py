@@ -9,7 +9,7 @@ MARK = ".dvc"  # the folder that makes the one around it a project
 
 
 def foreign_projects(objects: GitObjects, prefix: str, baselines: Mapping[str, str]) -> dict[str, str]:
-    """Which experiments are those of other projects: what they changed is theirs alone.
+    """Return which experiments are those of other projects: what they changed is theirs alone.
 
     Args:
         objects: of the repository.
@@ -40,7 +40,7 @@ def _trees(objects: GitObjects, revs: list[str]) -> dict[str, str]:
 
 
 def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
-    """Paths of the projects in a tree."""
+    """Yield paths of the projects in a tree."""
     for name, (mode, child) in objects.entries(tree).items():
         if mode != FOLDER:
             continue
@@ -53,7 +53,7 @@ def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
 def _changed_projects(
     objects: GitObjects, before: TreeEntry, after: TreeEntry, path: str = "", project: str | None = None
 ) -> Iterator[str]:
-    """Paths of the projects in which files differ; a file outside of all is in none."""
+    """Yield paths of the projects in which files differ; a file outside of all is in none."""
     if before == after:
         return
     old, new = [objects.entries(entry[1]) if entry[0] == FOLDER else {} for entry in (before, after)]

@@ -83,7 +83,7 @@ class Reader:
         return cache_folder(self.root)
 
     def cached_file(self, md5: str) -> Path | None:
-        """A file of the DVC cache by its hash, None when this machine does not have it."""
+        """Return a file of the DVC cache by its hash, None when this machine does not have it."""
         return cached_file(self.cache, md5)
 
     @cached_property
@@ -98,7 +98,9 @@ class Reader:
         return bool(git(self.top, "for-each-ref", "--count=1", *branches))
 
     def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
-        """Hashes by path of the files of a tracked folder; of `path` itself where this machine lists none.
+        """Return hashes by path of the files of a tracked folder.
+
+        Of `path` itself where this machine lists none.
 
         Args:
             path: of a file or folder that DVC tracks.
@@ -109,7 +111,7 @@ class Reader:
         return files_of(path, entry, listing)
 
     def experiments(self) -> list[Experiment]:
-        """All experiments, oldest first, those whose baseline is on no branch included.
+        """Return all experiments, oldest first, those whose baseline is on no branch included.
 
         One whose commit this clone lacks, which is damage, comes first; its snapshot says what is missing.
         """
@@ -133,7 +135,7 @@ class Reader:
         return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
 
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
-        """Those of some experiments that other projects in the same Git repository made.
+        """Return those of some experiments that other projects in the same Git repository made.
 
         Returns:
             Path from the Git root to the other project, by the experiment's commit.
@@ -142,7 +144,7 @@ class Reader:
         return foreign_projects(self.objects, self.prefix, baselines)
 
     def snapshot(self, rev: str) -> Snapshot:
-        """One revision, by any name that Git knows it by.
+        """Return one revision, by any name that Git knows it by.
 
         Raises:
             NotFoundError: there is no such revision.
@@ -150,7 +152,7 @@ class Reader:
         return next(self.snapshots([rev]))
 
     def snapshots(self, revs: Iterable[str]) -> Iterator[Snapshot]:
-        """Many revisions, in their order, far quicker than one at a time.
+        """Yield many revisions, in their order, far quicker than one at a time.
 
         Raises:
             NotFoundError: there is no such revision.
@@ -179,11 +181,11 @@ class Reader:
         return snapshots
 
     def _begin(self, rev: str, text: str) -> Snapshot:
-        """A snapshot of which nothing but the commit is read."""
+        """Return a snapshot of which nothing but the commit is read."""
         return Snapshot(self, rev, text, "", {}, {}, damage="" if text else self.objects.missing(rev))
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
-        """Ids by path of DVC's files in a revision."""
+        """Return ids by path of DVC's files in a revision."""
         if not snapshot.commit:
             return {}
         if not snapshot.tree:
@@ -205,7 +207,7 @@ class Reader:
                 snapshot.damage = f"{path}: {self.objects.missing(files[path])}"
 
     def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
-        """Ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
+        """Return ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
         rules = {path: blob for path, blob in files.items() if path.endswith(IGNORE_FILE)}
         if not rules:
             return files
@@ -229,7 +231,7 @@ class Reader:
             return frozenset()  # whatever else is broken will say so, of this revision alone
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Those of some files that the `.dvcignore` of a revision hides from DVC.
+        """Return those of some files that the `.dvcignore` of a revision hides from DVC.
 
         Args:
             rev: its commit.
@@ -244,7 +246,10 @@ class Reader:
         return self._hidden_data[key]
 
     def _hidden_by(self, rules: Mapping[str, str], rev: str, paths: Collection[str]) -> frozenset[str]:
-        """Those of some files that the `.dvcignore` files of a revision hide; DVC is asked if any may."""
+        """Return those of some files that the `.dvcignore` files of a revision hide.
+
+        DVC is asked if any may.
+        """
         if not may_hide(self.objects.blobs(rules.values()).values(), paths):
             return frozenset()
         from .ignored import hidden_in_revision  # takes a fifth of a second
@@ -252,7 +257,10 @@ class Reader:
         return hidden_in_revision(self.top, rev, self.prefix, paths)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
-        """Id and text of the commits that revisions name; no text where an experiment's commit is missing."""
+        """Return id and text of the commits that revisions name.
+
+        No text where an experiment's commit is missing.
+        """
         answers = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
         commits = []
         for rev, answer in zip(revs, answers, strict=True):
@@ -267,7 +275,7 @@ class Reader:
 
 
 def _dvc_root(here: Path, top: Path) -> Path:
-    """The nearest DVC repository around a folder; the Git repository itself where there is none."""
+    """Return the nearest DVC repository around a folder; the Git repository itself where there is none."""
     for folder in (here, *here.parents):
         if not folder.is_relative_to(top):
             break

@@ -23,7 +23,7 @@ class Revision:
 
 
 def commit_id(reader: Reader, name: str) -> str | None:
-    """Full id of the commit that Git knows by a name, None when there is none."""
+    """Return full id of the commit that Git knows by a name, None when there is none."""
     if "\n" in name:
         return None  # Names are read line by line.
     commit = reader.objects.read([name + "^{commit}"])[0]
@@ -31,7 +31,7 @@ def commit_id(reader: Reader, name: str) -> str | None:
 
 
 def revisions_named(reader: Reader, name: str) -> list[Revision]:
-    """What a name means: what Git knows by it, else experiments, as in DVC's commands.
+    """Return what a name means: what Git knows by it, else experiments, as in DVC's commands.
 
     Args:
         reader: of the repository.

@@ -53,13 +53,13 @@ class Repository(Protocol):
         """Whether git-annex keeps files."""
 
     def cached_file(self, md5: str) -> Path | None:
-        """A file of the DVC cache by its hash."""
+        """Return a file of the DVC cache by its hash."""
 
     def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
-        """Hashes by path of the files of a cached folder."""
+        """Return hashes by path of the files of a cached folder."""
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Those of some files that `.dvcignore` hides."""
+        """Return those of some files that `.dvcignore` hides."""
 
 
 # Files whose names end with these are read with every revision.
@@ -113,11 +113,11 @@ class Snapshot:
         return self.reader.objects.files(self.tree, path)
 
     def root_files(self) -> list[str]:
-        """Names in the DVC root's folder."""
+        """Return names in the DVC root's folder."""
         return self.reader.objects.names(self.tree)
 
     def in_git(self, path: str) -> bool:
-        """Whether Git keeps a file or folder at this path."""
+        """Return whether Git keeps a file or folder at this path."""
         return self.reader.objects.entry(self.tree, path) is not None
 
     def in_repository(self, path: str) -> bool:
@@ -128,12 +128,12 @@ class Snapshot:
         return bool(objects.entry(tree, path)) or objects.is_in_submodule(tree, path)
 
     def read(self, path: str) -> bytes | None:
-        """Content of a file that Git keeps, None when it keeps none there."""
+        """Return content of a file that Git keeps, None when it keeps none there."""
         blob = self.git_files(path).get(path)
         return self.reader.objects.blob(blob) if blob else None
 
     def git_contents(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Content by path of files that Git keeps at these paths, and in these folders.
+        """Return content by path of files that Git keeps at these paths, and in these folders.
 
         Of a file that Git LFS keeps it is the file's own, or its pointer where this machine has no more.
         """
@@ -161,7 +161,7 @@ class Snapshot:
         return files
 
     def _tracked_files(self, path: str) -> dict[str, str]:
-        """Hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
+        """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
         for output, entry in {**self.sources, **self.outs}.items():
             if overlaps(path, [output]):
@@ -256,7 +256,7 @@ class Snapshot:
         return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
 
     def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Values that stages without a record name, as their files have them."""
+        """Yield values that stages without a record name, as their files have them."""
         for pipeline in self.pipelines.values():
             for stage in pipeline.stages.values():
                 if stage.address not in self.records:
@@ -264,7 +264,7 @@ class Snapshot:
                         yield file, named_values(self._params_in(file), names)
 
     def _params_in(self, file: str) -> dict[str, Any]:
-        """Content of a params file; nothing where neither Git nor DVC's cache has it."""
+        """Return content of a params file; nothing where neither Git nor DVC's cache has it."""
         content = self.kept_files(file).get(file)
         return self._checked(file, content, partial(parsing.parse, file)) if content else {}
 
@@ -328,7 +328,7 @@ class Snapshot:
         return pipelines
 
     def _read_from_top(self, path: str) -> bytes | None:
-        """Content of a file that Git keeps, by its path as seen from the Git root."""
+        """Return content of a file that Git keeps, by its path as seen from the Git root."""
         inside = posixpath.relpath(path, self.reader.prefix or ".")
         if not inside.startswith("../"):
             return self.read(inside)
@@ -338,7 +338,7 @@ class Snapshot:
         return answer[1] if answer else None
 
     def _paths(self, name: str) -> list[str]:
-        """Paths of the files of this name."""
+        """Return paths of the files of this name."""
         self.check_whole()
         return [path for path in self.files if posixpath.basename(path) == name]
 
@@ -346,7 +346,7 @@ class Snapshot:
         return self._checked(path, self.files[path], parse)
 
     def _checked(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
-        """Keys and values in a file; none where it is empty."""
+        """Return keys and values in a file; none where it is empty."""
         try:
             values = parse(content)
         except (yaml.YAMLError, ValueError) as error:

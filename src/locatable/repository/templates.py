@@ -15,7 +15,7 @@ from .dvc_repo import dvc_errors
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
-    """Whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`.
+    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`.
 
     Args:
         text: content of the file.
@@ -97,7 +97,7 @@ class _Files:
 
 
 def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values of files that templates name.
+    """Return values of files that templates name.
 
     DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
     templates outside of stages do: it shows all of params.yaml.
@@ -119,13 +119,13 @@ def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str,
 
 
 def _outermost(values: dict[str, Any]) -> dict[str, Any]:
-    """Values by dotted key, without those that are items of a list that is there as a whole."""
+    """Return values by dotted key, without those that are items of a list that is there as a whole."""
     lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
     return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
 
 
 def _named_by_templates(value: Any) -> Iterator[str]:
-    """What stands between the braces of each `${...}` in a value."""
+    """Yield what stands between the braces of each `${...}` in a value."""
     from dvc.parsing.interpolate import get_matches
 
     match value:
@@ -152,7 +152,7 @@ def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def python_params(path: str, content: bytes) -> dict[str, Any]:
-    """Values that a Python file assigns, as DVC records them as params: a tuple as a list.
+    """Return values that a Python file assigns, as DVC records them as params: a tuple as a list.
 
     Raises:
         ValueError: it is not Python.

@@ -35,7 +35,7 @@ class CommittedFiles:
         self._snapshot.reader.hashes.load(blobs, kind)
 
     def hash_of(self, path: str, kind: HashKind) -> str | None:
-        """Hash of a file or folder; `ABSENT` where the commit has none.
+        """Return hash of a file or folder; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
         submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
@@ -52,7 +52,7 @@ class CommittedFiles:
         return self._hash_outside(path, kind) if path.startswith("../") else self._hash_inside(path, kind)
 
     def _hash_inside(self, path: str, kind: HashKind) -> str | None:
-        """The same for what is in the DVC project."""
+        """Return the same for what is in the DVC project."""
         if self._objects.is_opaque(self._snapshot.tree, path):
             return None
         blobs = self._snapshot.git_files(path)
@@ -66,7 +66,7 @@ class CommittedFiles:
         return _hash_of_folder(path, files)
 
     def _hash_outside(self, path: str, kind: HashKind) -> str | None:
-        """The same for what is in the Git repository, and not in the DVC project."""
+        """Return the same for what is in the Git repository, and not in the DVC project."""
         answer = self._objects.read([self._snapshot.rev + "^{tree}"])[0]
         place = posixpath.normpath(posixpath.join(self._snapshot.reader.prefix, path))
         if not answer or place.startswith("..") or self._objects.is_opaque(answer[0], place):
@@ -78,7 +78,7 @@ class CommittedFiles:
         return _hash_of_folder(place, self._git_hashes(blobs, kind)) or None
 
     def _git_hashes(self, blobs: Mapping[str, str], kind: HashKind) -> dict[str, str | None]:
-        """Hash by path of the files that Git keeps."""
+        """Return hash by path of the files that Git keeps."""
         hashes = self._snapshot.reader.hashes
         return {path: hashes.of_blob(blob, kind) for path, blob in blobs.items()}
 
@@ -98,7 +98,7 @@ class CommittedFiles:
         return files
 
     def _listed(self, path: str, entry: Entry, kind: HashKind) -> dict[str, str | None]:
-        """Hash by path of the files of a tracked folder; of a folder without a list, None."""
+        """Return hash by path of the files of a tracked folder; of a folder without a list, None."""
         md5 = _recorded(entry, kind)
         if md5 is None or not md5.endswith(".dir"):
             return {path: md5}
@@ -107,12 +107,12 @@ class CommittedFiles:
 
 
 def _recorded(entry: Entry, kind: HashKind) -> str | None:
-    """The hash in an entry, None where it has none of this kind."""
+    """Return the hash in an entry, None where it has none of this kind."""
     return entry.get("md5") if HashKind.of_entry(entry) is kind else None
 
 
 def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
-    """Hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
+    """Return hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
     if not files:
         return ABSENT
     start = len(path) + 1

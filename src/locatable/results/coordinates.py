@@ -61,7 +61,7 @@ class Coordinates:
 
 
 def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
-    """Coordinates of a revision, by any name that Git knows it by.
+    """Return coordinates of a revision, by any name that Git knows it by.
 
     Args:
         repo: a folder of the repository.
@@ -77,13 +77,13 @@ def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
 
 
 def experiments(repo: str | Path) -> list[Experiment]:
-    """All DVC experiments, oldest first, those whose baseline is on no branch included."""
+    """Return all DVC experiments, oldest first, those whose baseline is on no branch included."""
     with Reader(repo) as reader:
         return reader.experiments()
 
 
 def coordinates_of(snapshot: Snapshot) -> Coordinates:
-    """Coordinates of a snapshot.
+    """Return coordinates of a snapshot.
 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
@@ -110,7 +110,7 @@ class _Files:
 
 
 def _sort_files(snapshot: Snapshot) -> _Files:
-    """Everything that stages read, and everything that DVC tracks."""
+    """Return everything that stages read, and everything that DVC tracks."""
     outputs = {path for stage in snapshot.records.values() for path in stage.outs}
     written = _paths(frozenset(outputs))
     tracked = _paths(frozenset(snapshot.sources))
@@ -144,7 +144,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
 
 
 def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
-    """Hash by path of everything that stages read or wrote, as their lock has it."""
+    """Return hash by path of everything that stages read or wrote, as their lock has it."""
     recorded: dict[str, str] = {}
     for stage in snapshot.records.values():
         for path, entry in (*stage.outs.items(), *stage.deps.items()):
@@ -162,7 +162,7 @@ def _installed_files(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _installed_around(snapshot: Snapshot) -> dict[str, str]:
-    """The same in the nearest folder around a project, such as the lock of all of a repository."""
+    """Return the same in the nearest folder around a project, such as the lock of all of a repository."""
     objects, prefix = snapshot.reader.objects, snapshot.reader.prefix
     for folder in PurePosixPath(prefix).parents:
         around = "" if folder == PurePosixPath() else str(folder)
@@ -217,7 +217,7 @@ class _Paths:
         self._parents = {folder for path in exact for folder in _parents(path)}
 
     def touch(self, path: str) -> bool:
-        """Whether a path is one of these, inside of one, or a folder around one."""
+        """Return whether a path is one of these, inside of one, or a folder around one."""
         if path in self._exact or path in self._parents:
             return True
         return not self._exact.isdisjoint(_parents(path))
@@ -225,25 +225,25 @@ class _Paths:
 
 @lru_cache(1_000)
 def _paths(exact: frozenset[str]) -> _Paths:
-    """The same for all snapshots that have the same paths: nearly all do."""
+    """Return the same for all snapshots that have the same paths: nearly all do."""
     return _Paths(exact)
 
 
 @lru_cache(50_000)
 def _parents(path: str) -> tuple[str, ...]:
-    """The folders around a path, outermost first."""
+    """Return the folders around a path, outermost first."""
     names = path.split("/")
     return tuple("/".join(names[:length]) for length in range(1, len(names)))
 
 
 def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
-    """Whether Git keeps files of the user's in a folder that also holds outputs."""
+    """Return whether Git keeps files of the user's in a folder that also holds outputs."""
     files = snapshot.git_files(path)
     return any(not written.touch(file) and not file.endswith(".gitignore") for file in files)
 
 
 def _hash(entry: Mapping[str, Any]) -> str:
-    """The hash that DVC keeps of a file or folder, whatever kind it is."""
+    """Return the hash that DVC keeps of a file or folder, whatever kind it is."""
     recorded = recorded_hash(entry)
     if recorded is not None:
         return recorded
@@ -255,13 +255,16 @@ def _hash(entry: Mapping[str, Any]) -> str:
 
 
 def _locked_revision(origin: Mapping[str, Any]) -> str:
-    """The commit of another repository that an import comes from, empty where it comes from none."""
+    """Return the commit of another repository that an import comes from, empty where it comes from none."""
     return str(origin.get("repo", {}).get("rev_lock", ""))
 
 
 @lru_cache(1_000)
 def read_record(text: bytes | None) -> dict[str, Any]:
-    """What environment.json records; nothing where it is another tool's, whose hash counts nevertheless."""
+    """Return what environment.json records.
+
+    Nothing where it is another tool's, whose hash counts nevertheless.
+    """
     try:
         record = json.loads(text or b"{}")
     except ValueError:
@@ -272,7 +275,7 @@ def read_record(text: bytes | None) -> dict[str, Any]:
 
 
 def digest(content: Any) -> str:
-    """32 hexadecimal characters, equal wherever the content is equal.
+    """Return 32 hexadecimal characters, equal wherever the content is equal.
 
     Args:
         content: as in JSON; other values, such as dates, count as their text.

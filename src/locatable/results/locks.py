@@ -32,7 +32,7 @@ class Drift:
 
 
 def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
-    """The lock that the environment of a revision is built from; None where it has none.
+    """Return the lock that the environment of a revision is built from; None where it has none.
 
     Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
 
@@ -48,7 +48,7 @@ def choose_lock(present: Collection[str], declared: Collection[str]) -> str | No
 
 
 def drift(lock: str) -> list[Drift]:
-    """Packages that are not installed as locked.
+    """Return packages that are not installed as locked.
 
     Args:
         lock: text of a pip requirements file, every package pinned with `==`.
@@ -74,7 +74,7 @@ def drift(lock: str) -> list[Drift]:
 
 
 def reason_of_uv(stderr: str, longest: int) -> str:
-    """What uv says of a failure, in one line: it draws its errors as a tree.
+    """Return what uv says of a failure, in one line: it draws its errors as a tree.
 
     Args:
         stderr: all that it printed there.
@@ -84,7 +84,7 @@ def reason_of_uv(stderr: str, longest: int) -> str:
 
 
 def _requirements(lock: str) -> list[str]:
-    """The requirements in a lock, without their hashes, which are for pip."""
+    """Return the requirements in a lock, without their hashes, which are for pip."""
     lines = re.sub(r"\\\n", " ", lock).splitlines()
     # Comments and options, such as `--find-links`, begin with other characters.
     return [line.split(" --hash=")[0].strip() for line in lines if re.match(r"\w", line)]

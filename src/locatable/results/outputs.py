@@ -27,7 +27,7 @@ class OutputFiles:
 
 
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
-    """What Git keeps of outputs, metrics and plots; what DVC's cache has of metrics, plots and models.
+    """Return what Git keeps of outputs, metrics and plots; what DVC's cache has of metrics, plots and models.
 
     Args:
         snapshot: of the revision.
@@ -50,7 +50,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
 
 
 def _at_or_below(listed: Mapping[str, str], path: str, output: str) -> dict[str, str]:
-    """Those of an output's files that a path names.
+    """Return those of an output's files that a path names.
 
     Where this machine has no list of a folder's files, the folder itself stands for what is missing of it.
     """
@@ -77,12 +77,12 @@ class Point:
 
 
 def is_series(path: str) -> bool:
-    """Whether a file is one of those that DVCLive writes for values over steps."""
+    """Return whether a file is one of those that DVCLive writes for values over steps."""
     return SERIES_FOLDER in path
 
 
 def number(value: Any) -> float | None:
-    """A value as MLflow takes it, None where it is no number."""
+    """Return a value as MLflow takes it, None where it is no number."""
     try:
         return float(value)  # DVCLive writes NaN and infinities as strings
     except (TypeError, ValueError, OverflowError):
@@ -90,7 +90,9 @@ def number(value: Any) -> float | None:
 
 
 def read_series(content: bytes, time: int) -> list[Point]:
-    """The lines of a series; where it has no steps, the places of its lines, where no times, one a step.
+    """Return the lines of a series.
+
+    Where it has no steps, the places of its lines, where no times, one a step.
 
     MLflow also draws over time, and so needs some: a millisecond a step.
 

@@ -62,12 +62,12 @@ class Processor:
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Return all of it as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The processor that `to_json` made plain values of.
+        """Return the processor that `to_json` made plain values of.
 
         Raises:
             TypeError: it is none.
@@ -77,14 +77,14 @@ class Processor:
 
 
 def count_cpus() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def describe_processor(python: Sequence[str], variables: Mapping[str, str]) -> Processor:
-    """The processor of this machine, and what the libraries of a Python make of it.
+    """Return the processor of this machine, and what the libraries of a Python make of it.
 
     Args:
         python: the command that runs the Python of stages; without NumPy in it, the libraries are not known.
@@ -119,7 +119,7 @@ def _ask_libraries(python: Sequence[str], variables: Mapping[str, str]) -> dict[
 
 
 def _name() -> str:
-    """The processor's name; of the kind of machine where it has none."""
+    """Return the processor's name; of the kind of machine where it has none."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:
@@ -147,7 +147,7 @@ def write_processor(root: Path, rev: str, processor: Processor) -> None:
 
 
 def read_processor(root: Path, rev: str) -> Processor | None:
-    """Which processor the results of a commit were computed on; None where nobody noted it."""
+    """Return which processor the results of a commit were computed on; None where nobody noted it."""
     try:
         noted = json.loads(git(root, "notes", "--ref", REF, "show", rev))
         return Processor.from_json(noted)

@@ -50,13 +50,13 @@ CONDA_COMMANDS = (
 
 
 def origin_url(reader: Reader) -> str | None:
-    """Where the project can be cloned from; None when it is nowhere but here."""
+    """Return where the project can be cloned from; None when it is nowhere but here."""
     url = remote_url(reader.root)
     return redact_urls(url) if url else None
 
 
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
-    """Commands that rebuild a revision on a clean machine.
+    """Return commands that rebuild a revision on a clean machine.
 
     Args:
         snapshot: the revision.
@@ -86,7 +86,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
-    """How to get what Git alone does not check out."""
+    """Return how to get what Git alone does not check out."""
     prefix = snapshot.reader.prefix
     attributes = [".gitattributes", f"{prefix}/.gitattributes"] if prefix else [".gitattributes"]
     names = [f"{snapshot.rev}:{path}" for path in (".gitmodules", *attributes)]
@@ -98,7 +98,7 @@ def _git_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _annex_commands(snapshot: Snapshot) -> list[str]:
-    """How to get what stages read and git-annex keeps."""
+    """Return how to get what stages read and git-annex keeps."""
     if not snapshot.reader.has_annex:
         return []
     read = {path for stage in snapshot.records.values() for path in stage.deps}
@@ -107,14 +107,14 @@ def _annex_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _is_annexed(snapshot: Snapshot, path: str) -> bool:
-    """Whether git-annex keeps a file, or one in a folder."""
+    """Return whether git-annex keeps a file, or one in a folder."""
     blobs = snapshot.git_files(path).values()
     contents = snapshot.reader.objects.present_blobs(blobs)
     return any(key_of(content) for content in contents.values())
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
-    """How to install the packages of a revision, as far as a file that is known says which."""
+    """Return how to install the packages of a revision, as far as a file that is known says which."""
     if is_locked_by_conda(snapshot):
         return list(CONDA_COMMANDS)
     locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
@@ -127,7 +127,7 @@ def _install_commands(snapshot: Snapshot) -> list[str]:
 
 
 def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
-    """How tools install that read the files which the environment's coordinate names."""
+    """Return how tools install that read the files which the environment's coordinate names."""
     paths = coordinates_of(snapshot).environment.content["files"]
     by_name = {path.rpartition("/")[2]: path for path in paths}
     tools = PYTHON_TOOLS | OTHER_LANGUAGES
@@ -142,7 +142,7 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
 
 
 def is_locked_by_conda(snapshot: Snapshot) -> bool:
-    """Whether the environment of a revision is built from conda-lock.yml."""
+    """Return whether the environment of a revision is built from conda-lock.yml."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
     read = {path for stage in snapshot.records.values() for path in stage.deps}
     return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
@@ -150,7 +150,7 @@ def is_locked_by_conda(snapshot: Snapshot) -> bool:
 
 @lru_cache(100)
 def _has_hashes(objects: GitObjects, blob: str) -> bool:
-    """Whether a list of packages has hashes, as far as it lists any."""
+    """Return whether a list of packages has hashes, as far as it lists any."""
     (found,) = objects.read([blob])
     if found is None:
         return False
@@ -174,7 +174,7 @@ def artifact_at(snapshot: Snapshot, source: str) -> str:
 
 
 def _artifacts(snapshot: Snapshot) -> list[str]:
-    """Comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
+    """Return comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
     return [
         f"# {source} (artifact {name}) was made by no stage: no command here rebuilds it"
         for source in snapshot.sources
@@ -183,7 +183,7 @@ def _artifacts(snapshot: Snapshot) -> list[str]:
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:
-    """Comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
+    """Return comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
     if not any(b"persist" in content for content in snapshot.files.values()):
         return []
     return [
@@ -195,7 +195,7 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
 
 
 def repro_command(snapshot: Snapshot) -> str:
-    """The command of DVC that rebuilds all stages."""
+    """Return the command of DVC that rebuilds all stages."""
     # The address of a stage outside of the root's dvc.yaml names its file.
     several_pipelines = any(":" in address for address in snapshot.records)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

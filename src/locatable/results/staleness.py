@@ -80,7 +80,7 @@ def differences(snapshot: Snapshot) -> list[Difference]:
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
-    """Whether a commit has stages and no results of any.
+    """Return whether a commit has stages and no results of any.
 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
@@ -164,7 +164,7 @@ class _Comparison:
                     yield from _of_param(address, Key(file, str(dotted)), before, content)
 
     def _read_params(self, file: str) -> dict[str, Any] | str | None:
-        """Content of a params file; why there is none, in a sentence; None if that cannot be told."""
+        """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
         content = self.snapshot.kept_files(file).get(file)
         if content is None:
             present = self.committed.hash_of(file, HashKind.MD5)
@@ -177,7 +177,7 @@ class _Comparison:
 
 
 def _addition(path: str) -> str:
-    """How to have a file in the next commit that Git ignores or nobody added."""
+    """Return how to have a file in the next commit that Git ignores or nobody added."""
     return f"`git add --force {quote(path)}`, or `dvc add` where it is data"
 
 
@@ -186,7 +186,7 @@ _NONE = object()
 
 
 def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -> Iterator[Difference]:
-    """Values below a name in which record and file differ."""
+    """Yield values below a name in which record and file differ."""
     recorded = before.get(key.dotted, _NONE)
     try:
         present = named_value(content, key.dotted)
@@ -226,7 +226,7 @@ def _short(value: Any) -> str:
 
 
 def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
-    """Differences in one line: the first few, and how many more there are."""
+    """Return differences in one line: the first few, and how many more there are."""
     # Stages can share a param or a file.
     sentences = list(dict.fromkeys(difference.sentence for difference in found))
     told = sentences[:most]
@@ -236,7 +236,7 @@ def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
 
 
 def remedy(found: Sequence[Difference]) -> str:
-    """What to do for the results of the next commit to be its own, in a line."""
+    """Return what to do for the results of the next commit to be its own, in a line."""
     remedies = list(dict.fromkeys(difference.remedy for difference in found))
     return f"{'; '.join(remedies[:MOST_TOLD])}, then commit"
 
@@ -254,7 +254,10 @@ def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
 
 
 def unread_history(reader: Reader, snapshot: Snapshot) -> str:
-    """Why a commit of a revision's history can have been overlooked, in a sentence; empty if none can."""
+    """Return why a commit of a revision's history can have been overlooked, in a sentence.
+
+    Empty if none can.
+    """
     shallow = shallow_history(reader.root)
     if shallow:
         return shallow

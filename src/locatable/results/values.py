@@ -61,7 +61,7 @@ def preload_values(snapshots: list[Snapshot]) -> None:
 
 
 def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
-    """All values of a revision that can be numbers.
+    """Yield all values of a revision that can be numbers.
 
     Args:
         snapshot: the revision.
@@ -93,7 +93,7 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
 
 
 def metrics_contents(snapshot: Snapshot) -> dict[str, bytes]:
-    """Content by path of what dvc.yaml files call metrics, as far as Git or DVC's cache has it."""
+    """Return content by path of what dvc.yaml files call metrics, as far as Git or DVC's cache has it."""
     contents = snapshot.git_contents(snapshot.metric_files)
     for path in snapshot.metric_files:
         if not snapshot.in_git(path):
@@ -102,7 +102,7 @@ def metrics_contents(snapshot: Snapshot) -> dict[str, bytes]:
 
 
 def metric_values(path: str, content: bytes) -> dict[str, Any]:
-    """Values of a metrics file by DVC's keys.
+    """Return values of a metrics file by DVC's keys.
 
     Raises:
         ValueError or yaml.YAMLError: it has none.
@@ -121,12 +121,12 @@ def _values_in(kind: ValueKind, path: str, content: bytes) -> tuple[NamedValue, 
 
 @lru_cache(2_000)
 def _parsed(path: str, content: bytes) -> tuple[tuple[str, Any], ...]:
-    """The same file is in many revisions."""
+    """Return the same file is in many revisions."""
     return tuple(metric_values(path, content).items())
 
 
 def _undeclared(snapshot: Snapshot) -> list[str]:
-    """Outputs that look as if they hold values, and are no metrics, plots or records of ours."""
+    """Return outputs that look as if they hold values, and are no metrics, plots or records of ours."""
     known = {*snapshot.metric_files, *snapshot.plot_files}
     return [
         path
