@@ -11,7 +11,7 @@ A test of a project may be as short as this:
 from pathlib import Path
 
 from .code.declare import plan
-from .repository.declarations import read_declarations
+from .repository.pipeline import read_declarations
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:

@@ -9,7 +9,7 @@ from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
 from locatable.model import Record, join
-from locatable.repository import pipelines as pipelines_module
+from locatable.repository import dvc_yaml as pipelines_module
 from locatable.repository.reader import Reader
 from locatable.repository.snapshot import Snapshot
 

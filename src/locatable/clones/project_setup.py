@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,18 +93,20 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     stages = [stage for stage in repo.index.stages if stage.cmd]
     for stage in stages:
         commands_of(stage)
-    tracked = [stage for stage in repo.index.stages if not stage.cmd]
+    tracked = [out for stage in repo.index.stages if not stage.cmd for out in stage.outs]
     written = [out for stage in stages for out in stage.outs if out.is_in_repo]
     frozen = [out for out in written if out.stage.frozen]
     persistent = [out for out in written if out.persist and out.hash_info]
-    started_from = [out for stage in tracked for out in stage.outs] + persistent
-    sources = [_relative(out.fs_path, root) for out in started_from]
     warm_starts = [out for out in persistent if not out.stage.always_changed]
+    # What Hydra composes counts, not what its last run left in params.yaml.
+    params_files = _params_files(repo, root)
     composition = composition_of(repo)
     composed = {PARAMS_FILE: composition.compose()} if composition else {}
-    params_files = _params_files(repo, root)
+    is_composed_anew = any(params_files.get(file) != content for file, content in composed.items())
+    # Trials start from tracked data, and from what persistent outputs hold.
     status = repo.data_status()
     not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
+    started_from = [_relative(out.fs_path, root) for out in (*tracked, *persistent)]
     return ProjectSetup(
         top=repo.scm.root_dir,
         subdir=_relative(repo.root_dir, Path(repo.scm.root_dir)),
@@ -112,14 +115,19 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         params_files=params_files | composed,
         composition=composition,
         groups=composition.groups() if composition else {},
-        is_composed_anew=any(params_files.get(file) != content for file, content in composed.items()),
+        is_composed_anew=is_composed_anew,
         outputs={_relative(out.fs_path, root): out.use_cache for out in written},
-        frozen_outputs={_relative(out.fs_path, root): out.stage.addressing for out in frozen},
+        frozen_outputs=_stages_by_path(frozen, root),
         metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
-        persistent={_relative(out.fs_path, root): out.stage.addressing for out in warm_starts},
-        missing=[path for path in sources if path in not_in_cache],
+        persistent=_stages_by_path(warm_starts, root),
+        missing=[path for path in started_from if path in not_in_cache],
     )
+
+
+def _stages_by_path(outs: Iterable[Any], root: Path) -> dict[str, str]:
+    """Return the address of the stage that writes an output, by the output's path."""
+    return {_relative(out.fs_path, root): out.stage.addressing for out in outs}
 
 
 def _local_config(repo: "Repo") -> dict[str, Any]:

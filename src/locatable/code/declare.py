@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import ProjectError
 from ..model import Stage, is_inside
-from ..repository.declarations import Declarations
-from .dvc_yaml import edit_dependencies, listed_dependencies
+from ..repository.pipeline import Declarations
+from .edits import edit_dependencies, listed_dependencies
 from .entry_points import entry_points
 from .imports import ImportClosure, ImportReader
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Change the files, or check them, and say what was done."""
     # Importing DVC takes most of a second, and `--help` should not.
     from ..code import declare
-    from ..repository.declarations import read_declarations
+    from ..repository.pipeline import read_declarations
 
     declarations = read_declarations(Path.cwd(), arguments.stages)
     plans = declare.plan(declarations)

@@ -139,12 +139,17 @@ class _Search:
 
     def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
-        self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
-        if reader.lfs.is_dir():
-            self._blobs |= {lfs.pointer_hash(target, id_length) for target in targets if target.is_file()}
-        md5s = {*names, *(md5_of(target) for target in targets)}
-        self._hashes = Hashes(md5s, {*names, *(md5_of(target, HashKind.MD5_OF_TEXT) for target in targets)})
-        self._wanted = frozenset(md5s | self._hashes.older)
+        # What Git calls the targets; where Git LFS keeps them, Git has pointers.
+        self._blobs = {*names}
+        # What DVC calls them.
+        self._hashes = Hashes({*names}, {*names})
+        for target in targets:
+            self._blobs.add(git_hash(target, id_length))
+            if target.is_file() and reader.lfs.is_dir():
+                self._blobs.add(lfs.pointer_hash(target, id_length))
+            self._hashes.names.add(md5_of(target))
+            self._hashes.older.add(md5_of(target, HashKind.MD5_OF_TEXT))
+        self._wanted = frozenset(self._hashes.names | self._hashes.older)
         self._has_folder = any(target.is_dir() for target in targets)
         # Whether locks and `.dvc` files, by their ids, can name a target; and folders that were looked into.
         self._can_name: dict[str, bool] = {}

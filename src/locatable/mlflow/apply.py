@@ -108,10 +108,12 @@ class Applier:
             fit_tags(content, RULES.tag)
             return content
         known = planned.known
-        # What was copied once is not taken away again.
-        copy_models = self._options.copy_models or (known is not None and known.has_models)
+        # Models that were copied once are not taken away again.
+        has_models = known is not None and known.has_models
+        copy_models = self._options.copy_models or has_models
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)
-        if known and known.complete and known.has_models == copy_models:
+        if known and known.complete and has_models == copy_models:
+            # The run may have files from a machine that had them.
             content.lacking = still_missing(known.missing, content.missing)
         if self._describer:
             self._describer.describe(content)

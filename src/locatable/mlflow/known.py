@@ -9,7 +9,7 @@ BEST = "dvc.best"  # how the tags of a study's run begin that say which trial is
 STATE = "mirror.state"
 # The status of a run is written last. To write this tag anew instead would cost a twentieth of the mirror.
 WHEN_FINISHED = "complete when FINISHED"
-# What earlier mirrors wrote: first the one, last the other.
+# What earlier mirrors wrote into that tag when they began a run, and when it was complete.
 BEGUN = "begun"
 COMPLETE = "complete"
 MISSING = "mirror.missing"

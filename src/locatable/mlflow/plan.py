@@ -144,19 +144,23 @@ def plan_mirror(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> MirrorP
 
 
 def _runs(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> tuple[PlannedRun, ...]:
-    """Runs to write. Those that another mirror began come last of the new ones: it may still be at work."""
-    planned: dict[Action, list[PlannedRun]] = {action: [] for action in Action}
+    """Return the runs to write; of the new ones last those that another mirror, maybe at work, began."""
+    planned = []
+    parents_of_new = set()
     for key, run in wanted.items():
         existing = known[key][0] if key in known else None
         action = _action(run, existing, policy)
         if action:
-            planned[action].append(PlannedRun(run, action, existing))
-    new = planned[Action.CREATE] + planned[Action.FINISH]
-    parents = {run.wanted.parent for run in new}
+            planned.append(PlannedRun(run, action, existing))
+        if action in (Action.CREATE, Action.FINISH):
+            parents_of_new.add(run.parent)
     for key, run in wanted.items():
-        if run.is_study and key in parents and key in known and known[key][0].complete:
-            planned[Action.GROW].append(PlannedRun(run, Action.GROW, known[key][0]))
-    return tuple(run for action in Action for run in planned[action])
+        is_whole = key in known and known[key][0].complete
+        if run.is_study and is_whole and key in parents_of_new:
+            planned.append(PlannedRun(run, Action.GROW, known[key][0]))
+    # Actions are listed in the order in which they are carried out.
+    order = list(Action)
+    return tuple(sorted(planned, key=lambda run: order.index(run.action)))
 
 
 def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action | None:

@@ -123,8 +123,9 @@ def _field(text: str, indent: str) -> dict[str, Any]:
     """Return a field of a stage, by its name."""
     name, _, _ = text.strip().partition(":")
     if name in ("deps", "outs"):
-        key, *entries = text.split(f"\n{indent}- ")
-        if entries and key == f"{indent}{name}:":
+        # Each entry begins with a dash below the first letter of the name.
+        heading, *entries = text.split(f"\n{indent}- ")
+        if entries and heading == f"{indent}{name}:":
             return {name: [_entry(f"{indent}- {entry}") for entry in entries]}
     field = load_plain(text)
     if not isinstance(field, dict):

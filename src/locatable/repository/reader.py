@@ -17,11 +17,11 @@ from ..git.lfs import storage
 from ..git.objects import BlobContents, GitObjects
 from ..model import PARAMS_FILE, Entry, Experiment
 from .cache import cache_folder, cached_file
+from .dvc_yaml import Pipelines
+from .foreign_projects import foreign_projects
 from .hashes import BlobHashes, files_of
 from .ignored import IGNORE_FILE, is_ignore_file, may_hide
-from .pipelines import Pipelines
 from .project import committed_project
-from .projects import foreign_projects
 from .snapshot import DVC_FILES, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
@@ -196,9 +196,13 @@ class Reader:
     def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
         """Give snapshots their files; what this clone lacks of one is no other's damage."""
         whole = [snapshot for snapshot in snapshots if not snapshot.damage]
-        params_files = [self.objects.entry(snapshot.tree, PARAMS_FILE) for snapshot in whole]
-        of_dvc = [blob for files in blobs.values() for blob in files.values()]
-        present = self.objects.preload([*filter(None, params_files), *of_dvc])
+        wanted = [blob for files in blobs.values() for blob in files.values()]
+        for snapshot in whole:
+            params_file = self.objects.entry(snapshot.tree, PARAMS_FILE)
+            if params_file:
+                wanted.append(params_file)
+        # All at once: one by one, each would cost a round trip.
+        present = self.objects.preload(wanted)
         for snapshot in whole:
             files = blobs[snapshot.rev]
             snapshot.blobs = {path: blob for path, blob in files.items() if blob in present}

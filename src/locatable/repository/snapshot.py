@@ -30,8 +30,8 @@ from ..model import (
 )
 from . import parsing
 from .dvc_lock import lock_stages
+from .dvc_yaml import Pipelines, is_written
 from .hashes import BlobHashes, with_hash
-from .pipelines import Pipelines, is_written
 
 
 class Repository(Protocol):

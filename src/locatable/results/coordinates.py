@@ -127,13 +127,16 @@ def _sort_files(snapshot: Snapshot) -> _Files:
         elif tracked.touch(path):
             files.data[path] = seen
         elif path in read_as_params or path in outputs:
-            continue  # params are a coordinate of their own; outputs follow from the others
+            # Params are a coordinate of their own; outputs follow from the others.
+            continue
         elif written.touch(path) and not _holds_code(snapshot, path, written):
+            # A folder of outputs alone follows from the others, too.
             continue
         elif snapshot.in_repository(path):
             files.code[path] = seen
         else:
             files.data[path] = seen
+    # The nearest that there is: files of the project, what it is built from, files of the repository around.
     if not files.installed:
         _count_build_files(snapshot, files)
     if not files.installed:

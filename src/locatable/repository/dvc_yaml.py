@@ -25,8 +25,8 @@ class Pipelines:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        # By folder and content; where there are templates, by the files that these name, too.
-        self._read: dict[tuple[Any, ...], PipelineFile] = {}
+        # By folder and content of the file, and by the contents of the files that its templates name.
+        self._read: dict[tuple[tuple[str, bytes], tuple[bytes | None, ...]], PipelineFile] = {}
         self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
         self._size = 0
 
@@ -43,18 +43,19 @@ class Pipelines:
             AttributeError, KeyError, TypeError, ValueError or yaml.YAMLError: it is not as DVC writes it.
         """
         source = (folder, content)
-        known = self._named_files.get(source, ())
-        key = (*source, *(read(path) for path in known))
-        if key not in self._read:
-            self._forget_if_many(len(content))
-            named: dict[str, bytes | None] = {}
-            pipeline = self._resolve(folder, content, _recording(read, named))
-            # Which files the templates name can depend on values in them.
-            known = tuple(dict.fromkeys([*known, *named]))
-            self._named_files[source] = known
-            key = (*source, *(read(path) for path in known))
-            self._read[key] = pipeline
-        return self._read[key]
+        # A dvc.yaml says the same as long as the files that its templates name do.
+        named = self._named_files.get(source, ())
+        key = (source, tuple(read(path) for path in named))
+        if key in self._read:
+            return self._read[key]
+        self._forget_if_many(len(content))
+        asked: dict[str, bytes | None] = {}
+        pipeline = self._resolve(folder, content, _recording(read, asked))
+        # Which files the templates name can depend on values in these: another revision may have named more.
+        named = tuple(dict.fromkeys([*named, *asked]))
+        self._named_files[source] = named
+        self._read[source, tuple(read(path) for path in named)] = pipeline
+        return pipeline
 
     def _forget_if_many(self, size: int) -> None:
         """Make room for a dvc.yaml of so many characters."""
