@@ -23,8 +23,7 @@ from locatable.errors import CannotTryError, GitError, NotFoundError, ProjectErr
 from locatable.git import leave_hook
 from locatable.locate import locate, render, report_on
 from locatable.mlflow.wanted import gone_revisions, wanted_runs
-from locatable.repository.reader import Reader
-from locatable.repository.revisions import resolve
+from locatable.repository.reader import Reader, resolve
 
 # A file that Git LFS keeps: what a commit has of it, and its content.
 PICTURE = b"\x89PNG picture"

@@ -8,14 +8,13 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import CannotTryError, UnreadableError
-from locatable.git.commits import subject
+from locatable.git.objects import subject
 from locatable.locate.by_content import find_content
 from locatable.locate.names import find_name
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.mlflow.wanted import needs_run, wanted_runs
-from locatable.repository.reader import Reader
-from locatable.repository.revisions import resolve
+from locatable.repository.reader import Reader, resolve
 from locatable.results.coordinates import coordinates_of
 
 LOCK = """schema: '2.0'

@@ -21,7 +21,7 @@ from locatable.proof.preparation import prepare
 from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
 from locatable.proof.recorded import RecordedOutputs
 from locatable.proof.sandbox import Sandbox
-from locatable.repository.revisions import resolve
+from locatable.repository.reader import resolve
 
 PIPELINE = """
 stages:

@@ -16,8 +16,7 @@ from ..model import Experiment
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..repository.dvc_repo import dvc_errors
-from ..repository.reader import Reader
-from ..repository.revisions import resolve
+from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import Gathered, describing_members, hashed_locks

@@ -148,8 +148,7 @@ def _report_folder(root: Path, study: str) -> Path:
 def _print_report(search: "Search") -> None:
     from optuna.trial import TrialState
 
-    from ..repository.reader import Reader
-    from ..repository.revisions import name_in_dvc
+    from ..repository.reader import Reader, name_in_dvc
     from ..search import figures, report
 
     plan = search.plan

@@ -22,7 +22,7 @@ from ..git import git
 from ..git.working_clone import clone_git
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.project import find_project
-from ..repository.revisions import resolve
+from ..repository.reader import resolve
 from . import steps
 from .exclusive import exclusive
 

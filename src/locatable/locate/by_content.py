@@ -14,8 +14,7 @@ from ..git import git, lfs
 from ..git.objects import git_hash
 from ..model import Experiment, is_in
 from ..repository.hashes import HashKind, md5_of
-from ..repository.reader import BRANCHES, Reader
-from ..repository.revisions import commit_id
+from ..repository.reader import BRANCHES, Reader, commit_id
 from ..repository.snapshot import Snapshot
 from .result import Located, Result, Role, RoleKind, tracked_role
 from .workspace import find_in_workspace

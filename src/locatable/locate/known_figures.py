@@ -12,8 +12,7 @@ from ..git.lfs import object_id, stored_file
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
 from ..model import Experiment
 from ..repository.hashes import md5_of
-from ..repository.reader import Reader
-from ..repository.revisions import commit_id
+from ..repository.reader import Reader, commit_id
 from ..repository.snapshot import Snapshot
 from .by_content import order, progress, revisions_to_search
 from .names import place_in_head, recorded_names, role_at

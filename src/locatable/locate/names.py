@@ -10,8 +10,7 @@ from ..errors import NotFoundError
 from ..model import is_in
 from ..repository.clone_limits import limits
 from ..repository.hashes import HashKind
-from ..repository.reader import Reader
-from ..repository.revisions import commit_id, revisions_named
+from ..repository.reader import Reader, commit_id, revisions_named
 from ..repository.snapshot import Snapshot
 from .by_content import find_all
 from .result import Located, Result, Role, RoleKind, tracked_role

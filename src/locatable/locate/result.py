@@ -7,8 +7,7 @@ from typing import Any
 
 from ..errors import UnreadableError
 from ..model import Experiment, same_value
-from ..repository.reader import Reader
-from ..repository.revisions import name_in_dvc
+from ..repository.reader import Reader, name_in_dvc
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
 from ..results.rebuild import artifact_at, rebuild_commands

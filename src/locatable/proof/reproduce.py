@@ -10,7 +10,7 @@ from ..clones.checkout import Checkout, project_root
 from ..errors import CannotTryError
 from ..model import Stage, overlaps
 from ..repository.dvc_repo import dvc_errors
-from ..repository.revisions import resolve
+from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict, compare

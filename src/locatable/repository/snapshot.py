@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import yaml
 
 from ..errors import UnreadableError
-from ..git.commits import author, commit_time
 from ..git.lfs import object_id, stored_file
-from ..git.objects import GitObjects
+from ..git.objects import GitObjects, author, commit_time
 from ..model import (
     PARAMS_FILE,
     Artifact,
