@@ -65,7 +65,7 @@ repositories: $(READY)
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-		--extra archive --extra documents --extra mlflow --extra search requirements.in pyproject.toml --output-file requirements.lock
+		--extra archive --extra documents --extra mlflow --extra page --extra search requirements.in pyproject.toml --output-file requirements.lock
 	python tools/lock.py
 
 $(READY): requirements.lock

@@ -213,24 +213,24 @@ def with_needs(stages: Mapping[str, Stage]) -> dict[str, Stage]:
     for stage in stages.values():
         for path in stage.outs:
             writers.setdefault(path, []).append(stage.address)
-            for folder in _folders(path):
+            for folder in (".", *folders(path)):
                 below.setdefault(folder, []).append(stage.address)
     linked = {}
     for stage in stages.values():
         needs: dict[str, None] = {}
         for path in (*stage.deps, *stage.params):
-            found = [address for place in (path, *_folders(path)) for address in writers.get(place, ())]
+            found = [address for place in (path, ".", *folders(path)) for address in writers.get(place, ())]
             needs |= dict.fromkeys([*found, *below.get(path, ())])
         needs.pop(stage.address, None)
         linked[stage.address] = replace(stage, needs=tuple(needs))
     return linked
 
 
-@lru_cache(10_000)
-def _folders(path: str) -> tuple[str, ...]:
-    """Return the folders around a path in the project, outermost first."""
+@lru_cache(50_000)
+def folders(path: str) -> tuple[str, ...]:
+    """Return the folders around a path, outermost first, without the DVC root."""
     names = path.split("/")
-    return (".", *("/".join(names[:length]) for length in range(1, len(names))))
+    return tuple("/".join(names[:length]) for length in range(1, len(names)))
 
 
 def is_inside(path: str) -> bool:

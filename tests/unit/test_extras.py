@@ -6,7 +6,7 @@ import pytest
 
 from locatable.commands.extras import EXTRAS, Extra, find_extra, missing_extra
 
-MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS = EXTRAS
+MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS, PAGE = EXTRAS
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS = EXTRAS
         ("prefect", PREFECT),
         ("ray.util", RAY),
         ("PIL", DOCUMENTS),
+        ("matplotlib", PAGE),
         ("rayon", None),
     ],
 )

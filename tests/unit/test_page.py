@@ -8,7 +8,10 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,11 +21,11 @@ from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
 from locatable.locate import locate, report_on
-from locatable.page.content import PageContent, page_content
-from locatable.page.elements import Markup, element
-from locatable.page.file import check_place, write_page
-from locatable.page.images import figure, image_type
-from locatable.page.render import to_html
+from locatable.page.curves import Confusion, Curves
+from locatable.page.facts import Facts, Metric, read_facts
+from locatable.page.figures import figure, image_type
+from locatable.page.lineage import Step
+from locatable.page.write import check_place, to_html, write_page
 from locatable.repository.hashes import folder_hash
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import origin_url
@@ -117,10 +120,10 @@ def experiment(project: Path, called: str, loss: float = 0.25, **params: object)
     return tiny_git.experiment(project, files(loss, **params), called)
 
 
-def content_of(reader: Reader, target: str) -> PageContent:
+def facts_of(reader: Reader, target: str) -> Facts:
     result = locate(reader, target).results[0]
     url = origin_url(reader)
-    return page_content(reader, result, report_on(reader, result, url), target, url)
+    return read_facts(reader, result, report_on(reader, result, url), target, url)
 
 
 class Page(HTMLParser):
@@ -157,7 +160,7 @@ class Page(HTMLParser):
 
 
 def page_of(reader: Reader, target: str) -> Page:
-    return Page(to_html(content_of(reader, target)))
+    return Page(to_html(facts_of(reader, target)))
 
 
 def test_a_page_is_well_formed(reader: Reader) -> None:
@@ -167,40 +170,41 @@ def test_a_page_is_well_formed(reader: Reader) -> None:
 
 
 def test_the_target_is_shown_where_it_is_a_picture(project: Path, reader: Reader) -> None:
-    page = page_of(reader, str(project / "figures/roc.png"))
-    assert page.images() == [f"data:image/png;base64,{base64.b64encode(PNG).decode()}"]
+    figure, *_ = page_of(reader, str(project / "figures/roc.png")).images()
+    assert figure == f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
 def test_a_figure_that_is_only_similar_is_said_to_be(reader: Reader) -> None:
     (result,) = locate(reader, "HEAD").results
     report = report_on(reader, result, None)
-    content = page_content(reader, result, report, "HEAD", None, "most similar (a lead)")
+    content = read_facts(reader, result, report, "HEAD", None, "most similar (a lead)")
     assert "Found by most similar (a lead)" in Page(to_html(content)).text
 
 
 def test_a_picture_by_another_name_is_shown_too(project: Path, reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "figure 3").write_bytes(PNG)
-    assert len(page_of(reader, str(tmp_path / "figure 3")).images()) == 1
+    figure, *_ = page_of(reader, str(tmp_path / "figure 3")).images()
+    assert figure.startswith("data:image/png")
 
 
 def test_the_figures_of_a_result_are_shown_where_the_target_is_none(project: Path, reader: Reader) -> None:
-    content = content_of(reader, str(project / "metrics.json"))
+    content = facts_of(reader, str(project / "metrics.json"))
     assert [one.path for one in content.figures] == ["figures/roc.png"]
 
 
-def test_the_stages_that_made_a_file_are_lit(project: Path, reader: Reader) -> None:
-    nodes = content_of(reader, str(project / "metrics.json")).graph.nodes.values()
-    assert {node.name for node in nodes if node.made_target} == {"prepare", "train"}
+def test_the_stages_that_made_a_file_are_marked(project: Path, reader: Reader) -> None:
+    steps = facts_of(reader, str(project / "metrics.json")).steps
+    assert [step.name for step in steps if step.made_target] == ["prepare", "train"]
 
 
-def test_the_stages_that_made_a_metric_are_lit(reader: Reader) -> None:
-    nodes = content_of(reader, "valid.loss 0.5").graph.nodes.values()
-    assert {node.name for node in nodes if node.made_target} == {"prepare", "train"}
+def test_the_stages_that_made_a_metric_are_marked(reader: Reader) -> None:
+    steps = facts_of(reader, "valid.loss 0.5").steps
+    assert [step.name for step in steps if step.made_target] == ["prepare", "train"]
 
 
 def test_all_five_coordinates_have_their_digests(reader: Reader) -> None:
     page = page_of(reader, "HEAD")
-    report = content_of(reader, "HEAD").report
+    report = facts_of(reader, "HEAD").report
     for name, coordinate in vars(report.coordinates).items():
         assert name in page.texts
         assert coordinate.digest in page.texts
@@ -226,7 +230,7 @@ def test_a_commit_has_metrics_and_no_baseline(reader: Reader) -> None:
 
 def test_curves_are_drawn_beside_the_baseline_s(project: Path, reader: Reader) -> None:
     experiment(project, "wide")
-    (chart,) = content_of(reader, "wide").drawings.charts
+    (chart,) = facts_of(reader, "wide").curves.charts
     assert chart.lines == {"loss": [(0, 1), (1, 0.25)]}
     assert chart.baseline == {"loss": [(0, 1), (1, 0.5)]}
 
@@ -240,7 +244,7 @@ def test_the_page_says_how_to_rebuild_and_to_cite(project: Path, reader: Reader)
 
 def test_nothing_is_loaded_from_anywhere(project: Path, reader: Reader) -> None:
     git(project, "remote", "add", "origin", "https://example.org/x.git")
-    html = to_html(content_of(reader, str(project / "figures/roc.png")))
+    html = to_html(facts_of(reader, str(project / "figures/roc.png")))
     page = Page(html)
     for tag, attributes in page.elements:
         assert tag not in ("script", "link", "iframe", "object", "embed", "base")
@@ -252,8 +256,9 @@ def test_nothing_is_loaded_from_anywhere(project: Path, reader: Reader) -> None:
 
 
 def test_no_text_of_a_project_becomes_part_of_the_page(project: Path, reader: Reader, tmp_path: Path) -> None:
-    place = tmp_path / f"{EVIL}.png"
-    write(tmp_path, {f"{EVIL}.png": PNG})
+    # A name of a file has no slash.
+    place = tmp_path / f'{EVIL.replace("/", "")}" onerror="alert(1).png'
+    place.write_bytes(PNG)
     git(project, "remote", "add", "origin", f"https://example.org/{EVIL}")
     commit(project, files(name=EVIL) | {"CITATION.cff": f'title: "{EVIL}"'})
     experiment(project, "quote'\"<b>", name='"><img src=x onerror=alert(1)>')
@@ -262,6 +267,7 @@ def test_no_text_of_a_project_becomes_part_of_the_page(project: Path, reader: Re
         assert page.open == []
         assert {"script", "b"}.isdisjoint(tag for tag, _ in page.elements)
         assert all(source.startswith("data:") for source in page.images())
+        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert "quote'\"<b>" in page.texts
 
 
@@ -273,13 +279,53 @@ def test_a_link_that_could_run_something_is_none(project: Path, reader: Reader) 
 def test_no_password_is_told(project: Path, reader: Reader) -> None:
     git(project, "remote", "add", "origin", "https://ada:secret@example.org/x.git")
     commit(project, files(name="https://ada:secret@example.org/data.csv"))
-    assert "secret" not in to_html(content_of(reader, "HEAD"))
+    assert "secret" not in to_html(facts_of(reader, "HEAD"))
 
 
-def test_names_with_any_bytes_can_be_written(tmp_path: Path) -> None:
-    text = element("p", "a\udcff\x00\x1b[1mb")
-    write_page(tmp_path / "page.html", text)
-    assert (tmp_path / "page.html").read_text() == "<p>a\ufffd\ufffd\ufffd[1mb</p>"
+def test_names_with_any_bytes_are_shown_as_the_terminal_shows_them(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    (tmp_path / "a\udcff\x1b[1mb.png").write_bytes(PNG)
+    html = to_html(facts_of(reader, str(tmp_path / "a\udcff\x1b[1mb.png")))
+    write_page(tmp_path / "page.html", html)
+    assert r"<h1>a\udcff\x1b[1mb.png</h1>" in (tmp_path / "page.html").read_text()
+
+
+def test_the_name_of_a_stage_is_escaped(reader: Reader) -> None:
+    facts = replace(facts_of(reader, "HEAD"), steps=[Step('<b>"x', after=("<b>",), data=("<b>",))])
+    page = Page(to_html(facts))
+    assert "b" not in [tag for tag, _ in page.elements]
+    assert '<b>"x' in page.texts
+
+
+def test_a_table_of_classes_has_a_row_and_a_column_for_each(reader: Reader) -> None:
+    counts = Counter({("cat", "cat"): 2, ("cat", "dog"): 1})
+    tables = [Confusion("Classes", "said", "is", counts), Confusion("Nothing", "said", "is", Counter())]
+    text = Page(to_html(replace(facts_of(reader, "HEAD"), curves=Curves(confusions=tables)))).text
+    assert "Classes is ╲ said cat dog cat 2 1 dog 0 0 Nothing" in text
+
+
+def test_a_single_line_beside_its_baseline_has_a_legend(project: Path, reader: Reader) -> None:
+    baseline = git(project, "rev-parse", "--short=7", "HEAD")
+    experiment(project, "wide")
+    assert f"this result baseline {baseline}" in page_of(reader, "wide").text
+    assert "this result baseline" not in page_of(reader, "HEAD").text
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "difference"),
+    [
+        (0.25, 0.5, "−0.25"),
+        (3, 1, "+2"),
+        (1, 1.0, "0"),
+        (1, None, ""),
+        ("a", 1, ""),
+        (True, False, ""),
+        (10**400, 1, ""),
+    ],
+)
+def test_a_difference_is_between_numbers(value: object, before: object, difference: str) -> None:
+    assert Metric("m", value, before).difference == difference
 
 
 def test_a_result_of_other_files_says_so_first(project: Path, reader: Reader) -> None:
@@ -300,7 +346,7 @@ def test_what_is_not_committed_has_no_commands_to_rebuild(project: Path, reader:
 
 
 def test_the_same_result_is_the_same_page(reader: Reader) -> None:
-    assert to_html(content_of(reader, "HEAD")) == to_html(content_of(reader, "HEAD"))
+    assert to_html(facts_of(reader, "HEAD")) == to_html(facts_of(reader, "HEAD"))
 
 
 def test_a_repository_without_stages(tmp_path: Path) -> None:
@@ -309,6 +355,18 @@ def test_a_repository_without_stages(tmp_path: Path) -> None:
         text = page_of(reader, "HEAD").text
     assert "Where it comes from" in text
     assert "Pipeline" not in text
+
+
+def test_only_curves_need_matplotlib(
+    project: Path, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError) as error:
+        to_html(facts_of(reader, "HEAD"))
+    assert error.value.name == "matplotlib"  # which `extras.py` knows
+    commit(tmp_path / "bare", {".dvc/config": "", "note.txt": "x"})
+    with Reader(tmp_path / "bare") as bare:
+        assert "Curves" not in page_of(bare, "HEAD").text
 
 
 @pytest.mark.parametrize(
@@ -333,10 +391,6 @@ def test_a_picture_that_is_too_large_is_only_named() -> None:
     found = figure("large.png", PNG + b"\0" * 20_000_000)
     assert found
     assert found.uri == ""
-
-
-def test_attributes_are_escaped() -> None:
-    assert element("a", "<", Markup("<b>"), href='"') == '<a href="&quot;">&lt;<b></a>'
 
 
 def test_a_page_is_replaced(tmp_path: Path) -> None:
@@ -410,7 +464,7 @@ def test_a_browser_shows_the_page_and_refuses_nothing_of_it(
     chromium: str, project: Path, reader: Reader, tmp_path: Path
 ) -> None:
     place = tmp_path / "page.html"
-    write_page(place, to_html(content_of(reader, str(project / "figures/roc.png"))))
+    write_page(place, to_html(facts_of(reader, str(project / "figures/roc.png"))))
     options = ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser")
     done = subprocess.run(
         (

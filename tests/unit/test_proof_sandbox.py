@@ -118,6 +118,14 @@ def test_installed_software_that_a_link_on_the_path_leads_to_is_shown(sandbox, t
     assert str(software) in shown
 
 
+def test_a_folder_of_programs_that_is_a_link_is_shown_by_both_names(sandbox, tmp_path):
+    (tmp_path / "linked").symlink_to(tmp_path / "env/bin")
+    shown = arguments(
+        isolation_command(replace(sandbox, programs=tmp_path / "linked"), plain(sandbox)), "--ro-bind"
+    )
+    assert {str(tmp_path / "linked"), str(tmp_path / "env/bin")} <= set(shown)
+
+
 def test_a_home_on_the_path_stays_hidden(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "home"))
     shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")

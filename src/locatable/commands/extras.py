@@ -35,6 +35,7 @@ EXTRAS = (
     Extra("prefect", "Prefect", ("prefect",), ("flow",)),
     Extra("ray", "Ray", ("ray",)),
     Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
+    Extra("page", "matplotlib", ("matplotlib",), ("locate",)),
 )
 
 

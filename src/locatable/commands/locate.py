@@ -127,12 +127,11 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     url = origin_url(reader)
     report = report_on(reader, result, url)
     if arguments.html:
-        from ..page.content import page_content
-        from ..page.file import check_place, write_page
-        from ..page.render import to_html
+        from ..page.facts import read_facts
+        from ..page.write import check_place, to_html, write_page
 
         check_place(arguments.html)
-        page = to_html(page_content(reader, result, report, arguments.target, url, found_by))
+        page = to_html(read_facts(reader, result, report, arguments.target, url, found_by))
         replaced = write_page(arguments.html, page)
         print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
     if arguments.cite:

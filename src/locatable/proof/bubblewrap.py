@@ -97,7 +97,7 @@ def _secrets(folder: Path) -> list[Path]:
 
 
 def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequence[Path]) -> list[Path]:
-    """Return the folders that programs need and that would otherwise not be seen, resolved."""
+    """Return the folders that programs need and that would otherwise not be seen."""
     wanted = [programs.parent]
     # A virtual environment needs the Python that it was made from, which can be another environment's.
     python = programs / "python"
@@ -112,12 +112,15 @@ def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequen
     shown: list[Path] = []
     for folder in wanted:
         resolved = folder.resolve()
-        is_system = is_under(resolved, SYSTEM_FOLDERS) and not is_under(resolved, hidden)
-        if is_system or is_under(resolved, shown) or _holds_any(resolved, hidden):
-            continue
         # Others' folders on the PATH may be closed to this account.
-        if os.access(resolved, os.R_OK | os.X_OK) and resolved.is_dir():
-            shown.append(resolved)
+        is_readable = os.access(resolved, os.R_OK | os.X_OK) and resolved.is_dir()
+        if not is_readable or _holds_any(resolved, hidden):
+            continue
+        # A folder that is named by a link is seen by both names.
+        for path in (resolved, folder.absolute()):
+            is_system = is_under(path, SYSTEM_FOLDERS) and not is_under(path, hidden)
+            if not is_system and not is_under(path, shown):
+                shown.append(path)
     return shown
 
 

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, join
+from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
 from . import parsing
 from .templates import has_templates, resolve_pipeline
 
@@ -188,6 +188,5 @@ def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]
 
 def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
-    names = folder.split("/")
-    around = [".", *("/".join(names[:length]) for length in range(1, len(names) + 1))]
+    around = (".", *folders(folder), folder)
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())

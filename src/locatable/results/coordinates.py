@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..model import Experiment, Record, recorded_hash
+from ..model import Experiment, Record, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -217,26 +217,19 @@ class _Paths:
 
     def __init__(self, exact: frozenset[str]) -> None:
         self._exact = exact
-        self._parents = {folder for path in exact for folder in _parents(path)}
+        self._parents = {folder for path in exact for folder in folders(path)}
 
     def touch(self, path: str) -> bool:
         """Return whether a path is one of these, inside of one, or a folder around one."""
         if path in self._exact or path in self._parents:
             return True
-        return not self._exact.isdisjoint(_parents(path))
+        return not self._exact.isdisjoint(folders(path))
 
 
 @lru_cache(1_000)
 def _paths(exact: frozenset[str]) -> _Paths:
     """Return the same for all snapshots that have the same paths: nearly all do."""
     return _Paths(exact)
-
-
-@lru_cache(50_000)
-def _parents(path: str) -> tuple[str, ...]:
-    """Return the folders around a path, outermost first."""
-    names = path.split("/")
-    return tuple("/".join(names[:length]) for length in range(1, len(names)))
 
 
 def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:

@@ -1,8 +1,7 @@
-"""What a page says about a result, read from Git and DVC's cache."""
+"""What a page says about a result: read from Git and DVC's cache."""
 
 import os
 import posixpath
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,25 +18,50 @@ from ..repository.snapshot import Snapshot
 from ..results.outputs import read_outputs
 from ..results.staleness import summary
 from ..results.values import metric_values, metrics_contents
-from .graph import Graph, pipeline_graph
-from .images import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
-from .plots import Drawings, drawings
+from .curves import Curves, read_curves
+from .figures import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
+from .lineage import Step, lineage
 
 MOST_DIFFERENCES = 10
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and what it was in the baseline (None where that has none)."""
+    """A metric, and what it was in the baseline; None where there is no such value."""
 
     key: str
     value: Any
     before: Any = None
 
+    @property
+    def file(self) -> str:
+        """The file that holds it."""
+        return self.key.rpartition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The key within that file."""
+        return self.key.rpartition(":")[2]
+
+    @property
+    def difference(self) -> str:
+        """By how much a number differs from the baseline's."""
+        if not (_is_number(self.value) and _is_number(self.before)):
+            return ""
+        try:
+            difference = float(self.value - self.before)
+        except OverflowError:  # a whole number that no float can be
+            return ""
+        return f"{difference:+.3g}".replace("-", "−") if difference else "0"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 @dataclass(frozen=True)
-class PageContent:
-    """What a page says.
+class Facts:
+    """All that a page says.
 
     Attributes:
         title: what the result is called.
@@ -48,11 +72,11 @@ class PageContent:
         warnings: what to know before anything else.
         figures: pictures: the target, or else what the result has.
         more_figures: how many there are beside these.
-        graph: the pipeline.
+        steps: of the pipeline.
         params: all values by key.
         metrics: by their keys.
         baseline: commit that params, metrics and curves are compared with; None where there is none.
-        drawings: curves and tables.
+        curves: charts, and tables of classes.
         missing: files that should be on the page and are not on this machine.
         found_by: how a figure was found that has other bytes than the result's; empty where it has the same.
     """
@@ -65,19 +89,19 @@ class PageContent:
     warnings: list[str]
     figures: list[Figure]
     more_figures: int
-    graph: Graph
+    steps: list[Step]
     params: dict[str, Any]
     metrics: list[Metric]
     baseline: str | None
-    drawings: Drawings
+    curves: Curves
     missing: list[str] = field(default_factory=list)
     found_by: str = ""
 
 
-def page_content(
+def read_facts(
     reader: Reader, result: Result, report: Report, target: str, origin: str | None, found_by: str = ""
-) -> PageContent:
-    """Read what there is to say about a result.
+) -> Facts:
+    """Read all that there is to say about a result.
 
     Args:
         reader: of the repository.
@@ -95,28 +119,33 @@ def page_content(
     outputs = read_outputs(snapshot)
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
-    citation, warnings = _citation(reader, result, report, origin)
-    return PageContent(
+    try:
+        citation = cite(reader, result, report, origin)
+    except ProjectError:  # a warning says why
+        citation = None
+    values = _values(snapshot)
+    values_before = _values(before) if before else {}
+    return Facts(
         title=_title(result, target),
         report=report,
         author=snapshot.author,
         time=datetime.fromtimestamp(snapshot.time, UTC),
         citation=citation,
-        warnings=[*_warnings(report), *warnings],
+        warnings=[*_warnings(report), *(citation.warnings if citation else ())],
         figures=pictures[:MOST_FIGURES],
         more_figures=len(pictures[MOST_FIGURES:]),
-        graph=pipeline_graph(snapshot, _makers(result)),
+        steps=lineage(snapshot, _makers(result)),
         params=snapshot.params,
-        metrics=_metrics(_values(snapshot), _values(before) if before else {}),
+        metrics=[Metric(key, values.get(key), values_before.get(key)) for key in {**values, **values_before}],
         baseline=before.rev if before else None,
-        drawings=drawings(snapshot, outputs.contents, written_before),
+        curves=read_curves(snapshot, outputs.contents, written_before),
         missing=outputs.missing,
         found_by=found_by,
     )
 
 
 def _baseline(reader: Reader, result: Result) -> Snapshot | None:
-    """The revision that a result is compared with, as far as this clone has it."""
+    """Return the revision that a result is compared with, as far as this clone has it."""
     rev = baseline_of(result)
     if rev is None or reader.objects.read([rev])[0] is None:
         return None
@@ -132,7 +161,7 @@ def _title(result: Result, target: str) -> str:
 
 
 def _target_figure(target: str) -> list[Figure]:
-    """The target itself, where it is a picture."""
+    """Return the target itself, where it is a picture."""
     if not os.path.isfile(target) or os.path.getsize(target) > 2 * MOST_BYTES:
         return []
     found = figure(posixpath.basename(target), Path(target).read_bytes())
@@ -140,7 +169,7 @@ def _target_figure(target: str) -> list[Figure]:
 
 
 def _makers(result: Result) -> list[str]:
-    """Stages that wrote the target."""
+    """Return addresses of the stages that wrote the target."""
     makers = []
     for path, role in result.roles.items():
         if isinstance(role, Role) and role.kind is RoleKind.OUTPUT:
@@ -151,16 +180,6 @@ def _makers(result: Result) -> list[str]:
                 if holder(stage.outs, file):
                     makers.append(address)
     return makers
-
-
-def _citation(
-    reader: Reader, result: Result, report: Report, origin: str | None
-) -> tuple[Citation | None, list[str]]:
-    try:
-        citation = cite(reader, result, report, origin)
-    except ProjectError:
-        return None, []  # `_warnings` says why
-    return citation, citation.warnings
 
 
 def _warnings(report: Report) -> list[str]:
@@ -178,7 +197,7 @@ def _warnings(report: Report) -> list[str]:
 
 
 def _values(snapshot: Snapshot) -> dict[str, Any]:
-    """Metrics by DVC's keys; what cannot be read is left out."""
+    """Return metrics by DVC's keys; what cannot be read is left out."""
     values: dict[str, Any] = {}
     for path, content in metrics_contents(snapshot).items():
         try:
@@ -186,7 +205,3 @@ def _values(snapshot: Snapshot) -> dict[str, Any]:
         except (ValueError, yaml.YAMLError):
             continue
     return values
-
-
-def _metrics(values: Mapping[str, Any], before: Mapping[str, Any]) -> list[Metric]:
-    return [Metric(key, values.get(key), before.get(key)) for key in dict.fromkeys([*values, *before])]

@@ -1,16 +1,18 @@
 """Pictures, as they are put into a page."""
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 # How files of a type begin.
-_BEGINNINGS = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-)
+_TYPES = {
+    "image/png": rb"\x89PNG\r\n\x1a\n",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/webp": rb"RIFF....WEBP",
+    "image/svg+xml": rb"(\xef\xbb\xbf)?\s*(<svg|(<\?xml|<!--|<!DOCTYPE svg).{,2000}<svg)",
+}
 _ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
 # Of one figure, and of all of a page: a browser opens it without pause.
 MOST_BYTES = 10_000_000
@@ -27,33 +29,34 @@ class Figure:
 
 
 def is_image(path: str) -> bool:
-    """Whether the name of a file is that of a picture which browsers show."""
+    """Return whether the name of a file is that of a picture which browsers show."""
     return path.lower().endswith(_ENDINGS)
 
 
 def image_type(content: bytes) -> str | None:
-    """The media type of a picture that browsers show, None where the content is none."""
-    for beginning, kind in _BEGINNINGS:
-        if content.startswith(beginning):
+    """Return the media type of a picture that browsers show, None where the content is none."""
+    for kind, beginning in _TYPES.items():
+        if re.match(beginning, content, re.DOTALL):
             return kind
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    head = content[:2_000].lstrip(b"\xef\xbb\xbf \t\r\n")
-    is_svg = head.startswith((b"<?xml", b"<!--", b"<!DOCTYPE svg", b"<svg")) and b"<svg" in head
-    return "image/svg+xml" if is_svg else None
+    return None
 
 
 def figure(path: str, content: bytes) -> Figure | None:
-    """A picture for a page, None where the content is none."""
+    """Return a picture for a page, None where the content is none."""
     kind = image_type(content)
     if kind is None:
         return None
     if len(content) > MOST_BYTES:
         return Figure(path, "", len(content))
-    return Figure(path, f"data:{kind};base64,{base64.b64encode(content).decode()}", len(content))
+    return Figure(path, data_uri(kind, content), len(content))
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Return an address that holds a file of this media type itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def figures(contents: Mapping[str, bytes]) -> list[Figure]:
-    """All pictures among some files."""
+    """Return all pictures among some files."""
     found = [figure(path, content) for path, content in contents.items() if is_image(path)]
     return [one for one in found if one]

@@ -1,12 +1,59 @@
-"""Writes a page: whole or not at all."""
+"""A page as HTML, and as a file: whole or not at all."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from .. import __version__
+from ..addresses import redact_urls
+from ..commands.output import visible
 from ..errors import UsageError
+from ..locate.render import summaries
+from .curves import draw
+from .facts import Facts
 
 BEGINNING = "<!doctype html>"
+
+
+def to_html(page: Facts) -> str:
+    """Return the page, as one file that loads nothing.
+
+    Raises:
+        ModuleNotFoundError: it has curves, and matplotlib is not installed.
+    """
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        finalize=_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"breakable": _breakable, "draw": draw, "literal": _literal}
+    template = environment.get_template("page.html.j2")
+    return template.render(page=page, summaries=summaries(page.report), version=__version__)
+
+
+def _printable(value: object) -> object:
+    """Return a value as a page may show it: nothing in it acts, and its addresses hold no password."""
+    if value is None:
+        return ""
+    return value if isinstance(value, Markup) else visible(redact_urls(str(value)))
+
+
+def _breakable(path: str) -> Markup:
+    """Return a path that a browser may break behind each slash."""
+    return Markup("/<wbr>").join(str(_printable(path)).split("/"))
+
+
+def _literal(value: Any) -> str:
+    """Return a value as files of params write it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def check_place(path: Path) -> None:
