@@ -119,7 +119,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     files = _Files(
         data={path: _hash(entry) for path, entry in snapshot.sources.items()},
         code={},
-        installed=_installed_files(snapshot),
+        installed=_in_root(snapshot, ENVIRONMENT),
     )
     for path, seen in _recorded_hashes(snapshot).items():
         if _says_what_is_installed(path):
@@ -159,13 +159,8 @@ def _recorded_hashes(snapshot: Snapshot) -> dict[str, str]:
     return recorded
 
 
-def _installed_files(snapshot: Snapshot) -> dict[str, str]:
-    """Git's ids by path of the files beside the pipeline that say what is installed."""
-    return _in_root(snapshot, ENVIRONMENT)
-
-
 def _installed_around(snapshot: Snapshot) -> dict[str, str]:
-    """Return the same in the nearest folder around a project, such as the lock of all of a repository."""
+    """Return Git's ids by path of such files in the nearest folder around a project that has any."""
     objects, prefix = snapshot.reader.objects, snapshot.reader.prefix
     for folder in PurePosixPath(prefix).parents:
         around = "" if folder == PurePosixPath() else str(folder)

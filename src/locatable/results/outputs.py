@@ -45,16 +45,10 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
         output = holder(outs, path)
         if output and not snapshot.in_git(path):
             listed = snapshot.reader.folder_files(output, outs[output])
-            _read_cached(snapshot, _at_or_below(listed, path, output), files)
+            # Where nothing lists the files of a folder, the folder itself stands for what is missing.
+            named = {file: md5 for file, md5 in listed.items() if file == output or is_in(file, path)}
+            _read_cached(snapshot, named, files)
     return files
-
-
-def _at_or_below(listed: Mapping[str, str], path: str, output: str) -> dict[str, str]:
-    """Return those of an output's files that a path names.
-
-    Where this machine has no list of a folder's files, the folder itself stands for what is missing of it.
-    """
-    return {file: md5 for file, md5 in listed.items() if file == output or is_in(file, path)}
 
 
 def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFiles) -> None:
