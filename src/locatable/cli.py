@@ -19,9 +19,9 @@ from pathlib import Path
 
 from . import __version__
 from .commands.extras import find_extra, missing_extra
-from .commands.output import SafeOutput
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .git import leave_hook
+from .output import SafeOutput
 from .repository.project import find_project
 
 # One line each in `locatable --help`.

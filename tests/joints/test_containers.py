@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Environments"
 # tool = "containers"
-# joint = "src/locatable/coordinates.py"
+# joint = "src/locatable/results/coordinates.py"
 # small = true
 # ///
 """The digest of an image is a dependency of a stage: in a Dockerfile, in a file of its own, or in params."""

@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Versioning"
 # tool = "git-annex, DataLad"
-# joint = "src/locatable/git_annex.py"
+# joint = "src/locatable/git/annex.py"
 # ///
 """A stage reads a table that git-annex keeps, whose content is in a special remote."""
 

@@ -9,9 +9,9 @@ import time
 import pytest
 import yaml
 
-from locatable import bounds
-from locatable.bounds import TooLargeError, bounded_reading, require_bounded_yaml, require_regular
 from locatable.errors import UnreadableError
+from locatable.repository import bounds
+from locatable.repository.bounds import TooLargeError, bounded_reading, require_bounded_yaml, require_regular
 from locatable.repository.parsing import parse
 
 BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))

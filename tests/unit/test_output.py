@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.commands.output import SafeOutput, visible, wrapped
+from locatable.output import SafeOutput, visible, wrapped
 
 SOURCES = Path(__file__).parents[2] / "src"
 ACTING = {

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ..bounds import require_regular
 from ..errors import CannotTryError
+from ..repository.bounds import require_regular
 from .format import MANIFEST, Manifest, ManifestError, read_manifest
 
 _CHUNK = 1 << 20  # bytes that are read at a time

@@ -6,7 +6,7 @@ Their docstrings are what `locatable COMMAND --help` shows.
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .output import visible
+from ..output import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress

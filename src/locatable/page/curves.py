@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from ..addresses import redact_urls
-from ..commands.output import visible
 from ..model import is_in
+from ..output import visible
 from ..repository import parsing
 from ..repository.plot_data import PlotData, plot_data
 from ..repository.snapshot import Snapshot

@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..addresses import redact_urls
-from ..commands.output import visible
 from ..errors import UsageError
 from ..locate.render import summaries
+from ..output import visible
 from .curves import draw
 from .facts import Facts
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..bounds import TooLargeError, require_bounded_yaml
 from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
+from .bounds import TooLargeError, require_bounded_yaml
 
 # Texts that are remembered; a trial reads a handful.
 REMEMBERED = 200

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ..bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
+from .bounds import MOST_TEXT, TOO_DEEP, TOO_LONG, TooLargeError, require_bounded_depth, require_bounded_yaml
 from .templates import python_params
 
 # Characters of the texts whose answers a function remembers: many small files, or a few large ones.

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .errors import UnreadableError
+from ..errors import UnreadableError
 
 # Bytes of a params, metrics or pipeline file; those of large projects have one million.
 MOST_TEXT = 50_000_000
