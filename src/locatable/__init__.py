@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .repository.reader import Reader
     from .repository.snapshot import Snapshot
     from .results.coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
-    from .search.trial_runner import FinishedTrial, TrialRunner
+    from .search.local_backend import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
 __all__ = [
@@ -65,13 +65,13 @@ _MODULES = {
     "Coordinate": "results.coordinates",
     "Coordinates": "results.coordinates",
     "Experiment": "model",
-    "FinishedTrial": "search.trial_runner",
+    "FinishedTrial": "search.local_backend",
     "LocatableError": "errors",
     "Pipeline": "repository.pipeline",
     "Reader": "repository.reader",
     "Snapshot": "repository.snapshot",
     "Stage": "model",
-    "TrialRunner": "search.trial_runner",
+    "TrialRunner": "search.local_backend",
     "coordinates_of": "results.coordinates",
     "pipeline": "repository.pipeline",
     "read_coordinates": "results.coordinates",

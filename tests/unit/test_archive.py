@@ -19,7 +19,7 @@ import yaml
 from archived import RAW, Silent, clone, make, no_bar
 from tiny_git import commit, git, write
 
-from locatable.archive import write as writing
+from locatable.archive import manifest as writing
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.archive.plan import parse_size, show_size
 from locatable.archive.unpacked import unpacked

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents.figure import Encoded, Figure, Pixels
-from locatable.documents.formats import read_figures
+from locatable.documents.figure import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
-from locatable.documents.raster import opened
+from locatable.documents.picture import opened
 from locatable.errors import UnreadableError
 
 
@@ -192,6 +191,19 @@ def test_opendocument_slides(tmp_path: Path) -> None:
     pages = f"<draw:page>{frame.format('a')}</draw:page><draw:page>{frame.format('b')}</draw:page>"
     members = {"content.xml": f"<a {ODF}>{pages}</a>", "Pictures/a.png": RED, "Pictures/b.png": BLUE}
     assert found(archive(tmp_path / "a.odp", members)) == [("slide 1", RED), ("slide 2", BLUE)]
+
+
+def test_a_picture_in_a_text_box_is_one_picture(tmp_path: Path) -> None:
+    box = "<w:p><w:txbxContent><w:p><a:blip r:embed='i'/></w:p></w:txbxContent></w:p>"
+    main = "<r><Relationship Id='m' Type='t/officeDocument' Target='word/document.xml'/></r>"
+    image = "<r><Relationship Id='i' Type='t/image' Target='media/a.png'/></r>"
+    members = {
+        "_rels/.rels": main,
+        "word/document.xml": f"<w:d xmlns:w='w' xmlns:a='a' xmlns:r='r'>{box}</w:d>",
+        "word/_rels/document.xml.rels": image,
+        "word/media/a.png": RED,
+    }
+    assert found(archive(tmp_path / "a.docx", members)) == [("picture 1", RED)]
 
 
 def epub(path: Path) -> Path:

@@ -148,7 +148,7 @@ def test_a_document_without_figures(
 def test_without_the_extra_it_says_what_to_install(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("locate.document", "locate.figure_match", "locate.figure_index", "documents.raster"):
+    for name in ("locate.document", "locate.figure_match", "locate.figure_index", "documents.picture"):
         monkeypatch.delitem(sys.modules, f"locatable.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert cli.main(["locate", page(tmp_path, MINE)]) == 1
@@ -163,7 +163,7 @@ def test_a_file_that_is_found_as_a_whole_imports_nothing_of_that(project: Path) 
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     imported = set(done.stdout.split())
-    assert imported & {"PIL", "numpy", "pypdf", "locatable.documents.figure", "html.parser"} == set()
+    assert imported & {"PIL", "numpy", "pypdf", "locatable.documents.text", "html.parser"} == set()
 
 
 def test_a_report_that_a_stage_wrote_is_located_as_a_file(

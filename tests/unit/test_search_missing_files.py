@@ -9,8 +9,8 @@ import tiny_git
 from locatable.clones.project_setup import read_project
 from locatable.clones.trial_clone import Clone
 from locatable.search.messages import Failed
-from locatable.search.missing_files import mentioned_files, remark_on
-from locatable.search.terminal import Terminal
+from locatable.search.run import Terminal
+from locatable.search.worker import mentioned_files, remark_on
 
 NAMES = ["key.txt", "ml/key.txt", "secrets/", "settings.py", "build/"]
 FOLDERS = [Path("ml"), Path()]

@@ -9,10 +9,9 @@ from optuna.trial import TrialState
 
 from locatable.errors import GitError, ProjectError
 from locatable.results.processor import Processor
-from locatable.search.backend import Worker
+from locatable.search.git_trials import FoundExperiments
 from locatable.search.messages import Complete, Failed, Job, Progress, Pruned, Ready, Stop, Unusable
-from locatable.search.pool import CEASED_TO_WORK, NEVER_WORKED, Pool
-from locatable.search.reconcile import FoundExperiments
+from locatable.search.pool import CEASED_TO_WORK, NEVER_WORKED, Pool, Worker
 from locatable.search.settings import SearchSettings
 from locatable.search.study import SearchStudy
 

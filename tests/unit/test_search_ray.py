@@ -1,6 +1,6 @@
 """What the nodes of a Ray cluster get; none of it needs Ray."""
 
-from locatable.search.ray_environment import fill_working_folder, lock_text, prepared_environment
+from locatable.search.ray_backend import fill_working_folder, lock_text, prepared_environment
 
 
 def project(tmp_path, *names):

@@ -5,14 +5,8 @@ from datetime import datetime
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from locatable.search.reconcile import (
-    LARGEST_GAP,
-    MOST_RETRIES,
-    FoundExperiments,
-    ReconcilePlan,
-    TrialExperiment,
-    plan_reconcile,
-)
+from locatable.search.git_trials import FoundExperiments, TrialExperiment
+from locatable.search.study import LARGEST_GAP, MOST_RETRIES, ReconcilePlan, plan_reconcile
 
 
 def trial(number, state, x=0.5, **attributes):

@@ -12,9 +12,10 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
 from locatable.model import Experiment
-from locatable.search import figures
+from locatable.search import summary
 from locatable.search.messages import Failed
-from locatable.search.report import best_trials, recommend, table, totals, write_failure, write_trials
+from locatable.search.run import write_failure
+from locatable.search.summary import best_trials, recommend, table, totals, write_trials
 
 KEY = "train.boosting.learning_rate"
 LONG = CategoricalDistribution(["a-very-long-choice-that-needs-room", "short"])
@@ -145,21 +146,21 @@ def test_what_a_failed_trial_said_is_kept_where_git_ignores_it(tmp_path):
 
 @pytest.mark.parametrize("name", ["history", "slices", "parallel", "importances"])
 def test_a_figure_has_the_width_of_a_paper_and_no_label_is_cut(wide_study, name):
-    figure = dict(figures._figures(wide_study))[name]
+    figure = dict(summary._figures(wide_study))[name]
     figure.canvas.draw()
     texts = [text for text in figure.findobj(Text) if text.get_visible()]
     pyplot.close("all")
     said = "".join(text.get_text().replace("\n", "") for text in texts)
-    assert figure.get_figwidth() <= figures.TWO_COLUMNS
-    assert {text.get_fontsize() for text in texts} == {figures.FONT_SIZE}
+    assert figure.get_figwidth() <= summary.TWO_COLUMNS
+    assert {text.get_fontsize() for text in texts} == {summary.FONT_SIZE}
     assert "..." not in said
     assert name == "history" or KEY in said
 
 
 def test_a_long_choice_is_broken_and_not_cut(wide_study):
-    figure = dict(figures._figures(wide_study))["slices"]
+    figure = dict(summary._figures(wide_study))["slices"]
     pyplot.close("all")
     labels = [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
     (long,) = [label for label in labels if label.startswith("a-very-long")]
     assert long.replace("\n", "") == LONG.choices[0]
-    assert max(map(len, long.split("\n"))) <= figures.LABEL_WIDTH
+    assert max(map(len, long.split("\n"))) <= summary.LABEL_WIDTH

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from locatable.errors import UnreadableError
-from locatable.search.messages import Progress
-from locatable.search.series import SeriesWatcher, points
+from locatable.search.messages import Progress, points
+from locatable.search.worker import SeriesWatcher
 
 
 def test_each_line_is_a_step_and_the_value_of_the_last_column():

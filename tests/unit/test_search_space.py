@@ -2,7 +2,7 @@
 
 import pytest
 
-from locatable.search.space import Categorical, Float, Int, active_values, in_order
+from locatable.search.settings import Categorical, Float, Int, active_values, in_order
 
 KIND = Categorical(type="categorical", choices=["plain", "fancy"])
 DEPTH = Int(type="int", low=1, high=9, when={"kind": "fancy"})

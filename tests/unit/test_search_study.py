@@ -7,9 +7,8 @@ from optuna.trial import TrialState, create_trial
 
 from locatable.errors import SettingsError, StoreError
 from locatable.search.messages import Complete, Progress
-from locatable.search.reconcile import FoundExperiments, TrialExperiment
 from locatable.search.settings import SearchSettings
-from locatable.search.study import SearchStudy, open_study
+from locatable.search.study import FoundExperiments, SearchStudy, TrialExperiment, open_study
 
 FLOAT = {"type": "float", "low": 0.0, "high": 1.0}
 USUAL = {"study": "small", "metric": "m.json:loss", "direction": "minimize", "space": {"x": FLOAT}}

@@ -17,9 +17,9 @@ from locatable.clones.trial_clone import Clone
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git.lfs import fill_in, storage
 from locatable.git.submodules import checkout_submodules, fetch_submodules
-from locatable.search.missing_files import remark_on
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
+from locatable.search.worker import remark_on
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"
 STAGE = {

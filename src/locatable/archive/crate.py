@@ -1,12 +1,12 @@
-"""The description of a result as an RO-Crate, by the profile Provenance Run Crate: what a reader, or another
-tool, can know of it without running anything.
+"""The description of a result as an RO-Crate, by the profile Provenance Run Crate.
 
-Every time in it is that of the commit, and every id follows from what it stands for: the same revision has
-the same description.
+A reader, or another tool, learns from it what can be known without running anything. Every time in it is that
+of the commit, and every id follows from what it stands for: the same revision has the same description.
 """
 
 import json
 import math
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..model import Record
-from .format import BUNDLE, README
+from ..model import Record, flat_params
+from ..repository.snapshot import Snapshot
+from .manifest import BUNDLE, README
 
 if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
@@ -30,26 +31,25 @@ PROFILES = {
     WORKFLOW_CRATE: "Workflow RO-Crate",
 }
 DVC = "https://dvc.org"
+# The form of an SPDX id; ids that a project makes up have no page.
 _SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
+# Keys under which dvc.lock has a hash: the first is DVC's own, the others are of remote storages.
 _HASHES = ("md5", "etag", "checksum")
 
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of a result.
+    """The facts of a result.
 
     Attributes:
         name: of the project, and what the result is called in it.
         description: of the project.
-        revision: full id of the commit.
-        time: when it was committed, in seconds since 1970.
+        snapshot: the revision.
         author: of the commit.
-        licence: an SPDX id, the path of a file in the archive, or a sentence; see `licence_of`.
+        licence: an SPDX id, the path of a file in the archive, or a sentence.
         python: version of Python that the stages ran with, empty where that is not recorded.
         workflow: the dvc.yaml in the archive.
         locks: locks of packages in the archive.
-        stages: by address.
-        params: values that each stage used, by key, by address of the stage.
         members: place in the archive by path of a file or folder of the project; of a folder that DVC keeps,
             the list of its files.
         sizes: bytes by place in the archive.
@@ -57,31 +57,29 @@ class Described:
 
     name: str
     description: str
-    revision: str
-    time: int
+    snapshot: Snapshot
     author: str
     licence: str
     python: str
     workflow: str
     locks: Sequence[str]
-    stages: Mapping[str, Record]
-    params: Mapping[str, Mapping[str, Any]]
     members: Mapping[str, str]
     sizes: Mapping[str, int]
 
 
 def is_spdx(licence: str) -> bool:
-    """Whether a licence has a page of its own in SPDX's list."""
+    """Return true for a licence that has a page of its own in SPDX's list."""
     return _SPDX.fullmatch(licence) is not None
 
 
 def describe(result: Described) -> bytes:
-    """The content of the member `ro-crate-metadata.json`."""
+    """Return the content of the member `ro-crate-metadata.json`."""
     from rocrate.rocrate import ROCrate
 
     crate = ROCrate(version=VERSION)
     _Description(crate, result).add_all()
-    return (json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 class _Description:
@@ -89,13 +87,16 @@ class _Description:
 
     Args:
         crate: the crate.
-        result: what is said.
+        result: its facts.
     """
 
     def __init__(self, crate: "ROCrate", result: Described) -> None:
         self._crate = crate
         self._result = result
-        self._time = datetime.fromtimestamp(result.time, UTC).isoformat()
+        self._records = result.snapshot.records
+        self._revision = result.snapshot.rev
+        self._time = datetime.fromtimestamp(result.snapshot.time, UTC).isoformat()
+        # Entities by id, so that each is in the crate once.
         self._known: dict[str, Any] = {}
         self._folders: list[Any] = []
 
@@ -105,24 +106,26 @@ class _Description:
         agent = self._add("#author", "Person", name=self._result.author)
         self._crate.root_dataset["author"] = agent
         engine = self._add("#dvc", "SoftwareApplication", name="DVC", url=DVC)
-        tools = [self._tool(address, stage) for address, stage in self._result.stages.items()]
+        tools = []
+        for address, stage in self._records.items():
+            tools.append(self._tool(address, stage))
         workflow = self._workflow(tools)
-        actions = [self._action(address, stage, agent) for address, stage in self._result.stages.items()]
+        # The actions refer to the tools, which are known by now.
+        actions = []
+        for address, stage in self._records.items():
+            actions.append(self._action(address, stage, agent))
         run = self._add(
             "#run",
             "CreateAction",
-            name=f"dvc repro of {self._result.revision[:7]}",
+            name=f"dvc repro of {self._revision[:7]}",
             description="DVC ran all stages",
             instrument=workflow,
             agent=agent,
             endTime=self._time,
             actionStatus="http://schema.org/CompletedActionStatus",
-            **_said(
-                object=_unique(entity for action in actions for entity in _listed(action, "object")),
-                result=_unique(entity for action in actions for entity in _listed(action, "result")),
-            ),
+            **_said(object=_all_of(actions, "object"), result=_all_of(actions, "result")),
         )
-        controls = self._controls(actions)
+        controls = list(map(self._control, actions))
         if controls:
             self._add(
                 "#dvc-run",
@@ -140,16 +143,18 @@ class _Description:
         root["name"] = self._result.name
         root["description"] = self._result.description
         root["datePublished"] = self._time
-        root["identifier"] = self._result.revision
+        root["identifier"] = self._revision
         root["license"] = self._licence()
-        root["conformsTo"] = [
-            self._add(address, "CreativeWork", name=name, version=address.rpartition("/")[2])
-            for address, name in PROFILES.items()
-        ]
+        profiles = []
+        for address, name in PROFILES.items():
+            version = posixpath.basename(address)
+            profiles.append(self._add(address, "CreativeWork", name=name, version=version))
+        root["conformsTo"] = profiles
         self._file(BUNDLE, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
-        followed = (f"https://w3id.org/ro/crate/{VERSION}", WORKFLOW_CRATE)
-        self._crate.metadata["conformsTo"] = [{"@id": address} for address in followed]
+        # The file itself follows other profiles than the data set that it describes.
+        own = f"https://w3id.org/ro/crate/{VERSION}"
+        self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
 
     def _licence(self) -> Any:
         licence = self._result.licence
@@ -167,26 +172,25 @@ class _Description:
             name=self._result.name,
             encodingFormat="application/yaml",
             programmingLanguage=language,
-            version=self._result.revision,
+            version=self._revision,
             **_said(hasPart=tools),
         )
-        requirements = [
-            self._file(lock, name=f"Packages: {lock.rpartition('/')[2]}", encodingFormat=_format_of(lock))
-            for lock in self._result.locks
-        ]
+        requirements = []
+        for lock in self._result.locks:
+            name = posixpath.basename(lock)
+            kind = "application/yaml" if name.endswith(".yml") else "text/plain"
+            requirements.append(self._file(lock, name=f"Packages: {name}", encodingFormat=kind))
         if self._result.python:
             version = self._result.python
             requirements.append(self._add("#python", "SoftwareApplication", name="Python", version=version))
-        steps = [self._step(tool, position) for position, tool in enumerate(tools)]
+        steps = []
+        for position, tool in enumerate(tools):
+            step = {"name": tool["name"], "position": str(position), "workExample": tool}
+            steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
         for name, value in _said(softwareRequirements=requirements, step=steps).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow
-
-    def _step(self, tool: Any, position: int) -> Any:
-        return self._add(
-            f"{tool.id}/step", "HowToStep", name=tool["name"], position=str(position), workExample=tool
-        )
 
     def _tool(self, address: str, stage: Record) -> Any:
         command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
@@ -195,52 +199,50 @@ class _Description:
             "SoftwareApplication",
             name=address,
             description=command,
-            softwareVersion=self._result.revision,
+            softwareVersion=self._revision,
         )
 
     def _action(self, address: str, stage: Record, agent: Any) -> Any:
-        params = [
-            self._add(
-                f"#param/{quote(address)}/{quote(key)}", "PropertyValue", name=key, value=_as_text(value)
-            )
-            for key, value in self._result.params[address].items()
-        ]
+        tool = self._known[f"#stage/{quote(address)}"]
+        inputs = [self._data(path, entry) for path, entry in stage.deps.items()]
+        for key, value in flat_params(list(stage.params.items())).items():
+            id_ = f"#param/{quote(address)}/{quote(key)}"
+            inputs.append(self._add(id_, "PropertyValue", name=key, value=_as_text(value)))
+        outputs = [self._data(path, entry) for path, entry in stage.outs.items()]
         return self._add(
             f"#stage/{quote(address)}/run",
             "CreateAction",
             name=f"Run of stage {address}",
-            description=self._known[f"#stage/{quote(address)}"]["description"],
-            instrument=self._known[f"#stage/{quote(address)}"],
+            description=tool["description"],
+            instrument=tool,
             agent=agent,
             endTime=self._time,
             actionStatus="http://schema.org/CompletedActionStatus",
-            **_said(
-                object=[*(self._data(path, entry) for path, entry in stage.deps.items()), *params],
-                result=[self._data(path, entry) for path, entry in stage.outs.items()],
-            ),
+            **_said(object=inputs, result=outputs),
         )
 
-    def _controls(self, actions: list[Any]) -> list[Any]:
-        return [
-            self._add(
-                f"{action.id}/control",
-                "ControlAction",
-                name=f"Control of {action['name']}",
-                instrument=self._known[f"{action['instrument'].id}/step"],
-                object=action,
-            )
-            for action in actions
-        ]
+    def _control(self, action: Any) -> Any:
+        """Return the entity that says which step of the workflow an action was."""
+        return self._add(
+            f"{action.id}/control",
+            "ControlAction",
+            name=f"Control of {action['name']}",
+            instrument=self._known[f"{action['instrument'].id}/step"],
+            object=action,
+        )
 
     def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
-        """The entity of a file or folder that a stage reads or writes."""
-        recorded = next((f"{kind}:{entry[kind]}" for kind in _HASHES if kind in entry), "")
+        """Return the entity of a file or folder that a stage reads or writes."""
+        said = {"name": path}
+        for kind in _HASHES:
+            if kind in entry:
+                said["identifier"] = f"{kind}:{entry[kind]}"
+                break
         member = self._result.members.get(path)
-        said = {"name": path, **({"identifier": recorded} if recorded else {})}
         if not member:
             # In the bundle, or left out.
             return self._add(f"#path/{quote(path)}", "CreativeWork", **said)
-        if not recorded.endswith(".dir"):
+        if not said.get("identifier", "").endswith(".dir"):
             return self._file(member, **said)
         listing = self._file(member, name=f"Files in {path}", encodingFormat="application/json")
         folder = self._add(f"#path/{quote(path)}", "Collection", **said, hasPart=listing, mainEntity=listing)
@@ -248,7 +250,7 @@ class _Description:
         return folder
 
     def _file(self, path: str, types: Sequence[str] = ("File",), **properties: Any) -> Any:
-        """The entity of a member of the archive; of one that has several names, with the first."""
+        """Return the entity of a member of the archive; of one with several names, with the first."""
         from rocrate.model.file import File
 
         if path not in self._known:
@@ -260,7 +262,7 @@ class _Description:
         return self._known[path]
 
     def _add(self, id_: str, kind: str, **properties: Any) -> Any:
-        """The entity of something that is no file of the archive."""
+        """Return the entity of something that is not a file of the archive."""
         from rocrate.model.contextentity import ContextEntity
 
         if id_ not in self._known:
@@ -269,27 +271,31 @@ class _Description:
         return self._known[id_]
 
 
-def _format_of(lock: str) -> str:
-    return "application/yaml" if lock.endswith(".yml") else "text/plain"
-
-
 def _said(**lists: list[Any]) -> dict[str, Any]:
-    """Properties with several values, as RO-Crate has them: one alone is no list, and none is not said."""
-    return {name: values[0] if len(values) == 1 else values for name, values in lists.items() if values}
+    """Return properties with several values as RO-Crate has them: one alone is no list, none is left out."""
+    said: dict[str, Any] = {}
+    for name, values in lists.items():
+        if values:
+            said[name] = values[0] if len(values) == 1 else values
+    return said
 
 
-def _listed(entity: Any, name: str) -> list[Any]:
-    """All values of a property."""
-    values = entity.get(name, [])
-    return values if isinstance(values, list) else [values]
+def _all_of(entities: list[Any], name: str) -> list[Any]:
+    """Return the values that a property has in any of some entities, each once."""
+    found = []
+    for entity in entities:
+        values = entity.get(name, [])
+        found += values if isinstance(values, list) else [values]
+    return _unique(found)
 
 
-def _unique(entities: Any) -> list[Any]:
+def _unique(entities: list[Any]) -> list[Any]:
+    # Entities of the library cannot be hashed.
     return list({entity.id: entity for entity in entities}.values())
 
 
 def _as_text(value: Any) -> Any:
-    """A value as RO-Crate has them; what it has not, as JSON."""
+    """Return a text or number as it is, and any other value as JSON."""
     if isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value)):
         return value
     return json.dumps(value, sort_keys=True, default=str)

@@ -1,10 +1,8 @@
-"""Write an archive of a revision: the course of it."""
+"""Creates an archive of a revision: plans, checks, gathers, describes and writes it."""
 
-import os
 import posixpath
-from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -16,29 +14,35 @@ from ..model import Experiment
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
 from ..repository.dvc_repo import dvc_errors
+from ..repository.experiments import experiment_ref
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
-from .about import Gathered, describing_members, hashed_locks
-from .bundle import check_history, write_bundle
-from .format import BUNDLE, FILES, OBJECTS, WHEELS, Manifest
-from .history import HistoryObject, committed_texts, history_objects
-from .plan import GIGABYTE, ArchivePlan, plan_archive, planned_size, refusal, too_large, unanswered
-from .privacy import Concern, imports, in_texts, not_included
-from .wheels import download_wheels, platform_of_wheels
-from .write import Content, Progress, write_archive
+from .about import describing_members, hashed_locks
+from .gathered import Gathered, check_history, download_wheels, platform_of_wheels, write_bundle
+from .manifest import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
+from .plan import (
+    GIGABYTE,
+    ArchivePlan,
+    HistoryObject,
+    find_concerns,
+    history_objects,
+    plan_archive,
+    refusal,
+    show_size,
+)
 
 
 @dataclass(frozen=True)
 class ArchiveOptions:
-    """What to archive, and how.
+    """The options of one archive: its content, and the file.
 
     Attributes:
         target: the file to write.
         rev: a Git revision or the name of an experiment.
-        outputs: whether recorded outputs are in it, too.
-        wheels: whether the packages of the locks are in it.
-        include: names of what may leave although it looks private.
+        outputs: true to include recorded outputs.
+        wheels: true to include the packages of the locks.
+        include: names of concerns that may leave although they look private.
         limit: bytes that it may take without a question.
     """
 
@@ -51,21 +55,21 @@ class ArchiveOptions:
 
 
 class Dialogue(Protocol):
-    """How the user is told what happens, and asked."""
+    """Tells the user about progress, and asks."""
 
     def say(self, line: str) -> None:
         """Show a line."""
 
     def agrees_to(self, size: int) -> bool:
-        """Whether the user wants an archive of so many bytes."""
+        """Ask for an archive of so many bytes; return true where the user wants it."""
 
     def progress(self, size: int) -> AbstractContextManager[Progress]:
-        """A bar for so many bytes, as a function that moves it by a number of them."""
+        """Return a bar for so many bytes, as a function that moves it by a number of them."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the manifest, and how many bytes all members have."""
+    """An archive that was written: its manifest, and how many bytes all members have."""
 
     manifest: Manifest
     size: int
@@ -82,7 +86,8 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         ProjectError: something may not leave, is too large, or does not allow an archive.
         CannotTryError: the revision cannot be rebuilt from what there is.
     """
-    _check_target(options.target)
+    if options.target.is_dir() or not options.target.parent.is_dir():
+        raise UsageError(f"{options.target}: an archive is a file in a folder that exists")
     root = project_root()
     commit = resolve(options.rev)
     with (
@@ -93,11 +98,6 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             creation = _Creation(options, dialogue, reader, checkout, work)
             return creation.run(reader.snapshot(commit))
-
-
-def _check_target(target: Path) -> None:
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"{target}: an archive is a file in a folder that exists")
 
 
 @dataclass
@@ -129,44 +129,57 @@ class _Creation:
         history = history_objects(self.reader.top, snapshot.rev)
         self._check_privacy(snapshot, plan, history)
         self.agreed = self.options.limit
-        self._check_size(planned_size(plan, sum(one.stored for one in history)))
-        gathered = self._gather(snapshot, plan)
-        manifest = self._manifest(snapshot, gathered)
+        # Before anything is read: as far as sizes are recorded.
+        size_of_history = sum(stored.stored for stored in history)
+        size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
+        self._check_size(size_of_history + size_in_dvc)
+        # By its name: not every clone knows that a commit is an experiment.
+        experiment = None
+        for known in self.reader.experiments():
+            if known.rev == snapshot.rev and known.name == self.options.rev:
+                experiment = known
+        gathered = self._gather(snapshot, plan, experiment)
+        python = recorded_python(self.checkout.root)
+        manifest = Manifest(
+            revision=snapshot.rev,
+            project=self.reader.prefix,
+            experiment=experiment.name if experiment else None,
+            baseline=experiment.baseline if experiment else None,
+            wheels_for=platform_of_wheels(python) if self.options.wheels else None,
+        )
         members = {**gathered.members, **describing_members(snapshot, plan, manifest, gathered)}
-        size = sum(len(one) if isinstance(one, bytes) else one.stat().st_size for one in members.values())
+        size = sum(map(size_of, members.values()))
         self._check_size(size)
         with self.dialogue.progress(size) as progress:
             written = write_archive(self.options.target, manifest, members, snapshot.time, progress)
         return Written(written, size)
 
     def _check_privacy(self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]) -> None:
-        concerns = list(self._concerns(snapshot, plan, history))
-        for name in unanswered(self.options.include, concerns):
-            self.dialogue.say(f"--include {name}: nothing of that name was held back")
-        left = not_included(concerns, self.options.include)
+        concerns = find_concerns(snapshot, plan, history)
+        names = {concern.name for concern in concerns}
+        for name in self.options.include:
+            if name not in names:
+                self.dialogue.say(f"--include {name}: nothing of that name was held back")
+        left = [concern for concern in concerns if concern.name not in self.options.include]
         if left:
             raise refusal(left)
 
-    def _concerns(
-        self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]
-    ) -> Iterator[Concern]:
-        for concern in imports(snapshot.sources, {output.path for output in plan.sources}):
-            # All names are paths from the Git root.
-            yield replace(concern, name=posixpath.join(self.reader.prefix, concern.name))
-        present = self.reader.objects.files(snapshot.root_tree, "")
-        texts = committed_texts(self.reader.objects, history, present)
-        local = {str(self.reader.top), str(Path(os.path.expanduser("~")))}
-        yield from in_texts(texts, sorted(local))
-
     def _check_size(self, size: int) -> None:
+        """Ask for more than the limit; what was agreed to is asked again only where it becomes much more."""
         if size <= self.agreed:
             return
         if not self.dialogue.agrees_to(size):
-            raise too_large(size, self.options.limit)
-        # The whole is a little more than what is recorded. Much more is asked for again.
+            # A tenth more than the size that is known: the whole is a little more than what is recorded.
+            raised = show_size(size * 11 // 10)
+            limit = show_size(self.options.limit)
+            raise ProjectError(
+                f"the archive would take {show_size(size)}, and the limit is {limit}",
+                f"`--max-size {raised}` raises it, `--no-outputs` leaves out what can be rebuilt",
+            )
         self.agreed = size * 2
 
-    def _gather(self, snapshot: Snapshot, plan: ArchivePlan) -> Gathered:
+    def _gather(self, snapshot: Snapshot, plan: ArchivePlan, experiment: Experiment | None) -> Gathered:
+        """Collect the members that hold the result: files, objects of DVC, history and packages."""
         members: dict[str, Content] = {}
         places: dict[str, str] = {}
         for path, content in snapshot.git_contents(plan.files).items():
@@ -175,31 +188,19 @@ class _Creation:
         for output in plan.kept_by_dvc:
             self.dialogue.say(f"reading {output.path}")
             objects = stored_objects(self.checkout, output)
+            # The first object is the file itself, or the list of a folder's files.
             places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
-            members.update({f"{OBJECTS}/{place}": path for place, path in objects.items()})
+            for place, file in objects.items():
+                members[f"{OBJECTS}/{place}"] = file
         self.dialogue.say("packing the history")
         bundle = self.work / BUNDLE
-        write_bundle(self.reader.top, snapshot.rev, self._refs(snapshot), bundle)
+        refs = {experiment_ref(experiment.baseline, experiment.name): snapshot.rev} if experiment else {}
+        write_bundle(self.reader.top, snapshot.rev, refs, bundle)
         members[BUNDLE] = bundle
         gathered = Gathered(members, places)
         if self.options.wheels:
             members.update(self._wheels(gathered))
         return gathered
-
-    def _refs(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Under which names the bundle has the revision besides its own."""
-        experiment = self._experiment(snapshot)
-        if experiment is None:
-            return {}
-        baseline = experiment.baseline
-        return {f"refs/exps/{baseline[:2]}/{baseline[2:]}/{experiment.name}": snapshot.rev}
-
-    def _experiment(self, snapshot: Snapshot) -> Experiment | None:
-        """The experiment that was asked for by its name; not every clone knows that a commit is one."""
-        for experiment in self.reader.experiments():
-            if experiment.rev == snapshot.rev and experiment.name == self.options.rev:
-                return experiment
-        return None
 
     def _wheels(self, gathered: Gathered) -> dict[str, Content]:
         locks = hashed_locks(gathered)
@@ -207,23 +208,14 @@ class _Creation:
             raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
         self.dialogue.say("downloading the packages")
         python = recorded_python(self.checkout.root)
-        files = download_wheels(self.checkout.root, locks, python, self.work)
-        return {f"{WHEELS}/{file.name}": file for file in files}
-
-    def _manifest(self, snapshot: Snapshot, gathered: Gathered) -> Manifest:
-        experiment = self._experiment(snapshot)
-        python = recorded_python(self.checkout.root)
-        return Manifest(
-            revision=snapshot.rev,
-            project=self.reader.prefix,
-            experiment=experiment.name if experiment else None,
-            baseline=experiment.baseline if experiment else None,
-            wheels_for=platform_of_wheels(python) if self.options.wheels else None,
-        )
+        wheels: dict[str, Content] = {}
+        for file in download_wheels(self.checkout.root, locks, python, self.work):
+            wheels[f"{WHEELS}/{file.name}"] = file
+        return wheels
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
-    """See that there are results of the revision's own files: others cannot be rebuilt from it."""
+    """Check that there are results of the revision's own files: others cannot be rebuilt from it."""
     if not snapshot.records:
         hint = "`dvc repro`, then commit" if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
@@ -238,10 +230,12 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
 
 
 def _check_git_alone(snapshot: Snapshot) -> None:
-    """See that Git's own objects are all of the repository."""
+    """Check that Git's own objects are all of the repository."""
+    # Submodules and Git LFS keep theirs elsewhere.
     present = snapshot.reader.objects.files(snapshot.root_tree, "")
     if ".gitmodules" in present:
         raise ProjectError("an archive cannot hold submodules yet, and .gitmodules names some")
-    attributes = [blob for path, blob in present.items() if path.rpartition("/")[2] == ".gitattributes"]
-    if any(b"filter=lfs" in text for text in snapshot.reader.objects.blobs(attributes).values()):
+    attributes = [blob for path, blob in present.items() if posixpath.basename(path) == ".gitattributes"]
+    texts = snapshot.reader.objects.blobs(attributes).values()
+    if any(b"filter=lfs" in text for text in texts):
         raise ProjectError("an archive cannot hold files of Git LFS yet, and .gitattributes names some")

@@ -1,36 +1,114 @@
-"""What belongs into an archive, and what is refused; decided before anything is read or written."""
+"""Decides what belongs into an archive, and what is refused, before anything is written.
 
+Nothing can say what is secret. These are the kinds that are known to leave by accident: data that others
+gave, passwords, and paths of one machine. A commit cannot be changed, and an archive holds all of its
+history, so that passwords are looked for in every version of every file.
+"""
+
+import os
+import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 
+from ..addresses import redact_urls
 from ..errors import ProjectError, UsageError
+from ..git import git
 from ..model import Output
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
 from ..results.locks import CONDA_LOCK
-from .format import is_safe
-from .privacy import Concern
+from .manifest import is_safe
 
+# Larger files, and those with a zero byte, are data rather than what a person wrote.
+LARGEST_TEXT = 1 << 20
+_DVC_CONFIG = re.compile(r"(^|/)\.dvc/config(\.local)?$")
+# The secrets that DVC's schema of its configuration knows.
+_SECRET = re.compile(
+    rb"^\s*['\"]?(password|token|access_key_id|secret_access_key|session_token|sse_customer_key|connection_string"
+    rb"|sas_token|account_key|client_secret|oss_key_id|oss_key_secret|gdrive_client_secret)['\"]?\s*=\s*\S",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ABSOLUTE = re.compile(rb"^\s*\w+\s*=\s*['\"]?((?:file://)?/[^\s'\"]*|[A-Za-z]:[\\/][^\s'\"]*)", re.MULTILINE)
+# The first line of a key in PEM, whatever kind it is of.
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# An address with a user and perhaps a password before its server.
+_URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]*://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
+# A variable, or a place for one, instead of a password.
+_PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
+# A pattern that matches nothing.
+_NEVER = re.compile(rb"(?!)")
+# Objects that are in memory together.
+_TOGETHER = 500
+_FORMAT = "%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
 GIGABYTE = 1_000_000_000
 _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GIGABYTE}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
-# What cannot leave is named in one line.
+# Concerns that are named in one line; the rest is counted.
 _MOST_NAMED = 8
 LOCKS = ("requirements.lock", "tools.lock")
-# Beside the pipeline: what a reader without Git wants to see first.
+# Files that a reader without Git wants to see first, beside the pipeline.
 _FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class Concern:
+    """Something that may be meant for this machine, or for some people, alone.
+
+    Attributes:
+        name: its path, by which `--include` lets it leave.
+        reason: why.
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class HistoryObject:
+    """An object of Git.
+
+    Attributes:
+        id: of the object.
+        is_file: true for a version of a file.
+        size: bytes of its content.
+        stored: bytes that it takes in the repository.
+        path: of the file or folder, from the Git root; of one with several, any of them.
+    """
+
+    id: str
+    is_file: bool
+    size: int
+    stored: int
+    path: str
+
+
+def history_objects(repo: Path, commit: str) -> list[HistoryObject]:
+    """Return all objects that can be reached from a commit."""
+    # A line has an id and, after a space, a path, which may be empty.
+    listed = [line.partition(" ") for line in git(repo, "rev-list", "--objects", commit).split("\n")]
+    ids = "".join(f"{id_}\n" for id_, _, _ in listed)
+    answers = git(repo, "cat-file", f"--batch-check={_FORMAT}", text=ids).split("\n")
+    found = []
+    for (id_, _, path), answer in zip(listed, answers, strict=True):
+        _, kind, size, stored = answer.split(" ")
+        found.append(HistoryObject(id_, kind == "blob", int(size), int(stored), path))
+    return found
+
+
+@dataclass(frozen=True)
 class ArchivePlan:
-    """What an archive holds beside the history.
+    """The content of an archive beside the history.
 
     Attributes:
         sources: what stages depend on and DVC keeps: tracked data, and outputs of frozen stages.
-        outputs: what DVC keeps of what stages write.
+        outputs: outputs of stages that DVC keeps.
         files: paths of files that Git keeps and of which there are copies.
     """
 
@@ -40,7 +118,7 @@ class ArchivePlan:
 
     @property
     def kept_by_dvc(self) -> tuple[Output, ...]:
-        """All that comes out of DVC's cache or remote."""
+        """Everything that comes out of DVC's cache or remote."""
         return (*self.sources, *self.outputs)
 
 
@@ -50,54 +128,121 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     Args:
         proof: what the proof of the same revision needs.
         snapshot: the revision.
-        with_outputs: whether recorded outputs are in it, which a rebuild does not need.
+        with_outputs: true to include recorded outputs, which a rebuild does not need.
     """
-    sources = dict.fromkeys(output for planned in proof.stages for output in planned.fetched)
-    outputs = [output for output in proof.rebuilt if output.cached and output.recorded]
-    files = [path for path in snapshot.files if path.rpartition("/")[2] in ("dvc.yaml", "dvc.lock")]
-    files += [file for stage in snapshot.records.values() for file in stage.params]
-    files += _FILES
-    files += [name for name in snapshot.root_files() if LICENCE.fullmatch(name)]
+    # A dictionary keeps the order, and each output once.
+    sources: dict[Output, None] = {}
+    for planned in proof.stages:
+        sources.update(dict.fromkeys(planned.fetched))
+    files = set(_FILES)
+    files.update(path for path in snapshot.files if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"))
+    for stage in snapshot.records.values():
+        files.update(stage.params)
+    files.update(name for name in snapshot.root_files() if LICENCE.fullmatch(name))
+    outputs = []
     if with_outputs:
-        files += [output.path for output in proof.rebuilt if not output.cached]
-    return ArchivePlan(
-        sources=tuple(sources),
-        outputs=tuple(outputs) if with_outputs else (),
-        # Of a file outside of the project there is no copy, nor of one whose name Windows cannot have.
-        files=tuple(path for path in sorted(set(files)) if is_safe(path)),
-    )
+        for output in proof.rebuilt:
+            if not output.cached:
+                files.add(output.path)
+            elif output.recorded:
+                outputs.append(output)
+    # There is no copy of a file outside of the project, nor of one whose name Windows cannot have.
+    safe = [path for path in sorted(files) if is_safe(path)]
+    return ArchivePlan(tuple(sources), tuple(outputs), tuple(safe))
 
 
-def planned_size(plan: ArchivePlan, history: int) -> int:
-    """About how many bytes an archive takes, as far as that is recorded.
+def find_concerns(snapshot: Snapshot, plan: ArchivePlan, history: Sequence[HistoryObject]) -> list[Concern]:
+    """Return what may have to stay here, each name and reason once."""
+    found = [*_imports(snapshot, plan), *_in_history(snapshot, history)]
+    return list(dict.fromkeys(found))
 
-    Args:
-        plan: what it holds.
-        history: bytes of the history.
-    """
-    return history + sum(output.size for output in plan.kept_by_dvc)
+
+def _imports(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
+    """Yield the data that comes from elsewhere: who may have it, only that place knows."""
+    taken = {output.path for output in plan.sources}
+    for path, entry in snapshot.sources.items():
+        if path not in taken:
+            continue
+        for origin in entry.get("deps") or ():
+            repository = origin.get("repo") or {}
+            command = "dvc import" if repository else "dvc import-url"
+            place = str(repository.get("url") or origin.get("path", "elsewhere"))
+            # All names are paths from the Git root.
+            name = posixpath.join(snapshot.reader.prefix, path)
+            yield Concern(name, f"{command} of {redact_urls(place)}")
+
+
+def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterator[Concern]:
+    """Yield credentials in any version of a file, and paths of this machine in the revision's own."""
+    objects = snapshot.reader.objects
+    present = set(objects.files(snapshot.root_tree, "").values())
+    local = _local_paths(snapshot.reader.top)
+    texts = [version for version in history if version.is_file and version.size <= LARGEST_TEXT]
+    for start in range(0, len(texts), _TOGETHER):
+        batch = texts[start : start + _TOGETHER]
+        answers = objects.read(version.id for version in batch)
+        for version, answer in zip(batch, answers, strict=True):
+            content = answer[1] if answer else b""
+            if b"\0" in content:
+                continue
+            is_present = version.id in present
+            credential = _credential(version.path, content)
+            if credential:
+                where = "" if is_present else ", in an earlier commit"
+                yield Concern(version.path, f"{credential}{where}")
+            path = _absolute_path(version.path, content, local)
+            if path and is_present:
+                yield Concern(version.path, f"an absolute path: {path}")
+
+
+def _local_paths(top: Path) -> re.Pattern[bytes]:
+    """Return a pattern of paths that only this machine has: the repository, and the user's home."""
+    names = sorted({str(top), os.path.expanduser("~")})
+    # Everything would begin with a home or repository in the root of the machine.
+    escaped = [re.escape(name.encode()) for name in names if len(name) > 1]
+    if not escaped:
+        return _NEVER
+    return re.compile(rb"(?<![\w.:/-])(" + b"|".join(escaped) + rb")(?![\w.-])")
+
+
+def _credential(path: str, content: bytes) -> str:
+    """Say which credential a text holds; empty where it holds none."""
+    if _PRIVATE_KEY.search(content):
+        return "a private key"
+    if _DVC_CONFIG.search(path):
+        setting = _SECRET.search(content)
+        if setting:
+            return f"the setting {setting[1].decode()} of a DVC remote"
+    for found in _URL_WITH_LOGIN.findall(content):
+        url = found.decode(errors="replace")
+        redacted = redact_urls(url)
+        if redacted != url and not _PLACEHOLDER.search(url):
+            return f"the login in {redacted[:60]}"
+    return ""
+
+
+def _absolute_path(path: str, content: bytes, local: re.Pattern[bytes]) -> str:
+    """Return a path in a text that only this machine has; in DVC's configuration, any absolute path."""
+    found = local.search(content)
+    if not found and _DVC_CONFIG.search(path):
+        found = _ABSOLUTE.search(content)
+    return found[1].decode(errors="replace") if found else ""
 
 
 def refusal(concerns: Sequence[Concern]) -> ProjectError:
-    """The error that names what may have to stay here."""
-    named = "; ".join(str(concern) for concern in concerns[:_MOST_NAMED])
-    more = len(concerns) - _MOST_NAMED
-    rest = f"; and {more} more" if more > 0 else ""
-    names = dict.fromkeys(concern.name for concern in concerns[:_MOST_NAMED])
+    """Return the error that names what may have to stay here, and how to let it leave."""
+    first = concerns[:_MOST_NAMED]
+    # All of it is one line.
+    named = "; ".join(map(str, first))
+    more = len(concerns) - len(first)
+    rest = f"; and {more} more" if more else ""
+    names = dict.fromkeys(concern.name for concern in first)
     options = " ".join(f"--include {quote(name)}" for name in names)
     return ProjectError(f"not for others, perhaps: {named}{rest}", f"if they may have it: {options}")
 
 
-def too_large(size: int, limit: int) -> ProjectError:
-    """The error for an archive that nobody has agreed to."""
-    return ProjectError(
-        f"the archive would take {show_size(size)}, and the limit is {show_size(limit)}",
-        f"`--max-size {show_size(size * 11 // 10)}` raises it, `--no-outputs` leaves out what can be rebuilt",
-    )
-
-
 def parse_size(text: str) -> int:
-    """A number of bytes, as `500MB`.
+    """Return the number of bytes that a text such as `500MB` means.
 
     Raises:
         UsageError: it is none.
@@ -109,14 +254,8 @@ def parse_size(text: str) -> int:
 
 
 def show_size(size: int) -> str:
-    """A number of bytes as a person reads it, and `parse_size` too."""
+    """Return a number of bytes as a person reads it, and `parse_size` too."""
     for unit in ("TB", "GB", "MB", "KB"):
         if size >= _UNITS[unit]:
             return f"{size / _UNITS[unit]:.1f}{unit}"
     return f"{size}B"
-
-
-def unanswered(include: Iterable[str], concerns: Iterable[Concern]) -> list[str]:
-    """What `--include` names and nothing holds back."""
-    names = {concern.name for concern in concerns}
-    return [name for name in include if name not in names]

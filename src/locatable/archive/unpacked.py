@@ -1,5 +1,8 @@
-"""An archive as a project that can be rebuilt, on a machine that has nothing else of it."""
+"""Reads an archive: every byte is checked against the manifest before anything is unpacked."""
 
+import hashlib
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -9,8 +12,142 @@ from tempfile import TemporaryDirectory
 from ..clones.clone_config import use_cache
 from ..errors import CannotTryError, GitError
 from ..git.working_clone import clone_git, make_clone
-from .format import BUNDLE, OBJECTS, WHEELS, Manifest
-from .read import Progress, open_archive
+from ..repository.bounds import require_regular
+from .manifest import BUNDLE, MANIFEST, OBJECTS, WHEELS, Manifest, ManifestError, Progress, read_manifest
+
+# Bytes that are read at a time.
+_CHUNK = 1 << 20
+# Bytes of a manifest of a million members.
+_LARGEST_MANIFEST = 1 << 28
+# The bit of a ZIP member's flags that says so.
+_ENCRYPTED = 0x1
+# Errors of Python for bytes that are no ZIP file, or one of a kind that it does not read.
+_NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
+
+
+class Archive:
+    """An open archive whose list of members is as its manifest says; see `open_archive`.
+
+    Attributes:
+        path: the file.
+        manifest: what it says.
+    """
+
+    def __init__(self, path: Path, file: zipfile.ZipFile, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._file = file
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of all members."""
+        return sum(entry.size for entry in self.manifest.members.values())
+
+    def check(self, progress: Progress) -> None:
+        """Compare the bytes of each member with its hash.
+
+        Args:
+            progress: is called with each number of bytes that was read.
+
+        Raises:
+            CannotTryError: a member was altered; the message names it.
+        """
+        for path, entry in self.manifest.members.items():
+            hashed = hashlib.sha256()
+            with _reading(self.path, path), self._file.open(path) as member:
+                while chunk := member.read(_CHUNK):
+                    hashed.update(chunk)
+                    progress(len(chunk))
+            if hashed.hexdigest() != entry.sha256:
+                raise _problem(self.path, f"{path} was altered: it has other bytes than {MANIFEST} says")
+
+    def unpack(self, folder: Path) -> None:
+        """Write all members, which were checked, into a folder."""
+        for path in self.manifest.members:
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with _reading(self.path, path), self._file.open(path) as member, place.open("xb") as file:
+                shutil.copyfileobj(member, file, _CHUNK)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive.
+
+    Raises:
+        CannotTryError: `locatable archive` did not write it, or a newer one did; or it has other members
+            than its manifest says.
+        UnreadableError: it is a device or a pipe.
+    """
+    require_regular(path)
+    try:
+        with zipfile.ZipFile(path) as file:
+            yield Archive(path, file, _check_list(path, file))
+    except _NO_ZIP as error:
+        raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
+    except OSError as error:
+        raise _problem(path, error.strerror or str(error)) from None
+
+
+def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
+    """Compare the list of members with the manifest; nothing of them is read."""
+    infos = _members(path, file)
+    manifest = _manifest_of(path, file, infos)
+    for name, info in infos.items():
+        if name == MANIFEST:
+            continue
+        entry = manifest.members.get(name)
+        if entry is None:
+            raise _problem(path, f"{MANIFEST} does not know {name!r:.80}")
+        if entry.size != info.file_size:
+            raise _problem(path, f"{name} was altered: it has another size than {MANIFEST} says")
+    missing = manifest.members.keys() - infos.keys()
+    if missing:
+        raise _problem(path, f"{min(missing)} is missing")
+    return manifest
+
+
+def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name; refuse what `locatable archive` does not write, such as ZIP bombs."""
+    infos: dict[str, zipfile.ZipInfo] = {}
+    for info in file.infolist():
+        if info.filename in infos:
+            raise _problem(path, f"{info.filename} is in it twice")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise _problem(path, f"{info.filename} is compressed, and `locatable archive` compresses nothing")
+        if info.flag_bits & _ENCRYPTED:
+            raise _problem(path, f"{info.filename} is encrypted")
+        infos[info.filename] = info
+    # Members that share their bytes can unpack to more than any disk holds.
+    if sum(info.file_size for info in infos.values()) > path.stat().st_size:
+        raise _problem(path, "its members are larger than the file")
+    return infos
+
+
+def _manifest_of(path: Path, file: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo]) -> Manifest:
+    if MANIFEST not in infos:
+        raise _problem(path, f"it has no {MANIFEST}: `locatable archive` did not write it")
+    if infos[MANIFEST].file_size > _LARGEST_MANIFEST:
+        raise _problem(path, f"{MANIFEST} is too large")
+    with _reading(path, MANIFEST):
+        content = file.read(MANIFEST)
+    try:
+        return read_manifest(content)
+    except ManifestError as error:
+        raise _problem(path, f"{MANIFEST}: {error}") from None
+
+
+@contextmanager
+def _reading(path: Path, member: str) -> Iterator[None]:
+    """Name the member where its bytes have another checksum than the ZIP file itself says."""
+    try:
+        yield
+    except _NO_ZIP:
+        raise _problem(path, f"{member} is damaged") from None
+
+
+def _problem(path: Path, reason: str) -> CannotTryError:
+    return CannotTryError(f"{path}: {reason}")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable search`."""
+    """Add the arguments of `locatable search`."""
     parser.add_argument("--study", metavar="NAME", help="instead of the one in search.yaml")
     parser.add_argument(
         "--trials", type=int, metavar="N", help="finished trials to have in the end, earlier ones included"
@@ -88,7 +88,7 @@ def _only_search_of(study: str, root: Path) -> Iterator[None]:
     """Hold the lock of a study; raises ProjectError where another search has it."""
     from filelock import FileLock, Timeout
 
-    from ..search.run import study_folder
+    from ..search.local_backend import study_folder
 
     lock = study_folder(root) / f"{study}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -106,8 +106,7 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
     Returns:
         Whether someone asked it to stop.
     """
-    from ..search.run import Search, plan_search
-    from ..search.terminal import Terminal, stop_on_signals
+    from ..search.run import Search, Terminal, plan_search, stop_on_signals
 
     _silence_optuna()
     plan = plan_search(root, settings, options)
@@ -149,23 +148,24 @@ def _print_report(search: "Search") -> None:
     from optuna.trial import TrialState
 
     from ..repository.reader import Reader, name_in_dvc
-    from ..search import figures, report
+    from ..search import summary
+    from ..search.run import make_folder
 
     plan = search.plan
     study = search.study.optuna
     states = search.study.count()
     complete = states[TrialState.COMPLETE]
     finished = complete + states[TrialState.PRUNED]
-    print(f"{study.study_name}: {report.totals(study)}")
+    print(f"{study.study_name}: {summary.totals(study)}")
     if complete:
-        folder = report.make_folder(_report_folder(plan.root, study.study_name))
-        report.write_trials(study, folder / "trials.csv")
-        figures.write(study, folder)
-        print(report.table(study))
+        folder = make_folder(_report_folder(plan.root, study.study_name))
+        summary.write_trials(study, folder / "trials.csv")
+        summary.write_figures(study, folder)
+        print(summary.table(study))
         print(f"Figures, and all trials as a table, are in {os.path.relpath(folder)}")
         with Reader(plan.root) as reader:
             name = partial(name_in_dvc, reader)
-            print(report.recommend(study, reader.experiments(), plan.baseline, name))
+            print(summary.recommend(study, reader.experiments(), plan.baseline, name))
         # Said before the trials ran, too; between the two can be days.
         _print_remarks(plan)
     if search.pool.interrupts:

@@ -1,4 +1,5 @@
 """Reads documents: which figures are in one, where, and in which form.
 
-Knows nothing of results. What reads a format is imported when a document of that format is read.
+`figure` says which files are documents and what a figure is. The other modules read one kind of document
+each, or compare pictures and drawings. Nothing here knows of results.
 """

@@ -1,12 +1,51 @@
-"""What a document holds: figures, each with its place, in one form or several."""
+"""Figures of documents: which files are read, and what a document holds.
 
-from collections.abc import Callable
+What reads a format is imported when a document of that format is read.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UnreadableError
+
 if TYPE_CHECKING:
     from PIL import Image
+
+# Bytes of a file that is read into memory as a whole.
+MOST_BYTES = 200_000_000
+# Files whose content is remembered: a logo is on each page of a site.
+REMEMBERED = 8
+
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg")
+# Module and function that read a format.
+READERS = {
+    ".pdf": ("pdf", "read"),
+    ".pptx": ("package", "read"),
+    ".docx": ("package", "read"),
+    ".xlsx": ("package", "read"),
+    ".odt": ("package", "read"),
+    ".odp": ("package", "read"),
+    ".epub": ("package", "read"),
+    ".html": ("text", "read_html"),
+    ".htm": ("text", "read_html"),
+    ".ipynb": ("text", "read_notebook"),
+    ".md": ("text", "read_markdown"),
+    ".markdown": ("text", "read_markdown"),
+    ".tex": ("latex", "read"),
+}
+# Formats that nothing here reads, and what the programs that write them can save instead.
+INSTEAD = {
+    ".ppt": ".pptx",
+    ".doc": ".docx",
+    ".xls": ".xlsx",
+    ".rtf": ".docx",
+    ".key": ".pdf",
+    ".pages": ".pdf",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +93,7 @@ class Figure:
         problem: why there is no form of it, empty where there is one.
         parts: figures that this one is made of; they count where it is not known as a whole.
         missing: where the file of the figure would be, if it is not here.
-        is_incidental: whether it counts only where it is known: bullets and icons, or a page as a whole.
+        is_incidental: true where it counts only if it is known: bullets, icons, or a page as a whole.
     """
 
     place: str
@@ -64,3 +103,53 @@ class Figure:
     parts: "tuple[Figure, ...]" = ()
     missing: tuple[Path, ...] = ()
     is_incidental: bool = False
+
+
+def is_picture(path: Path) -> bool:
+    """Return true for the name of a picture."""
+    return path.suffix.lower() in PICTURES
+
+
+def is_document(path: Path) -> bool:
+    """Return true for the name of a document whose figures can be read."""
+    return path.suffix.lower() in READERS
+
+
+def instead_of(path: Path) -> str:
+    """Return the format to save a document in, where its own is not read; else an empty text."""
+    return INSTEAD.get(path.suffix.lower(), "")
+
+
+def read_figures(path: Path) -> Iterator[Figure]:
+    """Yield the figures of a document or picture, in their order.
+
+    Raises:
+        UnreadableError: the document is broken, encrypted or too large.
+    """
+    if is_picture(path):
+        yield Figure("", path.name, (Encoded(read_bounded(path)),))
+        return
+    module, function = READERS[path.suffix.lower()]
+    reader = getattr(import_module(f".{module}", __package__), function)
+    yield from reader(path)
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return the content of a file; the same picture on each page is in memory once.
+
+    Raises:
+        UnreadableError: it is too large for memory, or cannot be read.
+    """
+    try:
+        status = path.stat()
+        if status.st_size > MOST_BYTES:
+            raise UnreadableError(f"{path}: more than {MOST_BYTES // 1_000_000} MB are not read")
+        return _read(path, status.st_mtime_ns)
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror}") from None
+
+
+@lru_cache(REMEMBERED)
+def _read(path: Path, changed: int) -> bytes:
+    # The time of the last change is part of the key only.
+    return path.read_bytes()

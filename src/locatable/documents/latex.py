@@ -1,13 +1,13 @@
-"""Figures of a LaTeX source: the files that it and the files it inputs include."""
+"""Figures of a LaTeX source: the picture files that it includes, and those of the sources that it inputs."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from .figure import Figure
-from .markup import file_figure, read_text
+from .text import file_figure, read_text
 
-# As pdfTeX and XeTeX try them for a name without one.
+# Endings that pdfTeX and XeTeX try for a name without one, in their order.
 _ENDINGS = ("", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".PDF", ".PNG", ".JPG", ".JPEG", ".eps")
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 _COMMAND = re.compile(
@@ -16,11 +16,13 @@ _COMMAND = re.compile(
 )
 _GRAPHICS_PATH = re.compile(r"\\graphicspath\s*\{((?:\s*\{[^{}]*\})+)\s*\}")
 _INPUTS = ("input", "include", "subfile")
+# Sources that are read for one document, and lines that one command can go on for.
 MOST_FILES = 500
+MOST_LINES = 20
 
 
 def read(path: Path) -> Iterator[Figure]:
-    """Figures of a LaTeX source, in its order, those of the files that it inputs among them.
+    """Yield the figures of a LaTeX source in its order, with those of the sources that it inputs.
 
     Raises:
         UnreadableError: it is too large.
@@ -31,7 +33,7 @@ def read(path: Path) -> Iterator[Figure]:
 
 
 def _figures_of(text: str, file: str, folders: list[Path], read_before: set[Path]) -> Iterator[Figure]:
-    """Figures of a file; `file` is how the document calls it, empty for the document itself."""
+    """Yield the figures of a source; `file` is its name in the document, empty for the document itself."""
     for number, line in enumerate(_logical_lines(text), start=1):
         for match in _COMMAND.finditer(line):
             name = match["name"].strip('"')
@@ -45,11 +47,11 @@ def _figures_of(text: str, file: str, folders: list[Path], read_before: set[Path
 
 
 def _logical_lines(text: str) -> list[str]:
-    """Lines without comments; a command that goes on in later lines is all in its first."""
+    """Return the lines without comments, each command that spans several joined in the first of them."""
     lines = [_COMMENT.sub(r"\1", line) for line in text.split("\n")]
     for index, line in enumerate(lines):
         last = index
-        while _is_open(line) and last + 1 < len(lines) and last < index + 20:
+        while _is_open(line) and last + 1 < len(lines) and last < index + MOST_LINES:
             last += 1
             line += " " + lines[last]
             lines[last] = ""
@@ -58,24 +60,29 @@ def _logical_lines(text: str) -> list[str]:
 
 
 def _is_open(line: str) -> bool:
-    """Whether an include in a line has no end in it."""
-    start = line.rfind("\\include")
-    start = max(start, line.rfind("\\graphicspath"))
+    """Return true where a command that includes a file does not end in its line."""
+    start = max(line.rfind("\\include"), line.rfind("\\graphicspath"))
     if start < 0:
         return False
-    rest = line[start:]
-    return rest.count("{") == 0 or rest.count("{") > rest.count("}")
+    opened = line.count("{", start)
+    return opened == 0 or opened > line.count("}", start)
 
 
 def _figure(place: str, name: str, folders: list[Path]) -> Figure:
     if "\\" in name or "#" in name:
         return Figure(place, name, problem="its name is made by a macro")
     found = _existing(folders, name, _ENDINGS)
-    return file_figure(place, name, *([found] if found else _paths(folders, name, _ENDINGS)))
+    if found:
+        return file_figure(place, name, found)
+    return file_figure(place, name, *_paths(folders, name, _ENDINGS))
 
 
 def _existing(folders: list[Path], name: str, endings: tuple[str, ...]) -> Path | None:
-    return next((path for path in _paths(folders, name, endings) if path.is_file()), None)
+    """Return the first file that TeX would find for a name."""
+    for path in _paths(folders, name, endings):
+        if path.is_file():
+            return path
+    return None
 
 
 def _paths(folders: list[Path], name: str, endings: tuple[str, ...]) -> list[Path]:
@@ -83,6 +90,9 @@ def _paths(folders: list[Path], name: str, endings: tuple[str, ...]) -> list[Pat
 
 
 def _graphics_path(text: str) -> list[str]:
-    plain = "\n".join(_COMMENT.sub(r"\1", line) for line in text.split("\n"))
-    match = _GRAPHICS_PATH.search(plain)
-    return re.findall(r"\{\s*([^{}]*?)\s*\}", match[1]) if match else []
+    """Return the folders that the source names for its figures."""
+    # A comment ends with its line: the pattern has no newline in it.
+    match = _GRAPHICS_PATH.search(_COMMENT.sub(r"\1", text))
+    if not match:
+        return []
+    return re.findall(r"\{\s*([^{}]*?)\s*\}", match[1])

@@ -1,31 +1,94 @@
-"""Documents that are ZIP files: their members, read within limits, and their XML."""
+"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB: ZIP files whose parts refer to the media beside them.
+
+One reader serves all six. It splits a document into sections (slides, sheets, chapters, or one text), finds
+the pictures of each, and follows their references: to a member of the ZIP file, to a file beside it, or to a
+server, which is not asked. The members of a file tell which format it has, whatever its name is.
+"""
 
 import posixpath
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote
 
 from ..errors import UnreadableError
-from .formats import MOST_BYTES
-from .markup import parse_xml
+from .figure import MOST_BYTES, Encoded, Figure, Form
+from .text import find_in_html, linked_figure
 
-# Bytes that all members of a document together may have.
+# Bytes that all members of a document together may unpack to.
 MOST_TOGETHER = 2_000_000_000
-# Members; a presentation of 500 slides has some 3,000.
+# Members of a document; a presentation of 500 slides has some 3,000.
 MOST_MEMBERS = 100_000
+
+# The main part of an OpenDocument file, and what lists the parts of an EPUB.
+_OPENDOCUMENT = "content.xml"
+_EPUB = "META-INF/container.xml"
+# Previews that office programs keep of objects that they can also draw themselves.
+_PREVIEWS = "ObjectReplacements/"
+# Elements of Office formats that show a picture, with the attributes that name its relationship.
+_PICTURES = {"blip": ("embed", "link"), "imagedata": ("id", "relid")}
+_STYLES_OF_HEADINGS = ("heading", "title")
+# Parts of a Word document beside its main text.
+_BESIDE_TEXT = ("header", "footer", "footnotes", "endnotes")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference to a picture or part; `target` is a member of the package, or a link that leads outside."""
+
+    target: str
+    is_inside: bool
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a document.
+
+    Attributes:
+        place: its name, such as "slide 3"; empty for a text, whose pictures are counted instead.
+        part: the member that it is in.
+        root: the element that holds it; None where the part is HTML.
+    """
+
+    place: str
+    part: str
+    root: ET.Element | None
+
+
+# The same picture in one form or several, such as SVG and PNG; bytes are a drawing in the page itself.
+Picture = list[Reference | bytes]
+
+
+def read(path: Path) -> Iterator[Figure]:
+    """Yield the figures of a document in reading order.
+
+    Raises:
+        UnreadableError: the document is broken or encrypted.
+    """
+    with Package(path) as package:
+        for section in _sections(package):
+            if section.place:
+                for _, picture in _pictures(package, section):
+                    yield _figure(package, section.place, picture)
+                continue
+            for number, (heading, picture) in enumerate(_pictures(package, section), start=1):
+                below = f', below "{heading}"' if heading else ""
+                yield _figure(package, f"picture {number}{below}", picture)
 
 
 class Package:
-    """A document that is a ZIP file; a context manager.
+    """A document that is a ZIP file, read within limits; a context manager.
 
     Args:
         path: of the document.
 
     Raises:
-        UnreadableError: it is none.
+        UnreadableError: it is not a ZIP file, or has too many members.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,14 +114,15 @@ class Package:
         self._zip.close()
 
     def read(self, name: str) -> bytes:
-        """Content of a member.
+        """Return the content of a member.
 
         Raises:
-            UnreadableError: there is none of that name; or it is encrypted, broken, or too large.
+            UnreadableError: the member is missing, encrypted, broken or too large.
         """
         where = f"{self.path}: {name}"
         try:
             size = self._zip.getinfo(name).file_size
+            # The declared size is checked first; no more than that is read, whatever the data expand to.
             if size > MOST_BYTES or self._read + size > MOST_TOGETHER:
                 raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is not read")
             self._read += size
@@ -72,17 +136,242 @@ class Package:
             raise UnreadableError(f"{where}: {error}") from None
 
     def xml(self, name: str) -> ET.Element:
-        """A member that is XML, parsed.
+        """Return the root of a member that is XML.
 
         Raises:
             UnreadableError: see `read`; or it is not XML.
         """
         return parse_xml(self.read(name), f"{self.path}: {name}")
 
+    def references(self, part: str) -> dict[str, Reference]:
+        """Return the relationships of a part of an Office document, by id; an empty part is the document."""
+        folder, name = posixpath.split(part)
+        member = posixpath.join(folder, "_rels", f"{name}.rels")
+        if member not in self.names:
+            return {}
+        found = {}
+        for element in self.xml(member):
+            target = element.get("Target", "")
+            kind = posixpath.basename(element.get("Type", ""))
+            is_inside = element.get("TargetMode") != "External"
+            if is_inside:
+                target = target_path(part, target)
+            found[element.get("Id", "")] = Reference(target, is_inside, kind)
+        return found
+
+    def reference(self, part: str, link: str) -> Reference:
+        """Return what a link in a part of an OpenDocument file or EPUB refers to."""
+        member = target_path(part, link)
+        if member in self.names:
+            return Reference(member, is_inside=True)
+        # OpenDocument counts the package as a folder, so a file beside it is one level up.
+        return Reference(link.removeprefix("../"), is_inside=False)
+
+
+def parse_xml(content: bytes, where: str) -> ET.Element:
+    """Return the root of an XML document, which may not define entities: these can expand without limit.
+
+    Args:
+        content: of the document.
+        where: the beginning of error messages.
+
+    Raises:
+        UnreadableError: it is not XML, or defines entities.
+    """
+    if b"<!ENTITY" in content:
+        raise UnreadableError(f"{where}: XML with entities of its own is not read")
+    try:
+        return ET.fromstring(content)  # noqa: S314 - without entities, expat needs no more memory than this
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise UnreadableError(f"{where}: not XML: {error}") from None
+
+
+def local_name(name: str) -> str:
+    """Return the name of an element or attribute without its namespace."""
+    return name.rpartition("}")[2]
+
 
 def target_path(member: str, target: str) -> str:
-    """The member that a member refers to by a relative or absolute path."""
+    """Return the member that a relative or absolute path in another member leads to."""
     target = unquote(target.partition("#")[0])
     if target.startswith("/"):
         return target[1:]
     return posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
+
+
+def _sections(package: Package) -> Iterator[Section]:
+    if _OPENDOCUMENT in package.names:
+        return _opendocument_sections(package)
+    if _EPUB in package.names:
+        return _chapters(package)
+    return _office_sections(package)
+
+
+def _opendocument_sections(package: Package) -> Iterator[Section]:
+    root = package.xml(_OPENDOCUMENT)
+    slides = _elements(root, "page")
+    for number, slide in enumerate(slides, start=1):
+        yield Section(f"slide {number}", _OPENDOCUMENT, slide)
+    if not slides:
+        yield Section("", _OPENDOCUMENT, root)
+
+
+def _chapters(package: Package) -> Iterator[Section]:
+    roots = _elements(package.xml(_EPUB), "rootfile")
+    if not roots:
+        raise UnreadableError(f"{package.path}: {_EPUB} names no package")
+    main = roots[0].get("full-path", "")
+    listing = package.xml(main)
+    members = {}
+    for item in _elements(listing, "item"):
+        members[item.get("id", "")] = target_path(main, item.get("href", ""))
+    # The spine lists ids of members in reading order.
+    spine = [item.get("idref", "") for item in _elements(listing, "itemref")]
+    chapters = [members[name] for name in spine if name in members]
+    for number, chapter in enumerate(chapters, start=1):
+        yield Section(f"chapter {number} ({posixpath.basename(chapter)})", chapter, None)
+
+
+def _office_sections(package: Package) -> Iterator[Section]:
+    main = _main_part(package)
+    root = package.xml(main)
+    references = package.references(main)
+    slides = _listed(root, "sldId", references)
+    sheets = _listed(root, "sheet", references)
+    for number, (_, slide) in enumerate(slides, start=1):
+        yield Section(f"slide {number}", slide, package.xml(slide))
+    for sheet, part in sheets:
+        # The pictures of a sheet are not in it, but in a part that it refers to.
+        for reference in package.references(part).values():
+            if reference.kind == "drawing" and reference.is_inside:
+                drawing = reference.target
+                yield Section(f"sheet {sheet.get('name', '')}", drawing, package.xml(drawing))
+    if slides or sheets:
+        return
+    yield Section("", main, root)
+    for reference in references.values():
+        if reference.kind in _BESIDE_TEXT:
+            yield Section(reference.kind, reference.target, package.xml(reference.target))
+
+
+def _main_part(package: Package) -> str:
+    for reference in package.references("").values():
+        if reference.kind == "officeDocument":
+            return reference.target
+    raise UnreadableError(f"{package.path}: no document in it")
+
+
+def _listed(root: ET.Element, tag: str, references: dict[str, Reference]) -> list[tuple[ET.Element, str]]:
+    """Return the elements of this name, each with the part that it refers to, in their order."""
+    found = []
+    for element in _elements(root, tag):
+        for name, value in element.attrib.items():
+            # With a namespace: `id` alone is a number of the slide itself.
+            if name.endswith("}id") and value in references:
+                found.append((element, references[value].target))
+    return found
+
+
+def _elements(root: ET.Element, tag: str) -> list[ET.Element]:
+    return [element for element in root.iter() if local_name(element.tag) == tag]
+
+
+def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture]]:
+    """Yield the pictures of a section, each with the heading that it is below."""
+    part = section.part
+    if section.root is None:
+        text = package.read(part).decode("utf-8-sig", errors="replace")
+        for found in find_in_html(text):
+            source = found.drawing.encode() or package.reference(part, found.link)
+            yield "", [source]
+        return
+    relationships = package.references(part)
+    heading = ""
+    for element in _shown(section.root):
+        heading = _heading(element) or heading
+        if local_name(element.tag) == "frame":
+            links = _links_of_frame(element)
+            picture: Picture = [package.reference(part, link) for link in links]
+        else:
+            links = _ids_of_picture(element)
+            picture = [relationships[link] for link in links if link in relationships]
+        if links:
+            yield heading, picture
+
+
+def _shown(root: ET.Element) -> Iterator[ET.Element]:
+    """Yield an element and all below it, without fallbacks for programs that lack newer elements."""
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        yield element
+        waiting += [child for child in reversed(element) if local_name(child.tag) != "Fallback"]
+
+
+def _heading(element: ET.Element) -> str:
+    """Return the text of a heading; empty for other elements."""
+    name = local_name(element.tag)
+    if name == "h":
+        return "".join(element.itertext())
+    if name != "p":
+        return ""
+    for style in _elements(element, "pStyle")[:1]:
+        value = next(iter(style.attrib.values()), "")
+        if value.lower().startswith(_STYLES_OF_HEADINGS):
+            return "".join(run.text or "" for run in _elements(element, "t"))
+    return ""
+
+
+def _links_of_frame(frame: ET.Element) -> list[str]:
+    """Return the links of the images of an OpenDocument frame: the same picture, in several formats."""
+    links = []
+    for image in frame:
+        if local_name(image.tag) != "image":
+            continue
+        for name, value in image.attrib.items():
+            link = value.removeprefix("./")
+            if local_name(name) == "href" and link and not link.startswith(_PREVIEWS):
+                links.append(link)
+    return links
+
+
+def _ids_of_picture(element: ET.Element) -> list[str]:
+    """Return the relationships of a picture of an Office document, by id: the picture, and its SVG."""
+    attributes = _PICTURES.get(local_name(element.tag))
+    if attributes is None:
+        return []
+    wanted: list[tuple[ET.Element, tuple[str, ...]]] = [(element, attributes)]
+    for drawing in _elements(element, "svgBlip"):
+        wanted.append((drawing, ("embed",)))
+    ids = []
+    for owner, names in wanted:
+        for name, value in owner.attrib.items():
+            if local_name(name) in names and value:
+                ids.append(value)
+    return ids
+
+
+def _figure(package: Package, place: str, picture: Picture) -> Figure:
+    """Return the figure that a picture is, in all forms that can be read."""
+    forms: list[Form] = []
+    name = ""
+    problem = ""
+    for source in picture:
+        if isinstance(source, bytes):
+            return Figure(place, "svg", (Encoded(source),))
+        if source.is_inside:
+            name = name or posixpath.basename(source.target)
+            try:
+                forms.append(Encoded(package.read(source.target)))
+            except UnreadableError as error:
+                problem = problem or str(error).removeprefix(f"{package.path}: ")
+            continue
+        # A book is read anywhere: no file beside it belongs to it.
+        folder = None if _EPUB in package.names else package.path.parent
+        linked = linked_figure(place, source.target, folder)
+        name = name or linked.name
+        forms += linked.forms
+        problem = problem or linked.problem
+    if forms:
+        return Figure(place, name, tuple(forms))
+    return Figure(place, name, problem=problem or "the document does not have it")

@@ -1,4 +1,4 @@
-"""Vector figures of a PDF, by what draws them: operators, and the objects that these use."""
+"""Vector figures of a PDF, by the operators that draw them and the objects that these use."""
 
 import hashlib
 import re
@@ -19,15 +19,16 @@ from pypdf.generic import (
 from ..errors import UnreadableError
 from .figure import Drawing
 
-# What differs between copies of an object that draw the same.
+# Entries that differ between copies of an object that draw the same.
 _BESIDE = frozenset(
     "/Length /Filter /DecodeParms /Type /Name /Parent /P /StructParent /StructParents /Metadata /PieceInfo "
     "/LastModified /OC /PTEX.FileName /PTEX.PageNumber /PTEX.InfoDict".split()
 )
+# Objects in objects: a figure has about ten, a damaged or hostile file no end.
 _MOST_LEVELS = 40
 _STRING = re.compile(rb"\((?:\\.|[^\\()])*\)", re.DOTALL)
 _NAME = re.compile(rb"/([^\s()<>\[\]{}/%]+)")
-# What saves, restores and changes the coordinates, and what places an object.
+# Operators that save and restore the coordinates, change them, and place an object.
 _PLACING = re.compile(
     rb"(?P<state>\b[qQ]\b)|(?P<matrix>(?:[-+]?[\d.]{1,20}\s+){6})cm\b|/(?P<name>[^\s()<>\[\]{}/%]+)\s+Do\b"
 )
@@ -39,7 +40,7 @@ class _Hasher(Protocol):
 
 @dataclass(frozen=True)
 class Placed:
-    """What a canvas places; programs that draw from top to bottom place pictures mirrored."""
+    """A picture or form on a canvas; programs that draw from top to bottom place pictures mirrored."""
 
     content: StreamObject
     is_mirrored: bool
@@ -54,7 +55,7 @@ class Canvas:
 
     @classmethod
     def of_page(cls, page: PageObject) -> "Canvas":
-        """The canvas that a page is."""
+        """Return the canvas that a page is."""
         contents = page.get_contents()
         # An object of pypdf without keys is false.
         operators = contents.get_data() if contents is not None else b""
@@ -62,11 +63,11 @@ class Canvas:
 
     @classmethod
     def of_form(cls, form: StreamObject, around: DictionaryObject) -> "Canvas":
-        """The canvas that a form is; one without resources of its own uses those around it."""
+        """Return the canvas that a form is; one without resources of its own uses those around it."""
         return cls(form.get_data(), _resources(form, around))
 
     def placed(self) -> Iterator[Placed]:
-        """Each picture and form that the operators place, once, in their order."""
+        """Yield each picture and form that the operators place, once, in their order."""
         objects = _dictionary(self.resources.get("/XObject"))
         for name, is_mirrored in self._placements().items():
             placed = objects.get(f"/{name}")
@@ -75,15 +76,18 @@ class Canvas:
                 yield Placed(placed, is_mirrored)
 
     def _placements(self) -> dict[str, bool]:
-        """Names of what is placed, each with whether it is mirrored."""
+        """Return the names of the objects that are placed; the value is true for a mirrored one."""
         found: dict[str, bool] = {}
-        is_mirrored, saved = False, []
+        is_mirrored = False
+        saved: list[bool] = []
         for match in _PLACING.finditer(_STRING.sub(b"()", self.operators)):
             if match["name"]:
                 found.setdefault(match["name"].decode("latin-1"), is_mirrored)
             elif match["matrix"]:
-                a, b, c, d, _, _ = (float(number) for number in match["matrix"].split())
-                is_mirrored ^= a * d < b * c
+                a, b, c, d, _, _ = map(float, match["matrix"].split())
+                # A negative determinant turns left into right.
+                if a * d < b * c:
+                    is_mirrored = not is_mirrored
             elif match["state"] == b"q":
                 saved.append(is_mirrored)
             elif saved:
@@ -91,21 +95,21 @@ class Canvas:
         return found
 
     def drawing(self) -> Drawing:
-        """The drawing that all of it is."""
+        """Return the drawing that all of it is."""
         outline = hashlib.sha256(b" ".join(self.operators.split())).digest()[:16]
         return Drawing(outline, self._complete)
 
     def _complete(self) -> bytes:
-        """Digest of the operators, and of all that they use."""
+        """Return the digest of the operators and of all that they use."""
         hasher = hashlib.sha256(b" ".join(self.operators.split()))
         used = {name.decode("latin-1") for name in _NAME.findall(self.operators)}
         try:
             for kind in sorted(self.resources):
                 group = _dictionary(self.resources[kind])
-                for name in sorted(group):
-                    if name[1:] in used:
-                        hasher.update(f"\0{kind}{name}".encode())
-                        _feed(hasher, group[name], _MOST_LEVELS)
+                # Of resources that pages share, those alone that this one names.
+                for name in sorted(name for name in group if name[1:] in used):
+                    hasher.update(f"\0{kind}{name}".encode())
+                    _feed(hasher, group[name], _MOST_LEVELS)
         except UnreadableError:
             raise
         except Exception as error:  # as many faults as there are ways to break a PDF
@@ -124,7 +128,7 @@ def _dictionary(value: Any) -> DictionaryObject:
 
 
 def _feed(hasher: _Hasher, value: Any, levels: int) -> None:
-    """Hash an object and those that it refers to, by what they say and not by how they are written."""
+    """Hash an object and those that it refers to by their values, however these are written."""
     if not levels:
         raise UnreadableError("not a figure that can be read: objects nested too deeply")
     value = value.get_object() if isinstance(value, IndirectObject) else value
@@ -142,6 +146,7 @@ def _feed(hasher: _Hasher, value: Any, levels: int) -> None:
             _feed(hasher, item, levels - 1)
         hasher.update(b"]")
     elif isinstance(value, FloatObject | NumberObject):
+        # Programs write the same number with more digits or fewer.
         hasher.update(b"%.5g " % float(value))
     else:
         hasher.update(f"{value!r} ".encode())

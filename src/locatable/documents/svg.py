@@ -1,27 +1,27 @@
-"""SVG drawings: what is equal in two files that draw the same, whatever their ids and metadata are."""
+"""SVG drawings, by a digest that is equal where files draw the same, whatever their ids and metadata."""
 
 import hashlib
 import re
 import xml.etree.ElementTree as ET
 
 from .figure import Drawing
-from .markup import local_name, parse_xml
+from .package import local_name, parse_xml
 
 # Bytes of an SVG that is compared; larger ones are known by their bytes only.
 MOST_BYTES = 30_000_000
 _REFERENCE = re.compile(r"#([\w.:-]+)")
-# What says how large it is shown, and nothing about the figure.
+# Attributes that say how large a drawing is shown, and nothing about the figure.
 _OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
 
 
 def is_svg(content: bytes) -> bool:
-    """Whether a file is an SVG, by how it begins."""
+    """Return true for the content of an SVG, which its beginning tells."""
     start = content[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"<") and b"<svg" in start
 
 
 def drawing_of(content: bytes) -> Drawing:
-    """The drawing that an SVG is.
+    """Return the drawing that an SVG is.
 
     Raises:
         UnreadableError: it is not XML.
@@ -43,8 +43,16 @@ def drawing_of(content: bytes) -> Drawing:
 
 
 def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
-    """What an element and those below it say, in order; ids by their number."""
+    """Return the names, attributes and texts of an element and those below it, in order, with ids by number.
+
+    Programs number ids in ways of their own, so that only which elements refer to each other counts.
+    """
+
+    def numbered(reference: re.Match[str]) -> str:
+        return "#" + numbers.get(reference[1], reference[1])
+
     texts: list[str] = []
+    # A text waits for the end of the element that it comes after.
     waiting: list[ET.Element | str] = [root]
     while waiting:
         element = waiting.pop()
@@ -57,7 +65,7 @@ def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
         for name, value in sorted(element.attrib.items()):
             if name == "id":
                 value = numbers[value]
-            value = _REFERENCE.sub(lambda match: "#" + numbers.get(match[1], match[1]), value)
+            value = _REFERENCE.sub(numbered, value)
             texts.append(f"{local_name(name)}={value}")
         texts.append((element.text or "").strip())
         waiting.append(f">{(element.tail or '').strip()}")

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..documents.figure import Encoded, Figure
-from ..documents.formats import instead_of, is_picture, read_figures
-from ..documents.markup import NOT_FETCHED
+from ..documents.figure import Encoded, Figure, instead_of, is_picture, read_figures
+from ..documents.text import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
 from ..repository.bounds import bounded_reading
 from ..repository.clone_limits import limits

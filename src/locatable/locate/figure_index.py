@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..documents.figure import Drawing
-from ..documents.raster import SIDE, Fingerprint, fingerprint, opened
+from ..documents.picture import SIDE, Fingerprint, fingerprint, opened
 from ..documents.svg import drawing_of, is_svg
 from ..errors import UnreadableError
 from .known_figures import Key, KnownFigures

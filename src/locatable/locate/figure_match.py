@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from ..documents.figure import Drawing, Encoded, Figure, Form, Pixels
-from ..documents.raster import fingerprint, opened
-from ..documents.similar import (
+from ..documents.picture import (
     CLEARLY_CLOSER,
     closest,
     compare_all,
+    fingerprint,
     nearest,
+    opened,
     says_something,
     small_enough,
     times_closer,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..documents.formats import instead_of, is_document, is_picture
+from ..documents.figure import instead_of, is_document, is_picture
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
 from . import locate

@@ -33,6 +33,8 @@ def _sentence(found: Difference) -> str:
         case Kind.PARAM if has_both:
             file = Key.parse(found.name).file
             return f"dvc.lock records {found.name} = {found.recorded!r}, {file} has {found.present!r}"
+        case Kind.OUTPUT if found.recorded is None:
+            return f"dvc.lock does not record {found.name}"
         case Kind.OUTPUT if has_both:
             return f"{found.name} in Git is not the one that dvc.lock records"
     return f"dvc.lock is not of this revision: {found.sentence}"

@@ -2,14 +2,17 @@
 
 The files of an experiment have its metrics and series. What else Optuna knows when a trial begins is written
 into the message of its commit: distributions, the attributes in which samplers keep their place, and earlier
-trials without an experiment. A study that is made again from Git continues as the lost one would have.
+trials without an experiment. A study that is created again from Git continues as the lost one would have.
 """
 
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +21,140 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
-from ..errors import SettingsError
+from ..clones.project_setup import missing_on_remote
+from ..errors import GitError, ProjectError, SettingsError
+from ..git import git
 from ..model import Experiment, Key
 from ..repository import parsing
 from ..repository.experiments import choices_in, memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from .reconcile import FoundExperiments, TrialExperiment
-from .remote import GitRemote
-from .series import points
-from .settings import SearchSettings
-from .space import active_values
+from .messages import points
+from .settings import SearchSettings, active_values
 
-# In the name of a study's attribute: genetic samplers list there the parents of a generation.
+# Part of the names of attributes in which genetic samplers list the parents of a generation.
 PARENTS = ":parent:"
-# How the attributes begin in which pruners keep the values that trials had to compare themselves with.
+# Prefix of the attributes in which pruners keep the values that a trial was compared by.
 RUNG = "completed_rung_"
-# Of use only while a trial runs, to those that run beside it.
+# Part of the names of attributes that are of use only while a trial runs, to those beside it.
 WHILE_RUNNING = ":relative_params:"
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--stdin")
+
+
+class GitRemote:
+    """The remote that the checked-out branch tracks, or else `origin`.
+
+    Args:
+        root: the project.
+        study: whose experiments are looked for.
+    """
+
+    def __init__(self, root: Path, study: str) -> None:
+        self.root = root
+        self.study = study
+        # Two fetches of the same ref at once would be in each other's way.
+        self._one_fetch = threading.Lock()
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the remote in Git."""
+        branch = git(self.root, "branch", "--show-current")
+        tracked = git(self.root, "config", "--default", "", f"branch.{branch}.remote")
+        return tracked.strip(".") or "origin"
+
+    @cached_property
+    def url(self) -> str:
+        """The URL of the remote; a folder by its absolute path.
+
+        Raises:
+            ProjectError: the repository has no such remote.
+        """
+        try:
+            url = git(self.root, "remote", "get-url", self.name)
+        except GitError:
+            raise ProjectError(
+                f"no Git remote {self.name}, by which workers get the project: git remote add {self.name} URL"
+            ) from None
+        folder = self.root / git(self.root, "rev-parse", "--show-toplevel") / url
+        return str(folder.resolve()) if folder.exists() else url
+
+    def check(self) -> None:
+        """Check that workers will find the last commit and its data.
+
+        Raises:
+            ProjectError: they will not; the message says what to do.
+        """
+        query = ("for-each-ref", "--count=1", "--contains", "HEAD", f"refs/remotes/{self.name}")
+        if self.url and not git(self.root, *query):
+            raise ProjectError(f"HEAD is not on {self.name}: git push")
+        missing = missing_on_remote(self.root)
+        if missing:
+            raise ProjectError(f"not on the DVC remote: {', '.join(missing)}: dvc push")
+
+    def fetch(self, *refs: str) -> None:
+        """Fetch experiments.
+
+        Args:
+            refs: which; none for all of the study that are not here yet.
+
+        Raises:
+            ProjectError: the remote does not answer.
+        """
+        try:
+            with self._one_fetch:
+                wanted = refs or self._missing_refs()
+                if wanted:
+                    git(self.root, *FETCH, self.url, text="".join(f"{ref}:{ref}\n" for ref in wanted))
+        except GitError as error:
+            lines = error.stderr.strip().splitlines() or [str(error)]
+            raise ProjectError(f"Git remote {self.name}: {lines[0]}") from None
+
+    def _missing_refs(self) -> list[str]:
+        """Return the refs of the study's experiments that the remote has and this repository does not."""
+        here = git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        listed = git(self.root, "ls-remote", self.url, f"refs/exps/*/{self.study}-*")
+        # The pattern of Git also matches studies whose names begin with this one.
+        of_study = re.compile(r"refs/exps/\w\w/\w{38}/" + re.escape(self.study) + r"-\d+")
+        missing = []
+        for line in listed.splitlines():
+            _, ref = line.split()
+            if of_study.fullmatch(ref) and ref not in here:
+                missing.append(ref)
+        return missing
+
+
+@dataclass(frozen=True)
+class TrialExperiment:
+    """An experiment in Git that is a trial of the study.
+
+    Attributes:
+        number: of the trial, by the experiment's name.
+        trial: as it is to be in the study: complete, with the experiment's name and revision.
+    """
+
+    number: int
+    trial: FrozenTrial
+
+
+@dataclass(frozen=True)
+class FoundExperiments:
+    """The experiments in Git, as far as a study has to know them.
+
+    Attributes:
+        revs: revisions of all experiments.
+        unknown: trials that the study does not know yet, the oldest first.
+        unfit: how many experiments are named like trials, but do not fit search.yaml.
+        without_experiment: failed and pruned trials that the unknown ones remember, by number.
+        attributes: what samplers noted on the study, with trials by number.
+        conflict: why one of the unfit is of another search.
+    """
+
+    revs: frozenset[str]
+    unknown: tuple[TrialExperiment, ...] = ()
+    unfit: int = 0
+    without_experiment: Mapping[int, FrozenTrial] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    conflict: SettingsError | None = None
 
 
 class GitTrials:
@@ -53,7 +172,7 @@ class GitTrials:
         self._remote = remote
 
     def find(self, known: Collection[str | None]) -> FoundExperiments:
-        """What Git has.
+        """Return the experiments of the study that are in Git.
 
         Args:
             known: revisions of experiments that need not be read.
@@ -69,9 +188,13 @@ class GitTrials:
         attributes: dict[str, Any] = {}
         rungs: dict[int, dict[str, Any]] = {}
         conflict: SettingsError | None = None
+        like_trials = re.compile(rf"{re.escape(self._settings.study)}-\d+")
         with Reader(self._root) as reader:
             experiments = reader.experiments()
-            named = self._named_like_trials(experiments, known)
+            named = []
+            for experiment in experiments:
+                if experiment.rev not in known and like_trials.fullmatch(experiment.name):
+                    named.append(experiment)
             snapshots = reader.snapshots(experiment.rev for experiment in named)
             for experiment, snapshot in zip(named, snapshots, strict=True):
                 try:
@@ -90,17 +213,11 @@ class GitTrials:
                 without_experiment.update(others)
                 rungs.update(memory.get("rungs", []))
                 attributes = _newest(attributes, memory.get("study", {}))
+        # Pruners note on a trial after its commit is made: the commits of later trials remember that.
         for found in unknown:
             found.trial.system_attrs.update(rungs.get(found.number, {}))
         revs = frozenset(experiment.rev for experiment in experiments)
         return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
-
-    def _named_like_trials(
-        self, experiments: Iterable[Experiment], known: Collection[str | None]
-    ) -> list[Experiment]:
-        pattern = re.compile(rf"{re.escape(self._settings.study)}-\d+")
-        unknown = [experiment for experiment in experiments if experiment.rev not in known]
-        return [experiment for experiment in unknown if pattern.fullmatch(experiment.name)]
 
 
 def complete_trial(
@@ -129,17 +246,21 @@ def complete_trial(
         settings.refuse_other_space(trial.distributions)
     else:
         # An earlier release made it, or another program.
-        chosen = active_values(settings.space, read, read)
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params={key: settings.space[key].to_optuna(value) for key, value in chosen.items()},
-            distributions={key: settings.space[key].distribution() for key in chosen},
-        )
+        params = {}
+        distributions = {}
+        for key, value in active_values(settings.space, read, read).items():
+            params[key] = settings.space[key].to_optuna(value)
+            distributions[key] = settings.space[key].distribution()
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
     trial.state = TrialState.COMPLETE
     trial.values = [float(read(metric)) for metric in settings.metrics]
-    if not all(math.isfinite(value) for value in trial.values):
+    if not all(map(math.isfinite, trial.values)):
         raise ValueError("a metric is no finite number")
-    trial.intermediate_values = _series(settings, snapshot)
+    trial.intermediate_values = {}
+    series = snapshot.read(settings.series) if settings.series else None
+    if settings.series and series:
+        for point in points(settings.series, series.decode()):
+            trial.intermediate_values[point.step] = point.value
     trial.user_attrs = {"experiment": experiment.name, "rev": experiment.rev}
     committed = datetime.fromtimestamp(experiment.committed)
     trial.datetime_start = committed
@@ -147,35 +268,35 @@ def complete_trial(
     return trial
 
 
-def _series(settings: SearchSettings, snapshot: Snapshot) -> dict[int, float]:
-    """Value by step; empty where the experiment has no series."""
-    content = snapshot.read(settings.series) if settings.series else None
-    if not settings.series or not content:
-        return {}
-    return {point.step: point.value for point in points(settings.series, content.decode())}
-
-
 def memory_of(study: optuna.Study, settings: SearchSettings, number: int) -> dict[str, Any]:
     """Return what the commit of a trial that begins is to remember, as plain values."""
     trials = study.get_trials(deepcopy=False)
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    # What had ended by then, the commit of an earlier trial remembers.
-    remembered = max((trial.datetime_start or datetime.min for trial in complete), default=datetime.min)
-    ended = [trial for trial in trials if (trial.datetime_complete or datetime.min) >= remembered]
-    others = [trial for trial in ended if trial.state in (TrialState.FAIL, TrialState.PRUNED)]
+    # The commit of the last complete trial remembers everything that had ended when it began.
+    remembered = datetime.min
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and trial.datetime_start:
+            remembered = max(remembered, trial.datetime_start)
+    others = []
+    rungs = []
+    numbers = {}
+    for trial in trials:
+        numbers[trial._trial_id] = trial.number
+        if (trial.datetime_complete or datetime.min) < remembered:
+            continue
+        if trial.state in (TrialState.FAIL, TrialState.PRUNED):
+            others.append(_to_json(trial))
+        # Pruners note these while a trial runs, when its own commit can no longer be changed.
+        noted = {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
+        if noted:
+            rungs.append((trial.number, noted))
     return {
         "metrics": settings.metrics,
         "directions": settings.directions,
         "trial": _to_json(trials[number]),
-        "study": with_other_ids(study_attributes(study), {trial._trial_id: trial.number for trial in trials}),
-        "others": [_to_json(trial) for trial in others],
-        "rungs": [(trial.number, _rungs(trial)) for trial in ended if _rungs(trial)],
+        "study": with_other_ids(study_attributes(study), numbers),
+        "others": others,
+        "rungs": rungs,
     }
-
-
-def _rungs(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what pruners noted on a trial while it ran, when its own commit was no longer to be changed."""
-    return {name: value for name, value in trial.system_attrs.items() if name.startswith(RUNG)}
 
 
 def study_attributes(study: optuna.Study) -> dict[str, Any]:
@@ -208,26 +329,32 @@ def _newest(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, A
 
 
 def _to_json(trial: FrozenTrial) -> dict[str, Any]:
-    spaces = trial.distributions.items()
-    attributes = trial.system_attrs.items()
+    """Return a trial as plain values, without what is of use only while it runs."""
+    distributions = {}
+    for key, distribution in trial.distributions.items():
+        distributions[key] = json.loads(distribution_to_json(distribution))
+    attributes = {name: value for name, value in trial.system_attrs.items() if WHILE_RUNNING not in name}
     step = trial.last_step
     return {
         "number": trial.number,
         "state": trial.state.name,
         "params": trial.params,
-        "distributions": {key: json.loads(distribution_to_json(space)) for key, space in spaces},
-        "attributes": {name: value for name, value in attributes if WHILE_RUNNING not in name},
+        "distributions": distributions,
+        "attributes": attributes,
         # Samplers look at no other value of a pruned trial.
         "last": None if step is None else [step, trial.intermediate_values[step]],
     }
 
 
 def _from_json(fields: Mapping[str, Any]) -> FrozenTrial:
-    spaces = fields["distributions"].items()
+    """Return the trial that `_to_json` made plain values of."""
+    distributions = {}
+    for key, distribution in fields["distributions"].items():
+        distributions[key] = json_to_distribution(json.dumps(distribution))
     return create_trial(
         state=TrialState[fields["state"]],
         params=fields["params"],
-        distributions={key: json_to_distribution(json.dumps(space)) for key, space in spaces},
+        distributions=distributions,
         system_attrs=fields["attributes"],
         intermediate_values=dict([fields["last"]]) if fields["last"] else {},
     )

@@ -1,12 +1,14 @@
-"""What the pool and its workers say to each other: one message a line, as JSON.
+"""Messages between the pool and its workers: one a line, as JSON.
 
     pool to worker    WorkerSetup, once; then Job after Job; Stop prunes the trial that runs
     worker to pool    Ready or Unusable, once; for each job Progress, then Complete, Pruned or Failed
 
-The end of its input stops a worker at once. Messages are plain values, so that a worker can run anywhere.
+A worker stops at once at the end of its input. Messages are plain values, so that a worker can run anywhere.
 """
 
+import csv
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ from ..results.processor import Processor
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """How a worker makes its clone."""
+    """The setup of a worker: how it makes its clone."""
 
     clone: CloneSetup
 
@@ -26,7 +28,7 @@ class Job:
     """A trial to run.
 
     Attributes:
-        experiment: its name.
+        experiment: the name that the trial gets.
         params: value by key, as after `-S`.
         metrics: the objectives, each as file:dotted.key.
         series: file whose growth is reported step by step; None for none.
@@ -113,12 +115,12 @@ TYPES: dict[str, type[Message]] = {
 
 
 def to_json(message: Message) -> str:
-    """A message as one line, without the line break."""
+    """Return a message as one line, without the line break."""
     return json.dumps({"type": type(message).__name__, **asdict(message)})
 
 
 def from_json(line: str) -> Message:
-    """The message that `to_json` made a line of.
+    """Return the message that `to_json` made a line of.
 
     Raises:
         ValueError: it is none.
@@ -133,3 +135,25 @@ def from_json(line: str) -> Message:
         return kind(**fields)
     except (AttributeError, LookupError, TypeError):
         raise ValueError(f"no message of a search: {line}") from None
+
+
+def points(path: str, text: str) -> Iterator[Progress]:
+    """Yield the points of a series, as DVCLive writes it: one line a step, the value in the last column.
+
+    A line that is not written to its end yet is left out.
+
+    Args:
+        path: tells the separator: a tab in .tsv, a comma elsewhere.
+        text: with a header; lines are counted as steps where no column is called `step`.
+
+    Raises:
+        ValueError: a value is no number, or a step no whole number from zero on.
+    """
+    complete_lines = text[: text.rfind("\n") + 1].splitlines()
+    separator = "\t" if path.endswith(".tsv") else ","
+    for position, row in enumerate(csv.DictReader(complete_lines, delimiter=separator)):
+        step = int(row.get("step") or position)
+        if step < 0:
+            raise ValueError(f"step {step} is negative")
+        *_, value = row.values()
+        yield Progress(step, float(value))

@@ -1,17 +1,32 @@
-"""Runs the trials of a study on workers: asks Optuna for params, and tells it what came of them."""
+"""Runs the trials of a study on workers: asks Optuna for params, and tells it the results.
+
+Where workers run is a backend, on this machine or on a Ray cluster.
+"""
 
 import queue
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from optuna.trial import TrialState
 
 from ..errors import DISK_FULL, GitError, ProjectError
 from ..results.processor import Processor
-from .backend import Backend, Worker
-from .messages import Complete, Failed, Progress, Pruned, Ready, Stop, TrialResult, Unusable, WorkerMessage
+from .messages import (
+    Complete,
+    Failed,
+    PoolMessage,
+    Progress,
+    Pruned,
+    Ready,
+    Stop,
+    TrialResult,
+    Unusable,
+    WorkerMessage,
+)
 from .study import RunningTrial, SearchStudy
 
 # So many failures in a row end a search: none has ever worked, or all have ceased to.
@@ -23,17 +38,65 @@ WAIT = 0.5
 Record = Callable[[str, Processor], None]
 
 
+@dataclass(eq=False)
+class Worker(ABC):
+    """A worker, as the pool sees it.
+
+    Attributes:
+        is_ready: whether it takes jobs.
+        running: the trial that it runs, if any.
+        is_stopping: whether it was told to stop that trial.
+    """
+
+    is_ready: bool = False
+    running: RunningTrial | None = None
+    is_stopping: bool = False
+
+    @abstractmethod
+    def send(self, message: PoolMessage) -> None:
+        """Send it a message; where it has died, that is received as its end."""
+
+    @abstractmethod
+    def clean_up(self) -> None:
+        """Remove what it left, after its end."""
+
+
+# Called, in any thread, with each message of a worker, and with None at its end.
+Receive = Callable[[Worker, WorkerMessage | None], None]
+
+
+class Backend(Protocol):
+    """Starts workers."""
+
+    @property
+    def clones(self) -> str:
+        """The place of the workers' clones, in words."""
+
+    def capacity(self) -> int:
+        """Return how many workers can run at a time.
+
+        Raises:
+            ProjectError: none can any more.
+        """
+
+    def start_worker(self, receive: Receive) -> Worker:
+        """Start a worker, which is sent its setup."""
+
+    def shut_down(self) -> None:
+        """Stop all workers, at once, and return when they have ended."""
+
+
 class Observer(Protocol):
     """Shows a person what happens."""
 
     def progress(self, finished: int, best: float | None) -> None:
-        """So many trials are complete or pruned; `best` is the best value, if there is a single objective."""
+        """Show how many trials are complete or pruned, and the best value of a single objective."""
 
     def trial_failed(self, experiment: str, failed: Failed) -> None:
-        """A trial failed."""
+        """Show that a trial failed."""
 
     def notice(self, text: str) -> None:
-        """Something else that is worth a line."""
+        """Show something else that is worth a line."""
 
 
 class Pool:
@@ -49,7 +112,7 @@ class Pool:
     def __init__(
         self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
     ) -> None:
-        # How often someone asked for an end; twice is at once.
+        # Counts how often someone asked for an end; the second time means at once.
         self.interrupts = 0
         self._study = study
         self._backend = backend
@@ -90,19 +153,18 @@ class Pool:
         return [worker.running for worker in self._workers if worker.running]
 
     def _may_begin(self, wanted: int, deadline: float) -> bool:
-        """Whether one more trial is to begin."""
+        """Return true where one more trial is to begin."""
         if self.interrupts or time.monotonic() > deadline:
             return False
         return self._finished + len(self._running()) < wanted and self._study.has_more()
 
     def _start_workers(self, wanted: int, deadline: float) -> None:
+        # No more than trials are left: a worker takes longer to start than to run a small trial.
         usable = self._backend.capacity() - self._unusable_workers
         useful = min(usable, wanted - self._finished)
         while len(self._workers) < useful and self._may_begin(wanted, deadline):
-            self._workers.append(self._backend.start_worker(self._receive))
-
-    def _receive(self, worker: Worker, message: WorkerMessage | None) -> None:
-        self._inbox.put((worker, message))
+            worker = self._backend.start_worker(lambda *received: self._inbox.put(received))
+            self._workers.append(worker)
 
     def _assign_jobs(self, wanted: int, deadline: float) -> None:
         for worker in self._workers:

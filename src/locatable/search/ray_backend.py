@@ -1,7 +1,7 @@
 """Workers on the nodes of a Ray cluster, each an actor of `ray_node`.
 
-Nodes get what `ray_environment` names from Ray, the project from the Git remote and data from the DVC remote;
-experiments come back by the same remotes. Nothing else is shared.
+Nodes get the package `locatable` and the project's locks from Ray, the project from the Git remote and data
+from the DVC remote; experiments come back by the same remotes. Nothing else is shared.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import socket
 import tempfile
 import threading
@@ -20,18 +21,55 @@ from typing import Any, cast
 from ..clones.trial_clone import CloneSetup
 from ..errors import LocatableError, ProjectError
 from ..repository.experiments import experiment_ref
-from .backend import Receive, Worker
+from .git_trials import GitRemote
 from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json
-from .ray_environment import fill_working_folder, lock_text, prepared_environment
-from .remote import GitRemote
+from .pool import Receive, Worker
 from .settings import Resources
 
+# The packages that stages may import, and those that are added for the tools.
+LOCKS = ("requirements.lock", "tools.lock")
+# Wheels that a lock names by `--find-links vendor`.
+WHEELS = "vendor/*.whl"
+# Ray's name for its copy of the working folder, where it prepares an environment.
+ON_NODE = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"
+PACKAGE = Path(__file__).parents[1]
 # Seconds to wait for an answer of the address.
 CONNECT_TIMEOUT = 10
 # Seconds for which the number of nodes is remembered.
 LOOK_INTERVAL = 5
 # Seconds that all workers have to end.
 END_TIMEOUT = 60
+
+
+def project_locks(root: Path) -> list[str]:
+    """Return the locks that a project has; a DVC repository that no template made may have none."""
+    return [name for name in LOCKS if (root / name).exists()]
+
+
+def lock_text(root: Path) -> str:
+    """Return the text of all locks of a project."""
+    return "\n".join((root / name).read_text(encoding="utf-8") for name in project_locks(root))
+
+
+def fill_working_folder(folder: Path, root: Path) -> None:
+    """Copy the package, the locks and their wheels into a folder, in which nodes will work.
+
+    Args:
+        folder: where nothing is yet.
+        root: the project.
+    """
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in project_locks(root):
+        shutil.copy(root / name, folder)
+    for wheel in root.glob(WHEELS):
+        (folder / "vendor").mkdir(exist_ok=True)
+        shutil.copy(wheel, folder / "vendor")
+
+
+def prepared_environment(root: Path) -> dict[str, Any]:
+    """Describe to Ray an environment with exactly the packages that the locks of a project pin."""
+    packages = [f"-r {ON_NODE}/{name}" for name in project_locks(root)]
+    return {"uv": {"packages": packages, "uv_pip_install_options": ["--require-hashes"]}}
 
 
 def connect(address: str, root: Path) -> None:
@@ -45,12 +83,12 @@ def connect(address: str, root: Path) -> None:
         ModuleNotFoundError: Ray is not installed.
         ProjectError: it does not answer.
     """
-    # Without the third, Ray would start a cluster of its own where this one is lost.
+    # Without the last one, Ray would start a cluster of its own where this one is lost.
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0", RAY_IGNORE_UNHANDLED_ERRORS="1", RAY_ENABLE_AUTO_CONNECT="0"
     )
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    import ray  # noqa: F401 (whether it is there)
+    import ray  # noqa: F401 (raises where it is missing)
 
     _check_port(address)
     _silence_grpc_threads()
@@ -100,7 +138,7 @@ def _initialize(address: str, folder: str) -> None:
     except ConnectionAbortedError:
         raise
     except Exception as error:
-        # Of many kinds, all of them Ray's.
+        # Ray raises errors of many kinds.
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
 
@@ -179,7 +217,7 @@ class RayBackend:
             )
 
     def capacity(self) -> int:
-        """How many workers can run at a time; nodes come and go.
+        """Return how many workers can run at a time; nodes come and go.
 
         Raises:
             ProjectError: the cluster is lost.
@@ -191,7 +229,7 @@ class RayBackend:
             try:
                 nodes = ray.nodes()
             except Exception:
-                # Of many kinds, and none of them says more.
+                # Ray raises many kinds of errors here, and none of them says more.
                 raise ProjectError(
                     "--ray: cluster lost; run the same command with another one to continue"
                 ) from None
@@ -200,9 +238,11 @@ class RayBackend:
         return self._capacity
 
     def _fitting(self, available: dict[str, float]) -> int:
-        """How many workers a node has room for."""
-        wanted = {"CPU": self._resources.cpu, "GPU": self._resources.gpu}
-        return int(min(available.get(kind, 0) // amount for kind, amount in wanted.items() if amount))
+        """Return how many workers a node has room for."""
+        workers = available.get("CPU", 0) // self._resources.cpu
+        if self._resources.gpu:
+            workers = min(workers, available.get("GPU", 0) // self._resources.gpu)
+        return int(workers)
 
     def start_worker(self, receive: Receive) -> RayWorker:
         """Start a worker, as soon as a node has room."""
@@ -277,7 +317,7 @@ class RayBackend:
 
 
 def _setup_of_node(setup: CloneSetup, url: str) -> CloneSetup:
-    """How a node makes its clone: this machine's folders, in config.local, mean nothing elsewhere."""
+    """Return the setup of a node's clone, without this machine's folders: they mean nothing elsewhere."""
     config = {name: dict(section) for name, section in setup.config.items()}
     config["cache"].pop("dir")
     config.get("core", {}).pop("site_cache_dir", None)

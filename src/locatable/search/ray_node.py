@@ -1,4 +1,4 @@
-"""A search's worker on a node of a Ray cluster: an actor that relays, and the process that runs trials.
+"""A worker on a node of a Ray cluster: an actor that relays, and the process that runs trials.
 
     SEARCH_CLONE=/where/to/clone python -m locatable.search.ray_node
 
@@ -40,7 +40,7 @@ class Node:
             setup: the first message to the worker, as JSON.
 
         Returns:
-            How the environment differs; empty if it does not.
+            How the environment differs; an empty text if it does not.
         """
         difference = _difference(lock)
         if difference:
@@ -79,7 +79,7 @@ class Node:
     # It waits for the worker, which is not to hold up what comes for it: hence a thread of its own.
     @ray.method(concurrency_group="receive")  # type: ignore[untyped-decorator]
     def receive(self) -> str:
-        """The worker's next message, as soon as there is one; empty at its end."""
+        """Return the worker's next message, as soon as there is one; empty at its end."""
         return cast(IO[str], self.process.stdout).readline()
 
     def stop(self) -> None:
@@ -96,7 +96,7 @@ class Node:
 
 
 def _difference(lock: str) -> str:
-    """How this environment differs from a lock, in one line; empty if it does not."""
+    """Say in one line how this environment differs from a lock; empty if it does not."""
     differences = drift(lock)
     if not differences:
         return ""

@@ -1,4 +1,4 @@
-"""One call of `locatable search`: planned, which changes nothing, and then run.
+"""One call of `locatable search`: planned, which changes nothing, and then run before a person at a terminal.
 
 plan = plan_search(root, settings, options)
 search = Search(plan, observer)
@@ -9,14 +9,19 @@ finally:
     search.finish()
 """
 
+import os
 import platform
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from filelock import FileLock
+from tqdm import tqdm
 
 from ..addresses import sqlite_url
 from ..clones.processes import kill_processes
@@ -27,20 +32,18 @@ from ..git import git, leave_out, top_folder
 from ..repository.reader import Reader
 from ..results.processor import write_processor
 from ..results.staleness import differences, remedy, summary
-from .backend import Backend
-from .git_trials import GitTrials
-from .local_backend import LocalBackend
-from .pool import Observer, Pool
-from .reconcile import ReconcilePlan
-from .remote import GitRemote
+from .git_trials import GitRemote, GitTrials
+from .local_backend import LocalBackend, study_folder
+from .messages import Failed
+from .pool import Backend, Observer, Pool
 from .sampling import dry_run
 from .settings import SearchSettings, check
-from .study import SearchStudy, open_study
+from .study import ReconcilePlan, SearchStudy, open_study
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What a call asks for, beside search.yaml.
+    """The options of one call, beside search.yaml.
 
     Attributes:
         trials: how many to have complete or pruned in the end, earlier ones included.
@@ -79,17 +82,17 @@ class SearchPlan:
 
     @property
     def clone_setup(self) -> CloneSetup:
-        """How workers of this machine make their clones."""
+        """The setup of the clones of workers on this machine."""
         return self.project.clone_setup(self.baseline)
 
     @property
     def folder(self) -> Path:
-        """For clones of workers of this machine."""
+        """The folder for the clones of workers on this machine."""
         return (study_folder(self.root) / self.settings.study).resolve()
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know of all trials, one line each."""
+        """Lines about what is peculiar to all trials of this project."""
         lines = [
             f"{stage} finds its own last output (persist: true): "
             f"every trial starts with the baseline's {path}"
@@ -104,12 +107,12 @@ class SearchPlan:
 
     @property
     def own_storage(self) -> Path:
-        """Where Optuna's database is if no other storage is asked for."""
+        """The file of Optuna's database, if no other storage is asked for."""
         return self.root / "optuna.db"
 
     @property
     def storage(self) -> str:
-        """URL of the study."""
+        """The URL of Optuna's storage."""
         return self.options.storage or sqlite_url(self.own_storage)
 
     @property
@@ -121,29 +124,21 @@ class SearchPlan:
         return f"{platform.node()}:{self.root}" if self.options.storage else "this project"
 
 
-def study_folder(root: Path) -> Path:
-    """Where a project keeps what its searches need while they run."""
-    return root / ".dvc/tmp/search"
-
-
-def _find_own_modules(root: Path) -> None:
-    """Have samplers found that are modules of the project, by whatever command this process was started."""
-    if str(root) not in sys.path:
-        sys.path.append(str(root))  # last: no file of a project hides a module of ours
-
-
 def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) -> SearchPlan:
-    """See that a search can begin; nothing is changed.
+    """Check that a search can begin; nothing is changed.
 
     Raises:
         SettingsError: search.yaml does not fit the project.
         ProjectError: the project is not in a state to begin from.
         GitError: Git does not work in this repository.
     """
-    top_folder(root)  # Git says in a line why it refuses a repository, where DVC ends with a traceback
+    # Where Git refuses a repository, it says why in a line, and DVC ends with a traceback.
+    top_folder(root)
     project = read_project(root)
     check(settings, project)
-    _find_own_modules(root)
+    # A sampler can be a module of the project. Last, so that no file of it hides a module of ours.
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
     dry_run(settings, project.params_files)
     if project.missing and not options.ray:
         raise ProjectError(f"not in DVC's cache: {', '.join(project.missing)}; dvc pull")
@@ -154,7 +149,7 @@ def plan_search(root: Path, settings: SearchSettings, options: SearchOptions) ->
 
 
 def _refuse_stale(root: Path, baseline: str) -> None:
-    """Raise ProjectError where DVC would run more than a trial's own stages, again for each trial."""
+    """Raise ProjectError where each trial would run more than its own stages."""
     with Reader(root) as reader:
         found = differences(reader.snapshot(baseline))
     if found:
@@ -165,12 +160,12 @@ def _refuse_stale(root: Path, baseline: str) -> None:
 
 
 def _committed_baseline(root: Path, modified_data: list[str]) -> str:
-    """The last commit, which trials start from: what is not in it would be left out without a word."""
+    """Return the last commit, which trials start from; refuse changes that it does not have."""
     try:
         baseline = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except GitError:
         raise ProjectError("nothing is committed yet: trials start from a commit") from None
-    # Whatever the user, or .gitmodules, would rather not see.
+    # Whatever settings of the user, or of .gitmodules, say.
     options = ("--name-only", "--no-relative", "--ignore-submodules=untracked")
     changed = git(root, "diff", *options, "HEAD").splitlines()
     if changed:
@@ -205,7 +200,8 @@ class Search:
         self._backend = _backend(plan, remote)
         # What a killed search left. Git is asked only then: its worker could still be pushing a trial.
         self._remove_clones()
-        with FileLock(study_folder(plan.root) / "studies.lock"):  # Optuna makes its tables in several steps
+        # Optuna creates its tables in several steps, which two searches must not do at once.
+        with FileLock(study_folder(plan.root) / "studies.lock"):
             study = open_study(plan.settings, plan.storage)
         if not plan.options.storage:
             leave_out(plan.own_storage)
@@ -220,7 +216,7 @@ class Search:
 
     @cached_property
     def pool(self) -> Pool:
-        """The workers; to be asked for after `start`."""
+        """The workers and their trials; used after `start`."""
         record = partial(write_processor, self.plan.root)
         return Pool(self.study, self._backend, self._observer, record)
 
@@ -252,3 +248,94 @@ def _backend(plan: SearchPlan, remote: GitRemote | None) -> Backend:
     remote.check()
     connect(plan.options.ray, plan.root)
     return RayBackend(plan.clone_setup, plan.settings.resources, workers, remote)
+
+
+def make_folder(folder: Path) -> Path:
+    """Create the folder of a search's report; Git ignores it, since all in it can be created again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / ".gitignore").write_text("*\n")
+    return folder
+
+
+def write_failure(folder: Path, experiment: str, failed: Failed) -> Path:
+    """Keep the last output of a failed trial; return the file.
+
+    Args:
+        folder: of the search's report.
+        experiment: name of the trial's experiment.
+        failed: what the worker said.
+    """
+    place = make_folder(folder) / "failed"
+    place.mkdir(exist_ok=True)
+    path = place / f"{experiment}.txt"
+    parts = [failed.log, failed.error, failed.remark]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    return path
+
+
+class Terminal:
+    """Shows the progress of a search as a bar, with other lines above it, on the standard error.
+
+    It is a context manager.
+
+    Args:
+        folder: of the report, for the output of failed trials.
+        trials: how many are wanted.
+    """
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self._folder = folder
+        self._trials = trials
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def progress(self, finished: int, best: float | None) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            # Earlier trials do not count for the speed.
+            done = min(finished, self._trials)
+            self._bar = tqdm(total=self._trials, initial=done, unit="trial", disable=None)
+        if best is not None:
+            self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
+        self._bar.update(finished - self._bar.n)
+
+    def trial_failed(self, experiment: str, failed: Failed) -> None:
+        """Keep the last output of a failed trial, and show the line that says most."""
+        path = write_failure(self._folder, experiment, failed)
+        place = os.path.relpath(path)
+        remark = f"; {failed.remark}" if failed.remark else ""
+        self.notice(f"{experiment} failed: {_most_telling_line(failed)}{remark} (more in {place})")
+
+    def notice(self, text: str) -> None:
+        """Show a line."""
+        tqdm.write(text, file=sys.stderr)
+
+
+def _most_telling_line(failed: Failed) -> str:
+    """Return the line that says most about why a trial failed."""
+    # A stage that failed has said more about it than DVC does; if it ran, and said anything.
+    last_line = failed.log.strip().rpartition("\n")[2]
+    if failed.error.startswith("failed to reproduce") and last_line:
+        return last_line
+    return failed.error.partition("\n")[0]
+
+
+def stop_on_signals(pool: Pool) -> None:
+    """Have Ctrl-C finish the running trials; a second one, or any other signal to end, stops them."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        pool.interrupt(at_once=number != signal.SIGINT)
+        if pool.interrupts == 1:
+            tqdm.write("Finishing the trials that run; Ctrl-C once more stops them", file=sys.stderr)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` asks for one of them to be ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)

@@ -14,17 +14,16 @@ from optuna.trial import Trial
 
 from ..errors import SettingsError
 from ..model import Key
-from .settings import SearchSettings
-from .space import active_values
+from .settings import SearchSettings, active_values
 
 NO_PRUNER = {"name": "NopPruner"}
 # These draw a point by its number, or count in the study which are left: another seed is another order.
 SEED_MUST_STAY = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
 # Most samplers draw at random until so many trials are there.
 STARTUP_TRIALS = 10
-# How the import path of a class of OptunaHub's registry begins: `optunahub:PACKAGE/Class`.
+# Prefix of the path of a class in OptunaHub's registry: `optunahub:PACKAGE/Class`.
 HUB = "optunahub:"
-# Of the series of a trial of the dry run.
+# Steps of the series of a trial in the dry run.
 STEPS = 5
 
 
@@ -36,7 +35,7 @@ def configure(study: optuna.Study, settings: SearchSettings) -> None:
 
 
 def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
-    """A sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
+    """Build a sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
 
     Args:
         section: where in search.yaml it stands.
@@ -90,9 +89,9 @@ def _class_of_hub(section: str, path: str) -> Any:
 
 
 def watch_for_stop(study: optuna.Study) -> Event:
-    """An event that is set when a sampler is through with its grid: it stops the study, once it is told so.
+    """Return an event that is set when a sampler has nothing left to try, and so stops the study.
 
-    Optuna itself allows that within `optimize` only.
+    Optuna itself allows samplers to stop a study within `optimize` only.
     """
     has_ended = Event()
     study.stop = has_ended.set  # type: ignore[method-assign]
@@ -100,7 +99,7 @@ def watch_for_stop(study: optuna.Study) -> Event:
 
 
 def propose(settings: SearchSettings, params_files: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
-    """The value of each param that a trial is to have, by key; those without an effect are left out.
+    """Return the params that a trial is to have, by key; those without an effect are left out.
 
     Args:
         settings: search.yaml.
@@ -119,7 +118,7 @@ def propose(settings: SearchSettings, params_files: Mapping[str, Any], trial: Tr
 
 
 def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
-    """Let the sampler and the pruner work on a study in memory with made-up values, before it counts.
+    """Run the sampler and the pruner on a study in memory, with random values.
 
     Args:
         settings: search.yaml.
@@ -128,8 +127,11 @@ def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: one of them does not work with this space; the message says why.
     """
+    rounds = STARTUP_TRIALS + 2
     startup = settings.sampler.get("n_startup_trials")
-    rounds = max(STARTUP_TRIALS, startup if isinstance(startup, int) else 0) + 2
+    if isinstance(startup, int):
+        # Two more, so that the sampler itself has to choose.
+        rounds = max(rounds, startup + 2)
     values = random.Random(0)  # noqa: S311 (not for secrets)
     with _quiet():
         study = optuna.create_study(directions=settings.directions)
@@ -171,7 +173,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _as_settings_error(section: str, name: str) -> Iterator[None]:
-    """Say in one line what a sampler or pruner raises: any class can be named, and fail in its own way."""
+    """Turn whatever a sampler or pruner raises into one line: any class can be named in search.yaml."""
     try:
         yield
     except Exception as error:

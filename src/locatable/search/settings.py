@@ -1,4 +1,4 @@
-"""search.yaml: what a search may change, how it is judged, and by which sampler; checked before it starts.
+"""search.yaml: which params a search may change, how it is judged, and by which sampler.
 
     settings = load(Path("search.yaml"))
     check(settings, read_project(root))
@@ -7,30 +7,189 @@ Each fault ends in one line: the key, what is wrong there, and what is allowed.
 """
 
 import difflib
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from pydantic import Field, ValidationError, model_validator
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
+from optuna.trial import Trial
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from ..clones.project_setup import ProjectSetup
 from ..errors import SettingsError
-from ..model import Key
+from ..model import PARAMS_FILE, Key, flatten
 from ..repository import parsing
-from .known_keys import known_keys
-from .space import Param, Section, in_order
 
 Direction = Literal["minimize", "maximize"]
 # Pydantic's words for two kinds of faults are for programmers.
 PLAIN_WORDS = {"extra_forbidden": "unknown key", "missing": "missing; add this key"}
 
 
+class Section(BaseModel):
+    """A part of search.yaml, without unknown keys or silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Param(Section, ABC):
+    """A param that a search may choose; `when` has the values of others without which it has no effect."""
+
+    when: dict[str, Any] = {}
+
+    @abstractmethod
+    def distribution(self) -> BaseDistribution:
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "_Param":
+        self.distribution()
+        return self
+
+
+class Float(_Param):
+    """A real number in [low, high]."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def distribution(self) -> BaseDistribution:
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def suggest(self, trial: Trial, key: str) -> float:
+        """Let the sampler choose."""
+        return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
+
+    def to_optuna(self, value: Any) -> float:
+        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        raise ValueError(f"{value!r} is no number")
+
+
+class Int(_Param):
+    """A whole number in [low, high]."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def distribution(self) -> BaseDistribution:
+        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def suggest(self, trial: Trial, key: str) -> int:
+        """Let the sampler choose."""
+        return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
+
+    def to_optuna(self, value: Any) -> int:
+        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValueError(f"{value!r} is no whole number")
+
+
+class Categorical(_Param):
+    """One of some values, of any kind that YAML knows."""
+
+    type: Literal["categorical"]
+    choices: list[Any] = Field(min_length=1)
+
+    def distribution(self) -> BaseDistribution:
+        """Return the choices as Optuna knows them; raises ValueError where two are the same to it."""
+        labels = self._labels()
+        for position, label in enumerate(labels):
+            if label in labels[:position]:
+                choice = self.choices[position]
+                raise ValueError(f"choices: Optuna cannot tell {choice!r} from another choice")
+        return CategoricalDistribution(labels)
+
+    def suggest(self, trial: Trial, key: str) -> Any:
+        """Let the sampler choose."""
+        labels = self._labels()
+        return self.choices[labels.index(trial.suggest_categorical(key, labels))]
+
+    def to_optuna(self, value: Any) -> Any:
+        """Return Optuna's name of a value of a params file; raises ValueError where it is not a choice."""
+        # As text, since 1, 1.0 and true are equal in Python.
+        texts = [json.dumps(choice) for choice in self.choices]
+        return self._labels()[texts.index(json.dumps(value))]
+
+    def _labels(self) -> list[Any]:
+        """Return the choices with lists and mappings as JSON, since storages keep only plain values."""
+        labels = []
+        for choice in self.choices:
+            labels.append(json.dumps(choice) if isinstance(choice, list | dict) else choice)
+        return labels
+
+
+Param = Annotated[Float | Int | Categorical, Field(discriminator="type")]
+Space = Mapping[str, Float | Int | Categorical]
+
+
+def in_order(space: Space) -> list[str]:
+    """Return the keys of a space, each after those that its `when` looks at.
+
+    Raises:
+        ValueError: they look at each other in a circle.
+    """
+    needed = {key: sorted(space.keys() & param.when.keys()) for key, param in space.items()}
+    try:
+        return list(TopologicalSorter(needed).static_order())
+    except CycleError as error:
+        raise ValueError(f"space: `when` goes in a circle: {' → '.join(error.args[1])}") from None
+
+
+def active_values(
+    space: Space, choose: Callable[[str], Any], read_fixed: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Return the value of each key of a space that has an effect.
+
+    Args:
+        space: what is searched.
+        choose: gives the value of a key; asked only where the key has an effect.
+        read_fixed: gives the value of a key that is not searched.
+    """
+    chosen: dict[str, Any] = {}
+    for key in in_order(space):
+        conditions = space[key].when.items()
+        if all(_holds(other, wanted, space, chosen, read_fixed) for other, wanted in conditions):
+            chosen[key] = choose(key)
+    return chosen
+
+
+def _holds(
+    key: str, wanted: Any, space: Space, chosen: Mapping[str, Any], read_fixed: Callable[[str], Any]
+) -> bool:
+    """Return true where a param has the value, or one of the values, that a condition asks for."""
+    if key in space and key not in chosen:
+        # It has no effect itself.
+        return False
+    value = chosen[key] if key in chosen else read_fixed(key)
+    if isinstance(wanted, list):
+        return value in wanted
+    return bool(value == wanted)
+
+
 class Resources(Section):
-    """What a trial takes of a Ray cluster."""
+    """The resources that a trial takes of a Ray cluster."""
 
     cpu: Annotated[float, Field(gt=0)] = 1
     gpu: Annotated[float, Field(ge=0)] = 0
@@ -122,7 +281,7 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
 
 
 def _faults(errors: Iterable[ErrorDetails]) -> list[str]:
-    """A line for each place: where a value could be of several types, the first fault says enough."""
+    """Return a line for each place: where a value could be of several types, the first fault says enough."""
     lines: dict[str, str] = {}
     for error in errors:
         place = _place(error["loc"])
@@ -171,8 +330,52 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
 
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
-    """Whether DVC, not Git, keeps a file that a stage writes."""
+    """Return true where DVC, not Git, keeps a file that a stage writes."""
     for out, cached in outputs.items():
         if PurePosixPath(path).is_relative_to(out):
             return cached
     raise SettingsError(f"search.yaml: {path}: no stage writes this file")
+
+
+def known_keys(space: Space, project: ProjectSetup) -> list[str]:
+    """Return the keys that a search can choose: values of params files, sections around them, Hydra's groups.
+
+    Args:
+        space: what is searched.
+        project: as DVC reads it.
+
+    Raises:
+        SettingsError: a group of Hydra's cannot be searched like this.
+        ProjectError: Hydra does not compose what is to be chosen.
+    """
+    known = dict.fromkeys(_keys(project.params_files))
+    for name, param in space.items():
+        for key in param.when:
+            if key in project.groups and key not in space:
+                raise SettingsError(
+                    f"search.yaml: space: {name}: when: {key}: a group of Hydra's, which is not in this space"
+                )
+        if name in project.groups:
+            known[name] = None
+            for choice in _choices(name, param, project.groups[name]):
+                # What is chosen of a group can have values that nothing else has.
+                composed = project.composition.compose({name: choice}) if project.composition else {}
+                known |= dict.fromkeys(_keys({PARAMS_FILE: composed}))
+    return list(known)
+
+
+def _choices(name: str, param: Param, options: list[str]) -> list[str]:
+    if not isinstance(param, Categorical) or any(choice not in options for choice in param.choices):
+        raise SettingsError(
+            f"search.yaml: space: {name}: a group of Hydra's: it needs `type: categorical`, "
+            f"and `choices` among {', '.join(options)}"
+        )
+    return param.choices
+
+
+def _keys(params_files: Mapping[str, Any]) -> Iterator[str]:
+    for file, content in params_files.items():
+        for dotted in flatten(content, lists=True):
+            parts = dotted.split(".")
+            for length in range(1, len(parts) + 1):
+                yield str(Key(file, ".".join(parts[:length])))

@@ -1,34 +1,37 @@
-"""A search's worker: runs the trials it is sent, one after another, in a clone of its own.
+"""A worker of a search: runs the trials it is sent, one after another, in a clone of its own.
 
     SEARCH_CLONE=/where/to/clone python -m locatable.search.worker
 
-It reads and writes the `messages` of a search, one a line.
+It reads and writes the `messages` of a search, one a line. While a trial runs, its series is watched. When
+one fails, the worker looks for files that stages asked for and that only the user's checkout has.
 """
 
 import io
 import math
 import os
 import queue
+import re
 import shutil
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from ..clones.processes import CLONE_VARIABLE, kill_processes
+from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
 from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError, UnreadableError
-from ..git import REPOSITORY_VARIABLES
+from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
 from ..results.processor import describe_processor
 from .messages import (
     Complete,
     Failed,
     Job,
+    Progress,
     Pruned,
     Ready,
     Stop,
@@ -37,15 +40,154 @@ from .messages import (
     WorkerMessage,
     WorkerSetup,
     from_json,
+    points,
     to_json,
 )
-from .missing_files import remark_on
-from .series import SeriesWatcher
 
 # Lines of a failed trial's output that are kept.
 LOG_LINES = 30
 # Bytes without which nothing can be written.
 LEAST_SPACE = 1 << 20
+
+
+class SeriesWatcher:
+    """Reports a growing series, and kills the stages of a trial that has to stop.
+
+    Args:
+        folder: the clone in which the trial runs.
+        path: the series; None where there is none to report.
+        stop: set from outside when the trial has to stop.
+        report: called with each new point.
+    """
+
+    def __init__(
+        self, folder: Path, path: Path | None, stop: threading.Event, report: Callable[[Progress], None]
+    ) -> None:
+        self._folder = folder
+        self._path = path
+        self._stop = stop
+        self._report = report
+        # Until this changes, the series is still the baseline's.
+        self._baseline_stamp = self._stamp()
+        self._reported = 0
+
+    def watch(self, done: threading.Event) -> None:
+        """Watch until the trial is done.
+
+        Raises:
+            UnreadableError: the file is not a series.
+        """
+        fault: UnreadableError | None = None
+        ended = False
+        while not ended:
+            # Once more at the end: the last steps may have come since.
+            ended = done.wait(INTERVAL)
+            if self._stop.is_set():
+                # Again and again: DVC may start another stage.
+                kill_processes(self._folder, stages_only=True)
+                continue
+            if fault:
+                continue
+            try:
+                self._report_new_points()
+            except UnreadableError as error:
+                fault = error
+        if fault:
+            raise fault
+
+    def _report_new_points(self) -> None:
+        stamp = self._stamp()
+        if self._path is None or stamp is None or stamp == self._baseline_stamp:
+            return
+        try:
+            series = list(points(self._path.name, self._path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return
+        except ValueError as error:
+            raise UnreadableError(str(error)) from None
+        for point in series[self._reported :]:
+            self._report(point)
+        self._reported = len(series)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Return what tells two versions of the series apart; None where there is none."""
+        if self._path is None:
+            return None
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+
+def remark_on(clone: Clone, log: str) -> str:
+    """Return a remark on a failed trial: files that its clone lacks; empty where there are none.
+
+    Args:
+        clone: where it ran.
+        log: what it printed.
+    """
+    remarks = [submodule.problem for submodule in clone.submodules if submodule.problem]
+    if clone.shared:
+        top = Path(clone.url)
+        folders = set()
+        for folder in clone.working_folders:
+            folders.add(folder.relative_to(clone.folder))
+            # Absolute paths of the clone become those that a stage would write.
+            log = log.replace(f"{folder}/", "")
+        log = re.sub(r"(?<![\w.])\./", "", log)
+        names = [name for name in untracked_names(top) if not _is_output(clone, name)]
+        # A dictionary keeps the order, and each name once.
+        missing: dict[str, None] = {}
+        for name in mentioned_files(names, folders, log):
+            if (top / name).exists() and not (clone.folder / name).exists():
+                missing[name] = None
+        if missing:
+            listed = ", ".join(missing)
+            remarks.append(
+                f"trials run in clones, and Git does not track {listed}, which your checkout has: "
+                "`git add` or `dvc add` it; pass a secret in an environment variable"
+            )
+    return "; ".join(remarks)
+
+
+def _is_output(clone: Clone, name: str) -> bool:
+    """Return true for an output of a stage, a folder of one, or a file in one."""
+    path = clone.folder / name
+    return any(path.is_relative_to(out) or out.is_relative_to(path) for out in clone.outputs)
+
+
+def mentioned_files(names: Iterable[str], folders: Iterable[Path], text: str) -> Iterator[str]:
+    """Yield the files and folders that a text names, as seen from the Git root.
+
+    Args:
+        names: of files, and of folders with a slash at the end.
+        folders: that stages run in, as seen from the Git root.
+        text: what stages printed.
+    """
+    for name in names:
+        path = Path(name)
+        for folder in folders:
+            if not path.is_relative_to(folder) or path == folder:
+                continue
+            seen = path.relative_to(folder).as_posix()
+            found = _mention(seen, name.endswith("/"), text)
+            if found is not None:
+                yield (folder / found).as_posix()
+                break
+
+
+def _mention(seen: str, is_folder: bool, text: str) -> str | None:
+    """Return the words in which a text names a file, or something in a folder; None where it does not."""
+    inside = r"(?:/[\w./-]*\w)?" if is_folder else ""
+    found = re.search(rf"(?<![\w./-]){re.escape(seen)}{inside}(?![\w/-]|\.\w)", text)
+    if found:
+        return found[0]
+    # Python has other words for a file that it imports.
+    module = seen.removesuffix(".py")
+    is_module = is_folder or module != seen
+    missing_module = rf"No module named ['\"]{re.escape(module.replace('/', '.'))}\b"
+    return seen if is_module and re.search(missing_module, text) else None
 
 
 def run_trial(
@@ -79,7 +221,7 @@ def run_trial(
 def _run_watched(
     clone: Clone, job: Job, stop: threading.Event, reply: Callable[[WorkerMessage], None]
 ) -> str | None:
-    """Revision of the experiment, with its series reported meanwhile; None where it was stopped."""
+    """Run a trial while its series is reported; return its revision, None where it was stopped."""
     path = clone.root / job.series if job.series else None
     watcher = SeriesWatcher(clone.folder, path, stop, reply)
     done = threading.Event()
@@ -92,7 +234,7 @@ def _run_watched(
             if rev is None:
                 metric_files = {Key.parse(metric).file for metric in job.metrics}
                 rev = clone.run(job.experiment, job.params, metric_files, job.memory)
-            # A wish to stop that comes later comes too late.
+            # A Stop that comes later comes too late.
             was_stopped = stop.is_set()
         finally:
             done.set()
@@ -104,6 +246,7 @@ def _run_watched(
 
 
 def _finite_number(clone: Clone, rev: str, metric: str) -> float:
+    """Read a metric; raises UnreadableError where it is no finite number."""
     value = clone.read(rev, metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UnreadableError(f"{metric} is {value!r}, which is no finite number")
@@ -111,6 +254,7 @@ def _finite_number(clone: Clone, rev: str, metric: str) -> float:
 
 
 def _push(clone: Clone, experiment: str, rev: str) -> None:
+    """Push an experiment to the user's repository; raises GitError where it does not arrive."""
     try:
         clone.push(experiment, rev)
     except GitError:
@@ -121,6 +265,7 @@ def _push(clone: Clone, experiment: str, rev: str) -> None:
 
 
 def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
+    """Say why a trial failed, with the end of its output."""
     said = _explain(error)
     # What fails first on a full disk seldom says that it is one.
     if shutil.disk_usage(clone.folder).free < LEAST_SPACE:
@@ -131,7 +276,7 @@ def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
 
 
 def _explain(error: Exception) -> str:
-    """One line where something outside went wrong, a traceback where we did."""
+    """Return one line where something outside went wrong, a traceback where it is our fault."""
     match error:
         case GitError():
             lines = [line for line in error.stderr.splitlines() if not line.startswith("hint:")]
@@ -145,13 +290,13 @@ def _explain(error: Exception) -> str:
 
 
 def _receive(jobs: queue.Queue[WorkerSetup | Job | None], stop: threading.Event) -> None:
-    """Sort what comes in: jobs to the queue, and at the end None; wishes to stop, or the end, to `stop`."""
+    """Put jobs into the queue, and None at the end of the input; set `stop` for a Stop, and at the end."""
     for line in sys.stdin:
         message = from_json(line)
         if isinstance(message, Stop):
             stop.set()
         elif isinstance(message, WorkerSetup | Job):
-            # Here and not where the job starts: whatever comes later is meant for it.
+            # Here, not where the job starts: a Stop that comes after a job is meant for it.
             stop.clear()
             jobs.put(message)
     stop.set()
@@ -168,8 +313,9 @@ def _redirect_output(log: Path) -> int:
 
 
 def _forget_other_repository() -> None:
-    """Drop what DVC sets for the stage, or the experiment, that a search may itself be run by, and Git for a
-    hook: DVC, and stages, use Git, too.
+    """Drop the variables of the stage, experiment or Git hook that the search itself may run in.
+
+    DVC, and stages, would take them for their own.
     """
     for name in list(os.environ):
         if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):

@@ -1,0 +1,276 @@
+"""The result of a search: a table of its best trials, all trials as CSV, and Optuna's figures for a paper."""
+
+import csv
+import io
+import shutil
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import optuna
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.category import StrCategoryFormatter
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.text import Text
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from optuna.visualization import matplotlib as draw
+
+from ..model import Experiment
+
+# Rows of the table, where there is a single objective.
+BEST = 5
+# No table is as wide as this; its smallest width is measured within it.
+MOST_COLUMNS = 100_000
+
+
+# Inches; a figure with an axis for each param takes two columns.
+COLUMN = 3.5
+TWO_COLUMNS = 7.0
+HEIGHT = 2.6
+SLICES_IN_A_ROW = 3
+# In points.
+FONT_SIZE = 7
+# Characters of a label in one line.
+LABEL_WIDTH = 18
+
+
+def write_trials(study: optuna.Study, path: Path) -> None:
+    """Write all trials of a study as CSV: number, state, experiment, objectives, params, error."""
+    trials = study.get_trials(deepcopy=False)
+    params = sorted(set().union(*(trial.params for trial in trials)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["number", "state", "experiment", *(study.metric_names or []), *params, "error"])
+        for trial in trials:
+            values = trial.values if trial.state is TrialState.COMPLETE else [""] * len(study.directions)
+            row = [trial.number, trial.state.name, trial.user_attrs.get("experiment", ""), *values]
+            row += [trial.params.get(key, "") for key in params]
+            rows.writerow([*row, trial.user_attrs.get("error", "")])
+
+
+def totals(study: optuna.Study) -> str:
+    """Return how many trials there are in each state; those that are run again do not count as failed."""
+    trials = study.get_trials(deepcopy=False)
+    # Failed trials that were run again: their successors name them.
+    repeated: set[int] = set()
+    for trial in trials:
+        repeated.update(RetryHeartbeatStaleTrialCallback.retry_history(trial))
+    states: Counter[TrialState] = Counter()
+    for trial in trials:
+        if trial.state is not TrialState.FAIL or trial.number not in repeated:
+            states[trial.state] += 1
+    text = (
+        f"{states[TrialState.COMPLETE]} complete, {states[TrialState.PRUNED]} pruned, "
+        f"{states[TrialState.FAIL]} failed"
+    )
+    if states[TrialState.WAITING]:
+        text += f", {states[TrialState.WAITING]} stopped (run again by the next search)"
+    return text
+
+
+def best_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the best trials, best first; with several objectives, those that no other beats in all."""
+    if len(study.directions) > 1:
+        return study.best_trials
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    is_maximized = study.direction is StudyDirection.MAXIMIZE
+    return sorted(complete, key=lambda trial: trial.values[0], reverse=is_maximized)[:BEST]
+
+
+def table(study: optuna.Study, width: int | None = None) -> str:
+    """Return the best trials as a table: experiment, objectives, params.
+
+    Args:
+        study: with metric names.
+        width: in characters, the terminal's by default; more where a param would have to be broken in two.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    trials = best_trials(study)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("experiment", *map(_name, study.metric_names or [])):
+        grid.add_column(heading, no_wrap=True)
+    grid.add_column("params")
+    longest_param = 0
+    for trial in trials:
+        cells = [trial.user_attrs.get("experiment", ""), *map(_short, trial.values)]
+        params = [f"{key}={_short(value)}" for key, value in trial.params.items()]
+        longest_param = max(longest_param, *map(len, params), 0)
+        # Texts, since brackets in a string are markup for Rich.
+        grid.add_row(*map(Text, cells), Text(" ".join(params)))
+    # A param is not broken in two: it can be copied from here.
+    grid.columns[-1].min_width = longest_param
+
+    text = io.StringIO()
+    console = Console(file=text, width=MOST_COLUMNS, color_system=None)
+    # Where the terminal is too narrow, lines are longer than it.
+    console.width = max(width or shutil.get_terminal_size().columns, console.measure(grid).minimum)
+    console.print(grid)
+    return "\n".join(map(str.rstrip, text.getvalue().splitlines()))
+
+
+def recommend(
+    study: optuna.Study,
+    experiments: Sequence[Experiment],
+    baseline: str,
+    name_in_dvc: Callable[[Experiment], str],
+) -> str:
+    """Say how to take over the best trial that still has an experiment, and which are of another baseline.
+
+    Args:
+        study: of the search.
+        experiments: all that there are.
+        baseline: commit that this search's trials start from.
+        name_in_dvc: what DVC's commands take for an experiment.
+    """
+    by_rev = {experiment.rev: experiment for experiment in experiments}
+    found = []
+    for trial in best_trials(study):
+        rev = trial.user_attrs.get("rev")
+        if rev in by_rev:
+            found.append(by_rev[rev])
+    if not found:
+        return "None of these has an experiment any more"
+    lines = []
+    others = sorted({experiment.baseline[:7] for experiment in found if experiment.baseline != baseline})
+    if others:
+        lines.append(f"Not all of these are of this commit, but some of {', '.join(others)}")
+    best = found[0]
+    if best.baseline == baseline:
+        lines.append(f"Take a trial over:  dvc exp apply {name_in_dvc(best)}")
+    else:
+        lines.append(f"How to take the best one over:  locatable locate {best.name}")
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def write_figures(study: optuna.Study, folder: Path) -> None:
+    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column.
+
+    Args:
+        study: with metric names.
+        folder: which exists.
+    """
+    # Without a window system.
+    matplotlib.use("Agg")
+    with warnings.catch_warnings(action="ignore"):
+        for name, figure in _figures(study):
+            figure.savefig(folder / f"{name}.png", dpi=300, bbox_inches="tight")
+            pyplot.close(figure)
+
+
+def _figures(study: optuna.Study) -> Iterator[tuple[str, Figure]]:
+    for objective in range(len(study.directions)):
+        yield from _figures_of_objective(study, objective)
+    if len(study.directions) in (2, 3):
+        draw.plot_pareto_front(study, target_names=[_name(metric) for metric in study.metric_names or []])
+        yield "pareto", _for_paper(pyplot.gcf(), COLUMN)
+
+
+def _figures_of_objective(study: optuna.Study, objective: int) -> Iterator[tuple[str, Figure]]:
+    several = len(study.directions) > 1
+    suffix = f"-{objective}" if several else ""
+    name = _name((study.metric_names or [])[objective])
+
+    def value(trial: FrozenTrial) -> float:
+        return float(trial.values[objective])
+
+    def figure(plot: Callable[..., Any]) -> Figure:
+        plot(study, target=value if several else None, target_name=name)
+        return pyplot.gcf()
+
+    yield f"history{suffix}", _for_paper(figure(draw.plot_optimization_history), COLUMN)
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    params = sorted(set().union(*(trial.params for trial in complete)))
+    rows = -(-len(params) // SLICES_IN_A_ROW)
+    yield f"slices{suffix}", _for_paper(_in_rows(figure(draw.plot_slice), rows), TWO_COLUMNS, rows)
+    parallel = figure(draw.plot_parallel_coordinate)
+    # Optuna cuts long names.
+    parallel.axes[0].set_xticks(range(len(params) + 1), [name, *params], rotation=0)
+    parallel.axes[0].tick_params(axis="x", pad=3 * FONT_SIZE)  # below the last choice
+    yield f"parallel{suffix}", _for_paper(parallel, TWO_COLUMNS)
+    # Importances compare trials, so they need some that differ.
+    if len({value(trial) for trial in complete}) > 1:
+        importances = _for_paper(figure(draw.plot_param_importances), COLUMN)
+        legend = importances.axes[0].get_legend()
+        if legend:
+            legend.remove()  # it says what the name of the file says
+        yield f"importances{suffix}", importances
+
+
+def _name(metric: str) -> str:
+    """Return the name of a metric without its file."""
+    return metric.rpartition(":")[2]
+
+
+def _for_paper(figure: Figure, width: float, rows: int = 1) -> Figure:
+    """Change a figure of Optuna's: white, with no title, and with labels that can be read and are not cut."""
+    figure.set_size_inches(width, HEIGHT * rows)
+    if width == COLUMN:
+        figure.set_layout_engine("constrained")
+    figure.suptitle("")
+    for axes in figure.axes:
+        axes.set_title("")
+        axes.set_title("", loc="left")
+        axes.set_facecolor("none")
+        axes.grid(visible=False)
+        side = axes.yaxis.get_ticks_position()
+        axes.spines[:].set_visible(False)
+        axes.spines[["bottom", "right" if side == "right" else "left"]].set(visible=True, color="black")
+        _wrap_labels(axes)
+        for drawn in axes.collections:
+            drawn.set_linewidth(0.8)
+            if isinstance(drawn, LineCollection):
+                # Optuna's palest blue cannot be seen on white.
+                drawn.set_cmap("viridis" if drawn.get_cmap().name.endswith("_r") else "viridis_r")
+        if axes.get_legend():
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
+    for text in figure.findobj(Text):
+        text.set(fontsize=FONT_SIZE, color="black")
+    return figure
+
+
+def _wrap_labels(axes: Axes) -> None:
+    """Break long choices and names of params, and keep them readable on lines."""
+    for axis in (axes.xaxis, axes.yaxis):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        is_choice = isinstance(axis.get_major_formatter(), StrCategoryFormatter)
+        # What begins with a dollar is a power of ten.
+        if is_choice or any(len(label) > LABEL_WIDTH and label[0] != "$" for label in labels):
+            axis.set_ticks(axis.get_ticklocs(), [_wrapped(label) for label in labels])
+        for label in axis.get_ticklabels(which="both"):
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})
+
+
+def _wrapped(label: str) -> str:
+    words = label.replace("_", "_ ").replace(".", ". ").strip("'")
+    return "\n".join(line.replace("_ ", "_").replace(". ", ".") for line in textwrap.wrap(words, LABEL_WIDTH))
+
+
+def _in_rows(slices: Figure, rows: int) -> Figure:
+    """Arrange the axes of all params in rows, beside the colours of the trials."""
+    *params, colours = slices.axes
+    colours.remove()
+    grid = GridSpec(rows, SLICES_IN_A_ROW, slices)
+    for number, axes in enumerate(params):
+        row, column = divmod(number, SLICES_IN_A_ROW)
+        axes.set_subplotspec(grid[row, column])
+        axes.tick_params(labelleft=column == 0)
+        axes.set_ylabel(params[0].get_ylabel() if column == 0 else "")
+    slices.set_layout_engine("constrained")
+    slices.colorbar(params[0].collections[0], ax=params, label="Trial")
+    return slices
