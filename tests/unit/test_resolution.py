@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 
-from locatable.errors import ProjectError
-from locatable.resolution import (
+from locatable.commands.resolution import (
     Change,
     Lock,
     added_blocks,
@@ -17,6 +16,7 @@ from locatable.resolution import (
     resolve,
     write_locks,
 )
+from locatable.errors import ProjectError
 
 PYPROJECT = """
 [project]
@@ -146,7 +146,7 @@ def compiled(monkeypatch):
     """What uv would write for any lock of a project."""
     text = "numpy==2.4.0 \\\n    --hash=sha256:00\n"
     monkeypatch.setattr(
-        "locatable.resolution._compile", lambda project, options, output: output.write_text(text)
+        "locatable.commands.resolution._compile", lambda project, options, output: output.write_text(text)
     )
 
 

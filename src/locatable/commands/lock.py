@@ -9,10 +9,9 @@ raise its lower bound there. Needs uv, and a package index or uv's cache of one.
 import argparse
 from pathlib import Path
 
-from .. import resolution
 from ..repository.project import find_project
 from ..results.locks import CONDA_LOCK, REQUIREMENTS
-from . import Steps
+from . import Steps, resolution
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

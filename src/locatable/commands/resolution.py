@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .errors import ProjectError
-from .results.locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
+from ..errors import ProjectError
+from ..results.locks import CONDA_LOCK, REQUIREMENTS, reason_of_uv
 
 PYPROJECT = "pyproject.toml"
 TOOLS = "tools.lock"
