@@ -33,7 +33,7 @@ import subprocess
 from locatable import Reader
 revs = subprocess.check_output(('git', 'rev-list', 'HEAD'), text=True).split()
 with Reader('.') as reader:
-    print(sum(len(snapshot.stages) for snapshot in reader.snapshots(revs)))
+    print(sum(len(snapshot.records) for snapshot in reader.snapshots(revs)))
 """
 
 

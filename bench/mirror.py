@@ -36,13 +36,13 @@ def main() -> None:
 
 def against_mlflow(copy: Path, number: int) -> None:
     """The mirror beside a bare loop of the fewest client calls, and beside the naive way."""
-    from locatable.history.reader import Reader
     from locatable.mlflow.mirror import mirror
-    from locatable.mlflow.result import MirrorOptions
+    from locatable.mlflow.mirrored import MirrorOptions
     from locatable.mlflow.revision import revision_content
     from locatable.mlflow.settings import TrackingSettings
     from locatable.mlflow.store import connect
     from locatable.mlflow.wanted import wanted_runs
+    from locatable.repository.reader import Reader
 
     with Reader(copy) as reader:
         wanted = [run for run in wanted_runs(reader).values() if run.experiment]

@@ -12,7 +12,7 @@ import subprocess
 
 import dagster as dg
 
-from locatable import PipelineStage, pipeline
+from locatable import Stage, pipeline
 
 
 def key(address: str) -> str:
@@ -20,7 +20,7 @@ def key(address: str) -> str:
     return re.sub(r"\W+", "_", address)
 
 
-def asset(address: str, stage: PipelineStage) -> dg.AssetsDefinition:
+def asset(address: str, stage: Stage) -> dg.AssetsDefinition:
     """The outputs of a stage, as one asset."""
 
     @dg.asset(

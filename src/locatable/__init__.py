@@ -40,13 +40,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
-    from .dvc.pipeline import Pipeline, PipelineStage, pipeline
     from .errors import LocatableError
-    from .history.reader import Experiment, Reader
-    from .history.snapshot import Snapshot
-    from .history.stages import Stage
     from .mlflow.tracked import TrackedRun, tracked_runs
+    from .model import Experiment, Stage
+    from .repository.pipeline import Pipeline, pipeline
+    from .repository.reader import Reader
+    from .repository.snapshot import Snapshot
+    from .results.coordinates import Coordinate, Coordinates, coordinates_of, read_coordinates
     from .search.local_backend import FinishedTrial, TrialRunner
 
 __version__ = "0.2.0"
@@ -57,7 +57,6 @@ __all__ = [
     "FinishedTrial",
     "LocatableError",
     "Pipeline",
-    "PipelineStage",
     "Reader",
     "Snapshot",
     "Stage",
@@ -72,21 +71,20 @@ __all__ = [
 
 # Imported when they are first used: `locatable --help` needs none of them.
 _MODULES = {
-    "Coordinate": "coordinates",
-    "Coordinates": "coordinates",
-    "Experiment": "history.reader",
+    "Coordinate": "results.coordinates",
+    "Coordinates": "results.coordinates",
+    "Experiment": "model",
     "FinishedTrial": "search.local_backend",
     "LocatableError": "errors",
-    "Pipeline": "dvc.pipeline",
-    "PipelineStage": "dvc.pipeline",
-    "Reader": "history.reader",
-    "Snapshot": "history.snapshot",
-    "Stage": "history.stages",
+    "Pipeline": "repository.pipeline",
+    "Reader": "repository.reader",
+    "Snapshot": "repository.snapshot",
+    "Stage": "model",
     "TrackedRun": "mlflow.tracked",
     "TrialRunner": "search.local_backend",
-    "coordinates_of": "coordinates",
-    "pipeline": "dvc.pipeline",
-    "read_coordinates": "coordinates",
+    "coordinates_of": "results.coordinates",
+    "pipeline": "repository.pipeline",
+    "read_coordinates": "results.coordinates",
     "tracked_runs": "mlflow.tracked",
 }
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import colorama
 
 from . import __version__
+from .commands.extras import find_extra, missing_extra
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
-from .extras import find_extra, missing_extra
 from .git import leave_hook
 from .output import SafeOutput
-from .project import find_project, require_regular_links
+from .repository.project import find_project, require_regular_links
 
 # One line each in `locatable --help`.
 COMMANDS = {

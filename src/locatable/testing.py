@@ -10,8 +10,8 @@ A test of a project may be as short as this:
 
 from pathlib import Path
 
-from .declare import plan
-from .dvc.declarations import read_declarations
+from .code.declare import plan
+from .repository.pipeline import read_declarations
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:
@@ -53,6 +53,6 @@ def unchecked_stages(project: Path = Path()) -> list[str]:
     sentences = []
     for entry_plan in plan(read_declarations(project)):
         if not entry_plan.is_seen and not entry_plan.fault:
-            command = "; ".join(entry_plan.entry.stages[0].commands)
+            command = "; ".join(entry_plan.stages[0].commands)
             sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
     return sentences

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git, write
 
-import locatable.dvc.checkout
+import locatable.clones.checkout
 from locatable.cli import main
 
 SOURCES = Path(__file__).parents[2] / "src"

@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Environments"
 # tool = "containers"
-# joint = "src/locatable/coordinates.py"
+# joint = "src/locatable/results/coordinates.py"
 # small = true
 # ///
 """The digest of an image is a dependency of a stage: in a Dockerfile, in a file of its own, or in params."""
@@ -16,7 +16,7 @@ import tiny_dvc
 from tiny_git import write
 
 from locatable import read_coordinates
-from locatable.coordinates import Coordinates
+from locatable.results.coordinates import Coordinates
 
 DIGEST = "sha256:" + 64 * "1"
 OTHER_DIGEST = "sha256:" + 64 * "2"

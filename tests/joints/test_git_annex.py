@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Versioning"
 # tool = "git-annex, DataLad"
-# joint = "src/locatable/git_annex.py"
+# joint = "src/locatable/git/annex.py"
 # ///
 """A stage reads a table that git-annex keeps, whose content is in a special remote."""
 
@@ -18,12 +18,12 @@ from tiny_git import git, write
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
-from locatable.git_annex import stored_file
-from locatable.history.reader import Reader
+from locatable.git.annex import stored_file
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
-from locatable.rebuild import rebuild_commands
-from locatable.staleness import differences
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import rebuild_commands
+from locatable.results.staleness import differences
 
 TABLE = "a,b\n1,2\n"
 # By `md5sum`.

@@ -22,9 +22,9 @@ from moto.server import ThreadedMotoServer
 from tiny_git import write
 
 from locatable import read_coordinates
-from locatable.history.reader import Reader
 from locatable.proof.reproduce import ProofOptions, reproduce
-from locatable.rebuild import rebuild_commands
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import rebuild_commands
 
 COMMIT = "c7f2e1a0b9d8"  # lakeFS takes a branch, a tag or a commit as the first folder
 TABLE = b"a,b\n1,2\n"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from support import run
 
-from locatable.coordinates import Coordinates, coordinates_of
-from locatable.history.reader import Reader
-from locatable.mlflow.outputs import read_outputs
-from locatable.mlflow.values import read_metrics
+from locatable.mlflow.metrics import read_metrics
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import Coordinates, coordinates_of
+from locatable.results.outputs import read_outputs
 
 
 @pytest.fixture(scope="module")

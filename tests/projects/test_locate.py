@@ -115,7 +115,8 @@ def test_code_leads_to_the_stage_that_reads_it(searched: Path, found: Callable) 
 
 
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    few = "from locatable.history import objects, reader; objects.MOST_TREES = reader.TOGETHER = 1; "
+    few = "from locatable.git import objects; from locatable.repository import reader; "
+    few += "objects.MOST_TREES = reader.TOGETHER = 1; "
     call = ("python", "-c", few + "import sys; from locatable.cli import main; sys.exit(main())", "locate")
     for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
         said = run(*call, target, "--json", cwd=searched, env=env).stdout
@@ -179,5 +180,5 @@ def test_mlflow_is_not_imported(searched: Path, env: dict[str, str]) -> None:
     said = run(
         "python", "-X", "importtime", "-m", "locatable", "locate", "weak", cwd=searched, env=env
     ).stderr
-    assert "locatable.coordinates" in said
+    assert "locatable.results.coordinates" in said
     assert not {"mlflow", "dvc", "pandas"} & {line.split("|")[-1].strip() for line in said.splitlines()}

@@ -23,9 +23,9 @@ from small_pipeline import FILES
 from tiny_dvc import commit, dvc, init
 
 from locatable.errors import CannotTryError
-from locatable.processor import count_cpus
 from locatable.proof import diagnosis
 from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.results.processor import count_cpus
 
 CURRENT = ProofOptions(fresh_environment=False)
 VARIED = replace(CURRENT, vary=True)

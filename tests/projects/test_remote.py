@@ -18,7 +18,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 TABLES = ["x,y\n1,2\n", "x,y\n3,4\n"]
 STAGE = "stages: {copy: {cmd: cp params.yaml copy.yaml, params: [train.seed], outs: [copy.yaml]}}\n"
 # What `make setup` does last, once the packages are there.
-SET_UP = "from locatable.dvc.config import set_up_clone; set_up_clone()"
+SET_UP = "from locatable.clones.clone_config import set_up_clone; set_up_clone()"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from searching import (
 )
 from support import Search, run
 
-from locatable.dvc.clone import CloneSetup
+from locatable.clones.trial_clone import CloneSetup
 from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 
 

@@ -8,8 +8,7 @@ import pytest
 from searching import check_agreement, check_left_alone, checkout, experiments, kept, make, trials
 from support import run
 
-from locatable.notes import read_processor
-from locatable.processor import count_cpus
+from locatable.results.processor import count_cpus, read_processor
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ DVC = "dvc.repo dvc.repo.experiments dvc.repo.reproduce dvc.dependency"
 # What a command imports, by words of it.
 MODULES = {
     "dvc": f"dvc.cli {DVC}",
-    "locatable": "locatable.cli locatable.history.reader locatable.coordinates",
+    "locatable": "locatable.cli locatable.repository.reader locatable.results.coordinates",
     "declare": DVC,
     "flow": DVC,
     "mirror": MLFLOW,

@@ -10,8 +10,8 @@ import pytest
 from tiny_dvc import dvc
 from varied_repositories import FEATURES, build, choose
 
-from locatable.history.reader import Reader
-from locatable.staleness import Kind, differences
+from locatable.repository.reader import Reader
+from locatable.results.staleness import Kind, differences
 from tools.comparison.compare import Comparison, compare
 
 SEED = 16

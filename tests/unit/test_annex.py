@@ -10,10 +10,10 @@ import tiny_git
 from tiny_proof import clone_of, proof
 
 from locatable.errors import CannotTryError, ProjectError
-from locatable.git_annex import key_of, stored_file
-from locatable.history.reader import Reader
-from locatable.rebuild import rebuild_commands
-from locatable.staleness import differences
+from locatable.git.annex import key_of, stored_file
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import rebuild_commands
+from locatable.results.staleness import differences
 
 TABLE = b"a,b\n1,2\n"
 KEY = "SHA256E-s8--492d5ea496056f1a6a6592241032fab764c321596317930b4fa0e1e8bc3b7470.csv"

@@ -9,10 +9,10 @@ import time
 import pytest
 import yaml
 
-from locatable import bounds
-from locatable.bounds import TooLargeError, bounded_reading, require_bounded_yaml, require_regular
 from locatable.errors import UnreadableError
-from locatable.history.formats import parse
+from locatable.repository import bounds
+from locatable.repository.bounds import TooLargeError, bounded_reading, require_bounded_yaml, require_regular
+from locatable.repository.parsing import parse
 
 BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
 TOO_MUCH = {
@@ -43,7 +43,7 @@ def test_other_files_of_params_that_are_nested_deeply_are_refused(path, pair):
 
 
 def test_a_large_file_of_params_is_refused(monkeypatch):
-    monkeypatch.setattr("locatable.history.formats.MOST_TEXT", 10)
+    monkeypatch.setattr("locatable.repository.parsing.MOST_TEXT", 10)
     with pytest.raises(TooLargeError, match="larger than"):
         parse("params.json", b'{"a": "more than ten"}')
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.coordinates import coordinates_of
-from locatable.history.reader import Reader
-from locatable.locate.content import find_content
+from locatable.locate.by_content import find_content
 from locatable.mlflow.apply import Applier
 from locatable.mlflow.content import Content
+from locatable.mlflow.mirrored import MirrorOptions
 from locatable.mlflow.plan import Action, PlannedRun
-from locatable.mlflow.result import MirrorOptions
 from locatable.mlflow.wanted import wanted_runs
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import coordinates_of
 
 STAGE = "stages: {train: {cmd: x, outs: [out.txt], params: [a], metrics: [m.json: {cache: false}]}}\n"
 LOCK = """schema: '2.0'

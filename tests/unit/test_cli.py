@@ -20,7 +20,8 @@ from locatable.errors import ProjectError
 SOURCES = Path(locatable.__file__).parent
 # What is read before the interpreter's version is checked.
 BEFORE_CHECK = [
-    *("__init__.py", "__main__.py", "cli.py", "errors.py", "extras.py", "git.py", "output.py", "project.py"),
+    *("__init__.py", "__main__.py", "cli.py", "errors.py", "commands/__init__.py", "commands/extras.py"),
+    *("output.py", "git/__init__.py", "repository/__init__.py", "repository/project.py"),
 ]
 
 
@@ -260,8 +261,8 @@ def test_python_3_10_can_read_what_refuses_it(path: str) -> None:
 def test_nothing_else_is_read_before_the_version_is_checked(tmp_path: Path) -> None:
     done = run_in(tmp_path, "import sys, locatable.cli; print(*sys.modules)")
     read = {name for name in done.stdout.split() if name.partition(".")[0] == "locatable"}
-    names = {Path(path).stem for path in BEFORE_CHECK} - {"__init__", "__main__"}
-    assert read == {"locatable", *(f"locatable.{name}" for name in names)}
+    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in BEFORE_CHECK}
+    assert read == {"locatable", *(f"locatable.{name}" for name in modules - {"__init__", "__main__"})}
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])

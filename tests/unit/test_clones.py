@@ -16,15 +16,14 @@ import tiny_dvc
 import tiny_git
 from tiny_git import git
 
-from locatable.dvc.checkout import Checkout
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.checkout import Checkout
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import CannotTryError, GitError, NotFoundError, ProjectError
 from locatable.git import leave_hook
-from locatable.history.reader import Reader
 from locatable.locate import locate, render, report_on
 from locatable.mlflow.wanted import gone_revisions, wanted_runs
-from locatable.proof.revision import resolve
+from locatable.repository.reader import Reader, resolve
 
 # A file that Git LFS keeps: what a commit has of it, and its content.
 PICTURE = b"\x89PNG picture"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git
 
-from locatable.coordinates import Coordinates, coordinates_of, digest, experiments, read_coordinates
 from locatable.errors import GitError, NotFoundError, UnreadableError
-from locatable.history.hashes import folder_hash
-from locatable.history.reader import Reader
+from locatable.repository.hashes import folder_hash
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import Coordinates, coordinates_of, digest, experiments, read_coordinates
 
 NAMES = ("data", "code", "params", "environment", "execution")
 NOTHING = digest({})

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git
 
-from locatable.coordinates import coordinates_of
 from locatable.errors import CannotTryError, UnreadableError
-from locatable.history.commits import subject
-from locatable.history.reader import Reader
-from locatable.locate.content import find_content
+from locatable.git.objects import subject
+from locatable.locate.by_content import find_content
 from locatable.locate.names import find_name
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.mlflow.wanted import needs_run, wanted_runs
-from locatable.proof.revision import resolve
+from locatable.repository.reader import Reader, resolve
+from locatable.results.coordinates import coordinates_of
 
 LOCK = """schema: '2.0'
 stages:

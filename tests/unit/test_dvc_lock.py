@@ -9,9 +9,9 @@ import yaml
 from dvc.utils.serialize import dumps_yaml
 from ruamel.yaml import YAML
 
-from locatable.history import dvc_lock
-from locatable.history.dvc_lock import lock_stages
-from locatable.history.formats import parse_yaml
+from locatable.repository import dvc_lock
+from locatable.repository.dvc_lock import lock_stages
+from locatable.repository.parsing import parse_yaml
 
 # Values that YAML finds hard.
 HARD = [

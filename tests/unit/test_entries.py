@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dvc_data.hashfile.tree import Tree
 
-from locatable.history.entries import files_of, with_hash
+from locatable.repository.hashes import files_of, with_hash
 
 FILES = [
     {"relpath": "b.txt", "md5": "b" * 32, "size": 1, "cloud": {"r": {"etag": "x", "version_id": "1"}}},

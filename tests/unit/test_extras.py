@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.extras import EXTRAS, Extra, find_extra, missing_extra
+from locatable.commands.extras import EXTRAS, Extra, find_extra, missing_extra
 
 MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS, PAGE = EXTRAS
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.dvc.pipeline import has_default_remote, read_pipeline
 from locatable.errors import ProjectError
+from locatable.repository.pipeline import has_default_remote, read_pipeline
 
 pytest.importorskip("dvc")
 

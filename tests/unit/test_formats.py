@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import PARSERS
 
-from locatable.history.formats import load_plain, load_yaml, parse, parse_yaml
+from locatable.repository.parsing import load_plain, load_yaml, parse, parse_yaml
 
 SCALARS = """\
 1e-05 1.0e-05 1E5 +1 -1 017 0o17 0x1f 0b11 1_000 1_0.5 .5 5. -.5 . + e5 1e 1.2.3 0777 08 0o8

@@ -9,12 +9,12 @@ import squares
 import tiny_dvc
 import tiny_git
 
-from locatable.dvc.checkout import Checkout
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.checkout import Checkout
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError
 from locatable.git import REPOSITORY_VARIABLES
-from locatable.git_clone import clone_git, make_clone
+from locatable.git.working_clone import clone_git, make_clone
 
 FILES = squares.files("data/raw.txt")
 IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"

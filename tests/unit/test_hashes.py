@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git, write
 
-from locatable.history.hashes import git_hash, hash_of, md5_of, older_md5_of, recorded_md5_of
+from locatable.git.objects import git_hash, hash_of
+from locatable.repository.hashes import HashKind, md5_of
 
 
 def test_a_file_has_its_md5(tmp_path: Path) -> None:
@@ -39,13 +40,15 @@ def test_older_hashes_are_those_of_dvc(tmp_path: Path, content: bytes) -> None:
     from dvc_data.hashfile.hash import file_md5
 
     write(tmp_path, {"a": content})
-    assert older_md5_of(tmp_path / "a") == file_md5(str(tmp_path / "a"), name="md5-dos2unix")
+    assert md5_of(tmp_path / "a", HashKind.MD5_OF_TEXT) == file_md5(str(tmp_path / "a"), name="md5-dos2unix")
 
 
 def test_an_entry_says_which_hash_it_has(tmp_path: Path) -> None:
     write(tmp_path, {"data/a.txt": "one\r\n", "same/a.txt": "one\n"})
-    assert recorded_md5_of(tmp_path / "data", {"md5": ""}) == md5_of(tmp_path / "same")
-    assert recorded_md5_of(tmp_path / "data", {"md5": "", "hash": "md5"}) == md5_of(tmp_path / "data")
+    assert md5_of(tmp_path / "data", HashKind.of_entry({"md5": ""})) == md5_of(tmp_path / "same")
+    assert md5_of(tmp_path / "data", HashKind.of_entry({"md5": "", "hash": "md5"})) == md5_of(
+        tmp_path / "data"
+    )
 
 
 def test_a_folder_has_the_hash_of_git(tmp_path: Path) -> None:

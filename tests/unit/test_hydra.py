@@ -15,12 +15,12 @@ import tiny_git
 import yaml
 from dvc.repo import Repo
 
-from locatable.coordinates import coordinates_of
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError, SettingsError
-from locatable.history.reader import Reader
 from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import coordinates_of
 from locatable.search.git_trials import GitTrials
 from locatable.search.run import SearchOptions, SearchPlan, plan_search
 from locatable.search.settings import load

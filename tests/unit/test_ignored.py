@@ -9,8 +9,8 @@ from dvc.fs import localfs
 from dvc.ignore import DvcIgnoreFilter
 from tiny_git import commit
 
-from locatable.history.ignored import may_hide
-from locatable.history.reader import Reader
+from locatable.repository.ignored import may_hide
+from locatable.repository.reader import Reader
 
 BROKEN = "{{ outs }\n"
 FILES = {
@@ -92,7 +92,7 @@ def test_rules_about_other_files_need_no_filter(rule: str) -> None:
 def test_where_nothing_is_hidden_dvc_is_not_imported(tmp_path: Path) -> None:
     commit(tmp_path, {**FILES, ".dvcignore": ".venv\n*.pyc\n"})
     code = (
-        "import sys; from locatable.history.reader import Reader\n"
+        "import sys; from locatable.repository.reader import Reader\n"
         f"Reader({str(tmp_path)!r}).snapshot('HEAD'); sys.exit('dvc' in sys.modules)"
     )
     subprocess.run((sys.executable, "-c", code), check=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from locatable.entry_points import entry_points
+from locatable.code.entry_points import entry_points
+from locatable.code.imports import ImportClosure, ImportReader
 from locatable.errors import ProjectError
-from locatable.imports import ImportClosure, ImportReader
 
 
 def write(project: Path, sources: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from locatable.keys import Key, flatten, flatten_all, index, json_text, same_value
+from locatable.model import Key, flatten, flatten_all, index, json_text, same_value
 
 NAN = float("nan")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git, write
 
-from locatable.coordinates import coordinates_of
-from locatable.dvc.clone import Clone, CloneSetup
+from locatable.clones.trial_clone import Clone, CloneSetup
 from locatable.errors import ProjectError
-from locatable.git_lfs import object_id
-from locatable.history.reader import Reader
+from locatable.git.lfs import object_id
 from locatable.locate import locate
-from locatable.mlflow.outputs import OutputFiles, read_outputs
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import coordinates_of
+from locatable.results.outputs import OutputFiles, read_outputs
 
 PICTURE = b"\x89PNG picture"
 OID = hashlib.sha256(PICTURE).hexdigest()

@@ -9,9 +9,9 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.errors import NotFoundError
-from locatable.history.hashes import md5_of
-from locatable.history.reader import Reader
 from locatable.locate import Located, locate
+from locatable.repository.hashes import md5_of
+from locatable.repository.reader import Reader
 
 MODEL, DATA, SCAN, SCRIPT, FIGURE = b"model", b"data", b"scan", b"print()\n", b"figure"
 

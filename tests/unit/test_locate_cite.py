@@ -8,11 +8,11 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.errors import ProjectError
-from locatable.history.reader import Reader
 from locatable.locate import bibtex, locate, report_on
 from locatable.locate.citation_file import Author, read_citation_file
 from locatable.locate.cite import Citation, cite
-from locatable.rebuild import origin_url
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import origin_url
 
 LOCK = """\
 schema: '2.0'

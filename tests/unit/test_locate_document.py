@@ -20,8 +20,8 @@ from tiny_git import commit, git, write
 
 import locatable
 from locatable import cli
-from locatable.history.reader import Reader
 from locatable.locate.document import LocatedDocument, locate_document
+from locatable.repository.reader import Reader
 
 
 def drawing(seed: int) -> bytes:

@@ -17,8 +17,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 from tiny_git import commit, git
 
-from locatable.history.reader import Reader
 from locatable.locate.document import LocatedDocument, locate_document
+from locatable.repository.reader import Reader
 
 PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
 

@@ -9,9 +9,9 @@ import tiny_git
 from tiny_git import commit, git, write
 
 from locatable.errors import NotFoundError
-from locatable.history.reader import Reader
 from locatable.locate import Located, locate, render
-from locatable.locate.number import parse_quoted
+from locatable.locate.by_value import parse_quoted
+from locatable.repository.reader import Reader
 
 METRICS = {"valid": {"log_loss": 0.13304, "accuracy": 0.947}, "n": 1234, "delta": -0.25}
 PIPELINE = """\

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, experiment, git
 
-from locatable.coordinates import Coordinate, Coordinates
-from locatable.history.reader import Experiment, Reader
 from locatable.locate import Report, locate, render, report_on
 from locatable.locate.result import changed_values, differing_coordinates
-from locatable.staleness import Difference, Kind
+from locatable.model import Experiment
+from locatable.repository.reader import Reader
+from locatable.results.coordinates import Coordinate, Coordinates
+from locatable.results.staleness import Difference, Kind
 
 REV, BASELINE = "a" * 40, "b" * 40
 DIGEST = "c" * 32

@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from locatable.locks import Drift, drift
+from locatable.results.locks import Drift, drift
 
 YAML = metadata.version("pyyaml")
 

@@ -8,9 +8,9 @@ import pytest
 from tiny_git import commit
 
 from locatable.errors import SettingsError
-from locatable.history.reader import Reader
 from locatable.mlflow.content import Description, RunContent
 from locatable.mlflow.describe import Describer, DescribeScript, find_script
+from locatable.repository.reader import Reader
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 HEAD = "from locatable.mlflow import RunContent\n\n\ndef describe(run: RunContent) -> None:\n"

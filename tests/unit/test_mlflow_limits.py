@@ -18,7 +18,7 @@ from locatable.mlflow.limits import (
     same_value,
 )
 from locatable.mlflow.rules import RULES
-from locatable.mlflow.values import Point
+from locatable.results.outputs import Point
 
 
 def fitted(**content: Any) -> FittedContent:

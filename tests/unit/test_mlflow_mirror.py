@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.history.reader import Reader
 from locatable.mlflow.database import known_runs
 from locatable.mlflow.mirror import mirror
-from locatable.mlflow.result import MirrorOptions, MirrorResult
+from locatable.mlflow.mirrored import MirrorOptions, MirrorResult
 from locatable.mlflow.settings import TrackingSettings
+from locatable.repository.reader import Reader
 
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: python train.py\n"
 TABLES = """

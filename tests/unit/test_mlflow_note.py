@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from locatable.coordinates import Coordinate, Coordinates
 from locatable.mlflow.note import revision_note
+from locatable.results.coordinates import Coordinate, Coordinates
 
 
 def note(**contents: Any) -> str:

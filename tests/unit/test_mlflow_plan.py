@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from locatable.history.reader import Experiment
 from locatable.mlflow.known import KnownRun
 from locatable.mlflow.plan import Action, MirrorPlan, Move, Policy, Rename, WantedRun, plan_mirror
+from locatable.model import Experiment
 
 BASELINE = WantedRun("aaa", "baseline aaa")
 FOREST = WantedRun("bbb", "forest", "aaa", Experiment("forest", "bbb", "aaa", 1))

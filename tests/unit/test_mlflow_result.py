@@ -1,7 +1,7 @@
 """What a mirror reports."""
 
+from locatable.mlflow.mirrored import MirrorResult
 from locatable.mlflow.plan import Action
-from locatable.mlflow.result import MirrorResult
 
 
 def test_the_summary_of_a_mirror_with_nothing_to_do() -> None:

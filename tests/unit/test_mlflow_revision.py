@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tiny_git import commit, write
 
-from locatable.dvc.experiments import message
 from locatable.errors import UnreadableError
-from locatable.history.reader import Experiment, Reader
 from locatable.mlflow.content import Content, RunContent, still_missing
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content, study_content
+from locatable.model import Experiment
+from locatable.repository.experiments import message
+from locatable.repository.reader import Reader
 
 Show = Callable[..., RunContent]
 

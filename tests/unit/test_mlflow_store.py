@@ -12,11 +12,11 @@ import tiny_git
 from mlflow import MlflowClient
 
 from locatable.errors import SettingsError
-from locatable.history.reader import Reader
 from locatable.mlflow.mirror import mirror
-from locatable.mlflow.result import MirrorOptions
+from locatable.mlflow.mirrored import MirrorOptions
 from locatable.mlflow.settings import TrackingSettings, read_settings
 from locatable.mlflow.store import connect
+from locatable.repository.reader import Reader
 
 PIPELINE = """stages:
   make:

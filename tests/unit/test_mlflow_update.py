@@ -8,7 +8,7 @@ from locatable.mlflow.content import Content, Description
 from locatable.mlflow.limits import fit
 from locatable.mlflow.rules import RULES
 from locatable.mlflow.update import RunUpdate, StoredRun, find_obstacle, plan_update
-from locatable.mlflow.values import Point
+from locatable.results.outputs import Point
 
 DESCRIBED = {"mirror.describe": "old", "mirror.described": '{"tags": ["team"], "artifacts": ["notes.md"]}'}
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from locatable.mlflow.values import Point, Values, number, read_metrics, read_series, read_values
+from locatable.mlflow.metrics import Values, read_metrics, read_values
+from locatable.results.outputs import Point, number, read_series
 
 TIME = 1_700_000_000_000
 

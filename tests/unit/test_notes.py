@@ -4,8 +4,7 @@ import pytest
 from tiny_git import git
 
 from locatable.errors import GitError
-from locatable.notes import read_processor, write_processor
-from locatable.processor import Processor
+from locatable.results.processor import Processor, read_processor, write_processor
 
 XEON = Processor("Xeon", 4, "openblas 0.3.31 SkylakeX", 4, ("X86_V3",))
 

@@ -8,8 +8,8 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
-from locatable.history import objects as objects_module
-from locatable.history.objects import GitObjects
+from locatable.git import objects as objects_module
+from locatable.git.objects import GitObjects
 
 FILES = {
     "README.md": "same\n",

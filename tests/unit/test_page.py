@@ -20,15 +20,15 @@ import tiny_git
 from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
-from locatable.history.hashes import folder_hash
-from locatable.history.reader import Reader
 from locatable.locate import locate, report_on
 from locatable.page.curves import Confusion, Curves
 from locatable.page.facts import Facts, Metric, read_facts
 from locatable.page.figures import figure, image_type
 from locatable.page.lineage import Step
 from locatable.page.write import check_place, to_html, write_page
-from locatable.rebuild import origin_url
+from locatable.repository.hashes import folder_hash
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import origin_url
 
 # One red pixel.
 PNG = base64.b64decode(

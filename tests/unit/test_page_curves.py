@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 from tiny_git import commit
 
-from locatable.history.reader import Reader
 from locatable.page.curves import MOST_CHARTS, MOST_CLASSES, Chart, Curves, draw, read_curves
+from locatable.repository.reader import Reader
 
 TOP = """\
 plots:

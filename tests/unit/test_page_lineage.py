@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tiny_git import commit
 
-from locatable.history.reader import Reader
 from locatable.page.lineage import MOST_STEPS, Step, lineage
+from locatable.repository.reader import Reader
 
 PIPELINE = """\
 stages:

@@ -17,7 +17,7 @@ import yaml
 from dvc.utils.serialize import PARSERS
 from ruamel.yaml import YAML
 
-from locatable.dvc.params import cut_to, write
+from locatable.clones.params_files import cut_to, write
 from locatable.errors import ProjectError
 
 # Keys of one file; as many values are set in it at once.

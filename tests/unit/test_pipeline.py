@@ -8,7 +8,7 @@ import tiny_dvc
 from tiny_dvc import dvc
 from tiny_git import git, write
 
-from locatable import LocatableError, pipeline
+from locatable import LocatableError, Reader, pipeline
 from locatable.errors import NotFoundError
 
 TEMPLATES = """\
@@ -71,6 +71,12 @@ def test_stages_and_edges_are_those_of_dvc_in_a_checkout(varied: Path, tmp_path:
     assert set(read) == stages
     assert {(address, other) for address, stage in read.items() for other in stage.needs} == edges
     assert ("below/dvc.yaml:tune", "made/dvc.yaml:make") in edges
+
+
+def test_edges_that_are_read_from_git_are_those_of_dvc(varied: Path) -> None:
+    with Reader(varied) as reader:
+        ours = {address: set(stage.needs) for address, stage in reader.snapshot("varied").stages.items()}
+    assert ours == {address: set(stage.needs) for address, stage in pipeline("varied", varied).stages.items()}
 
 
 def test_a_stage_comes_after_those_it_needs(varied: Path) -> None:

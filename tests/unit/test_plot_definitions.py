@@ -6,7 +6,7 @@ import pytest
 from tiny_dvc import commit, dvc, init
 from tiny_git import write
 
-from locatable.history.reader import Reader
+from locatable.repository.reader import Reader
 
 TABLE = "step,loss,acc\n0,1,0.5\n1,0.5,0.75\n"
 STAGE = """\

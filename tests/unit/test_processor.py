@@ -6,8 +6,8 @@ from shlex import quote
 
 import pytest
 
-from locatable import processor
-from locatable.processor import Processor, describe_processor
+from locatable.results import processor
+from locatable.results.processor import Processor, describe_processor
 
 HERE = [sys.executable]
 

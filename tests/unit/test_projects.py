@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tiny_git import commit, git
 
-from locatable.history.reader import Reader
 from locatable.locate import locate
 from locatable.locate.render import title
 from locatable.mlflow.wanted import wanted_runs
+from locatable.repository.reader import Reader
 
 FILES = {"a/.dvc/config": "", "b/.dvc/config": "", "a/m.yaml": "1", "b/m.yaml": "1", "b/deep/n.yaml": "1"}
 

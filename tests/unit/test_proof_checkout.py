@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import tiny_dvc
-from dvc.dependency import param
 from dvc.repo import Repo
 from dvc.scm import resolve_rev
 from tiny_git import experiment, write
 
-from locatable.dvc.checkout import Checkout
-from locatable.dvc.objects import damaged_objects, fetch
+from locatable.clones.checkout import Checkout
+from locatable.clones.recorded_data import damaged_objects, fetch
 from locatable.errors import CannotTryError, GitError
 from locatable.git import git
 from locatable.proof.attempts import StageRunner
@@ -21,8 +20,8 @@ from locatable.proof.plan import plan_proof
 from locatable.proof.preparation import prepare
 from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
 from locatable.proof.recorded import RecordedOutputs
-from locatable.proof.revision import resolve
 from locatable.proof.sandbox import Sandbox
+from locatable.repository.reader import resolve
 
 PIPELINE = """
 stages:
@@ -96,12 +95,13 @@ def test_stages_come_after_those_that_they_depend_on(checkout):
 
 def test_a_stage_has_its_recorded_hashes(checkout):
     copy, count = checkout.stages
-    assert copy.outputs[0].recorded == count.dependencies[0].recorded
+    assert copy.outs["copy.txt"].recorded == count.record.deps["copy.txt"]["md5"]
 
 
-def test_params_have_recorded_and_current_values(checkout):
-    (params,) = checkout.stages[0].params
-    assert (params.keys, params.recorded, params.current) == (("copy.by",), {"copy.by": 1}, {"copy.by": 1})
+def test_params_have_declared_names_and_recorded_values(checkout):
+    stage = checkout.stages[0]
+    assert stage.params == {"params.yaml": ["copy.by"]}
+    assert stage.record.params == {"params.yaml": {"copy.by": 1}}
 
 
 def test_what_git_holds_is_in_the_clone(checkout):
@@ -113,13 +113,13 @@ def test_what_dvc_holds_is_not_in_the_clone(checkout):
 
 
 def test_data_is_fetched_from_the_cache_of_the_user(checkout):
-    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
     fetch(checkout, raw)
-    assert raw.path.read_text() == "one\ntwo\n"
+    assert checkout.path_of(raw.path).read_text() == "one\ntwo\n"
 
 
 def test_data_that_is_nowhere_cannot_be_fetched(checkout):
-    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
     (checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]).unlink()
     with pytest.raises(
         CannotTryError, match=r"data/raw\.txt .* is in neither the DVC cache nor a remote .*add"
@@ -143,14 +143,14 @@ def test_a_remote_that_is_a_folder_is_named_where_it_does_not_exist(project, tmp
         folder.mkdir()
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        (raw,) = [output for output in clone.outputs if output.name == "data/raw.txt"]
+        (raw,) = [output for output in clone.outputs if output.path == "data/raw.txt"]
         with pytest.raises(CannotTryError) as refusal:
             fetch(clone, raw)
     assert str(refusal.value).endswith(f"nor remote 'mine'; {said.format(folder)}")
 
 
 def test_a_damaged_object_of_the_cache_is_named(checkout):
-    (raw,) = [output for output in checkout.outputs if output.name == "data/raw.txt"]
+    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
     place = checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]
     place.chmod(0o644)
     place.write_text("other\n")
@@ -178,7 +178,7 @@ def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypat
     monkeypatch.chdir(shallow)
     with Checkout(shallow, resolve("mine"), tmp_path / "clone", tmp_path / "dvc") as clone:
         assert git(clone.root, "rev-parse", "HEAD") == rev
-        assert clone.stages[0].params[0].current == {"copy.by": 2}
+        assert (clone.root / "params.yaml").read_text() == "copy: {by: 2}\n"
 
 
 def test_an_experiment_that_a_clone_names_and_lacks_is_one_line(project):
@@ -200,7 +200,7 @@ def test_other_line_ends_are_named(project, tmp_path):
     commit(project)
     git(project, "config", "core.autocrlf", "true")
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        lines = wrong_inputs(clone.stages[1], clone, [clone.root / "copy.txt"])
+        lines = wrong_inputs(clone.stages[1], clone, ["copy.txt"])
     assert lines == [
         "count: dvc.lock records code.py with other line ends than Git checks out here: "
         "settle them in .gitattributes (core.autocrlf is each user's own)"
@@ -208,7 +208,7 @@ def test_other_line_ends_are_named(project, tmp_path):
 
 
 def test_an_honest_record_contradicts_nothing(checkout):
-    assert [line for stage in checkout.stages for line in contradictions(stage, checkout)] == []
+    assert contradictions(checkout) == {}
 
 
 @pytest.mark.parametrize(
@@ -229,46 +229,42 @@ def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, de
         repo.reproduce()
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages[0], clone) == []
+        assert contradictions(clone) == {}
 
 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
         ("copy: {by: .nan}\n", "copy: dvc.lock records copy.by = 1, params.yaml has nan"),
-        ("copy: {}\n", "copy: dvc.lock records copy.by, which params.yaml does not have"),
+        ("copy: {}\n", "copy: dvc.lock is not of this revision: copy.by was 1, is gone"),
     ],
 )
 def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
     (project / "params.yaml").write_text(params)
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages[0], clone) == [said]
+        assert contradictions(clone)["copy"] == [said]
 
 
 def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "params.yaml").write_text("copy: {by: 2}\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages[0], clone) == [
-            "copy: dvc.lock records copy.by = 1, params.yaml has 2"
-        ]
+        assert contradictions(clone)["copy"] == ["copy: dvc.lock records copy.by = 1, params.yaml has 2"]
 
 
 def test_a_command_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "dvc.yaml").write_text(PIPELINE.replace("wc -l", "wc -c"))
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages[1], clone) == [
-            "count: dvc.lock records another command than dvc.yaml has"
-        ]
+        assert contradictions(clone)["count"] == ["count: dvc.lock records another command than dvc.yaml has"]
 
 
 def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
     (project / "count.txt").write_text("3\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages[1], clone) == [
+        assert contradictions(clone)["count"] == [
             "count: count.txt in Git is not the one that dvc.lock records"
         ]
 
@@ -381,8 +377,8 @@ def test_a_pattern_of_params_stands_for_the_keys_that_dvc_finds(tmp_path):
     write(root, {"dvc.yaml": stage, "params.yaml": "models: {rf_size: 3, svm: 1}\nseed: 2\n"})
     rev = tiny_dvc.commit(root)
     with Checkout(root, rev, tmp_path / "clone", tmp_path / "dvc") as clone:
-        ((params,),) = [stage.params for stage in clone.stages]
-    assert params.keys == ("models.rf_size", "seed", "gone")
+        (params,) = [stage.params for stage in clone.stages]
+    assert params == {"params.yaml": ["models.rf_size", "seed", "gone"]}
 
 
 def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_path):
@@ -399,23 +395,5 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     with Checkout(
         top / "ml", git(top, "rev-parse", "HEAD").strip(), tmp_path / "clone", tmp_path / "dvc"
     ) as clone:
-        ((dependency,),) = [stage.dependencies for stage in clone.stages]
-    assert dependency.name == "../src/run.py"
-
-
-def test_a_params_file_is_read_once_for_all_stages_and_as_dvc_reads_it(
-    rebuilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = Path(shutil.copytree(rebuilt, tmp_path / "project"))
-    (root / "dvc.yaml").write_text(TWO_READERS)
-    (root / "params.yaml").write_text("one: 1\ntwo: {deep: 1e-05, other: [1]}\n")
-    commit(root)
-    read: list[str] = []
-    load = param.load_path
-    monkeypatch.setattr(param, "load_path", lambda path, *rest: read.append(path) or load(path, *rest))
-    with Checkout(root, "HEAD", tmp_path / "clone", tmp_path / "scratch") as checkout:
-        ours = {stage.name: dict(stage.params[0].current) for stage in checkout.stages}
-        assert len(read) == 2  # keys of it, and all of it
-        with_params = [stage for stage in checkout.repo.index.stages if stage.addressing in ours]
-        theirs = {stage.addressing: stage.deps[0].read_params() for stage in with_params}
-    assert ours == theirs
+        ((dependency,),) = [stage.deps for stage in clone.stages]
+    assert dependency == "../src/run.py"

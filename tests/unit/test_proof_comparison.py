@@ -1,14 +1,12 @@
 """A rebuilt output is compared with its record: by hash, and by values where there are any."""
 
-from pathlib import Path
-
 import pytest
 
-from locatable.dvc.stages import Output
+from locatable.model import Output
 from locatable.proof.comparison import OutputVerdict, Rebuilt, Verdict, compare
 from locatable.proof.differences import Differences, values_by_key
 
-OUTPUT = Output(Path("/clone/metrics.json"), "metrics.json", recorded="aaa")
+OUTPUT = Output("metrics.json", entry={"md5": "aaa"})
 
 
 def differences(recorded: dict, rebuilt: dict, rtol: float = 0.0) -> Differences:
@@ -117,7 +115,7 @@ def test_of_many_values_that_changed_some_are_named():
     ],
 )
 def test_which_verdicts_are_as_recorded(verdict, fine):
-    assert OutputVerdict("train", "a", Path("a"), "aaa", "bbb", verdict).as_recorded is fine
+    assert OutputVerdict("train", "a", "aaa", "bbb", verdict).as_recorded is fine
 
 
 def test_a_verdict_in_json_has_no_path_of_the_clone():

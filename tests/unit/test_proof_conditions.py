@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from locatable.processor import Processor
 from locatable.proof import conditions
 from locatable.proof.conditions import (
     USUAL,
@@ -12,6 +11,7 @@ from locatable.proof.conditions import (
     combine,
     find_dependence,
 )
+from locatable.results.processor import Processor
 
 AVAILABLE = {
     "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),

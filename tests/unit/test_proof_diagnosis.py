@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Output, Stage
+from locatable.model import Output, Stage
 from locatable.proof import diagnosis
 from locatable.proof.attempts import PLAIN, Attempt
 from locatable.proof.comparison import Rebuilt, compare
@@ -23,8 +23,8 @@ from locatable.proof.minimal import minimal_inputs
 from locatable.proof.sandbox import RunOptions
 
 CLONE = Path("/clone")
-OUTPUT = Output(CLONE / "rows.csv", "rows.csv", recorded="recorded")
-STAGE = Stage("make", "make", ("python make.py",), CLONE, CLONE / "dvc.yaml", outputs=(OUTPUT,))
+OUTPUT = Output("rows.csv", entry={"md5": "recorded"})
+STAGE = Stage("make", ".", "python make.py", outs={"rows.csv": OUTPUT})
 HERE = Path("/here/bin")
 
 
@@ -78,6 +78,10 @@ class MadeUpRunner:
     def missing(self, text: str) -> str:
         """What the clone lacks."""
         return "; lib is missing" if "lib" in text else ""
+
+    def path_of(self, path: str) -> Path:
+        """Where an output is."""
+        return CLONE / path
 
     def other_programs(self) -> Path | None:
         """An environment to try."""

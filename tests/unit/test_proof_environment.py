@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Dependency, Stage
 from locatable.errors import CannotTryError
+from locatable.model import Stage
 from locatable.proof.environment import build_environment, find_lock, recorded_python, recorded_variables
 from locatable.proof.hashed_lock import KNOWN_SOURCES, HashedLock, fill_step, make_step, wheels_alone
 from locatable.proof.installer import installer_variables, isolated_variables
@@ -25,8 +25,7 @@ def test_a_revision_without_a_lock_is_refused(tmp_path):
 
 def reading(project: Path, *names: str) -> list[Stage]:
     """A pipeline whose one stage depends on these files."""
-    dependencies = tuple(Dependency(project / name, name) for name in names)
-    return [Stage("make", "make", (), project, project / "dvc.yaml", dependencies)]
+    return [Stage("make", ".", "true", deps=names)]
 
 
 BOTH = ["requirements.lock", "conda-lock.yml"]

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from locatable.dvc.stages import Dependency, Stage
+from locatable.model import Stage, overlaps
 from locatable.proof.inputs import (
     Input,
     InputKind,
     declared_files,
     mentioned,
-    overlaps,
     text_of,
     undeclared_sentence,
     unset_variables,
@@ -21,8 +20,7 @@ CLONE = Path("/clone")
 
 def stage(*commands: str, reads: tuple[Path, ...] = ()) -> Stage:
     """A stage in the root of a clone."""
-    dependencies = tuple(Dependency(path, path.name) for path in reads)
-    return Stage("make", "make", commands, CLONE, CLONE / "dvc.yaml", dependencies)
+    return Stage("make", ".", list(commands), deps=tuple(map(str, reads)))
 
 
 def file(name: str) -> Input:
@@ -58,31 +56,31 @@ def test_a_part_of_another_word_is_no_mention(item, text):
 
 
 def test_a_module_is_imported():
-    sentence = undeclared_sentence(stage("true"), file("pkg/helpers.py"), CLONE)
+    sentence = undeclared_sentence(stage("true"), file("pkg/helpers.py"), CLONE, CLONE)
     assert sentence == "make imports pkg/helpers.py, which dvc.yaml does not declare"
 
 
 def test_a_file_is_read():
-    sentence = undeclared_sentence(stage("true"), file("data/extra.csv"), CLONE)
+    sentence = undeclared_sentence(stage("true"), file("data/extra.csv"), CLONE, CLONE)
     assert sentence == "make reads data/extra.csv, which dvc.yaml does not declare"
 
 
 def test_a_param_is_read_in_its_file():
     item = Input(InputKind.PARAM, "total.offset", CLONE / "params.yaml")
-    assert undeclared_sentence(stage("true"), item, CLONE) == (
+    assert undeclared_sentence(stage("true"), item, CLONE, CLONE) == (
         "make reads total.offset in params.yaml, which dvc.yaml does not declare"
     )
 
 
 def test_a_file_that_only_the_user_has_is_said_to_be_nowhere_else():
     item = Input(InputKind.FILE, "private.csv", Path("/users/checkout/private.csv"))
-    assert undeclared_sentence(stage("true"), item, CLONE) == (
+    assert undeclared_sentence(stage("true"), item, CLONE, CLONE) == (
         "make reads private.csv, which dvc.yaml does not declare, nor does Git or DVC hold it"
     )
 
 
 def test_a_variable_is_recorded_nowhere():
-    sentence = undeclared_sentence(stage("true"), Input(InputKind.VARIABLE, "SHIFT"), CLONE)
+    sentence = undeclared_sentence(stage("true"), Input(InputKind.VARIABLE, "SHIFT"), CLONE, CLONE)
     assert sentence == "make depends on the environment variable SHIFT, which nothing records"
 
 
@@ -108,23 +106,26 @@ def test_a_variable_that_every_run_has_is_not_remarked():
 
 
 def test_a_file_overlaps_the_folder_around_it():
-    assert overlaps(CLONE / "data/raw.csv", [CLONE / "data"])
+    assert overlaps("data/raw.csv", ["data"])
 
 
 def test_a_folder_overlaps_a_file_in_it():
-    assert overlaps(CLONE / "data", [CLONE / "data/raw.csv"])
+    assert overlaps("data", ["data/raw.csv"])
 
 
 def test_a_longer_name_does_not_overlap():
-    assert not overlaps(CLONE / "data2", [CLONE / "data"])
+    assert not overlaps("data2", ["data"])
 
 
 def test_the_text_of_a_stage_is_its_commands_and_its_files(tmp_path):
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg/make.py").write_text("import csv")
-    assert text_of(stage("python -m pkg.make", reads=(tmp_path / "pkg",))) == "python -m pkg.make\nimport csv"
+    assert (
+        text_of(stage("python -m pkg.make", reads=(tmp_path / "pkg",)), tmp_path)
+        == "python -m pkg.make\nimport csv"
+    )
 
 
 def test_a_large_file_is_not_searched(tmp_path):
     (tmp_path / "large.csv").write_bytes(b"0" * 1_000_000)
-    assert list(declared_files(stage("true", reads=(tmp_path / "large.csv",)))) == []
+    assert list(declared_files(stage("true", reads=(tmp_path / "large.csv",)), tmp_path)) == []

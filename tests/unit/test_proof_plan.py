@@ -1,34 +1,23 @@
 """Which stages a proof rebuilds, and what it takes from DVC, is decided before anything runs."""
 
-from pathlib import Path
-
 import pytest
 
-from locatable.dvc.stages import DeclaredParams, Dependency, Output, Stage
 from locatable.errors import CannotTryError
+from locatable.model import Output, Stage
 from locatable.proof.plan import plan_proof
 
-ROOT = Path("/clone")
-RAW = Output(ROOT / "data", "data", recorded="raw")
+RAW = Output("data", entry={"md5": "raw"})
 
 
 def output(name: str, **changes: object) -> Output:
     """A recorded output."""
-    return Output(ROOT / name, name, **{"recorded": f"hash of {name}", **changes})
+    return Output(name, **{"entry": {"md5": f"hash of {name}"}, **changes})
 
 
 def stage(name: str, reads: str, writes: Output, **changes: object) -> Stage:
     """A stage with one dependency and one output."""
-    return Stage(
-        address=changes.pop("address", name),
-        name=name,
-        commands=("true",),
-        folder=ROOT,
-        pipeline=ROOT / "dvc.yaml",
-        dependencies=(Dependency(ROOT / reads, reads, "hash"),),
-        outputs=(writes,),
-        **changes,
-    )
+    address = changes.pop("address", name)
+    return Stage(address, ".", "true", deps=(reads,), outs={writes.path: writes}, **changes)
 
 
 TABLE, MODEL = output("table.csv"), output("model.bin")
@@ -62,7 +51,7 @@ def test_data_inside_a_folder_that_a_stage_reads_is_fetched():
 
 def test_a_params_file_that_dvc_holds_is_fetched():
     params = output("settings.yaml")
-    reader = stage("train", "code.py", MODEL, params=(DeclaredParams(params.path, params.name),))
+    reader = stage("train", "code.py", MODEL, params={params.path: []})
     assert plan_proof([reader], [params, MODEL], None).stages[0].fetched == (params,)
 
 
@@ -108,24 +97,23 @@ def test_a_revision_without_stages_is_refused():
 
 
 def test_a_stage_that_never_ran_is_refused():
-    never_ran = stage("train", "data", output("model.bin", recorded=None))
+    never_ran = stage("train", "data", output("model.bin", entry=None))
     with pytest.raises(CannotTryError, match="train: no record in this revision's dvc"):
         plan_proof([PREPARE, never_ran], [RAW], None)
 
 
 def test_a_revision_before_its_first_results_is_refused_as_a_whole():
-    never_ran = stage("train", "data", output("model.bin", recorded=None))
+    never_ran = stage("train", "data", output("model.bin", entry=None))
     with pytest.raises(CannotTryError, match="no results are recorded yet in this revision: `dvc repro`"):
         plan_proof([never_ran], [RAW], None)
 
 
 def test_a_dependency_outside_of_the_project_is_refused():
-    outside = Dependency(Path("/elsewhere/raw.csv"), "/elsewhere/raw.csv", "hash", in_project=False)
-    reader = Stage("train", "train", ("true",), ROOT, ROOT / "dvc.yaml", dependencies=(outside,))
+    reader = Stage("train", ".", "true", deps=("/elsewhere/raw.csv",))
     with pytest.raises(CannotTryError, match=r"train: /elsewhere/raw\.csv is outside the project"):
         plan_proof([reader], [], None)
 
 
 def test_a_stage_that_is_not_part_of_the_proof_is_not_checked():
-    never_ran = stage("other", "data", output("other.bin", recorded=None))
+    never_ran = stage("other", "data", output("other.bin", entry=None))
     assert addresses(plan_proof([never_ran, PREPARE], OUTPUTS, "prepare")) == ["prepare"]

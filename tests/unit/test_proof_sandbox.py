@@ -11,7 +11,7 @@ import tiny_git
 import yaml
 from tiny_proof import proof
 
-from locatable.dvc.params_text import keep_only
+from locatable.clones.params_text import keep_only
 from locatable.proof.bubblewrap import LIMITS, allowed_limits, hidden_folders
 from locatable.proof.sandbox import Place, Sandbox, isolation_command, make_sandbox
 

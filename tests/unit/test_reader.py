@@ -7,8 +7,9 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.errors import GitError, NotFoundError
-from locatable.history import reader as reader_module
-from locatable.history.reader import Experiment, Reader
+from locatable.model import Experiment
+from locatable.repository import reader as reader_module
+from locatable.repository.reader import Reader
 
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n"
 

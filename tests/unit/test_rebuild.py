@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git
 
-from locatable.history.reader import Experiment, Reader
-from locatable.rebuild import origin_url, rebuild_commands
+from locatable.model import Experiment
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import origin_url, rebuild_commands
 
 URL = "https://example.org/project.git"
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n"

@@ -7,8 +7,8 @@ import pytest
 from tiny_git import commit, git
 from varied_repositories import FEATURES, build
 
-from locatable.history.pipelines import Artifact
-from locatable.history.snapshot import Snapshot
+from locatable.model import Artifact
+from locatable.repository.snapshot import Snapshot
 from tools.comparison.compare import compare
 from tools.repositories import main
 
@@ -44,9 +44,9 @@ def test_what_dvc_cannot_read_is_told_with_its_reason(
         ("metric_files", [], "metric results/kept.json:t in MLflow: DVC has True"),
         ("plot_files", [], "plot results/plots/a.csv: DVC has"),
         ("artifacts", [Artifact("a", "b")], "artifact a b: DVC has '(nothing)'"),
-        ("stages", {}, "recorded cmd plain: DVC has 'cat plain/in.csv > plain/out.csv'"),
-        ("stages", {}, "execution plain plain/out.csv: DVC has"),
-        ("stages", {}, "located plain/out.csv: DVC has 'OUTPUT plain'"),
+        ("records", {}, "recorded cmd plain: DVC has 'cat plain/in.csv > plain/out.csv'"),
+        ("records", {}, "execution plain plain/out.csv: DVC has"),
+        ("records", {}, "located plain/out.csv: DVC has 'OUTPUT plain'"),
         ("pipelines", {}, "stage plain: DVC has 'there'"),
     ],
 )

@@ -8,20 +8,18 @@ import tiny_git
 
 from locatable import cli
 from locatable.commands import reproduce as command
-from locatable.processor import Processor
 from locatable.proof import reproduce as proof
 from locatable.proof.comparison import OutputVerdict, Verdict
 from locatable.proof.report import Report, Seconds
 from locatable.proof.tolerance import choose_rtol
+from locatable.results.processor import Processor
 
 LONG = "reports/" + "a-long-name/" * 12 + "metrics.json"
 
 
 def report(verdict: Verdict = Verdict.IDENTICAL, findings: tuple[str, ...] = (), **changes: object) -> Report:
     """The report of a proof of one output."""
-    output = OutputVerdict(
-        "train", changes.pop("output", "model.bin"), Path("model.bin"), "a" * 32, "a" * 32, verdict
-    )
+    output = OutputVerdict("train", changes.pop("output", "model.bin"), "a" * 32, "a" * 32, verdict)
     return Report(
         revision="0123456789abcdef" * 2,
         environment="fresh, from requirements.lock",

@@ -10,10 +10,10 @@ import pytest
 import tiny_git
 from dvc.repo import Repo
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
-from locatable.dvc.repository import with_causes
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError, UnreadableError
+from locatable.repository.dvc_repo import with_causes
 
 STAGE = {
     "cmd": f"{quote(sys.executable)} train.py",

@@ -10,8 +10,8 @@ import pytest
 import tiny_git
 from dvc.repo import Repo
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError, SettingsError
 from locatable.search.settings import check, load
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from locatable.dvc.clone import CloneSetup
-from locatable.processor import Processor
+from locatable.clones.trial_clone import CloneSetup
+from locatable.results.processor import Processor
 from locatable.search.messages import (
     Complete,
     Failed,

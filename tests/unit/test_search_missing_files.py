@@ -6,8 +6,8 @@ import pytest
 import tiny_dvc
 import tiny_git
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.search.messages import Failed
 from locatable.search.run import Terminal
 from locatable.search.worker import mentioned_files, remark_on

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import load_yaml
 
-from locatable.dvc.params import write
+from locatable.clones.params_files import write
 from locatable.errors import ProjectError
 
 YAML = "# by hand\ntrain:\n  rate: 0.1  # of learning\n  layers: [1, 2]\n  name: plain\nother: 1\n"

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from locatable.errors import GitError, ProjectError
-from locatable.processor import Processor
+from locatable.results.processor import Processor
 from locatable.search.git_trials import FoundExperiments
 from locatable.search.messages import Complete, Failed, Job, Progress, Pruned, Ready, Stop, Unusable
 from locatable.search.pool import CEASED_TO_WORK, NEVER_WORKED, Pool, Worker

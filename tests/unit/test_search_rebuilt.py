@@ -7,8 +7,8 @@ import pytest
 import tiny_git
 from optuna.storages import InMemoryStorage
 
-from locatable.dvc.experiments import experiment_ref, message
 from locatable.errors import SettingsError
+from locatable.repository.experiments import experiment_ref, message
 from locatable.search.git_trials import GitTrials
 from locatable.search.messages import Complete, Progress
 from locatable.search.settings import SearchSettings

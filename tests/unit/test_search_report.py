@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
-from locatable.history.reader import Experiment
+from locatable.model import Experiment
 from locatable.search import summary
 from locatable.search.messages import Failed
 from locatable.search.run import write_failure

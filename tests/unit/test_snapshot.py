@@ -8,11 +8,10 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
-from locatable.history import pipelines as pipelines_module
-from locatable.history.pipelines import join
-from locatable.history.reader import Reader
-from locatable.history.snapshot import Snapshot
-from locatable.history.stages import Stage
+from locatable.model import Record, join
+from locatable.repository import dvc_yaml as pipelines_module
+from locatable.repository.reader import Reader
+from locatable.repository.snapshot import Snapshot
 
 Read = Callable[[Mapping[str, str]], Snapshot]
 
@@ -55,8 +54,8 @@ def read(tmp_path: Path) -> Iterator[Read]:
 
 
 def test_a_stage_has_its_command_dependencies_outputs_and_params(read: Read) -> None:
-    assert read({"dvc.lock": LOCK}).stages == {
-        "train": Stage(
+    assert read({"dvc.lock": LOCK}).records == {
+        "train": Record(
             cmd="python train.py",
             deps={"in.txt": {"path": "in.txt", "hash": "md5", "md5": "aa", "size": 1}},
             outs={"out.txt": {"path": "out.txt", "hash": "md5", "md5": "bb", "size": 2}},
@@ -66,11 +65,11 @@ def test_a_stage_has_its_command_dependencies_outputs_and_params(read: Read) -> 
 
 
 def test_a_stage_of_a_subfolder_has_the_address_that_dvc_gives_it(read: Read) -> None:
-    assert read({"pipelines/a/dvc.lock": LOCK}).stages.keys() == {"pipelines/a/dvc.yaml:train"}
+    assert read({"pipelines/a/dvc.lock": LOCK}).records.keys() == {"pipelines/a/dvc.yaml:train"}
 
 
 def test_paths_of_a_subfolder_are_seen_from_the_root(read: Read) -> None:
-    (stage,) = read({"sub/dvc.lock": LOCK}).stages.values()
+    (stage,) = read({"sub/dvc.lock": LOCK}).records.values()
     assert (*stage.deps, *stage.outs, *stage.params) == (
         "sub/in.txt",
         "sub/out.txt",
@@ -81,7 +80,7 @@ def test_paths_of_a_subfolder_are_seen_from_the_root(read: Read) -> None:
 
 def test_paths_of_a_stage_with_a_wdir_are_seen_from_the_root(read: Read) -> None:
     definition = "stages:\n  train:\n    cmd: x\n    wdir: ../src\n"
-    (stage,) = read({"sub/dvc.lock": LOCK, "sub/dvc.yaml": definition}).stages.values()
+    (stage,) = read({"sub/dvc.lock": LOCK, "sub/dvc.yaml": definition}).records.values()
     assert list(stage.outs) == ["src/out.txt"]
 
 
@@ -90,13 +89,13 @@ def test_the_wdir_of_a_foreach_stage_is_its_own(read: Read) -> None:
         "stages:\n  visit:\n    foreach: {rome: {dir: it}}\n    do: {cmd: x, wdir: 'towns/${item.dir}'}\n"
     )
     lock = LOCK.replace("  train:", "  visit@rome:")
-    (stage,) = read({"dvc.lock": lock, "dvc.yaml": definition}).stages.values()
+    (stage,) = read({"dvc.lock": lock, "dvc.yaml": definition}).records.values()
     assert list(stage.outs) == ["towns/it/out.txt"]
 
 
 def test_a_stage_without_fields_is_empty(read: Read) -> None:
     lock = "schema: '2.0'\nstages:\n  train:\n    params:\n      params.yaml:\n"
-    assert read({"dvc.lock": lock}).stages == {"train": Stage("", {}, {}, {"params.yaml": {}})}
+    assert read({"dvc.lock": lock}).records == {"train": Record("", {}, {}, {"params.yaml": {}})}
 
 
 def test_sources_are_what_dvc_files_track(read: Read) -> None:
@@ -153,7 +152,7 @@ def test_a_pipeline_is_resolved_once(read: Read, monkeypatch: pytest.MonkeyPatch
     definition = "stages:\n  s:\n    foreach: [a, b]\n    do: {cmd: x, wdir: 'd/${item}'}\n"
     lock = "schema: '2.0'\nstages:\n  s@a:\n    cmd: x\n  s@b:\n    cmd: x\n"
     snapshot = read({"dvc.yaml": definition, "dvc.lock": lock})
-    assert (snapshot.stages.keys(), snapshot.metric_files) == ({"s@a", "s@b"}, [])
+    assert (snapshot.records.keys(), snapshot.metric_files) == ({"s@a", "s@b"}, [])
     assert len(calls) == 1
 
 
@@ -177,7 +176,7 @@ def test_a_pipeline_is_resolved_once_for_all_revisions_with_the_same_values(
 
 
 def test_a_stage_that_only_the_lock_has_is_none(read: Read) -> None:
-    assert read({"dvc.lock": LOCK, "dvc.yaml": "stages:\n  other:\n    cmd: x\n"}).stages == {}
+    assert read({"dvc.lock": LOCK, "dvc.yaml": "stages:\n  other:\n    cmd: x\n"}).records == {}
 
 
 PARAMS = {"params.yaml": "rate: 1\nother: 2\n", "dvc.lock": LOCK}
@@ -265,13 +264,17 @@ BROKEN = {
     "params that are a list in a lock": (
         "dvc.lock",
         "schema: '2.0'\nstages: {a: {params: {p.yaml: [1]}}}\n",
-        "stages",
+        "records",
     ),
     "a source that comes from a word": ("a.dvc", "deps: [x]\nouts: [{path: a}]\n", "sources"),
-    "a conflict": ("dvc.lock", f"{LOCK}<<<<<<< HEAD\n", "stages"),
-    "no mapping": ("dvc.lock", "5\n", "stages"),
-    "a stage that is a list": ("dvc.lock", "schema: '2.0'\nstages:\n  a: [1]\n", "stages"),
-    "a dependency without a path": ("dvc.lock", "schema: '2.0'\nstages: {a: {deps: [{md5: a}]}}\n", "stages"),
+    "a conflict": ("dvc.lock", f"{LOCK}<<<<<<< HEAD\n", "records"),
+    "no mapping": ("dvc.lock", "5\n", "records"),
+    "a stage that is a list": ("dvc.lock", "schema: '2.0'\nstages:\n  a: [1]\n", "records"),
+    "a dependency without a path": (
+        "dvc.lock",
+        "schema: '2.0'\nstages: {a: {deps: [{md5: a}]}}\n",
+        "records",
+    ),
     "a source without a path": ("a.dvc", "outs:\n- md5: a\n", "sources"),
     "a source that is a number": ("a.dvc", "outs: 5\n", "sources"),
     "params that are no YAML": ("params.yaml", "a: [1\n", "params"),

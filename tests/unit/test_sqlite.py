@@ -7,7 +7,7 @@ from mlflow.store.db.utils import _make_parent_dirs_if_sqlite
 from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, make_url, text
 
-from locatable.sqlite import absolute_url, sqlite_file, sqlite_url
+from locatable.addresses import absolute_url, sqlite_file, sqlite_url
 
 FOLDERS = ["plain", "runs #2", "100% sure", "what?", "größe é", "{x}", "a%3Fb", "a&b=c;d", "what? {x} 100%"]
 

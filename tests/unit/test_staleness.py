@@ -11,8 +11,8 @@ import pytest
 from tiny_dvc import commit, dvc, init
 from tiny_git import git, write
 
-from locatable.history.reader import Reader
-from locatable.staleness import (
+from locatable.repository.reader import Reader
+from locatable.results.staleness import (
     Difference,
     commit_of_results,
     differences,
@@ -362,7 +362,7 @@ def test_an_experiment_has_results_of_its_own_files(project: Path) -> None:
     with Reader(project) as reader:
         (experiment,) = reader.experiments()
         snapshot = reader.snapshot(experiment.rev)
-        assert snapshot.stages["prepare"].params["params.yaml"]["lr"] == 0.5
+        assert snapshot.records["prepare"].params["params.yaml"]["lr"] == 0.5
         assert differences(snapshot) == []
 
 

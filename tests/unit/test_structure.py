@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from locatable.dvc.structure import ResolvedPipeline, has_templates, python_params, resolve_pipeline
 from locatable.errors import UnreadableError
+from locatable.repository.templates import ResolvedPipeline, has_templates, python_params, resolve_pipeline
 
 
 def resolve(text: str, files: dict[str, str], folder: str = "") -> ResolvedPipeline:

@@ -12,14 +12,14 @@ import tiny_dvc
 import tiny_git
 from tiny_proof import clone_of, proof
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import CannotTryError, ProjectError
-from locatable.git_lfs import fill_in, storage
+from locatable.git.lfs import fill_in, storage
+from locatable.git.submodules import checkout_submodules, fetch_submodules
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
 from locatable.search.worker import remark_on
-from locatable.submodules import checkout_submodules, fetch_submodules
 
 SQUARE = "import sys, yaml\nx = yaml.safe_load(open('params.yaml'))['x']\nprint('m:', x * x)\n"
 STAGE = {

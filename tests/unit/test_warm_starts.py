@@ -7,14 +7,14 @@ import pytest
 import tiny_dvc
 import tiny_git
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError
-from locatable.history.reader import Reader
 from locatable.proof import diagnosis
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
-from locatable.rebuild import rebuild_commands
+from locatable.repository.reader import Reader
+from locatable.results.rebuild import rebuild_commands
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
 

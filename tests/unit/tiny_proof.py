@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tiny_git import git
 
-from locatable.dvc.clone import Clone
-from locatable.dvc.project import read_project
+from locatable.clones.project_setup import read_project
+from locatable.clones.trial_clone import Clone
 from locatable.proof.report import Report
 from locatable.proof.reproduce import ProofOptions, reproduce
 

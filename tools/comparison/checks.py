@@ -4,19 +4,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from locatable.coordinates import Coordinates, coordinates_of
-from locatable.history.declared import declared_stages
-from locatable.history.snapshot import Snapshot
-from locatable.keys import Key, flatten
-from locatable.locate.content import Hashes, roles_of
+from locatable.addresses import redact_urls
+from locatable.locate.by_content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
-from locatable.mlflow.outputs import read_outputs
+from locatable.mlflow.metrics import SEPARATOR, read_metrics
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
-from locatable.mlflow.values import SEPARATOR, number, read_metrics
-from locatable.redact import redact_urls
-from locatable.staleness import Kind, differences
+from locatable.model import Key, flatten
+from locatable.repository.snapshot import Snapshot
+from locatable.results.coordinates import Coordinates, coordinates_of
+from locatable.results.outputs import number, read_outputs
+from locatable.results.staleness import Kind, differences
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 
@@ -45,19 +44,21 @@ def _same(one: Any, other: Any) -> bool:
 
 def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
     """What each dvc.yaml declares."""
-    declared = declared_stages(snapshot)
+    declared = snapshot.stages
     yield from _unequal("stage", dict.fromkeys(said.stages, "there"), dict.fromkeys(declared, "there"))
     for address, stage in said.stages.items():
         if address not in declared:
             continue
         ours = declared[address]
         yield from _unequal(address, {"cmd": stage.cmd}, {"cmd": ours.cmd})
-        yield from _unequal(address, {"frozen": stage.frozen}, {"frozen": ours.is_frozen})
+        yield from _unequal(address, {"frozen": stage.frozen}, {"frozen": ours.frozen})
         yield from _unequal(
             f"{address} deps", dict.fromkeys(stage.deps, True), dict.fromkeys(ours.deps, True)
         )
         cached = {path: out.is_cached for path, out in stage.outs.items()}
-        yield from _unequal(f"{address} outs, cached:", cached, ours.outs)
+        yield from _unequal(
+            f"{address} outs, cached:", cached, {path: out.cached for path, out in ours.outs.items()}
+        )
         names = {file: sorted(set(keys)) for file, keys in stage.params.items()}
         our_names = {file: sorted(set(map(str, keys))) for file, keys in ours.params.items()}
         yield from _unequal(f"{address} params", names, our_names)
@@ -67,9 +68,9 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
     """What each lock records of stages, and each .dvc file of sources."""
     recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
     commands = {address: stage.recorded_cmd for address, stage in recorded.items()}
-    yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.stages.items()})
+    yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.records.items()})
     for address, stage in recorded.items():
-        ours = snapshot.stages.get(address)
+        ours = snapshot.records.get(address)
         if ours is None:
             continue
         for section, files, entries in (("deps", stage.deps, ours.deps), ("outs", stage.outs, ours.outs)):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from locatable.history.reader import Reader
-from locatable.history.snapshot import Snapshot
+from locatable.repository.reader import Reader
+from locatable.repository.snapshot import Snapshot
 
 from .checks import CHECKS
 from .dvc_side import DvcRevision, RefusedError, open_repo, read_revision

@@ -13,8 +13,8 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage, Stage
 
-from locatable.dvc.parsing import remember_parsed_yaml
-from locatable.keys import Key, flatten
+from locatable.model import Key, flatten
+from locatable.repository.dvc_repo import remember_parsed_yaml
 
 # Of what DVC could not say.
 Reasons = dict[str, str]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from shlex import join, quote
 from typing import Any
 
-from ..bounds import parse_toml
-from ..coordinates import read_record
-from ..history.snapshot import Snapshot
-from ..locks import CONDA_LOCK
-from ..rebuild import CONDA_COMMANDS, is_locked_by_conda, repro_command
+from ..repository.bounds import parse_toml
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import read_record
+from ..results.locks import CONDA_LOCK
+from ..results.rebuild import CONDA_COMMANDS, is_locked_by_conda, repro_command
 from .crate import Described, describe, is_spdx
 from .gathered import Gathered
 from .manifest import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
@@ -23,7 +23,6 @@ from .plan import LICENCE, LOCKS, ArchivePlan
 # The commands name the archive so, whatever its file is called: its bytes do not depend on that.
 ARCHIVE = "result.zip"
 # In the text of a commit.
-_AUTHOR = re.compile(r"^author (.*) <.*> \d+ [-+]\d+$", re.MULTILINE)
 _PYTHON = re.compile(r"\d+\.\d+")
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
@@ -150,7 +149,7 @@ def describing_members(
         locks=locks,
         conda=conda,
         proves="tools.lock" in locks and bool(_LOCATABLE.search(gathered.text("tools.lock"))),
-        sources=[source.name for source in plan.sources],
+        sources=[source.path for source in plan.sources],
         repro=_repro_command(snapshot),
     )
     page = readme(instructions)
@@ -159,12 +158,11 @@ def describing_members(
     for path, content in gathered.members.items():
         sizes[path] = size_of(content)
     copies = [f"{FILES}/{lock}" for lock in (*LOCKS, CONDA_LOCK)]
-    author = _AUTHOR.search(snapshot.commit)
     described = Described(
         name=f"{name}: {result}",
         description=str(project.get("description", f"A result of {name}, and what it takes to rebuild it.")),
         snapshot=snapshot,
-        author=author[1] if author else "unknown",
+        author=snapshot.author or "unknown",
         licence=_licence(project, gathered),
         python=python,
         workflow=_workflow(gathered),
@@ -182,7 +180,7 @@ def _repro_command(snapshot: Snapshot) -> str:
         return command
     pipelines = []
     for folder, pipeline in snapshot.pipelines.items():
-        if pipeline.folders:
+        if pipeline.stages:
             pipelines.append(posixpath.join(folder, "dvc.yaml"))
     return join(["dvc", "repro", *pipelines])
 

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..history.params import flat_params
-from ..history.snapshot import Snapshot
-from ..history.stages import Stage
+from ..model import Record, flat_params
+from ..repository.snapshot import Snapshot
 from .manifest import BUNDLE, README
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class _Description:
     def __init__(self, crate: "ROCrate", result: Described) -> None:
         self._crate = crate
         self._result = result
-        self._stages = result.snapshot.stages
+        self._records = result.snapshot.records
         self._revision = result.snapshot.rev
         self._time = datetime.fromtimestamp(result.snapshot.time, UTC).isoformat()
         # Entities by id, so that each is in the crate once.
@@ -108,12 +107,12 @@ class _Description:
         self._crate.root_dataset["author"] = agent
         engine = self._add("#dvc", "SoftwareApplication", name="DVC", url=DVC)
         tools = []
-        for address, stage in self._stages.items():
+        for address, stage in self._records.items():
             tools.append(self._tool(address, stage))
         workflow = self._workflow(tools)
         # The actions refer to the tools, which are known by now.
         actions = []
-        for address, stage in self._stages.items():
+        for address, stage in self._records.items():
             actions.append(self._action(address, stage, agent))
         run = self._add(
             "#run",
@@ -193,7 +192,7 @@ class _Description:
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow
 
-    def _tool(self, address: str, stage: Stage) -> Any:
+    def _tool(self, address: str, stage: Record) -> Any:
         command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
         return self._add(
             f"#stage/{quote(address)}",
@@ -203,7 +202,7 @@ class _Description:
             softwareVersion=self._revision,
         )
 
-    def _action(self, address: str, stage: Stage, agent: Any) -> Any:
+    def _action(self, address: str, stage: Record, agent: Any) -> Any:
         tool = self._known[f"#stage/{quote(address)}"]
         inputs = [self._data(path, entry) for path, entry in stage.deps.items()]
         for key, value in flat_params(list(stage.params.items())).items():

@@ -7,18 +7,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from ..bounds import require_regular
-from ..dvc.checkout import Checkout, project_root
-from ..dvc.experiments import experiment_ref
-from ..dvc.objects import stored_objects
-from ..dvc.repository import dvc_errors
+from ..clones.checkout import Checkout, project_root
+from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..history.reader import Experiment, Reader
-from ..history.snapshot import Snapshot
+from ..model import Experiment
 from ..proof.environment import recorded_python
 from ..proof.plan import plan_proof
-from ..proof.revision import resolve
-from ..staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
+from ..repository.bounds import require_regular
+from ..repository.dvc_repo import dvc_errors
+from ..repository.experiments import experiment_ref
+from ..repository.reader import Reader, resolve
+from ..repository.snapshot import Snapshot
+from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .about import describing_members, hashed_locks
 from .gathered import Gathered, check_history, download_wheels, platform_of_wheels, write_bundle
 from .manifest import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
@@ -137,7 +137,7 @@ class _Creation:
         self.agreed = self.options.limit
         # Before anything is read: as far as sizes are recorded.
         size_of_history = sum(stored.stored for stored in history)
-        size_in_dvc = sum(output.size or 0 for output in plan.kept_by_dvc)
+        size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
         self._check_size(size_of_history + size_in_dvc)
         # By its name: not every clone knows that a commit is an experiment.
         experiment = None
@@ -192,10 +192,10 @@ class _Creation:
             places[path] = f"{FILES}/{path}"
             members[f"{FILES}/{path}"] = content
         for output in plan.kept_by_dvc:
-            self.dialogue.say(f"reading {output.name}")
+            self.dialogue.say(f"reading {output.path}")
             objects = stored_objects(self.checkout, output)
             # The first object is the file itself, or the list of a folder's files.
-            places[output.name] = f"{OBJECTS}/{next(iter(objects))}"
+            places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
             for place, file in objects.items():
                 members[f"{OBJECTS}/{place}"] = file
         self.dialogue.say("packing the history")
@@ -222,7 +222,7 @@ class _Creation:
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
     """Check that there are results of the revision's own files: others cannot be rebuilt from it."""
-    if not snapshot.stages:
+    if not snapshot.records:
         hint = "`dvc repro`, then commit" if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
     found = differences(snapshot)

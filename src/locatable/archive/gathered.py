@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..clone_limits import shallow_history
 from ..errors import ProjectError
 from ..git import git
-from ..git_clone import SETTINGS
-from ..partial_clone import fetch_history
+from ..git.partial_clone import fetch_history
+from ..git.working_clone import SETTINGS
 from ..proof.hashed_lock import make_step, wheels_alone
 from ..proof.installer import Step, run_installer
+from ..repository.clone_limits import shallow_history
 from .manifest import FILES, Content
 
 # A clone of the bundle has this branch checked out.

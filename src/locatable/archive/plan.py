@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from ..dvc.stages import Output
+from ..addresses import redact_urls
 from ..errors import ProjectError, UsageError
 from ..git import git
-from ..history.snapshot import Snapshot
-from ..locks import CONDA_LOCK
+from ..model import Output
 from ..proof.plan import ProofPlan
-from ..redact import redact_urls
+from ..repository.snapshot import Snapshot
+from ..results.locks import CONDA_LOCK
 from .manifest import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
@@ -136,14 +136,14 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
         sources.update(dict.fromkeys(planned.fetched))
     files = set(_FILES)
     files.update(path for path in snapshot.files if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"))
-    for stage in snapshot.stages.values():
+    for stage in snapshot.records.values():
         files.update(stage.params)
     files.update(name for name in snapshot.root_files() if LICENCE.fullmatch(name))
     outputs = []
     if with_outputs:
         for output in proof.rebuilt:
             if not output.cached:
-                files.add(output.name)
+                files.add(output.path)
             elif output.recorded:
                 outputs.append(output)
     # There is no copy of a file outside of the project, nor of one whose name Windows cannot have.
@@ -159,7 +159,7 @@ def find_concerns(snapshot: Snapshot, plan: ArchivePlan, history: Sequence[Histo
 
 def _imports(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
     """Yield the data that comes from elsewhere: who may have it, only that place knows."""
-    taken = {output.name for output in plan.sources}
+    taken = {output.path for output in plan.sources}
     for path, entry in snapshot.sources.items():
         if path not in taken:
             continue

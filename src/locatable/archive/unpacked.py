@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..bounds import require_regular
-from ..dvc.config import use_cache
+from ..clones.clone_config import use_cache
 from ..errors import CannotTryError, GitError
-from ..git_clone import clone_git, make_clone
+from ..git.working_clone import clone_git, make_clone
+from ..repository.bounds import require_regular
 from .manifest import BUNDLE, MANIFEST, OBJECTS, WHEELS, Manifest, ManifestError, Progress, read_manifest
 
 # Bytes that are read at a time.

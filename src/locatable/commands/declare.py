@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..declare import EntryPlan
+    from ..code.declare import EntryPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Change the files, or check them, and say what was done."""
     # Importing DVC takes most of a second, and `--help` should not.
-    from .. import declare
-    from ..dvc.declarations import read_declarations
+    from ..code import declare
+    from ..repository.pipeline import read_declarations
 
-    plans = declare.plan(read_declarations(Path.cwd(), arguments.stages))
+    declarations = read_declarations(Path.cwd(), arguments.stages)
+    plans = declare.plan(declarations)
     if arguments.check:
         return _check(plans)
-    declare.apply(plans, arguments.prune)
+    declare.apply(declarations.project, plans, arguments.prune)
     lines = _changes(plans, arguments.prune)
     if not lines:
         lines = [f"nothing to do: {line}" for line in _all_declared(plans)]

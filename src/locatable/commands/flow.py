@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ..addresses import redact_urls
 from ..errors import ProjectError, UsageError
-from ..history import formats
-from ..redact import redact_urls
+from ..repository import parsing
 
 # How Prefect begins what it says of a server that does not answer; it has no class of errors for that.
 NO_ANSWER = ("Failed to reach API", "Timed out while attempting to connect to ephemeral")
@@ -56,7 +56,7 @@ def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
         key, separator, value = pair.partition("=")
         if not separator:
             raise UsageError(f"-S {pair}: write it as KEY=VALUE")
-        params[key] = formats.load_yaml(value)  # as in a params file
+        params[key] = parsing.load_yaml(value)  # as in a params file
     return {
         "rev": arguments.rev,
         "targets": arguments.target,

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..history.reader import Reader
     from ..locate import Located, Report, Result
     from ..locate.document import LocatedDocument
+    from ..repository.reader import Reader
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
 MOST_IN_FULL = 5
@@ -56,11 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match."""
-    from ..bounds import require_regular
-    from ..history.reader import Reader
     from ..locate import Located
     from ..locate.inside import locate_file_or_figures
-    from ..project import find_project
+    from ..repository.bounds import require_regular
+    from ..repository.project import find_project
+    from ..repository.reader import Reader
 
     require_regular(Path(arguments.target))
     with Reader(find_project(Path.cwd())) as reader:
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _show_results(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
     """Print reports on results: the first in full, of more a line each."""
     from ..locate import merged, render
-    from ..rebuild import origin_url
+    from ..results.rebuild import origin_url
 
     url = origin_url(reader)
     if arguments.json:
@@ -96,7 +96,7 @@ def _show_results(reader: "Reader", located: "Located", arguments: argparse.Name
 def _is_stale(result: "Result") -> bool:
     """Whether recorded results are not of the commit's files; what cannot be read is told elsewhere."""
     from ..errors import UnreadableError
-    from ..staleness import differences
+    from ..results.staleness import differences
 
     try:
         return not result.uncommitted and bool(differences(result.snapshot))
@@ -123,7 +123,7 @@ def _text(reader: "Reader", results: "list[Result]", url: str | None) -> str:
 def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace, found_by: str = "") -> int:
     """Cite the first result, or write a page about it, or both."""
     from ..locate import report_on
-    from ..rebuild import origin_url
+    from ..results.rebuild import origin_url
 
     result = _first(located)
     url = origin_url(reader)
@@ -160,7 +160,7 @@ def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argp
     """Print where the figures of a document come from."""
     from ..errors import UsageError
     from ..locate import Located, render_document
-    from ..rebuild import origin_url
+    from ..results.rebuild import origin_url
 
     _warn(document.left_out)
     named = document.named_results()

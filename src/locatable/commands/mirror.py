@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING
 from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from ..history.reader import Reader
+    from ..repository.reader import Reader
+
+TO = "not MLflow, but wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
+# Options that say something about MLflow alone.
+MLFLOW_ONLY = ("tracking_uri", "experiment", "prune", "copy_models")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,7 @@ def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None
 
 def _announce_script(root: Path) -> None:
     """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
-    from ..known import is_known, remember
+    from ..mlflow.consent import is_known, remember
     from ..mlflow.describe import SCRIPT, find_script
 
     script = find_script(root)
@@ -67,11 +71,11 @@ def _announce_script(root: Path) -> None:
 
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
-    from ..clone_limits import shallow_history
-    from ..history.reader import Reader
     from ..mlflow.mirror import mirror
-    from ..mlflow.result import MirrorOptions
+    from ..mlflow.mirrored import MirrorOptions
     from ..mlflow.settings import read_settings
+    from ..repository.clone_limits import shallow_history
+    from ..repository.reader import Reader
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
     with Reader(".") as reader:
@@ -99,7 +103,7 @@ def _why_nothing(reader: "Reader") -> str:
         head = reader.snapshot("HEAD")
     except NotFoundError:
         return "there is no commit yet"
-    if head.stages:
+    if head.records:
         return "there is no experiment yet: `dvc exp run` makes one; --all-commits shows commits, too"
     if any(name.endswith(".dvc") and b"cmd:" in content for name, content in head.files.items()):
         return "results of DVC before 1.0, which kept each command in a .dvc file, are not read"

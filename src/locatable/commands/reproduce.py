@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
-from ..keys import json_text
+from ..model import json_text
 from ..output import visible
-from ..project import find_project
+from ..repository.project import find_project
 from . import Steps
 
 if TYPE_CHECKING:

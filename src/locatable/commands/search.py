@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
-from ..project import find_project
+from ..repository.project import find_project
 
 if TYPE_CHECKING:
     from ..search.run import Search, SearchOptions, SearchPlan
@@ -147,8 +147,7 @@ def _report_folder(root: Path, study: str) -> Path:
 def _print_report(search: "Search") -> None:
     from optuna.trial import TrialState
 
-    from ..history.reader import Reader
-    from ..history.revisions import name_in_dvc
+    from ..repository.reader import Reader, name_in_dvc
     from ..search import summary
     from ..search.run import make_folder
 

@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say where the runs are; serve them, unless a server does."""
+    from ..addresses import redact_urls
     from ..git import main_checkout
-    from ..history.reader import Reader
     from ..mlflow.settings import is_server, read_uri
-    from ..redact import redact_urls
+    from ..repository.reader import Reader
 
     with Reader(".") as reader:
         root = reader.root
@@ -55,9 +55,9 @@ def _require_store(uri: str) -> None:
     """
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
+    from ..addresses import sqlite_file
     from ..mlflow.database import create_database
     from ..mlflow.store import check_store
-    from ..sqlite import sqlite_file
 
     file = sqlite_file(uri)
     if file and not file.exists():

@@ -23,16 +23,16 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 
-from ..dvc.clone import Clone
-from ..dvc.params import write
-from ..dvc.pipeline import Pipeline, has_default_remote, read_pipeline
-from ..dvc.processes import kill_processes
-from ..dvc.project import read_project
+from ..clones.params_files import write
+from ..clones.processes import kill_processes
+from ..clones.project_setup import read_project
+from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError
 from ..git import git
-from ..git_clone import clone_git
-from ..project import find_project
-from ..proof.revision import resolve
+from ..git.working_clone import clone_git
+from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
+from ..repository.project import find_project
+from ..repository.reader import resolve
 from . import steps
 
 # Seconds for which a killed rebuild still holds its place.

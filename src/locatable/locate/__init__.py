@@ -4,14 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..clone_limits import limits
 from ..errors import NotFoundError
-from ..history.reader import Reader
-from ..history.revisions import revisions_named
-from .by_value import find_value
-from .content import find_content
+from ..repository.clone_limits import limits
+from ..repository.reader import Reader, revisions_named
+from .by_content import find_content
+from .by_value import QuotedNumber, find_value, parse_quoted
 from .names import abbreviated_commit, find_name, find_recorded
-from .number import QuotedNumber, parse_quoted
 from .result import Located, Report, Result, Role, RoleKind, merged, report_on
 
 __all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "merged", "report_on"]

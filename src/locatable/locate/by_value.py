@@ -1,17 +1,149 @@
 """Finds results by a number that a text quotes: a metric or param that prints so."""
 
+import math
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import cached_property
 from itertools import islice
+from typing import Any
 
 from ..errors import UnreadableError
-from ..history.reader import TOGETHER, Experiment, Reader
-from ..history.revisions import commit_id
-from ..history.snapshot import Snapshot
-from .content import progress, revisions_to_search
-from .number import QuotedNumber
+from ..model import Experiment
+from ..repository.reader import TOGETHER, Reader, commit_id
+from ..repository.snapshot import Snapshot
+from ..results.values import NamedValue, ValueKind, preload_values, values_of
+from .by_content import progress, revisions_to_search
 from .result import Result, ValueRole
-from .values import NamedValue, ValueKind, preload_values, values_of
+
+# Longer texts are no numbers that anybody quotes.
+MOST_CHARACTERS = 200
+# Enough for all digits of every float.
+_CONTEXT = Context(prec=1_200, Emax=99_999, Emin=-99_999)
+_MINUS = str.maketrans(dict.fromkeys("−–‒﹣－", "-"))
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺"
+_PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
+# What can stand between thousands: also a space that does not break, a thin one, and both at once.
+_SPACE = " \u00a0\u2009\u202f"
+_MANTISSA = (
+    rf"(?:\d{{1,3}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?|\d{{1,3}}(?:\.\d{{3}})+,\d+|\d+(?:[.,]\d*)?|[.,]\d+)"
+)
+_EXPONENT = (
+    rf"(?:[eE](?P<e>[-+]?\d+)|\s*(?:[×x*·]|\\times|\\cdot)\s*10(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|"
+    rf"(?P<raised>[{_SUPERSCRIPTS}]+)))"
+)
+# Nobody writes 0007: that is a name.
+_NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
+# A name comes before, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
+_QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{_NUMBER}", re.DOTALL)
+_THOUSANDS = re.compile(rf"[1-9]\d{{0,2}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?")
+# What parts the words of a name: `log loss` means `log_loss`, and `valid/log_loss` `valid.log_loss`.
+_BETWEEN_WORDS = re.compile(r"[\s_\-./:]+")
+
+
+@dataclass(frozen=True)
+class QuotedNumber:
+    """A number with the digits that it was quoted with.
+
+    Attributes:
+        numbers: what it can stand for, best first: 94.7% is 0.947, and also 94.7 of a metric in percent.
+        key: name of the value, or the end of it; empty where none was given.
+    """
+
+    numbers: tuple[Decimal, ...]
+    key: str = ""
+
+    def is_printed(self, value: Any) -> bool:
+        """Return whether a value, or a text that is a number, prints so, rounded to as many digits."""
+        real = _number_in(value)
+        if real is None:
+            return False
+        near = [number for number, low, high in self._ranges if low <= real <= high]
+        return any(_rounds_to(real, number) for number in near)
+
+    @cached_property
+    def _ranges(self) -> list[tuple[Decimal, float, float]]:
+        """Each number, and between which values all lie that round to it: a quick test for thousands."""
+        ranges = []
+        for number in self.numbers:
+            middle, digit = float(number), float(f"1e{_exponent(number)}")
+            # Whole numbers have digits that floats have not.
+            digit += 2 * math.ulp(middle)
+            ranges.append((number, middle - digit, middle + digit))
+        return ranges
+
+    def is_exact(self, value: Any) -> bool:
+        """Return whether a value is the number itself."""
+        real = _number_in(value)
+        return real is not None and any(Decimal(repr(real)) == number for number in self.numbers)
+
+    def names(self, key: str) -> bool:
+        """Whether a key can be meant: its last words are those that were given."""
+        asked, words = _words(self.key), _words(key)
+        return not asked or words[-len(asked) :] == asked
+
+
+def parse_quoted(text: str) -> QuotedNumber | None:
+    """Read a number with or without the name of the value before it; None where the text has no number."""
+    if len(text) > MOST_CHARACTERS:
+        return None
+    match = _QUOTED.fullmatch(text.strip().translate(_MINUS))
+    if not match:
+        return None
+    exponent = match["e"] or match["ten"] or (match["raised"] or "").translate(_PLAIN) or "0"
+    try:
+        number = _CONTEXT.create_decimal(
+            f"{match['sign']}{_without_separators(match['mantissa'])}e{exponent}"
+        )
+    except InvalidOperation:
+        return None  # an exponent such as `+-+`, or one of hundreds of digits
+    if not number.is_finite():
+        return None
+    numbers = (_CONTEXT.scaleb(number, -2), number) if match["percent"] else (number,)
+    return QuotedNumber(numbers, match["key"] or "")
+
+
+def _without_separators(mantissa: str) -> str:
+    """Digits with a decimal point, and nothing between thousands."""
+    if _THOUSANDS.fullmatch(mantissa):
+        return re.sub(rf"[,'’_{_SPACE}]", "", mantissa)
+    if "," in mantissa:  # as people write who have points between thousands
+        return mantissa.replace(".", "").replace(",", ".")
+    return mantissa
+
+
+def _exponent(number: Decimal) -> int:
+    """The place of the last digit."""
+    exponent = number.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
+def _number_in(value: Any) -> int | float | None:
+    """The number that a value is, or that it has as text, as MLflow shows it; None where it is none."""
+    if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _rounds_to(value: float, number: Decimal) -> bool:
+    if not math.isfinite(value):
+        return False
+    digit = Decimal((0, (1,), _exponent(number)))
+    shortest = Decimal(repr(value))
+    return number in (
+        shortest.quantize(digit, ROUND_HALF_UP, _CONTEXT),
+        shortest.quantize(digit, ROUND_HALF_EVEN, _CONTEXT),
+        Decimal(value).quantize(digit, ROUND_HALF_EVEN, _CONTEXT),
+    )
+
+
+def _words(key: str) -> list[str]:
+    return [word for word in _BETWEEN_WORDS.split(key.casefold()) if word]
+
 
 # What is most often quoted comes first.
 _KINDS = list(ValueKind)
@@ -83,7 +215,7 @@ def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
 
 
 def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> Iterator[NamedValue]:
-    """The values of a revision that print so."""
+    """Yield the values of a revision that print so."""
     try:
         for value in values_of(snapshot, left_out):
             if quoted.is_printed(value.value):
@@ -98,7 +230,7 @@ def _group(
     values: list[NamedValue],
     experiment: Experiment | None,
 ) -> _Group:
-    """The group of revisions with the same results, with its oldest one for a result."""
+    """Return the group of revisions with the same results, with its oldest one for a result."""
     locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
     same = (frozenset(locks), tuple(values))
     known = groups.get(same)
@@ -113,13 +245,16 @@ def _group(
 
 
 def _value_order(quoted: QuotedNumber, value: NamedValue) -> tuple[bool, int, bool, str]:
-    """What has just the name that was asked for, then metrics; a param is quoted with all its digits."""
+    """Return what has just the name that was asked for, then metrics.
+
+    A param is quoted with all its digits.
+    """
     other_name = quoted.key not in ("", value.key, value.dotted)
     is_rounded = value.kind is ValueKind.PARAM and not quoted.is_exact(value.value)
     return other_name, _KINDS.index(value.kind), is_rounded, value.key
 
 
 def _order(quoted: QuotedNumber, group: _Group) -> tuple[object, ...]:
-    """The likeliest value; then HEAD's results before other commits', these before experiments'."""
+    """Return the likeliest value; then HEAD's results before other commits', these before experiments'."""
     best = _value_order(quoted, group.values[0])[:3]
     return *best, not group.is_current, not group.is_committed, -group.result.snapshot.time, group.result.rev

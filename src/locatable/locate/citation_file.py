@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from ..addresses import redact_urls
 from ..errors import UnreadableError
-from ..history.formats import parse_yaml
-from ..history.reader import Reader
-from ..redact import redact_urls
+from ..repository.parsing import parse_yaml
+from ..repository.reader import Reader
 
 NAME = "CITATION.cff"
 

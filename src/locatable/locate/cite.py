@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
-from ..coordinates import Coordinates
+from ..addresses import redact_urls
 from ..errors import ProjectError, UnreadableError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..rebuild import rebuild_commands
-from ..redact import redact_urls
-from ..staleness import remedy
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates
+from ..results.rebuild import rebuild_commands
+from ..results.staleness import remedy
 from . import bibtex
 from .citation_file import Author, CitationFile, read_citation_file
 from .result import Report, Result
@@ -123,8 +123,7 @@ def _project_name(reader: Reader, url: str) -> str:
 
 def _committer(snapshot: Snapshot) -> tuple[Author, ...]:
     """Who wrote the commit, where nobody says who wrote the project."""
-    author = re.search(r"^author (.+?) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
-    return (Author(author[1], is_group=True),) if author else ()
+    return (Author(snapshot.author, is_group=True),) if snapshot.author else ()
 
 
 def _digests(coordinates: Coordinates, digits: int | None) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..bounds import bounded_reading
-from ..clone_limits import limits
 from ..documents.figure import Encoded, Figure, instead_of, is_picture, read_figures
 from ..documents.text import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
-from ..history.reader import Reader
+from ..repository.bounds import bounded_reading
+from ..repository.clone_limits import limits
+from ..repository.reader import Reader
 from .figure_match import Match, Matcher, Verdict
 from .known_figures import KnownFigures, known_figures
 from .result import Result

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..documents.figure import instead_of, is_document, is_picture
 from ..errors import NotFoundError, UnreadableError
-from ..history.reader import Reader
+from ..repository.reader import Reader
 from . import locate
 from .result import Located, RoleKind
 

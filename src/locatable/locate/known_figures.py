@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
-from ..git_lfs import object_id, stored_file
-from ..history import lfs
-from ..history.hashes import bytes_hash, md5_of
-from ..history.reader import Experiment, Reader
-from ..history.revisions import commit_id
-from ..history.snapshot import Snapshot
-from ..history.trees import FOLDER, LINK, SUBMODULE
-from .content import order, progress, revisions_to_search
+from ..git import lfs
+from ..git.lfs import object_id, stored_file
+from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
+from ..model import Experiment
+from ..repository.hashes import md5_of
+from ..repository.reader import Reader, commit_id
+from ..repository.snapshot import Snapshot
+from .by_content import order, progress, revisions_to_search
 from .names import place_in_head, recorded_names, role_at
 from .result import Result, Role, RoleKind, differing_coordinates
 from .workspace import workspace_outputs
@@ -75,7 +75,7 @@ class KnownFigures:
         self.not_counted = paths | {place[1]} if place else paths
 
     def is_figure_of_result(self, key: Key) -> bool:
-        """Whether a stage wrote a figure in any result."""
+        """Return whether a stage wrote a figure in any result."""
         return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
 
     def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
@@ -97,7 +97,7 @@ class KnownFigures:
         self._folders[folder].append(place)
 
     def _figures_in(self, entry: Mapping[str, Any], path: str) -> dict[str, str]:
-        """Hashes of a folder's figures by their path in it."""
+        """Return hashes of a folder's figures by their path in it."""
         listing = self.reader.cached_file(str(entry["md5"]))
         if listing and listing.stat().st_size > LONGEST_LIST:
             self.left_out.append(f"pictures in {path}, which is too large to look at")
@@ -108,7 +108,7 @@ class KnownFigures:
         return {file.removeprefix(f"{path}/"): md5 for file, md5 in files.items() if is_figure(file)}
 
     def keys_of(self, content: bytes) -> list[Key]:
-        """Keys of results' figures that have the same bytes."""
+        """Return keys of results' figures that have the same bytes."""
         names = [f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"]
         names.append(f"git:{bytes_hash(content, self.id_length)}")
         if self.reader.lfs.is_dir():
@@ -116,7 +116,7 @@ class KnownFigures:
         return [name for name in names if self.places(name)]
 
     def results_recorded(self, file: Path) -> list[Result]:
-        """The results that have the figure that HEAD records at a path where no file is."""
+        """Return the results that have the figure that HEAD records at a path where no file is."""
         place = place_in_head(self.reader, file)
         if place is None:
             return []
@@ -127,7 +127,7 @@ class KnownFigures:
         return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
 
     def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
-        """Content of figures, a few at a time; None where this machine does not have it."""
+        """Yield content of figures, a few at a time; None where this machine does not have it."""
         wanted = list(keys)
         for start in range(0, len(wanted), TOGETHER):
             together = wanted[start : start + TOGETHER]
@@ -138,11 +138,11 @@ class KnownFigures:
                 yield key, self._file_of(found.get(name)) if kind == "git" else self._cached(key, name)
 
     def content(self, key: Key) -> bytes | None:
-        """Content of a figure; None where this machine does not have it."""
+        """Return content of a figure; None where this machine does not have it."""
         return next(content for _, content in self.contents([key]))
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
-        """The results that have any of some figures: what made one first, then by time."""
+        """Return the results that have any of some figures: what made one first, then by time."""
         snapshots: dict[str, Snapshot] = {}
         roles: dict[str, dict[str, Role]] = {}
         for key in keys:
@@ -164,13 +164,13 @@ class KnownFigures:
         return sorted(results, key=order)
 
     def _uncommitted(self, workspace: Snapshot) -> list[str]:
-        from ..coordinates import coordinates_of
+        from ..results.coordinates import coordinates_of
 
         head = self.reader.snapshot(workspace.rev)
         return differing_coordinates(coordinates_of(workspace), coordinates_of(head)) or ["execution"]
 
     def _file_of(self, blob: bytes | None) -> bytes | None:
-        """What a blob stands for: the file of Git LFS that it points to, or itself."""
+        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
         oid = object_id(blob) if blob else ""
         if not oid:
             return blob
@@ -185,7 +185,7 @@ class KnownFigures:
 
 
 def known_figures(reader: Reader) -> KnownFigures:
-    """All figures of all experiments, of all commits of branches and tags, and of the workspace."""
+    """Return all figures of all experiments, of all commits of branches and tags, and of the workspace."""
     known = KnownFigures(reader)
     for experiment in reader.experiments():
         known.experiments.setdefault(experiment.rev, experiment)
@@ -207,7 +207,7 @@ def known_figures(reader: Reader) -> KnownFigures:
 
 
 def is_figure(path: str) -> bool:
-    """Whether a file is a figure, by its name."""
+    """Return whether a file is a figure, by its name."""
     return path.lower().endswith(FIGURES)
 
 
@@ -231,7 +231,10 @@ def _add(
 def _figures_below(
     reader: Reader, tree: str, trees: dict[str, list[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
-    """Path and blob of each figure that Git keeps below a tree; most trees are those of other revisions."""
+    """Return path and blob of each figure that Git keeps below a tree.
+
+    Most trees are those of other revisions.
+    """
     if tree not in trees:
         found = []
         for name, (mode, entry) in reader.objects.entries(tree).items():

@@ -6,19 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from ..clone_limits import limits
 from ..errors import NotFoundError
-from ..history.blob_hashes import HashKind
-from ..history.pipelines import is_at_or_below
-from ..history.reader import Reader
-from ..history.revisions import commit_id, revisions_named
-from ..history.snapshot import Snapshot
-from .content import find_all
+from ..model import is_in
+from ..repository.clone_limits import limits
+from ..repository.hashes import HashKind
+from ..repository.reader import Reader, commit_id, revisions_named
+from ..repository.snapshot import Snapshot
+from .by_content import find_all
 from .result import Located, Result, Role, RoleKind, tracked_role
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
-    """Results of that name; several only where experiments of different baselines share it.
+    """Return results of that name; several only where experiments of different baselines share it.
 
     Raises:
         NotFoundError: there is none.
@@ -82,7 +81,9 @@ def place_in_head(reader: Reader, target: Path) -> tuple[Snapshot, str] | None:
 
 
 def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
-    """What Git or DVC call the file or folder that a revision records at a path; empty where it has no hash.
+    """Return what Git or DVC call the file or folder that a revision records at a path.
+
+    Empty where it has no hash.
 
     Of what is in a tracked folder whose list is not here, and of a folder in it, it is that folder's hash.
     """
@@ -92,28 +93,28 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
         md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
         return frozenset(filter(None, (kept, md5)))
     for tracked, entry in {**snapshot.sources, **snapshot.outs}.items():
-        if not is_at_or_below(path, tracked) or "md5" not in entry:
+        if not is_in(path, tracked) or "md5" not in entry:
             continue
         files = {} if path == tracked else snapshot.reader.folder_files(tracked, entry)
-        is_listed = any(is_at_or_below(file, path) for file in files)
+        is_listed = any(is_in(file, path) for file in files)
         if is_listed or not files or tracked in files:
             return frozenset([files.get(path, str(entry["md5"]))])
     return frozenset()
 
 
 def role_at(snapshot: Snapshot, path: str) -> Role:
-    """How a file belongs to a revision."""
-    for name, stage in snapshot.stages.items():
-        if any(is_at_or_below(path, out) for out in stage.outs):
+    """Return how a file belongs to a revision."""
+    for name, stage in snapshot.records.items():
+        if any(is_in(path, out) for out in stage.outs):
             return Role(RoleKind.OUTPUT, name)
     for source in snapshot.sources:
-        if is_at_or_below(path, source):
+        if is_in(path, source):
             return tracked_role(snapshot, source)
     return Role(RoleKind.IN_GIT)
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
-    """The revision that an MLflow run mirrors, None when there is no such run.
+    """Return the revision that an MLflow run mirrors, None when there is no such run.
 
     Raises:
         NotFoundError: it could be a run, but MLflow is not installed.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..keys import json_text
-from ..staleness import summary
+from ..model import json_text
+from ..results.staleness import summary
 from .result import Report, Result
 
 WIDTH = 80

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from ..keys import json_text
+from ..model import json_text
 from .document import LocatedDocument, LocatedFigure
 from .figure_match import Match
 from .render import staleness_lines, title

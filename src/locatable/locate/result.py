@@ -5,15 +5,20 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
-from ..coordinates import Coordinates, coordinates_of
 from ..errors import UnreadableError
-from ..history.reader import Experiment, Reader
-from ..history.revisions import name_in_dvc
-from ..history.snapshot import Snapshot
-from ..keys import same_value
-from ..rebuild import artifact_at, rebuild_commands
-from ..staleness import Difference, commit_of_results, differences, has_unrecorded_pipeline, unread_history
-from .values import ValueKind
+from ..model import Experiment, same_value
+from ..repository.reader import Reader, name_in_dvc
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates, coordinates_of
+from ..results.rebuild import artifact_at, rebuild_commands
+from ..results.staleness import (
+    Difference,
+    commit_of_results,
+    differences,
+    has_unrecorded_pipeline,
+    unread_history,
+)
+from ..results.values import ValueKind
 
 
 class RoleKind(Enum):
@@ -95,7 +100,9 @@ class Result:
 
 
 def merged(results: Iterable[Result]) -> list[Result]:
-    """Results in their order, with commits that differ in nothing that is told as one; see `Result.same_in`.
+    """Return results in their order, with commits that differ in nothing that is told as one.
+
+    See `Result.same_in`.
 
     Experiments stay alone, as does what is not committed. Of files that are merely kept in Git, the
     coordinates do not count.
@@ -107,7 +114,7 @@ def merged(results: Iterable[Result]) -> list[Result]:
 
 
 def _sameness(result: Result) -> Hashable:
-    """What is equal for commits that are told as one."""
+    """Return what is equal for commits that are told as one."""
     if result.experiment or result.uncommitted:
         return (result.rev, bool(result.uncommitted))
     roles = frozenset(result.roles.items())
@@ -174,7 +181,7 @@ class Report:
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
-    """Everything about a result.
+    """Return everything about a result.
 
     Args:
         reader: of the repository.
@@ -208,7 +215,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
 
 
 def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
-    """Params in which a result differs from its baseline, as far as this clone has that."""
+    """Return params in which a result differs from its baseline, as far as this clone has that."""
     baseline = baseline_of(result)
     if baseline is None or reader.objects.read([baseline])[0] is None:
         return {}
@@ -216,7 +223,7 @@ def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]
 
 
 def baseline_of(result: Result) -> str | None:
-    """The commit that a result is compared with, None where there is none."""
+    """Return the commit that a result is compared with, None where there is none."""
     if result.experiment:
         return result.experiment.baseline
     if result.uncommitted:
@@ -225,7 +232,7 @@ def baseline_of(result: Result) -> str | None:
 
 
 def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Both values of each key in which they differ; None where there is none."""
+    """Return both values of each key in which they differ; None where there is none."""
     changed = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
@@ -235,6 +242,6 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
 
 
 def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
-    """Names of the coordinates in which two results differ."""
+    """Return names of the coordinates in which two results differ."""
     names = [coordinate.name for coordinate in fields(Coordinates)]
     return [name for name in names if getattr(one, name).digest != getattr(other, name).digest]

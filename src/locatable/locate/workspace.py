@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..coordinates import coordinates_of
 from ..git import git, paths_left_out
-from ..history.hashes import md5_of, recorded_md5_of
-from ..history.ignored import IGNORE_FILE, NEVER_SEARCHED, is_ignore_file, may_hide
-from ..history.snapshot import Snapshot
+from ..git.objects import NEVER_SEARCHED
+from ..repository.hashes import HashKind, md5_of
+from ..repository.ignored import IGNORE_FILE, is_ignore_file, may_hide
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import coordinates_of
 from .result import Result, Role, RoleKind, differing_coordinates
 
 # Where DVC, and the stage `environment`, record results.
@@ -37,7 +38,7 @@ def find_in_workspace(head: Snapshot, targets: list[Path]) -> list[Result]:
 
 
 def workspace_outputs(head: Snapshot, wanted: Callable[[str], bool]) -> tuple[Snapshot, dict[str, Path]]:
-    """Files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
+    """Return files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
 
     Args:
         head: the commit that is checked out.
@@ -59,13 +60,13 @@ def workspace_outputs(head: Snapshot, wanted: Callable[[str], bool]) -> tuple[Sn
         found = {file.relative_to(root).as_posix(): file for file in _files_in(root / out)}
         of_interest = {path: file for path, file in found.items() if wanted(path)}
         # What is large, such as a model, is not read for nothing.
-        if of_interest and recorded_md5_of(root / out, entry) == entry.get("md5"):
+        if of_interest and md5_of(root / out, HashKind.of_entry(entry)) == entry.get("md5"):
             files |= of_interest
     return workspace, files
 
 
 def _workspace_records(head: Snapshot) -> dict[str, bytes]:
-    """Content by path of the files in the workspace that record results."""
+    """Return content by path of the files in the workspace that record results."""
     root = head.reader.root
     patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
@@ -81,7 +82,7 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
     records = {path: content for path, content in found.items() if path not in rules}
     of_dvc = [path for path in records if not path.endswith("environment.json")]
     if may_hide(rules.values(), of_dvc):
-        from ..dvc.ignored import hidden_in_workspace  # takes a fifth of a second
+        from ..repository.ignored import hidden_in_workspace  # takes a fifth of a second
 
         for path in hidden_in_workspace(root, of_dvc):
             del records[path]
@@ -101,7 +102,7 @@ def _recorded_outputs(workspace: Snapshot, targets: list[Path]) -> dict[str, Rol
     md5s = {md5_of(target) for target in targets}
     has_folder = any(target.is_dir() for target in targets)
     roles = {}
-    for name, stage in workspace.stages.items():
+    for name, stage in workspace.records.items():
         for out, entry in stage.outs.items():
             place = root / out
             same = [
@@ -109,13 +110,13 @@ def _recorded_outputs(workspace: Snapshot, targets: list[Path]) -> dict[str, Rol
             ]
             if has_folder and place.is_dir() and md5_of(place) in md5s:
                 same.append(place)
-            if same and recorded_md5_of(place, entry) == entry.get("md5"):
+            if same and md5_of(place, HashKind.of_entry(entry)) == entry.get("md5"):
                 for path in same:
                     roles[path.relative_to(root).as_posix()] = Role(RoleKind.OUTPUT, name)
     return roles
 
 
 def _files_in(path: Path) -> Iterator[Path]:
-    """The file at a path, or all files below it."""
+    """Yield the file at a path, or all files below it."""
     paths = path.rglob("*") if path.is_dir() else [path]
     return (each for each in paths if each.is_file())

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..rebuild import origin_url
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.rebuild import origin_url
 from .content import Content, missing_text, still_missing
 from .describe import Describer
 from .limits import fit_tags
+from .mirrored import MirrorOptions, MirrorResult
 from .plan import Action, KnownRuns, MirrorPlan, PlannedRun
-from .result import MirrorOptions, MirrorResult
 from .revision import revision_content, study_content
 from .rules import RULES
 from .runs import RefusedError, RunDeletedError, RunWriter
@@ -102,16 +102,18 @@ class Applier:
         return self._writer.update(planned.known.run_id, content, parent_id)
 
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
-        """What the run should hold."""
+        """Return what the run should hold."""
         if snapshot is None:
             content: Content = study_content(planned.wanted, self._reader)
             fit_tags(content, RULES.tag)
             return content
         known = planned.known
-        # What was copied once is not taken away again.
-        copy_models = self._options.copy_models or (known is not None and known.has_models)
+        # Models that were copied once are not taken away again.
+        has_models = known is not None and known.has_models
+        copy_models = self._options.copy_models or has_models
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)
-        if known and known.complete and known.has_models == copy_models:
+        if known and known.complete and has_models == copy_models:
+            # The run may have files from a machine that had them.
             content.lacking = still_missing(known.missing, content.missing)
         if self._describer:
             self._describer.describe(content)
@@ -119,7 +121,7 @@ class Applier:
         return content
 
     def _has_nothing_new(self, planned: PlannedRun, content: Content) -> bool:
-        """Whether a run that lacks files would lack the same ones again."""
+        """Return whether a run that lacks files would lack the same ones again."""
         known = planned.known
         if known is None or known.has_models != content.has_models:
             return False
@@ -129,7 +131,10 @@ class Applier:
 def with_snapshots(
     reader: Reader, runs: Sequence[PlannedRun]
 ) -> Iterator[tuple[PlannedRun, Snapshot | None]]:
-    """Each run with the snapshot of its revision, None for a study; each is read when its turn comes."""
+    """Yield each run with the snapshot of its revision, None for a study.
+
+    Each is read when its turn comes.
+    """
     snapshots = reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
     for run in runs:
         yield run, None if run.wanted.is_study else next(snapshots)

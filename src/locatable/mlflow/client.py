@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 from mlflow.utils.uri import validate_path_is_safe
 
-from ..redact import redact_urls
+from ..addresses import redact_urls
 
 __all__ = ["MlflowClient", "MlflowException", "entities", "reason", "validate_path_is_safe", "validation"]
 

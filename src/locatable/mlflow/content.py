@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..history.reader import Experiment
-from ..history.snapshot import Snapshot
+from ..model import Experiment
+from ..repository.snapshot import Snapshot
+from ..results.outputs import Point
 from . import known
 from .naming import storable
-from .values import Point
 
 # MLflow takes 8,000 characters.
 LONGEST_TAG = 7900
@@ -59,7 +59,7 @@ class Description:
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Description | None":
-        """What a run in MLflow keeps; None if it does not say what the script made of it."""
+        """Return what a run in MLflow keeps; None if it does not say what the script made of it."""
         digest = tags.get(known.DESCRIPTION, "")
         if not digest:
             return cls("")
@@ -130,7 +130,7 @@ class RunContent(Content):
 
 
 def state_tags(content: Content) -> dict[str, str]:
-    """Tags that say what the mirror did and could not do."""
+    """Return tags that say what the mirror did and could not do."""
     tags = {}
     if content.lacking:
         tags[known.MISSING] = missing_text(content.lacking)
@@ -145,12 +145,12 @@ def state_tags(content: Content) -> dict[str, str]:
 
 
 def missing_text(files: list[str]) -> str:
-    """Files that are not here, as a run says it."""
+    """Return files that are not here, as a run says it."""
     return storable(f"this machine does not have: {', '.join(files)}")[:LONGEST_TAG]
 
 
 def still_missing(known_missing: str, files: list[str]) -> list[str]:
-    """Those of the files missing here that a run does not have from another machine either.
+    """Return those of the files missing here that a run does not have from another machine either.
 
     Args:
         known_missing: what the run says is missing.

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine, Select, column, create_engine, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..addresses import sqlite_file, sqlite_url
 from ..git import leave_out
-from ..sqlite import sqlite_file, sqlite_url
 from .known import TAGS, KnownRun, runs_by_key
 from .settings import TrackingSettings, is_server
 
@@ -20,7 +20,7 @@ SERVED_DATABASE = re.compile(r"(postgresql|mysql|mssql)")
 
 
 def open_engine(uri: str) -> Engine:
-    """A connection to a database, which a database server has to answer within ten seconds."""
+    """Return a connection to a database, which a database server has to answer within ten seconds."""
     options = {"connect_timeout": 10} if SERVED_DATABASE.match(uri) else {}
     return create_engine(uri, connect_args=options)
 
@@ -36,7 +36,7 @@ def check_connection(uri: str) -> None:
 
 
 def known_runs(settings: TrackingSettings) -> dict[str, list[KnownRun]] | None:
-    """The mirrored runs by key, straight from MLflow's database; None if only MLflow can tell.
+    """Return the mirrored runs by key, straight from MLflow's database; None if only MLflow can tell.
 
     MLflow reads each run whole, which takes ten times as long, and needs two seconds to be imported.
     """

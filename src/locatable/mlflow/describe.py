@@ -84,7 +84,7 @@ class Describer:
 
 
 def find_script(root: Path) -> DescribeScript | None:
-    """The script of a project; None if it has none, or if its `describe` does nothing.
+    """Return the script of a project; None if it has none, or if its `describe` does nothing.
 
     Only text is read here, so that a mirror with nothing to do need not import what the script imports. A
     file of that name that does not import `locatable` is another tool's, and is left alone.
@@ -124,13 +124,13 @@ def _imports_locatable(statement: ast.stmt) -> bool:
 
 
 def _definition(module: ast.Module) -> ast.stmt | None:
-    """The last statement that gives the module its `describe`: a function of its own, or an import."""
+    """Return the last statement that gives the module its `describe`: a function of its own, or an import."""
     found = [statement for statement in module.body if FUNCTION in _names(statement)]
     return found[-1] if found else None
 
 
 def _names(statement: ast.stmt) -> list[str]:
-    """Names that a function or an import gives to the module."""
+    """Return names that a function or an import gives to the module."""
     if isinstance(statement, ast.FunctionDef):
         return [statement.name]
     if isinstance(statement, ast.ImportFrom):
@@ -139,7 +139,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 
 def _does_nothing(definition: ast.stmt) -> bool:
-    """Whether a function's body is no more than its docstring."""
+    """Return whether a function's body is no more than its docstring."""
     if not isinstance(definition, ast.FunctionDef):
         return False
     return all(_is_constant(statement) for statement in definition.body)
@@ -152,12 +152,12 @@ def _is_constant(statement: ast.stmt) -> bool:
 
 
 def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-    """Keys whose values are new, others or gone."""
+    """Return keys whose values are new, others or gone."""
     return tuple(key for key in {**before, **after} if before.get(key) != after.get(key))
 
 
 def _problem(run: RunContent, tags_before: dict[str, str]) -> str | None:
-    """What a script has set that a run cannot hold."""
+    """Return what a script has set that a run cannot hold."""
     if not isinstance(run.name, str) or not 0 < len(run.name) <= LONGEST_NAME:
         return f"a run's name is a text of at most {LONGEST_NAME} characters, not {run.name!r:.60}"
     for key in _changed_keys(tags_before, run.tags):
@@ -175,7 +175,7 @@ def _problem(run: RunContent, tags_before: dict[str, str]) -> str | None:
 
 
 def _script_error(root: Path, error: BaseException) -> SettingsError:
-    """One line that names the place in the script where it failed."""
+    """Return one line that names the place in the script where it failed."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, SettingsError):
         return error

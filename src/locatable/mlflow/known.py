@@ -9,7 +9,7 @@ BEST = "dvc.best"  # how the tags of a study's run begin that say which trial is
 STATE = "mirror.state"
 # The status of a run is written last. To write this tag anew instead would cost a twentieth of the mirror.
 WHEN_FINISHED = "complete when FINISHED"
-# What earlier mirrors wrote: first the one, last the other.
+# What earlier mirrors wrote into that tag when they began a run, and when it was complete.
 BEGUN = "begun"
 COMPLETE = "complete"
 MISSING = "mirror.missing"
@@ -64,14 +64,14 @@ class KnownRun:
 
 
 def is_complete(tags: Mapping[str, str], status: str) -> bool:
-    """Whether a mirror has written all of a run; `status` is what MLflow calls its status."""
+    """Return whether a mirror has written all of a run; `status` is what MLflow calls its status."""
     if tags.get(STATE) == WHEN_FINISHED:
         return status == FINISHED
     return tags.get(STATE) == COMPLETE
 
 
 def known_run(run_id: str, tags: Mapping[str, str], status: str) -> KnownRun | None:
-    """A run, from its tags and status; None if no mirror wrote it."""
+    """Return a run, from its tags and status; None if no mirror wrote it."""
     if STATE not in tags:
         return None
     return KnownRun(
@@ -89,7 +89,9 @@ def known_run(run_id: str, tags: Mapping[str, str], status: str) -> KnownRun | N
 
 
 def runs_by_key(runs: Iterable[tuple[str, Mapping[str, str], str]]) -> dict[str, list[KnownRun]]:
-    """The mirrored ones of these runs; of each key the lowest id first: that one stays, whoever made others.
+    """Return the mirrored ones of these runs.
+
+    Of each key the lowest id first: that one stays, whoever made others.
 
     Args:
         runs: id, tags and status of each.

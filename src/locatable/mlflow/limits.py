@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from ..keys import json_text
+from ..model import json_text
+from ..results.outputs import number
 from .content import Content, Dataset, Model
+from .metrics import slashed
 from .naming import NameRules, Names, Rule, is_storable, storable
-from .values import number, slashed
 
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
@@ -73,7 +74,7 @@ class FittedContent:
 
 
 def fit(content: Content, rules: NameRules) -> FittedContent:
-    """Params, metrics, series, datasets, models and artifacts as MLflow can hold them."""
+    """Return params, metrics, series, datasets, models and artifacts as MLflow can hold them."""
     fitted = FittedContent()
     fitted.kept |= {"tags": dict(content.changed_tags)} if content.changed_tags else {}
     _fit_params(content, rules.param, fitted)
@@ -175,7 +176,7 @@ def _fit_artifacts(content: Content, rule: Rule, fitted: FittedContent) -> None:
 
 
 def _artifact_paths(paths: Iterable[str], rule: Rule) -> dict[str, str]:
-    """Where each file goes: no two files or folders in a folder get the same name."""
+    """Return where each file goes: no two files or folders in a folder get the same name."""
     names: dict[str, list[str]] = {}
     for path in paths:
         for folder, name in _parts(path):
@@ -188,7 +189,7 @@ def _artifact_paths(paths: Iterable[str], rule: Rule) -> dict[str, str]:
 
 
 def _parts(path: str) -> Iterator[tuple[str, str]]:
-    """Each folder of a path and the file, by the folder that it is in and its name."""
+    """Yield each folder of a path and the file, by the folder that it is in and its name."""
     folder = ""
     for name in path.split("/"):
         yield folder, name
@@ -196,7 +197,7 @@ def _parts(path: str) -> Iterator[tuple[str, str]]:
 
 
 def same_value(value: float, stored: float) -> bool:
-    """Whether a metric's value is the one that MLflow gives back: its databases have no infinities."""
+    """Return whether a metric's value is the one that MLflow gives back: its databases have no infinities."""
     if math.isnan(value) or math.isnan(stored):
         return math.isnan(value) and math.isnan(stored)
     limit = sys.float_info.max

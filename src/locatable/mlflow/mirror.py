@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..addresses import redact_urls
 from ..errors import StoreError
-from ..history.reader import Reader
-from ..redact import redact_urls
+from ..repository.reader import Reader
 from .database import known_runs
 from .describe import DescribeScript, find_script
+from .mirrored import MirrorOptions, MirrorResult
 from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror
-from .result import MirrorOptions, MirrorResult
 from .settings import TrackingSettings
 from .wanted import gone_revisions, needs_run, wanted_runs
 
@@ -69,7 +69,7 @@ class Planner:
         self.wanted = wanted_runs(reader, options.all_commits)
 
     def plan(self, known: KnownRuns) -> MirrorPlan:
-        """What has to be done where these runs are there."""
+        """Return what has to be done where these runs are there."""
         gone = None
         if self._options.prune:
             gone = gone_revisions(self._reader, [key for key in known if key not in self.wanted])

@@ -26,7 +26,7 @@ class Rule:
     replace: Callable[[str], str] = field(default=lambda _: "_")
 
     def allows(self, name: str) -> bool:
-        """Whether a name can stay as it is."""
+        """Return whether a name can stay as it is."""
         return self.size(name) <= self.longest and is_storable(name) and self.takes(name)
 
 
@@ -80,7 +80,7 @@ class Names:
         return f"{begin} {digest}"
 
     def _readable(self, name: str) -> str:
-        """The name without the characters that the store does not take between others."""
+        """Return the name without the characters that the store does not take between others."""
         characters = []
         for each in name:
             characters.append(each if self._takes(f"a{each}a") else self._rule.replace(each))
@@ -100,5 +100,5 @@ def is_storable(text: str) -> bool:
 
 
 def storable(text: str) -> str:
-    """A text as databases take it."""
+    """Return a text as databases take it."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")

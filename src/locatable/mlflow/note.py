@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..coordinates import Coordinates
-from ..redact import redact_urls
+from ..addresses import redact_urls
+from ..results.coordinates import Coordinates
 
 # A page is read by people: longer tables and cells are cut, and say so.
 MOST_ROWS = 12
@@ -12,7 +12,7 @@ LONGEST_CELL = 80
 
 
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
-    """How to rebuild a revision, and its five coordinates, as Markdown.
+    """Return how to rebuild a revision, and its five coordinates, as Markdown.
 
     Args:
         rev: the commit.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..history.reader import Experiment
+from ..model import Experiment
 from .known import STUDY, KnownRun
 
 
@@ -144,23 +144,27 @@ def plan_mirror(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> MirrorP
 
 
 def _runs(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> tuple[PlannedRun, ...]:
-    """Runs to write. Those that another mirror began come last of the new ones: it may still be at work."""
-    planned: dict[Action, list[PlannedRun]] = {action: [] for action in Action}
+    """Return the runs to write; of the new ones last those that another mirror, maybe at work, began."""
+    planned = []
+    parents_of_new = set()
     for key, run in wanted.items():
         existing = known[key][0] if key in known else None
         action = _action(run, existing, policy)
         if action:
-            planned[action].append(PlannedRun(run, action, existing))
-    new = planned[Action.CREATE] + planned[Action.FINISH]
-    parents = {run.wanted.parent for run in new}
+            planned.append(PlannedRun(run, action, existing))
+        if action in (Action.CREATE, Action.FINISH):
+            parents_of_new.add(run.parent)
     for key, run in wanted.items():
-        if run.is_study and key in parents and key in known and known[key][0].complete:
-            planned[Action.GROW].append(PlannedRun(run, Action.GROW, known[key][0]))
-    return tuple(run for action in Action for run in planned[action])
+        is_whole = key in known and known[key][0].complete
+        if run.is_study and is_whole and key in parents_of_new:
+            planned.append(PlannedRun(run, Action.GROW, known[key][0]))
+    # Actions are listed in the order in which they are carried out.
+    order = list(Action)
+    return tuple(sorted(planned, key=lambda run: order.index(run.action)))
 
 
 def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action | None:
-    """Why a run has to be written by itself; None if it has not."""
+    """Return why a run has to be written by itself; None if it has not."""
     if known is None:
         return Action.CREATE
     if not known.complete:
@@ -175,7 +179,7 @@ def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action
 
 
 def _is_described_by_old_name(wanted: WantedRun, known: KnownRun) -> bool:
-    """Whether the project's script saw the experiment under a name that it no longer has."""
+    """Return whether the project's script saw the experiment under a name that it no longer has."""
     return bool(known.description) and known.experiment != wanted.identity_tags.get("dvc.exp")
 
 
@@ -202,7 +206,7 @@ def _moves(wanted: WantedRuns, known: KnownRuns) -> tuple[Move, ...]:
 
 
 def _pruned(wanted: WantedRuns, known: KnownRuns, gone: frozenset[str]) -> tuple[str, ...]:
-    """Runs of what is gone, and of studies that have no run below them any more."""
+    """Return runs of what is gone, and of studies that have no run below them any more."""
     unwanted = [key for key in known if key not in wanted]
     revisions = [key for key in unwanted if key in gone]
     remaining = [runs[0] for key, runs in known.items() if key not in revisions]

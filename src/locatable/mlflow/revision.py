@@ -2,7 +2,6 @@
 
 import math
 import posixpath
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,22 +9,22 @@ from typing import Any
 
 import yaml
 
-from ..coordinates import Coordinates, coordinates_of
-from ..dvc.experiments import memory_in
-from ..history import formats
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
-from ..keys import Key
-from ..rebuild import rebuild_commands
-from ..redact import redact_urls
-from ..staleness import differences, summary
+from ..addresses import redact_urls
+from ..model import Key, holder
+from ..repository import parsing
+from ..repository.experiments import memory_in
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import Coordinates, coordinates_of
+from ..results.outputs import OutputFiles, Point, is_series, read_outputs
+from ..results.rebuild import rebuild_commands
+from ..results.staleness import differences, summary
 from . import known
 from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
+from .metrics import read_values
 from .naming import storable
 from .note import revision_note
-from .outputs import OutputFiles, containing_output, read_outputs
 from .plan import WantedRun
-from .values import Point, is_series, read_values
 
 # That a run tells.
 MOST_DIFFERENCES = 10
@@ -36,7 +35,7 @@ MOST_BYTES = 1_000_000
 def revision_content(
     snapshot: Snapshot, wanted: WantedRun, url: str | None = None, copy_models: bool = False
 ) -> RunContent:
-    """The run of an experiment or a baseline commit.
+    """Return the run of an experiment or a baseline commit.
 
     Args:
         snapshot: of the revision.
@@ -117,7 +116,7 @@ def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
             memory = memory_in(snapshot.commit)
             (metric,), (direction,) = memory["metrics"], memory["directions"]
             key = Key.parse(metric)
-            value = float(key.value_in(formats.parse(key.file, snapshot.read(key.file) or b"")))
+            value = float(key.value_in(parsing.parse(key.file, snapshot.read(key.file) or b"")))
         except (LookupError, TypeError, ValueError, yaml.YAMLError):
             continue  # it has no single objective, or none that can be read
         sign = 1 if direction == "minimize" else -1
@@ -132,7 +131,6 @@ def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
 
 
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
-    author = re.search(r"^author (.*) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
     commands = rebuild_commands(snapshot, wanted.experiment, url)
     stale = redact_urls(summary(differences(snapshot), MOST_DIFFERENCES))
     tags = {"dvc.rev": snapshot.rev}
@@ -144,7 +142,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
         "mlflow.source.git.commit": snapshot.rev,
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": url or snapshot.reader.root.name,
-        "mlflow.user": author[1] if author else "",
+        "mlflow.user": snapshot.author,
         "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands, stale)[:LONGEST_TAG],
     }
     if url:
@@ -153,7 +151,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
 
 
 def _redacted(value: Any) -> Any:
-    """A param without the passwords in its URLs."""
+    """Return a param without the passwords in its URLs."""
     if isinstance(value, str):
         return redact_urls(value)
     if isinstance(value, list):
@@ -171,7 +169,7 @@ def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> 
 
 
 def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict[str, Any]:
-    """Where MLflow says that a dataset is: the same for every revision that has it."""
+    """Return where MLflow says that a dataset is: the same for every revision that has it."""
     entry = snapshot.sources.get(path, {})
     origins = []
     for dep in entry.get("deps", ()):
@@ -188,12 +186,12 @@ def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict
 
 
 def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
-    """Each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
+    """Return each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
     outs = snapshot.outs
     models: dict[str, Model] = {}
     for artifact in snapshot.artifacts:
         path = artifact.path
-        output = containing_output(outs, path)
+        output = holder(outs, path)
         if artifact.type == "model" and output:
             # Of a folder that this machine has no list of, only its own hash is known.
             files = snapshot.reader.folder_files(output, outs[output])
@@ -204,7 +202,7 @@ def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
 
 
 def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[str, str]:
-    """Which file a model is, and how to get it."""
+    """Return which file a model is, and how to get it."""
     place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
     command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
     return {
@@ -216,14 +214,14 @@ def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dic
 
 
 def _large(snapshot: Snapshot, outputs: OutputFiles, models: list[str]) -> list[str]:
-    """Outputs that stay in Git alone: they would be copied into each run, the same or not."""
+    """Return outputs that stay in Git alone: they would be copied into each run, the same or not."""
     shown = [*snapshot.metric_files, *snapshot.plot_files, *models]
     large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
-    return [path for path in large if snapshot.in_git(path) and not containing_output(shown, path)]
+    return [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
 
 
 def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:
-    """Content by path; series that could be read are metrics already."""
+    """Return content by path; series that could be read are metrics already."""
     artifacts = {}
     for path, content in outputs.contents.items():
         if not is_series(path) or path in unread:
@@ -237,9 +235,9 @@ def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, st
 
 
 def _definition_files(snapshot: Snapshot) -> list[str]:
-    """Files that say what was run: locks, pipelines, params files, environment.json."""
+    """Return files that say what was run: locks, pipelines, params files, environment.json."""
     files = {path for path in snapshot.files if not path.endswith(".dvc")}
-    for stage in snapshot.stages.values():
+    for stage in snapshot.records.values():
         files.update(stage.params)
     for pipeline in snapshot.pipelines.values():
         files.update(pipeline.variables)

@@ -16,7 +16,7 @@ NOT_IN_PATHS = re.compile(r"[#?%\x00-\x1f]")
 
 
 def _accepted_by(check: Callable[[str], object]) -> Callable[[str], bool]:
-    """Whether one of MLflow's checks raises nothing."""
+    """Return whether one of MLflow's checks raises nothing."""
 
     @lru_cache(10_000)  # the names of one run are those of the next
     def takes(name: str) -> bool:
@@ -30,7 +30,7 @@ def _accepted_by(check: Callable[[str], object]) -> Callable[[str], bool]:
 
 
 def _is_part_of_a_path(name: str) -> bool:
-    """Whether a file or folder of that name can be an artifact, also through a tracking server."""
+    """Return whether a file or folder of that name can be an artifact, also through a tracking server."""
     path = f"{name}/file"
     return not NOT_IN_PATHS.search(name) and not _leads_elsewhere(path) and _is_safe(path)
 

@@ -192,7 +192,7 @@ class RunWriter:
             self._client.log_outputs(run_id, [entities.LoggedModelOutput(logged, 0)])
 
     def _logged_models(self, run_id: str) -> dict[str, str]:
-        """Id by path of the models that a run has."""
+        """Return id by path of the models that a run has."""
         models = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'")
         return {model.tags.get("dvc.path", ""): model.model_id for model in models}
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .. import project
+from ..addresses import absolute_url, redact_urls, sqlite_file
 from ..errors import SettingsError
 from ..git import main_checkout
-from ..known import is_known, remember
-from ..redact import redact_urls
-from ..sqlite import absolute_url, sqlite_file
+from ..repository import project
+from .consent import is_known, remember
 from .naming import Names, Rule
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -68,7 +67,7 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
 
 
 def read_uri(root: Path, uri: str | None = None) -> str:
-    """The address alone; arguments and errors as of `read_settings`.
+    """Return the address alone; arguments and errors as of `read_settings`.
 
     A relative SQLite file is one of the main checkout, wherever the command runs. MLflow sends the user's
     credentials to any other address: it must have been given by the user, now or once before.
@@ -97,7 +96,7 @@ def _trusted(uri: str) -> str:
 
 
 def is_server(uri: str) -> bool:
-    """Whether a tracking server answers there, rather than a database."""
+    """Return whether a tracking server answers there, rather than a database."""
     return uri.startswith("http")
 
 
@@ -119,6 +118,6 @@ def _written_uri(root: Path) -> str:
 
 
 def project_name(root: Path) -> str:
-    """What a project calls itself in pyproject.toml, else the name of its folder."""
+    """Return what a project calls itself in pyproject.toml, else the name of its folder."""
     name = project.read_section(root, "project").get("name")
     return name if isinstance(name, str) and name else root.name or "project"

@@ -5,10 +5,9 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
+from ..addresses import redact_urls, sqlite_file
 from ..errors import SettingsError, StoreError
-from ..history.reader import Reader
-from ..redact import redact_urls
-from ..sqlite import sqlite_file
+from ..repository.reader import Reader
 from .client import MlflowClient, MlflowException, entities, reason
 from .database import check_connection, create_database
 from .known import KnownRun, runs_by_key
@@ -17,7 +16,7 @@ from .settings import TrackingSettings, read_uri
 
 
 def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
-    """A client, and the id of the experiment, which is created where there is none.
+    """Return a client, and the id of the experiment, which is created where there is none.
 
     Raises:
         MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store cannot be used.
@@ -90,7 +89,7 @@ def _create_artifacts_folder(folder: Path) -> None:
 
 
 def list_runs(client: MlflowClient, experiment_id: str) -> dict[str, list[KnownRun]]:
-    """The mirrored runs by key, as MLflow lists them."""
+    """Return the mirrored runs by key, as MLflow lists them."""
     runs = []
     token = None
     while True:
@@ -102,7 +101,7 @@ def list_runs(client: MlflowClient, experiment_id: str) -> dict[str, list[KnownR
 
 
 def revision(reader: Reader, run_id: str) -> str | None:
-    """The revision that an MLflow run mirrors, None if there is no such run in the store.
+    """Return the revision that an MLflow run mirrors, None if there is no such run in the store.
 
     Raises:
         SettingsError: the store cannot be used.

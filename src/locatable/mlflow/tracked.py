@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError, UnreadableError
-from ..history.reader import Reader
-from ..rebuild import origin_url
+from ..repository.reader import Reader
+from ..results.rebuild import origin_url
 from .content import Content, state_tags
 from .describe import find_script
 from .known import MISSING, UNREAD

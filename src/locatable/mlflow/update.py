@@ -40,7 +40,7 @@ class RunUpdate:
 
 
 def plan_update(stored: StoredRun, content: Content, fitted: FittedContent) -> RunUpdate:
-    """How the tags of a run become those of its content; what was changed in MLflow by hand stays."""
+    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays."""
     changing = {*EXPERIMENT_TAGS, known.OWN_NAME, *_described_tags(stored, content)}
     changing |= {key for key in (*stored.tags, *content.tags) if key.startswith(known.BEST)}
     tags = {key: value for key, value in content.tags.items() if key in changing}
@@ -74,7 +74,7 @@ def find_obstacle(stored: StoredRun, content: Content, fitted: FittedContent) ->
 
 
 def _described_tags(stored: StoredRun, content: Content) -> set[str]:
-    """Tags that the project's script sets, or has set in this run before."""
+    """Return tags that the project's script sets, or has set in this run before."""
     descriptions = [Description.from_tags(stored.tags), content.description]
     return {key for description in descriptions if description for key in description.tags}
 
@@ -84,7 +84,7 @@ def _changed_params(stored: StoredRun, fitted: FittedContent) -> list[str]:
 
 
 def _changed_metrics(stored: StoredRun, fitted: FittedContent) -> list[str]:
-    """Keys of metrics that have another value or are gone; a series can only be gone."""
+    """Return keys of metrics that have another value or are gone; a series can only be gone."""
     points_by_key = fitted.points_by_key
     changed = []
     for key, value in stored.metrics.items():

@@ -4,14 +4,17 @@ from collections.abc import Iterable
 
 from ..errors import UnreadableError
 from ..git import git, is_shallow
-from ..history.reader import BRANCHES, Experiment, Reader
-from ..history.snapshot import Snapshot
+from ..model import Experiment
+from ..repository.reader import BRANCHES, Reader
+from ..repository.snapshot import Snapshot
 from .known import STUDY
 from .plan import WantedRun
 
 
 def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRun]:
-    """Runs that should be there by key: studies, baselines, experiments; parents come before their children.
+    """Return runs that should be there by key: studies, baselines, experiments.
+
+    Parents come before their children.
 
     Experiments of other projects in the same Git repository are not among them.
 
@@ -35,13 +38,13 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
 def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
     """Whether a run that is not there yet has anything to show: an experiment, or the results of a stage."""
     try:
-        return run.experiment is not None or bool(snapshot.stages)
+        return run.experiment is not None or bool(snapshot.records)
     except UnreadableError:
         return True  # as far as one can tell; writing its run will say what is wrong
 
 
 def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
-    """Those of these keys whose commit is here and in no branch or tag any more.
+    """Return those of these keys whose commit is here and in no branch or tag any more.
 
     A commit that this clone has never had says nothing: its experiment may live elsewhere. Nor does any in a
     shallow clone: what came before the commits that it begins with is of a branch all the same.
@@ -54,7 +57,7 @@ def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
 
 
 def _studies(experiments: list[Experiment]) -> list[WantedRun]:
-    """A run for each search, with its trials."""
+    """Return a run for each search, with its trials."""
     trials: dict[str, list[Experiment]] = {}
     for experiment in experiments:
         if experiment.study:
@@ -63,7 +66,7 @@ def _studies(experiments: list[Experiment]) -> list[WantedRun]:
 
 
 def _baselines(reader: Reader, experiments: list[Experiment], all_commits: bool) -> list[str]:
-    """Commits besides experiments that get a run, as far as this clone has them."""
+    """Return commits besides experiments that get a run, as far as this clone has them."""
     commits = [experiment.baseline for experiment in experiments]
     head = reader.objects.read([_commit("HEAD")])[0]
     if head:
@@ -75,7 +78,7 @@ def _baselines(reader: Reader, experiments: list[Experiment], all_commits: bool)
 
 
 def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
-    """Those of these keys that are commits of this clone."""
+    """Return those of these keys that are commits of this clone."""
     keys = list(keys)
     answers = reader.objects.read(_commit(key) for key in keys)
     return [key for key, answer in zip(keys, answers, strict=True) if answer]

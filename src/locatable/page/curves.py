@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
-from ..dvc.plots import PlotData, plot_data
-from ..history import formats
-from ..history.pipelines import is_at_or_below
-from ..history.snapshot import Snapshot
-from ..mlflow.values import is_series
+from ..addresses import redact_urls
+from ..model import is_in
 from ..output import visible
-from ..redact import redact_urls
+from ..repository import parsing
+from ..repository.plot_data import PlotData, plot_data
+from ..repository.snapshot import Snapshot
+from ..results.outputs import is_series
 from .figures import data_uri, is_image
 
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")
@@ -164,7 +164,7 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
                     continue
                 if path == name:
                     definitions[path] = settings
-                elif is_at_or_below(path, name) and not is_series(path):
+                elif is_in(path, name) and not is_series(path):
                     definitions.setdefault(path, settings)
     return definitions
 
@@ -181,7 +181,7 @@ def _parsed(paths: list[str], contents: Mapping[str, bytes]) -> dict[str, Any]:
             text = io.StringIO(contents[path].decode())
             parsed[path] = list(csv.DictReader(text, delimiter="\t" if path.endswith(".tsv") else ","))
         else:
-            parsed[path] = formats.parse(path, contents[path])
+            parsed[path] = parsing.parse(path, contents[path])
     return parsed
 
 

@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 import yaml
 
 from ..errors import ProjectError
-from ..history.reader import Reader
-from ..history.snapshot import Snapshot
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
-from ..locate.values import metric_values, metrics_contents
-from ..mlflow.outputs import containing_output, read_outputs
-from ..staleness import summary
+from ..model import holder
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from ..results.outputs import read_outputs
+from ..results.staleness import summary
+from ..results.values import metric_values, metrics_contents
 from .curves import Curves, read_curves
 from .figures import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
 from .lineage import Step, lineage
@@ -119,7 +119,6 @@ def read_facts(
     outputs = read_outputs(snapshot)
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
-    author = re.search(r"^author (.+?) <.*> \d+ [-+]\d+$", snapshot.commit, re.MULTILINE)
     try:
         citation = cite(reader, result, report, origin)
     except ProjectError:  # a warning says why
@@ -129,7 +128,7 @@ def read_facts(
     return Facts(
         title=_title(result, target),
         report=report,
-        author=author[1] if author else "",
+        author=snapshot.author,
         time=datetime.fromtimestamp(snapshot.time, UTC),
         citation=citation,
         warnings=[*_warnings(report), *(citation.warnings if citation else ())],
@@ -177,8 +176,8 @@ def _makers(result: Result) -> list[str]:
             makers.append(role.stage)
         elif isinstance(role, ValueRole):
             file = path.rpartition(":")[0] or path
-            for address, stage in result.snapshot.stages.items():
-                if containing_output(stage.outs, file):
+            for address, stage in result.snapshot.records.items():
+                if holder(stage.outs, file):
                     makers.append(address)
     return makers
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import networkx
 
-from ..history.declared import DeclaredStage, declared_stages
-from ..history.pipelines import is_at_or_below
-from ..history.snapshot import Snapshot
+from ..model import Stage, overlaps
+from ..repository.snapshot import Snapshot
 
 # From this number on, the stages of one `foreach` or `matrix` are one step.
 MOST_STEPS = 24
@@ -42,7 +41,7 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     Raises:
         UnreadableError: a dvc.yaml is broken.
     """
-    stages = declared_stages(snapshot)
+    stages = snapshot.stages
     graph = _graph(stages)
     made = set(makers)
     for maker in made & graph.nodes:
@@ -60,25 +59,18 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     return list(steps.values())
 
 
-def _graph(stages: Mapping[str, DeclaredStage]) -> networkx.DiGraph:
+def _graph(stages: Mapping[str, Stage]) -> networkx.DiGraph:
     """Return a graph of addresses, with edges from what writes to what reads."""
     graph = networkx.DiGraph()
     graph.add_nodes_from(stages)
-    writers = {path: address for address, stage in stages.items() for path in stage.outs}
     for address, stage in stages.items():
-        for path in _reads(stage, writers):
-            if writers[path] != address:
-                graph.add_edge(writers[path], address)
+        graph.add_edges_from((writer, address) for writer in stage.needs)
     return graph
 
 
-def _reads(stage: DeclaredStage, paths: Iterable[str]) -> list[str]:
+def _reads(stage: Stage, paths: Iterable[str]) -> list[str]:
     """Return those of some paths that a stage depends on, or of which it depends on a part."""
-    found = []
-    for path in paths:
-        if any(is_at_or_below(path, dep) or is_at_or_below(dep, path) for dep in stage.deps):
-            found.append(path)
-    return found
+    return [path for path in paths if overlaps(path, stage.deps)]
 
 
 def _in_order(graph: networkx.DiGraph) -> list[str]:

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import __version__
+from ..addresses import redact_urls
 from ..errors import UsageError
 from ..locate.render import summaries
 from ..output import visible
-from ..redact import redact_urls
 from .curves import draw
 from .facts import Facts
 

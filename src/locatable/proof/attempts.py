@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import fetch
-from ..dvc.stages import Output, Stage
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
+from ..model import Output, Stage
 from .comparison import OutputVerdict, Rebuilt, compare
 from .conditions import Hashes
 from .environment import current_programs
@@ -54,7 +54,7 @@ class Attempt:
         return {verdict.output: verdict.rebuilt for verdict in self.verdicts}
 
     def unlike(self, other: "Attempt") -> list[str]:
-        """Names of the outputs that came out differently in another attempt."""
+        """Return names of the outputs that came out differently in another attempt."""
         theirs = other.hashes
         return [name for name, rebuilt in self.hashes.items() if rebuilt != theirs[name]]
 
@@ -70,25 +70,28 @@ class Runner(Protocol):
         """Run the stage; its outputs are then in the clone."""
 
     def text(self) -> str:
-        """The commands of the stage and the text of all files that it declares."""
+        """Return the commands of the stage and the text of all files that it declares."""
 
     def undeclared(self, text: str) -> list[Input]:
-        """What the stage could be given beyond its declarations."""
+        """Return what the stage could be given beyond its declarations."""
 
     def sentence(self, item: Input) -> str:
-        """What the user reads about an undeclared input that the stage needs."""
+        """Return what the user reads about an undeclared input that the stage needs."""
 
     def own_outputs(self) -> list[Input]:
-        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
+        """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
 
     def missing(self, text: str) -> str:
-        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        """Return a remark on what a text names and the clone lacks; empty where that is nothing."""
+
+    def path_of(self, path: str) -> Path:
+        """Return where an output of the stage is."""
 
     def other_programs(self) -> Path | None:
-        """The folder of programs installed here, None where the stage uses it already."""
+        """Return the folder of programs installed here, None where the stage uses it already."""
 
     def packages_not_as_locked(self, text: str) -> str:
-        """Packages that are installed here otherwise than in the environment of the stage."""
+        """Return packages that are installed here otherwise than in the environment of the stage."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class StageRunner:
         sandbox: where to run.
         recorded: recorded outputs, to compare with.
         taken_as_recorded: what DVC holds and no stage of the proof writes.
-        kept: copies of the stage's recorded persistent outputs by name, as far as they can be had.
+        kept: copies of the stage's recorded persistent outputs by path, as far as they can be had.
     """
 
     stage: Stage
@@ -117,62 +120,68 @@ class StageRunner:
         if done.exit_code and DISK_FULL.search(done.printed):
             raise CannotTryError(f"{self.stage.address}: {disk_full()}")
         verdicts = []
-        for output in self.stage.outputs:
-            remove(output.path)
-            written = done.tree / output.path.relative_to(self.checkout.tree)
+        for output in self.stage.outs.values():
+            place = self.checkout.path_of(output.path)
+            remove(place)
+            written = done.tree / place.relative_to(self.checkout.tree)
             # What a failed command leaves behind is no output.
             if written.exists() and not done.exit_code:
-                output.path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(written, output.path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(written, place)
             verdicts.append(compare(self.stage.address, output, self._rebuilt(output)))
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
     def _rebuilt(self, output: Output) -> Rebuilt:
-        found = self.checkout.hash_of(output)
+        found = self.checkout.hash_of(output.path)
         if found is None or found == output.recorded:
             return Rebuilt(found)
         return Rebuilt(found, self.recorded.differences(output, found))
 
     def not_tried(self) -> tuple[OutputVerdict, ...]:
-        """Verdicts on the outputs of a stage that is not run."""
-        return tuple(compare(self.stage.address, output, None) for output in self.stage.outputs)
+        """Return verdicts on the outputs of a stage that is not run."""
+        return tuple(compare(self.stage.address, output, None) for output in self.stage.outs.values())
 
     def text(self) -> str:
-        """The commands of the stage and the text of all files that it declares."""
-        return text_of(self.stage)
+        """Return the commands of the stage and the text of all files that it declares."""
+        return text_of(self.stage, self.checkout.root)
 
     def undeclared(self, text: str) -> list[Input]:
-        """What the stage could be given beyond its declarations; fetches what DVC holds of it."""
+        """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
-            if not self.checkout.exists(output):
+            if not self.checkout.exists(output.path):
                 # What cannot be had was not what the stage used.
                 with contextlib.suppress(CannotTryError):
                     fetch(self.checkout, output)
         return undeclared_inputs(self.stage, self.checkout, text)
 
     def sentence(self, item: Input) -> str:
-        """What the user reads about an undeclared input that the stage needs."""
-        return undeclared_sentence(self.stage, item, self.checkout.tree)
+        """Return what the user reads about an undeclared input that the stage needs."""
+        return undeclared_sentence(self.stage, item, self.checkout.tree, self.checkout.root)
 
     def own_outputs(self) -> list[Input]:
-        """Recorded outputs that the stage would find where it ran last (`persist: true`)."""
-        return [
-            Input(InputKind.FILE, str(output.path.relative_to(self.checkout.tree)), self.kept[output.name])
-            for output in self.stage.outputs
-            if output.name in self.kept
-        ]
+        """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
+        inputs = []
+        for path in self.stage.outs:
+            if path in self.kept:
+                name = self.checkout.path_of(path).relative_to(self.checkout.tree)
+                inputs.append(Input(InputKind.FILE, str(name), self.kept[path]))
+        return inputs
 
     def missing(self, text: str) -> str:
-        """A remark on what a text names and the clone lacks; empty where that is nothing."""
+        """Return a remark on what a text names and the clone lacks; empty where that is nothing."""
         problems = self.checkout.missing_contents().items()
         return "".join(f"; {problem}" for path, problem in problems if path in text)
 
+    def path_of(self, path: str) -> Path:
+        """Return where an output of the stage is."""
+        return self.checkout.path_of(path)
+
     def other_programs(self) -> Path | None:
-        """The folder of programs installed here, None where the stage uses it already."""
+        """Return the folder of programs installed here, None where the stage uses it already."""
         here = current_programs()
         return None if here == self.sandbox.programs else here
 
     def packages_not_as_locked(self, text: str) -> str:
-        """Packages that are installed here otherwise than in the environment of the stage."""
+        """Return packages that are installed here otherwise than in the environment of the stage."""
         return packages_not_as_locked(self.sandbox.programs, text)

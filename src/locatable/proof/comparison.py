@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from ..dvc.stages import Output
+from ..model import Output
 from .differences import Differences, in_words
 
 
@@ -44,8 +43,7 @@ class OutputVerdict:
 
     Attributes:
         stage: the stage's address.
-        output: the output's name.
-        path: where it is, absolute.
+        output: the path of the output, relative to the DVC root.
         recorded: its hash in dvc.lock, None where there is none.
         rebuilt: its hash after the rebuild, None where there is no output.
         verdict: how they compare.
@@ -54,7 +52,6 @@ class OutputVerdict:
 
     stage: str
     output: str
-    path: Path
     recorded: str | None
     rebuilt: str | None
     verdict: Verdict
@@ -84,12 +81,12 @@ class OutputVerdict:
         return bool(found.opaque) and found.within_rtol
 
     def __str__(self) -> str:
-        """The verdict as a table shows it."""
+        """Return the verdict as a table shows it."""
         figure = f" ({in_words(self.largest)})" if self.largest else ""
         return f"{self.verdict}{figure}"
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as a report in JSON has it."""
+        """Return the verdict as a report in JSON has it."""
         return {
             "stage": self.stage,
             "output": self.output,
@@ -115,8 +112,7 @@ def compare(
     """
     return OutputVerdict(
         stage=address,
-        output=output.name,
-        path=output.path,
+        output=output.path,
         recorded=output.recorded,
         rebuilt=rebuilt.hash if rebuilt else None,
         verdict=_judge(output, rebuilt) if rebuilt else unproven,

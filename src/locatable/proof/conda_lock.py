@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import CONDA_LOCK
+from ..results.locks import CONDA_LOCK
 from .conda_prefix import altered_file, conda_packages
 from .installer import RUNS_CODE, Step, last_words
 
@@ -71,7 +71,7 @@ class CondaLock:
 
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
-    """Path by name of each program that is here and has to do with conda-lock.yml.
+    """Return path by name of each program that is here and has to do with conda-lock.yml.
 
     Args:
         variables: the user's environment variables.

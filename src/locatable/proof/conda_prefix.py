@@ -26,7 +26,9 @@ def conda_packages(folder: Path) -> dict[str, str]:
 
 
 def altered_file(folder: Path) -> tuple[str, str] | None:
-    """A file of Python code that is not as its package was released, and the package; None where all are.
+    """Return a file of Python code that is not as its package was released, and the package.
+
+    None where all are.
 
     Args:
         folder: the environment.
@@ -49,7 +51,7 @@ def altered_file(folder: Path) -> tuple[str, str] | None:
 
 @lru_cache(10)
 def active_variables(folder: Path) -> dict[str, str]:
-    """What is set where an environment of conda is active; nothing where conda did not make it.
+    """Return what is set where an environment of conda is active; nothing where conda did not make it.
 
     Args:
         folder: the environment. Scripts of its packages are run, as `conda activate` does.

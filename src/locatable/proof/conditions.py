@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..processor import Processor
+from ..results.processor import Processor
 from .differences import in_words
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.
@@ -92,17 +92,20 @@ def available_conditions(
 
 
 def runs_programs(folder: Path) -> bool:
-    """Whether programs and compiled libraries in a folder can be used; some mounts forbid it (`noexec`)."""
+    """Return whether programs and compiled libraries in a folder can be used.
+
+    Some mounts forbid it (`noexec`).
+    """
     return not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
 
 
 def _has_room(folder: Path, size: int) -> bool:
-    """Whether a folder is there, can be written to, and so many bytes are free in it."""
+    """Return whether a folder is there, can be written to, and so many bytes are free in it."""
     return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
 
 
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
-    """What another processor would do, as far as libraries can be made to behave as if on it."""
+    """Return what another processor would do, as far as libraries can be made to behave as if on it."""
     others = {}
     # A processor that OpenBLAS gives the oldest kernel can run no other one.
     if platform.machine() in X86_64 and not processor.blas.endswith(f" {OLDEST_KERNEL}"):
@@ -129,7 +132,7 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
 
 
 def _other_locale() -> str | None:
-    """A locale of this machine that is neither C nor POSIX."""
+    """Return a locale of this machine that is neither C nor POSIX."""
     if not shutil.which("locale"):
         return None
     listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
@@ -138,12 +141,12 @@ def _other_locale() -> str | None:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below a folder; links are not followed."""
+    """Return bytes of all files below a folder; links are not followed."""
     return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
 def combine(conditions: list[Conditions]) -> Conditions:
-    """All of these at once; where two set the same, the later one counts."""
+    """Return all of these at once; where two set the same, the later one counts."""
     variables: dict[str, str] = {}
     cpus = None
     umask = USUAL.umask
@@ -200,7 +203,7 @@ def find_dependence(
 
 
 def _changed(usual: Hashes, observations: list[Observation]) -> str:
-    """Names of the outputs that changed in any of some runs."""
+    """Return names of the outputs that changed in any of some runs."""
     changed = []
     for name, hashed in usual.items():
         if any(each.hashes[name] != hashed for each in observations):

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ..dvc.files import load_values
+from ..clones.files import load_values
 from ..errors import UnreadableError
 from .differences import NOTHING, Differences, is_number, values_by_key
 from .inputs import files_below
@@ -46,12 +46,12 @@ def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
 
 
 def can_be_compared(path: Path) -> bool:
-    """Whether an output, or a file in it, has a format whose values can be compared."""
+    """Return whether an output, or a file in it, has a format whose values can be compared."""
     return any(file.suffix.lower() in FORMATS for file in files_below(path))
 
 
 def has_numbers(path: Path) -> bool:
-    """Whether numbers can be read from an output, or from any file in it."""
+    """Return whether numbers can be read from an output, or from any file in it."""
     return any(_has_numbers(file) for file in files_below(path) if file.suffix.lower() in FORMATS)
 
 
@@ -125,7 +125,7 @@ def _delimiter(path: Path, header: str) -> str:
 
 
 def _column(names: list[str], position: int) -> str:
-    """The name of a column; its number where the first line names none, or one of several columns."""
+    """Return the name of a column; its number where the first line names none, or one of several columns."""
     name = names[position] if position < len(names) else ""
     if name and names.count(name) == 1 and not is_number(_value(name)):
         return name
@@ -133,7 +133,7 @@ def _column(names: list[str], position: int) -> str:
 
 
 def _value(text: str) -> Any:
-    """A cell's number where it is one."""
+    """Return a cell's number where it is one."""
     if "_" in text:
         return text  # digits in groups, which only Python reads as a number
     for kind in (int, float):

@@ -102,7 +102,7 @@ def diagnose_difference(
         inputs: undeclared inputs that it had to be given.
     """
     address = runner.stage.address
-    holds_time = any(has_recent_time(content_of(output.path)) for output in runner.stage.outputs)
+    holds_time = any(has_recent_time(content_of(runner.path_of(path))) for path in runner.stage.outs)
     time.sleep(PAUSE)
     unstable = differing.unlike(runner.attempt(RunOptions(inputs)))
     if unstable:
@@ -124,7 +124,7 @@ def diagnose_difference(
 
 
 def _needs_own_output(runner: Runner, plain: Attempt, inputs: tuple[Input, ...] = ()) -> str:
-    """A finding where a stage, given what it wrote last, does otherwise than without; empty where not.
+    """Return a finding where a stage, given what it wrote last, does otherwise than without; empty where not.
 
     Args:
         runner: runs the stage.
@@ -222,13 +222,13 @@ def _unexplained(runner: Runner, differing: Attempt, last: Attempt, text: str) -
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of an output; of a folder, those of all its files."""
+    """Return the bytes of an output; of a folder, those of all its files."""
     small = [file for file in files_below(path) if file.stat().st_size < MOST_BYTES_OF_OUTPUT]
     return b"".join(file.read_bytes() for file in small)
 
 
 def has_recent_time(content: bytes) -> bool:
-    """Whether something that was just written holds the time of its writing, as text."""
+    """Return whether something that was just written holds the time of its writing, as text."""
     now = time.time()
     for moment in (time.gmtime(now), time.localtime(now)):
         for form in ("%Y-%m-%d", "%d %b %Y"):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..keys import flatten_all
+from ..model import flatten_all
 
 Values = Mapping[str, Any]
 
@@ -75,7 +75,10 @@ class Differences:
 
 
 def relative_difference(one: Any, other: Any) -> float | None:
-    """How far two numbers are apart, relative to the larger one; None where they are not finite numbers."""
+    """Return how far two numbers are apart, relative to the larger one.
+
+    None where they are not finite numbers.
+    """
     if not (is_number(one) and is_number(other)):
         return None
     try:
@@ -89,12 +92,12 @@ def relative_difference(one: Any, other: Any) -> float | None:
 
 
 def in_words(largest: float) -> str:
-    """The largest relative difference as a user reads it."""
+    """Return the largest relative difference as a user reads it."""
     return f"largest relative difference {largest:.1g}"
 
 
 def values_by_key(content: Any) -> Values:
-    """All values in the content of a file by dotted key, those of lists by their position."""
+    """Return all values in the content of a file by dotted key, those of lists by their position."""
     if isinstance(content, list):
         content = dict(enumerate(content)) or content
     if isinstance(content, Mapping) and content:
@@ -104,7 +107,7 @@ def values_by_key(content: Any) -> Values:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number; truth values are none."""
+    """Return whether a value is a number; truth values are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

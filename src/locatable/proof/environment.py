@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..coordinates import read_record
-from ..dvc.stages import Stage
 from ..errors import CannotTryError
-from ..locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from ..model import Stage
+from ..results.coordinates import read_record
+from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .bubblewrap import software_around
 from .conda_lock import CURRENT, CondaLock
 from .hashed_lock import HashedLock
@@ -49,14 +49,14 @@ class EnvironmentLock(Protocol):
 
 
 def current_programs() -> Path:
-    """The folder of programs of the environment that this process runs in."""
+    """Return the folder of programs of the environment that this process runs in."""
     return Path(sys.prefix) / "bin"
 
 
 def find_lock(
     project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
 ) -> EnvironmentLock:
-    """The lock that the environment of a revision is built from, see `choose_lock`.
+    """Return the lock that the environment of a revision is built from, see `choose_lock`.
 
     Args:
         project: a checkout of the revision.
@@ -68,8 +68,8 @@ def find_lock(
         CannotTryError: there is none.
     """
     present = [name for name in ENVIRONMENT_LOCKS if (project / name).is_file()]
-    read = {path for stage in stages for path in stage.input_paths}
-    declared = [name for name in present if project / name in read]
+    read = {path for stage in stages for path in stage.deps}
+    declared = [name for name in present if name in read]
     name = choose_lock(present, declared)
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
@@ -135,6 +135,9 @@ def recorded_variables(project: Path) -> dict[str, str]:
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    """Content of environment.json; nothing where there is none, or another tool's file has that name."""
+    """Return content of environment.json.
+
+    Nothing where there is none, or another tool's file has that name.
+    """
     file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)

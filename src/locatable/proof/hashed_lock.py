@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import REQUIREMENTS
+from ..results.locks import REQUIREMENTS
 from .installed import distributions
 from .installer import RUNS_CODE, Step, programs_in
 
@@ -88,7 +88,7 @@ class HashedLock:
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
-    """The command that makes a virtual environment without packages.
+    """Return the command that makes a virtual environment without packages.
 
     Args:
         folder: where.

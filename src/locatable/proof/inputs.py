@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.files import load_values
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout
+from ..clones.files import load_values
 from ..errors import CannotTryError, UnreadableError
-from ..git_clone import clone_git
-from ..keys import flatten
-from ..untracked import untracked_names
+from ..git import untracked_names
+from ..git.working_clone import clone_git
+from ..model import Stage, flatten, overlaps
 
 # Every run has its own of these, and no result may depend on them.
 PRIVATE_VARIABLES = frozenset(
@@ -47,7 +46,7 @@ class Input:
 
 
 def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input]:
-    """Everything around a stage that it does not declare.
+    """Return everything around a stage that it does not declare.
 
     Args:
         stage: a stage of the checkout.
@@ -66,10 +65,10 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = [*stage.input_paths, *(output.path for output in stage.outputs)]
+    declared = [checkout.path_of(path) for path in (*stage.deps, *stage.outs)]
     listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
     in_git = [checkout.tree / name for name in listed if name]
-    in_dvc = [output.path for output in checkout.outputs]
+    in_dvc = [checkout.path_of(output.path) for output in checkout.outputs]
     for path in dict.fromkeys(in_git + in_dvc):
         if path in checkout.params_files or not path.exists():
             continue
@@ -78,12 +77,12 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 
 
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
-    """Files that lie in the user's checkout, and that neither Git nor DVC holds."""
+    """Yield files that lie in the user's checkout, and that neither Git nor DVC holds."""
     top = checkout.user_top
-    outputs = [output.path for output in checkout.outputs]
+    outputs = [str(checkout.path_of(output.path)) for output in checkout.outputs]
     for name in untracked_names(top):
         path = checkout.tree / name
-        if path.exists() or overlaps(path, outputs):
+        if path.exists() or overlaps(str(path), outputs):
             continue
         item = Input(InputKind.FILE, name.rstrip("/"), top / name)
         if mentioned(item, text):
@@ -91,9 +90,9 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
 
 
 def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = {params.path: params.keys for params in stage.params}
+    declared = {checkout.path_of(file): names for file, names in stage.params.items()}
     for path in sorted(checkout.params_files):
-        keys = declared.get(path, ())
+        keys = declared.get(path, [])
         declared_whole = path in declared and not keys
         if declared_whole or path.suffix == ".py" or not path.is_file():
             continue
@@ -118,33 +117,33 @@ def _variables(user_top: Path) -> Iterator[Input]:
             yield Input(InputKind.VARIABLE, name)
 
 
-def overlaps(path: Path, others: list[Path]) -> bool:
-    """Whether a path lies in one of the others, or one of them in it."""
-    return any(path.is_relative_to(other) or other.is_relative_to(path) for other in others)
+def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
+    """Yield all files that a stage declares to read, those in folders included, up to a megabyte each.
 
-
-def declared_files(stage: Stage) -> Iterator[Path]:
-    """All files that a stage declares to read, those in folders included, up to a megabyte each."""
-    for path in stage.input_paths:
-        for file in files_below(path):
+    Args:
+        stage: the stage.
+        root: the DVC root.
+    """
+    for path in stage.deps:
+        for file in files_below(root / path):
             if file.stat().st_size < MOST_BYTES_OF_TEXT:
                 yield file
 
 
 def files_below(path: Path) -> list[Path]:
-    """All files in a folder, sorted by path; or the file itself."""
+    """Return all files in a folder, sorted by path; or the file itself."""
     below = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [file for file in below if file.is_file()]
 
 
-def text_of(stage: Stage) -> str:
-    """The commands of a stage and the text of all files that it declares."""
-    texts = [file.read_bytes().decode(errors="ignore") for file in declared_files(stage)]
+def text_of(stage: Stage, root: Path) -> str:
+    """Return the commands of a stage and the text of all files that it declares; see `declared_files`."""
+    texts = [file.read_bytes().decode(errors="ignore") for file in declared_files(stage, root)]
     return "\n".join([*stage.commands, *texts])
 
 
 def mentioned(item: Input, text: str) -> bool:
-    """Whether a text has all the words by which an input is usually named."""
+    """Return whether a text has all the words by which an input is usually named."""
     return all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in _words(item))
 
 
@@ -160,13 +159,14 @@ def _words(item: Input) -> list[str]:
     return [path.stem if path.suffix == ".py" else path.name]
 
 
-def undeclared_sentence(stage: Stage, item: Input, tree: Path) -> str:
-    """What the user reads about an undeclared input.
+def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
+    """Return what the user reads about an undeclared input.
 
     Args:
         stage: the stage that needs it.
         item: what it needs.
         tree: Git root of the clone.
+        root: the DVC root in it.
     """
     if item.source is None:
         return f"{stage.address} depends on the environment variable {item.name}, which nothing records"
@@ -175,7 +175,7 @@ def undeclared_sentence(stage: Stage, item: Input, tree: Path) -> str:
     if item.kind is InputKind.PARAM:
         where = f" in {item.source.relative_to(tree)}"
     note = "" if item.source.is_relative_to(tree) else ", nor does Git or DVC hold it"
-    pipeline = stage.pipeline.relative_to(tree)
+    pipeline = (root / stage.pipeline).relative_to(tree)
     return f"{stage.address} {verb} {item.name}{where}, which {pipeline} does not declare{note}"
 
 

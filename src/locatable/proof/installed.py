@@ -13,13 +13,13 @@ MOST_PACKAGES = 5
 
 
 def distributions(folder: Path) -> Iterable[metadata.Distribution]:
-    """The Python packages that are installed in an environment."""
+    """Return the Python packages that are installed in an environment."""
     site_packages = [str(path) for path in folder.glob("lib/python*/site-packages")]
     return metadata.distributions(path=site_packages)
 
 
 def packages_not_as_locked(programs: Path, text: str) -> str:
-    """Packages installed here that the locked environment has not, or in another version.
+    """Return packages installed here that the locked environment has not, or in another version.
 
     Args:
         programs: folder of programs of the locked environment.
@@ -50,7 +50,7 @@ def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) 
 def name_packages(
     here: Mapping[str, str], locked: Mapping[str, str], owners: Mapping[str, list[str]], text: str
 ) -> str:
-    """Name the packages that are most likely the reason why a stage does better here.
+    """Return name the packages that are most likely the reason why a stage does better here.
 
     Args:
         here: version by name of each package installed here.

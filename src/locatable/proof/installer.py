@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CannotTryError
-from ..locks import reason_of_uv
+from ..results.locks import reason_of_uv
 
 # What is said of packages that are built, or have scripts: installers need the network meanwhile.
 RUNS_CODE = ", which may run code with the network"
@@ -90,7 +90,7 @@ NETWORK_VARIABLES = (
 
 
 def first_words(stderr: str) -> str:
-    """Where uv and pip say why they failed."""
+    """Return where uv and pip say why they failed."""
     return reason_of_uv(stderr, LONGEST_REASON)
 
 
@@ -118,7 +118,7 @@ class Step:
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Environment variables for an installer: without those that install elsewhere, or something else.
+    """Return environment variables for an installer: without those that install elsewhere, or something else.
 
     Args:
         variables: the user's.
@@ -193,5 +193,5 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
 
 
 def programs_in(folder: Path) -> Path:
-    """The folder of programs of an environment."""
+    """Return the folder of programs of an environment."""
     return folder / ("Scripts" if os.name == "nt" else "bin")

@@ -26,7 +26,7 @@ def minimal_inputs(pool: Sequence[Input], text: str, suffices: Suffices) -> list
 
 
 def _fewest(given: list[Input], pool: list[Input], suffices: Suffices) -> list[Input]:
-    """The part of `pool` that is needed beside `given`; all of both suffices.
+    """Return the part of `pool` that is needed beside `given`; all of both suffices.
 
     This is QuickXplain (Junker, 2004): some 2 log2(n) runs for each of the few inputs that matter.
     """

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
 from ..errors import CannotTryError
-from .inputs import overlaps
+from ..model import Output, Stage, is_inside, overlaps
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class ProofPlan:
     @property
     def rebuilt(self) -> list[Output]:
         """All outputs that the proof rebuilds."""
-        return [output for planned in self.stages for output in planned.stage.outputs]
+        return [output for planned in self.stages for output in planned.stage.outs.values()]
 
 
 def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | None) -> ProofPlan:
@@ -71,7 +70,7 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
                 f"{stage.address}: no record in this revision's dvc.lock: `dvc repro`, then commit"
             )
         _check_inside(stage)
-    written = [output.path for stage in chosen for output in stage.outputs]
+    written = {path for stage in chosen for path in stage.outs}
     taken = [output for output in outputs if output.cached and output.recorded and output.path not in written]
     return ProofPlan(
         stages=tuple(PlannedStage(stage, _needed(stage, taken)) for stage in chosen),
@@ -81,17 +80,16 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
 
 
 def _is_recorded(stage: Stage) -> bool:
-    """Whether there is anything to compare with; a stage without outputs needs no record."""
-    return not stage.outputs or any(output.recorded for output in stage.outputs)
+    """Return whether there is anything to compare with; a stage without outputs needs no record."""
+    return not stage.outs or any(output.recorded for output in stage.outs.values())
 
 
 def _check_inside(stage: Stage) -> None:
-    items: list[Dependency | DeclaredParams | Output] = [*stage.dependencies, *stage.params, *stage.outputs]
-    for item in items:
-        if not item.in_project:
-            raise CannotTryError(f"{stage.address}: {item.name} is outside the project")
+    for path in (*stage.deps, *stage.params, *stage.outs):
+        if not is_inside(path):
+            raise CannotTryError(f"{stage.address}: {path} is outside the project")
 
 
 def _needed(stage: Stage, outputs: list[Output]) -> tuple[Output, ...]:
-    paths = [*stage.input_paths, *(params.path for params in stage.params)]
-    return tuple(output for output in outputs if overlaps(output.path, paths))
+    read = [*stage.deps, *stage.params]
+    return tuple(output for output in outputs if overlaps(output.path, read))

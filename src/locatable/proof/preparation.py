@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import damaged_objects, fetch
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
-from .inputs import overlaps
+from ..model import Output, Stage, overlaps
 from .plan import PlannedStage, ProofPlan
 from .record import check_links, contradictions
 from .recorded import RecordedOutputs
@@ -44,13 +43,14 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
     Raises:
         CannotTryError: a stage depends on something that is not available.
     """
+    found = contradictions(checkout)
     records = {}
     for planned in plan.stages:
-        findings = contradictions(planned.stage, checkout)
+        findings = found.get(planned.stage.address, [])
         records[planned.stage.address] = StageRecord(findings, contradictory=bool(findings))
     for planned in plan.stages:
         record = records[planned.stage.address]
-        for output in planned.stage.outputs:
+        for output in planned.stage.outs.values():
             if output.cached and output.recorded:
                 record.findings += damaged_objects(checkout, output)
             if output.persistent:
@@ -58,7 +58,7 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
             copy = recorded.set_aside(output)
             if output.persistent and copy:
                 # No stage sees it, unless to find out whether it would make a difference.
-                record.kept[output.name] = copy
+                record.kept[output.path] = copy
     rebuilt = [output.path for output in plan.rebuilt]
     for planned in plan.stages:
         records[planned.stage.address].findings += _bring_in(planned, checkout)
@@ -68,37 +68,37 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
 
 def _fetch_if_missing(output: Output, checkout: Checkout) -> None:
     """Bring a recorded output into the clone if it can be had."""
-    if output.cached and output.recorded and not output.path.exists():
+    if output.cached and output.recorded and not checkout.path_of(output.path).exists():
         with contextlib.suppress(CannotTryError):
             fetch(checkout, output)
 
 
 def _bring_in(planned: PlannedStage, checkout: Checkout) -> list[str]:
-    for path in planned.stage.input_paths:
-        check_links(path, checkout)
+    for path in planned.stage.deps:
+        check_links(checkout.path_of(path), checkout)
     findings = []
     for output in planned.fetched:
-        if not checkout.exists(output):
+        if not checkout.exists(output.path):
             findings += fetch(checkout, output)
     return findings
 
 
-def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[Path]) -> None:
-    for dependency in stage.dependencies:
-        problem = checkout.missing_content(dependency)
+def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) -> None:
+    for path in stage.deps:
+        problem = checkout.missing_content(path, stage)
         if problem:
-            raise CannotTryError(f"{stage.address} depends on {dependency.name}: {problem}")
-        if not checkout.exists(dependency) and not overlaps(dependency.path, rebuilt):
-            raise CannotTryError(_nowhere(stage, dependency, checkout))
-    for params in stage.params:
+            raise CannotTryError(f"{stage.address} depends on {path}: {problem}")
+        if not checkout.exists(path, stage) and not overlaps(path, rebuilt):
+            raise CannotTryError(_nowhere(stage, path, checkout))
+    for file in stage.params:
         # Hydra can compose them, and Git ignore what it composed.
-        if not params.path.exists() and not overlaps(params.path, rebuilt):
-            raise CannotTryError(_nowhere(stage, params, checkout))
+        if not checkout.path_of(file).exists() and not overlaps(file, rebuilt):
+            raise CannotTryError(_nowhere(stage, file, checkout))
 
 
-def _nowhere(stage: Stage, item: Dependency | DeclaredParams, checkout: Checkout) -> str:
-    """A sentence about an input that no clone has, and what to do where the user's own checkout has it."""
-    name = item.path.relative_to(checkout.tree)
+def _nowhere(stage: Stage, path: str, checkout: Checkout) -> str:
+    """Say that no clone has an input, and what to do where the user's own checkout has it."""
+    name = checkout.path_of(path).relative_to(checkout.tree)
     add = f": your checkout does, so `git add {quote(str(name))}`, or `dvc add` it, and commit"
     remedy = add if (checkout.user_top / name).exists() else ""
-    return f"{stage.address} depends on {item.name}, which neither Git nor DVC holds{remedy}"
+    return f"{stage.address} depends on {path}, which neither Git nor DVC holds{remedy}"

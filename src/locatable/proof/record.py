@@ -3,60 +3,45 @@
 import re
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.hashing import md5s_of_line_ends
-from ..dvc.stages import DeclaredParams, Dependency, Output, Stage
+from ..clones.checkout import Checkout
 from ..errors import CannotTryError
-from ..keys import flatten, same_value
-from .inputs import declared_files, overlaps
+from ..model import Key, Stage, overlaps, recorded_hash
+from ..repository.hashes import differs_in_line_ends
+from ..results.staleness import Difference, Kind, differences
+from .inputs import declared_files
 
 
-def contradictions(stage: Stage, checkout: Checkout) -> list[str]:
-    """Where dvc.lock says other than the revision's own dvc.yaml, params files and outputs kept in Git."""
-    lines = []
-    if stage.command_changed:
-        lines.append(f"{stage.address}: {stage.lock_name} records another command than dvc.yaml has")
-    for params in stage.params:
-        lines += _changed_params(stage, params)
-    for output in stage.outputs:
-        line = _contradiction(stage, output, checkout)
-        if line:
-            lines.append(line)
+def contradictions(checkout: Checkout) -> dict[str, list[str]]:
+    """Return where dvc.lock says other than dvc.yaml, params files and outputs in Git; lines by stage."""
+    lines: dict[str, list[str]] = {}
+    for found in differences(checkout.snapshot):
+        if found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+            lines.setdefault(found.stage, []).append(f"{found.stage}: {_sentence(found)}")
+    for stage in checkout.stages:
+        for output in stage.outs.values():
+            if output.recorded and not output.cached and checkout.hash_of(output.path) is None:
+                line = f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
+                lines.setdefault(stage.address, []).append(line)
     return lines
 
 
-def _changed_params(stage: Stage, params: DeclaredParams) -> list[str]:
-    current = flatten(params.current, lists=True)
-    recorded = flatten(params.recorded, lists=True)
-    lines = []
-    for key in sorted(current.keys() | recorded.keys()):
-        if key not in recorded:
-            lines.append(f"{stage.address}: {stage.lock_name} does not record {key} of {params.name}")
-        elif key not in current:
-            lines.append(
-                f"{stage.address}: {stage.lock_name} records {key}, which {params.name} does not have"
-            )
-        elif not same_value(current[key], recorded[key]):
-            values = f"{key} = {recorded[key]!r}, {params.name} has {current[key]!r}"
-            lines.append(f"{stage.address}: {stage.lock_name} records {values}")
-    return lines
+def _sentence(found: Difference) -> str:
+    has_both = found.recorded is not None and found.present is not None
+    match found.kind:
+        case Kind.COMMAND:
+            return "dvc.lock records another command than dvc.yaml has"
+        case Kind.PARAM if has_both:
+            file = Key.parse(found.name).file
+            return f"dvc.lock records {found.name} = {found.recorded!r}, {file} has {found.present!r}"
+        case Kind.OUTPUT if found.recorded is None:
+            return f"dvc.lock does not record {found.name}"
+        case Kind.OUTPUT if has_both:
+            return f"{found.name} in Git is not the one that dvc.lock records"
+    return f"dvc.lock is not of this revision: {found.sentence}"
 
 
-def _contradiction(stage: Stage, output: Output, checkout: Checkout) -> str | None:
-    if not output.recorded:
-        return f"{stage.address}: {stage.lock_name} does not record {output.name}"
-    if output.cached:
-        return None
-    actual = checkout.hash_of(output)
-    if actual is None:
-        return f"{stage.address}: {stage.lock_name} records {output.name}, which this revision does not hold"
-    if actual != output.recorded:
-        return f"{stage.address}: {output.name} in Git is not the one that {stage.lock_name} records"
-    return None
-
-
-def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[Path]) -> list[str]:
-    """Dependencies that are not what dvc.lock records.
+def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list[str]:
+    """Return a line for each dependency that is not what dvc.lock records.
 
     Args:
         stage: a stage of the checkout.
@@ -64,34 +49,37 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[Path]) -> lis
         differing: outputs of earlier stages that already differ, and need not be named again.
     """
     lines = []
-    for dependency in stage.dependencies:
-        if overlaps(dependency.path, differing):
+    recorded = stage.record.deps if stage.record else {}
+    for path in stage.deps:
+        if overlaps(path, differing):
             continue
-        actual = checkout.hash_of(dependency) or "missing"
-        if actual != dependency.recorded and _has_other_line_ends(dependency):
+        expected = recorded_hash(recorded.get(path))
+        actual = checkout.hash_of(path, stage) or "missing"
+        if actual == expected:
+            continue
+        if expected and _has_other_line_ends(checkout.path_of(path), expected):
             lines.append(
-                f"{stage.address}: {stage.lock_name} records {dependency.name} with other line ends than Git "
+                f"{stage.address}: dvc.lock records {path} with other line ends than Git "
                 "checks out here: settle them in .gitattributes (core.autocrlf is each user's own)"
             )
-        elif actual != dependency.recorded:
-            recorded = f"{dependency.name} as {dependency.recorded}"
-            lines.append(f"{stage.address}: {stage.lock_name} records {recorded}, and it is {actual}")
+        else:
+            lines.append(f"{stage.address}: dvc.lock records {path} as {expected}, and it is {actual}")
     return lines
 
 
-def _has_other_line_ends(dependency: Dependency) -> bool:
-    """Whether a file is as recorded but for its line ends."""
-    return dependency.path.is_file() and dependency.recorded in md5s_of_line_ends(dependency.path)
+def _has_other_line_ends(path: Path, recorded: str) -> bool:
+    """Return whether a file is as recorded but for its line ends."""
+    return path.is_file() and differs_in_line_ends(path.read_bytes(), recorded)
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
-    """Where the command of a stage, or a file that it declares, names the user's own checkout."""
+    """Return where the command of a stage, or a file that it declares, names the user's own checkout."""
     top = checkout.user_top
     name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
     places = []
     if any(name.search(command) for command in stage.commands):
         places.append("its command")
-    for file in declared_files(stage):
+    for file in declared_files(stage, checkout.root):
         if name.search(file.read_text(errors="ignore")):
             places.append(str(file.relative_to(checkout.root)))
     return [f"{stage.address}: {place} names {top}, a folder that only this machine has" for place in places]

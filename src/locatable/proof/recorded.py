@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.objects import fetch
-from ..dvc.stages import Output
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import fetch
 from ..errors import CannotTryError
+from ..model import Output
 from .contents import can_be_compared, compare_contents
 from .differences import Differences
 
@@ -26,20 +26,21 @@ class RecordedOutputs:
     checkout: Checkout
     folder: Path
     rtol: float
-    _known: dict[tuple[Output, str], Differences | None] = field(default_factory=dict)
+    _known: dict[tuple[str, str], Differences | None] = field(default_factory=dict)
 
     def set_aside(self, output: Output) -> Path | None:
         """Take an output out of the clone; returns where it is then, None where there is none."""
-        if not output.path.exists():
-            remove(output.path)  # a link to nowhere
+        place = self.checkout.path_of(output.path)
+        if not place.exists():
+            remove(place)  # a link to nowhere
             return None
         copy = self._copy_of(output)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(output.path, copy)
+        shutil.move(place, copy)
         return copy
 
     def differences(self, output: Output, rebuilt: str) -> Differences | None:
-        """How the output in the clone differs from the recorded one.
+        """Return how the output in the clone differs from the recorded one.
 
         Args:
             output: the output.
@@ -48,26 +49,28 @@ class RecordedOutputs:
         Returns:
             None where the recorded output cannot be had.
         """
-        if (output, rebuilt) not in self._known:
-            self._known[output, rebuilt] = self._compare(output)
-        return self._known[output, rebuilt]
+        key = (output.path, rebuilt)
+        if key not in self._known:
+            self._known[key] = self._compare(output)
+        return self._known[key]
 
     def _compare(self, output: Output) -> Differences | None:
         if not output.recorded:
             return None
-        if not can_be_compared(output.path):
+        place = self.checkout.path_of(output.path)
+        if not can_be_compared(place):
             # There is no need to have the recorded one.
             found = Differences(self.rtol)
-            found.add_opaque(output.name)
+            found.add_opaque(output.path)
             return found
         copy = self._copy_of(output)
         if output.cached and not copy.exists():
             with contextlib.suppress(CannotTryError):
                 fetch(self.checkout, output, copy)
-        return compare_contents(copy, output.path, self.rtol) if copy.exists() else None
+        return compare_contents(copy, place, self.rtol) if copy.exists() else None
 
     def _copy_of(self, output: Output) -> Path:
-        return self.folder / output.path.relative_to(self.checkout.tree)
+        return self.folder / output.path
 
 
 def remove(path: Path) -> None:

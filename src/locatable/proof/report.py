@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..processor import Processor
+from ..results.processor import Processor
 from .comparison import OutputVerdict, Verdict
 
 
@@ -16,7 +16,7 @@ class Seconds:
     stages: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The durations as a report in JSON has them."""
+        """Return the durations as a report in JSON has them."""
         return {"preparation": self.preparation, "stages": self.stages, "environment": self.environment}
 
 
@@ -67,7 +67,7 @@ class Report:
         return not self.findings and self.as_recorded == len(self.outputs)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as `--json` prints it."""
+        """Return the report as `--json` prints it."""
         return {
             "revision": self.revision,
             "environment": self.environment,

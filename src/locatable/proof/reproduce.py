@@ -6,26 +6,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..dvc.checkout import Checkout, project_root
-from ..dvc.repository import dvc_errors
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout, project_root
 from ..errors import CannotTryError
-from ..notes import read_processor
-from ..processor import Processor
+from ..model import Stage, overlaps
+from ..repository.dvc_repo import dvc_errors
+from ..repository.reader import resolve
+from ..results.processor import Processor, read_processor
 from .attempts import Attempt, StageRunner
 from .comparison import OutputVerdict, Verdict, compare
 from .conditions import runs_programs
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
-from .inputs import overlaps
 from .installer import programs_in
 from .plan import ProofPlan, plan_proof
 from .preparation import StageRecord, prepare
 from .record import foreign_paths, wrong_inputs
 from .recorded import RecordedOutputs, remove
 from .report import Report, Seconds
-from .revision import resolve
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 from .stage_folder import seen_whole
 from .tolerance import accept_by_what_follows
@@ -176,7 +174,7 @@ def _announcement(
 
 
 def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
-    """What the environment is built from; None where stages use the current one."""
+    """Return what the environment is built from; None where stages use the current one."""
     if not options.fresh_environment:
         return None
     return find_lock(checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build)
@@ -192,9 +190,9 @@ def _check_programs_run(work: Path) -> None:
 
 
 def _frozen(plan: ProofPlan) -> Iterator[OutputVerdict]:
-    """Verdicts on outputs that nothing is known of but their record."""
+    """Yield verdicts on outputs that nothing is known of but their record."""
     for stage in plan.frozen:
-        for output in stage.outputs:
+        for output in stage.outs.values():
             yield compare(stage.address, output, None, Verdict.FROZEN)
 
 
@@ -214,10 +212,10 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
         taken_as_recorded=proof.plan.taken_as_recorded,
         kept=record.kept,
     )
-    differing = [each.path for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
-    differing_inputs = [path for path in differing if overlaps(path, stage.input_paths)]
+    differing = [each.output for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
+    differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
     foreign = foreign_paths(stage, proof.checkout)
-    if foreign or not all(path.exists() for path in differing_inputs):
+    if foreign or not all(proof.checkout.path_of(path).exists() for path in differing_inputs):
         proof.findings += foreign
         proof.verdicts += runner.not_tried()
         return 0.0
@@ -225,7 +223,7 @@ def _prove_stage(stage: Stage, proof: Proof) -> float:
     proof.findings += wrong
     # What differs in the inputs explains what differs in the outputs.
     trusted = not (record.contradictory or wrong or differing_inputs)
-    if whole := seen_whole(stage):
+    if whole := seen_whole(stage, proof.checkout):
         proof.seen_whole[stage.address] = whole
     first = runner.attempt()
     diagnosis = Diagnosis((), (), first)
@@ -268,7 +266,12 @@ def _can_wait(first: Attempt) -> bool:
 
 def _tolerate(proof: Proof) -> None:
     """Accept what the tolerance accepts by what follows, and diagnose what it does not."""
-    proof.verdicts = accept_by_what_follows(proof.verdicts, proof.checkout.stages, has_numbers)
+    checkout = proof.checkout
+
+    def output_has_numbers(path: str) -> bool:
+        return has_numbers(checkout.path_of(path))
+
+    proof.verdicts = accept_by_what_follows(proof.verdicts, checkout.stages, output_has_numbers)
     wrong = {verdict.stage for verdict in proof.verdicts if not verdict.as_recorded}
     for runner, first in proof.postponed:
         if runner.stage.address in wrong:
@@ -276,7 +279,7 @@ def _tolerate(proof: Proof) -> None:
 
 
 def _processor(proof: Proof) -> Processor | None:
-    """The processor of this machine, where it can be why something is not identical."""
+    """Return the processor of this machine, where it can be why something is not identical."""
     if proof.variation:
         return proof.variation.processor
     if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):

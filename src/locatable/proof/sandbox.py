@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from ..dvc.checkout import Checkout
-from ..dvc.stages import Stage
-from ..processor import Processor, describe_processor
+from ..clones.checkout import Checkout
+from ..model import Stage
+from ..results.processor import Processor, describe_processor
 from .bubblewrap import allowed_limits, hidden_folders, is_under, view_options
 from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions
@@ -179,7 +179,7 @@ def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: Run
         online_cpus.write_text("0\n")
     return Place(
         folder=folder,
-        working=folder / "tree" / stage.folder.relative_to(checkout.tree),
+        working=folder / "tree" / checkout.path_of(stage.folder).relative_to(checkout.tree),
         online_cpus=online_cpus,
         variables=_variables(stage, checkout, sandbox, folder, options),
     )

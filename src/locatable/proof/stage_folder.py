@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..dvc.checkout import Checkout
-from ..dvc.files import copy_file
-from ..dvc.params import cut_to
-from ..dvc.stages import Stage
+from ..clones.checkout import Checkout
+from ..clones.files import copy_file
+from ..clones.params_files import cut_to
+from ..model import Stage
 from .inputs import Input, InputKind, files_below
 
 # In place of keys: the whole file.
@@ -27,7 +27,7 @@ def fill_folder(
         last_file_first: create files in reverse order.
     """
     extra = list(inputs)
-    keys_by_file = _params_files(stage, extra)
+    keys_by_file = _params_files(stage, checkout, extra)
     files = _declared_files(stage, checkout) | _extra_files(extra)
     for path in keys_by_file:
         files.setdefault(path.relative_to(checkout.tree), path)
@@ -36,8 +36,9 @@ def fill_folder(
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
+    declared = {checkout.path_of(path) for path in stage.deps}
     for path, keys in keys_by_file.items():
-        if WHOLE_FILE in keys or path in stage.input_paths:
+        if WHOLE_FILE in keys or path in declared:
             continue
         left = _declared_part(path, keys)
         if left is not None:
@@ -45,27 +46,27 @@ def fill_folder(
     _make_folders(stage, checkout, folder)
 
 
-def seen_whole(stage: Stage) -> list[str]:
-    """Names of the params files of which a stage declares a part, and that cannot be cut to it."""
-    return [
-        params.name
-        for params in stage.params
-        if params.keys and params.path.is_file() and params.path not in stage.input_paths
-        if _declared_part(params.path, params.keys) is None
-    ]
+def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
+    """Return the params files of which a stage declares a part, and that cannot be cut to it."""
+    whole = []
+    for file, keys in stage.params.items():
+        path = checkout.path_of(file)
+        if keys and path.is_file() and file not in stage.deps and _declared_part(path, keys) is None:
+            whole.append(file)
+    return whole
 
 
 def _declared_part(path: Path, keys: Iterable[str]) -> bytes | None:
-    """A params file without the lines of what is not declared; None where it has to stay whole."""
+    """Return a params file without the lines of what is not declared; None where it has to stay whole."""
     left = cut_to(path.read_bytes().decode(), path.name, [key.split(".") for key in keys])
     return None if left is None else left.encode()
 
 
-def _params_files(stage: Stage, extra: list[Input]) -> dict[Path, list[str]]:
-    """The keys that a stage sees of each params file there is."""
+def _params_files(stage: Stage, checkout: Checkout, extra: list[Input]) -> dict[Path, list[str]]:
+    """Return the keys that a stage sees of each params file there is."""
     keys_by_file: dict[Path, list[str]] = {}
-    for params in stage.params:
-        keys_by_file.setdefault(params.path, []).extend(params.keys or [WHOLE_FILE])
+    for name, keys in stage.params.items():
+        keys_by_file.setdefault(checkout.path_of(name), []).extend(keys or [WHOLE_FILE])
     for item in extra:
         if item.kind is InputKind.PARAM and item.source:
             keys_by_file.setdefault(item.source, []).append(item.name)
@@ -73,9 +74,9 @@ def _params_files(stage: Stage, extra: list[Input]) -> dict[Path, list[str]]:
 
 
 def _declared_files(stage: Stage, checkout: Checkout) -> dict[Path, Path]:
-    """Each file of the dependencies, by its path from the Git root."""
+    """Return each file of the dependencies, by its path from the Git root."""
     files = {}
-    for path in stage.input_paths:
+    for path in map(checkout.path_of, stage.deps):
         if path.is_dir():
             for file in checkout.files_in(path):
                 files[file.relative_to(checkout.tree)] = file
@@ -96,10 +97,10 @@ def _extra_files(extra: list[Input]) -> dict[Path, Path]:
 
 def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
     """Make the folders that a checkout has without any file of them being declared."""
-    wanted = [stage.folder]
-    wanted += [path for path in stage.input_paths if path.is_dir()]
+    wanted = [checkout.path_of(stage.folder)]
+    wanted += [path for path in map(checkout.path_of, stage.deps) if path.is_dir()]
     # A checkout has the folder of an output if anything in Git lies in it.
-    parents = [output.path.parent for output in stage.outputs]
+    parents = [checkout.path_of(path).parent for path in stage.outs]
     wanted += [parent for parent in parents if parent.is_dir()]
     for path in wanted:
         (folder / path.relative_to(checkout.tree)).mkdir(parents=True, exist_ok=True)

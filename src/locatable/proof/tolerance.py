@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..dvc.stages import Stage
 from ..errors import SettingsError, UsageError
-from ..project import read_settings
+from ..model import Stage, overlaps
+from ..repository.project import read_settings
 from .comparison import OutputVerdict, Verdict
 from .differences import is_number
-from .inputs import overlaps
 
 EXPECTED = "a relative difference is a number from 0 to below 1, such as 1e-9"
 
@@ -47,9 +46,9 @@ def _is_tolerance(value: Any) -> bool:
 
 
 def accept_by_what_follows(
-    verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[Path], bool]
+    verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
 ) -> list[OutputVerdict]:
-    """The verdicts of a proof with a tolerance, once all its stages have run.
+    """Return the verdicts of a proof with a tolerance, once all its stages have run.
 
     Args:
         verdicts: one for each output.
@@ -61,20 +60,20 @@ def accept_by_what_follows(
     for stage in reversed(stages):
         for position, verdict in enumerate(judged):
             if verdict.stage == stage.address and verdict.only_opaque:
-                readers = [each for each in stages if overlaps(verdict.path, each.input_paths)]
+                readers = [each for each in stages if overlaps(verdict.output, each.deps)]
                 if _all_within(readers, judged, has_numbers):
                     judged[position] = replace(verdict, verdict=Verdict.NUMBERS_AFTER)
     return judged
 
 
 def _all_within(
-    readers: list[Stage], verdicts: list[OutputVerdict], has_numbers: Callable[[Path], bool]
+    readers: list[Stage], verdicts: list[OutputVerdict], has_numbers: Callable[[str], bool]
 ) -> bool:
-    """Whether stages wrote what is as recorded, and numbers among it."""
+    """Return whether stages wrote what is as recorded, and numbers among it."""
     addresses = {reader.address for reader in readers}
     after = [verdict for verdict in verdicts if verdict.stage in addresses]
     if addresses != {verdict.stage for verdict in after}:
         return False  # one of them was not rebuilt, or writes nothing: nobody knows
     if not all(verdict.as_recorded for verdict in after):
         return False
-    return any(verdict.verdict is Verdict.NUMBERS_AFTER or has_numbers(verdict.path) for verdict in after)
+    return any(verdict.verdict is Verdict.NUMBERS_AFTER or has_numbers(verdict.output) for verdict in after)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..dvc.stages import Output
-from ..processor import Processor
+from ..results.processor import Processor
 from .attempts import Attempt, StageRunner
 from .conditions import Conditions, Observation, available_conditions, find_dependence, remove_from_memory
 from .contents import compare_contents
@@ -35,7 +34,9 @@ class Variation:
     varied: dict[str, None] = field(default_factory=dict)
 
     def findings(self, runner: StageRunner, usual: Attempt) -> list[str]:
-        """Lines that say what depends on which conditions; the usual outputs are in the clone afterwards.
+        """Return lines that say what depends on which conditions.
+
+        The usual outputs are in the clone afterwards.
 
         Args:
             runner: runs the stage.
@@ -43,48 +44,46 @@ class Variation:
         """
         available = available_conditions(self.work, runner.checkout.tree, self.processor, self.recorded)
         self.varied |= dict.fromkeys(available)
-        copies = {output: self._copy_of(output, runner) for output in runner.stage.outputs}
-        for output, copy in copies.items():
-            _move(output.path, copy)
+        root = runner.checkout.root
+        copies = {path: self.work / "usual" / path for path in runner.stage.outs}
+        for path, copy in copies.items():
+            _move(root / path, copy)
 
         def observe(conditions: Conditions) -> Observation:
             attempt = runner.attempt(RunOptions(conditions=conditions))
-            return self._compare(attempt, usual, copies, runner.checkout.root / RECORD)
+            return self._compare(attempt, usual, copies, root)
 
         try:
             return find_dependence(runner.stage.address, usual.hashes, available, observe)
         finally:
             remove_from_memory(self.work)
-            for output, copy in copies.items():
-                remove(output.path)
-                _move(copy, output.path)
-
-    def _copy_of(self, output: Output, runner: StageRunner) -> Path:
-        return self.work / "usual" / output.path.relative_to(runner.checkout.tree)
+            for path, copy in copies.items():
+                remove(root / path)
+                _move(copy, root / path)
 
     def _compare(
-        self, attempt: Attempt, usual: Attempt, copies: Mapping[Output, Path], record: Path
+        self, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path], root: Path
     ) -> Observation:
-        """What an attempt did; what the tolerance accepts counts as the usual output.
+        """Return what an attempt did; what the tolerance accepts counts as the usual output.
 
         Args:
             attempt: the run.
             usual: the run under the usual conditions.
-            copies: the outputs of that.
-            record: the file that says under which settings results were made, where a stage writes one.
+            copies: the outputs of that, by path.
+            root: the DVC root in the clone.
         """
         hashes = dict(attempt.hashes)
         largest = 0.0
-        for output, copy in copies.items():
-            if hashes[output.name] == usual.hashes[output.name]:
+        for path, copy in copies.items():
+            if hashes[path] == usual.hashes[path]:
                 continue
-            if not (copy.exists() and output.path.exists()):
+            if not (copy.exists() and (root / path).exists()):
                 continue
-            found = compare_contents(copy, output.path, self.rtol)
+            found = compare_contents(copy, root / path, self.rtol)
             largest = max(largest, found.largest)
             tolerated = self.rtol > 0 and found.within_rtol and not found.opaque
-            if tolerated or (output.path == record and _notes_variables(found)):
-                hashes[output.name] = usual.hashes[output.name]
+            if tolerated or (path == RECORD and _notes_variables(found)):
+                hashes[path] = usual.hashes[path]
         return Observation(attempt.failed, hashes, largest)
 
 

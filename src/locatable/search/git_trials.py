@@ -21,14 +21,14 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
-from ..dvc.experiments import choices_in, memory_in
-from ..dvc.project import missing_on_remote
+from ..clones.project_setup import missing_on_remote
 from ..errors import GitError, ProjectError, SettingsError
 from ..git import git
-from ..history import formats
-from ..history.reader import Experiment, Reader
-from ..history.snapshot import Snapshot
-from ..keys import Key
+from ..model import Experiment, Key
+from ..repository import parsing
+from ..repository.experiments import choices_in, memory_in
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
 from .messages import points
 from .settings import SearchSettings, active_values
 
@@ -237,7 +237,7 @@ def complete_trial(
             return choices[key]
         place = Key.parse(key)
         if place.file not in contents:
-            contents[place.file] = formats.parse(place.file, snapshot.read(place.file) or b"")
+            contents[place.file] = parsing.parse(place.file, snapshot.read(place.file) or b"")
         return place.value_in(contents[place.file])
 
     if memory:

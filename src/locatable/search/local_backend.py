@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..dvc.clone import CloneSetup
-from ..dvc.processes import CLONE_VARIABLE, kill_processes
-from ..dvc.project import read_project
+from ..clones.processes import CLONE_VARIABLE, kill_processes
+from ..clones.project_setup import read_project
+from ..clones.trial_clone import CloneSetup
 from ..errors import ProjectError
 from ..git import git
-from ..notes import write_processor
-from ..project import find_project
+from ..repository.project import find_project
+from ..results.processor import write_processor
 from .messages import (
     Complete,
     Failed,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..dvc.clone import CloneSetup
-from ..processor import Processor
+from ..clones.trial_clone import CloneSetup
+from ..results.processor import Processor
 
 
 @dataclass(frozen=True)

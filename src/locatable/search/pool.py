@@ -14,7 +14,7 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from ..errors import DISK_FULL, GitError, ProjectError
-from ..processor import Processor
+from ..results.processor import Processor
 from .messages import (
     Complete,
     Failed,

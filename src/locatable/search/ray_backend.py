@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ..dvc.clone import CloneSetup
-from ..dvc.experiments import experiment_ref
+from ..clones.trial_clone import CloneSetup
 from ..errors import LocatableError, ProjectError
+from ..repository.experiments import experiment_ref
 from .git_trials import GitRemote
 from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json
 from .pool import Receive, Worker

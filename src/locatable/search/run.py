@@ -23,15 +23,15 @@ from typing import Any
 from filelock import FileLock
 from tqdm import tqdm
 
-from ..dvc.clone import CloneSetup
-from ..dvc.processes import kill_processes
-from ..dvc.project import ProjectSetup, read_project
+from ..addresses import sqlite_url
+from ..clones.processes import kill_processes
+from ..clones.project_setup import ProjectSetup, read_project
+from ..clones.trial_clone import CloneSetup
 from ..errors import GitError, ProjectError
 from ..git import git, leave_out, top_folder
-from ..history.reader import Reader
-from ..notes import write_processor
-from ..sqlite import sqlite_url
-from ..staleness import differences, remedy, summary
+from ..repository.reader import Reader
+from ..results.processor import write_processor
+from ..results.staleness import differences, remedy, summary
 from .git_trials import GitRemote, GitTrials
 from .local_backend import LocalBackend, study_folder
 from .messages import Failed

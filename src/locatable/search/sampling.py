@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import Trial
 
 from ..errors import SettingsError
-from ..keys import Key
+from ..model import Key
 from .settings import SearchSettings, active_values
 
 NO_PRUNER = {"name": "NopPruner"}

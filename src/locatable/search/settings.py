@@ -27,11 +27,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from ..bounds import TooLargeError
-from ..dvc.project import ProjectSetup
+from ..clones.project_setup import ProjectSetup
 from ..errors import SettingsError
-from ..history import formats
-from ..keys import PARAMS_FILE, Key, flatten
+from ..model import PARAMS_FILE, Key, flatten
+from ..repository import parsing
+from ..repository.bounds import TooLargeError
 
 Direction = Literal["minimize", "maximize"]
 # Pydantic's words for two kinds of faults are for programmers.
@@ -267,7 +267,7 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     name = path.name
     try:
         # As in params files, 1e-5 is a number here.
-        values = formats.load_yaml(path.read_text(encoding="utf-8"))
+        values = parsing.load_yaml(path.read_text(encoding="utf-8"))
         if study and isinstance(values, dict):
             values = {**values, "study": study}
         return SearchSettings.model_validate(values)

@@ -24,7 +24,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as draw
 
-from ..history.reader import Experiment
+from ..model import Experiment
 
 # Rows of the table, where there is a single objective.
 BEST = 5

@@ -21,13 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from ..dvc.clone import Clone
-from ..dvc.processes import CLONE_VARIABLE, INTERVAL, kill_processes
+from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
+from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError, UnreadableError
-from ..git import REPOSITORY_VARIABLES
-from ..keys import Key
-from ..processor import describe_processor
-from ..untracked import untracked_names
+from ..git import REPOSITORY_VARIABLES, untracked_names
+from ..model import Key
+from ..results.processor import describe_processor
 from .messages import (
     Complete,
     Failed,

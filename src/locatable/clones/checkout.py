@@ -1,0 +1,282 @@
+"""A clean clone of a revision, and DVC's view of what is in it.
+
+The user's repository, cache and remote are only ever read.
+"""
+
+import contextlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import Any, Self
+
+import dpath
+import networkx as nx
+from dvc.config import Config
+from dvc.dependency import ParamsDependency
+from dvc.fs import localfs
+from dvc.repo import Repo
+
+from ..addresses import redact_urls
+from ..errors import CannotTryError, ProjectError, UsageError
+from ..git import annex as git_annex
+from ..git import git, is_shallow, top_folder
+from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
+from ..git.partial_clone import fetch_commit
+from ..git.submodules import checkout_submodules
+from ..git.working_clone import clone_git, make_clone
+from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
+from ..repository.cache import cache_folder
+from ..repository.clone_limits import check_dvc_files
+from ..repository.dvc_repo import bound_parsed_yaml, commands_of
+from ..repository.project import find_project, require_regular_links
+from ..repository.reader import Reader
+from .files import load_values
+
+# Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
+# AWS reads commands and servers from its files.
+LOGINS = (
+    *("endpointurl", "oss_endpoint", "proxy_to", "data_proxy_target"),
+    *("bearer_token_command", "configpath", "credentialpath"),
+)
+
+
+def project_root() -> Path:
+    """Return the DVC project around the current folder.
+
+    Raises:
+        CannotTryError: there is none.
+    """
+    try:
+        return find_project(Path.cwd())
+    except UsageError:
+        raise CannotTryError("not inside a DVC project: run it in the project's folder") from None
+
+
+class Checkout:
+    """A clean clone of a revision; a context manager.
+
+    Attributes:
+        user_top: Git root of the user's checkout.
+        user_cache: the user's DVC cache.
+        tree: Git root of the clone.
+        root: the DVC project in it.
+        snapshot: the revision, as it is read from Git.
+        stages: all stages that have a command, each after those that it depends on; no name in their params
+            is a pattern any more.
+        outputs: all that a stage writes or a .dvc file tracks.
+        params_files: params.yaml, and every params file that a stage declares.
+    """
+
+    def __init__(self, project: Path, commit: str, folder: Path, scratch: Path) -> None:
+        """Clone a commit.
+
+        Args:
+            project: the DVC project in the user's checkout; it can be a subfolder of the Git repository.
+            commit: what to check out.
+            folder: where to; it must not exist.
+            scratch: a folder for DVC's own files and for objects from the remote.
+        """
+        self.user_top = top_folder(project)
+        _check_settings(project)
+        settings = Config(str(project / ".dvc"))
+        self._own_settings = _own_settings(settings, project)
+        self.user_cache = cache_folder(project)
+        _clone(self.user_top, commit, folder)
+        get = fetch_command(self.user_top, commit)
+        self._problems = {
+            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
+            for path in fill_in(folder, storage(self.user_top))
+        }
+        self._problems |= _without_annexed(self.user_top, commit, folder)
+        for submodule in checkout_submodules(folder, self.user_top):
+            self._problems |= submodule.problems(folder)
+        require_regular_links(folder)
+        self.tree = folder
+        self.root = folder / project.relative_to(self.user_top)
+        # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.
+        config = {name: dict(settings[name]) for name in ("core", "remote")}
+        config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
+        config["cache"] = {"dir": str(scratch / "cache")}
+        bound_parsed_yaml()
+        self.repo = Repo(str(self.root), config=config)
+        self._reader = Reader(project)
+        self.snapshot = self._reader.snapshot(commit)
+        # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
+        self._outs: dict[str, Any] = {}
+        self._deps: dict[tuple[str, str], Any] = {}
+        # DVC names stages and files as seen from the current folder.
+        with contextlib.chdir(self.root):
+            self.stages = [self._resolved(self.snapshot.stages[address]) for address in self._load()]
+        self.outputs = [out for stage in self.stages for out in stage.outs.values()]
+        for path, entry in self.snapshot.sources.items():
+            self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
+        files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))
+        self.params_files = {self.path_of(file) for file in files}
+
+    def _load(self) -> list[str]:
+        """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
+        index = self.repo.index
+        self._outs = {_name(out): out for out in index.outs}
+        addresses = []
+        for stage in nx.dfs_postorder_nodes(index.graph):
+            if stage.is_data_source:
+                continue
+            commands_of(stage)
+            addresses.append(stage.addressing)
+            for dep in stage.deps:
+                if not isinstance(dep, ParamsDependency):
+                    self._deps[stage.addressing, _name(dep)] = dep
+        return addresses
+
+    def _resolved(self, stage: Stage) -> Stage:
+        """Return a stage with those keys in place of a pattern in its params that match it."""
+        params = {file: self._keys(file, names) for file, names in stage.params.items()}
+        return replace(stage, params=params)
+
+    def _keys(self, file: str, names: list[str]) -> list[str]:
+        names = [str(name) for name in names]
+        place = self.path_of(file)
+        if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
+            return names
+        content = load_values(place)
+        keys: list[str] = []
+        for name in names:
+            matching: list[str] = []
+            if not PATTERN.isdisjoint(name):
+                found = dpath.search(content, name, yielded=True, separator=".")
+                matching = [str(key) for key, _ in found]
+            keys += matching or [name]
+        return keys
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.repo.close()
+        self._reader.objects.close()
+
+    def path_of(self, path: str) -> Path:
+        """Return where the file or folder at a path relative to the DVC root is in the clone."""
+        return Path(os.path.normpath(self.root / path))
+
+    def dvc_output(self, output: Output) -> Any:
+        """DVC's own object of an output, for other modules of this package."""
+        return self._outs[output.path]
+
+    def exists(self, path: str, reader: Stage | None = None) -> bool:
+        """Return whether there is something at the path of an output that DVC does not ignore.
+
+        Args:
+            path: of the output, relative to the DVC root.
+            reader: the stage that reads it, where it is a dependency.
+        """
+        return bool(self._object_at(path, reader).exists)
+
+    def hash_of(self, path: str, reader: Stage | None = None) -> str | None:
+        """Return the hash of what is there now; None where nothing is. See `exists`."""
+        # For DVC a link to nowhere exists, and cannot be hashed.
+        if not self.exists(path, reader) or not self.path_of(path).exists():
+            return None
+        found: str | None = self._object_at(path, reader).get_hash().value
+        return found
+
+    def _object_at(self, path: str, reader: Stage | None) -> Any:
+        return self._deps[reader.address, path] if reader else self._outs[path]
+
+    def missing_content(self, path: str, reader: Stage) -> str:
+        """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
+        recorded = recorded_hash(reader.record.deps.get(path)) if reader.record else None
+        place = self.path_of(path)
+        for file, problem in self._problems.items():
+            is_part = place.is_relative_to(file) or file.is_relative_to(place)
+            if is_part and self.hash_of(path, reader) != recorded:
+                return problem
+        return ""
+
+    def missing_contents(self) -> dict[str, str]:
+        """Return why the clone lacks the content of a path and what to do, by the path from the Git root."""
+        return {str(path.relative_to(self.tree)): problem for path, problem in self._problems.items()}
+
+    def remote_of(self, output: Output) -> str:
+        """Return the address of the remote that has the data of an output; empty where none is set."""
+        out = self._outs[output.path]
+        name = out.remote or self.repo.config["core"].get("remote")
+        settings = self.repo.config["remote"].get(name, {})
+        return redact_urls(settings.get("url", ""))
+
+    def check_login(self, name: str | None) -> None:
+        """See that a remote sends the user's credentials to nobody whom a repository chose.
+
+        Args:
+            name: of the remote, None for the default.
+
+        Raises:
+            CannotTryError: its settings in Git say where or how to log in, and the user's own do not.
+        """
+        name = name or self.repo.config["core"].get("remote")
+        given = self._own_settings.get(name, {})
+        for option in LOGINS:
+            value = self.repo.config["remote"].get(name, {}).get(option)
+            if value and value != given.get(option):
+                raise CannotTryError(
+                    f"this repository chooses what becomes of your credentials for the DVC remote {name!r}: "
+                    f"if you trust it, `dvc remote modify --local {name} {option} {redact_urls(value)}`"
+                )
+
+    def files_in(self, folder: Path) -> list[Path]:
+        """Return all files in a folder of the clone, without those that .dvcignore excludes."""
+        return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+
+
+def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
+    """Return the remotes as the user's own settings have them, by name, without what Git keeps."""
+    levels = ["system", "global"]
+    # Somebody can have committed what is meant to stay on a machine.
+    if not git(project, "ls-files", ".dvc/config.local", settings={"core.fsmonitor": "false"}):
+        levels.append("local")
+    remotes: dict[str, Any] = {}
+    for level in levels:
+        for name, values in settings.load_one(level).get("remote", {}).items():
+            remotes[name] = {**remotes.get(name, {}), **values}
+    return remotes
+
+
+def _check_settings(project: Path) -> None:
+    """See that DVC's settings are there, which say where data is."""
+    try:
+        check_dvc_files(project, ".dvc/")
+    except ProjectError as error:
+        raise CannotTryError(error.message) from None
+
+
+def _clone(top: Path, commit: str, folder: Path) -> None:
+    # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
+    # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
+    fetch_commit(top, commit)
+    make_clone(top, folder, "--shared", f"--config=core.excludesFile={os.devnull}")
+    if is_shallow(top):
+        # With a clone of it Git shares no objects, and copies those of branches alone.
+        clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
+    # Git LFS could download, and write to the user's storage.
+    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
+
+
+def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
+    """Have contents in place of what git-annex keeps; returns what is not here and what to do, by path."""
+    common = top / git(top, "rev-parse", "--git-common-dir")
+    is_current = git(top, "rev-parse", "HEAD") == commit
+    problems = {}
+    for path, key in git_annex.fill_in(clone, common).items():
+        name = path.relative_to(clone)
+        get = f"git annex get {quote(str(name) if is_current else f'--key={key}')}"
+        problems[path] = f"git-annex has no content of {name} on this machine: `{get}`"
+    return problems
+
+
+def _name(item: Any) -> str:
+    """Return what DVC calls an output or dependency; beside the project, not by the place of the clone."""
+    top = Path(item.repo.scm.root_dir)
+    if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
+        return str(item)
+    return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))

@@ -1,0 +1,205 @@
+"""Changes values in params files, of every kind that DVC reads, and sees that nothing else changes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..errors import ProjectError
+from ..model import PARAMS_FILE, Key, index
+from ..repository.bounds import parse_toml
+from ..repository.dvc_repo import dvc_errors
+from .hydra import composition_of
+from .params_text import cut, keep_only, set_value
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+Parse = Callable[[str], Any]
+
+
+def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
+    """Change params files; where Hydra composes params.yaml, it does that anew, as in `dvc exp run`.
+
+    Args:
+        repo: DVC's repository.
+        params: value by key, as after `dvc exp run -S`, but plain.
+
+    Returns:
+        Files that were composed: Git may not know them yet.
+
+    Raises:
+        ProjectError: Hydra refuses, or see `write`.
+    """
+    from dvc.utils.serialize import load_yaml
+
+    root = Path(repo.root_dir)
+    composition = composition_of(repo)
+    if composition is None:
+        write(root, params)
+        return []
+    keys = {text: Key.parse(text) for text in params}
+    values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
+    composition.write(root / PARAMS_FILE, values)
+    content = load_yaml(str(root / PARAMS_FILE))
+    # Hydra leaves out quotes that YAML 1.2 needs.
+    composed = [text for text, key in keys.items() if key.file != PARAMS_FILE or _names_value(content, key)]
+    write(root, {text: params[text] for text in composed})
+    return [PARAMS_FILE]
+
+
+def write(root: Path, params: Mapping[str, Any]) -> None:
+    """Replace the text of values in params files; every other byte stays.
+
+    Args:
+        root: the DVC root, which the files' paths start from.
+        params: value by key, as after `dvc exp run -S`.
+
+    Raises:
+        ProjectError: a file has no such value, or cannot hold the new one alone.
+    """
+    by_file: dict[str, dict[Key, Any]] = {}
+    for text, value in params.items():
+        key = Key.parse(text)
+        by_file.setdefault(key.file, {})[key] = value
+    for file, values in by_file.items():
+        path = root / file
+        try:
+            text = path.read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(f"{file}: {error}") from None
+        path.write_bytes(changed(text, file, values).encode())
+
+
+def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
+    """Return the text of a params file with other values, as every reader of it takes them.
+
+    Args:
+        text: of the file.
+        file: its path, for messages.
+        values: by key.
+
+    Raises:
+        ProjectError: see `write`.
+    """
+    suffix = Path(file).suffix.lower()
+    readings = list(_readings(text, file))
+    new = text
+    for key, value in values.items():
+        if all(_has_already(before, key, value) for _, before in readings):
+            continue
+        try:
+            key.value_in(readings[0][1])
+        except (LookupError, TypeError, ValueError):
+            raise ProjectError(f"{key}: there is no such value in {key.file}") from None
+        try:
+            new = set_value(new, suffix, key.parts, value)
+        except (LookupError, ValueError) as error:
+            reason = error.args[0]
+            raise ProjectError(f"{key}: cannot be set to {value!r} in {key.file}: {reason}") from None
+    for parse, before in readings:
+        expected = _plain(before)
+        try:
+            for key, value in values.items():
+                _set(expected, key, value)
+        except (LookupError, TypeError):
+            continue  # for YAML 1.1, `on` is no text, and no name of a section either
+        if not same(_parsed(parse, new), expected):
+            keys = ", ".join(str(key) for key in values)
+            raise ProjectError(f"{keys}: cannot be set to {list(values.values())!r} and nothing else with it")
+    return new
+
+
+def _names_value(content: Any, key: Key) -> bool:
+    """Return whether a key is one of a value in what Hydra composed.
+
+    That of a group names a section, or nothing.
+    """
+    try:
+        return not isinstance(key.value_in(content), dict)
+    except (LookupError, TypeError, ValueError):
+        return False
+
+
+def _has_already(content: Any, key: Key, value: Any) -> bool:
+    try:
+        return same(key.value_in(content), value)
+    except (LookupError, TypeError, ValueError):
+        return False
+
+
+def _plain(content: Any) -> Any:
+    """Return a copy in which no two places share a value, as those of aliases do."""
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return content
+
+
+def _parsed(parse: Parse, text: str) -> Any:
+    """Return what a text says; None where it follows its format no more."""
+    from dvc.exceptions import DvcException
+
+    try:
+        return parse(text)
+    except (DvcException, ValueError, yaml.YAMLError):
+        return None
+
+
+def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
+    """Return the text of a params file without the lines of all but some keys.
+
+    None where it has to stay whole.
+
+    Args:
+        text: of the file.
+        file: its name.
+        keys: each as its parts.
+    """
+    left = cut(text, Path(file).suffix.lower(), keys)
+    if left is None:
+        return None
+    for parse, before in _readings(text, file):
+        keep_only(before, keys)
+        if not same(_parsed(parse, left) or {}, before):
+            return None  # for instance where an anchor is gone that what is left refers to
+    return left
+
+
+def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
+    """Yield what can read a text: DVC, and the usual readers of YAML and TOML; each with what it reads."""
+    from dvc.utils.serialize import PARSERS
+
+    suffix = Path(file).suffix.lower()
+    parse_dvc = PARSERS[suffix]
+    with dvc_errors():
+        before = parse_dvc(text, file)
+    yield lambda one: parse_dvc(one, file), before
+    other: Parse | None = {".json": None, ".py": None, ".toml": parse_toml}.get(suffix, _load_yaml)
+    if other and (read := _parsed(other, text)) is not None:
+        yield other, read
+
+
+def _load_yaml(text: str) -> Any:
+    # The same as `safe_load`, and quicker where the library that it is written in is there.
+    return yaml.load(text.encode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+
+
+def _set(content: Any, key: Key, value: Any) -> None:
+    *sections, name = key.parts
+    container = content
+    for section in sections:
+        container = container[index(container, section)]
+    container[index(container, name)] = value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal and of the same types; a list can be a tuple."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    # As text, since 1, 1.0 and true are equal in Python, and nan is not.
+    return repr(one) == repr(other)

@@ -1,0 +1,194 @@
+"""Recorded data, from the user's cache or the remote, every byte checked against its hash.
+
+Never through DVC's own fetch into the user's cache: that deletes objects that it finds damaged.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.config import NoRemoteError, RemoteConfigError
+from dvc.exceptions import DvcException
+from dvc.fs import localfs
+from dvc_data.hashfile.hash import hash_file
+
+from ..errors import CannotTryError
+from ..model import Output
+from ..repository.dvc_repo import with_causes
+from .checkout import Checkout
+from .files import copy_file
+
+
+@dataclass(frozen=True)
+class CachedObjects:
+    """What the user's cache holds of some objects.
+
+    Attributes:
+        intact: path of each object by its hash, where the bytes are those that the hash names.
+        damaged: one line for each object whose bytes are others.
+    """
+
+    intact: dict[str, Path]
+    damaged: list[str]
+
+
+def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
+    """Put a recorded output into the clone.
+
+    Args:
+        checkout: the clone.
+        output: the output.
+        target: where to put it instead of its own place.
+
+    Returns:
+        One line per object that the user's cache holds with other bytes; good ones came from the remote.
+
+    Raises:
+        CannotTryError: an object is in neither cache nor remote.
+    """
+    out = checkout.dvc_output(output)
+    recorded = out.hash_info.value
+    objects = _objects(checkout, output, [recorded])
+    damaged = list(objects.damaged)
+    place = target or checkout.path_of(output.path)
+    files = {place: objects.intact[recorded]}
+    if out.hash_info.isdir:
+        entries = _folder_entries(objects.intact[recorded])
+        objects = _objects(checkout, output, entries.values())
+        damaged += objects.damaged
+        files = {place / name: objects.intact[oid] for name, oid in entries.items()}
+    for path, source in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        copy_file(source, path)
+        path.chmod(0o755 if out.meta.isexec else 0o644)
+    return damaged
+
+
+def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
+    """Return the objects of a recorded output: files by their place in a cache or a remote of DVC's.
+
+    Raises:
+        CannotTryError: an object is in neither cache nor remote.
+    """
+    out = checkout.dvc_output(output)
+    recorded = out.hash_info.value
+    objects = _objects(checkout, output, [recorded]).intact
+    if out.hash_info.isdir:
+        entries = _folder_entries(objects[recorded])
+        objects = objects | _objects(checkout, output, entries.values()).intact
+    return {_place_in_cache(out, oid).as_posix(): path for oid, path in objects.items()}
+
+
+def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
+    """Return one line per object of an output that the user's cache holds with other bytes than recorded."""
+    out = checkout.dvc_output(output)
+    recorded = out.hash_info.value
+    cached = _cached(checkout, output, [recorded])
+    if not out.hash_info.isdir or recorded not in cached.intact:
+        return cached.damaged
+    entries = _folder_entries(cached.intact[recorded])
+    return cached.damaged + _cached(checkout, output, entries.values()).damaged
+
+
+def _folder_entries(listing: Path) -> dict[str, str]:
+    """Return hashes by relative path of the files in a folder, as DVC lists them in an object of its own."""
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
+
+
+def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
+    """Objects of the user's cache, those that it lacks or holds damaged from the remote."""
+    wanted = list(dict.fromkeys(oids))
+    cached = _cached(checkout, output, wanted)
+    missing = sorted(set(wanted) - cached.intact.keys())
+    if not missing:
+        return cached
+    out = checkout.dvc_output(output)
+    checkout.check_login(out.remote)
+    problem = _download(out, missing)
+    downloaded = {}
+    for oid in missing:
+        path = Path(out.cache.oid_to_path(oid))
+        if problem or not path.is_file():
+            reason = f" ({problem})" if problem else ""
+            hint = _where_to_look(out)
+            if cached.damaged:
+                hint = ": " + cached.damaged[-1].split(": ", 1)[1]
+            raise CannotTryError(
+                f"{output.path} ({out.hash_name} {oid}) is in neither the DVC cache nor "
+                f"{_remote_name(out)}{reason}{hint}"
+            )
+        if not _holds(path, oid, out.hash_name):
+            raise CannotTryError(f"{output.path}: the remote holds other bytes than its hash {oid} says")
+        downloaded[oid] = path
+    return CachedObjects(cached.intact | downloaded, cached.damaged)
+
+
+def _cached(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
+    out = checkout.dvc_output(output)
+    intact = {}
+    damaged = []
+    for oid in dict.fromkeys(oids):
+        path = checkout.user_cache / _place_in_cache(out, oid)
+        if not path.is_file():
+            continue
+        if _holds(path, oid, out.hash_name):
+            intact[oid] = path
+        else:
+            damaged.append(
+                f"{output.path}: the DVC cache holds other bytes than its hash {oid} says ({path})"
+            )
+    return CachedObjects(intact, damaged)
+
+
+def _place_in_cache(out: Any, oid: str) -> Path:
+    return Path(out.cache.oid_to_path(oid)).relative_to(out.repo.cache.local_cache_dir)
+
+
+def _download(out: Any, oids: list[str]) -> str:
+    """Bring objects from the remote into the clone's own cache; returns what went wrong, or nothing."""
+    places = [out.cache.oid_to_path(oid) for oid in oids]
+    try:
+        remote = out.repo.cloud.get_remote_odb(out.remote, "reproduce", out.hash_name)
+        remote.fs.get([remote.oid_to_path(oid) for oid in oids], places, batch_size=remote.fs.jobs)
+    except (FileNotFoundError, NoRemoteError, RemoteConfigError):
+        # Imports and cloud-versioned data have no address by hash; DVC fetches these.
+        _fetch_by_dvc(out)
+    except Exception as error:
+        # Each kind of remote has errors of its own.
+        lines = str(error).splitlines() or ["no reason given"]
+        return f"{type(error).__name__}: {lines[0]}"
+    return ""
+
+
+def _fetch_by_dvc(out: Any) -> None:
+    if not (out.stage.is_import or out.files or out.meta.version_id):
+        return
+    try:
+        out.repo.fetch([out.fs_path])
+    except DvcException as error:
+        raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
+
+
+def _where_to_look(out: Any) -> str:
+    """Return what to do about an object that the remote does not give."""
+    if not (out.remote or out.repo.config["core"].get("remote")):
+        return "; add one (`dvc remote add --default NAME URL`) and `dvc push` where the data is"
+    try:
+        remote = out.repo.cloud.get_remote(out.remote)
+    except DvcException:
+        return ""  # the reason why not is told
+    if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
+        return f"; that remote is the folder {remote.path}, which this machine does not have"
+    return "; run `dvc push` where it is"
+
+
+def _remote_name(out: Any) -> str:
+    name = out.remote or out.repo.config["core"].get("remote")
+    return f"remote '{name}'" if name else "a remote (none is set)"
+
+
+def _holds(path: Path, oid: str, algorithm: str) -> bool:
+    """Return whether the bytes of a file are those that a hash names."""
+    return bool(hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir"))

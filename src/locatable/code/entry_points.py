@@ -1,0 +1,206 @@
+"""Which Python files of a project the shell command of a stage starts.
+
+`python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or
+an option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python`
+(`uv run`, `torchrun`, `coverage run -m`): a `.py` file of the project that a command names is read by it,
+whoever runs it.
+"""
+
+import itertools
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .imports import ImportReader, Module, SearchPath
+
+OPERATORS = "();<>|&\n"
+QUOTED_OR_COMMENT = re.compile(r"""('[^']*'|"(?:\\.|[^"\\])*")|(?<!\S)#.*""")
+CONTINUED_LINE = re.compile(r"\\\r?\n")
+PYTHON = re.compile(r"python[\d.]*(\.exe)?")
+MODULE = re.compile(r"\w+(\.\w+)*")
+# What only the shell can tell: variables, patterns.
+UNKNOWN = frozenset("$`*?[{~")
+# Options of programs that run another one in a folder: of uv, poetry, conda, calkit, env and others.
+FOLDER_OPTIONS = frozenset(
+    "-C --chdir --cwd --directory --wdir --workdir --working-dir --working-directory".split()
+)
+OPTIONS_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+
+
+@dataclass
+class EntryPoints:
+    """What the commands of a stage start.
+
+    Attributes:
+        modules: files of the project, the packages that they are in included.
+        missing: what Python is told to run, and the project does not have.
+    """
+
+    modules: list[Module] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SimpleCommand:
+    """A program and its arguments, between two operators of the shell.
+
+    Attributes:
+        words: without quotes.
+        folder: the folder that it runs in.
+        python_path: the folders that PYTHONPATH adds.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+    python_path: tuple[Path, ...]
+
+
+def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) -> EntryPoints:
+    """Return what the commands of a stage start.
+
+    Args:
+        commands: each is a shell's.
+        folder: the folder that they run in, absolute.
+        reader: of the project that the files must belong to.
+    """
+    found = EntryPoints()
+    for text in commands:
+        for command in _simple_commands(text, folder):
+            previous = ""
+            for index, word in enumerate(command.words):
+                option, separator, value = word.partition("=")
+                if previous in FOLDER_OPTIONS or (separator and option in FOLDER_OPTIONS):
+                    place = word if previous in FOLDER_OPTIONS else value
+                    command = replace(command, folder=_absolute(command.folder, place))
+                elif previous == "-m":
+                    _add_module(found, index, command, reader)
+                elif word.endswith(".py"):
+                    _add_script(found, index, command, reader.project)
+                previous = word
+    return found
+
+
+def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: ImportReader) -> None:
+    """Add the module that `-m` runs, the word at `index`, if it is of the project."""
+    name = command.words[index]
+    if not MODULE.fullmatch(name):
+        return
+    search_path = _search_path(command.folder, command, reader.project)
+    modules = reader.find(f"{name}.__main__", search_path)
+    path = name.replace(".", "/")
+    expected = (f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py")
+    if any(module.file.relative_to(module.root).as_posix() in expected for module in modules):
+        found.modules += modules
+    elif _is_run_by_python(command.words, index - 1) and (modules or _has_namespace(name, search_path)):
+        found.missing.append(name)
+
+
+def _has_namespace(name: str, search_path: SearchPath) -> bool:
+    """Return whether a module should be in a folder that has Python files, though no `__init__.py`."""
+    package = name.rpartition(".")[0].replace(".", "/")
+    return bool(package) and any(any((root / package).glob("*.py")) for root in search_path.folders)
+
+
+def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project: Path) -> None:
+    """Add a script, the word at `index`, if it is of the project."""
+    name = command.words[index]
+    file = _absolute(command.folder, name)
+    if UNKNOWN & set(name) or not file.is_relative_to(project):
+        return
+    if file.is_file():
+        search_path = _search_path(file.parent, command, project)
+        found.modules.append(Module(file, file.parent, search_path))
+    elif _is_run_by_python(command.words, index):
+        found.missing.append(file.relative_to(project).as_posix())
+
+
+def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPath:
+    """Return where the modules of a command are looked for, `first` before all other folders."""
+    return SearchPath((first, *command.python_path), (command.folder, project, project / "src"))
+
+
+def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
+    """Whether nothing but options is between the word at `index` and a Python interpreter before it."""
+    before = index - 1
+    while before > 0 and (words[before].startswith("-") or words[before - 1] in OPTIONS_WITH_VALUE):
+        before -= 1
+    return before >= 0 and bool(PYTHON.fullmatch(Path(words[before]).name))
+
+
+def _simple_commands(text: str, folder: Path) -> Iterator[SimpleCommand]:
+    """The simple commands of a shell command, in order, as far as the folder that they run in is known."""
+    current: Path | None = folder
+    outer: list[Path | None] = []
+    python_path: tuple[Path, ...] = ()
+    for part in _parts(text):
+        if isinstance(part, str):
+            if part == "(":
+                outer.append(current)
+            elif part == ")" and outer:
+                current = outer.pop()
+            continue
+        if current is None:
+            continue
+        python_path = _python_path(part, current, python_path)
+        yield SimpleCommand(part, current, python_path)
+        for option, word in itertools.pairwise(part):
+            if option.startswith("-") and option.endswith("c"):
+                yield from _simple_commands(word, current)
+        current = _folder_after(part, current)
+
+
+def _parts(text: str) -> Iterator[tuple[str, ...] | str]:
+    """Yield the words of each simple command, and each single character of the operators between them."""
+    words: list[str] = []
+    for word in _words(text):
+        if not set(word) <= set(OPERATORS):
+            words.append(word)
+            continue
+        if words:
+            yield tuple(words)
+        words = []
+        yield from word
+    if words:
+        yield tuple(words)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words and operators of a shell command, without quotes and comments."""
+    text = QUOTED_OR_COMMENT.sub(r"\1", CONTINUED_LINE.sub(" ", text))
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=OPERATORS)
+    lexer.whitespace = " \t\r"
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return [word for word in lexer if word]
+    except ValueError:
+        # Quotes that do not match up, in a here-document for example.
+        return text.split()
+
+
+def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folders that `PYTHONPATH=…` among the words of a command names, or else those before."""
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "PYTHONPATH":
+            entries = [entry for entry in value.split(":") if entry and not UNKNOWN & set(entry)]
+            return tuple(_absolute(folder, entry) for entry in entries)
+    return before
+
+
+def _folder_after(words: tuple[str, ...], folder: Path) -> Path | None:
+    """Return the folder that the next command runs in; None where only the shell can tell."""
+    if "cd" not in words[:-1]:
+        return folder
+    target = words[words.index("cd") + 1]
+    if target == "-" or UNKNOWN & set(target):
+        return None
+    return _absolute(folder, target)
+
+
+def _absolute(folder: Path, name: str) -> Path:
+    """Return a path in a folder, without `.` and `..`; links are not followed, as DVC does not."""
+    return Path(os.path.normpath(folder / name))

@@ -1,0 +1,153 @@
+"""What the source of one Python file imports.
+
+A source can be written for a newer Python than the one that runs this: then others on this machine are asked,
+which run this module as a script. It imports nothing but the standard library, so that any of them can.
+"""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# Functions that import a module whose name, or file, is their argument.
+IMPORTING_FUNCTIONS = frozenset({"__import__", "import_module"})
+DYNAMIC_FUNCTIONS = IMPORTING_FUNCTIONS | {
+    "iter_modules",
+    "run_module",
+    "run_path",
+    "spec_from_file_location",
+    "walk_packages",
+}
+# Where the Python of a project may be: its own environment, what runs its stages, and newer ones.
+PROJECT_PYTHON = (".venv/bin/python", ".venv/Scripts/python.exe")
+OTHER_PYTHONS = ("python", "python3", "python3.14", "python3.13", "python3.12")
+MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*")
+
+
+@dataclass(frozen=True)
+class SourceImports:
+    """What the source of one file imports.
+
+    Attributes:
+        names: dotted names with a leading dot for each level of a relative import. `from a import b` gives
+            `a.b`, where `b` is a submodule or anything else of `a`.
+        dynamic: whether it also imports modules whose names only a run can tell.
+    """
+
+    names: tuple[str, ...]
+    dynamic: bool
+
+
+def read_imports(file: Path, project: Path) -> SourceImports:
+    """Return what a file imports, inside functions too.
+
+    Args:
+        file: the source.
+        project: the folder that may hold an environment with another Python.
+
+    Raises:
+        SyntaxError: no Python of this machine can read it.
+        OSError or ValueError: it is no text.
+    """
+    try:
+        return _read(file)
+    except SyntaxError:
+        pythons = _pythons_of(project)
+        pythons += [found for found in map(shutil.which, OTHER_PYTHONS) if found]
+        for python in pythons:
+            command = (python, "-I", __file__, str(file))
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            if done.returncode == 0:
+                read = json.loads(done.stdout)
+                return SourceImports(tuple(read["names"]), read["dynamic"])
+        raise
+
+
+def _pythons_of(project: Path) -> list[str]:
+    """Return the programs that the environments of a project were made from.
+
+    Environments and their packages can be a repository's own, and are not run.
+    """
+    found = [(project / place).resolve() for place in PROJECT_PYTHON if (project / place).is_file()]
+    return [str(python) for python in found if not python.is_relative_to(project.resolve())]
+
+
+def _read(file: Path) -> SourceImports:
+    with warnings.catch_warnings():
+        # An invalid escape sequence is the project's to mend, and may be an error where tests run.
+        warnings.simplefilter("ignore")
+        try:
+            return _source_imports(ast.parse(file.read_bytes()))
+        except (RecursionError, MemoryError):
+            raise ValueError("nested too deeply") from None
+
+
+def _source_imports(tree: ast.Module) -> SourceImports:
+    """Return what a syntax tree imports when it runs."""
+    names: list[str] = []
+    dynamic = False
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += _names_of_from(node)
+        elif isinstance(node, ast.Call) and _function_name(node) in DYNAMIC_FUNCTIONS:
+            name = _literal_name(node)
+            if name:
+                names.append(name)
+            else:
+                dynamic = True
+    return SourceImports(tuple(dict.fromkeys(names)), dynamic)
+
+
+def _executed(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield all nodes but those below `if TYPE_CHECKING:`, which no run ever reaches."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            waiting += reversed(node.orelse)
+        else:
+            waiting += reversed(list(ast.iter_child_nodes(node)))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    """Return whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
+    if isinstance(test, ast.Attribute):
+        return test.attr == "TYPE_CHECKING"
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+
+
+def _names_of_from(node: ast.ImportFrom) -> list[str]:
+    """Return the names that `from module import a, b` may stand for."""
+    module = "." * node.level + (node.module or "")
+    separator = "." if node.module else ""
+    return [f"{module}{separator}{alias.name}" for alias in node.names]
+
+
+def _function_name(call: ast.Call) -> str:
+    """Return the last part of the name of the function that is called."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _literal_name(call: ast.Call) -> str:
+    """Return the module that `import_module("pkg.module")` imports; empty if only a run can tell."""
+    if _function_name(call) not in IMPORTING_FUNCTIONS or not call.args:
+        return ""
+    argument = call.args[0]
+    if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+        return ""
+    return argument.value if MODULE_NAME.fullmatch(argument.value) else ""
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_read(Path(sys.argv[1])))))

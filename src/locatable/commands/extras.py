@@ -1,0 +1,82 @@
+"""Optional dependencies: what to install when a command needs one that is missing."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ProjectError
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional dependency of this package: `pip install 'locatable[name]'`.
+
+    Attributes:
+        name: of the extra.
+        title: how its main package is called in a sentence.
+        packages: what it installs for commands to import.
+        commands: those that do not run without it.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    commands: tuple[str, ...] = ()
+
+
+EXTRAS = (
+    Extra("mlflow", "MLflow", ("mlflow", "sqlalchemy"), ("mirror", "ui")),
+    Extra(
+        "search",
+        "Optuna",
+        ("optuna", "filelock", "matplotlib", "pydantic", "sklearn", "sqlalchemy"),
+        ("search",),
+    ),
+    Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
+    Extra("prefect", "Prefect", ("prefect",), ("flow",)),
+    Extra("ray", "Ray", ("ray",)),
+    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
+    Extra("page", "matplotlib", ("matplotlib",), ("locate",)),
+)
+
+
+def find_extra(module: str, command: str) -> Extra | None:
+    """The extra that would have brought a module; None where it belongs to none.
+
+    Args:
+        module: name of a module that is missing.
+        command: the one that needs it; where two extras bring the module, its own counts.
+    """
+    package = module.partition(".")[0]
+    suitable = [extra for extra in EXTRAS if package in extra.packages]
+    for extra in suitable:
+        if command in extra.commands:
+            return extra
+    return suitable[0] if suitable else None
+
+
+def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
+    """The error for a command that cannot run without an extra.
+
+    Args:
+        needed_by: what needs it, for example `locatable flow`.
+        extra: what is missing.
+        project: root of the user's project.
+    """
+    if is_locked(project, extra.name):
+        install = f"make setup EXTRAS={extra.name}"
+    else:
+        install = f"pip install 'locatable[{extra.name}]'"
+    return ProjectError(f"{needed_by} needs {extra.title}: {install}")
+
+
+def is_locked(project: Path, name: str) -> bool:
+    """Return whether a generated project has the versions of an extra in its lock."""
+    try:
+        settings = tomllib.loads((project / "pyproject.toml").read_text())
+    except (OSError, ValueError):
+        return False
+    declared = settings.get("project", {}).get("optional-dependencies", {})
+    # Projects of 0.2.0 have a lock for each extra.
+    locks = (project / "extras.lock", project / f"extras/{name}.lock")
+    return name in declared and any(lock.is_file() for lock in locks)

@@ -1,0 +1,235 @@
+"""Runs Git; the only module that does."""
+
+import contextlib
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import DISK_FULL, GitError
+
+# Git sets these for the hooks that it runs. They name another repository, index or folder than ours.
+REPOSITORY_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+# With it, Git LFS leaves pointers where stages need contents; a user may have fetched these afterwards.
+NO_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
+
+
+def environment() -> dict[str, str]:
+    """The environment variables for Git: ours, without those that name a repository or leave out contents."""
+    dropped = {*REPOSITORY_VARIABLES, NO_CONTENTS}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def leave_hook() -> None:
+    """Forget the repository that Git names to a hook: whatever a command starts is to find its own."""
+    for name in REPOSITORY_VARIABLES:
+        os.environ.pop(name, None)
+
+
+def git(
+    folder: Path | str,
+    *command: str,
+    text: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a Git command prints, without the line break at its end.
+
+    Args:
+        folder: where to run it.
+        command: what comes after `git`.
+        text: what it reads from its standard input.
+        settings: of Git, for this command alone; they count more than any file or variable.
+
+    Raises:
+        GitError: Git refused; the message is the line of its output that says why.
+    """
+    options = [part for name, value in (settings or {}).items() for part in ("-c", f"{name}={value}")]
+    try:
+        done = subprocess.run(
+            ("git", "-C", str(folder), *options, *command),
+            input=b"" if text is None else text.encode(errors="surrogateescape"),
+            capture_output=True,
+            env=environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise GitError("Git is not installed, or not on the PATH") from None
+    if done.returncode:
+        stderr = done.stderr.decode(errors="replace").strip()
+        raise GitError(f"git {command[0]}: {_reason(stderr, done.returncode)}", stderr)
+    return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def _reason(stderr: str, exit_code: int) -> str:
+    """Return the line of Git's output that says why it refused: advice may follow it."""
+    # What a line ends with `:` for is in the next one, with a tab.
+    joined = stderr.replace(":\n\t", ": ")
+    lines = [line for line in joined.splitlines() if not line.startswith("hint:")]
+    advice = [line.strip() for line in lines if "safe.directory" in line]
+    if advice:
+        # The checkout is another user's: without Git's advice, nobody knows what to do about it.
+        return f"{lines[0]}; {advice[-1]}"
+    full = [line for line in lines if DISK_FULL.search(line)]
+    verdicts = full or [line for line in lines if line.startswith(("fatal:", "error:"))]
+    if verdicts:
+        return verdicts[-1]
+    return lines[-1] if lines else f"exit code {exit_code}"
+
+
+def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Popen[bytes]:
+    """Start a process that answers names of objects with their content (`git cat-file --batch`).
+
+    Args:
+        folder: of the repository.
+        may_fetch: get what a partial clone lacks from its remote; Git before 2.45 always does.
+    """
+    variables = {} if may_fetch else {"GIT_NO_LAZY_FETCH": "1"}
+    # Git would print for each object why its remote does not give it. What stays missing, the caller says.
+    return subprocess.Popen(
+        ("git", "-C", str(folder), "cat-file", "--batch"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=None if may_fetch else subprocess.DEVNULL,
+        env={**environment(), **variables},
+        # Ctrl-C is for the caller, who may still need an answer to end cleanly.
+        start_new_session=True,
+    )
+
+
+def missing_objects(folder: Path, ids: set[str]) -> set[str]:
+    """Return those of some objects that are not in a repository; nothing is fetched to find out.
+
+    Args:
+        folder: of the repository.
+        ids: full ids of objects.
+    """
+    missing = set(ids)
+    if not missing:
+        return missing
+    # Asked for by name, each would be fetched, or would end Git. All are listed at a million a second.
+    listing = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
+    with subprocess.Popen(
+        ("git", "-C", str(folder), *listing),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            missing.discard(line.rstrip())
+    return missing
+
+
+def top_folder(folder: Path) -> Path:
+    """Return the root of the checkout around a folder.
+
+    Raises:
+        GitError: there is no repository.
+    """
+    return Path(git(folder, "rev-parse", "--show-toplevel"))
+
+
+def main_checkout(folder: Path) -> Path:
+    """Return the same folder in the repository's main checkout, where `folder` is in a linked worktree."""
+    top = top_folder(folder)
+    # Git lists the main checkout first.
+    first_line = git(folder, "worktree", "list", "--porcelain").splitlines()[0]
+    main = Path(first_line.removeprefix("worktree "))
+    if not (main / ".git").exists():
+        return folder  # the main repository is a bare one, without a checkout
+    return main / folder.resolve().relative_to(top)
+
+
+# Options of Git for the folder that it keeps of a repository whose checkout may be gone.
+WITHOUT_CHECKOUT = ("--git-dir=.", "--work-tree=.")
+
+
+def first_remote(folder: Path, *options: str) -> str | None:
+    """Return name of the remote that a repository has, `origin` where there are several.
+
+    None when it has none.
+
+    Args:
+        folder: in the repository.
+        options: of Git itself, before its command.
+    """
+    remotes = git(folder, *options, "remote").split()
+    if not remotes:
+        return None
+    return "origin" if "origin" in remotes else remotes[0]
+
+
+def remote_url(folder: Path) -> str | None:
+    """Return where the repository can be cloned from, as Git has it; None when it has no remote."""
+    name = first_remote(folder)
+    return git(folder, "remote", "get-url", name) if name else None
+
+
+def is_shallow(folder: Path) -> bool:
+    """Return whether a clone lacks commits of its branches."""
+    return git(folder, "rev-parse", "--is-shallow-repository") == "true"
+
+
+def paths_left_out(folder: Path) -> list[str]:
+    """Return files below a folder that a sparse checkout leaves out, as seen from it."""
+    if git(folder, "config", "--type=bool", "--default", "false", "core.sparseCheckout") != "true":
+        return []
+    entries = git(folder, "ls-files", "-t", "-z").split("\0")
+    return [entry.removeprefix("S ") for entry in entries if entry.startswith("S ")]
+
+
+def leave_out(file: Path) -> None:
+    """Have Git ignore a file that we made, and what is named after it, in this clone alone.
+
+    Nothing is done where Git tracks or ignores it already, or where it is in no repository.
+
+    Args:
+        file: absolute.
+    """
+    folder = file.parent
+    try:
+        if not git(folder, "ls-files", "--others", "--exclude-standard", "--", f":(literal){file.name}"):
+            return
+        place = git(folder, "rev-parse", "--show-prefix") + file.name
+        exclude = folder / git(folder, "rev-parse", "--git-path", "info/exclude")
+    except GitError:
+        return
+    pattern = re.sub(r"([*?\[\\])", r"\\\1", place)
+    with contextlib.suppress(OSError):
+        exclude.parent.mkdir(parents=True, exist_ok=True)
+        with exclude.open("a") as rules:
+            rules.write(f"/{pattern}*\n")
+
+
+def untracked_names(top: Path) -> list[str]:
+    """Return what Git does not track in a checkout, DVC's own files and environments aside, ignored or not.
+
+    A folder of which it tracks nothing is one name, and ends with a slash.
+
+    Args:
+        top: Git root of the checkout.
+    """
+    listed = git(top, "ls-files", "-z", "--others", "--directory").split("\0")
+    return [name for name in listed if name and not _is_of_tools(top, name)]
+
+
+def _is_of_tools(top: Path, name: str) -> bool:
+    in_dvc_folder = name.startswith(".dvc/") or "/.dvc/" in name
+    return in_dvc_folder or (top / name / "pyvenv.cfg").exists()

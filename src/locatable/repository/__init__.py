@@ -1,0 +1,1 @@
+"""Reads revisions and checkouts of a DVC repository; asks DVC itself where it must judge."""

@@ -1,0 +1,198 @@
+"""The user's repository, opened as DVC opens it, and what DVC refuses, in one line."""
+
+import copy
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
+from .bounds import TooLargeError, require_bounded_yaml
+
+# Texts that are remembered; a trial reads a handful.
+REMEMBERED = 200
+
+
+@functools.cache
+def remember_parsed_yaml() -> None:
+    """Have DVC remember what it parsed: it reads dvc.yaml and dvc.lock a dozen times in each experiment.
+
+    With its parser, which is pure Python, that takes longer than all other bookkeeping of a trial.
+    """
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+
+    bound_parsed_yaml()
+    original = _yaml.parse_yaml
+    remembered = functools.lru_cache(REMEMBERED)(original)
+
+    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
+        if typ != "safe":
+            return original(text, path, typ)  # a document to be edited
+        return copy.deepcopy(remembered(text, path))
+
+    _yaml.parse_yaml = parse_yaml
+    strictyaml.parse_yaml = parse_yaml
+
+
+@functools.cache
+def bound_parsed_yaml() -> None:
+    """Have DVC refuse YAML that is too large or expands to too much: it would take all memory.
+
+    What DVC parses then raises UnreadableError, which names the file.
+    """
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+
+    original = _yaml.parse_yaml
+
+    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
+        try:
+            require_bounded_yaml(text)
+        except TooLargeError as error:
+            raise UnreadableError(f"{path}: {error}") from None
+        except yaml.YAMLError:
+            pass  # DVC says what is wrong, and where
+        return original(text, path, typ)
+
+    _yaml.parse_yaml = parse_yaml
+    strictyaml.parse_yaml = parse_yaml
+
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+# Packages whose errors are DVC's answers.
+DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
+
+
+@contextmanager
+def open_repo(root: Path) -> Iterator["Repo"]:
+    """DVC in a project.
+
+    Args:
+        root: a folder of it.
+
+    Raises:
+        ProjectError: Git may read this repository; DVC, whose Git library knows fewer formats, does not;
+            or DVC refuses something in the project.
+    """
+    from dulwich.repo import UnsupportedExtension, UnsupportedVersion
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    bound_parsed_yaml()
+    with dvc_errors():
+        try:
+            repo = Repo(str(root))
+        except NotDvcRepoError:
+            raise ProjectError("not in a DVC project: there is no .dvc in this folder or above it") from None
+        except (UnsupportedExtension, UnsupportedVersion) as error:
+            raise ProjectError(
+                f"DVC cannot read this repository, since its Git library does not know the format {error} "
+                "(`extensions` in .git/config)"
+            ) from None
+        with repo:
+            yield repo
+
+
+@contextmanager
+def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
+    """Turn all that DVC raises, whatever its type, into one line for the user.
+
+    Args:
+        kind: of the error to raise.
+
+    Raises:
+        LocatableError: of that kind, with DVC's own reason.
+    """
+    try:
+        yield
+    except LocatableError:
+        raise
+    except Exception as error:
+        if not _is_of_dvc(error):
+            raise
+        reason = with_causes(error)
+        raise kind(disk_full() if DISK_FULL.search(reason) else reason) from error
+
+
+def _is_of_dvc(error: Exception) -> bool:
+    """Return whether an error was raised in DVC, or in what DVC called."""
+    modules = [type(error).__module__]
+    trace = error.__traceback__
+    while trace is not None:
+        modules.append(trace.tb_frame.f_globals.get("__name__", ""))
+        trace = trace.tb_next
+    return any(module.partition(".")[0] in DVC_PACKAGES for module in modules)
+
+
+def with_causes(error: BaseException) -> str:
+    """Return what an error and its causes say, in one line, each of them once."""
+    messages: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        message = _in_one_line(cause)
+        if message and message not in messages:
+            messages.append(message)
+        # DVC's schema has the same complaint once more, and more words for it.
+        is_whole = type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError")
+        following = cause.__cause__ if cause.__suppress_context__ else cause.__context__
+        cause = None if is_whole else following
+    return "; ".join(messages)
+
+
+def _in_one_line(error: BaseException) -> str:
+    """Return what an error says, with the line of the file where the error knows it."""
+    from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
+
+    if isinstance(error, YAMLSyntaxError):
+        cause = error.exc.__cause__
+        mark = getattr(cause, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        return f"{error.relpath.removeprefix('./')}{line}: invalid YAML: {getattr(cause, 'problem', None)}"
+    if isinstance(error, YAMLValidationError):
+        first = error.exc.errors[0]
+        where = ".".join(str(part) for part in first.path)
+        return f"{error.path.removeprefix('./')}: {where}: {first.error_message}"
+    if mark := getattr(error, "problem_mark", None):
+        return f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
+    return one_line(str(error))
+
+
+def one_line(text: str) -> str:
+    """Return a message of several lines, and lists in it, as one line."""
+    listed = re.sub(r":\s*\n\s*- ", ": ", text.strip())
+    listed = re.sub(r"\n\s*- ", ", ", listed)
+    return " ".join(re.sub(r"(?<=[^.:;,!?])\n+(?=[A-Z])", "; ", listed).split())
+
+
+def commands_of(stage: Any) -> list[str]:
+    """Return the commands of a stage of DVC's.
+
+    Raises:
+        ProjectError: one is no text, which DVC only sees when it is to run it.
+    """
+    commands = stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
+    for command in commands:
+        if not isinstance(command, str):
+            raise ProjectError(
+                f"{stage.path_in_repo}: stages.{stage.name}.cmd: YAML reads {command!r}, which cannot run: "
+                "put the command in quotes"
+            )
+    return commands
+
+
+def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
+    """Yield files for Git to keep that a first run of these stages creates."""
+    for stage in stages:
+        yield str(Path(stage.path).with_name("dvc.lock"))
+        for out in stage.outs:
+            if not out.is_in_repo:
+                continue
+            # What DVC keeps, it has Git ignore.
+            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path

@@ -1,0 +1,56 @@
+"""What an experiment of a search is called in Git, and what its commit says of it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# Between the name of a group of Hydra's and what was chosen of it; neither can hold it.
+CHOSEN = " := "
+# How the line begins that holds what Optuna knew of a trial.
+MEMORY = "optuna: "
+
+
+def experiment_ref(baseline: str, name: str) -> str:
+    """Return where DVC keeps an experiment of a baseline commit."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) -> str:
+    """Return the message of an experiment's commit.
+
+    Args:
+        name: of the experiment.
+        choices: what was chosen of Hydra's groups: params.yaml holds what they stand for, not their names.
+        memory: what Optuna knew of the trial, as plain values.
+    """
+    body = [f"{group}{CHOSEN}{chosen}" for group, chosen in choices.items()]
+    if memory:
+        body.append(MEMORY + json.dumps(memory))
+    return "\n".join([f"search: {name}", "", *body]).rstrip()
+
+
+def choices_in(text: str) -> dict[str, str]:
+    """Return what a message says was chosen of Hydra's groups.
+
+    Args:
+        text: a message, or any text around it.
+    """
+    lines = [line for line in text.split("\n") if CHOSEN in line and not line.startswith(MEMORY)]
+    entries = [line.partition(CHOSEN) for line in lines]
+    return {group: chosen for group, _, chosen in entries}
+
+
+def memory_in(text: str) -> dict[str, Any]:
+    """Return what a message says that Optuna knew of the trial; empty where it says nothing.
+
+    Args:
+        text: a message, or any text around it.
+
+    Raises:
+        ValueError: the line was damaged.
+    """
+    for line in text.split("\n"):
+        if line.startswith(MEMORY):
+            memory: dict[str, Any] = json.loads(line.removeprefix(MEMORY))
+            return memory
+    return {}

@@ -1,0 +1,146 @@
+"""What DVC calls the content of a file or folder: the hashes in its locks and `.dvc` files.
+
+An entry is what a lock or a `.dvc` file says of one file or folder: its hash, its size, and more.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..git.annex import key_of
+from ..git.objects import GitObjects
+
+# Bytes that are hashed at a time. DVC looks anew in each whether it is text.
+_CHUNK = 1 << 20
+# DVC takes a chunk for text if at most three in ten of its first 512 bytes are no characters of a text.
+_TEXT_BLOCK = 512
+_TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
+_MOST_OTHERS = 0.3
+# What Git LFS commits in place of a file.
+_LFS_POINTER = b"version https://git-lfs"
+
+
+class HashKind(Enum):
+    """How DVC hashes a file: since DVC 3 its bytes; before, text as if its lines ended with LF."""
+
+    MD5 = "md5"
+    MD5_OF_TEXT = "md5-dos2unix"
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> "HashKind":
+        """Return the kind of the hash in an entry: since DVC 3, entries name it."""
+        return cls.MD5 if "hash" in entry else cls.MD5_OF_TEXT
+
+
+def md5_of(path: Path, kind: HashKind = HashKind.MD5) -> str:
+    """Return the hash by which DVC knows a file, or a folder: then it ends with `.dir`."""
+    if path.is_file():
+        return _file_hash(path, kind)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    return folder_hash({file.relative_to(path).as_posix(): _file_hash(file, kind) for file in files})
+
+
+def _file_hash(path: Path, kind: HashKind) -> str:
+    with path.open("rb") as file:
+        return _hash_of_chunks(iter(lambda: file.read(_CHUNK), b""), kind)
+
+
+def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
+    """Return the hash by which DVC knows this content of a file."""
+    starts = range(0, len(content), _CHUNK)
+    return _hash_of_chunks((content[start : start + _CHUNK] for start in starts), kind)
+
+
+def _hash_of_chunks(chunks: Iterator[bytes], kind: HashKind) -> str:
+    hashed = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks:
+        is_converted = kind is HashKind.MD5_OF_TEXT and _is_text(chunk[:_TEXT_BLOCK])
+        hashed.update(chunk.replace(b"\r\n", b"\n") if is_converted else chunk)
+    return hashed.hexdigest()
+
+
+def _is_text(block: bytes) -> bool:
+    others = block.translate(None, _TEXT)
+    return b"\0" not in block and len(others) <= _MOST_OTHERS * len(block)
+
+
+def differs_in_line_ends(content: bytes, recorded: str) -> bool:
+    """Return whether a text has a recorded hash once its lines end as on Unix, or as on Windows."""
+    unix = content.replace(b"\r\n", b"\n")
+    windows = unix.replace(b"\n", b"\r\n")
+    return recorded in (content_hash(unix), content_hash(windows))
+
+
+def folder_hash(files: Mapping[str, str]) -> str:
+    """Return the hash by which DVC knows a folder.
+
+    Args:
+        files: hash of each file, by its path as seen from the folder.
+    """
+    listing = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    text = json.dumps(listing, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+class BlobHashes:
+    """Hashes files that Git keeps, each once.
+
+    Args:
+        objects: of the Git repository.
+    """
+
+    def __init__(self, objects: GitObjects) -> None:
+        self._objects = objects
+        self._known: dict[tuple[str, HashKind], str | None] = {}
+
+    def of_blob(self, blob: str, kind: HashKind) -> str | None:
+        """Return the hash of a file by the id of its blob; None where Git LFS or git-annex keeps the file."""
+        self.load([blob], kind)
+        return self._known[blob, kind]
+
+    def load(self, blobs: Iterable[str], kind: HashKind) -> None:
+        """Hash files that will be asked for: together, they are read far quicker than one by one."""
+        unread = [blob for blob in blobs if (blob, kind) not in self._known]
+        if unread:
+            for blob, content in self._objects.blobs(unread).items():
+                is_pointer = content.startswith(_LFS_POINTER) or key_of(content) is not None
+                self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
+
+
+def with_hash(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with its hash.
+
+    After a push to a remote that keeps versions, a folder has a list of its files instead: DVC computes the
+    hash from that, and so the same data has the same hash before and after.
+    """
+    if "files" not in entry or "md5" in entry:
+        return entry
+    hashes = _listed_hashes(entry)
+    return {**entry, "md5": folder_hash(hashes)} if hashes else entry
+
+
+def files_of(path: str, entry: Mapping[str, Any], listing: Path | None) -> dict[str, str]:
+    """Return hashes by path of a file, or of a folder's files; of the folder itself, if nothing lists these.
+
+    Args:
+        path: of the file or folder.
+        entry: of it.
+        listing: DVC's list of the folder's files, None where there is none on this machine.
+    """
+    hashes = _listed_hashes(entry)
+    if not hashes and listing:
+        hashes = {file["relpath"]: file["md5"] for file in json.loads(listing.read_bytes())}
+    if not hashes:
+        return {path: str(entry.get("md5", ""))}
+    return {f"{path}/{name}": md5 for name, md5 in hashes.items()}
+
+
+def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of each file that a folder's entry lists; none if one of them has no md5."""
+    files = entry.get("files") or ()
+    if not all("md5" in file for file in files):
+        return {}
+    return {file["relpath"]: str(file["md5"]) for file in files}

@@ -1,0 +1,189 @@
+"""Files that DVC reads, understood as DVC does, and quickly for thousands of revisions.
+
+PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follows 1.2.
+"""
+
+import json
+import posixpath
+import re
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+
+import yaml
+
+from .bounds import (
+    MOST_TEXT,
+    TOO_DEEP,
+    TOO_LONG,
+    TooLargeError,
+    is_doubtful_yaml,
+    parse_toml,
+    require_bounded_depth,
+    require_bounded_yaml,
+)
+from .templates import python_params
+
+# Characters of the texts whose answers a function remembers: many small files, or a few large ones.
+MOST_REMEMBERED = 8_000_000
+
+Text = TypeVar("Text", bound=str | bytes)
+Answer = TypeVar("Answer")
+
+
+def remembered(read: Callable[[Text], Answer]) -> Callable[[Text], Answer]:
+    """Have a function answer once for each text, as long as these are not too large; answers are shared."""
+    answers: dict[Text, Answer] = {}
+    size = 0
+
+    @wraps(read)
+    def read_once(text: Text) -> Answer:
+        nonlocal size
+        if text not in answers:
+            answer = read(text)
+            size += len(text)
+            if size > MOST_REMEMBERED:
+                answers.clear()
+                size = len(text)
+            answers[text] = answer
+        return answers[text]
+
+    return read_once
+
+
+class Loader(yaml.CSafeLoader):
+    """PyYAML's quick loader with the plain scalars of YAML 1.2."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (not shared: the parent's would be changed otherwise)
+
+
+# What a plain scalar looks like, by the tag of its type, and the characters that it can begin with.
+_SCALARS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+|0b[01]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", r"<<", "<"),
+)
+
+
+def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    has_base = re.match(r"[-+]?0[xob]", text)
+    return int(text, 0) if has_base else int(text)
+
+
+for _tag, _pattern, _first in _SCALARS:
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """Parse YAML 1.2.
+
+    Raises:
+        TooLargeError: it is too large, or expands to too much.
+        yaml.YAMLError: the text is not YAML.
+    """
+    if is_doubtful_yaml(text):
+        require_bounded_yaml(text)
+    return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
+
+
+@remembered
+def load_yaml(text: str | bytes) -> Any:
+    """Parse YAML 1.2 once; the answer is shared by all who ask, so do not change it.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return parse_yaml(text)
+
+
+# A line with a key, and no value, one word, or brackets with nothing in them.
+_KEY_LINE = re.compile(r"^( *)(\w[\w.-]*):(?: +([\w.+-]*\w|\[\]|\{\}))? *(?: #.*)?$", re.MULTILINE)
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
+
+
+def number(text: str) -> int | float | None:
+    """Return a number as DVC and most people write it.
+
+    None where it is another word, or written otherwise.
+    """
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def load_plain(text: str) -> Any:
+    """Parse YAML 1.2, three times as quickly where each line is a key, with one word for a value or none.
+
+    Raises:
+        ValueError or yaml.YAMLError: the text is not YAML.
+    """
+    lines = [line for line in text.split("\n") if line and not line.lstrip(" ").startswith("#")]
+    found = _KEY_LINE.findall(text)
+    try:
+        return _nested(found) if found and len(found) == len(lines) else load_yaml(text)
+    except ValueError:
+        return load_yaml(text)
+
+
+def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
+    """Return mappings out of the indentation, key and value of each line.
+
+    ValueError if they are not nested.
+    """
+    content: dict[Any, Any] = {}
+    levels = [(lines[0][0], content)]
+    parent: tuple[dict[Any, Any], Any] | None = None
+    for indent, word, value in lines:
+        if len(indent) > len(levels[-1][0]):
+            if parent is None:
+                raise ValueError(word)
+            inside: dict[Any, Any] = {}
+            parent[0][parent[1]] = inside
+            levels.append((indent, inside))
+        while levels and len(indent) < len(levels[-1][0]):
+            levels.pop()
+        if not levels or indent != levels[-1][0]:
+            raise ValueError(word)
+        key = _word(word)
+        mapping = levels[-1][1]
+        mapping[key] = _word(value) if value else None
+        parent = None if value else (mapping, key)
+    return content
+
+
+@lru_cache(10_000)
+def _word(text: str) -> Any:
+    value = number(text)
+    return load_yaml(text) if value is None else value
+
+
+def parse(path: str, content: bytes) -> Any:
+    """Parse a metrics or params file by the ending of its name: JSON, TOML, Python, or YAML.
+
+    Raises:
+        ValueError or yaml.YAMLError: it is not what its name says, or too large.
+    """
+    if len(content) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    try:
+        values = _parse(posixpath.splitext(path)[1].lower(), path, content)
+    except (RecursionError, MemoryError):
+        # Python's own parsers say either.
+        raise TooLargeError(TOO_DEEP) from None
+    require_bounded_depth(values)
+    return values
+
+
+def _parse(ending: str, path: str, content: bytes) -> Any:
+    if ending == ".json":
+        return json.loads(content)
+    if ending == ".toml":
+        return parse_toml(content.decode())
+    if ending == ".py":
+        return python_params(path, content)
+    return load_plain(content.decode())

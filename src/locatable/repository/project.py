@@ -1,0 +1,107 @@
+"""Finds the DVC project that a command works on, and reads its pyproject.toml."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import GitError, SettingsError, UnreadableError, UsageError
+from ..git import git, top_folder
+
+# Projects below a folder that are named.
+MOST_NAMED = 5
+# How Git lists a symbolic link.
+LINK = "120000 "
+
+
+def find_project(folder: Path) -> Path:
+    """Return the root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
+
+    Args:
+        folder: any folder of the project.
+
+    Raises:
+        UsageError: there is no DVC project, or no Git repository around it.
+    """
+    folder = folder.resolve()
+    folders = [folder, *folder.parents]
+    for candidate in folders:
+        if (candidate / ".dvc").is_dir():
+            if not _in_repository(candidate):
+                raise UsageError(f"not inside a Git repository: {candidate}")
+            return candidate
+    if not _in_repository(folder):
+        raise UsageError(f"not inside a DVC project: {folder}")
+    committed = committed_project(folder, top_folder(folder))
+    if committed:
+        return committed
+    raise UsageError(f"not inside a DVC project: {folder}", hint=_projects_below(folder))
+
+
+def _projects_below(folder: Path) -> str:
+    """Say where DVC projects are below a folder; empty where Git knows none."""
+    listed = git(folder, "ls-files", "-z", "--", "*/.dvc/config").split("\0")
+    projects = sorted(name.removesuffix("/.dvc/config") for name in listed if name)
+    if not projects:
+        return ""
+    more = f" and {len(projects) - MOST_NAMED} more" if len(projects) > MOST_NAMED else ""
+    return f"there is one in {', '.join(projects[:MOST_NAMED])}{more}"
+
+
+def committed_project(folder: Path, top: Path) -> Path | None:
+    """Return the nearest folder around one, up to the Git root, whose `.dvc` a sparse checkout leaves out."""
+    for candidate in (folder, *folder.parents):
+        if not candidate.is_relative_to(top):
+            break
+        if git(candidate, "ls-files", "--", ".dvc"):
+            return candidate
+    return None
+
+
+def _in_repository(folder: Path) -> bool:
+    """Return whether there is a repository for Git to look at; Git itself says if it is of no use."""
+    return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
+
+
+def require_regular_links(top: Path) -> None:
+    """Refuse a checkout in which a link that Git keeps leads to a device: whatever reads it would not end.
+
+    Raises:
+        UnreadableError: one does.
+    """
+    # Imported here, and below: `locatable --help` reads no YAML.
+    from .bounds import require_regular
+
+    try:
+        listed = git(top, "ls-files", "--stage", "-z", settings={"core.fsmonitor": "false"})
+    except GitError:
+        return  # whoever needs Git is told
+    for entry in listed.split("\0"):
+        if entry.startswith(LINK):
+            try:
+                require_regular(top / entry.partition("\t")[2])
+            except UnreadableError as error:
+                error.exit_code = UsageError.exit_code  # nothing was tried
+                raise
+
+
+def read_section(root: Path, name: str) -> dict[str, Any]:
+    """Return a section of a project's pyproject.toml; empty where there is none.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    from .bounds import parse_toml
+
+    file = root / "pyproject.toml"
+    if not file.exists():
+        return {}
+    try:
+        section = parse_toml(file.read_text(encoding="utf-8")).get(name)
+    except ValueError as error:
+        raise SettingsError(f"{file}: {error}") from None
+    return section if isinstance(section, dict) else {}
+
+
+def read_settings(root: Path) -> dict[str, Any]:
+    """Return what a project's pyproject.toml has under `[tool.locatable]`; arguments and errors as above."""
+    settings = read_section(root, "tool").get("locatable", {})
+    return settings if isinstance(settings, dict) else {}

@@ -1,0 +1,361 @@
+"""What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
+
+import posixpath
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from ..errors import UnreadableError
+from ..git.lfs import object_id, stored_file
+from ..git.objects import GitObjects, author, commit_time
+from ..model import (
+    PARAMS_FILE,
+    Artifact,
+    Entry,
+    PipelineFile,
+    Record,
+    Stage,
+    address_of,
+    flat_params,
+    is_in,
+    join,
+    named_values,
+    overlaps,
+    with_needs,
+)
+from . import parsing
+from .dvc_lock import lock_stages
+from .dvc_yaml import Pipelines, is_written
+from .hashes import BlobHashes, with_hash
+
+
+class Repository(Protocol):
+    """What a snapshot must know of its repository; a `Reader` is one."""
+
+    top: Path
+    root: Path
+    prefix: str
+    objects: GitObjects
+    hashes: BlobHashes
+    pipelines: Pipelines
+
+    @property
+    def lfs(self) -> Path:
+        """Folder of Git LFS."""
+
+    @property
+    def has_annex(self) -> bool:
+        """Whether git-annex keeps files."""
+
+    def cached_file(self, md5: str) -> Path | None:
+        """Return a file of the DVC cache by its hash."""
+
+    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
+        """Return hashes by path of the files of a cached folder."""
+
+    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
+        """Return those of some files that `.dvcignore` hides."""
+
+
+# Files whose names end with these are read with every revision.
+DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
+
+
+@dataclass
+class Snapshot:
+    """A revision of a DVC repository; all paths are relative to its root.
+
+    Attributes:
+        reader: the repository that it was read from.
+        rev: full commit id.
+        commit: text of the commit object, empty where this clone lacks it.
+        tree: id of the DVC root's tree, empty when the revision has no such folder.
+        blobs: ids by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
+        files: content by path of the same; in the workspace, of its own.
+        damage: what this clone lacks of it, empty if nothing.
+    """
+
+    reader: Repository
+    rev: str
+    commit: str
+    tree: str
+    blobs: dict[str, str]
+    files: Mapping[str, bytes]
+    damage: str = ""
+
+    @property
+    def root_tree(self) -> str:
+        """Id of the Git root's tree."""
+        return self.commit.partition("\n")[0].removeprefix("tree ")
+
+    def check_whole(self) -> None:
+        """Raise an `UnreadableError` if this clone does not have all of the revision."""
+        if self.damage:
+            raise UnreadableError(f"{self.rev[:7]}: {self.damage}")
+
+    @property
+    def time(self) -> int:
+        """When it was committed, in seconds since 1970; 0 where this clone lacks the commit."""
+        return commit_time(self.commit)
+
+    @property
+    def author(self) -> str:
+        """Name of who wrote the commit; empty where that is not known."""
+        return author(self.commit)
+
+    def git_files(self, path: str) -> dict[str, str]:
+        """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
+        return self.reader.objects.files(self.tree, path)
+
+    def root_files(self) -> list[str]:
+        """Return names in the DVC root's folder."""
+        return self.reader.objects.names(self.tree)
+
+    def in_git(self, path: str) -> bool:
+        """Return whether Git keeps a file or folder at this path."""
+        return self.reader.objects.entry(self.tree, path) is not None
+
+    def in_repository(self, path: str) -> bool:
+        """Whether Git, or a submodule, keeps a file or folder at this path, in the project or beside it."""
+        objects, tree = self.reader.objects, self.tree
+        if path.startswith("../"):
+            tree, path = self.root_tree, join(self.reader.prefix, path)
+        return bool(objects.entry(tree, path)) or objects.is_in_submodule(tree, path)
+
+    def read(self, path: str) -> bytes | None:
+        """Return content of a file that Git keeps, None when it keeps none there."""
+        blob = self.git_files(path).get(path)
+        return self.reader.objects.blob(blob) if blob else None
+
+    def git_contents(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Return content by path of files that Git keeps at these paths, and in these folders.
+
+        Of a file that Git LFS keeps it is the file's own, or its pointer where this machine has no more.
+        """
+        blobs: dict[str, str] = {}
+        for path in sorted(paths):
+            blobs |= self.git_files(path)
+        contents = self.reader.objects.blobs(blobs.values())
+        return {path: self._without_pointer(contents[blob]) for path, blob in blobs.items()}
+
+    def _without_pointer(self, content: bytes) -> bytes:
+        oid = object_id(content)
+        stored = stored_file(self.reader.lfs, oid) if oid else None
+        return stored.read_bytes() if stored else content
+
+    def kept_files(self, path: str) -> dict[str, bytes]:
+        """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
+        if path.startswith("../"):  # of the Git repository, and not of the project in a subfolder of it
+            outside = self._read_from_top(join(self.reader.prefix, path))
+            return {} if outside is None else {path: outside}
+        files = self.git_contents([path])
+        for file, md5 in self._tracked_files(path).items():
+            cached = None if file in files else self.reader.cached_file(md5)
+            if cached:
+                files[file] = cached.read_bytes()
+        return files
+
+    def _tracked_files(self, path: str) -> dict[str, str]:
+        """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
+        files: dict[str, str] = {}
+        for output, entry in {**self.sources, **self.outs}.items():
+            if overlaps(path, [output]):
+                files |= self.reader.folder_files(output, entry)
+        return {file: md5 for file, md5 in files.items() if is_in(file, path)}
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Stages by their DVC address: what dvc.yaml declares, and what dvc.lock records of it.
+
+        Raises:
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
+        """
+        declared = [stage for pipeline in self.pipelines.values() for stage in pipeline.stages.values()]
+        return with_needs({one.address: one.with_record(self.records.get(one.address)) for one in declared})
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """What dvc.lock files record, by the stage's DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
+
+        What a lock says of a stage that the dvc.yaml beside it no longer has, DVC does not read.
+
+        Raises:
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
+        """
+        records = {}
+        for path in self._paths("dvc.lock"):
+            folder = posixpath.dirname(path)
+            if is_written(folder, self.pipelines):
+                continue
+            pipeline = self.pipelines.get(folder)
+            for name, entry in self._parsed(path, lock_stages).items():
+                if pipeline and name not in pipeline.stages:
+                    continue
+                wdir = pipeline.stages[name].folder if pipeline else folder
+                try:
+                    records[address_of(folder, name)] = entry.record(wdir)
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    raise self._unusual(path, error) from None
+        return records
+
+    @property
+    def outs(self) -> dict[str, Entry]:
+        """Entry by path of each output of a stage.
+
+        Raises:
+            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
+        """
+        outs = {}
+        for record in self.records.values():
+            outs.update(record.outs)
+        return outs
+
+    @cached_property
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
+
+        Up to DVC 2, a `.dvc` file could be a stage: then `stage` of the entry is its path.
+
+        Raises:
+            UnreadableError: a `.dvc` file, or a dvc.yaml, is broken.
+        """
+        self.check_whole()
+        sources = {}
+        for path in self.files:
+            if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
+                continue
+            tracked = self._parsed(path, parsing.load_yaml)
+            try:
+                wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
+                made = {"stage": path} if tracked.get("cmd") else {}
+                origins = [] if made else [dict(origin) for origin in tracked.get("deps") or ()]
+                for entry in tracked.get("outs") or ():
+                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins, **made}
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._unusual(path, error) from None
+        return sources
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """Values by the keys of `dvc exp run -S`.
+
+        They are those that stages used, as their lock has them; those that stages without a record name, and
+        templates; and all of a file that a dvc.yaml calls params. `params.yaml` counts as one where no stage
+        names a value of it, or where a stage reads the whole file.
+
+        Raises:
+            UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
+        """
+        used = [named for record in self.records.values() for named in record.params.items()]
+        variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
+        return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
+
+    def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield values that stages without a record name, as their files have them."""
+        for pipeline in self.pipelines.values():
+            for stage in pipeline.stages.values():
+                if stage.address not in self.records:
+                    for file, names in stage.params.items():
+                        yield file, named_values(self._params_in(file), names)
+
+    def _params_in(self, file: str) -> dict[str, Any]:
+        """Return content of a params file; nothing where neither Git nor DVC's cache has it."""
+        content = self.kept_files(file).get(file)
+        return self._checked(file, content, partial(parsing.parse, file)) if content else {}
+
+    @cached_property
+    def params_files(self) -> dict[str, dict[str, Any]]:
+        """Values by file of the params files all of whose values count.
+
+        Raises:
+            UnreadableError: one of them, a dvc.lock or a dvc.yaml is broken.
+        """
+        records = self.records.values()
+        is_named = any(PARAMS_FILE in record.params for record in records)
+        is_read = any(PARAMS_FILE in record.deps for record in records)
+        paths = [] if is_named and not is_read else [PARAMS_FILE]
+        for pipeline in self.pipelines.values():
+            paths += pipeline.params
+        values = {}
+        for path in dict.fromkeys(paths):
+            for file, content in self.kept_files(path).items():
+                if content:
+                    values[file] = self._checked(file, content, partial(parsing.parse, file))
+        return values
+
+    @cached_property
+    def metric_files(self) -> list[str]:
+        """What dvc.yaml files call metrics; raises `UnreadableError` where one is broken."""
+        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.metrics))
+
+    @cached_property
+    def plot_files(self) -> list[str]:
+        """What dvc.yaml files call plots; raises `UnreadableError` where one is broken."""
+        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.plots))
+
+    @cached_property
+    def artifacts(self) -> list[Artifact]:
+        """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
+        return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
+
+    @cached_property
+    def pipelines(self) -> dict[str, PipelineFile]:
+        """What each dvc.yaml declares, by the folder that it is in.
+
+        Raises:
+            UnreadableError: a dvc.yaml is broken.
+        """
+        pipelines: dict[str, PipelineFile] = {}
+        # Files of outer folders come first.
+        for path in self._paths("dvc.yaml"):
+            folder = posixpath.dirname(path)
+            if is_written(folder, pipelines):
+                continue
+            read = self.reader.pipelines.read
+            try:
+                pipelines[folder] = read(folder, self.files[path], self._read_from_top)
+            except UnreadableError as error:
+                raise self._unreadable(path, error.message) from None
+            except (yaml.YAMLError, ValueError) as error:
+                raise self._unreadable(path, " ".join(str(error).split())) from None
+            except (AttributeError, KeyError, TypeError) as error:
+                raise self._unusual(path, error) from None
+        return pipelines
+
+    def _read_from_top(self, path: str) -> bytes | None:
+        """Return content of a file that Git keeps, by its path as seen from the Git root."""
+        inside = posixpath.relpath(path, self.reader.prefix or ".")
+        if not inside.startswith("../"):
+            return self.read(inside)
+        if path.startswith("../"):
+            return None
+        answer = self.reader.objects.read([f"{self.rev}:{path}"])[0]
+        return answer[1] if answer else None
+
+    def _paths(self, name: str) -> list[str]:
+        """Return paths of the files of this name."""
+        self.check_whole()
+        return [path for path in self.files if posixpath.basename(path) == name]
+
+    def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+        return self._checked(path, self.files[path], parse)
+
+    def _checked(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+        """Return keys and values in a file; none where it is empty."""
+        try:
+            values = parse(content)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self._unreadable(path, " ".join(str(error).split())) from None
+        if values is not None and not isinstance(values, dict):
+            raise self._unreadable(path, f"expected keys and values, found {values!r:.60}")
+        return values or {}
+
+    def _unreadable(self, path: str, reason: str) -> UnreadableError:
+        return UnreadableError(f"{self.rev[:7]}:{path}: {reason}")
+
+    def _unusual(self, path: str, error: Exception) -> UnreadableError:
+        return self._unreadable(path, f"not as DVC writes it: {error!r}")

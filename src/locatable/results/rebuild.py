@@ -1,0 +1,204 @@
+"""The commands that rebuild a revision on a clean machine."""
+
+import re
+from functools import lru_cache
+from shlex import join, quote
+
+from ..addresses import redact_urls
+from ..git import remote_url
+from ..git.annex import key_of
+from ..git.objects import GitObjects
+from ..model import Experiment, is_in
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+from .coordinates import coordinates_of
+from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+
+# A longer list of sources is not spelled out: then all data is pulled.
+MOST_SOURCES = 11
+# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
+LOCKS = ("requirements.lock", "tools.lock")
+_VENV = "python3 -m venv .venv && source .venv/bin/activate"
+_ACTIVATE = "source {folder}/.venv/bin/activate"
+_CONDA = (
+    "conda env create --prefix ./.venv --file {file}",
+    'eval "$(conda shell.bash hook)" && conda activate ./.venv',
+)
+# How others install, by the file that they read. For Python, the surest comes first.
+PYTHON_TOOLS = {
+    "uv.lock": ("uv sync --frozen --project {folder}", _ACTIVATE),
+    "poetry.lock": (
+        "poetry --directory {folder} install",
+        'source "$(poetry --directory {folder} env info --path)/bin/activate"',
+    ),
+    "pdm.lock": ("pdm sync --project {folder}", _ACTIVATE),
+    "pixi.lock": ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
+    "Pipfile.lock": ("(cd {folder} && PIPENV_VENV_IN_PROJECT=1 pipenv sync)", _ACTIVATE),
+    "environment.yml": _CONDA,
+    "environment.yaml": _CONDA,
+    "requirements.txt": (_VENV, "pip install -r {file}"),
+}
+OTHER_LANGUAGES = {
+    "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
+    "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
+}
+# The first program that reads it; conda needs conda-lock for that.
+CONDA_COMMANDS = (
+    f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
+    'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
+)
+
+
+def origin_url(reader: Reader) -> str | None:
+    """Return where the project can be cloned from; None when it is nowhere but here."""
+    url = remote_url(reader.root)
+    return redact_urls(url) if url else None
+
+
+def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
+    """Return commands that rebuild a revision on a clean machine.
+
+    Args:
+        snapshot: the revision.
+        experiment: the DVC experiment that it is, None where it is an ordinary commit.
+        url: where the project can be cloned from; by default, from its folder on this machine.
+    """
+    source = url or str(snapshot.reader.top)
+    commands = [f"git clone {quote(source)} project && cd project"]
+    if experiment:
+        # A clone has no experiments.
+        commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
+    commands.append(f"git checkout --detach {snapshot.rev}")
+    prefix = snapshot.reader.prefix
+    # Not before: the branch that a clone checks out may not have the folder.
+    if prefix and snapshot.reader.objects.entry(snapshot.root_tree, prefix):
+        commands.append(f"cd {quote(prefix)}")
+    commands += _git_commands(snapshot)
+    commands += _install_commands(snapshot)
+    old = [entry["stage"] for entry in snapshot.sources.values() if "stage" in entry]
+    if old:
+        names = ", ".join(dict.fromkeys(old))
+        return [
+            *commands,
+            f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
+        ]
+    commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
+    if not snapshot.records and not snapshot.stages:
+        return commands  # what Git and DVC hold is all that there is
+    return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
+
+
+def _git_commands(snapshot: Snapshot) -> list[str]:
+    """Return how to get what Git alone does not check out."""
+    prefix = snapshot.reader.prefix
+    attributes = [".gitattributes", f"{prefix}/.gitattributes"] if prefix else [".gitattributes"]
+    names = [f"{snapshot.rev}:{path}" for path in (".gitmodules", *attributes)]
+    modules, *texts = snapshot.reader.objects.read(names)
+    commands = ["git submodule update --init --recursive"] if modules else []
+    if any(text and b"filter=lfs" in text[1] for text in texts):
+        commands.append("git lfs pull")
+    return [*commands, *_annex_commands(snapshot)]
+
+
+def _annex_commands(snapshot: Snapshot) -> list[str]:
+    """Return how to get what stages read and git-annex keeps."""
+    if not snapshot.reader.has_annex:
+        return []
+    read = {path for stage in snapshot.records.values() for path in stage.deps}
+    names = [path for path in sorted(read) if _is_annexed(snapshot, path)]
+    return [f"git annex get {join(names)}"] if names else []
+
+
+def _is_annexed(snapshot: Snapshot, path: str) -> bool:
+    """Return whether git-annex keeps a file, or one in a folder."""
+    blobs = snapshot.git_files(path).values()
+    contents = snapshot.reader.objects.present_blobs(blobs)
+    return any(key_of(content) for content in contents.values())
+
+
+def _install_commands(snapshot: Snapshot) -> list[str]:
+    """Return how to install the packages of a revision, as far as a file that is known says which."""
+    if is_locked_by_conda(snapshot):
+        return list(CONDA_COMMANDS)
+    locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
+    # One of another tool may have none, or may be no list for pip at all.
+    blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
+    if REQUIREMENTS in locks and all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
+        files = " ".join(f"-r {lock}" for lock in locks)
+        return [_VENV, f"pip install --require-hashes {files}"]
+    return _commands_of_other_tools(snapshot)
+
+
+def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
+    """Return how tools install that read the files which the environment's coordinate names."""
+    paths = coordinates_of(snapshot).environment.content["files"]
+    by_name = {path.rpartition("/")[2]: path for path in paths}
+    tools = PYTHON_TOOLS | OTHER_LANGUAGES
+    for_python = [name for name in PYTHON_TOOLS if name in by_name]
+    others = [name for name in OTHER_LANGUAGES if name in by_name]
+    commands = []
+    for name in [*for_python[:1], *others]:
+        path = by_name[name]
+        folder = path.rpartition("/")[0] or "."
+        commands += [command.format(file=quote(path), folder=quote(folder)) for command in tools[name]]
+    return commands
+
+
+def is_locked_by_conda(snapshot: Snapshot) -> bool:
+    """Return whether the environment of a revision is built from conda-lock.yml."""
+    present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
+    read = {path for stage in snapshot.records.values() for path in stage.deps}
+    return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
+
+
+@lru_cache(100)
+def _has_hashes(objects: GitObjects, blob: str) -> bool:
+    """Return whether a list of packages has hashes, as far as it lists any."""
+    (found,) = objects.read([blob])
+    if found is None:
+        return False
+    return b"--hash=" in found[1] or not re.search(rb"^[^#\s]", found[1], re.MULTILINE)
+
+
+def _pull_commands(snapshot: Snapshot) -> list[str]:
+    if not snapshot.sources:
+        return []
+    # Without names, it gets all.
+    names = list(snapshot.sources) if len(snapshot.sources) <= MOST_SOURCES else []
+    return [join(["dvc", "pull", *names])]
+
+
+def artifact_at(snapshot: Snapshot, source: str) -> str:
+    """Return the name of the artifact that a tracked file or folder is, or holds; empty where it is none."""
+    for artifact in snapshot.artifacts:
+        if is_in(artifact.path, source):
+            return artifact.name
+    return ""
+
+
+def _artifacts(snapshot: Snapshot) -> list[str]:
+    """Return comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
+    return [
+        f"# {source} (artifact {name}) was made by no stage: no command here rebuilds it"
+        for source in snapshot.sources
+        if (name := artifact_at(snapshot, source))
+    ]
+
+
+def _warm_starts(snapshot: Snapshot) -> list[str]:
+    """Return comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
+    if not any(b"persist" in content for content in snapshot.files.values()):
+        return []
+    return [
+        f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
+        "run without it, it can have other results"
+        for address, stage in snapshot.stages.items()
+        if stage.warm_starts and not stage.frozen
+    ]
+
+
+def repro_command(snapshot: Snapshot) -> str:
+    """Return the command of DVC that rebuilds all stages."""
+    # The address of a stage outside of the root's dvc.yaml names its file.
+    several_pipelines = any(":" in address for address in snapshot.records)
+    return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

@@ -1,0 +1,394 @@
+"""Whether the results that a commit records are results of the files that it holds.
+
+Who changes code or params, and commits without `dvc repro`, has a `dvc.lock` that tells of other files.
+DVC would find out in a checkout (`dvc status`); here it is read from Git, for any commit.
+"""
+
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from shlex import quote
+from typing import Any
+
+import yaml
+
+from ..errors import UnreadableError
+from ..git import git
+from ..model import Entry, Key, Record, Stage, flatten, is_in, named_value, overlaps, same_value
+from ..repository import parsing
+from ..repository.clone_limits import shallow_history
+from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
+from ..repository.reader import Reader
+from ..repository.snapshot import Snapshot
+
+# Differences that a line tells; and characters of a value.
+MOST_TOLD = 3
+LONGEST_VALUE = 40
+
+
+class Kind(StrEnum):
+    """What differs."""
+
+    STAGE = "stage"
+    COMMAND = "command"
+    PARAM = "param"
+    DEPENDENCY = "dependency"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which a commit differs from what made the results that it records.
+
+    Attributes:
+        stage: address of the stage that has the results.
+        kind: of what differs.
+        name: key of a param, path of a file or folder, or address of a stage.
+        recorded: its hash, value or command, as `dvc.lock` has it; None where that has none.
+        present: the same as the commit has it.
+        sentence: the same in words.
+        remedy: what to do before the next commit, for its results to be its own.
+    """
+
+    stage: str
+    kind: Kind
+    name: str
+    recorded: Any
+    present: Any
+    sentence: str
+    remedy: str = "`dvc repro`"
+
+
+def differences(snapshot: Snapshot) -> list[Difference]:
+    """In what a commit differs from what made the results that it records; nothing where it records none.
+
+    What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    if not snapshot.records:
+        return []
+    committed = _committed_files(snapshot)
+    for stage in snapshot.stages.values():
+        committed.load([*stage.deps, *stage.outs], HashKind.MD5)
+    comparison = _Comparison(snapshot, committed)
+    return [found for stage in snapshot.stages.values() for found in comparison.of_stage(stage)]
+
+
+def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
+    """Return whether a commit has stages and no results of any.
+
+    Raises:
+        UnreadableError: a file of DVC's in it is broken.
+    """
+    return not snapshot.records and bool(snapshot.stages)
+
+
+# The hash of what is not there.
+ABSENT = ""
+
+
+class CommittedFiles:
+    """Hashes of files and folders of a commit, as DVC would compute them in a checkout.
+
+    Args:
+        snapshot: the commit.
+        tracked: entry of a lock or a `.dvc` file, by path of what DVC keeps.
+        unknown: paths of outputs that nothing records.
+    """
+
+    def __init__(self, snapshot: Snapshot, tracked: Mapping[str, Entry], unknown: Collection[str]) -> None:
+        self._snapshot = snapshot
+        self._objects = snapshot.reader.objects
+        self._tracked = tracked
+        self._unknown = unknown
+
+    def load(self, paths: Iterable[str], kind: HashKind) -> None:
+        """Read what Git keeps at paths whose hashes will be asked for, all at once."""
+        blobs: list[str] = []
+        for path in paths:
+            if path not in self._tracked:
+                blobs += self._snapshot.git_files(path).values()
+        self._snapshot.reader.hashes.load(blobs, kind)
+
+    def hash_of(self, path: str, kind: HashKind) -> str | None:
+        """Return hash of a file or folder; `ABSENT` where the commit has none.
+
+        None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
+        submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
+        in the cache.
+
+        Args:
+            path: as seen from the DVC root.
+            kind: of hash.
+        """
+        if path in self._tracked:
+            return _recorded(self._tracked[path], kind)
+        if path in self._unknown or path in (".", "..") or "://" in path or posixpath.isabs(path):
+            return None
+        return self._hash_outside(path, kind) if path.startswith("../") else self._hash_inside(path, kind)
+
+    def _hash_inside(self, path: str, kind: HashKind) -> str | None:
+        """Return the same for what is in the DVC project."""
+        if self._objects.is_opaque(self._snapshot.tree, path):
+            return None
+        blobs = self._snapshot.git_files(path)
+        if path in blobs:
+            return self._snapshot.reader.hashes.of_blob(blobs[path], kind)
+        hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, self._snapshot.tree, blobs.keys())
+        seen = {file: blob for file, blob in blobs.items() if file not in hidden}
+        files = self._git_hashes(seen, kind) | self._tracked_hashes(path, kind)
+        if path in files:
+            return files[path]
+        return _hash_of_folder(path, files)
+
+    def _hash_outside(self, path: str, kind: HashKind) -> str | None:
+        """Return the same for what is in the Git repository, and not in the DVC project."""
+        answer = self._objects.read([self._snapshot.rev + "^{tree}"])[0]
+        place = posixpath.normpath(posixpath.join(self._snapshot.reader.prefix, path))
+        if not answer or place.startswith("..") or self._objects.is_opaque(answer[0], place):
+            return None
+        blobs = self._objects.files(answer[0], place)
+        if place in blobs:
+            return self._snapshot.reader.hashes.of_blob(blobs[place], kind)
+        # What is not in Git may be of another DVC project.
+        return _hash_of_folder(place, self._git_hashes(blobs, kind)) or None
+
+    def _git_hashes(self, blobs: Mapping[str, str], kind: HashKind) -> dict[str, str | None]:
+        """Return hash by path of the files that Git keeps."""
+        hashes = self._snapshot.reader.hashes
+        return {path: hashes.of_blob(blob, kind) for path, blob in blobs.items()}
+
+    def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
+        """Hash by path of the files that DVC keeps at a path, in that folder, or in a folder around it."""
+        files: dict[str, str | None] = {}
+        for place, entry in self._tracked.items():
+            if is_in(place, path):
+                files.update(self._listed(place, entry, kind))
+            elif is_in(path, place):
+                listed = self._listed(place, entry, kind)
+                inside = {file: md5 for file, md5 in listed.items() if is_in(file, path)}
+                files.update(inside if place not in listed else {path: None})
+        for place in self._unknown:
+            if overlaps(path, [place]):
+                files[path] = None
+        return files
+
+    def _listed(self, path: str, entry: Entry, kind: HashKind) -> dict[str, str | None]:
+        """Return hash by path of the files of a tracked folder; of a folder without a list, None."""
+        md5 = _recorded(entry, kind)
+        if md5 is None or not md5.endswith(".dir"):
+            return {path: md5}
+        files = self._snapshot.reader.folder_files(path, entry)
+        return {path: None} if path in files else dict(files)
+
+
+def _recorded(entry: Entry, kind: HashKind) -> str | None:
+    """Return the hash in an entry, None where it has none of this kind."""
+    return entry.get("md5") if HashKind.of_entry(entry) is kind else None
+
+
+def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
+    """Return hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
+    if not files:
+        return ABSENT
+    start = len(path) + 1
+    known = {file[start:]: md5 for file, md5 in files.items() if md5}
+    return folder_hash(known) if len(known) == len(files) else None
+
+
+def _committed_files(snapshot: Snapshot) -> CommittedFiles:
+    tracked: dict[str, Entry] = dict(snapshot.sources)
+    unknown = set()
+    for stage in snapshot.stages.values():
+        recorded = stage.record.outs if stage.record else {}
+        for path, out in stage.outs.items():
+            if out.cached and path in recorded:
+                tracked[path] = recorded[path]
+            elif out.cached:
+                unknown.add(path)
+    return CommittedFiles(snapshot, tracked, unknown)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares what is recorded with what a commit holds."""
+
+    snapshot: Snapshot
+    committed: CommittedFiles
+    _params: dict[str, dict[str, Any] | str | None] = field(default_factory=dict)
+
+    def of_stage(self, stage: Stage) -> Iterator[Difference]:
+        address, record = stage.address, stage.record
+        if record is None:
+            yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
+            return
+        if stage.cmd != record.cmd:
+            sentence = f"the command of {address} has changed since"
+            yield Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence)
+        if not stage.frozen:
+            yield from self._of_params(stage, record)
+            for path in stage.deps:
+                yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
+        for path, out in stage.outs.items():
+            if path not in record.outs or (not out.cached and self.snapshot.in_git(path)):
+                yield from self._of_file(address, Kind.OUTPUT, path, record.outs.get(path))
+
+    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
+        difference = partial(Difference, address, kind, path)
+        if entry is None:
+            yield difference(None, None, f"{path} of {address} is not recorded")
+            return
+        recorded = entry.get("md5")
+        present = self.committed.hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None or present == recorded:
+            return
+        if present == ABSENT:
+            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
+        elif self._has_other_line_ends(path, str(recorded)):
+            attribute = f"`{path} text eol=lf` in .gitattributes"
+            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
+            yield difference(recorded, present, f"{path} had other line ends", remedy)
+        elif kind is Kind.OUTPUT:
+            yield difference(recorded, present, f"{path} is not what {address} wrote")
+        else:
+            yield difference(recorded, present, f"{path} has changed since")
+
+    def _has_other_line_ends(self, path: str, recorded: str) -> bool:
+        content = self.snapshot.read(path)
+        return content is not None and differs_in_line_ends(content, recorded)
+
+    def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
+        address = stage.address
+        for file, names in stage.params.items():
+            if file not in self._params:
+                self._params[file] = self._read_params(file)
+            content = self._params[file]
+            if isinstance(content, str):
+                remedy = f"mend {file}" if self.snapshot.kept_files(file) else _addition(file)
+                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
+            elif content is not None:
+                before = record.params.get(file, {})
+                for dotted in names or dict.fromkeys([*content, *before]):
+                    yield from _of_param(address, Key(file, str(dotted)), before, content)
+
+    def _read_params(self, file: str) -> dict[str, Any] | str | None:
+        """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
+        content = self.snapshot.kept_files(file).get(file)
+        if content is None:
+            present = self.committed.hash_of(file, HashKind.MD5)
+            return f"{file} is in neither Git nor DVC" if present == ABSENT else None
+        try:
+            values = parsing.parse(file, content) or {}
+        except (ValueError, yaml.YAMLError):
+            return f"{file} cannot be read"
+        return values if isinstance(values, dict) else f"{file} cannot be read"
+
+
+def _addition(path: str) -> str:
+    """Return how to have a file in the next commit that Git ignores or nobody added."""
+    return f"`git add --force {quote(path)}`, or `dvc add` where it is data"
+
+
+# A value that is not there.
+_NONE = object()
+
+
+def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -> Iterator[Difference]:
+    """Yield values below a name in which record and file differ."""
+    recorded = before.get(key.dotted, _NONE)
+    try:
+        present = named_value(content, key.dotted)
+    except (LookupError, TypeError, ValueError):
+        present = content.get(key.dotted, _NONE)
+    if same_value(present, recorded):
+        return
+    old, new = _leaves(key, recorded), _leaves(key, present)
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name, _NONE), new.get(name, _NONE)
+        if not same_value(now, was):
+            sentence = _param_sentence(name, was, now)
+            yield Difference(address, Kind.PARAM, name, _or_none(was), _or_none(now), sentence)
+
+
+def _leaves(key: Key, value: Any) -> dict[str, Any]:
+    if value is _NONE:
+        return {}
+    return {str(Key(key.file, dotted)): leaf for dotted, leaf in flatten({key.dotted: value}).items()}
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is _NONE else value
+
+
+def _param_sentence(name: str, was: Any, now: Any) -> str:
+    if was is _NONE:
+        return f"{name} is {_short(now)}, was not recorded"
+    if now is _NONE:
+        return f"{name} was {_short(was)}, is gone"
+    return f"{name} was {_short(was)}, is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def summary(found: Sequence[Difference], most: int = MOST_TOLD) -> str:
+    """Return differences in one line: the first few, and how many more there are."""
+    # Stages can share a param or a file.
+    sentences = list(dict.fromkeys(difference.sentence for difference in found))
+    told = sentences[:most]
+    if len(sentences) > most:
+        told.append(f"and {len(sentences) - most} more")
+    return "; ".join(told)
+
+
+def remedy(found: Sequence[Difference]) -> str:
+    """Return what to do for the results of the next commit to be its own, in a line."""
+    remedies = list(dict.fromkeys(difference.remedy for difference in found))
+    return f"{'; '.join(remedies[:MOST_TOLD])}, then commit"
+
+
+def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
+    """The newest commit in the history of a revision that records its results and holds what made them.
+
+    None where there is none in this clone; see `unread_history`.
+    """
+    locks = _locks(snapshot)
+    for ancestor in reader.snapshots(_history(reader, snapshot)):
+        if _locks(ancestor) == locks and _agrees(ancestor):
+            return ancestor.rev
+    return None
+
+
+def unread_history(reader: Reader, snapshot: Snapshot) -> str:
+    """Return why a commit of a revision's history can have been overlooked, in a sentence.
+
+    Empty if none can.
+    """
+    shallow = shallow_history(reader.root)
+    if shallow:
+        return shallow
+    damaged = [one for one in reader.snapshots(_history(reader, snapshot)) if one.damage]
+    if not damaged:
+        return ""
+    return f"{len(damaged)} of them cannot be read, such as {damaged[0].rev[:7]}: {damaged[0].damage}"
+
+
+def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
+    return git(reader.root, "rev-list", snapshot.rev).split()[1:]
+
+
+def _locks(snapshot: Snapshot) -> dict[str, str]:
+    return {path: blob for path, blob in snapshot.blobs.items() if posixpath.basename(path) == "dvc.lock"}
+
+
+def _agrees(snapshot: Snapshot) -> bool:
+    try:
+        return not differences(snapshot)
+    except UnreadableError:
+        return False
