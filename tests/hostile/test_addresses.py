@@ -130,3 +130,14 @@ def test_settings_of_the_user_that_somebody_has_committed_do_not_count(locatable
     (repo / ".dvc/config.local").write_text(remote)
     git(repo, "add", "--force", ".dvc/config.local")
     assert "your credentials" in locatable("reproduce", "--env", "current").stderr
+
+
+def test_neither_is_the_remote_of_a_repository_that_data_is_imported_from(locatable, repo, tmp_path, setting):
+    section = "['remote \"there\"']\n"
+    settings = f"[core]\nremote = there\n{section}url = s3://bucket\n{setting}\n"
+    rev = commit(tmp_path / "source", {".dvc/config": settings, "raw.dvc": DATA, ".gitignore": "/raw\n"})
+    source = f"deps:\n- path: raw\n  repo:\n    url: {tmp_path}/source\n    rev_lock: {rev}\n"
+    imported = {"dvc.lock": LOCK, "raw.dvc": f"frozen: true\n{source}{DATA}", ".gitignore": "/raw\n"}
+    commit(repo, imported)
+    done = locatable("reproduce", "--env", "current")
+    assert f"dvc remote modify --global there {setting.replace(' = ', ' ')}" in done.stderr

@@ -13,9 +13,10 @@ from typing import Any, Self
 import dpath
 import networkx as nx
 from dvc.config import Config
-from dvc.dependency import ParamsDependency
+from dvc.dependency import ParamsDependency, RepoDependency
 from dvc.fs import localfs
 from dvc.repo import Repo
+from dvc.stage import Stage as DvcStage
 
 from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UsageError
@@ -215,13 +216,28 @@ class Checkout:
             CannotTryError: its settings in Git say where or how to log in, and the user's own do not.
         """
         name = name or self.repo.config["core"].get("remote")
+        self._check_settings_of(name, self.repo, "--local")
+
+    def check_imports(self, stage: DvcStage) -> None:
+        """See the same of the repositories that a stage imports data from, each of which has remotes.
+
+        Raises:
+            CannotTryError: one of them says where or how to log in, and the user's own settings do not.
+        """
+        for dependency in stage.deps:
+            if isinstance(dependency, RepoDependency):
+                source = dependency.fs.repo
+                for name in source.config["remote"]:
+                    self._check_settings_of(name, source, "--global")
+
+    def _check_settings_of(self, name: str | None, repo: Repo, level: str) -> None:
         given = self._own_settings.get(name, {})
         for option in LOGINS:
-            value = self.repo.config["remote"].get(name, {}).get(option)
+            value = repo.config["remote"].get(name, {}).get(option)
             if value and value != given.get(option):
                 raise CannotTryError(
                     f"this repository chooses what becomes of your credentials for the DVC remote {name!r}: "
-                    f"if you trust it, `dvc remote modify --local {name} {option} {redact_urls(value)}`"
+                    f"if you trust it, `dvc remote modify {level} {name} {option} {redact_urls(value)}`"
                 )
 
     def files_in(self, folder: Path) -> list[Path]:

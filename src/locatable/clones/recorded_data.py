@@ -106,7 +106,7 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
         return cached
     out = checkout.dvc_output(output)
     checkout.check_login(out.remote)
-    problem = _download(out, missing)
+    problem = _download(checkout, out, missing)
     downloaded = {}
     for oid in missing:
         path = Path(out.cache.oid_to_path(oid))
@@ -146,7 +146,7 @@ def _place_in_cache(out: Any, oid: str) -> Path:
     return Path(out.cache.oid_to_path(oid)).relative_to(out.repo.cache.local_cache_dir)
 
 
-def _download(out: Any, oids: list[str]) -> str:
+def _download(checkout: Checkout, out: Any, oids: list[str]) -> str:
     """Bring objects from the remote into the clone's own cache; returns what went wrong, or nothing."""
     places = [out.cache.oid_to_path(oid) for oid in oids]
     try:
@@ -154,7 +154,7 @@ def _download(out: Any, oids: list[str]) -> str:
         remote.fs.get([remote.oid_to_path(oid) for oid in oids], places, batch_size=remote.fs.jobs)
     except (FileNotFoundError, NoRemoteError, RemoteConfigError):
         # Imports and cloud-versioned data have no address by hash; DVC fetches these.
-        _fetch_by_dvc(out)
+        _fetch_by_dvc(checkout, out)
     except Exception as error:
         # Each kind of remote has errors of its own.
         lines = str(error).splitlines() or ["no reason given"]
@@ -162,10 +162,11 @@ def _download(out: Any, oids: list[str]) -> str:
     return ""
 
 
-def _fetch_by_dvc(out: Any) -> None:
+def _fetch_by_dvc(checkout: Checkout, out: Any) -> None:
     if not (out.stage.is_import or out.files or out.meta.version_id):
         return
     try:
+        checkout.check_imports(out.stage)
         out.repo.fetch([out.fs_path])
     except DvcException as error:
         raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
