@@ -16,6 +16,7 @@ import pytest
 from tiny_git import commit, git, write
 
 import locatable.clones.checkout
+import locatable.mlflow.client
 from locatable.cli import main
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -92,7 +93,7 @@ SENT: dict[str, dict[str, str | Path]] = {
 }
 SHOWN = r"out\x1b]0;title\x07\u202e"
 REPRODUCE = "reproduce --env current"
-MIRROR = "mirror --all-commits --to tensorboard:runs"
+MIRROR = "mirror --all-commits"
 DECLARE = "declare --check"
 NOT_OF_COMMIT = "NOT OF THIS COMMIT: params.yaml cannot be read"
 MANY = "more than 2,000,000 values"
@@ -148,8 +149,17 @@ TABLE = (
 Done = tuple[int, str]
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    """A database of MLflow, which takes ten seconds to create."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    script = f"from mlflow import MlflowClient; MlflowClient('sqlite:///{file}').search_experiments()"
+    subprocess.run((sys.executable, "-c", script), check=True, capture_output=True)
+    return file
+
+
 @pytest.fixture
-def sent(request, tmp_path) -> Path:
+def sent(request, tmp_path, database) -> Path:
     """A clone of a repository that somebody sent, and beside its files a pipe and a link to a device."""
     root = tmp_path / "repo"
     commit(root, HONEST)
@@ -164,6 +174,7 @@ def sent(request, tmp_path) -> Path:
     # One commit: it shows what was sent, whichever commit a command takes.
     git(root, "add", "--all", "--force")
     git(root, "commit", "--quiet", "--amend", "--message", "All")
+    shutil.copy(database, root)
     os.mkfifo(root / "pipe.zip")
     (root / "zero.zip").symlink_to("/dev/zero")
     return root

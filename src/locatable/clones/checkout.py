@@ -231,7 +231,7 @@ class Checkout:
                     self._check_settings_of(name, source, "--global")
 
     def _check_settings_of(self, name: str | None, repo: Repo, level: str) -> None:
-        given = self._own_settings.get(name, {})
+        given = self._own_settings.get(name or "", {})
         for option in LOGINS:
             value = repo.config["remote"].get(name, {}).get(option)
             if value and value != given.get(option):
