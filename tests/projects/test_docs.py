@@ -197,7 +197,7 @@ def test_the_tour(rebuilt, env, tmp_path):
     own = {"HOME": str(place / "home"), "DVC_SITE_CACHE_DIR": str(place / "site")}
     shell = Shell(project, env | own, place / "notes", as_ordinary_user(place))
     # The page has the colleague run `make setup`, whose environment this is.
-    set_up = "python -c \"from locatable.clones.clone_config import set_up_clone; set_up_clone('../site')\"\n"
+    set_up = "python -c \"from locatable.clones.config import set_up_clone; set_up_clone('../site')\"\n"
     pages = [
         (path, text.replace("\ndvc pull\n", f"\n{set_up}dvc pull\n"))
         for path, text in ours(*(f"docs/{name}" for name in TOUR))

@@ -292,6 +292,7 @@ def test_two_rebuilds_may_start_at_the_same_moment(server, small):
     assert run("python", "-c", TOGETHER, cwd=small, env=server).stdout.splitlines()[-1] == "alone 1"
 
 
+@pytest.mark.weekly
 def test_a_stage_that_hangs_is_stopped_with_all_that_it_started(worker, small):
     found = ended(worker, deployed(worker, "rebuild/nightly", params={"train.x": 600}, retries=0, timeout=20))
     assert found["state_type"] == "FAILED"
@@ -323,6 +324,7 @@ def test_the_search_is_a_flow_too(worker, small):
     assert git(small, "for-each-ref", "--format=%(refname)", "refs/exps").count("/small-") == 1
 
 
+@pytest.mark.weekly
 def test_a_schedule_fires(server, small, tmp_path):
     folder = Path(shutil.copytree(small, tmp_path / "repo"))
     shutil.copytree(small.parent / "store", tmp_path / "store")
@@ -362,6 +364,7 @@ def test_prefect_without_a_server_is_one_line(user, small, variable, value, expe
     assert "Traceback" not in said
 
 
+@pytest.mark.weekly
 def test_a_rebuild_without_a_server_that_is_killed_or_ended(user, small, tmp_path):
     folder = Path(shutil.copytree(small, tmp_path / "repo"))
     shutil.copytree(small.parent / "store", tmp_path / "store")

@@ -93,11 +93,12 @@ def rows(store: Path) -> int:
 
 
 @pytest.mark.long
-def test_killed_twenty_times(crowd: Callable, env: dict[str, str]) -> None:
+@pytest.mark.parametrize("times", [6, pytest.param(20, marks=pytest.mark.weekly)])
+def test_a_mirror_that_is_killed_again_and_again(crowd: Callable, env: dict[str, str], times: int) -> None:
     project = crowd(50)
     pick = random.Random(11)  # noqa: S311 (nothing secret)
     kills = 0
-    while kills < 20:
+    while kills < times:
         before = rows(project / "mlflow.db")
         process = subprocess.Popen(
             MIRROR, cwd=project, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

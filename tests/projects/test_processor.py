@@ -51,6 +51,7 @@ def test_the_whole_pipeline_writes_the_recorded_bytes(
     assert snapshot(project) == recorded
 
 
+@pytest.mark.weekly
 @pytest.mark.parametrize("model", ["forest", "boosting"])
 def test_the_other_models_are_the_same_bytes_too(
     project: Path, sh: Callable, env: dict[str, str], model: str

@@ -287,6 +287,7 @@ def test_a_node_is_lost_and_no_trial(
     assert said.count("4 of 4 outputs rebuilt as recorded, 0 findings") == 30
 
 
+@pytest.mark.weekly
 def test_a_search_is_lost_and_a_colleague_goes_on(
     cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
 ) -> None:
@@ -317,6 +318,7 @@ def test_a_search_is_lost_and_a_colleague_goes_on(
     assert len(experiments(colleague)) == wanted
 
 
+@pytest.mark.weekly
 def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
     cluster: Cluster, remote: Any, user: dict[str, str]
 ) -> None:
@@ -360,6 +362,7 @@ def test_pruned_and_failed_trials(cluster: Cluster, remote: Any, user: dict[str,
     check_left_alone(folder, before, user)
 
 
+@pytest.mark.weekly
 def test_a_node_that_cannot_begin_is_done_without(
     cluster: Cluster, remote: Any, user: dict[str, str]
 ) -> None:
@@ -394,6 +397,7 @@ def test_a_server_for_this_client_that_crashes_is_asked_for_again(
     assert len(experiments(folder)) == 1
 
 
+@pytest.mark.weekly
 def test_the_head_is_lost_and_one_machine_goes_on(
     cluster: Cluster, remote: Any, user: dict[str, str]
 ) -> None:
@@ -489,6 +493,7 @@ def lock_of_a_wheel(folder: Path) -> str:
     return f"--find-links vendor\nnothing==1.0 --hash=sha256:{digest}\n"
 
 
+@pytest.mark.weekly
 def test_an_environment_that_is_not_the_locks_is_prepared(
     local: Any, project: Path, user: dict[str, str], tmp_path: Path, place: Path
 ) -> None:

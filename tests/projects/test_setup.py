@@ -237,7 +237,8 @@ def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):
 
 
 def test_elsewhere_a_line_for_each_step_is_enough(few, with_uv):
-    done = run("make", "setup", cwd=few, env=with_uv)
+    # Tests run by make themselves would have it name folders.
+    done = run("env", "-u", "MAKELEVEL", "-u", "MAKEFLAGS", "make", "setup", cwd=few, env=with_uv)
     first, second, *_, last = done.stdout.splitlines()
     assert [line.split()[0] for line in (first, second, last)] == ["Creating", "Installing", ".venv"]
     assert "Installed" not in done.stderr

@@ -318,12 +318,12 @@ REFUSED_BY_BOTH = {
     "a group with gaps": (
         made(colour=["red", "", *["blue"] * 38], kind=TWO),
         {"stratify": False, "group": "colour"},
-        "colour: empty in row 2, or not a date like 2026-01-31; write all dates so, or split by another",
+        "colour: empty in row 2, or no date: write all like 2026-01-31, or split by another",
     ),
     "a time that is none": (
         made(day=["2026-01-31", *["1/2/2026"] * 39], kind=TWO),
         {"stratify": False, "time": "day"},
-        "day: empty in row 2, or not a date like 2026-01-31; write all dates so, or split by another",
+        "day: empty in row 2, or no date: write all like 2026-01-31, or split by another",
     ),
     "a gap as long as all times": (
         made(kind=TWO),

@@ -213,7 +213,7 @@ def moved_and_built(moved) -> tuple[Path, dict[str, str], str]:
     return project, env, shown
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved_and_built):
     project, _, _ = moved_and_built
     assert {path.name for path in (project / "scripts").iterdir() if path.name != "__pycache__"} == {
@@ -224,7 +224,7 @@ def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved
     }
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_an_update_from_the_first_release_keeps_what_the_owner_wrote(moved_and_built):
     project, _, _ = moved_and_built
     assert "alpha: 0.002" in (project / "params.yaml").read_text()
@@ -233,7 +233,7 @@ def test_an_update_from_the_first_release_keeps_what_the_owner_wrote(moved_and_b
     assert "\nxxhash==" in (project / "requirements.lock").read_text()
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_an_update_from_the_first_release_rebuilds_everything_once(moved_and_built):
     project, env, shown = moved_and_built
     assert ran(shown) == STAGES

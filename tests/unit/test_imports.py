@@ -234,12 +234,17 @@ def test_a_syntax_error_is_named_with_its_line(project: Path) -> None:
         closure(project, "python -m pkg.train")
 
 
-def test_a_source_for_a_newer_python_is_read_by_the_python_of_the_project(project: Path) -> None:
-    """What this Python takes for a syntax error, the one in `.venv` reads: here, by replacing it before."""
+def test_a_source_for_a_newer_python_is_read_by_the_python_that_the_environment_was_made_from(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What this Python takes for a syntax error, that one reads: here, by replacing it before."""
+    installed = tmp_path_factory.mktemp("installed")
     write(project, {"src/fit.py": "type Number = int\nimport helpers\n"})
     read = f'sed \'s/^type.*//\' "$3" > "$3.old"; exec {sys.executable} "$1" "$2" "$3.old"'
-    write(project, {".venv/bin/python": f"#!/bin/sh\n{read}\n"})
-    (project / ".venv/bin/python").chmod(0o755)
+    write(installed, {"python": f"#!/bin/sh\n{read}\n"})
+    (installed / "python").chmod(0o755)
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/python").symlink_to(installed / "python")
     assert files(project, "python src/fit.py") == FIT
 
 

@@ -53,7 +53,7 @@ def test_stages_say_what_they_read(tmp_path: Path) -> None:
     assert {name: step.after for name, step in steps.items()} == {
         "clean": (),
         "train": ("clean",),
-        "test": ("clean", "train"),
+        "test": ("train", "clean"),
         "describe": ("clean",),
     }
     assert [name for name, step in steps.items() if step.data] == ["clean"]

@@ -149,7 +149,7 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
         if column == params.time and not is_numeric_dtype(raw[column]):
             keys[column] = pd.to_datetime(raw[column], format="ISO8601", errors="coerce", utc=True)
         if keys[column].isna().any():
-            what = "empty HERE, or not a date like 2026-01-31; write all dates so, or split by another"
+            what = "empty HERE, or no date: write all like 2026-01-31, or split by another"
             refuse(column, what, keys[column].isna())
     if params.time:
         keys = keys.sort_values(params.time, kind="stable")

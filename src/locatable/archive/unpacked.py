@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..clones.clone_config import use_cache
+from ..clones.config import use_cache
 from ..errors import CannotTryError, GitError
 from ..git.working_clone import clone_git, make_clone
 from ..repository.bounds import require_regular

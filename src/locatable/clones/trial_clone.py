@@ -24,7 +24,7 @@ from ..model import Key
 from ..repository.dvc_repo import open_repo, possibly_new_files, remember_parsed_yaml, with_causes
 from ..repository.experiments import choices_in, experiment_ref, message
 from . import params_files
-from .clone_config import write_local_config
+from .config import write_local_config
 from .hydra import composition_of
 
 if TYPE_CHECKING:
