@@ -238,7 +238,7 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
     colleague.follow(ours(HANDOVER))
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_every_usual_change(project, env, tmp_path):
     borrow(env, project)
     shell = Shell(project, env, tmp_path / "notes")

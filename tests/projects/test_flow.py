@@ -318,6 +318,7 @@ def test_what_cannot_pass_is_not_tried_again(worker, small, params, last, said):
     assert said in task["state"]["message"]
 
 
+@pytest.mark.weekly
 def test_the_search_is_a_flow_too(worker, small):
     found = ended(worker, deployed(worker, "search/search", trials=1))
     assert found["state_type"] == "COMPLETED"

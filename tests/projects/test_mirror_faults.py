@@ -138,6 +138,7 @@ def test_two_at_once_on_one_database(crowd: Callable, env: dict[str, str]) -> No
     at_once(project, f"sqlite:///{project}/mlflow.db", env)
 
 
+@pytest.mark.weekly
 def test_two_at_once_on_one_server(crowd: Callable, env: dict[str, str], server: str) -> None:
     at_once(crowd(12), server, env)
 

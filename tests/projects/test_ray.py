@@ -236,6 +236,7 @@ def test_nodes_see_neither_the_project_nor_each_other(
 
 
 @needs_postgres
+@pytest.mark.weekly
 def test_a_node_is_lost_and_no_trial(
     cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
 ) -> None:
@@ -378,6 +379,7 @@ def test_a_node_that_cannot_begin_is_done_without(
     assert len(experiments(folder)) == 4
 
 
+@pytest.mark.weekly
 def test_a_server_for_this_client_that_crashes_is_asked_for_again(
     cluster: Cluster, remote: Any, user: dict[str, str]
 ) -> None:

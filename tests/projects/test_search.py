@@ -25,6 +25,7 @@ from locatable.clones.trial_clone import CloneSetup
 from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
 
 
+@pytest.mark.weekly
 def test_the_study_is_made_again_from_git(
     small: Any, search: Search, user: dict[str, str], tmp_path: Path
 ) -> None:

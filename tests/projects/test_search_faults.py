@@ -217,6 +217,7 @@ optuna.copy_study(from_study_name="small", from_storage=sys.argv[1], to_storage=
 
 
 @needs_postgres
+@pytest.mark.weekly
 def test_a_search_in_postgresql_that_is_killed(small: Any, user: dict[str, str], with_driver: dict) -> None:
     folder = small({"sampler": {"name": "RandomSampler", "seed": 1}}, seconds=0.4)
     before, user = checkout(folder), {**user, **with_driver}

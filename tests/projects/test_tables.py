@@ -598,7 +598,7 @@ def test_how_rare_a_value_must_be_is_a_param(drive):
     assert len(set(digests)) == 3
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_a_regression_from_its_table_to_its_proof(tmp_path, env):
     """What a user does with a new project, in the one that comes with penguins."""
     project = generate(tmp_path, task="regression")

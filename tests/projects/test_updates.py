@@ -186,6 +186,7 @@ def moved(
     return project, uv, conflicts(project, bare_env)
 
 
+@pytest.mark.weekly
 def test_the_first_release_is_updated_with_conflicts_only_where_both_changed(moved):
     _, _, found = moved
     assert found <= {"README.md", "pyproject.toml", "requirements.lock", "dvc.yaml"}
