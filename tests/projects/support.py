@@ -1,9 +1,10 @@
 """How tests run what a user runs: as subprocesses, in generated projects."""
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def run(
         said = f"{' '.join(map(str, command))}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, said
     return done
+
+
+def check_printed(shown: Iterable[str], printed: str) -> None:
+    """Assert that lines of a page were printed in their order; `…` is anything, and blanks count as one."""
+    lines = iter(" ".join(line.split()) for line in printed.splitlines())
+    for expected in shown:
+        pattern = ".*".join(re.escape(" ".join(part.split())) for part in expected.split("…"))
+        assert any(re.fullmatch(pattern, line) for line in lines), f"not printed: {expected}\n{printed}"
 
 
 def generate(folder: Path, overwrite: bool = False, **answers: str) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from support import TEMPLATE, activated, as_ordinary_user, generate, run, snapshot
+from support import TEMPLATE, activated, as_ordinary_user, check_printed, generate, run, snapshot
 
 GENERATED = Path("{{cookiecutter.project_slug}}")
 TOUR = [
@@ -141,10 +141,7 @@ class Shell:
         print(said)
         self.printed += done.stdout
         assert (done.returncode != 0) == (block.note == "fails"), said
-        lines = iter(" ".join(line.split()) for line in done.stdout.splitlines())
-        for shown in block.shown:
-            pattern = ".*".join(re.escape(" ".join(part.split())) for part in shown.split("…"))
-            assert any(re.fullmatch(pattern, line) for line in lines), f"not printed: {shown}\n{said}"
+        check_printed(block.shown, done.stdout)
 
     def exported(self) -> str:
         """What earlier blocks left in the environment."""
