@@ -24,7 +24,7 @@ from .commands.extras import find_extra, missing_extra
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .git import leave_hook
 from .output import SafeOutput
-from .repository.project import find_project, require_regular_links
+from .repository.project import find_project, require_regular_files
 
 # One line each in `locatable --help`.
 COMMANDS = {
@@ -128,7 +128,7 @@ def _run_command(name: str, words: list[str]) -> int:
     # Checked once for all commands, before any of them creates a file.
     works_anywhere = getattr(command, "works_anywhere", None)
     if works_anywhere is None or not works_anywhere(arguments):
-        require_regular_links(_project())
+        require_regular_files(_project())
     with disk_full_errors():
         return int(command.run(arguments))
 

@@ -61,6 +61,8 @@ LOOP = "a: &a\n  b: *a\n"
 NESTED = "[" * 100_000 + "]" * 100_000
 TITLE = "\x1b]0;title\x07\u202e"
 PYTHON = {"dvc.yaml": PIPELINE.replace("cp raw out", "python code.py").replace("raw]", "raw, code.py]")}
+# Stands for a pipe in the place of a file that Git keeps.
+PIPE = Path("a pipe")
 # Files of a repository, by what is hostile in it. A value that is a path is a link.
 SENT: dict[str, dict[str, str | Path]] = {
     "params that expand without end": {"params.yaml": f"lr: 0.1\n{BOMB}"},
@@ -68,6 +70,7 @@ SENT: dict[str, dict[str, str | Path]] = {
     "params that are nested deeply": {"params.yaml": f"lr: 0.1\nx: {NESTED}\n"},
     "params of 100 MB": {"params.yaml": f"lr: 0.1\nx: {'x' * 100_000_000}\n"},
     "params that have no end": {"params.yaml": Path("/dev/zero")},
+    "params that are a pipe": {"params.yaml": PIPE},
     "a pipeline that expands without end": {"dvc.yaml": BOMB + PIPELINE},
     "a pipeline that holds itself": {"dvc.yaml": LOOP + PIPELINE},
     "a lock that expands without end": {"dvc.lock": BOMB + LOCK},
@@ -121,6 +124,10 @@ TABLE = (
         ("params that have no end", command, 2, f"params.yaml: {NO_FILE}")
         for command in ("locate HEAD", MIRROR, "search", DECLARE, "archive", REPRODUCE, "ui")
     ),
+    *(
+        ("params that are a pipe", command, 2, f"params.yaml: {NO_FILE}")
+        for command in ("locate HEAD", MIRROR, "search", DECLARE, "archive", REPRODUCE)
+    ),
     ("a pipeline that expands without end", "locate HEAD", 1, f"dvc.yaml: {MANY}"),
     ("a pipeline that holds itself", MIRROR, 1, f"dvc.yaml: {ITSELF}"),
     ("a pipeline that holds itself", REPRODUCE, 2, f"dvc.yaml: {ITSELF}"),
@@ -163,8 +170,10 @@ def sent(request, tmp_path, database) -> Path:
     """A clone of a repository that somebody sent, and beside its files a pipe and a link to a device."""
     root = tmp_path / "repo"
     commit(root, HONEST)
-    links = {path: target for path, target in SENT[request.param].items() if isinstance(target, Path)}
-    texts = {path: text for path, text in SENT[request.param].items() if isinstance(text, str)}
+    files = SENT[request.param]
+    pipes = ["pipe.zip", *(path for path, target in files.items() if target == PIPE)]
+    links = {path: target for path, target in files.items() if isinstance(target, Path) and target != PIPE}
+    texts = {path: text for path, text in files.items() if isinstance(text, str)}
     write(root, {path: text.replace("{harm}", str(tmp_path / "harm")) for path, text in texts.items()})
     for path, target in links.items():
         (root / path).unlink(missing_ok=True)
@@ -175,7 +184,9 @@ def sent(request, tmp_path, database) -> Path:
     git(root, "add", "--all", "--force")
     git(root, "commit", "--quiet", "--amend", "--message", "All")
     shutil.copy(database, root)
-    os.mkfifo(root / "pipe.zip")
+    for path in pipes:
+        (root / path).unlink(missing_ok=True)
+        os.mkfifo(root / path)
     (root / "zero.zip").symlink_to("/dev/zero")
     return root
 

@@ -30,7 +30,7 @@ from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
 from ..repository.cache import cache_folder
 from ..repository.clone_limits import check_dvc_files
 from ..repository.dvc_repo import bound_parsed_yaml, commands_of
-from ..repository.project import find_project, require_regular_links
+from ..repository.project import find_project, require_regular_files
 from ..repository.reader import Reader
 from .files import load_values
 
@@ -92,7 +92,7 @@ class Checkout:
         self._problems |= _without_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
-        require_regular_links(folder)
+        require_regular_files(folder)
         self.tree = folder
         self.root = folder / project.relative_to(self.user_top)
         # The user's own settings know best where data is: credentials, a shared cache, a remote that moved.

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import signal
+import stat
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -44,7 +45,11 @@ def require_regular(path: Path) -> None:
     Raises:
         UnreadableError: the path is one of these.
     """
-    if os.path.exists(path) and not path.is_file() and not path.is_dir():
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # it is not there, which is told by whoever needs it
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise UnreadableError(f"{path}: leads to a device, pipe or socket, which is neither read nor written")
 
 

@@ -8,8 +8,6 @@ from ..git import git, top_folder
 
 # Projects below a folder that are named.
 MOST_NAMED = 5
-# How Git lists a symbolic link.
-LINK = "120000 "
 
 
 def find_project(folder: Path) -> Path:
@@ -61,26 +59,27 @@ def _in_repository(folder: Path) -> bool:
     return any((candidate / ".git").exists() for candidate in (folder, *folder.parents))
 
 
-def require_regular_links(top: Path) -> None:
-    """Refuse a checkout in which a link that Git keeps leads to a device: whatever reads it would not end.
+def require_regular_files(top: Path) -> None:
+    """Refuse a checkout in which a file that Git keeps is a pipe or leads to a device: to read it has no end.
+
+    Git itself keeps links alone; pipes can come with a folder that was unpacked.
 
     Raises:
-        UnreadableError: one does.
+        UnreadableError: one is.
     """
     # Imported here, and below: `locatable --help` reads no YAML.
     from .bounds import require_regular
 
     try:
-        listed = git(top, "ls-files", "--stage", "-z", settings={"core.fsmonitor": "false"})
+        listed = git(top, "ls-files", "-z", settings={"core.fsmonitor": "false"})
     except GitError:
         return  # whoever needs Git is told
-    for entry in listed.split("\0"):
-        if entry.startswith(LINK):
-            try:
-                require_regular(top / entry.partition("\t")[2])
-            except UnreadableError as error:
-                error.exit_code = UsageError.exit_code  # nothing was tried
-                raise
+    for name in filter(None, listed.split("\0")):
+        try:
+            require_regular(top / name)
+        except UnreadableError as error:
+            error.exit_code = UsageError.exit_code  # nothing was tried
+            raise
 
 
 def read_section(root: Path, name: str) -> dict[str, Any]:
