@@ -208,7 +208,7 @@ def test_other_line_ends_are_named(project, tmp_path):
 
 
 def test_an_honest_record_contradicts_nothing(checkout):
-    assert contradictions(checkout) == {}
+    assert contradictions(checkout.stages, checkout) == {}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, de
         repo.reproduce()
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone) == {}
+        assert contradictions(clone.stages, clone) == {}
 
 
 @pytest.mark.parametrize(
@@ -243,30 +243,41 @@ def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
     (project / "params.yaml").write_text(params)
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["copy"] == [said]
+        assert contradictions(clone.stages, clone)["copy"] == [said]
 
 
 def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "params.yaml").write_text("copy: {by: 2}\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["copy"] == ["copy: dvc.lock records copy.by = 1, params.yaml has 2"]
+        assert contradictions(clone.stages, clone)["copy"] == [
+            "copy: dvc.lock records copy.by = 1, params.yaml has 2"
+        ]
 
 
 def test_a_command_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "dvc.yaml").write_text(PIPELINE.replace("wc -l", "wc -c"))
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["count"] == ["count: dvc.lock records another command than dvc.yaml has"]
+        assert contradictions(clone.stages, clone)["count"] == [
+            "count: dvc.lock records another command than dvc.yaml has"
+        ]
 
 
 def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
     (project / "count.txt").write_text("3\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["count"] == [
+        assert contradictions(clone.stages, clone)["count"] == [
             "count: count.txt in Git is not the one that dvc.lock records"
         ]
+
+
+def test_nothing_is_asked_of_stages_that_are_not_of_the_proof(checkout, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Checkout, "hash_of", lambda self, path: asked.append(path))
+    contradictions(checkout.stages[:1], checkout)
+    assert asked == []
 
 
 def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
