@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_dvc
@@ -408,3 +409,61 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     ) as clone:
         ((dependency,),) = [stage.deps for stage in clone.stages]
     assert dependency == "../src/run.py"
+
+
+RAW = f"outs:\n- {{md5: '{'a' * 32}', size: 3, hash: md5, path: raw}}\n"
+OWN = "['remote \"own\"']\nurl = /data\n"
+# A remote of which a repository says how to log in.
+CHOSEN = "['remote \"there\"']\nurl = s3://bucket\nendpointurl = http://127.0.0.1:1\n"
+
+
+def import_from(path: str, settings: str, project: Path, tmp_path: Path) -> None:
+    """Check what is imported from a path of another repository: that of a DVC project with these settings."""
+    source = tmp_path / "source"
+    tiny_dvc.init(source)
+    place = source / Path(path).parent
+    if place != source:
+        tiny_dvc.init(place, subdir=True)
+    write(place, {"raw.dvc": RAW, ".dvc/config": settings})
+    rev = tiny_dvc.commit(source)
+    where = f"{{path: {path}, repo: {{url: {source}, rev_lock: '{rev}'}}}}"
+    write(project, {"raw.dvc": f"frozen: true\ndeps:\n- {where}\n{RAW}"})
+    tiny_dvc.commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        (stage,) = [one for one in clone.repo.index.stages if one.path_in_repo == "raw.dvc"]
+        clone.check_imports(stage)
+
+
+@pytest.mark.parametrize("path", ["raw", "sub/raw"])
+def test_no_remote_of_an_imported_project_may_say_how_to_log_in(project, tmp_path, path):
+    with pytest.raises(CannotTryError, match="dvc remote modify --global there endpointurl"):
+        import_from(path, OWN + CHOSEN, project, tmp_path)
+
+
+def test_data_may_be_imported_from_a_remote_that_says_no_such_thing(project, tmp_path):
+    import_from("raw", OWN, project, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "reason"),
+    [
+        ("remote://there/raw", None, "dvc remote modify --local there endpointurl"),
+        (
+            "s3://bucket/raw",
+            {"endpointurl": "http://127.0.0.1:1"},
+            r"\(endpointurl\): .*`dvc fetch raw\.dvc`",
+        ),
+    ],
+)
+def test_no_address_that_data_is_imported_from_may_say_how_to_log_in(
+    project, tmp_path, path, settings, reason
+):
+    write(project, {".dvc/config": CHOSEN})
+    commit(project)
+    dependency = SimpleNamespace(def_path=path, def_fs_config=settings)
+    stage = SimpleNamespace(deps=[dependency], path_in_repo="raw.dvc")
+    with (
+        Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone,
+        pytest.raises(CannotTryError, match=reason),
+    ):
+        clone.check_imports(stage)
