@@ -35,7 +35,13 @@ def test_a_file_longer_than_what_is_read_at_a_time(tmp_path: Path) -> None:
     assert md5_of(tmp_path / "a") == "c9fc2d3dd83ab67a129ac10b09c9ebbb"
 
 
-@pytest.mark.parametrize("content", [b"a\r\nb\r\n", b"a\nb\n", b"a\rb", b"\0\r\n", b"", b"x\r\n" * 400_000])
+# Three in ten characters that are of no text, and one more.
+ODD, ODDER = b"\r\n" * 35 + b"\x80" * 30, b"\r\n" * 34 + b"a" + b"\x80" * 31
+
+
+@pytest.mark.parametrize(
+    "content", [b"a\r\nb\r\n", b"a\nb\n", b"a\rb", b"\0\r\n", b"", b"x\r\n" * 400_000, ODD, ODDER]
+)
 def test_older_hashes_are_those_of_dvc(tmp_path: Path, content: bytes) -> None:
     from dvc_data.hashfile.hash import file_md5
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_dvc
@@ -208,7 +209,7 @@ def test_other_line_ends_are_named(project, tmp_path):
 
 
 def test_an_honest_record_contradicts_nothing(checkout):
-    assert contradictions(checkout) == {}
+    assert contradictions(checkout.stages, checkout) == {}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, de
         repo.reproduce()
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone) == {}
+        assert contradictions(clone.stages, clone) == {}
 
 
 @pytest.mark.parametrize(
@@ -243,30 +244,41 @@ def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
     (project / "params.yaml").write_text(params)
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["copy"] == [said]
+        assert contradictions(clone.stages, clone)["copy"] == [said]
 
 
 def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "params.yaml").write_text("copy: {by: 2}\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["copy"] == ["copy: dvc.lock records copy.by = 1, params.yaml has 2"]
+        assert contradictions(clone.stages, clone)["copy"] == [
+            "copy: dvc.lock records copy.by = 1, params.yaml has 2"
+        ]
 
 
 def test_a_command_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
     (project / "dvc.yaml").write_text(PIPELINE.replace("wc -l", "wc -c"))
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["count"] == ["count: dvc.lock records another command than dvc.yaml has"]
+        assert contradictions(clone.stages, clone)["count"] == [
+            "count: dvc.lock records another command than dvc.yaml has"
+        ]
 
 
 def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
     (project / "count.txt").write_text("3\n")
     commit(project)
     with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone)["count"] == [
+        assert contradictions(clone.stages, clone)["count"] == [
             "count: count.txt in Git is not the one that dvc.lock records"
         ]
+
+
+def test_nothing_is_asked_of_stages_that_are_not_of_the_proof(checkout, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Checkout, "hash_of", lambda self, path: asked.append(path))
+    contradictions(checkout.stages[:1], checkout)
+    assert asked == []
 
 
 def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
@@ -397,3 +409,61 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     ) as clone:
         ((dependency,),) = [stage.deps for stage in clone.stages]
     assert dependency == "../src/run.py"
+
+
+RAW = f"outs:\n- {{md5: '{'a' * 32}', size: 3, hash: md5, path: raw}}\n"
+OWN = "['remote \"own\"']\nurl = /data\n"
+# A remote of which a repository says how to log in.
+CHOSEN = "['remote \"there\"']\nurl = s3://bucket\nendpointurl = http://127.0.0.1:1\n"
+
+
+def import_from(path: str, settings: str, project: Path, tmp_path: Path) -> None:
+    """Check what is imported from a path of another repository: that of a DVC project with these settings."""
+    source = tmp_path / "source"
+    tiny_dvc.init(source)
+    place = source / Path(path).parent
+    if place != source:
+        tiny_dvc.init(place, subdir=True)
+    write(place, {"raw.dvc": RAW, ".dvc/config": settings})
+    rev = tiny_dvc.commit(source)
+    where = f"{{path: {path}, repo: {{url: {source}, rev_lock: '{rev}'}}}}"
+    write(project, {"raw.dvc": f"frozen: true\ndeps:\n- {where}\n{RAW}"})
+    tiny_dvc.commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        (stage,) = [one for one in clone.repo.index.stages if one.path_in_repo == "raw.dvc"]
+        clone.check_imports(stage)
+
+
+@pytest.mark.parametrize("path", ["raw", "sub/raw"])
+def test_no_remote_of_an_imported_project_may_say_how_to_log_in(project, tmp_path, path):
+    with pytest.raises(CannotTryError, match="dvc remote modify --global there endpointurl"):
+        import_from(path, OWN + CHOSEN, project, tmp_path)
+
+
+def test_data_may_be_imported_from_a_remote_that_says_no_such_thing(project, tmp_path):
+    import_from("raw", OWN, project, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "reason"),
+    [
+        ("remote://there/raw", None, "dvc remote modify --local there endpointurl"),
+        (
+            "s3://bucket/raw",
+            {"endpointurl": "http://127.0.0.1:1"},
+            r"\(endpointurl\): .*`dvc fetch raw\.dvc`",
+        ),
+    ],
+)
+def test_no_address_that_data_is_imported_from_may_say_how_to_log_in(
+    project, tmp_path, path, settings, reason
+):
+    write(project, {".dvc/config": CHOSEN})
+    commit(project)
+    dependency = SimpleNamespace(def_path=path, def_fs_config=settings)
+    stage = SimpleNamespace(deps=[dependency], path_in_repo="raw.dvc")
+    with (
+        Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone,
+        pytest.raises(CannotTryError, match=reason),
+    ):
+        clone.check_imports(stage)

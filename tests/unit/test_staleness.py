@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tiny_dvc import commit, dvc, init
 from tiny_git import git, write
 
@@ -289,6 +290,14 @@ def test_an_output_of_another_run_of_the_stage_before_is_told(project: Path) -> 
     told = {difference.stage: difference.sentence for difference in found(project)}
     assert told == {"prepare": "code.py has changed since", "train": "table.csv has changed since"}
     assert status(project).keys() == told.keys()
+
+
+def test_an_output_of_a_stage_without_a_record_is_not_taken_for_missing(project: Path) -> None:
+    lock = project / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    del content["stages"]["prepare"]
+    change(project, {"dvc.lock": yaml.safe_dump(content)})
+    assert sentences(project) == ["prepare has no recorded results"]
 
 
 def test_a_dependency_that_is_nowhere_is_told(project: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import dpath
 import networkx as nx
@@ -219,16 +220,26 @@ class Checkout:
         self._check_settings_of(name, self.repo, "--local")
 
     def check_imports(self, stage: DvcStage) -> None:
-        """See the same of the repositories that a stage imports data from, each of which has remotes.
+        """See the same of all that a stage imports data from: repositories, remotes and other addresses.
 
         Raises:
             CannotTryError: one of them says where or how to log in, and the user's own settings do not.
         """
         for dependency in stage.deps:
             if isinstance(dependency, RepoDependency):
-                source = dependency.fs.repo
-                for name in source.config["remote"]:
-                    self._check_settings_of(name, source, "--global")
+                for source in _sources(dependency):
+                    for name in source.config["remote"]:
+                        self._check_settings_of(name, source, "--global")
+                continue
+            address = urlsplit(dependency.def_path)
+            if address.scheme == "remote":
+                self.check_login(address.netloc)
+            chosen = [option for option in LOGINS if (dependency.def_fs_config or {}).get(option)]
+            if chosen:
+                raise CannotTryError(
+                    f"{stage.path_in_repo} chooses what becomes of your credentials ({', '.join(chosen)}): "
+                    f"if you trust it, `dvc fetch {quote(stage.path_in_repo)}`"
+                )
 
     def _check_settings_of(self, name: str | None, repo: Repo, level: str) -> None:
         given = self._own_settings.get(name or "", {})
@@ -243,6 +254,15 @@ class Checkout:
     def files_in(self, folder: Path) -> list[Path]:
         """Return all files in a folder of the clone, without those that .dvcignore excludes."""
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+
+
+def _sources(dependency: RepoDependency) -> list[Repo]:
+    """Return the projects that can have imported data: a repository's own, and one in a subfolder of it."""
+    sources = [dependency.fs.repo]
+    # What is not there, DVC cannot fetch either.
+    with contextlib.suppress(FileNotFoundError):
+        sources.append(dependency.fs.info(dependency.fs_path)["repo"])
+    return sources
 
 
 def _own_settings(settings: Config, project: Path) -> dict[str, Any]:

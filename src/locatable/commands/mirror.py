@@ -19,10 +19,6 @@ from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 if TYPE_CHECKING:
     from ..repository.reader import Reader
 
-TO = "not MLflow, but wandb[:entity/project], tensorboard:FOLDER, aim:FOLDER or comet[:workspace/project]"
-# Options that say something about MLflow alone.
-MLFLOW_ONLY = ("tracking_uri", "experiment", "prune", "copy_models")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `locatable mirror`."""

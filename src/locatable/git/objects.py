@@ -214,7 +214,7 @@ class GitObjects:
     def entries(self, tree: str) -> dict[str, TreeEntry]:
         """Return mode and id by name of what is in a tree.
 
-        None for the empty id of a folder that is not there.
+        Nothing for the empty id of a folder that is not there.
 
         Raises:
             UnreadableError: this clone does not have the tree.

@@ -50,7 +50,7 @@ def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) 
 def name_packages(
     here: Mapping[str, str], locked: Mapping[str, str], owners: Mapping[str, list[str]], text: str
 ) -> str:
-    """Return name the packages that are most likely the reason why a stage does better here.
+    """Return the names of the packages that are most likely the reason why a stage does better here.
 
     Args:
         here: version by name of each package installed here.

@@ -43,7 +43,7 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
     Raises:
         CannotTryError: a stage depends on something that is not available.
     """
-    found = contradictions(checkout)
+    found = contradictions([planned.stage for planned in plan.stages], checkout)
     records = {}
     for planned in plan.stages:
         findings = found.get(planned.stage.address, [])

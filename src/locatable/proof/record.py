@@ -1,6 +1,7 @@
 """What a revision records about a stage, checked against the revision itself. Nothing here runs a stage."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ..clones.checkout import Checkout
@@ -11,13 +12,22 @@ from ..results.staleness import Difference, Kind, differences
 from .inputs import declared_files
 
 
-def contradictions(checkout: Checkout) -> dict[str, list[str]]:
-    """Return where dvc.lock says other than dvc.yaml, params files and outputs in Git; lines by stage."""
+def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, list[str]]:
+    """Return where dvc.lock says other than dvc.yaml, params files and outputs in Git.
+
+    Args:
+        stages: of the checkout, with no output outside of the project: DVC asks servers for such outputs.
+        checkout: the clone.
+
+    Returns:
+        Lines by the address of a stage.
+    """
     lines: dict[str, list[str]] = {}
+    addresses = {stage.address for stage in stages}
     for found in differences(checkout.snapshot):
-        if found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+        if found.stage in addresses and found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
             lines.setdefault(found.stage, []).append(f"{found.stage}: {_sentence(found)}")
-    for stage in checkout.stages:
+    for stage in stages:
         for output in stage.outs.values():
             if output.recorded and not output.cached and checkout.hash_of(output.path) is None:
                 line = f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"

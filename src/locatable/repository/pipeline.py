@@ -97,7 +97,6 @@ def _address(stage: DvcStage) -> str:
 
 
 def _stage(repo: Repo, graph: Any, stage: DvcStage) -> Stage:
-
     needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
     return replace(declared_stage(repo, stage), needs=needs)
 

@@ -16,7 +16,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
-from ..model import Entry, Key, Record, Stage, flatten, is_in, named_value, overlaps, same_value
+from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing
 from ..repository.clone_limits import shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
@@ -147,11 +147,11 @@ class CommittedFiles:
 
     def _hash_outside(self, path: str, kind: HashKind) -> str | None:
         """Return the same for what is in the Git repository, and not in the DVC project."""
-        answer = self._objects.read([self._snapshot.rev + "^{tree}"])[0]
-        place = posixpath.normpath(posixpath.join(self._snapshot.reader.prefix, path))
-        if not answer or place.startswith("..") or self._objects.is_opaque(answer[0], place):
+        tree = self._snapshot.root_tree
+        place = join(self._snapshot.reader.prefix, path)
+        if place.startswith("..") or self._objects.is_opaque(tree, place):
             return None
-        blobs = self._objects.files(answer[0], place)
+        blobs = self._objects.files(tree, place)
         if place in blobs:
             return self._snapshot.reader.hashes.of_blob(blobs[place], kind)
         # What is not in Git may be of another DVC project.
@@ -172,9 +172,8 @@ class CommittedFiles:
                 listed = self._listed(place, entry, kind)
                 inside = {file: md5 for file, md5 in listed.items() if is_in(file, path)}
                 files.update(inside if place not in listed else {path: None})
-        for place in self._unknown:
-            if overlaps(path, [place]):
-                files[path] = None
+        if overlaps(path, self._unknown):
+            files[path] = None
         return files
 
     def _listed(self, path: str, entry: Entry, kind: HashKind) -> dict[str, str | None]:
@@ -204,10 +203,9 @@ def _committed_files(snapshot: Snapshot) -> CommittedFiles:
     tracked: dict[str, Entry] = dict(snapshot.sources)
     unknown = set()
     for stage in snapshot.stages.values():
-        recorded = stage.record.outs if stage.record else {}
         for path, out in stage.outs.items():
-            if out.cached and path in recorded:
-                tracked[path] = recorded[path]
+            if out.cached and out.entry is not None:
+                tracked[path] = out.entry
             elif out.cached:
                 unknown.add(path)
     return CommittedFiles(snapshot, tracked, unknown)
@@ -234,8 +232,8 @@ class _Comparison:
             for path in stage.deps:
                 yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
         for path, out in stage.outs.items():
-            if path not in record.outs or (not out.cached and self.snapshot.in_git(path)):
-                yield from self._of_file(address, Kind.OUTPUT, path, record.outs.get(path))
+            if out.entry is None or (not out.cached and self.snapshot.in_git(path)):
+                yield from self._of_file(address, Kind.OUTPUT, path, out.entry)
 
     def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
         difference = partial(Difference, address, kind, path)
