@@ -263,7 +263,9 @@ def test_a_document_has_no_server_asked(sent, tmp_path):
     trace = tmp_path / "trace"
     watched = (strace, "-f", "-o", str(trace), "-e", "trace=connect")
     command = (*watched, sys.executable, "-m", "locatable", "locate", "paper.html")
-    subprocess.run(command, cwd=sent, env={**os.environ, "PYTHONPATH": str(SOURCES)}, check=False)
+    variables = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    done = subprocess.run(command, cwd=sent, env=variables, capture_output=True, text=True, check=False)
+    assert "not found: a link to another server, which is not fetched" in done.stdout
     assert "exited with" in trace.read_text()
     assert "AF_INET" not in trace.read_text()
 

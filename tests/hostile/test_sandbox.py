@@ -117,7 +117,7 @@ def test_a_stage_can_use_an_environment_that_is_a_link(attempt, home):
 
 
 def test_a_stage_can_use_temporary_files(attempt):
-    assert attempt("file=$(mktemp) && echo here > $file && cat $file") == "here\n"
+    assert attempt('file=$(mktemp) && echo here > "$file" && cat "$file"') == "here\n"
 
 
 def test_a_stage_reaches_no_server_of_this_machine(attempt):

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 
 import tiny_dvc
-import tiny_git
 import yaml
 
 from locatable import TrackedRun, tracked_runs
@@ -37,12 +36,8 @@ DATA = "a,b\n1,2\n"
 
 def repository(root: Path) -> str:
     """A repository with one commit, whose results it has; returns the commit."""
-    tiny_dvc.init(root)
-    tiny_git.write(root, {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "train.py": SCRIPT, "raw.csv": DATA})
-    with tiny_dvc.dvc(root) as repo:
-        repo.add("raw.csv")
-        repo.reproduce()
-    return tiny_dvc.commit(root)
+    files = {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "train.py": SCRIPT, "raw.csv": DATA}
+    return tiny_dvc.with_results(root, files, "raw.csv")
 
 
 def data_hash(root: Path) -> str:

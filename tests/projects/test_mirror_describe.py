@@ -12,7 +12,7 @@ from support import run
 
 from bench import synthetic
 
-# A first mirror in a clone says it; which test is the first depends on the order.
+# The first mirror with a text of the script says it.
 ONCE = "runs `describe` of this repository's scripts/mirror.py; this is said once"
 Runs = dict[str, dict[str, Any]]
 OWN = """    run.name = f"{run.name} ({run.params['train.model']})"
@@ -180,10 +180,10 @@ def test_a_function_that_fails_for_some_runs_stops_no_other(project: Path, env: 
     describe(project, "    run.tags['study'] = run.experiment.study\n")
     done = run("locatable", "mirror", cwd=project, env=env, code=1)
     assert done.stdout == "mirrored 0 new, 5 already there, 3 failed, 1 described again\n"
-    lines = [line for line in done.stderr.splitlines() if line != ONCE]
-    assert len(lines) == 2
-    assert "AttributeError: 'NoneType' object has no attribute 'study'" in lines[0]
-    assert lines[1] == "plain-0 and 1 more: scripts/mirror.py: describe: a tag is a text, and study is None"
+    once, error, name = done.stderr.splitlines()
+    assert once == ONCE
+    assert "AttributeError: 'NoneType' object has no attribute 'study'" in error
+    assert name == "plain-0 and 1 more: scripts/mirror.py: describe: a tag is a text, and study is None"
 
 
 def test_a_script_that_cannot_be_imported_writes_nothing(
@@ -195,8 +195,8 @@ def test_a_script_that_cannot_be_imported_writes_nothing(
     script.write_text(script.read_text().replace("import sys\n", "import sys\n\nimport no_such_module\n", 1))
     done = run("locatable", "mirror", cwd=project, env=env, code=1)
     assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if line != ONCE]
-    assert lines == ["scripts/mirror.py, line 11: ModuleNotFoundError: No module named 'no_such_module'"]
+    failure = "scripts/mirror.py, line 11: ModuleNotFoundError: No module named 'no_such_module'"
+    assert done.stderr.splitlines() == [ONCE, failure]
     assert runs() == before
 
 

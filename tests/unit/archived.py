@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tiny_dvc
-from tiny_git import git, write
+from tiny_git import git
 
 PIPELINE = """
 stages:
@@ -32,14 +32,9 @@ RAW = "one\ntwo\n"
 
 def make(root: Path) -> Path:
     """Make the project, and return its folder."""
-    tiny_dvc.init(root)
     pyproject = '[project]\nname = "counter"\ndescription = "Counts."\nlicense = "MIT"\n'
     files = {"data/raw.txt": RAW, "dvc.yaml": PIPELINE, "params.yaml": "copy: {by: 1}\n"}
-    write(root, {**files, "pyproject.toml": pyproject})
-    with tiny_dvc.dvc(root) as repo:
-        repo.add("data/raw.txt")
-        repo.reproduce()
-    tiny_dvc.commit(root, "Results")
+    tiny_dvc.with_results(root, {**files, "pyproject.toml": pyproject}, "data/raw.txt")
     return root
 
 

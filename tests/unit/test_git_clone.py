@@ -41,11 +41,7 @@ SEARCHED = [name for name in SETTINGS if name != "ignored files of DVC"]
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with results."""
     root = tmp_path_factory.mktemp("rebuilt") / "project"
-    tiny_dvc.init(root)
-    tiny_git.write(root, FILES)
-    with tiny_dvc.dvc(root) as repo:
-        repo.reproduce()
-    tiny_dvc.commit(root)
+    tiny_dvc.with_results(root, FILES)
     return root
 
 

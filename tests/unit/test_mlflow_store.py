@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import pytest
 import tiny_dvc
-import tiny_git
 from mlflow import MlflowClient
 
 from locatable.errors import SettingsError
@@ -42,11 +41,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with results, in a folder whose name means something in an address."""
     folder = tmp_path_factory.mktemp("store") / "what? #1 100% größe"
-    tiny_dvc.init(folder)
-    tiny_git.write(folder, {"dvc.yaml": PIPELINE})
-    with tiny_dvc.dvc(folder) as repo:
-        repo.reproduce()
-    tiny_dvc.commit(folder)
+    tiny_dvc.with_results(folder, {"dvc.yaml": PIPELINE})
     return folder
 
 

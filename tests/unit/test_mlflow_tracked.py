@@ -85,11 +85,7 @@ def test_source_data_and_models_are_named_with_their_hashes() -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with one commit that has results."""
     root = tmp_path_factory.mktemp("trackers") / "repo"
-    tiny_dvc.init(root)
-    tiny_git.write(root, {"dvc.yaml": PIPELINE})
-    with tiny_dvc.dvc(root) as repo:
-        repo.reproduce()
-    tiny_dvc.commit(root)
+    tiny_dvc.with_results(root, {"dvc.yaml": PIPELINE})
     return root
 
 

@@ -308,8 +308,10 @@ def test_a_table_of_classes_has_a_row_and_a_column_for_each(reader: Reader) -> N
 def test_a_single_line_beside_its_baseline_has_a_legend(project: Path, reader: Reader) -> None:
     baseline = git(project, "rev-parse", "--short=7", "HEAD")
     experiment(project, "wide")
-    assert f"this result baseline {baseline}" in page_of(reader, "wide").text
-    assert "this result baseline" not in page_of(reader, "HEAD").text
+    legend = re.compile(r'<p class="legend">.*?</p>', re.DOTALL)
+    (shown,) = legend.findall(to_html(facts_of(reader, "wide")))
+    assert Page(shown).text == f"this result baseline {baseline}"
+    assert legend.findall(to_html(facts_of(reader, "HEAD"))) == []
 
 
 @pytest.mark.parametrize(

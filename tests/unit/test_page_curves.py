@@ -88,6 +88,11 @@ def test_points_of_a_scatter_plot_are_not_joined(tmp_path: Path) -> None:
     assert lines_of(picture(cloud)) == []
 
 
+def test_points_of_a_scatter_plot_are_not_beside_the_baseline_s(tmp_path: Path) -> None:
+    found = drawn(tmp_path, {**FILES, "numbers.csv": "a,b\n1,2\n3,5\n"})
+    assert chart(found, "cloud").baseline == {}
+
+
 def test_pairs_of_classes_are_counted(tmp_path: Path) -> None:
     (confusion,) = drawn(tmp_path).confusions
     assert confusion.counts == {("cat", "cat"): 2, ("cat", "dog"): 1}
@@ -111,6 +116,11 @@ def test_a_plot_of_a_file_counts_more_than_one_of_its_folder(tmp_path: Path) -> 
 
 def test_what_is_no_number_is_named_and_not_drawn(tmp_path: Path) -> None:
     assert drawn(tmp_path).undrawn == {"words.csv": "its values are no numbers"}
+
+
+def test_a_truth_value_is_no_number(tmp_path: Path) -> None:
+    found = drawn(tmp_path, **{"plain.json": '[{"v": true}, {"v": false}]'})
+    assert found.undrawn["plain.json"] == "its values are no numbers"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +172,12 @@ def lines_of(svg: ElementTree.Element) -> list[str]:
     return [str(path.get("style")) for path in clipped if "#e3e7eb" not in str(path.get("style"))]  # the grid
 
 
+def dots_of(svg: ElementTree.Element) -> int:
+    """How many points of data a chart shows as dots."""
+    clipped = [group for group in svg.iter(f"{SVG}g") if group.get("clip-path")]
+    return sum(len(list(group.iter(f"{SVG}use"))) for group in clipped)
+
+
 def test_a_chart_has_its_labels_as_texts() -> None:
     svg = picture(Chart("title", "<x> & $a$", "]]>", {"line": [(0, 1), (1, 2)]}))
     assert {"<x> & $a$", "]]>"} <= set(texts(svg))
@@ -195,6 +211,11 @@ def test_any_values_have_a_chart(values: list[float]) -> None:
     points = [(float(index), float(value)) for index, value in enumerate(values)]
     assert texts(picture(Chart("t", "x", "y", {"y": points})))
     assert texts(picture(Chart("t", "x", "y", {"y": [(y, x) for x, y in points]})))
+
+
+def test_a_single_point_is_a_dot() -> None:
+    assert dots_of(picture(Chart("t", "x", "y", {"y": [(0, 1)]}))) == 1
+    assert dots_of(picture(Chart("t", "x", "y", {"y": [(0, 1), (1, 2)]}))) == 0
 
 
 def test_a_line_without_points_hides_no_other() -> None:

@@ -39,13 +39,6 @@ stages:
 """
 
 
-TWO_READERS = """stages:
-  a: {cmd: x, params: [one, two.deep]}
-  b: {cmd: x, params: [none, two, {params.yaml: [one]}]}
-  c: {cmd: x, params: [{params.yaml: []}]}
-"""
-
-
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory) -> Path:
     """A DVC project whose results are committed; copy it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny_dvc
-from tiny_git import IDENTITY, git, write
+from tiny_git import IDENTITY, git
 
 from locatable import LocatableError, TrialRunner
 
@@ -24,11 +24,7 @@ stages:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runner") / "repository"
-    tiny_dvc.init(root)
-    write(root, {"dvc.yaml": PIPELINE, "params.yaml": "x: 1\n"})
-    with tiny_dvc.dvc(root) as repo:
-        repo.reproduce()
-    tiny_dvc.commit(root)
+    tiny_dvc.with_results(root, {"dvc.yaml": PIPELINE, "params.yaml": "x: 1\n"})
     return root
 
 

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dvc.repo import Repo
-from tiny_git import git
+from tiny_git import git, write
 
 
 @contextlib.contextmanager
@@ -35,3 +35,20 @@ def commit(root: Path, message: str = "Next") -> str:
     git(root, "add", "--renormalize", ".")
     git(root, "commit", "--quiet", "--allow-empty", "-m", message)
     return git(root, "rev-parse", "HEAD")
+
+
+def with_results(root: Path, files: Mapping[str, str], *data: str) -> str:
+    """Make a repository of these files, run its stages, and return the commit of all of it.
+
+    Args:
+        root: a folder, which need not be there.
+        files: text by path.
+        data: those of them that DVC tracks.
+    """
+    init(root)
+    write(root, files)
+    with dvc(root) as repo:
+        for path in data:
+            repo.add(path)
+        repo.reproduce()
+    return commit(root)
