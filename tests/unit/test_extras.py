@@ -1,8 +1,14 @@
 """What to install where an optional dependency is missing."""
 
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from locatable.commands.extras import EXTRAS, Extra, find_extra, missing_extra
 
@@ -56,3 +62,35 @@ def test_without_such_a_lock_pip_installs_the_extra(tmp_path: Path) -> None:
 def test_pip_installs_an_extra_that_the_lock_does_not_have(tmp_path: Path) -> None:
     error = missing_extra("locatable archive", ARCHIVE, project(tmp_path, "extras.lock"))
     assert str(error) == "locatable archive needs ro-crate-py: pip install 'locatable[archive]'"
+
+
+# What a user's own project brings, where it is used at all; each is asked for when it is missing.
+OF_PROJECTS = {"optunahub", "pyarrow"}
+# Pydantic depends on one version of it, so that another bound could only be wrong.
+OF_PYDANTIC = {"pydantic_core"}
+PROJECT = Path(__file__).parents[2]
+
+
+def test_what_is_imported_is_a_dependency() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    lists = [settings["dependencies"], *settings["optional-dependencies"].values()]
+    declared = {canonicalize_name(Requirement(line).name) for lines in lists for line in lines}
+    distributions = packages_distributions()
+    undeclared = set()
+    for name in imported_packages():
+        # What is not installed here (Prefect, Ray) has the name that it is imported by.
+        if not declared & set(map(canonicalize_name, distributions.get(name, [name]))):
+            undeclared.add(name)
+    assert undeclared == OF_PROJECTS | OF_PYDANTIC
+
+
+def imported_packages() -> set[str]:
+    """Return the names of the packages that the sources import, without Python's own."""
+    names = set()
+    for file in (PROJECT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"locatable"}
