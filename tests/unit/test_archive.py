@@ -19,7 +19,6 @@ import yaml
 from archived import RAW, Silent, clone, make, no_bar
 from tiny_git import commit, git, write
 
-from locatable.archive import manifest as writing
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.archive.plan import parse_size, show_size
 from locatable.archive.unpacked import unpacked
@@ -489,7 +488,7 @@ def test_a_full_disk_leaves_what_was_there(project, tmp_path, monkeypatch):
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writing.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ProjectError, match="No space left on device"):
         archive_of(project, target)
     assert target.read_text() == "of yesterday"
