@@ -19,7 +19,7 @@ from ..git import git
 from ..model import Output
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.locks import CONDA_LOCK
+from ..results.locks import CONDA_LOCK, LOCKS
 from .manifest import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
@@ -48,7 +48,6 @@ _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GI
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # Concerns that are named in one line; the rest is counted.
 _MOST_NAMED = 8
-LOCKS = ("requirements.lock", "tools.lock")
 # Files that a reader without Git wants to see first, beside the pipeline.
 _FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)

@@ -23,7 +23,7 @@ from yaml import YAMLError
 
 from ..clones.project_setup import missing_on_remote
 from ..errors import GitError, ProjectError, SettingsError
-from ..git import git
+from ..git import git, top_folder
 from ..model import Experiment, Key
 from ..repository import parsing
 from ..repository.experiments import choices_in, memory_in
@@ -75,7 +75,7 @@ class GitRemote:
             raise ProjectError(
                 f"no Git remote {self.name}, by which workers get the project: git remote add {self.name} URL"
             ) from None
-        folder = self.root / git(self.root, "rev-parse", "--show-toplevel") / url
+        folder = top_folder(self.root) / url
         return str(folder.resolve()) if folder.exists() else url
 
     def check(self) -> None:
