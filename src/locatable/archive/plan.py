@@ -35,7 +35,8 @@ _ABSOLUTE = re.compile(rb"^\s*\w+\s*=\s*['\"]?((?:file://)?/[^\s'\"]*|[A-Za-z]:[
 # The first line of a key in PEM, whatever kind it is of.
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 # An address with a user and perhaps a password before its server.
-_URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]*://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
+# Without a bound of its scheme, a line of a million letters would take minutes.
+_URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]{0,40}://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
 # A variable, or a place for one, instead of a password.
 _PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
 # A pattern that matches nothing.
@@ -189,8 +190,8 @@ def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterato
             if credential:
                 where = "" if is_present else ", in an earlier commit"
                 yield Concern(version.path, f"{credential}{where}")
-            path = _absolute_path(version.path, content, local)
-            if path and is_present:
+            path = _absolute_path(version.path, content, local) if is_present else ""
+            if path:
                 yield Concern(version.path, f"an absolute path: {path}")
 
 
