@@ -201,18 +201,20 @@ class GitTrials:
                     memory = memory_in(snapshot.commit)
                     trial = complete_trial(self._settings, experiment, snapshot, memory)
                     others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
+                    noted = dict(memory.get("rungs", []))
+                    of_study = _newest(attributes, memory.get("study", {}))
                 except SettingsError as error:
                     conflict = error
                     unfit += 1
                     continue
-                except (LookupError, TypeError, ValueError, YAMLError):
+                except (AttributeError, LookupError, TypeError, ValueError, YAMLError):
                     unfit += 1
                     continue
                 number = int(experiment.name.rpartition("-")[2])
                 unknown.append(TrialExperiment(number, trial))
                 without_experiment.update(others)
-                rungs.update(memory.get("rungs", []))
-                attributes = _newest(attributes, memory.get("study", {}))
+                rungs.update(noted)
+                attributes = of_study
         # Pruners note on a trial after its commit is made: the commits of later trials remember that.
         for found in unknown:
             found.trial.system_attrs.update(rungs.get(found.number, {}))
