@@ -19,6 +19,8 @@ PARAMS_FILE = "params.yaml"
 PATTERN = frozenset("*?[")
 # What a lock or a `.dvc` file says of a file or folder: `md5`, `size`, `nfiles` of a folder, and more.
 Entry = Mapping[str, Any]
+# Its keys that hold a hash: of local files, of S3 and HTTP, or of HDFS.
+HASHES = ("md5", "etag", "checksum")
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,8 @@ class PipelineFile:
 
 
 def recorded_hash(entry: Entry | None) -> str | None:
-    """Return the hash in an entry, whatever kind it is: of local files, of S3 and HTTP, or of HDFS."""
-    for kind in ("md5", "etag", "checksum"):
+    """Return the hash in an entry, whatever kind it is."""
+    for kind in HASHES:
         if entry and kind in entry:
             return str(entry[kind])
     return None

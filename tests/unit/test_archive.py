@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +20,21 @@ import yaml
 from archived import RAW, Silent, clone, make, no_bar
 from tiny_git import commit, git, write
 
-from locatable.archive import manifest as writing
 from locatable.archive.create import ArchiveOptions, create_archive
-from locatable.archive.plan import parse_size, show_size
+from locatable.archive.plan import (
+    LARGEST_TEXT,
+    ArchivePlan,
+    find_concerns,
+    history_objects,
+    parse_size,
+    show_size,
+)
 from locatable.archive.unpacked import unpacked
 from locatable.cli import main
 from locatable.commands.archive import OnTerminal
 from locatable.errors import LocatableError, ProjectError, UsageError
 from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.repository.reader import Reader
 
 # In an environment of its own: it brings sixty packages, and only one test wants them.
 VALIDATOR = (
@@ -326,6 +334,36 @@ def test_a_password_in_an_earlier_commit_is_refused(project, tmp_path):
     assert "notes.md (the login in https://example.org/, in an earlier commit)" in refused(project, tmp_path)
 
 
+def concerns_of(root: Path) -> list[str]:
+    """What of a commit and its history may have to stay here."""
+    with Reader(root) as reader:
+        snapshot = reader.snapshot("HEAD")
+        found = find_concerns(snapshot, ArchivePlan((), (), ()), history_objects(root, snapshot.rev))
+    return [concern.name for concern in found]
+
+
+def test_a_path_of_this_machine_counts_where_it_is_one_and_in_the_commit_itself(tmp_path):
+    root = tmp_path / "p"
+    commit(root, {".dvc/config": "", "old.sh": f"cd {root}\n"})
+    texts = {"other.sh": f"cd /mnt{root}\ncd {root}-2\n", "data": f"\0{root}", "yes.sh": f"cd {root}/data\n"}
+    commit(root, {"old.sh": "", "large.txt": f"{root}\n" + "x" * LARGEST_TEXT, **texts})
+    assert concerns_of(root) == ["yes.sh"]
+
+
+def test_a_line_of_a_million_letters_takes_no_time(tmp_path):
+    line = "x" * (LARGEST_TEXT - 50)
+    commit(tmp_path, {".dvc/config": "", "a.txt": line, "b.txt": f"{line}://ada:hunter2@example.org"})
+    started = time.monotonic()
+    assert concerns_of(tmp_path) == ["b.txt"]
+    assert time.monotonic() - started < 10
+
+
+def test_a_home_in_the_root_of_the_machine_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    commit(tmp_path, {".dvc/config": "", "run.sh": "cd / && ls\n"})
+    assert concerns_of(tmp_path) == []
+
+
 @pytest.mark.parametrize("url", ["https://$USER:$PASSWORD@example.org", "https://<you>:<token>@example.org"])
 def test_a_place_for_a_password_is_none(project, tmp_path, url):
     committed(project, {"notes.md": f"{url}/\n"})
@@ -489,7 +527,7 @@ def test_a_full_disk_leaves_what_was_there(project, tmp_path, monkeypatch):
     def full(number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writing.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ProjectError, match="No space left on device"):
         archive_of(project, target)
     assert target.read_text() == "of yesterday"

@@ -206,6 +206,37 @@ def test_a_picture_in_a_text_box_is_one_picture(tmp_path: Path) -> None:
     assert found(archive(tmp_path / "a.docx", members)) == [("picture 1", RED)]
 
 
+def test_a_picture_that_is_there_as_svg_too_is_one_and_its_fallback_is_none(tmp_path: Path) -> None:
+    alternative = (
+        "<m:AlternateContent><m:Choice>{}</m:Choice><m:Fallback>{}</m:Fallback></m:AlternateContent>"
+    )
+    picture = "<a:blip r:embed='i'><a:extLst><s:svgBlip r:embed='s'/></a:extLst></a:blip>"
+    body = alternative.format(picture, "<v:imagedata r:id='f'/>")
+    main = "<r><Relationship Id='m' Type='t/officeDocument' Target='word/document.xml'/></r>"
+    names = {"i": "a.png", "s": "a.svg", "f": "b.png"}
+    images = "".join(
+        f"<Relationship Id='{one}' Type='t/image' Target='media/{name}'/>" for one, name in names.items()
+    )
+    members: dict[str, str | bytes] = {
+        "_rels/.rels": main,
+        "word/document.xml": f"<d xmlns:a='a' xmlns:m='m' xmlns:r='r' xmlns:s='s' xmlns:v='v'>{body}</d>",
+        "word/_rels/document.xml.rels": f"<r>{images}</r>",
+        "word/media/a.png": RED,
+        "word/media/a.svg": DRAWING,
+        "word/media/b.png": BLUE,
+    }
+    (figure,) = read_figures(archive(tmp_path / "a.docx", members))
+    assert figure.forms == (Encoded(RED), Encoded(DRAWING.encode()))
+
+
+def test_an_opendocument_text_links_files_beside_it_and_previews_are_none(tmp_path: Path) -> None:
+    links = ("../beside.png", "./ObjectReplacements/Object 1")
+    frames = "".join(f"<draw:frame><draw:image xlink:href='{link}'/></draw:frame>" for link in links)
+    write(tmp_path / "beside.png", RED)
+    members = {"content.xml": f"<a {ODF}>{frames}</a>", "ObjectReplacements/Object 1": BLUE}
+    assert found(archive(tmp_path / "a.odt", members)) == [("picture 1", RED)]
+
+
 def epub(path: Path) -> Path:
     manifest = (
         "<item id='two' href='text/2.xhtml'/><item id='one' href='text/1.xhtml'/><item id='i' href='a.png'/>"

@@ -139,6 +139,15 @@ def test_curves_of_the_baseline_are_beside_those_that_differ(tmp_path: Path) -> 
     assert chart(found, "ROC").baseline == {}
 
 
+def test_a_scatter_plot_has_no_points_of_the_baseline(tmp_path: Path) -> None:
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": "plots: [{a.csv: {template: scatter, x: a, y: b}}]"})
+    with Reader(tmp_path) as reader:
+        found = read_curves(reader.snapshot("HEAD"), {"a.csv": b"a,b\n1,2\n"}, {"a.csv": b"a,b\n1,3\n"})
+    (scatter,) = found.charts
+    assert scatter.is_scatter
+    assert scatter.baseline == {}
+
+
 def test_a_value_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
     found = drawn(tmp_path, **{"roc.csv": "fpr,tpr\n0,nan\n0.5,inf\n1,1\n"})
     assert chart(found, "ROC").lines == {"tpr": [(1, 1)]}

@@ -89,6 +89,18 @@ def test_stages_of_a_large_loop_are_one_step(tmp_path: Path) -> None:
     assert clean.made_target
 
 
+def test_a_large_loop_reads_what_any_stage_of_it_reads(tmp_path: Path) -> None:
+    numbers = list(range(MOST_STEPS + 1))
+    pipeline = LOOP.replace("NUMBERS", str(numbers)).replace(
+        "deps: [clean]", "deps: [clean, '${item.n}.csv']"
+    )
+    sources = {f"{n}.csv.dvc": SOURCE.format(f"{n}.csv") for n in numbers[:2]}
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline, **sources})
+    with Reader(tmp_path) as reader:
+        _, train = lineage(reader.snapshot("HEAD"), [])
+    assert train.data == ("0.csv", "1.csv")
+
+
 def test_stages_of_a_small_loop_are_a_step_each(tmp_path: Path) -> None:
     steps = steps_of(tmp_path, LOOP.replace("NUMBERS", "[1, 2]"), "train@1")
     assert [step.name for step in steps if step.made_target] == ["clean", "train@1"]

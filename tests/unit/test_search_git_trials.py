@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny_git
 
-from locatable.search.git_trials import GitTrials
+from locatable.search.git_trials import GitTrials, with_other_ids
 from locatable.search.settings import SearchSettings
 
 SETTINGS = SearchSettings.model_validate(
@@ -26,10 +26,10 @@ class Repository:
         self.root = root
         self.baseline = tiny_git.commit(root, {".dvc/config": "", "params.yaml": "x: 0.1\n"})
 
-    def add(self, name, x=0.5, metrics='{"loss": 0.25}', series="step,loss\n0,0.5\n"):
+    def add(self, name, x=0.5, metrics='{"loss": 0.25}', series="step,loss\n0,0.5\n", said="x"):
         """Add an experiment and return its revision."""
         files = {"params.yaml": f"x: {json.dumps(x)}\n", "metrics.json": metrics, "loss.csv": series}
-        rev = tiny_git.commit(self.root, files)
+        rev = tiny_git.commit(self.root, files, said)
         ref = f"refs/exps/{self.baseline[:2]}/{self.baseline[2:]}/{name}"
         tiny_git.git(self.root, "update-ref", ref, rev)
         return rev
@@ -87,3 +87,31 @@ def test_an_experiment_that_does_not_fit_is_left_out(repository, content):
     found = repository.find()
     assert found.unknown == ()
     assert found.unfit == 1
+
+
+MEMORY = {
+    "metrics": ["metrics.json:loss"],
+    "directions": ["minimize"],
+    "trial": {"state": "RUNNING", "params": {}, "distributions": {}, "attributes": {}, "last": None},
+}
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [0, [], {**MEMORY, "trial": 1}, {**MEMORY, "others": 1}, {**MEMORY, "rungs": 1}, {**MEMORY, "study": 1}],
+    ids=str,
+)
+def test_an_experiment_whose_memory_is_damaged_is_left_out(repository, memory):
+    repository.add("small-0", said=f"search: small-0\n\noptuna: {json.dumps(memory)}")
+    found = repository.find()
+    assert (found.unknown, found.unfit) == ((), 1)
+
+
+def test_an_experiment_remembers_its_trial(repository):
+    repository.add("small-0", said=f"search: small-0\n\noptuna: {json.dumps(MEMORY)}")
+    assert [trial.number for trial in repository.find().unknown] == [0]
+
+
+def test_trials_that_a_sampler_noted_are_named_as_another_storage_names_them():
+    noted = {"NSGAIISampler:parent:0": [7, 8, 9], "count": 7}
+    assert with_other_ids(noted, {7: 0, 8: 1}) == {"NSGAIISampler:parent:0": [0, 1], "count": 7}

@@ -71,6 +71,18 @@ def test_a_gap_keeps_the_number_of_a_trial():
     assert [len(addition.gap) for addition in additions] == [1, 2]
 
 
+def test_a_trial_that_fills_a_gap_has_the_params_of_the_next_one():
+    (addition,) = plan([], experiment(1, "b", x=0.75)).additions
+    (missing,) = addition.gap
+    # Without any, an exhaustive sampler would have nothing left to try.
+    assert (missing.state, missing.params) == (TrialState.FAIL, {"x": 0.75})
+
+
+def test_of_two_experiments_of_a_trial_the_newest_completes_it():
+    (completion,) = plan([running(0)], experiment(0, "older"), experiment(0, "newer")).completions
+    assert completion.trial.user_attrs["rev"] == "newer"
+
+
 def test_a_number_that_someone_chose_leaves_no_gap():
     (addition,) = plan([], experiment(LARGEST_GAP, "a")).additions
     assert addition.gap == ()

@@ -9,6 +9,7 @@ import tiny_dvc
 from tiny_git import IDENTITY, git
 
 from locatable import LocatableError, TrialRunner
+from locatable.clones.processes import kill_processes
 
 METRICS = ["metrics.yaml:loss"]
 # Without Python: a stage of milliseconds.
@@ -71,3 +72,13 @@ def test_the_clone_is_removed_in_the_end(project: Path) -> None:
     with TrialRunner(METRICS, project):
         assert set(clones.glob("*")) > before
     assert set(clones.glob("*")) == before
+
+
+def test_without_its_worker_no_trial_runs_and_none_waits(project: Path) -> None:
+    before = set((project / ".dvc/tmp/search").glob("runner-*"))
+    with TrialRunner(METRICS, project) as runner:
+        (folder,) = set((project / ".dvc/tmp/search").glob("runner-*")) - before
+        kill_processes(folder.resolve())
+        for name in ("mine-6", "mine-7"):
+            with pytest.raises(LocatableError, match="its worker died"):
+                runner.run(name, {"x": 3})

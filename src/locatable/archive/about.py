@@ -13,16 +13,15 @@ from typing import Any
 from ..repository.bounds import parse_toml
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import read_record
-from ..results.locks import CONDA_LOCK
+from ..results.locks import CONDA_LOCK, LOCKS, REQUIREMENTS
 from ..results.rebuild import CONDA_COMMANDS, is_locked_by_conda, repro_command
 from .crate import Described, describe, is_spdx
 from .gathered import Gathered
 from .manifest import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
-from .plan import LICENCE, LOCKS, ArchivePlan
+from .plan import LICENCE, ArchivePlan
 
 # The commands name the archive so, whatever its file is called: its bytes do not depend on that.
 ARCHIVE = "result.zip"
-# In the text of a commit.
 _PYTHON = re.compile(r"\d+\.\d+")
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
@@ -197,7 +196,7 @@ def hashed_locks(gathered: Gathered) -> list[str]:
     locks = [lock for lock in LOCKS if f"{FILES}/{lock}" in gathered.members]
     has_hashes = all("--hash=" in gathered.text(lock) for lock in locks)
     # Tools alone are not what stages import.
-    return locks if LOCKS[0] in locks and has_hashes else []
+    return locks if REQUIREMENTS in locks and has_hashes else []
 
 
 def _project_table(gathered: Gathered) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..model import Record, flat_params
+from ..model import HASHES, Record, flat_params
 from ..repository.snapshot import Snapshot
 from .manifest import BUNDLE, README
 
@@ -33,8 +33,6 @@ PROFILES = {
 DVC = "https://dvc.org"
 # The form of an SPDX id; ids that a project makes up have no page.
 _SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
-# Keys under which dvc.lock has a hash: the first is DVC's own, the others are of remote storages.
-_HASHES = ("md5", "etag", "checksum")
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ class _Description:
     def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
         """Return the entity of a file or folder that a stage reads or writes."""
         said = {"name": path}
-        for kind in _HASHES:
+        for kind in HASHES:
             if kind in entry:
                 said["identifier"] = f"{kind}:{entry[kind]}"
                 break

@@ -3,20 +3,18 @@
 The bytes of the file follow from its content, and from nothing else.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from ..errors import ProjectError
+from ..repository.replacing import mode_of_new_files, replacing
 
 # A reader refuses archives of a higher one.
 FORMAT = 1
@@ -157,7 +155,10 @@ def write_archive(
         ProjectError: the file cannot be written, or one of the members cannot be read.
     """
     try:
-        with _replacing(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            replacing(target, mode_of_new_files()) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+        ):
             entries = {}
             for path in sorted(members):
                 entries[path] = _add(archive, path, members[path], when, progress)
@@ -168,25 +169,6 @@ def write_archive(
         place = error.filename or target
         raise ProjectError(f"the archive cannot be written: {error.strerror or error} ({place})") from None
     return complete
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of the target when everything in it is on the disk."""
-    number, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    try:
-        with open(number, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # As the user's other files: a temporary one is for its owner alone.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _add(archive: zipfile.ZipFile, path: str, content: Content, when: int, progress: Progress) -> Entry:

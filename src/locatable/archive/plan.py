@@ -19,7 +19,7 @@ from ..git import git
 from ..model import Output
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.locks import CONDA_LOCK
+from ..results.locks import CONDA_LOCK, LOCKS
 from .manifest import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
@@ -35,7 +35,8 @@ _ABSOLUTE = re.compile(rb"^\s*\w+\s*=\s*['\"]?((?:file://)?/[^\s'\"]*|[A-Za-z]:[
 # The first line of a key in PEM, whatever kind it is of.
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 # An address with a user and perhaps a password before its server.
-_URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]*://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
+# Without a bound of its scheme, a line of a million letters would take minutes.
+_URL_WITH_LOGIN = re.compile(rb"\w[\w+.-]{0,40}://[^/\s\"'`<>@]+@[^\s\"'`<>]+")
 # A variable, or a place for one, instead of a password.
 _PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
 # A pattern that matches nothing.
@@ -48,7 +49,6 @@ _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GI
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # Concerns that are named in one line; the rest is counted.
 _MOST_NAMED = 8
-LOCKS = ("requirements.lock", "tools.lock")
 # Files that a reader without Git wants to see first, beside the pipeline.
 _FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
@@ -190,8 +190,8 @@ def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterato
             if credential:
                 where = "" if is_present else ", in an earlier commit"
                 yield Concern(version.path, f"{credential}{where}")
-            path = _absolute_path(version.path, content, local)
-            if path and is_present:
+            path = _absolute_path(version.path, content, local) if is_present else ""
+            if path:
                 yield Concern(version.path, f"an absolute path: {path}")
 
 

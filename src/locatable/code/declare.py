@@ -1,8 +1,6 @@
 """Brings the `deps` of stages up to the modules that they import: first a plan, then new files."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import ProjectError
 from ..model import Stage, is_inside
 from ..repository.pipeline import Declarations
+from ..repository.replacing import replacing
 from .edits import edit_dependencies, listed_dependencies
 from .entry_points import entry_points
 from .imports import ImportClosure, ImportReader
@@ -156,8 +155,10 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
             removed=[listed[stale.index] for stale in removable],
         )
     for pipeline, text in texts.items():
+        target = Path(os.path.realpath(pipeline))  # a link goes on leading to it
         try:
-            _replace(pipeline, text)
+            with replacing(target, target.stat().st_mode) as file:
+                file.write(text.encode())
         except OSError as error:
             raise ProjectError(f"{pipeline}: cannot be written: {error.strerror}") from error
 
@@ -252,20 +253,6 @@ def _paths_for_all(project: Path, entry_plan: EntryPlan) -> list[str]:
                 f"declare it by hand in {entry_plan.pipeline}, with ${{}}"
             )
     return paths
-
-
-def _replace(pipeline: Path, text: str) -> None:
-    """Put a new text in the place of a file at once; a link goes on leading to it."""
-    target = Path(os.path.realpath(pipeline))
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode())
-        shutil.copymode(target, name)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _cause(missing: Missing) -> str:

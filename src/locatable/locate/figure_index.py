@@ -3,8 +3,6 @@
 An entry is of a content and not of a file, so it is never out of date. The file can be deleted at any time.
 """
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +14,7 @@ from ..documents.figure import Drawing
 from ..documents.picture import SIDE, Fingerprint, fingerprint, opened
 from ..documents.svg import drawing_of, is_svg
 from ..errors import UnreadableError
+from ..repository.replacing import replacing
 from .known_figures import Key, KnownFigures
 
 # Its number changes with what a fingerprint is.
@@ -86,14 +85,8 @@ def _save(path: Path, rows: np.ndarray) -> None:
         return
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, rows, allow_pickle=False)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with replacing(path) as file:
+            np.save(file, rows, allow_pickle=False)
 
 
 def _rows(known: KnownFigures, keys: Iterable[Key]) -> tuple[np.ndarray, list[Key]]:

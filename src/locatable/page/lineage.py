@@ -1,6 +1,6 @@
 """The stages of a revision in the order in which they run; which of them made a file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import networkx
@@ -82,13 +82,13 @@ def _in_order(graph: networkx.DiGraph) -> list[str]:
         return list(graph)
 
 
-def _names(stages: Iterable[str]) -> dict[str, str]:
+def _names(stages: Collection[str]) -> dict[str, str]:
     """Return what to call each stage; where there are many, those of one loop (`train@x`) share a name."""
     loops: dict[str, list[str]] = {}
     for address in stages:
         loops.setdefault(address.partition("@")[0], []).append(address)
     names = {}
-    is_long = sum(map(len, loops.values())) > MOST_STEPS
+    is_long = len(stages) > MOST_STEPS
     for loop, members in loops.items():
         for address in members:
             names[address] = f"{loop} ×{len(members)}" if is_long and len(members) > 1 else address

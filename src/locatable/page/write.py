@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..addresses import redact_urls
 from ..errors import UsageError
 from ..locate.render import summaries
 from ..output import visible
+from ..repository.replacing import mode_of_new_files, replacing
 from .curves import draw
 from .facts import Facts
 
@@ -95,26 +95,12 @@ def write_page(path: Path, text: str) -> bool:
     target = Path(os.path.realpath(path))  # a link stays
     replaced = os.path.exists(target)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        mode = target.stat().st_mode if replaced else mode_of_new_files()
+        with replacing(target, mode) as file:
+            file.write(text.encode())
     except OSError as error:
         raise _refused(path, error) from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, target.stat().st_mode if replaced else 0o666 & ~_umask())
-        os.replace(name, target)
-    except OSError as error:
-        raise _refused(path, error) from None
-    finally:
-        if os.path.exists(name):
-            os.unlink(name)
     return replaced
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _refused(path: Path, error: OSError) -> UsageError:

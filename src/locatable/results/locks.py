@@ -14,6 +14,8 @@ REQUIREMENTS = "requirements.lock"
 CONDA_LOCK = "conda-lock.yml"
 # What an environment for stages is built from.
 ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
+# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+LOCKS = (REQUIREMENTS, "tools.lock")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,10 @@ from ..model import Experiment, is_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
-from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
-# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
-LOCKS = ("requirements.lock", "tools.lock")
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
 _ACTIVATE = "source {folder}/.venv/bin/activate"
 _CONDA = (

@@ -23,7 +23,7 @@ from yaml import YAMLError
 
 from ..clones.project_setup import missing_on_remote
 from ..errors import GitError, ProjectError, SettingsError
-from ..git import git
+from ..git import git, top_folder
 from ..model import Experiment, Key
 from ..repository import parsing
 from ..repository.experiments import choices_in, memory_in
@@ -75,7 +75,7 @@ class GitRemote:
             raise ProjectError(
                 f"no Git remote {self.name}, by which workers get the project: git remote add {self.name} URL"
             ) from None
-        folder = self.root / git(self.root, "rev-parse", "--show-toplevel") / url
+        folder = top_folder(self.root) / url
         return str(folder.resolve()) if folder.exists() else url
 
     def check(self) -> None:
@@ -201,18 +201,20 @@ class GitTrials:
                     memory = memory_in(snapshot.commit)
                     trial = complete_trial(self._settings, experiment, snapshot, memory)
                     others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
+                    noted = dict(memory.get("rungs", []))
+                    of_study = _newest(attributes, memory.get("study", {}))
                 except SettingsError as error:
                     conflict = error
                     unfit += 1
                     continue
-                except (LookupError, TypeError, ValueError, YAMLError):
+                except (AttributeError, LookupError, TypeError, ValueError, YAMLError):
                     unfit += 1
                     continue
                 number = int(experiment.name.rpartition("-")[2])
                 unknown.append(TrialExperiment(number, trial))
                 without_experiment.update(others)
-                rungs.update(memory.get("rungs", []))
-                attributes = _newest(attributes, memory.get("study", {}))
+                rungs.update(noted)
+                attributes = of_study
         # Pruners note on a trial after its commit is made: the commits of later trials remember that.
         for found in unknown:
             found.trial.system_attrs.update(rungs.get(found.number, {}))

@@ -189,6 +189,8 @@ class TrialRunner:
         """
         self._worker.send(Job(experiment, dict(params), self._metrics))
         message = self._messages.get()
+        if message is None:
+            self._messages.put(None)  # the next trial is not to wait for a dead worker
         if not isinstance(message, Complete):
             reason = message.error if isinstance(message, Failed) else "its worker died"
             raise ProjectError(f"{experiment} failed: {reason}")

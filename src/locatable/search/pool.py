@@ -203,8 +203,9 @@ class Pool:
         worker.running = None
         match result:
             case Complete():
-                self._study.complete(running, result)
+                # First: where the search is killed here, Git has the trial, and nothing its processor.
                 self._record_processor(running, result)
+                self._study.complete(running, result)
                 self._count_finished(1)
             case Pruned():
                 self._study.prune(running)

@@ -21,13 +21,12 @@ from typing import Any, cast
 from ..clones.trial_clone import CloneSetup
 from ..errors import LocatableError, ProjectError
 from ..repository.experiments import experiment_ref
+from ..results.locks import LOCKS
 from .git_trials import GitRemote
 from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json
 from .pool import Receive, Worker
 from .settings import Resources
 
-# What stages may import, and all that is installed; of 0.2.0, only what the tools add to the first.
-LOCKS = ("requirements.lock", "tools.lock")
 # Wheels that a lock names by `--find-links vendor`.
 WHEELS = "vendor/*.whl"
 # Ray's name for its copy of the working folder, where it prepares an environment.
