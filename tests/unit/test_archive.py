@@ -485,6 +485,13 @@ def test_the_readme_of_a_project_with_locks_proves(project, tmp_path):
     assert "\nlocatable reproduce ../../result.zip\n" in readme
 
 
+def test_a_lock_that_lists_nothing_is_installed_with_the_others(project, tmp_path):
+    lock = "numpy==2.0 \\\n    --hash=sha256:00\n"
+    committed(project, {"requirements.lock": lock, "tools.lock": "# no tools\n"})
+    readme = contents(archive_of(project, tmp_path / "result.zip"))["README.md"].decode()
+    assert "pip install --require-hashes -r requirements.lock -r tools.lock\n" in readme
+
+
 def test_the_readme_of_a_project_of_conda_installs_its_lock(project, tmp_path):
     committed(project, {"conda-lock.yml": "version: 1\n"})
     members = contents(archive_of(project, tmp_path / "result.zip"))

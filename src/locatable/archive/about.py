@@ -13,8 +13,8 @@ from typing import Any
 from ..repository.bounds import parse_toml
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import read_record
-from ..results.locks import CONDA_LOCK, LOCKS, REQUIREMENTS
-from ..results.rebuild import CONDA_COMMANDS, is_locked_by_conda, repro_command
+from ..results.locks import CONDA_LOCK, LOCKS
+from ..results.rebuild import CONDA_COMMANDS, hashed_locks, is_locked_by_conda, repro_command
 from .crate import Described, describe, is_spdx
 from .gathered import Gathered
 from .manifest import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
@@ -140,7 +140,7 @@ def describing_members(
     result = manifest.experiment or f"commit {snapshot.rev[:7]}"
     python = _python(snapshot)
     conda = is_locked_by_conda(snapshot)
-    locks = [] if conda else hashed_locks(gathered)
+    locks = [] if conda else hashed_locks(snapshot)
     instructions = Instructions(
         title=f"{name}: {result}",
         manifest=manifest,
@@ -189,14 +189,6 @@ def _python(snapshot: Snapshot) -> str:
     recorded = read_record(snapshot.files.get("environment.json")).get("python", "")
     version = _PYTHON.match(recorded)
     return version[0] if version else ""
-
-
-def hashed_locks(gathered: Gathered) -> list[str]:
-    """Return the locks from which pip can install; none where the project has none with hashes."""
-    locks = [lock for lock in LOCKS if f"{FILES}/{lock}" in gathered.members]
-    has_hashes = all("--hash=" in gathered.text(lock) for lock in locks)
-    # Tools alone are not what stages import.
-    return locks if REQUIREMENTS in locks and has_hashes else []
 
 
 def _project_table(gathered: Gathered) -> dict[str, Any]:

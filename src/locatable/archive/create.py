@@ -18,8 +18,9 @@ from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
+from ..results.rebuild import hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
-from .about import describing_members, hashed_locks
+from .about import describing_members
 from .gathered import Gathered, check_history, download_wheels, platform_of_wheels, write_bundle
 from .manifest import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
 from .plan import (
@@ -205,11 +206,11 @@ class _Creation:
         members[BUNDLE] = bundle
         gathered = Gathered(members, places)
         if self.options.wheels:
-            members.update(self._wheels(gathered))
+            members.update(self._wheels(snapshot))
         return gathered
 
-    def _wheels(self, gathered: Gathered) -> dict[str, Content]:
-        locks = hashed_locks(gathered)
+    def _wheels(self, snapshot: Snapshot) -> dict[str, Content]:
+        locks = hashed_locks(snapshot)
         if not locks:
             raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
         self.dialogue.say("downloading the packages")

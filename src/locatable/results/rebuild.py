@@ -118,13 +118,21 @@ def _install_commands(snapshot: Snapshot) -> list[str]:
     """Return how to install the packages of a revision, as far as a file that is known says which."""
     if is_locked_by_conda(snapshot):
         return list(CONDA_COMMANDS)
-    locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
-    # One of another tool may have none, or may be no list for pip at all.
-    blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
-    if REQUIREMENTS in locks and all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs):
+    locks = hashed_locks(snapshot)
+    if locks:
         files = " ".join(f"-r {lock}" for lock in locks)
         return [_VENV, f"pip install --require-hashes {files}"]
     return _commands_of_other_tools(snapshot)
+
+
+def hashed_locks(snapshot: Snapshot) -> list[str]:
+    """Return the locks from which pip can install a revision's packages; none where not all have hashes."""
+    locks = [lock for lock in LOCKS if snapshot.in_git(lock)]
+    # One of another tool may have none, or may be no list for pip at all.
+    blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
+    have_hashes = all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs)
+    # Tools alone are not what stages import.
+    return locks if REQUIREMENTS in locks and have_hashes else []
 
 
 def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
