@@ -5,6 +5,7 @@ The user's repository, cache and remote are only ever read.
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -217,7 +218,7 @@ class Checkout:
             CannotTryError: its settings in Git say where or how to log in, and the user's own do not.
         """
         name = name or self.repo.config["core"].get("remote")
-        self._check_settings_of(name, self.repo, "--local")
+        self._check_remote(name, self.repo.config, "--local")
 
     def check_imports(self, stage: DvcStage) -> None:
         """See the same of all that a stage imports data from: repositories, remotes and other addresses.
@@ -227,9 +228,9 @@ class Checkout:
         """
         for dependency in stage.deps:
             if isinstance(dependency, RepoDependency):
-                for source in _sources(dependency):
-                    for name in source.config["remote"]:
-                        self._check_settings_of(name, source, "--global")
+                for settings in _settings_of_source(dependency):
+                    for name in settings["remote"]:
+                        self._check_remote(name, settings, "--global")
                 continue
             address = urlsplit(dependency.def_path)
             if address.scheme == "remote":
@@ -241,10 +242,10 @@ class Checkout:
                     f"if you trust it, `dvc fetch {quote(stage.path_in_repo)}`"
                 )
 
-    def _check_settings_of(self, name: str | None, repo: Repo, level: str) -> None:
+    def _check_remote(self, name: str | None, settings: Config, level: str) -> None:
         given = self._own_settings.get(name or "", {})
         for option in LOGINS:
-            value = repo.config["remote"].get(name, {}).get(option)
+            value = settings["remote"].get(name, {}).get(option)
             if value and value != given.get(option):
                 raise CannotTryError(
                     f"this repository chooses what becomes of your credentials for the DVC remote {name!r}: "
@@ -256,13 +257,17 @@ class Checkout:
         return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
 
 
-def _sources(dependency: RepoDependency) -> list[Repo]:
-    """Return the projects that can have imported data: a repository's own, and one in a subfolder of it."""
-    sources = [dependency.fs.repo]
-    # What is not there, DVC cannot fetch either.
-    with contextlib.suppress(FileNotFoundError):
-        sources.append(dependency.fs.info(dependency.fs_path)["repo"])
-    return sources
+def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:
+    """Yield the settings of a repository that data is imported from, and of projects in its subfolders.
+
+    They are read as files: to ask DVC for the data itself would already open the remotes.
+    """
+    source = dependency.fs.repo
+    yield source.config
+    for path in source.fs.find(source.root_dir):
+        folder, _, name = path.rpartition("/")
+        if name == "config" and folder.endswith("/.dvc") and folder != source.dvc_dir:
+            yield Config(folder, fs=source.fs)
 
 
 def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
