@@ -70,6 +70,14 @@ def generate(folder: Path, overwrite: bool = False, **answers: str) -> Path:
     )
 
 
+def checks_of_answers() -> dict[str, Callable[[str], str | None]]:
+    """Return the template's check of each answer, which says what would be allowed."""
+    hook = (TEMPLATE / "hooks/pre_gen_project.py").read_text().replace("{{ cookiecutter | tojson }}", "{}")
+    known: dict[str, object] = {"__name__": "hook"}
+    exec(compile(hook, "hook", "exec"), known)  # noqa: S102
+    return known["CHECKS"]
+
+
 def environment(bare_env: Mapping[str, str], *options: str, **answers: str) -> Path:
     """A generated project's environment, made by its own `make setup`, once for the same locks.
 

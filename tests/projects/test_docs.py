@@ -61,6 +61,8 @@ NOT_RUN = re.compile(r"not run( here)?: .")
 CLONE = "in a clone"
 EDIT = re.compile(r"(?P<how>into|instead of): (?P<path>\S+), (after|line): (?P<line>.*)")
 COMMAND = re.compile(r"(?:^|[`&|] ?|from \S+ )locatable ([a-z]+)([^`\n]*)", re.MULTILINE)
+# What `make setup` does last, once the packages are there.
+SET_UP = "from locatable.clones.config import set_up_clone; set_up_clone()"
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 
@@ -203,8 +205,9 @@ def test_the_tour(rebuilt, env, tmp_path):
 
 
 @pytest.mark.long
-def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
-    """Both are ordinary users; the colleague has no uv and cannot get it: here, one that does not exist."""
+@pytest.mark.parametrize("lent", [True, pytest.param(False, marks=pytest.mark.weekly)])
+def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path, lent):
+    """Both are ordinary users. The colleague is lent the tests' environment, or builds one without uv."""
     place = tmp_path / "place"
     project = generate(place)
     borrow(env, project)
@@ -216,20 +219,21 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path):
     own = {"HOME": str(home)}
     start = as_ordinary_user(place)
     readme = theirs(project, "README.md")
-    # The fixture `env` is what `make setup` builds with uv; the colleague builds it with pip.
+    # The fixture `env` is what `make setup` builds with uv.
     Shell(project, bare_env | own, place / "notes", start).follow(readme, given=("make setup",))
     clone = place / "colleague"
     cloning = ("git", "clone", "--quiet", "--branch", "main", place / "origin", clone)
     run(*start, *cloning, cwd=place, env=env | own)
     path = [folder for folder in bare_env["PATH"].split(":") if not Path(folder, "uv").exists()]
-    # What is not imported need not be compiled: pip wants a false value for that.
+    # A uv that does not exist cannot be got; what is not imported need not be compiled by pip.
     alone = bare_env | own | {"PATH": ":".join(path), "UV": "uv==0.0.0", "PIP_NO_COMPILE": "0"}
     colleague = Shell(clone, alone, place / "their-notes", start)
-    colleague.follow(readme, CLONE)
-    assert "Going on without uv" in colleague.printed
-    assert not (clone / ".venv/bin/uv").exists()
-    local = (clone / ".dvc/config.local").read_text()
-    assert f"site_cache_dir = {home}/.cache/dvc-site" in local
+    if lent:
+        borrow(env, clone)
+        run(*start, "python", "-c", SET_UP, cwd=clone, env=env | own)
+    colleague.follow(readme, CLONE, given=("make setup",) if lent else ())
+    assert lent or "Going on without uv" in colleague.printed
+    assert f"site_cache_dir = {home}/.cache/dvc-site" in (clone / ".dvc/config.local").read_text()
     assert json.loads((clone / "environment.json").read_text())["drift"] == {}
     assert run(*start, "git", "status", "--porcelain", cwd=clone, env=env | own).stdout == ""
     colleague.follow(ours(HANDOVER))

@@ -434,26 +434,10 @@ def test_an_earlier_revision_and_a_single_stage(server, small, tmp_path):
     assert list(recorded["stages"]) == ["zero"]
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("-S", "train.x"), "-S train.x: write it as KEY=VALUE"),
-        (("--target", "nope"), "nope"),
-    ],
-)
-def test_what_was_mistyped_is_said_without_a_traceback(server, small, options, said):
-    done = run(*COMMAND, *options, cwd=small, env=server, code=None)
-    assert done.returncode in (1, 2)
-    assert said in (done.stdout + done.stderr).splitlines()[-1]
+def test_what_was_mistyped_is_said_without_a_traceback(server, small):
+    done = run(*COMMAND, "--target", "nope", cwd=small, env=server, code=1)
+    assert "nope" in (done.stdout + done.stderr).splitlines()[-1]
     assert "Traceback" not in done.stdout + done.stderr
-
-
-def test_bad_params_of_a_project_end_in_one_line_and_no_retry(server, project):
-    done = run(*COMMAND, "-S", "train.model=tree", cwd=project, env=server, code=1)
-    assert "params.yaml: train.model: 'tree' is not allowed" in done.stdout + done.stderr
-    assert "exited with 78" in done.stdout.splitlines()[-1]
-    assert "Retry" not in done.stdout + done.stderr
-    assert git(project, "status", "--porcelain") == ""
 
 
 def test_without_prefect_one_line_says_what_to_install(project, sh):

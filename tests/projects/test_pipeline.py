@@ -26,14 +26,10 @@ def experiments(sh: Callable) -> dict[str, str]:
     return {ref.split("/")[-1]: commit for ref, commit in pairs}
 
 
-def test_the_first_repro_runs_every_stage(rebuilt):
-    assert list(yaml.safe_load((rebuilt / "dvc.lock").read_text())["stages"]) == STAGES
-
-
-def test_the_first_repro_writes_what_stages_declare(rebuilt):
+def test_the_first_repro_runs_every_stage_and_writes_what_they_declare(rebuilt):
     lock = yaml.safe_load((rebuilt / "dvc.lock").read_text())["stages"]
-    declared = [out["path"] for stage in lock.values() for out in stage["outs"]]
-    assert all((rebuilt / path).exists() for path in declared)
+    assert list(lock) == STAGES
+    assert all((rebuilt / out["path"]).exists() for stage in lock.values() for out in stage["outs"])
 
 
 def test_there_is_a_figure_for_each_kind_of_curve(rebuilt):
@@ -72,7 +68,9 @@ def test_a_second_repro_runs_nothing_but_environment(project, sh):
     assert sh("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_forced_rebuild_elsewhere_gives_the_same_bytes(project, sh, tmp_path, env):
+def test_elsewhere_and_without_the_templates_tools_a_forced_rebuild_gives_the_same_bytes(
+    project, sh, tmp_path, env
+):
     before = snapshot(project)
     sh("dvc", "remote", "modify", "--local", "storage", "url", tmp_path / "store")
     sh("dvc", "push", "--quiet")
@@ -80,10 +78,11 @@ def test_a_forced_rebuild_elsewhere_gives_the_same_bytes(project, sh, tmp_path, 
     clone = tmp_path / "elsewhere"
     run("dvc", "remote", "modify", "--local", "storage", "url", tmp_path / "store", cwd=clone, env=env)
     run("dvc", "pull", "--quiet", "data/raw.csv", cwd=clone, env=env)
-    done = run(
-        "dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=env | {"TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    )
-    assert ran(done.stdout) == STAGES
+    # What only reads results: without it, this is a plain DVC repository.
+    for name in ("mirror.py", "setup.py"):
+        (clone / "scripts" / name).unlink()
+    other = env | {"TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    assert ran(run("dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=other).stdout) == STAGES
     assert snapshot(clone) == before
 
 
@@ -109,54 +108,54 @@ def drop_last_row(project: Path) -> None:
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
 
 
+# What changes, and the stages that read it.
 CHANGES = {
-    "prepare.py": (comment(f"{PACKAGE}/prepare.py"), ["environment", "prepare"]),
-    "train.py": (comment(f"{PACKAGE}/train.py"), ["environment", "train"]),
-    "models.py": (comment(f"{PACKAGE}/models.py"), ["environment", "train"]),
-    "evaluate.py": (comment(f"{PACKAGE}/evaluate.py"), ["environment", "evaluate"]),
-    "figures.py": (comment(f"{PACKAGE}/figures.py"), ["environment", "evaluate"]),
-    "dataset.py": (comment(f"{PACKAGE}/dataset.py"), ["environment", "train", "evaluate"]),
-    "params/evaluate.py": (comment(f"{PACKAGE}/params/evaluate.py"), ["environment", "evaluate"]),
-    "a param of train": (
-        edit("params.yaml", "epochs: 30", "epochs: 5"),
-        ["environment", "train", "evaluate"],
-    ),
+    "prepare.py": (comment(f"{PACKAGE}/prepare.py"), {"prepare"}),
+    "train.py": (comment(f"{PACKAGE}/train.py"), {"train"}),
+    "models.py": (comment(f"{PACKAGE}/models.py"), {"train"}),
+    "evaluate.py": (comment(f"{PACKAGE}/evaluate.py"), {"evaluate"}),
+    "figures.py": (comment(f"{PACKAGE}/figures.py"), {"evaluate"}),
+    "dataset.py": (comment(f"{PACKAGE}/dataset.py"), {"train", "evaluate"}),
+    "params/evaluate.py": (comment(f"{PACKAGE}/params/evaluate.py"), {"environment", "evaluate"}),
+    "a param of train": (edit("params.yaml", "epochs: 30", "epochs: 5"), {"environment", "train"}),
     "a param of evaluate": (
         edit("params.yaml", "threshold: 0.5", "threshold: 0.4"),
-        ["environment", "evaluate"],
+        {"environment", "evaluate"},
     ),
-    "the data": (drop_last_row, STAGES),
-    "the lock": (comment("requirements.lock"), STAGES),
+    "the data": (drop_last_row, {"data/raw.csv.dvc", "prepare"}),
+    "the lock": (comment("requirements.lock"), {"environment"}),
     "README.md and a comment in params.yaml": (
         lambda project: [comment(path)(project) for path in ("README.md", "params.yaml")],
-        ["environment"],
+        set(),
     ),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_change_runs_again_exactly_what_depends_on_it(project, sh, what):
+def test_a_change_makes_out_of_date_exactly_what_reads_it(project, sh, what):
     change, expected = CHANGES[what]
     change(project)
-    done = sh("dvc", "repro")
-    assert ran(done.stdout) == expected
+    found = json.loads(sh("dvc", "status", "--json").stdout)
+    assert {stage for stage, why in found.items() if why != ["always changed"]} == expected
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("train.py", ["environment", "train"]),
+        ("a param of train", ["environment", "train", "evaluate"]),
+        ("the lock", STAGES),
+    ],
+)
+def test_a_change_runs_again_what_reads_it_and_what_reads_other_bytes(project, sh, what, expected):
+    CHANGES[what][0](project)
+    assert ran(sh("dvc", "repro").stdout) == expected
     assert ran(sh("dvc", "repro").stdout) == ["environment"]
 
 
 def test_variants_are_experiments_that_can_be_compared_and_applied(project, sh):
     head = sh("git", "rev-parse", "HEAD").stdout
-    sh(
-        "dvc",
-        "exp",
-        "run",
-        "--temp",
-        "-n",
-        "trees",
-        "-S",
-        "train.model=forest",
-        "-S",
-        "train.forest.trees=20",
-    )
+    sh(*"dvc exp run --temp -n trees -S train.model=forest -S train.forest.trees=20".split())
     sh("dvc", "exp", "run", "-n", "weaker", "-S", "train.logistic.alpha=0.01")
     found = experiments(sh)
     assert sorted(found) == ["trees", "weaker"]
@@ -182,13 +181,6 @@ def test_variants_are_experiments_that_can_be_compared_and_applied(project, sh):
     assert metrics["reports/evaluate/metrics.json"]["test.log_loss"]["diff"] != 0
 
 
-def points(shown: dict, plot: str) -> int:
-    """How many points DVC found to draw in a plot."""
-    (drawn,) = shown[plot]
-    content = drawn["content"]
-    return len((json.loads(content) if isinstance(content, str) else content)["data"]["values"])
-
-
 def test_plots_and_metrics_are_what_dvc_shows(project, sh, tmp_path):
     shown = json.loads(sh("dvc", "plots", "show", "--json", "-o", tmp_path / "plots").stdout)["data"]
     for curve in ("roc", "precision_recall", "calibration", "confusion"):
@@ -201,7 +193,7 @@ def test_plots_and_metrics_are_what_dvc_shows(project, sh, tmp_path):
     assert "accuracy" in shown
     values = json.loads(sh("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(values) == {"reports/train/metrics.json", "reports/evaluate/metrics.json"}
-    edit("params.yaml", "model: logistic", "model: boosting")(project)
+    edit("params.yaml", "epochs: 30", "epochs: 5")(project)
     sh("dvc", "repro")
     compared = json.loads(sh("dvc", "plots", "diff", "--json", "-o", tmp_path / "diff").stdout)["data"]
     revisions = {rev for plot in compared["reports/evaluate/plots/roc.csv"] for rev in plot["revisions"]}
@@ -225,26 +217,51 @@ def test_a_pushed_project_is_complete_in_a_fresh_clone(project, sh, tmp_path, en
     assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
 
 
+# A line of params.yaml, what stands in its place, and the line that refuses it.
 BAD = {
-    "train.model=tree": "train.model: 'tree' is not allowed; it should be 'logistic', 'forest' or 'boosting'",
-    "prepare.test_fraction=2": "prepare.test_fraction: 2 is not allowed; it should be less than 1",
-    "prepare.test_fraction=0.8": "prepare: valid_fraction + test_fraction must be below 1, "
-    "or no row is left to train on",
-    "prepare.group=mean_radius": "prepare: rows that are split by group or time cannot be stratified; "
-    "set stratify: false",
-    "train.seed=abc": "train.seed: 'abc' is not allowed; it should be a valid integer",
-    "~train.forest.trees": "train.forest.trees: missing; add this key",
-    "+train.logistic.momentum=0.9": "train.logistic.momentum: unknown key; allowed here: alpha, epochs",
+    "a model that is none": (
+        "model: logistic",
+        "model: tree",
+        "train.model: 'tree' is not allowed; it should be 'logistic', 'forest' or 'boosting'",
+    ),
+    "a share above one": (
+        "test_fraction: 0.2",
+        "test_fraction: 2",
+        "prepare.test_fraction: 2 is not allowed; it should be less than 1",
+    ),
+    "shares of all rows": (
+        "test_fraction: 0.2",
+        "test_fraction: 0.8",
+        "prepare: valid_fraction + test_fraction must be below 1, or no row is left to train on",
+    ),
+    "groups that are stratified": (
+        "group: null",
+        "group: mean_radius",
+        "prepare: rows that are split by group or time cannot be stratified; set stratify: false",
+    ),
+    "no number": ("seed: 1", "seed: abc", "prepare.seed: 'abc' is not allowed; it should be a valid integer"),
+    "a key that is missing": ("trees: 100", "# none", "train.forest.trees: missing; add this key"),
+    "a key too many": (
+        "alpha: 0.001",
+        "alpha: 0.001\n    momentum: 0.9",
+        "train.logistic.momentum: unknown key; allowed here: alpha, epochs",
+    ),
 }
 
 
-@pytest.mark.parametrize("override", BAD)
-def test_a_bad_param_stops_an_experiment_in_one_line_and_changes_nothing(project, sh, override):
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_param_is_refused_in_one_line_with_the_code_that_says_not_to_try_again(project, sh, fault):
+    old, new, said = BAD[fault]
+    edit("params.yaml", old, new)(project)
+    assert sh("python", "-m", f"{PACKAGE}.params", code=78).stderr == f"params.yaml: {said}\n"
+
+
+def test_a_bad_param_stops_an_experiment_and_changes_nothing(project, sh):
     before, head = snapshot(project), sh("git", "rev-parse", "HEAD").stdout
-    done = sh("dvc", "exp", "run", "--temp", "-S", override, code=None)
+    done = sh("dvc", "exp", "run", "--temp", "-S", "train.model=tree", code=None)
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if line.startswith("params.yaml: ")]
-    assert said == [f"params.yaml: {BAD[override]}"]
+    assert said == [f"params.yaml: {BAD['a model that is none'][2]}"]
     assert "Traceback" not in done.stderr
     assert snapshot(project) == before
     assert sh("git", "status", "--porcelain").stdout == ""
@@ -254,8 +271,7 @@ def test_a_bad_param_stops_an_experiment_in_one_line_and_changes_nothing(project
 
 def test_a_bad_param_in_the_workspace_replaces_no_result(project, sh):
     before = snapshot(project)
-    done = sh("dvc", "exp", "run", "-S", "train.model=tree", code=None)
-    assert done.returncode != 0
+    assert sh("dvc", "exp", "run", "-S", "train.model=tree", code=None).returncode != 0
     assert snapshot(project) == before
     # DVC writes the file for `-S`; Git has to see that, or the next line would not undo it.
     assert sh("git", "status", "--porcelain").stdout == " M params.yaml\n"
@@ -307,13 +323,3 @@ def test_stages_import_only_what_they_need(project, sh):
         assert not {"mlflow", "optuna", "locatable"} & set(modules)
         assert ("matplotlib" in modules) == (stage == "evaluate")
         assert ("dvclive" in modules) == (stage == "train")
-
-
-def test_without_the_templates_tools_it_is_a_plain_dvc_repository(project, sh):
-    kept = {"__init__.py", "environment.py"}
-    for path in (project / "scripts").iterdir():
-        if path.name not in kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    before = snapshot(project)
-    assert ran(sh("dvc", "repro", "--force").stdout) == ["environment", "prepare", "train", "evaluate"]
-    assert snapshot(project) == before

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from support import as_ordinary_user, generate, run
-from test_docs import Shell, ours
+from test_docs import SET_UP, Shell, ours
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TABLES = ["x,y\n1,2\n", "x,y\n3,4\n"]
 STAGE = "stages: {copy: {cmd: cp params.yaml copy.yaml, params: [train.seed], outs: [copy.yaml]}}\n"
-# What `make setup` does last, once the packages are there.
-SET_UP = "from locatable.clones.config import set_up_clone; set_up_clone()"
 
 
 @pytest.fixture

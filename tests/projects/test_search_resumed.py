@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from searching import SPACE, check_agreement, check_left_alone, checkout, commit, experiments, trials, write
 from support import Search, run
 
@@ -17,10 +16,6 @@ GRID = {
     "train.y": {"type": "categorical", "choices": [0.1, 0.2]},
 }
 POINTS = {(x, y) for x in (0.0, 0.5, 1.0) for y in (0.1, 0.2)}
-SAMPLERS = {
-    "BruteForceSampler": {},
-    "GridSampler": {"search_space": {"train.x": [0.0, 0.5, 1.0], "train.y": [0.1, 0.2]}},
-}
 
 
 def complete(folder: Path) -> list[tuple[float, float]]:
@@ -54,12 +49,10 @@ def start(folder: Path, env: dict[str, str], *options: str) -> subprocess.Popen[
     return begun
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_grid_is_searched_to_its_end(
-    small: Any, search: Search, user: dict[str, str], sampler: str
-) -> None:
-    spec = {"name": sampler, "seed": 1, **SAMPLERS[sampler]}
-    folder = small({"space": GRID, "sampler": spec}, seconds=0.5)
+def test_a_grid_is_searched_to_its_end(small: Any, search: Search, user: dict[str, str]) -> None:
+    points = {"train.x": [0.0, 0.5, 1.0], "train.y": [0.1, 0.2]}
+    sampler = {"name": "GridSampler", "seed": 1, "search_space": points}
+    folder = small({"space": GRID, "sampler": sampler}, seconds=0.5)
     # Its first trial is lost with it.
     killed = start(folder, user, "--trials", "6")
     killed.kill()
@@ -182,8 +175,8 @@ def test_a_stage_without_its_environment_that_was_left_by_a_killed_search(
 
 
 def test_no_trial_is_begun_after_the_timeout(small: Any, search: Search) -> None:
-    folder = small({}, seconds=4.0)
-    said = search(folder, "--trials", "50", "--timeout", "15").stdout
+    folder = small({}, seconds=3.0)
+    said = search(folder, "--trials", "50", "--timeout", "10").stdout
     done = len(experiments(folder))
     assert 1 <= done < 5
     assert f"small: {done} complete, 0 pruned, 0 failed" in said

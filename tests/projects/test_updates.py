@@ -150,7 +150,7 @@ def test_newer_tools_make_no_result_out_of_date(updated):
     assert "environment.json" not in git(project, "diff", "--name-only", "HEAD", env=env).split()
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 def test_another_package_that_stages_import_makes_results_out_of_date(updated, tmp_path, bare_env):
     project, env, _ = updated
     (tmp_path / "asked.in").write_text("pandas==3.1.0\n")
