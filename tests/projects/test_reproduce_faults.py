@@ -6,82 +6,20 @@ All other faults that it is there to find are planted in tests/projects/test_pro
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from small_pipeline import FILES
+from small_pipeline import SmallPipeline, copied, make
 from support import TEMPLATE, run
 
 
-@pytest.fixture(scope="session")
-def small(shared: Path, env: dict[str, str]) -> Path:
-    """The pipeline before its first run, with its data in a remote; copy it."""
-    with FileLock(shared / "small.lock"):
-        folder = shared / "small" / "project"
-        if not (shared / "small.done").exists():
-            for name, text in FILES.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_text(text.lstrip())
-            (folder / "data").mkdir()
-            (folder / "data/in.csv").write_text("1\n2\n3\n")
-            (folder / "data/extra.csv").write_text("10\n")
-            for command in (
-                "git init --quiet",
-                "dvc init --quiet",
-                "dvc config core.autostage true",
-                "dvc config core.analytics false",
-                f"dvc config --local core.site_cache_dir {shared / 'site'}",
-                "dvc remote add --quiet --default storage ../remote",
-                "dvc add --quiet data/in.csv",
-                "dvc push --quiet",
-                "git add --all",
-                "git commit --quiet -m Pipeline",
-            ):
-                run(*command.split(), cwd=folder, env=env)
-            (shared / "small.done").touch()
-    return folder.parent
-
-
-class Pipeline:
-    """A copy of the small pipeline: change it, commit its results, and have it reproduced."""
+class Pipeline(SmallPipeline):
+    """A small pipeline that is reproduced by command."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self.folder, self.env = folder, env
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the project."""
-        (self.folder / name).write_text(text)
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Replace text that must be there."""
-        text = (self.folder / name).read_text()
-        assert old in text
-        self.write(name, text.replace(old, new))
-
-    def insert(self, lines: str) -> None:
-        """Add lines to the stage `make`, which writes `rows` to rows.csv."""
-        self.edit("pkg/make.py", "# INSERT", lines)
-
-    def commit(self) -> None:
-        """Commit all there is."""
-        run("git", "add", "--all", cwd=self.folder, env=self.env)
-        run("git", "commit", "--quiet", "-m", "Results", cwd=self.folder, env=self.env)
-
-    def repro(self, **variables: str) -> None:
-        """Run what is out of date and commit the results."""
-        run("dvc", "repro", "--quiet", cwd=self.folder, env={**self.env, **variables})
-        self.commit()
-
-    def state(self) -> dict[str, tuple[int, str]]:
-        """Every file around the project with its mode and content, its Git and DVC included."""
-        return {
-            str(path): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in self.folder.parent.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        }
+        super().__init__(folder)
+        self.env = env
 
     def reproduce(self, *options: str, code: int, **variables: str) -> subprocess.CompletedProcess[str]:
         """Reproduce it, and check that nothing of the user's changed."""
@@ -105,22 +43,24 @@ class Pipeline:
         return line
 
 
-@pytest.fixture
-def plain(small: Path, env: dict[str, str], tmp_path: Path) -> Pipeline:
-    """The small pipeline."""
-    return Pipeline(Path(shutil.copytree(small, tmp_path / "small", symlinks=True)) / "project", env)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline before its first run, with its data in a remote; copy it."""
+    return make(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
-def recorded(small: Path, shared: Path, env: dict[str, str], tmp_path: Path) -> Pipeline:
-    """As `plain`, with its results committed: run once for all."""
-    folder = shared / "recorded"
-    with FileLock(shared / "recorded.lock"):
-        if not (shared / "recorded.done").exists():
-            shutil.copytree(small, folder, symlinks=True)
-            Pipeline(folder / "project", env).repro()
-            (shared / "recorded.done").touch()
-    return Pipeline(Path(shutil.copytree(folder, tmp_path / "small", symlinks=True)) / "project", env)
+def plain(small: Path, env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The small pipeline, whose stages run in the environment of a generated project."""
+    monkeypatch.setenv("PATH", env["PATH"])
+    return Pipeline(copied(small, tmp_path), env)
+
+
+@pytest.fixture
+def recorded(plain: Pipeline) -> Pipeline:
+    """As `plain`, with its results committed."""
+    plain.repro()
+    return plain
 
 
 def test_a_fault_is_said_below_the_table_and_ends_with_one(recorded: Pipeline) -> None:
@@ -156,15 +96,6 @@ def test_what_cannot_be_tried_ends_with_two(plain: Pipeline) -> None:
     assert done.stderr == (
         "cannot try: nonsense: neither a Git revision nor an experiment here (dvc exp list --all-commits)\n"
     )
-
-
-def test_a_frozen_stage_is_named_before_others_are_rebuilt(plain: Pipeline) -> None:
-    plain.repro()
-    run("dvc", "freeze", "make", cwd=plain.folder, env=plain.env)
-    plain.commit()
-    said = plain.reproduce("--env", "current", code=1).stderr.splitlines()
-    assert said[:2] == ["preparing a clean clone", "frozen, so taken as recorded and not proven: make"]
-    assert said[-1] == "rebuilding total"
 
 
 def locked(name: str) -> str:
