@@ -15,6 +15,8 @@ from filelock import FileLock
 
 TEMPLATE = Path(__file__).parents[2]
 Search = Callable[..., subprocess.CompletedProcess[str]]
+# Means something to shells, URLs, SQLite and patterns. DVC itself refuses braces in the name of its cache.
+ODD = "a #1 100%25 'wörk'? [x]"
 # What a developer has set for themselves must not reach a test.
 PRIVATE = ("DVC", "GIT_", "MLFLOW", "OPTUNA", "PYTHON", "UV_", "VIRTUAL_ENV", "XDG_")
 

@@ -5,23 +5,14 @@ Those of other repositories are in tests/unit/test_coordinates_with_dvc.py.
 
 import hashlib
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import run
 
-from locatable.mlflow.metrics import read_metrics
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import Coordinates, coordinates_of
-from locatable.results.outputs import read_outputs
-
-
-@pytest.fixture(scope="module")
-def head(rebuilt: Path) -> str:
-    """The commit of the results."""
-    return subprocess.check_output(("git", "rev-parse", "HEAD"), cwd=rebuilt, text=True).strip()
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +35,6 @@ def flat(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_new_project_has_no_experiments(rebuilt: Path) -> None:
-    with Reader(rebuilt) as reader:
-        assert reader.experiments() == []
-
-
 def test_data_is_the_table(rebuilt: Path, found: Coordinates) -> None:
     assert found.data.content == {"data/raw.csv": md5(rebuilt / "data/raw.csv")}
 
@@ -58,10 +44,6 @@ def test_code_is_every_module_that_stages_import(rebuilt: Path, found: Coordinat
     assert files.pop("tumour_classifier/params").endswith(".dir")
     assert {"tumour_classifier/models.py", "scripts/environment.py"} < files.keys()
     assert all(path.endswith(".py") and md5(rebuilt / path) == recorded for path, recorded in files.items())
-
-
-def test_code_names_the_commit(head: str, found: Coordinates) -> None:
-    assert found.code.content["commit"] == head
 
 
 def test_params_are_those_that_dvc_shows(rebuilt: Path, env: dict[str, str], found: Coordinates) -> None:
@@ -81,14 +63,3 @@ def test_execution_is_every_stage_with_its_command_and_outputs(rebuilt: Path, fo
     assert stages.keys() == {"environment", "prepare", "train", "evaluate"}
     assert stages["train"]["cmd"] == "python -m tumour_classifier.train"
     assert stages["train"]["outs"]["models/model.joblib"] == md5(rebuilt / "models/model.joblib")
-
-
-def test_metrics_are_those_that_the_stage_wrote(rebuilt: Path) -> None:
-    path = "reports/evaluate/metrics.json"
-    with Reader(rebuilt) as reader:
-        contents = read_outputs(next(iter(reader.snapshots(["HEAD"])))).contents
-    written = json.loads((rebuilt / path).read_text())
-    expected = {}
-    for section, scores in written.items():
-        expected |= {f"{section}/{key}": value for key, value in scores.items()}
-    assert read_metrics(path, contents[path]) == expected

@@ -13,15 +13,28 @@ from searching import experiments, kept, strays, trials
 from support import TEMPLATE, check_printed, run
 
 
+@pytest.fixture
+def clone(tmp_path: Path, bare_env: dict[str, str]) -> Path:
+    """A clone of the template in a folder whose name has a space, as homes have.
+
+    Of the template's environment just one program is used: all other commands are the project's own.
+    """
+    clone = tmp_path / "a clone"
+    run("git", "clone", "--quiet", TEMPLATE, clone, cwd=tmp_path, env=bare_env)
+    (clone / ".venv/bin").mkdir(parents=True)
+    for name in ("cookiecutter", "uv"):
+        (clone / ".venv/bin" / name).symlink_to(Path(sys.prefix) / "bin" / name)
+    (clone / ".venv/ready").touch()
+    return clone
+
+
 @pytest.mark.long
-def test_a_clone_shows_itself(tmp_path, bare_env):
-    """In a folder whose name has a space, as homes have."""
-    run("git", "clone", "--quiet", TEMPLATE, tmp_path / "a clone", cwd=tmp_path, env=bare_env)
-    (tmp_path / "a clone/.venv").mkdir()
-    (tmp_path / "a clone/.venv/bin").symlink_to(Path(sys.prefix) / "bin")
-    (tmp_path / "a clone/.venv/ready").touch()
-    shown = run("make", "demo", cwd=tmp_path / "a clone", env=bare_env, timeout=900).stdout
-    project = tmp_path / "a clone/build/tumour-classifier"
+@pytest.mark.parametrize("lent", [True, pytest.param(False, marks=pytest.mark.weekly)])
+def test_a_clone_shows_itself(clone, env, bare_env, lent):
+    """With the environment of the tests, or with one that it builds, which takes longest."""
+    user = env | {"VENV": env["VIRTUAL_ENV"]} if lent else bare_env
+    shown = run("make", "demo", cwd=clone, env=user, timeout=900).stdout
+    project = clone / "build/tumour-classifier"
 
     def git(*command):
         return run("git", *command, cwd=project, env=bare_env).stdout.split()
@@ -58,7 +71,8 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     assert best.value < loss()
     name = f"baseline-search-{best.number}"
     assert f"dvc exp apply {name}" in shown
-    env = bare_env | {"PATH": f"{project / '.venv/bin'}{os.pathsep}{bare_env['PATH']}"}
+    if not lent:
+        env = bare_env | {"PATH": f"{project / '.venv/bin'}{os.pathsep}{bare_env['PATH']}"}
     run("dvc", "exp", "apply", name, cwd=project, env=env)
     ran = run("dvc", "repro", cwd=project, env=env).stdout
     assert [line for line in ran.splitlines() if line.startswith("Running stage")] == [
@@ -66,18 +80,12 @@ def test_a_clone_shows_itself(tmp_path, bare_env):
     ]
     assert loss() == best.value
     # The template's own repository is as it was cloned.
-    assert run("git", "status", "--porcelain", cwd=tmp_path / "a clone", env=bare_env).stdout == ""
+    assert run("git", "status", "--porcelain", cwd=clone, env=bare_env).stdout == ""
 
 
 @pytest.mark.weekly
-def test_a_clone_shows_the_other_task(tmp_path, env):
-    """The penguins, in the environment of the tests: to build one takes longest."""
-    clone = tmp_path / "a clone"
-    run("git", "clone", "--quiet", TEMPLATE, clone, cwd=tmp_path, env=env)
-    # Of the template's environment nothing else is used: all other commands are the project's own.
-    (clone / ".venv/bin").mkdir(parents=True)
-    (clone / ".venv/bin/cookiecutter").symlink_to(Path(sys.prefix) / "bin/cookiecutter")
-    (clone / ".venv/ready").touch()
+def test_a_clone_shows_the_other_task(clone, env):
+    """The penguins, in the environment of the tests."""
     user = env | {"VENV": env["VIRTUAL_ENV"]}
     shown = run("make", "demo", "PROJECT_TASK=regression", cwd=clone, env=user, timeout=900).stdout
     project = clone / "build/penguin-mass"

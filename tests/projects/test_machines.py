@@ -7,19 +7,15 @@ each setting of Git by itself, tests/unit/test_refused.py machines on which no c
 import json
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from servers import answers, free_port, running, wait_for
 from small_pipeline import FILES
-from support import run
+from support import ODD, run
 
-# Means something to shells, URLs, SQLite and patterns. DVC itself refuses braces in the name of its cache.
-ODD = "a #1 100%25 'wörk'? [x]"
 IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"
 SEARCH = """
 study: s
@@ -200,16 +196,6 @@ def test_a_day_s_work(machine: Machine, change: Callable[[Machine], None]) -> No
         "proven": {"identical"},
         "declared": True,
     }
-
-
-@pytest.mark.parametrize("change", [have_odd_names], ids=lambda change: change.__name__)
-def test_runs_are_served(machine: Machine, change: Callable[[Machine], None]) -> None:
-    change(machine)
-    port = free_port()
-    with running("locatable", "ui", "--port", str(port), folder=machine.project, env=machine.env) as server:
-        wait_for(lambda: answers(port))
-        server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
 
 
 @pytest.mark.weekly

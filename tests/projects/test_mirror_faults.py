@@ -93,7 +93,7 @@ def rows(store: Path) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("times", [6, pytest.param(20, marks=pytest.mark.weekly)])
+@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.weekly)])
 def test_a_mirror_that_is_killed_again_and_again(crowd: Callable, env: dict[str, str], times: int) -> None:
     project = crowd(50)
     pick = random.Random(11)  # noqa: S311 (nothing secret)

@@ -2,17 +2,14 @@
 
 import http.client
 import json
+import shutil
 import signal
-import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 from servers import answers, free_port, running, wait_for
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
+from support import ODD, run
 
 
 def ask(port: int, path: str, question: dict[str, Any]) -> Any:
@@ -24,21 +21,17 @@ def ask(port: int, path: str, question: dict[str, Any]) -> Any:
         return json.load(server.getresponse())
 
 
-@pytest.fixture
-def mirrored(project: Path, sh: Shell) -> str:
-    """The commit that the only run in the project's store shows."""
-    sh("locatable", "mirror", "--experiment", "ours")
-    return sh("git", "rev-parse", "HEAD").stdout.strip()
-
-
-def test_the_runs_are_served_until_ctrl_c(project: Path, mirrored: str, env: dict[str, str]) -> None:
+def test_the_runs_are_served_until_ctrl_c(rebuilt: Path, tmp_path: Path, env: dict[str, str]) -> None:
+    project = Path(shutil.copytree(rebuilt, tmp_path / ODD / "project", symlinks=True))
+    run("locatable", "mirror", "--experiment", "ours", cwd=project, env=env)
+    mirrored = run("git", "rev-parse", "HEAD", cwd=project, env=env).stdout.strip()
     port = free_port()
     with running("locatable", "ui", "--port", str(port), folder=project, env=env) as server:
         wait_for(lambda: answers(port))
         listed = ask(port, "experiments/search", {"max_results": 9})["experiments"]
         (experiment,) = [each["experiment_id"] for each in listed if each["name"] == "ours"]
-        (run,) = ask(port, "runs/search", {"experiment_ids": [experiment]})["runs"]
-        assert {"key": "dvc.rev", "value": mirrored} in run["data"]["tags"]
+        (shown,) = ask(port, "runs/search", {"experiment_ids": [experiment]})["runs"]
+        assert {"key": "dvc.rev", "value": mirrored} in shown["data"]["tags"]
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 0
         assert not answers(port)
