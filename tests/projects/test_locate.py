@@ -14,13 +14,8 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def searched(rebuilt: Path, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with two experiments and a folder that DVC tracks; copy it, do not change it."""
+    """A project with two experiments; copy it, do not change it."""
     project = Path(shutil.copytree(rebuilt, tmp_path_factory.mktemp("locate") / "project", symlinks=True))
-    (project / "scans").mkdir()
-    (project / "scans/one.txt").write_text("a scan\n")
-    run("dvc", "add", "--quiet", "scans", cwd=project, env=env)
-    run("git", "add", "--all", cwd=project, env=env)
-    run("git", "commit", "--quiet", "-m", "Scans", cwd=project, env=env)
     for name, alpha in (("weak", "0.01"), ("strong", "0.1")):
         run(
             *("dvc", "exp", "run", "--quiet", "--name", name),
@@ -79,41 +74,6 @@ def test_the_commands_rebuild_the_result(
     assert rebuilt.read_bytes() == (searched.parent / "strong.joblib").read_bytes()
 
 
-def test_a_copied_model_leads_to_the_experiment_that_trained_it(searched: Path, found: Callable) -> None:
-    (told,) = found(searched.parent / "strong.joblib")
-    assert told["experiment"]["name"] == "strong"
-    assert told["roles"] == {"models/model.joblib": "output of train"}
-
-
-def test_source_data_leads_to_all_results_that_used_it(
-    searched: Path, found: Callable, env: dict[str, str]
-) -> None:
-    commits = run("git", "rev-list", "HEAD", cwd=searched, env=env).stdout.split()
-    experiments = [found(name)[0]["rev"] for name in ("weak", "strong")]
-    told = found(searched / "data/raw.csv")
-    assert {each["rev"] for each in told} == {*commits, *experiments}
-    assert all(each["roles"] == {"data/raw.csv": "source data"} for each in told)
-
-
-def test_a_shared_output_leads_to_all_results_that_have_it_the_oldest_first(
-    searched: Path, found: Callable
-) -> None:
-    told = found(searched / "data/prepared/test.parquet")
-    assert [each["experiment"]["name"] for each in told if each["experiment"]] == ["weak", "strong"]
-    assert {each["roles"]["data/prepared/test.parquet"] for each in told} == {"output of prepare"}
-
-
-def test_a_file_of_a_tracked_folder_is_source_data(searched: Path, found: Callable) -> None:
-    told = found(searched / "scans/one.txt")
-    assert {role for each in told for role in each["roles"].items()} == {("scans", "source data")}
-
-
-def test_code_leads_to_the_stage_that_reads_it(searched: Path, found: Callable) -> None:
-    told = found(searched / "tumour_classifier/models.py")
-    # The first commit has no results yet.
-    assert {each["roles"]["tumour_classifier/models.py"] for each in told} == {"read by train", "kept in Git"}
-
-
 def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable, env: dict[str, str]) -> None:
     few = "from locatable.git import objects; from locatable.repository import reader; "
     few += "objects.MOST_TREES = reader.TOGETHER = 1; "
@@ -121,21 +81,6 @@ def test_more_revisions_than_are_kept_in_memory(searched: Path, found: Callable,
     for target in (searched.parent / "weak.png", searched / "tumour_classifier/models.py"):
         said = run(*call, target, "--json", cwd=searched, env=env).stdout
         assert json.loads(said) == found(target)
-
-
-def test_a_reader_that_leaves_early_is_no_error(searched: Path, env: dict[str, str]) -> None:
-    done = run("bash", "-c", "locatable locate data/raw.csv | true", cwd=searched, env=env)
-    assert done.stderr == ""
-
-
-def test_a_revision_is_no_experiment(searched: Path, found: Callable, env: dict[str, str]) -> None:
-    rev = run("git", "rev-parse", "HEAD", cwd=searched, env=env).stdout.strip()
-    assert [(told["rev"], told["experiment"]) for told in found("HEAD")] == [(rev, None)]
-
-
-def test_an_experiment_is_found_by_its_commit(found: Callable) -> None:
-    (weak,) = found("weak")
-    assert found(weak["rev"]) == found(weak["rev"][:9]) == [weak]
 
 
 def test_a_run_of_mlflow_leads_to_its_experiment(
@@ -167,13 +112,11 @@ def test_uncommitted_coordinates_are_named(project: Path, sh: Shell, tmp_path: P
     assert marked == {"code", "params", "execution"}
 
 
-def test_unknown_target(searched: Path, env: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "other.png").write_bytes(b"no result")
-    for target in (tmp_path / "other.png", "nobody", "0" * 32):
-        done = run("locatable", "locate", target, cwd=searched, env=env, code=1)
-        assert done.stdout == ""
-        assert len(done.stderr.splitlines()) == 1
-        assert str(target) in done.stderr
+def test_an_unknown_target_is_one_line(searched: Path, env: dict[str, str]) -> None:
+    done = run("locatable", "locate", "nobody", cwd=searched, env=env, code=1)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "nobody" in done.stderr
 
 
 def test_mlflow_is_not_imported(searched: Path, env: dict[str, str]) -> None:

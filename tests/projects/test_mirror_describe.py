@@ -126,17 +126,6 @@ def test_a_run_is_created_again_where_a_param_changes_and_stays_below_its_parent
     assert not any("extra.txt" in one["files"] for one in runs().values())
 
 
-def test_a_renamed_experiment_is_described_by_its_new_name(
-    project: Path, env: dict[str, str], runs: Callable[[], Runs]
-) -> None:
-    describe(project, "    run.tags['shown'] = run.name\n")
-    mirror(project, env)
-    run("dvc", "exp", "rename", "--quiet", "plain-0", "simple", cwd=project, env=env)
-    assert mirror(project, env) == "mirrored 0 new, 5 already there, 0 failed, 1 described again\n"
-    (found,) = [one for one in runs().values() if one["tags"].get("dvc.exp") == "simple"]
-    assert (found["name"], found["tags"]["shown"]) == ("simple", "simple")
-
-
 def test_a_function_that_fails_for_some_runs_stops_no_other(project: Path, env: dict[str, str]) -> None:
     describe(project, "    run.tags['study'] = run.experiment.study\n")
     done = run("locatable", "mirror", cwd=project, env=env, code=1)

@@ -135,17 +135,6 @@ def test_a_clone_without_experiments_prunes_none(sh: Shell, repo: Path, env: dic
     assert sh("locatable", "mirror", "--prune").stdout.endswith("1 pruned\n")
 
 
-def test_a_broken_old_commit_hides_no_result(sh: Shell, repo: Path) -> None:
-    lock = (repo / "dvc.lock").read_text()
-    (repo / "dvc.lock").write_text(f"{lock}<<<<<<< HEAD\n")
-    sh("git", "commit", "--quiet", "--all", "-m", "Conflict")
-    (repo / "dvc.lock").write_text(lock)
-    sh("git", "commit", "--quiet", "--all", "-m", "Solved")
-    done = sh("locatable", "locate", "models/net.bin", "--json")
-    assert len(json.loads(done.stdout)) == 2
-    assert "left out: " in done.stderr
-
-
 def test_a_remote_branch_is_searched_too(sh: Shell, repo: Path) -> None:
     sh("git", "checkout", "--quiet", "-b", "side")
     (repo / "make.py").write_text(STAGE.replace("weights", "other weights"))
@@ -159,18 +148,3 @@ def test_a_remote_branch_is_searched_too(sh: Shell, repo: Path) -> None:
     sh("dvc", "cache", "dir", "--local", repo.parent / "cache", cwd=clone)
     (told,) = json.loads(sh("locatable", "locate", "../copy.bin", "--json", cwd=clone).stdout)
     assert told["roles"] == {"models": "output of make"}
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://ada:it's-secret@example.org/x.git", "https://example.org/x.git"),
-        ("ssh://git:secret@example.org:2222/x.git", "ssh://git@example.org:2222/x.git"),
-        ("git@example.org:x.git", "git@example.org:x.git"),
-    ],
-)
-def test_an_address_is_shown_as_others_can_use_it(sh: Shell, url: str, shown: str) -> None:
-    sh("git", "remote", "add", "origin", url)
-    said = sh("locatable", "locate", "HEAD").stdout
-    assert f"    git clone {shown} project && cd project\n" in said
-    assert "secret" not in said

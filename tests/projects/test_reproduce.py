@@ -195,27 +195,12 @@ def test_a_new_import_is_declared_by_a_command(sh: Shell, project: Path) -> None
     assert " passed" in sh("pytest", "-q", "tests/test_declared.py").stdout
 
 
-def test_commands_of_other_kinds(sh: Shell, project: Path) -> None:
-    pipeline, missing = project / "dvc.yaml", "      - tumour_classifier/figures.py\n"
-    command = "python -m tumour_classifier.evaluate"
-    text = pipeline.read_text()
-    assert text.count(missing) == 1
-    text = text.replace(missing, "")
-    pipeline.write_text(text.replace(command, "python -W ignore -X dev -m tumour_classifier.evaluate"))
-    done = sh("pytest", "-q", "tests/test_declared.py", code=1)
-    assert "evaluate: dvc.yaml does not declare" in done.stdout
-    pipeline.write_text(text.replace(command, "bash evaluate.sh"))
+def test_a_command_without_python_is_left_out_of_it(sh: Shell, project: Path) -> None:
+    pipeline = project / "dvc.yaml"
+    text = pipeline.read_text().replace("python -m tumour_classifier.evaluate", "bash evaluate.sh")
+    pipeline.write_text(text)
     done = sh("pytest", "-q", "-rs", "tests/test_declared.py")
     assert "evaluate: no Python file to be seen in `bash evaluate.sh`" in done.stdout
-
-
-@pytest.mark.parametrize("dep", ["tumour_classifier/__init__.py", "tumour_classifier/params/__init__.py"])
-def test_packages_on_the_way_have_to_be_declared(sh: Shell, project: Path, dep: str) -> None:
-    pipeline = project / "dvc.yaml"
-    before, train, after = re.split(r"(  train:\n.*?(?=  evaluate:))", pipeline.read_text(), flags=re.DOTALL)
-    pipeline.write_text(before + train.replace(f"      - {dep}\n", "") + after)
-    done = sh("pytest", "-q", "tests/test_declared.py", code=1)
-    assert f"train: dvc.yaml does not declare {dep}, which " in done.stdout
 
 
 def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: Path, tmp_path: Path) -> None:

@@ -103,19 +103,6 @@ def test_pruned_trials_claim_no_result(small: Any, search: Search, user: dict[st
     check_left_alone(folder, before, user)
 
 
-def test_a_trial_leaves_nothing_for_the_next(small: Any, search: Search, user: dict[str, str]) -> None:
-    folder = small({})
-    with (folder / "train.py").open("a") as stage:
-        # Git ignores files of this name.
-        stage.write("sys.exit('not alone') if os.path.exists('optuna.db.left') else None\n")
-        stage.write("open('optuna.db.left', 'w').close()\n")
-    run("dvc", "repro", "--quiet", cwd=folder, env=user)
-    (folder / "optuna.db.left").unlink()
-    commit(folder, user)
-    search(folder, "--trials", "3")
-    assert [trial.state.name for trial in trials(folder)] == ["COMPLETE"] * 3
-
-
 def test_an_experiment_of_a_trials_name_is_not_taken_for_a_trial(
     small: Any, search: Search, user: dict[str, str]
 ) -> None:
@@ -145,53 +132,6 @@ def test_the_same_params_are_not_run_twice(
     assert kinds.count("fancy") > 1
     # `plain` is what the baseline has.
     assert runs.read_text().count("train") == 1
-
-
-def test_params_without_effect_are_not_searched(small: Any, search: Search) -> None:
-    space = {
-        # Below on purpose: the order does not matter.
-        "train.plain.width": {"type": "int", "low": 1, "high": 9, "when": {"train.kind": "plain"}},
-        "train.fancy.depth": {
-            "type": "int",
-            "low": 2,
-            "high": 8,
-            "step": 2,
-            "when": {"train.kind": ["fancy", "odd"]},
-        },
-        "train.kind": {"type": "categorical", "choices": ["plain", "fancy"]},
-        "train.x": {
-            "type": "float",
-            "low": 0.001,
-            "high": 1.0,
-            "log": True,
-            "when": {"train.trouble": "none"},
-        },
-        "train.y": {"type": "float", "low": 0.0, "high": 1.0, "when": {"train.trouble": "always"}},
-    }
-    folder = small(
-        {
-            "space": space,
-            "sampler": {
-                "name": "GridSampler",
-                "search_space": {
-                    "train.kind": ["plain", "fancy"],
-                    "train.plain.width": [4],
-                    "train.fancy.depth": [6],
-                    "train.x": [0.25],
-                },
-            },
-        }
-    )
-    # The grid ends before the trials do.
-    search(folder, "--trials", "9")
-    found = {trial.params["train.kind"]: trial.params for trial in trials(folder)}
-    assert found == {
-        "plain": {"train.kind": "plain", "train.plain.width": 4, "train.x": 0.25},
-        "fancy": {"train.kind": "fancy", "train.fancy.depth": 6, "train.x": 0.25},
-    }
-    (folder / "optuna.db").unlink()
-    search(folder, "--trials", "2")
-    assert {trial.params["train.kind"]: trial.params for trial in trials(folder)} == found
 
 
 def test_several_objectives_and_a_sampler_from_anywhere(small: Any, search: Search) -> None:
@@ -294,15 +234,6 @@ def test_a_fault_ends_with_one(plain: Path, env: dict[str, str]) -> None:
     failed = run("locatable", "search", cwd=plain, env=env, code=1)
     assert failed.stderr == "search.yaml: study: 'a b': only letters, digits, - and _ can be in a name\n"
     assert failed.stdout == ""
-
-
-def test_a_storage_that_cannot_be_used_is_one_line(plain: Path, env: dict[str, str]) -> None:
-    write(plain, {}, {})
-    url = "postgresql://ada:secret@localhost:1/none"
-    failed = run("locatable", "search", "--storage", url, cwd=plain, env=env, code=1)
-    assert failed.stderr.startswith("--storage: ")
-    assert failed.stderr.count("\n") == 1
-    assert "secret" not in failed.stderr
 
 
 def test_what_is_not_committed_is_refused_by_name(small: Any, search: Search, user: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from searching import SPACE, check_agreement, check_left_alone, checkout, commit, experiments, trials, write
+from searching import check_agreement, check_left_alone, checkout, commit, experiments, trials, write
 from support import Search, run
 
 GRID = {
@@ -62,46 +62,6 @@ def test_a_grid_is_searched_to_its_end(small: Any, search: Search, user: dict[st
     assert "1 of these are run again" in said
     assert sorted(complete(folder)) == sorted(POINTS)
     check_agreement(folder, keys=("x", "y"))
-
-
-def test_all_points_are_tried_after_the_study_was_deleted(
-    small: Any, search: Search, user: dict[str, str]
-) -> None:
-    folder = small({"space": GRID, "sampler": {"name": "BruteForceSampler", "seed": 1}})
-    search(folder, "--trials", "3")
-    # The first number has no experiment then, and no params.
-    run("dvc", "exp", "remove", "small-0", cwd=folder, env=user)
-    (folder / "optuna.db").unlink()
-    search(folder, "--trials", "9")
-    assert sorted(complete(folder)) == sorted(POINTS)
-
-
-EDITS = {
-    "metric: study small was begun with metrics.json:valid.loss": {"metric": "metrics.json:valid.cost"},
-    "direction: study small was begun with minimize": {"direction": "maximize"},
-    "space: train.kind: study small was begun with another type, scale or choices": {
-        "space": {"train.kind": {"type": "categorical", "choices": ["plain", "fancy", "odd"]}}
-    },
-}
-
-
-def test_an_edit_that_makes_it_another_search_is_refused(
-    small: Any, search: Search, user: dict[str, str]
-) -> None:
-    space = {"train.kind": {"type": "categorical", "choices": ["plain", "fancy"]}}
-    folder = small({"space": space})
-    search(folder, "--trials", "2")
-    for said, edit in EDITS.items():
-        write(folder, {"space": space, **edit}, {})
-        commit(folder, user)
-        refused = search(folder, "--trials", "3", code=1).stderr
-        assert refused == f"search.yaml: {said}; give the new one a name of its own\n"
-    assert len(trials(folder)) == 2
-    # Another range, or one param more, is the same search.
-    write(folder, {"space": {**space, **SPACE}}, {})
-    commit(folder, user)
-    search(folder, "--trials", "3")
-    assert len(experiments(folder)) == 3
 
 
 def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user: dict[str, str]) -> None:

@@ -172,50 +172,56 @@ def fresh(tmp_path: Path) -> Coordinates:
     return read_coordinates(revision(tmp_path, FRESH), "HEAD")
 
 
-def test_digests_of_a_rebuilt_project_never_change(rebuilt: Coordinates) -> None:
-    assert digests(rebuilt) == {
-        "data": "4aa869a9d867746714dcb5a2bf160b3a",
-        "code": "6f0644b70e3929520d5f45fd26217865",
-        "params": "0bbe6cae16e42b6d1d7663900cec6103",
-        "environment": "bceb5cbbe61e2db417b5b20277e53b4c",
-        "execution": "3045bfa508c074c96464330a9eb162d4",
-    }
-
-
-def test_digests_of_every_kind_of_data_never_change(imports: Coordinates) -> None:
-    assert digests(imports) == {
-        "data": "2dd066fe43ad6751c2a15c85bca1a685",
-        "code": NOTHING,
-        "params": NOTHING,
-        "environment": NOTHING,
-        "execution": NOTHING,
-    }
-
-
-def test_digests_before_the_first_run_never_change(fresh: Coordinates) -> None:
-    assert digests(fresh) == {
-        "data": "d0f3e61c54482d8230273d1f3425052b",
-        "code": "47c54e89779b09d9ae6fd779315e7766",
-        "params": "9e5cc16b59e3d27024fabaa899721a06",
-        "environment": "b5bc9dc6f93195548456c15842b9d202",
-        "execution": NOTHING,
-    }
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            PROJECT,
+            {
+                "data": "4aa869a9d867746714dcb5a2bf160b3a",
+                "code": "6f0644b70e3929520d5f45fd26217865",
+                "params": "0bbe6cae16e42b6d1d7663900cec6103",
+                "environment": "bceb5cbbe61e2db417b5b20277e53b4c",
+                "execution": "3045bfa508c074c96464330a9eb162d4",
+            },
+        ),
+        (IMPORTS, {**dict.fromkeys(NAMES, NOTHING), "data": "2dd066fe43ad6751c2a15c85bca1a685"}),
+        (
+            FRESH,
+            {
+                "data": "d0f3e61c54482d8230273d1f3425052b",
+                "code": "47c54e89779b09d9ae6fd779315e7766",
+                "params": "9e5cc16b59e3d27024fabaa899721a06",
+                "environment": "b5bc9dc6f93195548456c15842b9d202",
+                "execution": NOTHING,
+            },
+        ),
+    ],
+    ids=["rebuilt", "every kind of data", "before the first run"],
+)
+def test_digests_of_a_project_never_change(
+    tmp_path: Path, files: Mapping[str, str], expected: dict[str, str]
+) -> None:
+    assert digests(read_coordinates(revision(tmp_path, files), "HEAD")) == expected
 
 
 def test_a_digest_never_changes() -> None:
     assert digest({"b": [1, None, 1e-05], "a": "ü"}) == "c741dbfcae8e06375b3d82e890990929"
 
 
-def test_a_digest_does_not_follow_the_order_of_keys() -> None:
+def test_a_digest_does_not_follow_the_order_of_keys_of_any_type() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": [{1: "x", "b": "y"}]}) == digest({"a": [{"b": "y", 1: "x"}]})
 
 
 def test_data_is_what_dvc_tracks_and_what_lies_outside(rebuilt: Coordinates) -> None:
     assert rebuilt.data.content == {"data/raw.csv": D, "../outside.csv": F}
 
 
-def test_code_is_what_stages_declare(rebuilt: Coordinates) -> None:
-    assert rebuilt.code.content["files"].keys() == {"science", "science/prepare.py", "reports"}
+def test_code_is_what_stages_declare_in_all_versions_that_they_saw(rebuilt: Coordinates) -> None:
+    # A folder of outputs is code, too, where it holds files of the user.
+    files = {"science": f"{B}.dir", "science/prepare.py": f"{D}+{E}", "reports": f"{A}.dir"}
+    assert rebuilt.code.content["files"] == files
 
 
 def test_code_beside_a_project_in_a_subfolder_is_no_data(tmp_path: Path) -> None:
@@ -227,14 +233,6 @@ def test_code_beside_a_project_in_a_subfolder_is_no_data(tmp_path: Path) -> None
     found = read_coordinates(tmp_path / "ml", "HEAD")
     assert list(found.code.content["files"]) == ["../src/run.py"]
     assert list(found.data.content) == ["../raw", "../../a"]
-
-
-def test_code_has_all_versions_that_stages_saw(rebuilt: Coordinates) -> None:
-    assert rebuilt.code.content["files"]["science/prepare.py"] == f"{D}+{E}"
-
-
-def test_a_folder_of_outputs_is_code_where_it_holds_files_of_the_user(rebuilt: Coordinates) -> None:
-    assert rebuilt.code.content["files"]["reports"] == f"{A}.dir"
 
 
 def test_a_folder_of_nothing_but_outputs_is_no_code(tmp_path: Path) -> None:
@@ -276,12 +274,11 @@ def test_params_are_those_of_all_params_files_before_the_first_run(fresh: Coordi
     }
 
 
-def test_environment_is_every_file_that_says_what_is_installed(rebuilt: Coordinates) -> None:
+def test_environment_is_every_file_that_says_what_is_installed_and_what_it_records(
+    rebuilt: Coordinates,
+) -> None:
     expected = {"environment.json", "requirements-dev.txt", "requirements.lock"}
     assert rebuilt.environment.content["files"].keys() == expected
-
-
-def test_environment_shows_what_environment_json_records(rebuilt: Coordinates) -> None:
     assert rebuilt.environment.content["record"] == {"python": "3.11.9", "lock": "x", "drift": {}}
 
 
@@ -309,42 +306,32 @@ def test_a_folder_that_is_named_environment_json_records_nothing(tmp_path: Path)
     assert found.environment.content == {"files": {}, "record": {}}
 
 
-def environment_files(top: Path, files: Mapping[str, str], deps: list[str] | None = None) -> list[str]:
-    """What counts for the environment of a project with these files, whose only stage reads `deps`."""
-    recorded = "".join(f"    - {{path: {path}, hash: md5, md5: {A}}}\n" for path in deps or ())
-    project = {".dvc/config": "", "dvc.yaml": "stages: {train: {cmd: x}}\n", "train.py": "", **files}
-    if deps:
-        project["dvc.lock"] = f"schema: '2.0'\nstages:\n  train:\n    cmd: x\n    deps:\n{recorded}"
-    found = read_coordinates(revision(top, project), "HEAD")
-    return sorted(found.environment.content["files"])
+USUAL = """
+environment.yml requirements.txt poetry.lock renv.lock Manifest.toml conda-linux-64.lock Dockerfile
+gpu.Dockerfile setup.py pyproject.toml
+""".split()
+ELSEWHERE = ["src/requirements.txt", "docker/Dockerfile", "env/environment.yml"]
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("files", "deps", "expected"),
     [
-        "environment.yml",
-        "requirements.txt",
-        "poetry.lock",
-        "renv.lock",
-        "Manifest.toml",
-        "conda-linux-64.lock",
-        "Dockerfile",
-        "gpu.Dockerfile",
-        "setup.py",
-        "pyproject.toml",
+        *(([name], [], [name]) for name in USUAL),
+        *(([path], [path, "train.py"], [path]) for path in ELSEWHERE),
+        (["docs/requirements.txt"], [], []),
+        # Beside what is installed, what an environment is built from does not count.
+        (["requirements.txt", "setup.py"], [], ["requirements.txt"]),
     ],
 )
-def test_the_usual_environment_files_count_in_the_root(tmp_path: Path, name: str) -> None:
-    assert environment_files(tmp_path, {name: "a"}) == [name]
-
-
-@pytest.mark.parametrize("path", ["src/requirements.txt", "docker/Dockerfile", "env/environment.yml"])
-def test_environment_files_elsewhere_count_where_a_stage_declares_them(tmp_path: Path, path: str) -> None:
-    assert environment_files(tmp_path, {path: "a"}, deps=[path, "train.py"]) == [path]
-
-
-def test_an_environment_file_that_is_elsewhere_and_undeclared_does_not_count(tmp_path: Path) -> None:
-    assert environment_files(tmp_path, {"docs/requirements.txt": "a"}) == []
+def test_environment_files_count_in_the_root_and_where_a_stage_declares_them(
+    tmp_path: Path, files: list[str], deps: list[str], expected: list[str]
+) -> None:
+    recorded = "".join(f"    - {{path: {path}, hash: md5, md5: {A}}}\n" for path in deps)
+    project = {".dvc/config": "", "dvc.yaml": "stages: {train: {cmd: x}}\n", "train.py": ""}
+    if deps:
+        project["dvc.lock"] = f"schema: '2.0'\nstages:\n  train:\n    cmd: x\n    deps:\n{recorded}"
+    root = revision(tmp_path, {**project, **dict.fromkeys(files, "a")})
+    assert sorted(read_coordinates(root, "HEAD").environment.content["files"]) == expected
 
 
 def test_the_lock_of_the_repository_counts_for_a_project_in_a_subfolder_without_one(tmp_path: Path) -> None:
@@ -358,10 +345,6 @@ def test_the_lock_of_the_repository_counts_for_a_project_in_a_subfolder_without_
     commit(tmp_path, {})
     content = read_coordinates(tmp_path / "a/b/ml", "HEAD").environment.content
     assert list(content["files"]) == ["../../../uv.lock"]
-
-
-def test_what_an_environment_is_built_from_does_not_count_beside_what_is_installed(tmp_path: Path) -> None:
-    assert environment_files(tmp_path, {"requirements.txt": "a", "setup.py": "b"}) == ["requirements.txt"]
 
 
 def test_execution_is_commands_and_outputs(rebuilt: Coordinates) -> None:
@@ -388,17 +371,10 @@ def test_data_is_known_by_whatever_dvc_records(imports: Coordinates, path: str, 
     assert imports.data.content[path] == seen
 
 
-def test_a_commit_that_changes_no_coordinate_has_the_same_digests(tmp_path: Path) -> None:
-    root = revision(tmp_path, PROJECT)
-    revision(tmp_path, {"notes.md": "Nothing that a stage reads.\n"})
-    with Reader(root) as reader:
-        before, after = [coordinates_of(snapshot) for snapshot in reader.snapshots(["HEAD~1", "HEAD"])]
-    assert digests(before) == digests(after)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
+        ("schema: '2.0'", "schema: '2.0'", set()),
         ("prepare.rate: 1e-05", "prepare.rate: 2e-05", {"params"}),
         (f"md5: {E}\n      size: 50", f"md5: {A}\n      size: 50", {"code"}),
         (f"md5: {F}\n      size: 2\n", f"md5: {A}\n      size: 2\n", {"data"}),
@@ -406,12 +382,12 @@ def test_a_commit_that_changes_no_coordinate_has_the_same_digests(tmp_path: Path
         (f"md5: {B}\n      size: 70", f"md5: {A}\n      size: 70", {"execution"}),
         ("cmd: python -m science.train", "cmd: python -m science.train --fast", {"execution"}),
     ],
-    ids=["params", "code", "data", "environment", "output", "command"],
+    ids=["notes alone", "params", "code", "data", "environment", "output", "command"],
 )
 def test_only_what_differs_has_another_digest(tmp_path: Path, old: str, new: str, changed: set[str]) -> None:
     root = revision(tmp_path, PROJECT)
     assert LOCK.count(old) == 1
-    revision(tmp_path, {"dvc.lock": LOCK.replace(old, new)})
+    revision(tmp_path, {"dvc.lock": LOCK.replace(old, new), "notes.md": "Nothing that a stage reads.\n"})
     with Reader(root) as reader:
         before, after = [digests(coordinates_of(one)) for one in reader.snapshots(["HEAD~1", "HEAD"])]
     assert {name for name in NAMES if before[name] != after[name]} == changed
@@ -451,7 +427,3 @@ def test_the_same_data_has_the_same_digest_after_a_push_to_a_store_that_keeps_ve
     revision(tmp_path, {".dvc/config": "", "data.dvc": before})
     root = revision(tmp_path, {"data.dvc": after})
     assert read_coordinates(root, "HEAD~1").data == read_coordinates(root, "HEAD").data
-
-
-def test_keys_of_several_types_have_a_digest() -> None:
-    assert digest({"a": [{1: "x", "b": "y"}]}) == digest({"a": [{"b": "y", 1: "x"}]})

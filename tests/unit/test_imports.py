@@ -4,18 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_git import write
 
 from locatable.code.entry_points import entry_points
 from locatable.code.imports import ImportClosure, ImportReader
 from locatable.errors import ProjectError
-
-
-def write(project: Path, sources: dict[str, str]) -> None:
-    """Write these files, with the folders that they are in."""
-    for name, text in sources.items():
-        file = project / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
 
 
 def closure(project: Path, *commands: str, folder: str = ".") -> ImportClosure:
@@ -93,26 +86,9 @@ def test_a_command_starts_python_files_of_the_project(project: Path, command: st
     assert files(project, command) == COMMANDS[command]
 
 
-def test_each_of_several_commands_starts_in_the_stages_folder(project: Path) -> None:
+def test_commands_start_in_the_stages_folder_each_of_several_too(project: Path) -> None:
     assert files(project, "cd src", "python src/fit.py") == FIT
-
-
-def test_commands_start_in_the_stages_folder(project: Path) -> None:
     assert files(project, "python fit.py", folder="src") == FIT
-
-
-def test_a_package_runs_its_main_module(project: Path) -> None:
-    write(project, {"pkg/__main__.py": "from . import models\n"})
-    assert files(project, "python -m pkg") == {"pkg/__init__.py", "pkg/__main__.py", "pkg/models.py"}
-
-
-def test_pythonpath_in_a_command_is_searched(project: Path) -> None:
-    write(project, {"src/fit.py": "import pkg.models\n"})
-    assert files(project, "PYTHONPATH=. python src/fit.py") == {
-        "src/fit.py",
-        "pkg/__init__.py",
-        "pkg/models.py",
-    }
 
 
 # Folders that a project adds to the search path in its own ways: what is imported, and from where.
@@ -127,19 +103,6 @@ FALLBACKS = {
 def test_modules_are_also_found_in_the_usual_folders(project: Path, source: str) -> None:
     write(project, {"sub/deep/fit.py": f"{source}\n", "sub/other.py": "", "src/installed/__init__.py": ""})
     assert FALLBACKS[source] in files(project, "python deep/fit.py", folder="sub")
-
-
-@pytest.mark.parametrize("name", ["json", "pytest"])
-def test_an_installed_package_is_not_taken_for_a_folder_elsewhere_in_the_project(
-    project: Path, name: str
-) -> None:
-    write(project, {"src/fit.py": f"import {name}\n", f"{name}/__init__.py": ""})
-    assert files(project, "python src/fit.py") == {"src/fit.py"}
-
-
-def test_a_module_beside_a_script_comes_before_an_installed_package(project: Path) -> None:
-    write(project, {"src/fit.py": "import pytest\n", "src/pytest.py": ""})
-    assert files(project, "python src/fit.py") == {"src/fit.py", "src/pytest.py"}
 
 
 IMPORTS = {
@@ -176,35 +139,79 @@ def test_every_kind_of_import_is_followed(project: Path, source: str) -> None:
     assert IMPORTS[source] in files(project, "python -m pkg.train")
 
 
-def test_imports_of_imports_are_followed(project: Path) -> None:
-    write(project, {"pkg/train.py": "from . import models", "pkg/models.py": "import far", "far.py": ""})
-    assert "far.py" in files(project, "python -m pkg.train")
+MAIN = {"pkg/__init__.py", "pkg/__main__.py", "pkg/models.py"}
+MODELS = TRAIN | {"pkg/models.py"}
+# Files, a command, and all that it runs and imports.
+CLOSURES: dict[str, tuple[dict[str, str | bytes], str, set[str]]] = {
+    "the main module of a package": ({"pkg/__main__.py": "from . import models\n"}, "python -m pkg", MAIN),
+    "PYTHONPATH in a command": (
+        {"src/fit.py": "import pkg.models\n"},
+        "PYTHONPATH=. python src/fit.py",
+        {"src/fit.py", "pkg/__init__.py", "pkg/models.py"},
+    ),
+    "a package of Python's, not a folder elsewhere in the project": (
+        {"src/fit.py": "import json\n", "json/__init__.py": ""},
+        "python src/fit.py",
+        {"src/fit.py"},
+    ),
+    "an installed package, not a folder elsewhere in the project": (
+        {"src/fit.py": "import pytest\n", "pytest/__init__.py": ""},
+        "python src/fit.py",
+        {"src/fit.py"},
+    ),
+    "a module beside a script before an installed package": (
+        {"src/fit.py": "import pytest\n", "src/pytest.py": ""},
+        "python src/fit.py",
+        {"src/fit.py", "src/pytest.py"},
+    ),
+    "imports of imports": (
+        {"pkg/train.py": "from . import models", "pkg/models.py": "import far", "far.py": ""},
+        "python -m pkg.train",
+        MODELS | {"far.py"},
+    ),
+    "modules that import each other": (
+        {"pkg/train.py": "from . import models", "pkg/models.py": "from . import train"},
+        "python -m pkg.train",
+        MODELS,
+    ),
+    "what a package imports": ({"pkg/__init__.py": "from . import models\n"}, "python -m pkg.train", MODELS),
+    "a relative import, from its package": (
+        {"pkg/sub/__init__.py": "", "pkg/sub/fit.py": "from .. import models\n"},
+        "python -m pkg.sub.fit",
+        {"pkg/__init__.py", "pkg/models.py", "pkg/sub/__init__.py", "pkg/sub/fit.py"},
+    ),
+    "nothing for type checkers": (
+        {
+            "pkg/train.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import models\n",
+        },
+        "python -m pkg.train",
+        TRAIN,
+    ),
+    "a module that hides a folder of its name": (
+        {"pkg/train.py": "import plain.x", "plain.py": "", "plain/x.py": ""},
+        "python -m pkg.train",
+        TRAIN | {"plain.py"},
+    ),
+    "nothing of a file that is not imported": (
+        {"pkg/models.py": "def (\n"},
+        "python -m pkg.train",
+        TRAIN,
+    ),
+    "a source of an encoding of its own": (
+        {"pkg/train.py": "# coding: latin-1\nname = 'é'\n".encode("latin-1")},
+        "python -m pkg.train",
+        TRAIN,
+    ),
+    "an invalid escape sequence": ({"pkg/train.py": "pattern = '\\d'\n"}, "python -m pkg.train", TRAIN),
+}
 
 
-def test_modules_may_import_each_other(project: Path) -> None:
-    write(project, {"pkg/train.py": "from . import models", "pkg/models.py": "from . import train"})
-    assert files(project, "python -m pkg.train") == TRAIN | {"pkg/models.py"}
-
-
-def test_what_a_package_imports_is_followed(project: Path) -> None:
-    write(project, {"pkg/__init__.py": "from . import models\n"})
-    assert "pkg/models.py" in files(project, "python -m pkg.train")
-
-
-def test_a_relative_import_starts_at_its_package(project: Path) -> None:
-    write(project, {"pkg/sub/__init__.py": "", "pkg/sub/fit.py": "from .. import models\n"})
-    assert "pkg/models.py" in files(project, "python -m pkg.sub.fit")
-
-
-def test_imports_for_type_checkers_are_not_dependencies(project: Path) -> None:
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import models\n"
-    write(project, {"pkg/train.py": source})
-    assert files(project, "python -m pkg.train") == TRAIN
-
-
-def test_a_module_hides_a_folder_of_its_name(project: Path) -> None:
-    write(project, {"pkg/train.py": "import plain.x", "plain.py": "", "plain/x.py": ""})
-    assert files(project, "python -m pkg.train") == TRAIN | {"plain.py"}
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("what", CLOSURES)
+def test_what_a_command_runs_and_imports(project: Path, what: str) -> None:
+    sources, command, expected = CLOSURES[what]
+    write(project, sources)
+    assert files(project, command) == expected
 
 
 def test_the_file_that_imports_a_module_is_known(project: Path) -> None:
@@ -248,26 +255,10 @@ def test_a_source_for_a_newer_python_is_read_by_the_python_that_the_environment_
     assert files(project, "python src/fit.py") == FIT
 
 
-def test_a_syntax_error_in_a_file_that_is_not_imported_does_no_harm(project: Path) -> None:
-    write(project, {"pkg/models.py": "def (\n"})
-    assert files(project, "python -m pkg.train") == TRAIN
-
-
 def test_bytes_that_are_no_python_are_named(project: Path) -> None:
     (project / "pkg/train.py").write_bytes(b"x = 1\x00\n")
     with pytest.raises(ProjectError, match=r"^pkg/train\.py"):
         closure(project, "python -m pkg.train")
-
-
-@pytest.mark.filterwarnings("error")
-def test_an_invalid_escape_sequence_is_no_error(project: Path) -> None:
-    write(project, {"pkg/train.py": "pattern = '\\d'\n"})
-    assert files(project, "python -m pkg.train") == TRAIN
-
-
-def test_a_source_may_have_an_encoding_of_its_own(project: Path) -> None:
-    (project / "pkg/train.py").write_bytes("# coding: latin-1\nname = 'é'\n".encode("latin-1"))
-    assert files(project, "python -m pkg.train") == TRAIN
 
 
 MISSING = {
