@@ -53,19 +53,13 @@ def artifact(run: aim.Run, path: str) -> str:
     return Path(run.artifacts[path].uri.removeprefix("file://")).read_text()
 
 
-def test_a_series_has_each_step(run: aim.Run) -> None:
+def test_metrics_have_each_of_their_values(run: aim.Run) -> None:
     assert values(run, "train/loss") == [(0, "0.5"), (1, "0.25"), (2, "nan")]
-
-
-def test_a_metric_has_its_value(run: aim.Run) -> None:
     assert values(run, "acc") == [(0, "0.75")]
 
 
-def test_params_have_their_types(run: aim.Run) -> None:
+def test_params_have_their_types_and_what_no_float_holds_is_text(run: aim.Run) -> None:
     assert (run["params", "rate"], run["params", "on"], run["params", "layers"]) == (0.1, True, "[3, 4]")
-
-
-def test_a_whole_number_that_a_float_cannot_hold_is_text(run: aim.Run) -> None:
     assert run["params", "exact"] == "123456789012345678901"
 
 
@@ -74,15 +68,9 @@ def test_runs_are_found_by_the_commit(root: Path, rev: str) -> None:
     assert [found.run.name for found in query.iter_runs()] == [f"baseline {rev[:7]}"]
 
 
-def test_the_source_data_are_named_by_their_hash(run: aim.Run, root: Path) -> None:
+def test_a_run_says_where_it_came_from(run: aim.Run, root: Path) -> None:
     assert run["inputs", "dataset raw.csv"] == tracked.data_hash(root)
-
-
-def test_its_description_says_how_to_rebuild_it(run: aim.Run) -> None:
     assert "dvc repro" in run.description
-
-
-def test_files_are_those_of_the_commit(run: aim.Run) -> None:
     assert artifact(run, "params.yaml") == tracked.PARAMS
 
 

@@ -78,40 +78,27 @@ def values(messages: list[dict[str, Any]], name: str) -> list[tuple[int, Any]]:
     return [(metric["step"], metric["metricValue"]) for metric in metrics if metric["metricName"] == name]
 
 
-def test_a_series_has_each_step(messages: list[dict[str, Any]]) -> None:
+def test_metrics_have_each_of_their_values(messages: list[dict[str, Any]]) -> None:
     assert values(messages, "train/loss") == [(0, 0.5), (1, 0.25), (2, "NaN")]
-
-
-def test_a_metric_has_its_value(messages: list[dict[str, Any]]) -> None:
     assert values(messages, "acc") == [(0, 0.75)]
 
 
-def test_params_have_their_types(params: dict[str, Any]) -> None:
+def test_params_have_their_types_and_what_no_float_holds_is_text(params: dict[str, Any]) -> None:
     assert (params["rate"], params["on"], params["layers"]) == (0.1, True, "[3, 4]")
-
-
-def test_a_whole_number_that_a_float_cannot_hold_is_text(params: dict[str, Any]) -> None:
     assert params["exact"] == "123456789012345678901"
 
 
-def test_the_commit_is_its_key(experiment: dict[str, Any], others: dict[str, Any], rev: str) -> None:
+def test_an_experiment_says_where_it_came_from(
+    experiment: dict[str, Any], others: dict[str, Any], assets: dict[str, bytes], rev: str, root: Path
+) -> None:
     assert (experiment["offline_id"], others["dvc.rev"]) == (rev, rev)
+    assert others["dataset raw.csv"] == tracked.data_hash(root)
+    assert assets["params.yaml"].decode() == tracked.PARAMS
+    assert b"dvc repro" in assets["note.md"]
 
 
 def test_it_goes_to_the_project_that_was_asked_for(experiment: dict[str, Any]) -> None:
     assert (experiment["workspace"], experiment["project_name"]) == ("team", "project")
-
-
-def test_the_source_data_are_named_by_their_hash(others: dict[str, Any], root: Path) -> None:
-    assert others["dataset raw.csv"] == tracked.data_hash(root)
-
-
-def test_files_are_those_of_the_commit(assets: dict[str, bytes]) -> None:
-    assert assets["params.yaml"].decode() == tracked.PARAMS
-
-
-def test_its_note_says_how_to_rebuild_it(assets: dict[str, bytes]) -> None:
-    assert b"dvc repro" in assets["note.md"]
 
 
 def test_no_name_is_cut_and_a_long_one_is_told_with_its_own(

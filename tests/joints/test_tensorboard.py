@@ -67,33 +67,22 @@ def row(root: Path, rev: str) -> Any:
     return found
 
 
-def test_a_series_has_each_step(events: EventAccumulator) -> None:
+def test_metrics_have_each_of_their_values(events: EventAccumulator) -> None:
     assert scalars(events, "train/loss") == [(0, "0.5"), (1, "0.25"), (2, "nan")]
-
-
-def test_a_metric_has_its_value(events: EventAccumulator) -> None:
     assert scalars(events, "acc") == [(0, "0.75")]
 
 
-def test_the_hparams_page_has_params_of_their_type(row: Any) -> None:
+def test_the_hparams_page_has_params_of_their_type_and_metrics_beside_them(row: Any) -> None:
     assert row.hparams["rate"].number_value == 0.1
     assert row.hparams["on"].bool_value is True
     assert row.hparams["layers"].string_value == "[3, 4]"
-
-
-def test_a_whole_number_that_a_float_cannot_hold_is_text(row: Any) -> None:
+    # A whole number that a float cannot hold is text.
     assert row.hparams["exact"].string_value == "123456789012345678901"
-
-
-def test_the_hparams_page_has_the_metrics_beside_them(row: Any) -> None:
     assert {metric.name.tag: metric.value for metric in row.metric_values}["acc"] == 0.75
 
 
-def test_the_run_is_the_commit_s(row: Any, events: EventAccumulator, rev: str) -> None:
+def test_a_run_says_where_it_came_from(row: Any, events: EventAccumulator, rev: str, root: Path) -> None:
     assert (row.name, text(events, "tags/dvc.rev")) == (rev, rev)
-
-
-def test_the_source_data_are_named_by_their_hash(events: EventAccumulator, root: Path) -> None:
     assert text(events, "tags/dataset raw.csv") == tracked.data_hash(root)
 
 

@@ -60,42 +60,27 @@ def history(records: list[dict[str, Any]], key: str) -> list[tuple[int, Any]]:
     return [(item["_step"], item[key]) for item in items if key in item]
 
 
-def test_a_series_has_each_step(records: list[dict[str, Any]]) -> None:
+def test_metrics_have_each_of_their_values(records: list[dict[str, Any]]) -> None:
     assert history(records, "train/loss") == [(0, 0.5), (1, 0.25), (2, "NaN")]
-
-
-def test_a_metric_has_its_value(records: list[dict[str, Any]]) -> None:
     assert history(records, "acc") == [(0, 0.75)]
 
 
-def test_params_are_its_config(run: dict[str, Any]) -> None:
+def test_params_are_its_config_and_what_no_float_holds_is_text(run: dict[str, Any]) -> None:
     config = run["config"]["update"]
     assert (config["rate"], config["on"], config["layers"]) == (0.1, True, "[3, 4]")
+    assert config["exact"] == "123456789012345678901"
 
 
-def test_a_whole_number_that_a_float_cannot_hold_is_text(run: dict[str, Any]) -> None:
-    assert run["config"]["update"]["exact"] == "123456789012345678901"
-
-
-def test_the_commit_is_its_id(run: dict[str, Any], rev: str) -> None:
-    assert (run["run_id"], run["config"]["update"]["locatable"]["tags"]["dvc.rev"]) == (rev, rev)
-
-
-def test_the_source_data_are_named_by_their_hash(run: dict[str, Any], root: Path) -> None:
-    inputs = run["config"]["update"]["locatable"]["inputs"]
-    assert inputs["dataset raw.csv"] == tracked.data_hash(root)
+def test_a_run_says_where_it_came_from(run: dict[str, Any], rev: str, root: Path, folder: Path) -> None:
+    noted = run["config"]["update"]["locatable"]
+    assert (run["run_id"], noted["tags"]["dvc.rev"]) == (rev, rev)
+    assert noted["inputs"]["dataset raw.csv"] == tracked.data_hash(root)
+    assert "dvc repro" in run["notes"]
+    assert (folder / "files/params.yaml").read_text() == tracked.PARAMS
 
 
 def test_it_goes_to_the_project_that_was_asked_for(run: dict[str, Any]) -> None:
     assert (run["entity"], run["project"]) == ("team", "project")
-
-
-def test_its_notes_say_how_to_rebuild_it(run: dict[str, Any]) -> None:
-    assert "dvc repro" in run["notes"]
-
-
-def test_files_are_those_of_the_commit(folder: Path) -> None:
-    assert (folder / "files/params.yaml").read_text() == tracked.PARAMS
 
 
 def test_a_name_that_is_too_long_is_told_with_its_own(folder: Path) -> None:

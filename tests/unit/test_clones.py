@@ -169,22 +169,14 @@ def text_of(root: Path, target: object) -> str:
         )
 
 
-def test_an_experiment_is_located_by_its_output(clone, tmp_path):
-    (tmp_path / "figure").write_text('{"m": 100}')
-    assert names_of(clone, tmp_path / "figure") == ["ten"]
-
-
-def test_what_dvc_keeps_is_located(clone, tmp_path):
-    (tmp_path / "figure").write_text("3")
-    assert names_of(clone, tmp_path / "figure") == ["Three"]
-
-
-def test_what_git_lfs_keeps_is_located(clone, tmp_path):
-    (tmp_path / "figure").write_bytes(PICTURE)
-    assert "Three" in names_of(clone, tmp_path / "figure")
-
-
-def test_a_name_is_located(clone):
+def test_what_git_dvc_and_git_lfs_keep_is_located_and_so_is_a_name(clone, tmp_path):
+    figure = tmp_path / "figure"
+    figure.write_text('{"m": 100}')
+    assert names_of(clone, figure) == ["ten"]
+    figure.write_text("3")
+    assert names_of(clone, figure) == ["Three"]
+    figure.write_bytes(PICTURE)
+    assert "Three" in names_of(clone, figure)
     assert names_of(clone, "ten") == ["ten"]
 
 
@@ -201,16 +193,11 @@ def test_all_commits_and_experiments_get_a_run(clone, source):
     assert values == {rev: int(git(source, "show", f"{rev}:params.yaml").split()[1]) for rev in commits}
 
 
-def test_a_proof_has_the_whole_commit(clone, tmp_path, monkeypatch):
+def test_a_proof_has_the_whole_commit_and_what_git_lfs_keeps_of_it(clone, tmp_path, monkeypatch):
     monkeypatch.chdir(clone)
     with Checkout(clone, resolve("ten"), tmp_path / "proof", tmp_path / "dvc") as checkout:
         assert (checkout.root / "m.json").read_text() == '{"m": 100}'
         assert git(checkout.tree, "status", "--porcelain", ":!*.png") == ""
-
-
-def test_a_proof_has_what_git_lfs_keeps(clone, tmp_path, monkeypatch):
-    monkeypatch.chdir(clone)
-    with Checkout(clone, resolve("ten"), tmp_path / "proof", tmp_path / "dvc") as checkout:
         assert (checkout.root / "logo.png").read_bytes() == PICTURE
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
+from tiny_git import write
 
 from locatable.commands import declare
 from locatable.errors import LocatableError, NotFoundError, ProjectError
@@ -40,14 +41,6 @@ SOURCES = {
     "pkg/old.py": "",
     "params.yaml": "a: 1\nb: 2\n",
 }
-
-
-def write(project: Path, sources: dict[str, str]) -> None:
-    """Write these files, with the folders that they are in."""
-    for name, text in sources.items():
-        file = project / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, newline="")
 
 
 def run(*arguments: str) -> int:
@@ -227,21 +220,13 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_dependencies_are_added_in_the_style_of_the_file(
+def test_dependencies_are_added_in_the_style_of_the_file_and_dvc_finds_them(
     project: Path, pipeline: Callable[[str], None], layout: str
 ) -> None:
     before, after = LAYOUTS[layout]
     pipeline(f"stages:\n{before}")
     run()
     assert (project / "dvc.yaml").read_text() == f"stages:\n{after}"
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_dvc_finds_everything_declared_in_every_style(
-    project: Path, pipeline: Callable[[str], None], layout: str
-) -> None:
-    pipeline(f"stages:\n{LAYOUTS[layout][0]}")
-    run()
     modules = {"pkg/__init__.py", "pkg/models.py", "pkg/train.py"}
     with Repo(str(project)) as repo:
         for stage in repo.index.stages:
@@ -294,20 +279,13 @@ def test_permissions_stay_and_no_other_file_is_left(project: Path) -> None:
     assert set(os.listdir(project)) == names
 
 
-def test_a_folder_that_is_declared_holds_all_its_modules(
-    project: Path, pipeline: Callable[[str], None]
-) -> None:
-    pipeline("stages:\n  train:\n    cmd: python -m pkg.train\n    deps: [pkg]\n")
-    assert run("--check") == 0
-
-
-def test_what_a_stage_writes_itself_is_not_its_dependency(
-    project: Path, pipeline: Callable[[str], None]
-) -> None:
-    pipeline(
-        "stages:\n  train:\n    cmd: python -m pkg.train\n    deps: [pkg/__init__.py, pkg/train.py]\n"
-        "    outs: [pkg/models.py]\n"
-    )
+@pytest.mark.parametrize(
+    "fields",
+    ["deps: [pkg]", "deps: [pkg/__init__.py, pkg/train.py], outs: [pkg/models.py]"],
+    ids=["what a declared folder holds", "what the stage writes itself"],
+)
+def test_nothing_is_missing(pipeline: Callable[[str], None], fields: str) -> None:
+    pipeline(f"stages:\n  train: {{cmd: python -m pkg.train, {fields}}}\n")
     assert run("--check") == 0
 
 
@@ -318,16 +296,12 @@ def test_a_path_that_yaml_would_misread_is_quoted(project: Path, pipeline: Calla
     assert declared(project) == ["a, b/fit #1.py"]
 
 
-def test_a_pipeline_in_a_folder_declares_relative_to_it(project: Path) -> None:
-    write(project, {"sub/dvc.yaml": "stages:\n  fit:\n    wdir: ..\n    cmd: python -m pkg.old\n"})
-    run("sub/dvc.yaml:fit")
-    assert declared(project, "sub/dvc.yaml:fit") == ["pkg/__init__.py", "pkg/old.py"]
-
-
-def test_only_the_stages_asked_for_are_changed(project: Path) -> None:
+def test_a_pipeline_in_a_folder_declares_relative_to_it_where_it_is_asked_for(project: Path) -> None:
     write(project, {"sub/dvc.yaml": "stages:\n  fit:\n    wdir: ..\n    cmd: python -m pkg.old\n"})
     run("train")
     assert declared(project, "sub/dvc.yaml:fit") == []
+    run("sub/dvc.yaml:fit")
+    assert declared(project, "sub/dvc.yaml:fit") == ["pkg/__init__.py", "pkg/old.py"]
 
 
 def test_it_works_from_a_folder_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,17 +338,11 @@ def test_prune_removes_the_line_of_a_stale_module(
     )
 
 
-def test_prune_adds_what_is_missing_too(project: Path) -> None:
+def test_prune_adds_what_is_missing_too_and_removes_a_module_that_is_gone(project: Path) -> None:
     write(project, {"dvc.yaml": DVC_YAML.replace("pkg/train.py", "pkg/old.py")})
-    run("--prune")
-    assert declared(project) == ["data.csv", "pkg/__init__.py", "pkg/models.py", "pkg/train.py"]
-
-
-def test_prune_removes_a_module_that_is_gone(project: Path, pipeline: Callable[[str], None]) -> None:
-    pipeline(STALE)
     (project / "pkg/old.py").unlink()
     run("--prune")
-    assert "pkg/old.py" not in declared(project)
+    assert declared(project) == ["data.csv", "pkg/__init__.py", "pkg/models.py", "pkg/train.py"]
 
 
 @pytest.mark.parametrize(
@@ -430,58 +398,42 @@ def test_prune_keeps_what_one_stage_of_a_template_imports(
     assert declared(project, "fit@a") == ["pkg/__init__.py", "pkg/a.py", "pkg/b.py"]
 
 
-def test_prune_keeps_modules_that_may_be_imported_by_a_computed_name(
-    project: Path, pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+UNSURE = {
+    "import importlib\nimportlib.import_module(name)\n": "imports modules by computed names",
+    "import sys\nsys.path.append('pkg')\nimport old\n": "imports old from an unknown folder",
+}
+
+
+@pytest.mark.parametrize("source", UNSURE)
+def test_prune_keeps_modules_that_may_be_imported(
+    project: Path, pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
-    write(project, {"pkg/models.py": "import importlib\nimportlib.import_module(name)\n"})
+    write(project, {"pkg/models.py": source})
     pipeline(STALE)
     run("train", "--prune")
     assert (project / "dvc.yaml").read_text() == STALE
-    assert capsys.readouterr().out == (
-        "train: pkg/old.py stays in dvc.yaml: pkg/models.py imports modules by computed names\n"
-    )
+    assert capsys.readouterr().out == f"train: pkg/old.py stays in dvc.yaml: pkg/models.py {UNSURE[source]}\n"
 
 
-def test_prune_keeps_modules_that_may_be_imported_from_an_unknown_folder(
-    project: Path, pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+CHECKED = {
+    "what is missing": (DVC_YAML, "dvc.yaml does not declare pkg/models.py, which pkg/train.py imports"),
+    "what a command runs undeclared": (
+        "stages:\n  train:\n    cmd: python -m pkg.models\n    deps: [pkg/__init__.py]\n",
+        "dvc.yaml does not declare pkg/models.py, which its command runs",
+    ),
+    "what is stale": (STALE, "dvc.yaml declares pkg/old.py, which the stage does not import"),
+}
+
+
+@pytest.mark.parametrize("what", CHECKED)
+def test_check_names_what_it_finds_and_changes_nothing(
+    project: Path, pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
-    write(project, {"pkg/models.py": "import sys\nsys.path.append('pkg')\nimport old\n"})
-    pipeline(STALE)
-    run("train", "--prune")
-    assert (project / "dvc.yaml").read_text() == STALE
-    assert capsys.readouterr().out == (
-        "train: pkg/old.py stays in dvc.yaml: pkg/models.py imports old from an unknown folder\n"
-    )
-
-
-def test_check_names_what_is_missing_and_changes_nothing(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    text, line = CHECKED[what]
+    pipeline(text)
     assert run("train", "--check") == 1
-    assert (project / "dvc.yaml").read_text() == DVC_YAML
-    assert capsys.readouterr().out == (
-        "train: dvc.yaml does not declare pkg/models.py, which pkg/train.py imports\n"
-    )
-
-
-def test_check_names_what_a_command_runs_undeclared(
-    pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    pipeline("stages:\n  train:\n    cmd: python -m pkg.models\n    deps: [pkg/__init__.py]\n")
-    assert run("--check") == 1
-    assert (
-        capsys.readouterr().out == "train: dvc.yaml does not declare pkg/models.py, which its command runs\n"
-    )
-
-
-def test_check_names_what_is_stale(
-    pipeline: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    pipeline(STALE)
-    assert run("train", "--check") == 1
-    assert capsys.readouterr().out == (
-        "train: dvc.yaml declares pkg/old.py, which the stage does not import\n"
-    )
+    assert (project / "dvc.yaml").read_text() == text
+    assert capsys.readouterr().out == f"train: {line}\n"
 
 
 def test_check_passes_when_all_is_declared(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -596,18 +548,10 @@ def test_help_imports_neither_dvc_nor_a_yaml_library() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_a_projects_tests_get_a_sentence_for_each_undeclared_import(project: Path) -> None:
-    assert undeclared_imports(project) == [
-        "train: dvc.yaml does not declare pkg/models.py, which pkg/train.py imports"
-    ]
-
-
-def test_a_projects_tests_get_nothing_for_stale_modules(
+def test_a_projects_tests_get_undeclared_imports_and_unchecked_stages_and_nothing_of_stale_modules(
     project: Path, pipeline: Callable[[str], None]
 ) -> None:
+    assert undeclared_imports(project) == [f"train: {CHECKED['what is missing'][1]}"]
+    assert unchecked_stages(project) == ['other: no Python file to be seen in `echo  "x"`']
     pipeline(STALE)
     assert undeclared_imports(project) == []
-
-
-def test_a_projects_tests_get_the_stages_that_cannot_be_checked(project: Path) -> None:
-    assert unchecked_stages(project) == ['other: no Python file to be seen in `echo  "x"`']

@@ -54,11 +54,8 @@ def test_a_module_without_metadata_is_named(tmp_path: Path) -> None:
         read_joint(tmp_path / "test_tool.py")
 
 
-def test_a_result_is_what_pytest_counts() -> None:
+def test_a_result_is_what_pytest_counts_or_the_reason_that_there_is_none() -> None:
     assert outcome("..s\n3 passed, 1 skipped, 2 warnings in 1.20s\n", "") == "3 passed, 1 skipped"
-
-
-def test_a_result_without_tests_is_the_reason() -> None:
     assert outcome("", "error: no wheel\nmore\n") == "failed: error: no wheel"
 
 
@@ -68,23 +65,11 @@ def test_a_joint_that_did_not_pass_is_not_good(result: str) -> None:
 
 
 @pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
-def test_the_tool_is_pinned(joint: Joint) -> None:
+def test_a_joint_is_pinned_has_a_row_below_its_question_and_runs_when_it_changes(joint: Joint) -> None:
     assert all("==" in dependency for dependency in joint.dependencies[:1])
-
-
-@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
-def test_the_page_has_a_row_for_it_below_its_question(joint: Joint) -> None:
     rows = re.findall(rf"^\| {re.escape(joint.tool)} \|.*\|$", section(joint.question), re.MULTILINE)
     assert [joint.path.name in row and joint.joint in row for row in rows] == [True]
-
-
-@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
-def test_what_joins_it_exists(joint: Joint) -> None:
     assert (REPOSITORY / joint.joint).exists()
-
-
-@pytest.mark.parametrize("joint", JOINTS, ids=names(JOINTS))
-def test_the_workflow_runs_when_it_changes(joint: Joint) -> None:
     workflow = (REPOSITORY / ".github/workflows/joints.yml").read_text()
     paths = re.findall(r"^      - (\S+)$", workflow, re.MULTILINE)
     assert any(fnmatch.fnmatch(joint.joint, path) for path in paths)
@@ -98,14 +83,10 @@ def test_what_a_small_one_needs_is_installed_for_all_tests(joint: Joint) -> None
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
-def test_an_example_is_short(example: Path) -> None:
+def test_an_example_is_short_and_has_a_joint_that_runs_it(example: Path) -> None:
     """A network has its checkpoints with it, and is the project's own code once it is copied."""
     most = 100 if example.parent.name == "frameworks" else 80
     assert len(example.read_text().splitlines()) <= most
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
-def test_an_example_has_a_joint_that_runs_it(example: Path) -> None:
     assert str(example.relative_to(REPOSITORY)) in [joint.joint for joint in JOINTS]
 
 
