@@ -265,25 +265,16 @@ def commit(project: Path, name: str, files: dict[str, str]) -> None:
     subprocess.run(("git", "fast-import", "--quiet"), cwd=project, input=script, text=True, check=True)
 
 
-def test_what_mlflow_cannot_hold_is_kept(crowd: Callable, env: dict[str, str]) -> None:
+def test_what_mlflow_cannot_hold_is_kept_beside_it(crowd: Callable, env: dict[str, str]) -> None:
+    """That a real MLflow takes it; how each value is changed is in tests/unit/test_mlflow_limits.py."""
     project = crowd(0)
     params = {f"many.p{n:03}": n for n in range(250)}
-    params |= {
-        "long": "x" * 10_000,
-        "k" * 300: 1,
-        "odd@key": "at",
-        "odd_key": "plain",
-        "with space": [1, {"a": None}],
-        "größe.日本": True,
-        "empty": None,
-        "..": "dots",
-        "small": 1e-05,
-    }
+    params |= {"long": "x" * 10_000, "k" * 300: 1, "odd@key": "at", "größe.日本": True, "..": "dots"}
     lock = git(project, "show", "HEAD:dvc.lock")
     lines = "".join(f"        {json.dumps(key)}: {json.dumps(value)}\n" for key, value in params.items())
     lock = re.sub(r"(  train:\n(?:.*\n)*?    params:\n      params.yaml:\n)", lambda m: m[1] + lines, lock)
     metrics = (
-        '{"a": NaN, "b": Infinity, "c": "good", "d": {"x@5": 1, "e": true}, "big": 123456789012345678901}'
+        '{"a": NaN, "b": Infinity, "c": "good", "d": {"x@5": 1, "e": true}, "n": 123456789012345678901}'
     )
     series = "reports/train/plots/metrics/valid/log_loss.tsv"
     table = "step\tlog_loss\n0\t1.5\n1\tnan\n2\tinf\n3\t-inf\n"
@@ -293,64 +284,14 @@ def test_what_mlflow_cannot_hold_is_kept(crowd: Callable, env: dict[str, str]) -
     found = next(f for f in dump(f"sqlite:///{project}/mlflow.db", NAME, env, project) if f["name"] == "hard")
     plain = {key: str(value) for key, value in params.items() if key.startswith("many.")}
     assert {key: value for key, value in found["params"].items() if key.startswith("many.")} == plain
-    texts = {"with space": '[1, {"a": null}]', "größe.日本": "true", "empty": "null", "small": "1e-05"}
-    assert {key: found["params"][key] for key in texts} == texts
-    assert {
-        found["params"]["odd_key"],
-        *(v for k, v in found["params"].items() if k.startswith("odd_key ")),
-    } == {
-        "at",
-        "plain",
-    }
     assert len(found["params"]["long"]) == 6000
     points = [value for _, value, _ in sorted(found["series"]["valid/log_loss"])]
     assert points[0] == 1.5
     assert points[1] != points[1]
     assert points[2] > 1e308
     assert points[3] < -1e308
-    assert found["metrics"]["d/e"] == 1
     assert "as they are in Git" in found["tags"]["mirror.kept"]
-
-    get = (
-        "import sys; from mlflow import MlflowClient; "
-        "print(open(MlflowClient(sys.argv[1]).download_artifacts(sys.argv[2], 'mirror/kept.json')).read())"
-    )
-    said = run(
-        "python", "-c", get, f"sqlite:///{project}/mlflow.db", found["id"], cwd=project, env=env
-    ).stdout
-    kept = json.loads(said)
-    assert {"long", "k" * 300, "odd@key", ".."} <= kept["params"].keys()
-    assert kept["params"]["long"] == params["long"]
-    assert kept["metrics"]["c"] == [[0, "good"]]
-    assert kept["metrics"]["big"] == [[0, 123456789012345678901]]
-    assert [step for step, _ in kept["metrics"]["valid/log_loss"]] == [2, 3]
-
-
-def test_files_that_are_not_on_this_machine(tmp_path: Path, env: dict[str, str]) -> None:
-    stage = "stages:\n  draw:\n    cmd: echo 'a,b' > p.csv && echo x > m.bin\n    outs: [m.bin]\n"
-    model = "artifacts:\n  net: {path: m.bin, type: model}\n"
-    (tmp_path / "dvc.yaml").write_text(f"{stage}    plots: [p.csv]\n{model}")
-    for command in (
-        "git init -q",
-        "dvc init -q",
-        f"dvc config core.site_cache_dir {tmp_path}/site",
-        "dvc repro -q",
-    ):
-        run(*command.split(), cwd=tmp_path, env=env)
-    run("git", "add", "--all", ".dvc", "dvc.yaml", "dvc.lock", ".gitignore", cwd=tmp_path, env=env)
-    run("git", "commit", "--quiet", "-m", "All", cwd=tmp_path, env=env)
-    assert run(*MIRROR, "--copy-models", cwd=tmp_path, env=env).stdout.endswith("0 failed\n")
-    (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
-    assert {"p.csv", "m.bin"} <= found["files"].keys()
-
-    shutil.rmtree(tmp_path / ".dvc/cache")
-    (tmp_path / "mlflow.db").unlink()
-    said = run(*MIRROR, "--copy-models", cwd=tmp_path, env=env).stdout
-    assert "mirrored 1 new" in said
-    assert "1 without files that this machine does not have" in said
-    (found,) = dump(f"sqlite:///{tmp_path}/mlflow.db", tmp_path.name, env, tmp_path)
-    assert found["tags"]["mirror.missing"].endswith("p.csv, m.bin")
-    assert found["status"] == "FINISHED"
+    assert "mirror/kept.json" in found["files"]
 
 
 @needs_postgres

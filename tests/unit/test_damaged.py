@@ -72,14 +72,10 @@ def test_other_revisions_are_read(damaged: Damaged) -> None:
     assert read == {first: {"a": 1}, third: {"a": 3}}
 
 
-def test_the_revision_says_what_is_missing(damaged: Damaged) -> None:
+def test_the_revision_and_its_run_say_what_is_missing(damaged: Damaged) -> None:
     snapshot = damaged.reader.snapshot(damaged.lacking)
     with pytest.raises(UnreadableError, match=MISSING):
         coordinates_of(snapshot)
-
-
-def test_its_run_in_mlflow_fails_alone(damaged: Damaged) -> None:
-    snapshot = damaged.reader.snapshot(damaged.lacking)
     with pytest.raises(UnreadableError, match=MISSING):
         revision_content(snapshot, WantedRun(damaged.lacking, "damaged"))
 

@@ -22,36 +22,24 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_a_locatable_error(kind: type) -> None:
-    assert issubclass(kind, LocatableError)
-
-
-def test_the_picture_names_every_kind() -> None:
+def test_every_kind_is_a_locatable_error_and_in_the_picture() -> None:
+    assert all(issubclass(kind, LocatableError) for kind in KINDS)
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in KINDS)
 
 
-def test_an_error_ends_a_command_with_1() -> None:
-    assert LocatableError("no").exit_code == 1
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LocatableError("no"), 1), (UsageError("no"), 2), (LocatableError("no", exit_code=7), 7)],
+)
+def test_an_error_ends_a_command_with_the_code_of_its_kind_or_its_own(
+    error: LocatableError, code: int
+) -> None:
+    assert error.exit_code == code
 
 
-def test_a_wrong_command_line_ends_a_command_with_2() -> None:
-    assert UsageError("no").exit_code == 2
-
-
-def test_an_error_can_have_an_exit_code_of_its_own() -> None:
-    assert LocatableError("no", exit_code=7).exit_code == 7
-
-
-def test_an_error_prints_its_message_without_the_hint() -> None:
+def test_an_error_prints_its_message_without_the_hint_and_all_that_git_said() -> None:
     assert str(LocatableError("no", hint="try yes")) == "no"
-
-
-def test_git_errors_keep_all_that_git_said() -> None:
     assert GitError("no", "one\ntwo").stderr == "one\ntwo"
-
-
-def test_what_a_proof_lacks_begins_with_cannot_try() -> None:
     assert str(CannotTryError("no cache")) == "cannot try: no cache"
 
 

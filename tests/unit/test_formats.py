@@ -27,17 +27,17 @@ def test_a_plain_scalar_is_what_dvc_takes_it_for(text: str) -> None:
         assert (type(ours), ours) == (type(theirs), theirs)
 
 
-@pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T10:00:00"])
-def test_a_date_stays_text_as_json_has_no_dates(text: str) -> None:
-    assert load_yaml(f"a: {text}\n") == {"a": text}
-
-
-def test_an_empty_value_is_null() -> None:
-    assert load_yaml("a:\n") == {"a": None}
-
-
-def test_merge_keys_are_understood() -> None:
-    assert load_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}\n")["b"] == {"x": 1, "y": 2}
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a: 2026-01-01\n", {"a": "2026-01-01"}),  # JSON has no dates
+        ("a: 2026-01-01T10:00:00\n", {"a": "2026-01-01T10:00:00"}),
+        ("a:\n", {"a": None}),
+        ("a: &a {x: 1}\nb: {<<: *a, y: 2}\n", {"a": {"x": 1}, "b": {"x": 1, "y": 2}}),
+    ],
+)
+def test_dates_empty_values_and_merge_keys_are_read(text: str, values: dict[str, Any]) -> None:
+    assert load_yaml(text) == values
 
 
 def test_yaml_that_is_broken_is_an_error() -> None:

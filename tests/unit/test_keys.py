@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,18 @@ def test_a_part_is_a_position_in_lists_alone() -> None:
     assert (index([1], "0"), index({"0": 1}, "0")) == (0, "0")
 
 
-def test_nested_mappings_become_dotted_keys() -> None:
-    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
-
-
-def test_an_empty_mapping_stays_as_a_value() -> None:
-    assert flatten({"a": {"b": {}}}) == {"a.b": {}}
+@pytest.mark.parametrize(
+    ("values", "flat"),
+    [
+        ({"a": {"b": 1, "c": {"d": 2}}, "e": 3}, {"a.b": 1, "a.c.d": 2, "e": 3}),
+        ({"a": {"b": {}}}, {"a.b": {}}),
+        ({1: {True: "x"}}, {"1.True": "x"}),
+        ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}),
+    ],
+    ids=["nested", "empty", "keys that are no text", "lists"],
+)
+def test_nested_mappings_become_dotted_keys(values: dict[Any, Any], flat: dict[str, Any]) -> None:
+    assert flatten(values) == flat
 
 
 def test_no_value_is_lost_to_another_of_the_same_dotted_key() -> None:
@@ -94,14 +101,6 @@ def test_json_text_has_nothing_that_is_no_json() -> None:
         "b": {"2024-05-01": {"0.5": None}},
         "c": 1e-7,
     }
-
-
-def test_keys_that_are_no_text_become_text() -> None:
-    assert flatten({1: {True: "x"}}) == {"1.True": "x"}
-
-
-def test_lists_stay_as_values() -> None:
-    assert flatten({"a": [1, {"b": 2}]}) == {"a": [1, {"b": 2}]}
 
 
 def test_lists_are_flattened_by_position_where_asked_for() -> None:

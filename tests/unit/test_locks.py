@@ -2,31 +2,28 @@
 
 from importlib import metadata
 
+import pytest
+
 from locatable.results.locks import Drift, drift
 
 YAML = metadata.version("pyyaml")
+MISSING = Drift("no-such-package", "1.0", None)
 
 
-def test_nothing_has_drifted_where_all_is_as_locked() -> None:
-    assert drift(f"pyyaml=={YAML}\n") == []
-
-
-def test_another_version_has_drifted() -> None:
-    assert drift("pyyaml==0.1\n") == [Drift("pyyaml", "0.1", YAML)]
-
-
-def test_a_missing_package_has_drifted() -> None:
-    assert drift("no-such-package==1.0\n") == [Drift("no-such-package", "1.0", None)]
-
-
-def test_a_package_for_another_platform_has_not_drifted() -> None:
-    assert drift('no-such-package==1.0 ; sys_platform == "amiga"\n') == []
-
-
-def test_a_package_for_this_platform_has_drifted_by_its_own_version_alone() -> None:
-    assert drift('no-such-package==1.0 ; sys_platform != "amiga"\n') == [
-        Drift("no-such-package", "1.0", None)
-    ]
+@pytest.mark.parametrize(
+    ("lock", "expected"),
+    [
+        (f"pyyaml=={YAML}\n", []),
+        ("pyyaml==0.1\n", [Drift("pyyaml", "0.1", YAML)]),
+        ("no-such-package==1.0\n", [MISSING]),
+        ('no-such-package==1.0 ; sys_platform == "amiga"\n', []),
+        ('no-such-package==1.0 ; sys_platform != "amiga"\n', [MISSING]),
+        ("lockfile: 1\npyyaml>=0.1\n", []),
+    ],
+    ids=["as locked", "another version", "none", "another platform", "this platform", "another tool's"],
+)
+def test_what_is_not_as_locked_has_drifted(lock: str, expected: list[Drift]) -> None:
+    assert drift(lock) == expected
 
 
 def test_hashes_comments_and_options_are_no_packages() -> None:
@@ -40,7 +37,3 @@ pyyaml=={YAML} \\
     # via something
 """
     assert drift(lock) == []
-
-
-def test_lines_of_another_tools_lock_pin_nothing() -> None:
-    assert drift("lockfile: 1\npyyaml>=0.1\n") == []

@@ -20,25 +20,12 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_was_noted_is_read(root):
-    write_processor(root, "HEAD", XEON)
-    assert read_processor(root, "HEAD") == XEON
-
-
-def test_the_last_note_counts(root):
-    write_processor(root, "HEAD", Processor("EPYC", 2))
-    write_processor(root, "HEAD", XEON)
-    assert read_processor(root, "HEAD") == XEON
-
-
-def test_a_note_does_not_change_the_commit(root):
+def test_the_last_note_is_read_and_changes_no_commit_or_branch(root):
     before = git(root, "rev-parse", "HEAD")
-    write_processor(root, "HEAD", XEON)
+    for processor in (Processor("EPYC", 2), XEON):
+        write_processor(root, "HEAD", processor)
+        assert read_processor(root, "HEAD") == processor
     assert git(root, "rev-parse", "HEAD") == before
-
-
-def test_a_note_adds_no_commit_to_any_branch(root):
-    write_processor(root, "HEAD", XEON)
     assert git(root, "rev-list", "--count", "--branches", "--remotes", "--tags") == "1"
 
 

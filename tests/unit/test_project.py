@@ -17,15 +17,8 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def test_from_the_root(project: Path) -> None:
-    assert find_project(project) == project
-
-
-def test_from_a_folder_below(project: Path) -> None:
-    assert find_project(project / "data") == project
-
-
-def test_the_nearest_of_several(project: Path) -> None:
+def test_the_nearest_of_the_folders_around(project: Path) -> None:
+    assert find_project(project) == find_project(project / "data") == project
     (project / "data/.dvc").mkdir()
     assert find_project(project / "data") == project / "data"
 

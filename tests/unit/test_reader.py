@@ -34,21 +34,21 @@ def experiment(repo: Path, name: str, subject: str, time: int) -> str:
     return rev
 
 
-def test_the_roots_are_found_from_a_folder_below_them(repo: Path) -> None:
-    with Reader(repo / "sub") as reader:
-        assert (reader.top, reader.root, reader.prefix) == (repo.parent, repo, "ml")
-
-
-def test_the_roots_are_the_same_where_dvc_is_at_the_top(tmp_path: Path) -> None:
-    commit(tmp_path, {".dvc/config": ""})
-    with Reader(tmp_path) as reader:
-        assert (reader.top, reader.root, reader.prefix) == (tmp_path, tmp_path, "")
-
-
-def test_a_repository_without_dvc_is_read_from_its_top(tmp_path: Path) -> None:
-    commit(tmp_path, {"sub/a.txt": ""})
-    with Reader(tmp_path / "sub") as reader:
-        assert reader.root == tmp_path
+@pytest.mark.parametrize(
+    ("files", "folder", "root", "prefix"),
+    [
+        ({"ml/.dvc/config": "", "ml/sub/a.txt": ""}, "ml/sub", "ml", "ml"),
+        ({".dvc/config": ""}, ".", ".", ""),
+        ({"sub/a.txt": ""}, "sub", ".", ""),
+    ],
+    ids=["below them", "DVC at the top", "no DVC"],
+)
+def test_the_roots_are_found(
+    tmp_path: Path, files: dict[str, str], folder: str, root: str, prefix: str
+) -> None:
+    commit(tmp_path, files)
+    with Reader(tmp_path / folder) as reader:
+        assert (reader.top, reader.root, reader.prefix) == (tmp_path, tmp_path / root, prefix)
 
 
 def test_a_dvc_repository_around_the_git_repository_is_not_its_root(tmp_path: Path) -> None:
@@ -167,22 +167,15 @@ def test_a_commit_from_before_the_dvc_repository_is_empty(tmp_path: Path) -> Non
         assert (snapshot.tree, snapshot.files, snapshot.git_files("")) == ("", {}, {})
 
 
-def test_a_cached_folder_lists_its_files(repo: Path) -> None:
-    folder = "a" * 32 + ".dir"
-    listing = json.dumps([{"md5": "b" * 32, "relpath": "x/y.txt"}])
+def test_a_folder_lists_its_files_where_it_is_cached_and_else_is_its_only_one(repo: Path) -> None:
+    folder, file = "a" * 32 + ".dir", "b" * 32
+    with Reader(repo) as reader:
+        assert reader.folder_files("data", {"md5": folder}) == {"data": folder}
+        assert reader.folder_files("data.csv", {"md5": file}) == {"data.csv": file}
+    listing = json.dumps([{"md5": file, "relpath": "x/y.txt"}])
     write(repo, {f".dvc/cache/files/md5/aa/{folder[2:]}": listing})
     with Reader(repo) as reader:
-        assert reader.folder_files("data", {"md5": folder}) == {"data/x/y.txt": "b" * 32}
-
-
-def test_a_folder_that_is_not_cached_is_its_own_only_file(repo: Path) -> None:
-    with Reader(repo) as reader:
-        assert reader.folder_files("data", {"md5": "a" * 32 + ".dir"}) == {"data": "a" * 32 + ".dir"}
-
-
-def test_a_file_lists_itself(repo: Path) -> None:
-    with Reader(repo) as reader:
-        assert reader.folder_files("data.csv", {"md5": "a" * 32}) == {"data.csv": "a" * 32}
+        assert reader.folder_files("data", {"md5": folder}) == {"data/x/y.txt": file}
 
 
 def test_the_cache_is_where_dvcs_settings_say(repo: Path) -> None:

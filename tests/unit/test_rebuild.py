@@ -57,40 +57,39 @@ def test_an_experiment_is_fetched_first(tmp_path: Path) -> None:
     assert "git fetch origin 'refs/exps/*:refs/exps/*'" in commands(tmp_path, {}, experiment)
 
 
-@pytest.mark.parametrize("lock", ["numpy==2.0\n-e file:.\n", "{}\n", "lockfile: 1\n"])
-def test_a_lock_of_another_tool_is_not_installed_as_ours_is(tmp_path: Path, lock: str) -> None:
-    assert not any("pip install" in command for command in commands(tmp_path, {"requirements.lock": lock}))
-
-
-def test_a_lock_that_is_a_folder_is_not_installed(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"requirements.lock/README.md": "a"})
-    assert not any("pip install" in command for command in found)
-
-
-def test_locked_packages_are_installed(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"requirements.lock": "numpy==2.0 --hash=sha256:aa\n"})
-    assert found[3:5] == [
-        "python3 -m venv .venv && source .venv/bin/activate",
-        "pip install --require-hashes -r requirements.lock",
-    ]
-
-
-def test_tools_are_installed_with_the_packages_of_the_stages(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"requirements.lock": "", "tools.lock": ""})
-    assert "pip install --require-hashes -r requirements.lock -r tools.lock" in found
-
-
-def test_tools_alone_are_not_installed(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"tools.lock": ""})
-    assert not any("tools.lock" in command for command in found)
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"requirements.lock": "numpy==2.0\n-e file:.\n"},
+        {"requirements.lock": "{}\n"},
+        {"requirements.lock": "lockfile: 1\n"},
+        {"requirements.lock/README.md": "a"},
+        {"tools.lock": ""},
+    ],
+)
+def test_a_lock_of_another_tool_or_of_tools_alone_is_not_installed(
+    tmp_path: Path, files: Mapping[str, str]
+) -> None:
+    assert not any("pip install" in command for command in commands(tmp_path, files))
 
 
 VENV = "python3 -m venv .venv && source .venv/bin/activate"
 
 
+CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv'
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
+        (
+            {"requirements.lock": "numpy==2.0 --hash=sha256:aa\n"},
+            [VENV, "pip install --require-hashes -r requirements.lock"],
+        ),
+        (
+            {"requirements.lock": "", "tools.lock": ""},
+            [VENV, "pip install --require-hashes -r requirements.lock -r tools.lock"],
+        ),
         ({"requirements.txt": "numpy\n"}, [VENV, "pip install -r requirements.txt"]),
         ({"../requirements.txt": "numpy\n"}, [VENV, "pip install -r ../requirements.txt"]),
         (
@@ -99,6 +98,10 @@ VENV = "python3 -m venv .venv && source .venv/bin/activate"
         ),
         ({"../uv.lock": ""}, ["uv sync --frozen --project ..", "source ../.venv/bin/activate"]),
         ({"environment.yml": ""}, ["conda env create --prefix ./.venv --file environment.yml"]),
+        (
+            {"conda-lock.yml": "version: 1\n"},
+            ["micromamba create --yes --quiet --prefix .venv --file conda-lock.yml", CONDA],
+        ),
         ({"poetry.lock": ""}, ["poetry --directory . install"]),
         (
             {"requirements.txt": "", "renv.lock": "{}"},
@@ -116,14 +119,6 @@ def test_the_environment_that_was_found_is_installed_by_its_tool(
     tmp_path: Path, files: Mapping[str, str], expected: list[str]
 ) -> None:
     assert commands(tmp_path, files)[3:][: len(expected)] == expected
-
-
-CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv'
-
-
-def test_packages_of_conda_are_installed_from_their_lock(tmp_path: Path) -> None:
-    found = commands(tmp_path, {"conda-lock.yml": "version: 1\n"})
-    assert found[3:5] == ["micromamba create --yes --quiet --prefix .venv --file conda-lock.yml", CONDA]
 
 
 def test_of_two_locks_the_one_that_stages_declare_is_installed(tmp_path: Path) -> None:
@@ -172,25 +167,26 @@ def test_several_pipelines_are_all_run(tmp_path: Path) -> None:
 
 def test_the_origin_is_shown_without_its_password(tmp_path: Path) -> None:
     commit(tmp_path, {})
+    with Reader(tmp_path) as reader:
+        assert origin_url(reader) is None
     git(tmp_path, "remote", "add", "origin", "https://ada:secret@example.org/project.git")
     with Reader(tmp_path) as reader:
         assert origin_url(reader) == URL
 
 
-def test_a_repository_without_a_remote_has_no_origin(tmp_path: Path) -> None:
-    commit(tmp_path, {})
-    with Reader(tmp_path) as reader:
-        assert origin_url(reader) is None
+LFS = "*.png filter=lfs diff=lfs merge=lfs -text\n"
 
 
-def test_submodules_are_checked_out(tmp_path: Path) -> None:
-    assert "git submodule update --init --recursive" in commands(tmp_path, {"../.gitmodules": ""})
-
-
-@pytest.mark.parametrize("path", [".gitattributes", "../.gitattributes"])
-def test_files_of_git_lfs_are_fetched(tmp_path: Path, path: str) -> None:
-    assert "git lfs pull" in commands(tmp_path, {path: "*.png filter=lfs diff=lfs merge=lfs -text\n"})
-
-
-def test_other_attributes_need_no_git_lfs(tmp_path: Path) -> None:
-    assert "git lfs pull" not in commands(tmp_path, {".gitattributes": "* text=auto\n"})
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"../.gitmodules": ""}, "git submodule update --init --recursive"),
+        ({".gitattributes": LFS}, "git lfs pull"),
+        ({"../.gitattributes": LFS}, "git lfs pull"),
+    ],
+)
+def test_what_git_keeps_elsewhere_is_fetched_where_there_is_any(
+    tmp_path: Path, files: Mapping[str, str], command: str
+) -> None:
+    assert command not in commands(tmp_path, {".gitattributes": "* text=auto\n"})
+    assert command in commands(tmp_path, files)

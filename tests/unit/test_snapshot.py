@@ -78,19 +78,25 @@ def test_paths_of_a_subfolder_are_seen_from_the_root(read: Read) -> None:
     )
 
 
-def test_paths_of_a_stage_with_a_wdir_are_seen_from_the_root(read: Read) -> None:
-    definition = "stages:\n  train:\n    cmd: x\n    wdir: ../src\n"
-    (stage,) = read({"sub/dvc.lock": LOCK, "sub/dvc.yaml": definition}).records.values()
-    assert list(stage.outs) == ["src/out.txt"]
-
-
-def test_the_wdir_of_a_foreach_stage_is_its_own(read: Read) -> None:
-    definition = (
-        "stages:\n  visit:\n    foreach: {rome: {dir: it}}\n    do: {cmd: x, wdir: 'towns/${item.dir}'}\n"
-    )
-    lock = LOCK.replace("  train:", "  visit@rome:")
-    (stage,) = read({"dvc.lock": lock, "dvc.yaml": definition}).records.values()
-    assert list(stage.outs) == ["towns/it/out.txt"]
+@pytest.mark.parametrize(
+    ("folder", "stage", "definition", "output"),
+    [
+        ("sub/", "train", "stages:\n  train:\n    cmd: x\n    wdir: ../src\n", "src/out.txt"),
+        (
+            "",
+            "visit@rome",
+            "stages:\n  visit:\n    foreach: {rome: {dir: it}}\n"
+            "    do: {cmd: x, wdir: 'towns/${item.dir}'}\n",
+            "towns/it/out.txt",
+        ),
+    ],
+)
+def test_paths_of_a_stage_with_a_wdir_are_seen_from_the_root(
+    read: Read, folder: str, stage: str, definition: str, output: str
+) -> None:
+    lock = LOCK.replace("  train:", f"  {stage}:")
+    (record,) = read({f"{folder}dvc.lock": lock, f"{folder}dvc.yaml": definition}).records.values()
+    assert list(record.outs) == [output]
 
 
 def test_a_stage_without_fields_is_empty(read: Read) -> None:
@@ -98,23 +104,17 @@ def test_a_stage_without_fields_is_empty(read: Read) -> None:
     assert read({"dvc.lock": lock}).records == {"train": Record("", {}, {}, {"params.yaml": {}})}
 
 
-def test_sources_are_what_dvc_files_track(read: Read) -> None:
-    found = read({"data/a.csv.dvc": "outs:\n- md5: aa\n  path: a.csv\n"}).sources
-    assert found == {"data/a.csv": {"md5": "aa", "path": "a.csv", "deps": []}}
-
-
-def test_an_import_says_where_it_comes_from(read: Read) -> None:
-    text = "deps:\n- path: s3://bucket/b\nouts:\n- path: b\n"
-    assert read({"b.dvc": text}).sources["b"]["deps"] == [{"path": "s3://bucket/b"}]
-
-
-def test_a_source_with_a_wdir_is_seen_from_the_root(read: Read) -> None:
-    assert list(read({"sub/b.dvc": "wdir: deep\nouts:\n- path: b\n"}).sources) == ["sub/deep/b"]
-
-
-def test_params_are_those_that_stages_used(read: Read) -> None:
-    files = {"dvc.lock": LOCK, "params.yaml": "rate: 2\nunused: 1\n"}
-    assert read(files).params == {"rate": 1e-05, "conf/more.toml:deep.x": 3}
+def test_sources_are_what_dvc_files_track_seen_from_the_root_with_where_they_come_from(read: Read) -> None:
+    files = {
+        "data/a.csv.dvc": "outs:\n- md5: aa\n  path: a.csv\n",
+        "b.dvc": "deps:\n- path: s3://bucket/b\nouts:\n- path: b\n",
+        "sub/c.dvc": "wdir: deep\nouts:\n- path: c\n",
+    }
+    assert read(files).sources == {
+        "data/a.csv": {"md5": "aa", "path": "a.csv", "deps": []},
+        "b": {"path": "b", "deps": [{"path": "s3://bucket/b"}]},
+        "sub/deep/c": {"path": "c", "deps": []},
+    }
 
 
 def test_params_are_those_of_the_files_before_the_first_run(read: Read) -> None:
@@ -241,23 +241,11 @@ def test_the_time_is_that_of_the_commit(read: Read, tmp_path: Path) -> None:
     assert str(read({"a": ""}).time) == git(tmp_path, "log", "-1", "--format=%ct")
 
 
-def test_files_of_git_are_told_from_others(read: Read) -> None:
+def test_files_of_git_are_told_from_others_and_read(read: Read) -> None:
     snapshot = read({"sub/a.txt": "one\n", "b.txt": ""})
-    assert (snapshot.in_git("sub"), snapshot.in_git("sub/a.txt"), snapshot.in_git("c.txt")) == (
-        True,
-        True,
-        False,
-    )
+    assert [snapshot.in_git(path) for path in ("sub", "sub/a.txt", "c.txt")] == [True, True, False]
     assert snapshot.root_files() == ["b.txt"]
-
-
-def test_a_file_of_git_is_read(read: Read) -> None:
-    assert read({"sub/a.txt": "one\n"}).read("sub/a.txt") == b"one\n"
-
-
-@pytest.mark.parametrize("path", ["sub", "nowhere"])
-def test_a_folder_has_no_content(read: Read, path: str) -> None:
-    assert read({"sub/a.txt": "one\n"}).read(path) is None
+    assert [snapshot.read(path) for path in ("sub/a.txt", "sub", "nowhere")] == [b"one\n", None, None]
 
 
 BROKEN = {

@@ -258,15 +258,12 @@ def test_data_that_dvc_tracks_is_compared_by_its_recorded_hash(project: Path) ->
 
 
 def test_a_file_in_a_tracked_folder_is_looked_up_in_the_list_of_the_folder(project: Path) -> None:
-    add(project, {"big/1.csv": "other\n"}, "big")
-    assert sentences(project) == ["big/1.csv has changed since"]
-    assert status(project).keys() == {"pipelines/b/dvc.yaml:own"}
-
-
-def test_another_file_in_a_tracked_folder_is_no_difference(project: Path) -> None:
     add(project, {"big/2.csv": "other\n"}, "big")
     assert status(project) == {}
     assert found(project) == []
+    add(project, {"big/1.csv": "other\n"}, "big")
+    assert sentences(project) == ["big/1.csv has changed since"]
+    assert status(project).keys() == {"pipelines/b/dvc.yaml:own"}
 
 
 def test_a_folder_whose_list_this_machine_lacks_is_not_compared(project: Path) -> None:
@@ -300,18 +297,12 @@ def test_an_output_of_a_stage_without_a_record_is_not_taken_for_missing(project:
     assert sentences(project) == ["prepare has no recorded results"]
 
 
-def test_a_dependency_that_is_nowhere_is_told(project: Path) -> None:
-    git(project, "rm", "--quiet", "notes.txt")
+@pytest.mark.parametrize(("file", "stage"), [("notes.txt", "prepare"), ("extra.toml", "train")])
+def test_a_dependency_or_params_file_that_is_nowhere_is_told(project: Path, file: str, stage: str) -> None:
+    git(project, "rm", "--quiet", file)
     commit(project)
-    assert sentences(project) == ["notes.txt is in neither Git nor DVC"]
-    assert status(project).keys() == {"prepare"}
-
-
-def test_a_params_file_that_is_nowhere_is_told(project: Path) -> None:
-    git(project, "rm", "--quiet", "extra.toml")
-    commit(project)
-    assert sentences(project) == ["extra.toml is in neither Git nor DVC"]
-    assert status(project).keys() == {"train"}
+    assert sentences(project) == [f"{file} is in neither Git nor DVC"]
+    assert status(project).keys() == {stage}
 
 
 def test_text_that_an_older_dvc_has_hashed_may_have_other_line_ends(project: Path) -> None:
@@ -433,15 +424,12 @@ def test_line_ends_are_to_be_the_same_everywhere(project: Path) -> None:
     assert found(project) == []
 
 
-def test_a_line_tells_the_first_few_differences_and_how_many_more(project: Path) -> None:
-    change(project, {"code.py": "2\n", "src/one.py": "2\n", "score.yaml": "2\n", "notes.txt": "2\n"})
-    assert summary(found(project), 2).endswith("; src has changed since; and 2 more")
-
-
-def test_a_line_tells_what_stages_share_once(project: Path) -> None:
+def test_a_line_tells_the_first_few_differences_once_and_how_many_more(project: Path) -> None:
     change(project, {"code.py": "2\n"})
     assert len(found(project)) == 3
     assert summary(found(project)) == "code.py has changed since"
+    change(project, {"src/one.py": "2\n", "score.yaml": "2\n", "notes.txt": "2\n"})
+    assert summary(found(project), 2).endswith("; src has changed since; and 2 more")
 
 
 @pytest.mark.parametrize(

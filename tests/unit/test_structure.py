@@ -45,40 +45,48 @@ def test_templates_are_told_from_plain_pipelines(text: str, expected: bool) -> N
     assert has_templates(text.encode(), yaml.safe_load(text)) is expected
 
 
-def test_values_come_from_the_params_of_the_revision() -> None:
-    found = resolved("stages: {a: {cmd: 'run ${x}'}}", {"params.yaml": "x: 5\n"})
-    assert found["stages"] == {"a": {"cmd": "run 5"}}
+RESOLVED: dict[str, tuple[str, dict[str, str], str, Any]] = {
+    "values of the params": (
+        "stages: {a: {cmd: 'run ${x}'}}",
+        {"params.yaml": "x: 5\n"},
+        "stages",
+        {"a": {"cmd": "run 5"}},
+    ),
+    "values of files beside the pipeline": (
+        "vars: [more.yaml, {y: 7}]\nstages: {a: {cmd: 'run ${x} ${y}'}}",
+        {"more.yaml": "x: 5\n"},
+        "stages",
+        {"a": {"cmd": "run 5 7"}},
+    ),
+    "a stage for each item": (
+        "stages: {a: {foreach: [x, y], do: {cmd: 'run ${item}'}}}",
+        {},
+        "stages",
+        {"a@x": {"cmd": "run x"}, "a@y": {"cmd": "run y"}},
+    ),
+    "a stage for each combination": (
+        "stages: {a: {matrix: {n: [1, 2], m: [x]}, cmd: 'run ${item.n}'}}",
+        {},
+        "stages",
+        {"a@1-x": {"cmd": "run 1"}, "a@2-x": {"cmd": "run 2"}},
+    ),
+    "metrics": ("metrics: ['${x}.json']", {"params.yaml": "x: a\n"}, "metrics", ["a.json"]),
+    "params": ("params: ['${x}.json']", {"params.yaml": "x: a\n"}, "params", ["a.json"]),
+    "plots": ("plots: ['${x}.json']", {"params.yaml": "x: a\n"}, "plots", ["a.json"]),
+    "artifacts": (
+        "artifacts: {model: {path: '${x}.bin'}}",
+        {"params.yaml": "x: a\n"},
+        "artifacts",
+        {"model": {"path": "a.bin"}},
+    ),
+    "other sections stay": ("vars: [{x: 1}]\nmetrics: ['${x}']", {}, "vars", [{"x": 1}]),
+}
 
 
-def test_values_come_from_files_beside_the_pipeline() -> None:
-    text = "vars: [more.yaml, {y: 7}]\nstages: {a: {cmd: 'run ${x} ${y}'}}"
-    found = resolved(text, {"more.yaml": "x: 5\n"}, folder="ml/sub")
-    assert found["stages"]["a"]["cmd"] == "run 5 7"
-
-
-def test_foreach_makes_a_stage_for_each_item() -> None:
-    found = resolved("stages: {a: {foreach: [x, y], do: {cmd: 'run ${item}'}}}", {})
-    assert found["stages"] == {"a@x": {"cmd": "run x"}, "a@y": {"cmd": "run y"}}
-
-
-def test_matrix_makes_a_stage_for_each_combination() -> None:
-    found = resolved("stages: {a: {matrix: {n: [1, 2], m: [x]}, cmd: 'run ${item.n}'}}", {})
-    assert found["stages"].keys() == {"a@1-x", "a@2-x"}
-
-
-@pytest.mark.parametrize("section", ["metrics", "params", "plots"])
-def test_lists_at_the_top_are_resolved(section: str) -> None:
-    found = resolved(f"{section}: ['${{x}}.json']", {"params.yaml": "x: a\n"})
-    assert found[section] == ["a.json"]
-
-
-def test_artifacts_are_resolved() -> None:
-    found = resolved("artifacts: {model: {path: '${x}.bin'}}", {"params.yaml": "x: a\n"})
-    assert found["artifacts"] == {"model": {"path": "a.bin"}}
-
-
-def test_other_sections_stay() -> None:
-    assert resolved("vars: [{x: 1}]\nmetrics: ['${x}']", {})["vars"] == [{"x": 1}]
+@pytest.mark.parametrize("what", RESOLVED)
+def test_templates_are_resolved(what: str) -> None:
+    text, files, section, expected = RESOLVED[what]
+    assert resolved(text, files, folder="ml/sub")[section] == expected
 
 
 @pytest.mark.parametrize(
