@@ -273,9 +273,7 @@ def test_what_mlflow_cannot_hold_is_kept_beside_it(crowd: Callable, env: dict[st
     lock = git(project, "show", "HEAD:dvc.lock")
     lines = "".join(f"        {json.dumps(key)}: {json.dumps(value)}\n" for key, value in params.items())
     lock = re.sub(r"(  train:\n(?:.*\n)*?    params:\n      params.yaml:\n)", lambda m: m[1] + lines, lock)
-    metrics = (
-        '{"a": NaN, "b": Infinity, "c": "good", "d": {"x@5": 1, "e": true}, "n": 123456789012345678901}'
-    )
+    metrics = '{"a": NaN, "b": Infinity, "c": "good", "d": {"x@5": 1, "e": true}, "n": 123456789012345678901}'
     series = "reports/train/plots/metrics/valid/log_loss.tsv"
     table = "step\tlog_loss\n0\t1.5\n1\tnan\n2\tinf\n3\t-inf\n"
     commit(project, "hard", {"dvc.lock": lock, "reports/train/metrics.json": metrics, series: table})

@@ -79,16 +79,11 @@ def test_a_proof_has_what_git_annex_keeps(root: Path) -> None:
     assert proof(root).proven
 
 
-def test_a_trial_has_what_git_annex_keeps(root: Path) -> None:
+def test_a_trial_has_what_git_annex_keeps_and_leaves_it_there(root: Path) -> None:
     clone = clone_of(root)
     clone.reset()
     rev = clone.run("trial", {"x": 2})
     assert tiny_git.git(clone.folder, "show", f"{rev}:copy.csv") == f"{TABLE.decode()}x: 2"
-
-
-def test_a_trial_leaves_to_git_annex_what_it_keeps(root: Path) -> None:
-    clone = clone_of(root)
-    rev = clone.run("trial", {"x": 2})
     changed = tiny_git.git(clone.folder, "diff", "--name-only", "HEAD", rev).split()
     assert changed == ["copy.csv", "dvc.lock", "params.yaml"]
 
@@ -117,14 +112,11 @@ def test_a_content_of_another_commit_is_fetched_by_its_key(root: Path) -> None:
         proof(root, rev)
 
 
-def test_a_pointer_is_not_taken_for_the_file(root: Path) -> None:
+def test_a_pointer_is_not_taken_for_the_file_and_a_rebuild_gets_what_stages_read(root: Path) -> None:
     with Reader(root) as reader:
-        assert differences(reader.snapshot("HEAD")) == []
-
-
-def test_a_rebuild_gets_what_stages_read(root: Path) -> None:
-    with Reader(root) as reader:
-        assert "git annex get table.csv" in rebuild_commands(reader.snapshot("HEAD"), None, None)
+        snapshot = reader.snapshot("HEAD")
+        assert differences(snapshot) == []
+        assert "git annex get table.csv" in rebuild_commands(snapshot, None, None)
 
 
 def test_a_link_to_nowhere_is_a_missing_dependency(tmp_path: Path) -> None:

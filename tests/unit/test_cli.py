@@ -144,17 +144,6 @@ def test_the_exit_code_is_the_command_s(project: Path, command: Callable) -> Non
     assert cli.main(["locate", "--flag"]) == 3
 
 
-def test_an_error_is_one_line_with_its_hint(
-    project: Path, command: Callable, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(arguments: Namespace) -> int:
-        raise ProjectError("it is broken", hint="mend it")
-
-    command(fail)
-    assert cli.main(["locate"]) == 1
-    assert capsys.readouterr().err == "it is broken; mend it\n"
-
-
 def test_ctrl_c(project: Path, command: Callable, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(arguments: Namespace) -> int:
         raise KeyboardInterrupt
@@ -181,15 +170,6 @@ sys.exit(cli.main(["locate"]))
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_broken_pipe_of_our_own_is_a_fault(project: Path, command: Callable) -> None:
-    def fail(arguments: Namespace) -> int:
-        raise BrokenPipeError
-
-    command(fail)
-    with pytest.raises(BrokenPipeError):
-        cli.main(["locate"])
-
-
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_outside_of_a_project_nothing_is_made(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -211,35 +191,37 @@ def test_a_folder_that_was_deleted(
     assert capsys.readouterr().err == "the current folder does not exist any more\n"
 
 
-def test_a_missing_extra_is_one_line(
-    project: Path, command: Callable, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ProjectError("it is broken", hint="mend it"), "it is broken; mend it"),
+        (
+            ModuleNotFoundError(name="mlflow.entities"),
+            "locatable locate needs MLflow: pip install 'locatable[mlflow]'",
+        ),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "a disk is full, and `df` shows which"),
+    ],
+    ids=["an error with its hint", "a missing extra", "a full disk"],
+)
+def test_what_a_user_can_mend_is_one_line(
+    project: Path, command: Callable, capsys: pytest.CaptureFixture[str], error: Exception, line: str
 ) -> None:
-    def needs_mlflow(arguments: Namespace) -> int:
-        raise ModuleNotFoundError(name="mlflow.entities")
-
-    command(needs_mlflow)
-    assert cli.main(["locate"]) == 1
-    assert capsys.readouterr().err == "locatable locate needs MLflow: pip install 'locatable[mlflow]'\n"
-
-
-def test_a_full_disk_is_one_line(
-    project: Path, command: Callable, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fill(arguments: Namespace) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    command(fill)
-    assert cli.main(["locate"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("a disk is full, and `df` shows which")
-
-
-def test_another_missing_module_is_a_fault(project: Path, command: Callable) -> None:
     def fail(arguments: Namespace) -> int:
-        raise ModuleNotFoundError(name="nobody")
+        raise error
 
     command(fail)
-    with pytest.raises(ModuleNotFoundError):
+    assert cli.main(["locate"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(line)
+
+
+@pytest.mark.parametrize("fault", [BrokenPipeError(), ModuleNotFoundError(name="nobody")])
+def test_a_fault_of_ours_is_no_line_for_users(project: Path, command: Callable, fault: Exception) -> None:
+    def fail(arguments: Namespace) -> int:
+        raise fault
+
+    command(fail)
+    with pytest.raises(type(fault)):
         cli.main(["locate"])
 
 

@@ -48,20 +48,20 @@ def project(folder: Path, *locks: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("lock", ["extras.lock", "extras/prefect.lock"])
-def test_a_project_installs_from_its_own_lock(tmp_path: Path, lock: str) -> None:
-    error = missing_extra("locatable flow", PREFECT, project(tmp_path, lock))
-    assert str(error) == "locatable flow needs Prefect: make setup EXTRAS=prefect"
-
-
-def test_without_such_a_lock_pip_installs_the_extra(tmp_path: Path) -> None:
-    error = missing_extra("locatable flow", PREFECT, project(tmp_path))
-    assert str(error) == "locatable flow needs Prefect: pip install 'locatable[prefect]'"
-
-
-def test_pip_installs_an_extra_that_the_lock_does_not_have(tmp_path: Path) -> None:
-    error = missing_extra("locatable archive", ARCHIVE, project(tmp_path, "extras.lock"))
-    assert str(error) == "locatable archive needs ro-crate-py: pip install 'locatable[archive]'"
+@pytest.mark.parametrize(
+    ("extra", "locks", "advice"),
+    [
+        (PREFECT, ["extras.lock"], "Prefect: make setup EXTRAS=prefect"),
+        (PREFECT, ["extras/prefect.lock"], "Prefect: make setup EXTRAS=prefect"),
+        (PREFECT, [], "Prefect: pip install 'locatable[prefect]'"),
+        (ARCHIVE, ["extras.lock"], "ro-crate-py: pip install 'locatable[archive]'"),
+    ],
+)
+def test_an_extra_comes_from_the_project_s_own_lock_where_that_has_it(
+    tmp_path: Path, extra: Extra, locks: list[str], advice: str
+) -> None:
+    error = missing_extra("locatable do", extra, project(tmp_path, *locks))
+    assert str(error) == f"locatable do needs {advice}"
 
 
 # What a user's own project brings, where it is used at all; each is asked for when it is missing.

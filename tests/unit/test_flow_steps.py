@@ -28,22 +28,13 @@ def ignore(line: str) -> None:
     pass
 
 
-def test_lines_are_logged_and_returned(module: Path, tmp_path: Path) -> None:
-    module.write_text("print('one  '); print(); print('two')")
+def test_lines_are_logged_and_returned_of_a_module_with_arguments_in_a_folder(
+    module: Path, tmp_path: Path
+) -> None:
+    module.write_text("import os, sys; print('one  '); print(); print(*sys.argv[1:]); print(os.getcwd())")
     logged: list[str] = []
-    assert steps.run(tmp_path, "said", log=logged.append) == ["one", "two"]
-    assert logged == ["one", "two"]
-
-
-def test_arguments_reach_the_module(module: Path, tmp_path: Path) -> None:
-    module.write_text("import sys; print(*sys.argv[1:])")
-    assert steps.run(tmp_path, "said", "--study=a b", log=ignore) == ["--study=a b"]
-
-
-def test_it_runs_in_the_folder(module: Path, tmp_path: Path) -> None:
-    module.write_text("import os; print(os.getcwd())")
-    (tmp_path / "below").mkdir()
-    assert steps.run(tmp_path / "below", "said", log=ignore) == [str(tmp_path / "below")]
+    assert steps.run(tmp_path, "said", "--study=a b", log=logged.append) == logged
+    assert logged == ["one", "--study=a b", str(tmp_path)]
 
 
 def test_programs_beside_this_python_are_found(module: Path, tmp_path: Path) -> None:
@@ -98,11 +89,10 @@ def test_the_message_of_a_failure(lines: list[str], message: str) -> None:
     assert str(steps.failure(lines, 1)) == message
 
 
-def test_a_stage_that_exits_with_78_is_not_tried_again() -> None:
-    lines = ["ERROR: failed to reproduce 'train': failed to run: python train.py, exited with 78"]
-    assert isinstance(steps.failure(lines, 255), steps.PermanentError)
-
-
-@pytest.mark.parametrize("ending", ["exited with 1", "exited with 78 or so"])
-def test_another_failure_is_tried_again(ending: str) -> None:
-    assert not isinstance(steps.failure([f"ERROR: failed to run: {ending}"], 255), steps.PermanentError)
+@pytest.mark.parametrize(
+    ("ending", "permanent"),
+    [("exited with 78", True), ("exited with 1", False), ("exited with 78 or so", False)],
+)
+def test_only_a_stage_that_exits_with_78_is_not_tried_again(ending: str, permanent: bool) -> None:
+    lines = [f"ERROR: failed to reproduce 'train': failed to run: python train.py, {ending}"]
+    assert isinstance(steps.failure(lines, 255), steps.PermanentError) is permanent

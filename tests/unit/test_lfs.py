@@ -50,12 +50,9 @@ def test_a_pointer_is_told_from_other_contents(content: bytes, oid: str | None) 
     assert object_id(content) == oid
 
 
-def test_a_picture_is_shown_and_not_its_pointer(root: Path) -> None:
+def test_a_picture_is_shown_and_not_its_pointer_wherever_its_content_is(root: Path) -> None:
     write(root, {f".git/lfs/objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
     assert outputs(root) == OutputFiles({"fig.png": PICTURE}, [])
-
-
-def test_the_contents_can_be_elsewhere(root: Path) -> None:
     git(root, "config", "lfs.storage", str(root / "elsewhere"))
     write(root, {f"elsewhere/objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
     assert outputs(root) == OutputFiles({"fig.png": PICTURE}, [])

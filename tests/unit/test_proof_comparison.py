@@ -49,34 +49,37 @@ def test_a_stage_that_did_not_run_is_not_tried():
     assert compare("train", OUTPUT, None).verdict is Verdict.NOT_TRIED
 
 
-def test_equal_values_in_other_bytes_are_close_and_not_identical():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.0})).verdict is Verdict.CLOSE
+SUM = 0.1 + 0.2
+JUDGED = {
+    "equal values in other bytes": ({"loss": 1.0}, {"loss": 1.0}, 0.0, Verdict.CLOSE),
+    "equal values in other bytes, with a tolerance": (
+        {"loss": 1.0},
+        {"loss": 1.0},
+        1e-9,
+        Verdict.WITHIN_RTOL,
+    ),
+    "another last digit": ({"loss": 0.3}, {"loss": SUM}, 0.0, Verdict.CLOSE),
+    "more than rounding": ({"loss": 1.0}, {"loss": 1.00001}, 0.0, Verdict.DIFFERS),
+    "whole numbers, which are not rounded": (
+        {"s": 1_700_000_000},
+        {"s": 1_700_000_001},
+        0.0,
+        Verdict.DIFFERS,
+    ),
+    "a text beside rounded numbers": (
+        {"loss": 0.3, "name": "a"},
+        {"loss": SUM, "name": "b"},
+        0.0,
+        Verdict.DIFFERS,
+    ),
+    "further apart than the tolerance": ({"loss": 1.0}, {"loss": 1.1}, 1e-9, Verdict.DIFFERS),
+}
 
 
-def test_equal_values_in_other_bytes_are_within_a_tolerance():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.0}, 1e-9)).verdict is Verdict.WITHIN_RTOL
-
-
-def test_numbers_that_differ_in_the_last_digit_are_close():
-    assert verdict_of("bbb", differences({"loss": 0.3}, {"loss": 0.1 + 0.2})).verdict is Verdict.CLOSE
-
-
-def test_numbers_that_differ_by_more_than_rounding_differ():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.00001})).verdict is Verdict.DIFFERS
-
-
-def test_whole_numbers_are_not_rounded():
-    found = differences({"seconds": 1_700_000_000}, {"seconds": 1_700_000_001})
-    assert verdict_of("bbb", found).verdict is Verdict.DIFFERS
-
-
-def test_a_text_that_differs_beside_rounded_numbers_differs():
-    found = differences({"loss": 0.3, "name": "a"}, {"loss": 0.1 + 0.2, "name": "b"})
-    assert verdict_of("bbb", found).verdict is Verdict.DIFFERS
-
-
-def test_values_further_apart_than_the_tolerance_differ():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.1}, 1e-9)).verdict is Verdict.DIFFERS
+@pytest.mark.parametrize("what", JUDGED)
+def test_other_bytes_are_judged_by_their_values(what):
+    recorded, rebuilt, rtol, verdict = JUDGED[what]
+    assert verdict_of("bbb", differences(recorded, rebuilt, rtol)).verdict is verdict
 
 
 def test_a_verdict_shows_the_largest_relative_difference():
@@ -138,65 +141,40 @@ def test_a_verdict_in_json_has_the_figure_and_what_could_not_be_compared():
     assert (said["largest_relative_difference"], said["not_compared"]) == (0.2, ["model.joblib"])
 
 
-def test_equal_values_are_no_change():
-    assert changed_values({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0) == []
+NAN, INFINITE = float("nan"), float("inf")
+CHANGED = {
+    "equal values": ({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0, []),
+    "a tolerance, which is relative": (
+        {"big": 1e6, "small": 1.0},
+        {"big": 1e6 + 1, "small": 2.0},
+        1e-5,
+        ["small 1.0 -> 2.0"],
+    ),
+    "an integer and a float of the same value": ({"n": 1}, {"n": 1.0}, 0.0, []),
+    "a truth value, which is no number": ({"done": True}, {"done": 0.99}, 0.1, ["done True -> 0.99"]),
+    "a truth value and one": ({"done": True}, {"done": 1}, 0.1, ["done True -> 1"]),
+    "NaN twice": ({"loss": NAN}, {"loss": NAN}, 0.0, []),
+    "NaN and a number": ({"loss": NAN}, {"loss": 1.0}, 0.5, ["loss nan -> 1.0"]),
+    "infinity, within no tolerance": ({"loss": INFINITE}, {"loss": 1e300}, 0.5, ["loss inf -> 1e+300"]),
+    "a whole number beyond floats": ({"n": 10**400}, {"n": 0.5}, 0.5, [f"n {10**400} -> 0.5"]),
+    "a value that is gone": ({"a": 1}, {}, 0.0, ["a 1 -> nothing"]),
+    "a new value": ({}, {"a": 1}, 0.0, ["a nothing -> 1"]),
+    "null, which is not nothing": ({"a": None}, {}, 0.5, ["a None -> nothing"]),
+}
 
 
-def test_the_tolerance_is_relative():
-    assert changed_values({"big": 1e6, "small": 1.0}, {"big": 1e6 + 1, "small": 2.0}, 1e-5) == [
-        "small 1.0 -> 2.0"
-    ]
-
-
-def test_an_integer_and_a_float_of_the_same_value_are_equal():
-    assert changed_values({"n": 1}, {"n": 1.0}, 0.0) == []
-
-
-def test_a_truth_value_is_no_number():
-    assert changed_values({"done": True}, {"done": 0.99}, 0.1) == ["done True -> 0.99"]
-
-
-def test_a_truth_value_is_not_one():
-    assert changed_values({"done": True}, {"done": 1}, 0.1) == ["done True -> 1"]
-
-
-def test_nan_equals_nan():
-    assert changed_values({"loss": float("nan")}, {"loss": float("nan")}, 0.0) == []
-
-
-def test_nan_differs_from_a_number():
-    assert changed_values({"loss": float("nan")}, {"loss": 1.0}, 0.5) == ["loss nan -> 1.0"]
-
-
-def test_infinity_is_within_no_tolerance_of_a_number():
-    assert changed_values({"loss": float("inf")}, {"loss": 1e300}, 0.5) == ["loss inf -> 1e+300"]
+@pytest.mark.parametrize("what", CHANGED)
+def test_values_that_changed(what):
+    recorded, rebuilt, rtol, lines = CHANGED[what]
+    assert changed_values(recorded, rebuilt, rtol) == lines
 
 
 def test_infinity_has_no_relative_difference():
     assert differences({"loss": float("inf")}, {"loss": 1e300}).largest == 0.0
 
 
-def test_whole_numbers_beyond_the_range_of_floats_are_compared():
-    assert len(changed_values({"n": 10**400}, {"n": 0.5}, 0.5)) == 1
-
-
-def test_a_value_that_is_gone_is_a_change():
-    assert changed_values({"a": 1}, {}, 0.0) == ["a 1 -> nothing"]
-
-
-def test_a_new_value_is_a_change():
-    assert changed_values({}, {"a": 1}, 0.0) == ["a nothing -> 1"]
-
-
-def test_null_is_not_nothing():
-    assert changed_values({"a": None}, {}, 0.5) == ["a None -> nothing"]
-
-
 def test_values_in_lists_are_named_by_position():
     assert values_by_key({"loss": [{"train": 1}, {"train": 2}]}) == {"loss.0.train": 1, "loss.1.train": 2}
-
-
-def test_a_list_at_the_top_is_named_by_position():
     assert values_by_key([3, 4]) == {"0": 3, "1": 4}
 
 

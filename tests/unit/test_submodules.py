@@ -72,31 +72,20 @@ def test_a_whole_submodule_can_be_a_dependency(root: Path) -> None:
     assert (proof(root).findings, proof(root).proven) == ((), True)
 
 
-def test_a_trial_has_the_code_of_submodules(root: Path) -> None:
+def test_a_trial_has_the_code_of_submodules_and_leaves_nothing_in_them(root: Path) -> None:
     clone = clone_of(root)
-    assert clone.read(clone.run("s-0", {"x": 5}, ["m.yaml"]), "m.yaml:m") == 25
-
-
-def test_a_trial_leaves_nothing_in_a_submodule(root: Path) -> None:
-    clone = clone_of(root)
+    assert (clone.folder / "vendor/lib/deep/inner/inner.txt").read_text() == "1\n"
+    rev = clone.run("s-0", {"x": 5}, ["m.yaml"])
+    assert clone.read(rev, "m.yaml:m") == 25
+    links = [
+        tiny_git.git(place, "ls-tree", at, "vendor/lib")
+        for place, at in ((clone.folder, rev), (root, "HEAD"))
+    ]
+    assert links[0] == links[1]
     tiny_git.write(clone.folder / "vendor/lib", {"left.txt": "", "square.py": ""})
     clone.reset()
     assert not (clone.folder / "vendor/lib/left.txt").exists()
     assert (clone.folder / "vendor/lib/square.py").read_text() == SQUARE
-
-
-def test_an_experiment_has_the_submodules_of_its_baseline(root: Path) -> None:
-    clone = clone_of(root)
-    rev = clone.run("s-0", {"x": 5}, ["m.yaml"])
-    assert clone_links(clone.folder, rev) == clone_links(root, "HEAD")
-
-
-def clone_links(folder: Path, rev: str) -> str:
-    return tiny_git.git(folder, "ls-tree", rev, "vendor/lib")
-
-
-def test_submodules_of_submodules_are_there(root: Path) -> None:
-    assert (clone_of(root).folder / "vendor/lib/deep/inner/inner.txt").read_text() == "1\n"
 
 
 def test_a_linked_worktree_needs_no_submodules_of_its_own(root: Path) -> None:
