@@ -96,19 +96,17 @@ def test_html_links_data_and_drawings(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("link", ["https://example.org/a.png", "//example.org/a.png"])
-def test_nothing_is_fetched(tmp_path: Path, link: str) -> None:
-    expected = [("line 1", "a link to another server, which is not fetched")]
-    assert found(write(tmp_path / "a.html", f"<img src='{link}'>")) == expected
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert found(write(tmp_path / "a.md", "![a](a.png)")) == [("line 1", "there is no such file")]
-
-
-def test_broken_data_in_a_link(tmp_path: Path) -> None:
-    text = "<img src='data:image/png;base64,A'>"
-    assert found(write(tmp_path / "a.html", text)) == [("line 1", "its data: URI is broken")]
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("https://example.org/a.png", "a link to another server, which is not fetched"),
+        ("//example.org/a.png", "a link to another server, which is not fetched"),
+        ("a.png", "there is no such file"),
+        ("data:image/png;base64,A", "its data: URI is broken"),
+    ],
+)
+def test_a_link_that_leads_to_no_figure_says_why(tmp_path: Path, link: str, problem: str) -> None:
+    assert found(write(tmp_path / "a.html", f"<img src='{link}'>")) == [("line 1", problem)]
 
 
 def test_latex_with_inputs_comments_and_a_path(tmp_path: Path) -> None:
@@ -296,12 +294,9 @@ def test_a_broken_notebook(tmp_path: Path) -> None:
     assert reason(write(tmp_path / "a.ipynb", '{"cells": 3}')) == "not a notebook as nbformat 4 has it"
 
 
-def test_a_broken_pdf(tmp_path: Path) -> None:
-    assert reason(write(tmp_path / "a.pdf", b"%PDF-1.7\nnothing")).startswith("not a PDF that can be read: ")
-
-
-def test_an_empty_pdf(tmp_path: Path) -> None:
-    assert reason(write(tmp_path / "a.pdf", b"")).startswith("not a PDF that can be read: ")
+@pytest.mark.parametrize("content", [b"%PDF-1.7\nnothing", b""])
+def test_a_broken_pdf(tmp_path: Path, content: bytes) -> None:
+    assert reason(write(tmp_path / "a.pdf", content)).startswith("not a PDF that can be read: ")
 
 
 def pdf(path: Path, change: Callable[[PdfWriter], None] = lambda _: None) -> Path:

@@ -82,16 +82,41 @@ def revisions(located: Located) -> list[str]:
     return [result.rev for result in located.results]
 
 
-def test_an_output_that_dvc_keeps(reader: Reader, tmp_path: Path) -> None:
-    assert roles(locate(reader, copy_of(MODEL, tmp_path))) == [{"model.bin": "output of train"}]
+VERSIONED = (
+    f"outs:\n- path: scans\n  files:\n  - relpath: one.txt\n    md5: {md5(SCAN)}\n    version_id: '7'\n"
+)
 
 
-def test_an_output_that_git_keeps(reader: Reader, tmp_path: Path) -> None:
-    assert roles(locate(reader, copy_of(FIGURE, tmp_path))) == [{"figure.svg": "output of train"}]
-
-
-def test_source_data(reader: Reader, tmp_path: Path) -> None:
-    assert roles(locate(reader, copy_of(DATA, tmp_path))) == [{"data.csv": "source data"}]
+@pytest.mark.parametrize(
+    ("content", "files", "role"),
+    [
+        (MODEL, {}, {"model.bin": "output of train"}),
+        (FIGURE, {}, {"figure.svg": "output of train"}),
+        (DATA, {}, {"data.csv": "source data"}),
+        (SCRIPT, {}, {"train.py": "read by train"}),
+        (b"a note", {"notes/one.txt": "a note"}, {"notes/one.txt": "kept in Git"}),
+        (
+            b"roc",
+            {"plots/roc.svg": "roc", "dvc.lock": lock() + entry("plots", b"any")},
+            {"plots/roc.svg": "output of train"},
+        ),
+        (
+            SCAN,
+            {"scans.dvc": VERSIONED},
+            {"scans": "source data"},
+        ),
+    ],
+    ids=[
+        *("an output that DVC keeps", "an output that Git keeps", "source data", "code"),
+        *("no stage's", "of an output folder that Git keeps", "of a folder in a store that keeps versions"),
+    ],
+)
+def test_a_file_is_found_by_its_content_in_its_role(
+    project: Path, reader: Reader, tmp_path: Path, content: bytes, files: dict[str, str], role: dict[str, str]
+) -> None:
+    if files:
+        commit(project, files)
+    assert roles(locate(reader, copy_of(content, tmp_path))) == [role]
 
 
 @pytest.mark.parametrize(
@@ -110,33 +135,11 @@ def test_what_a_dvc_file_tracks_is_not_always_source_data(
         assert {"data.csv": role} in roles(locate(reader, copy_of(DATA, tmp_path)))
 
 
-def test_code_that_a_stage_reads(reader: Reader, tmp_path: Path) -> None:
-    assert roles(locate(reader, copy_of(SCRIPT, tmp_path))) == [{"train.py": "read by train"}]
-
-
-def test_a_file_that_no_stage_knows(project: Path, reader: Reader, tmp_path: Path) -> None:
-    commit(project, {"notes/one.txt": "a note"})
-    assert roles(locate(reader, copy_of(b"a note", tmp_path))) == [{"notes/one.txt": "kept in Git"}]
-
-
-def test_a_file_of_an_output_folder_that_git_keeps(project: Path, reader: Reader, tmp_path: Path) -> None:
-    commit(project, {"plots/roc.svg": "roc", "dvc.lock": lock() + entry("plots", b"any")})
-    assert roles(locate(reader, copy_of(b"roc", tmp_path))) == [{"plots/roc.svg": "output of train"}]
-
-
 def test_a_file_of_a_tracked_folder(project: Path, reader: Reader, tmp_path: Path) -> None:
     listed = json.dumps([{"md5": md5(SCAN), "relpath": "one.txt"}])
     folder = md5(listed.encode())
     commit(project, {"scans.dvc": f"outs:\n- md5: {folder}.dir\n  path: scans\n"})
     write(project, {f".dvc/cache/files/md5/{folder[:2]}/{folder[2:]}.dir": listed})
-    assert roles(locate(reader, copy_of(SCAN, tmp_path))) == [{"scans": "source data"}]
-
-
-def test_a_file_of_a_folder_in_a_store_that_keeps_versions(
-    project: Path, reader: Reader, tmp_path: Path
-) -> None:
-    listed = f"  files:\n  - relpath: one.txt\n    md5: {md5(SCAN)}\n    version_id: '7'\n"
-    commit(project, {"scans.dvc": f"outs:\n- path: scans\n{listed}"})
     assert roles(locate(reader, copy_of(SCAN, tmp_path))) == [{"scans": "source data"}]
 
 
@@ -229,9 +232,12 @@ def test_a_file_that_only_unreadable_revisions_have_is_not_simply_unknown(
     assert error.value.hint.startswith(f"left out: {bad[:7]}:dvc.lock: ")
 
 
-def test_the_name_of_an_experiment(project: Path, reader: Reader) -> None:
+def test_the_name_or_the_short_commit_id_of_an_experiment(project: Path, reader: Reader) -> None:
     rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
     assert revisions(locate(reader, "wide")) == [rev]
+    (result,) = locate(reader, rev[:9]).results
+    assert result.experiment is not None
+    assert result.experiment.name == "wide"
 
 
 def test_a_name_that_experiments_of_two_baselines_share(project: Path, reader: Reader) -> None:
@@ -244,13 +250,6 @@ def test_a_name_that_experiments_of_two_baselines_share(project: Path, reader: R
 def test_a_revision(project: Path, reader: Reader) -> None:
     (result,) = locate(reader, "HEAD").results
     assert (result.rev, result.experiment, result.roles) == (git(project, "rev-parse", "HEAD"), None, {})
-
-
-def test_the_short_commit_id_of_an_experiment(project: Path, reader: Reader) -> None:
-    rev = experiment(project, "wide", {"dvc.lock": lock(b"wide")})
-    (result,) = locate(reader, rev[:9]).results
-    assert result.experiment is not None
-    assert result.experiment.name == "wide"
 
 
 @pytest.mark.parametrize("name", ["nobody", "two\nlines", "HEAD\nHEAD", "", "0" * 32])

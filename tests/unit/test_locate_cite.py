@@ -95,27 +95,33 @@ def test_the_paragraph_names_file_commit_and_how_to_rebuild(project: Path, reade
     )
 
 
-def test_the_paragraph_is_one_line(reader: Reader) -> None:
-    assert "\n" not in cited(reader).paragraph
-
-
-@pytest.mark.parametrize("coordinate", ["data", "code", "params", "environment", "execution"])
-def test_the_digest_of_each_coordinate_is_told(reader: Reader, coordinate: str) -> None:
+def test_the_digest_of_each_coordinate_is_told(project: Path, reader: Reader) -> None:
     (result,) = locate(reader, "HEAD").results
-    digest = getattr(report_on(reader, result, None).coordinates, coordinate).digest
     citation = cited(reader)
-    assert f"{coordinate} {digest[:12]}" in citation.paragraph
-    assert f"{coordinate} {digest}" in field(citation, "note")
+    for name, coordinate in vars(report_on(reader, result, None).coordinates).items():
+        assert f"{name} {coordinate.digest[:12]}" in citation.paragraph
+        assert f"{name} {coordinate.digest}" in field(citation, "note")
+    assert "\n" not in citation.paragraph
+    assert field(citation, "version") == f"commit {git(project, 'rev-parse', 'HEAD')}"
 
 
-def test_the_entry_names_the_commit(project: Path, reader: Reader) -> None:
-    assert field(cited(reader), "version") == f"commit {git(project, 'rev-parse', 'HEAD')}"
-
-
-def test_the_entry_has_a_key_of_plain_characters(project: Path, reader: Reader) -> None:
+def test_what_the_citation_file_says_is_written_as_bibtex_has_it(project: Path, reader: Reader) -> None:
     commit(project, {"CITATION.cff": CITATION})
     rev = git(project, "rev-parse", "HEAD")
-    assert cited(reader).bibtex.startswith(f"@software{{tumours-100-more-a-study-{rev[:7]},\n")
+    citation = cited(reader)
+    assert (
+        "Results of Tumours & 100% {more}: a_study (Ada Lovelace, Ludwig van Beethoven Jr., "
+        "Rivers, Mountains and Sons; 20"
+    ) in citation.paragraph
+    assert "; MIT OR Apache-2.0)" in citation.paragraph
+    # Without a remote, its address is the one to clone.
+    assert "git clone https://example.org/lab/tumours_x project" in citation.paragraph
+    assert citation.warnings == []
+    assert citation.bibtex.startswith(f"@software{{tumours-100-more-a-study-{rev[:7]},\n")
+    authors = "Lovelace, Ada and van Beethoven, Jr., Ludwig and {Rivers, Mountains and Sons}"
+    assert field(citation, "author") == authors
+    title = r"{Tumours \& 100\% \textbraceleft{}more\textbraceright{}: a\_study}"
+    assert field(citation, "title") == title
 
 
 def test_an_experiment_is_named_and_fetched(project: Path, reader: Reader) -> None:
@@ -139,13 +145,6 @@ def test_no_password_of_any_address_is_told(project: Path, reader: Reader) -> No
     assert "secret" not in citation.paragraph + citation.bibtex
 
 
-def test_without_a_remote_the_address_of_the_citation_file_is_cloned(project: Path, reader: Reader) -> None:
-    commit(project, {"CITATION.cff": CITATION})
-    citation = cited(reader)
-    assert "git clone https://example.org/lab/tumours_x project" in citation.paragraph
-    assert citation.warnings == []
-
-
 @pytest.mark.parametrize("remote", [None, "/srv/git/tumours", "file:///srv/git/tumours", "../tumours"])
 def test_no_path_of_this_machine_is_told(project: Path, reader: Reader, remote: str | None) -> None:
     if remote:
@@ -163,28 +162,6 @@ def test_a_host_without_a_scheme_can_be_cloned(project: Path, reader: Reader) ->
     citation = cited(reader)
     assert "git clone git@example.org:lab/tumours.git project" in citation.paragraph
     assert " url " not in citation.bibtex
-
-
-def test_the_citation_file_says_title_authors_and_licence(project: Path, reader: Reader) -> None:
-    commit(project, {"CITATION.cff": CITATION})
-    assert (
-        "Results of Tumours & 100% {more}: a_study (Ada Lovelace, Ludwig van Beethoven Jr., "
-        "Rivers, Mountains and Sons; 20"
-    ) in cited(reader).paragraph
-    assert "; MIT OR Apache-2.0)" in cited(reader).paragraph
-
-
-def test_names_are_written_as_bibtex_parts_them(project: Path, reader: Reader) -> None:
-    commit(project, {"CITATION.cff": CITATION})
-    assert field(cited(reader), "author") == (
-        "Lovelace, Ada and van Beethoven, Jr., Ludwig and {Rivers, Mountains and Sons}"
-    )
-
-
-def test_characters_of_tex_are_escaped(project: Path, reader: Reader) -> None:
-    commit(project, {"CITATION.cff": CITATION})
-    title = r"{Tumours \& 100\% \textbraceleft{}more\textbraceright{}: a\_study}"
-    assert field(cited(reader), "title") == title
 
 
 def test_the_citation_file_of_the_commit_counts_more_than_the_workspace_s(

@@ -118,6 +118,11 @@ def prints_so(text: str, value: object) -> bool:
         ("0.75", "0.75"),
         ("0.8", " 7.5e-01"),
         ("12345678901234567", "12345678901234567"),
+        ("0.132", 0.1325),  # half to even
+        ("0.133", 0.1325),  # half up
+        ("2.67", 2.675),  # Python's own, of the binary number
+        ("2.68", 2.675),
+        ("-0.133", -0.1325),
     ],
 )
 def test_a_value_that_prints_so(text: str, value: float) -> None:
@@ -152,20 +157,6 @@ def test_a_value_that_does_not(text: str, value: object) -> None:
     assert not prints_so(text, value)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("0.132", 0.1325),  # half to even
-        ("0.133", 0.1325),  # half up
-        ("2.67", 2.675),  # Python's own, of the binary number
-        ("2.68", 2.675),
-        ("-0.133", -0.1325),
-    ],
-)
-def test_a_half_is_rounded_either_way(text: str, value: float) -> None:
-    assert prints_so(text, value)
-
-
 def test_a_half_is_not_rounded_to_what_no_rule_gives() -> None:
     assert not prints_so("0.133", 0.1335 + 1e-9)
     assert not prints_so("2.67", 2.6751)
@@ -179,22 +170,7 @@ def test_what_python_prints_is_found(form: str, value: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "HEAD",
-        "1.2.3",
-        "figure-3",
-        "",
-        "nan",
-        "1e",
-        "0x10",
-        "12,34,56",
-        "e5",
-        "1" * 300,
-        "v1",
-        "1e+-+2",
-        "0007",
-        "0" * 32,
-    ],
+    [*"HEAD 1.2.3 figure-3 nan 1e 0x10 12,34,56 e5 v1 1e+-+2 0007".split(), "", "1" * 300, "0" * 32],
 )
 def test_what_is_no_number(text: str) -> None:
     assert parse_quoted(text) is None
@@ -231,16 +207,18 @@ def test_another_name_is_no_match_and_the_others_are_counted(reader: Reader) -> 
     assert error.value.hint == "1 revisions have this number under other names"
 
 
-def test_a_metric(reader: Reader) -> None:
-    assert roles(locate(reader, "0.133")) == [{"metrics.json:valid.log_loss": "metric, 0.13304"}]
-
-
-def test_a_param(reader: Reader) -> None:
-    assert roles(locate(reader, "0.001")) == [{"lr": "param, 0.001"}]
-
-
-def test_a_value_in_an_output_that_is_no_metric(reader: Reader) -> None:
-    assert roles(locate(reader, "569")) == [{"extra.json:rows": "value in an output, 569"}]
+@pytest.mark.parametrize(
+    ("number", "role"),
+    [
+        ("0.133", {"metrics.json:valid.log_loss": "metric, 0.13304"}),
+        ("0.001", {"lr": "param, 0.001"}),
+        ("569", {"extra.json:rows": "value in an output, 569"}),
+    ],
+)
+def test_a_number_is_that_of_a_metric_a_param_or_an_output(
+    reader: Reader, number: str, role: dict[str, str]
+) -> None:
+    assert roles(locate(reader, number)) == [role]
 
 
 def test_a_declared_metric_comes_before_a_param(project: Path, reader: Reader) -> None:

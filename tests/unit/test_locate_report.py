@@ -61,33 +61,28 @@ aaaaaaa  model.bin (output of train)
     )
 
 
-def test_an_experiment_is_called_by_its_name_and_baseline() -> None:
+def test_an_experiment_is_called_by_its_name_and_baseline_and_can_be_applied() -> None:
     assert render.title(EXPERIMENT) == "wide  aaaaaaa on bbbbbbb  model.bin (output of train)"
-
-
-def test_an_experiment_can_be_applied() -> None:
     report = replace(EXPERIMENT, apply="dvc exp apply wide")
     assert "  apply        dvc exp apply wide" in render.to_text(report).splitlines()
 
 
 def test_params_of_an_experiment_are_those_that_changed() -> None:
     assert line(EXPERIMENT, "params") == "train.x 1 → 8"
-
-
-def test_params_of_an_experiment_that_changed_none() -> None:
     assert line(replace(EXPERIMENT, params_changed={}), "params") == "2 values, as in the baseline"
 
 
-def test_an_environment_without_a_record_is_known_by_its_files() -> None:
-    environment = Coordinate({"files": {"requirements.txt": "f" * 32}, "record": {}}, DIGEST)
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"requirements.txt": "f" * 32}, "requirements.txt"),
+        ({}, "nothing that is recognised records the environment"),
+    ],
+)
+def test_an_environment_without_a_record_is_known_by_its_files(files: dict[str, str], said: str) -> None:
+    environment = Coordinate({"files": files, "record": {}}, DIGEST)
     report = replace(COMMIT, coordinates=replace(COORDINATES, environment=environment))
-    assert line(report, "environment") == "requirements.txt"
-
-
-def test_an_environment_of_which_nothing_is_known() -> None:
-    environment = Coordinate({"files": {}, "record": {}}, DIGEST)
-    report = replace(COMMIT, coordinates=replace(COORDINATES, environment=environment))
-    assert line(report, "environment") == "nothing that is recognised records the environment"
+    assert line(report, "environment") == said
 
 
 def test_what_is_uncommitted_is_marked_and_cannot_be_rebuilt() -> None:

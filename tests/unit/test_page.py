@@ -169,9 +169,13 @@ def test_a_page_is_well_formed(reader: Reader) -> None:
     assert [tag for tag, _ in page.elements].count("h1") == 1
 
 
-def test_the_target_is_shown_where_it_is_a_picture(project: Path, reader: Reader) -> None:
-    figure, *_ = page_of(reader, str(project / "figures/roc.png")).images()
-    assert figure == f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+def test_the_target_is_shown_where_it_is_a_picture_by_whatever_name(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    (tmp_path / "figure 3").write_bytes(PNG)
+    for target in (project / "figures/roc.png", tmp_path / "figure 3"):
+        figure, *_ = page_of(reader, str(target)).images()
+        assert figure == f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
 def test_a_figure_that_is_only_similar_is_said_to_be(reader: Reader) -> None:
@@ -181,25 +185,15 @@ def test_a_figure_that_is_only_similar_is_said_to_be(reader: Reader) -> None:
     assert "Found by most similar (a lead)" in Page(to_html(content)).text
 
 
-def test_a_picture_by_another_name_is_shown_too(project: Path, reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / "figure 3").write_bytes(PNG)
-    figure, *_ = page_of(reader, str(tmp_path / "figure 3")).images()
-    assert figure.startswith("data:image/png")
-
-
 def test_the_figures_of_a_result_are_shown_where_the_target_is_none(project: Path, reader: Reader) -> None:
     content = facts_of(reader, str(project / "metrics.json"))
     assert [one.path for one in content.figures] == ["figures/roc.png"]
 
 
-def test_the_stages_that_made_a_file_are_marked(project: Path, reader: Reader) -> None:
-    steps = facts_of(reader, str(project / "metrics.json")).steps
-    assert [step.name for step in steps if step.made_target] == ["prepare", "train"]
-
-
-def test_the_stages_that_made_a_metric_are_marked(reader: Reader) -> None:
-    steps = facts_of(reader, "valid.loss 0.5").steps
-    assert [step.name for step in steps if step.made_target] == ["prepare", "train"]
+def test_the_stages_that_made_a_file_or_a_metric_are_marked(project: Path, reader: Reader) -> None:
+    for target in (str(project / "metrics.json"), "valid.loss 0.5"):
+        steps = facts_of(reader, target).steps
+        assert [step.name for step in steps if step.made_target] == ["prepare", "train"]
 
 
 def test_all_five_coordinates_have_their_digests(reader: Reader) -> None:
@@ -210,16 +204,12 @@ def test_all_five_coordinates_have_their_digests(reader: Reader) -> None:
         assert coordinate.digest in page.texts
 
 
-def test_params_that_differ_are_beside_the_baseline_s(project: Path, reader: Reader) -> None:
+def test_params_that_differ_and_metrics_are_beside_the_baseline_s(project: Path, reader: Reader) -> None:
     experiment(project, "wide", lr=0.7)
-    page = page_of(reader, "wide")
-    assert "Params that differ from the baseline" in page.text
-    assert "lr 0.1 0.7" in page.text
-
-
-def test_metrics_are_beside_the_baseline_s(project: Path, reader: Reader) -> None:
-    experiment(project, "wide")
-    assert "valid.loss 0.25 0.5 −0.25" in page_of(reader, "wide").text
+    text = page_of(reader, "wide").text
+    assert "Params that differ from the baseline" in text
+    assert "lr 0.1 0.7" in text
+    assert "valid.loss 0.25 0.5 −0.25" in text
 
 
 def test_a_commit_has_metrics_and_no_baseline(reader: Reader) -> None:
