@@ -197,78 +197,48 @@ HERE = "there are: size, colour, kind"
 FORMAT = "a CSV is in UTF-8, with a comma between values, a point in numbers, and a line of names"
 OTHER = "generate a project with task="
 ADVICE = "merge it with another, take its rows out, or choose another column"
+SAME = "kind: the same value in every row, or none; choose another prepare.target"
+IN_DAYS = "day: dates; add it to prepare.drop, set prepare.time to it, or make numbers of it"
+UNREAD = "not read as a table: Error tokenizing data. C error: Expected"
+NEVER = "infinite in row {}, or nearly; leave it empty, or take the row out"
+UNDATED = "empty in row 2, or no date: write all like 2026-01-31, or split by another"
+TOO_FEW = "too many rows of one time, or too large a gap: no train rows are left"
+QUANTITY = f"kind: 40 numbers in 40 rows are no classes, but a quantity; {OTHER}regression"
+TO_TIME = {"stratify": False, "time": "day"}
+
+
+def missing(column: str, param: str) -> str:
+    return f"{column}: no such column; params.yaml names it in prepare.{param}; {HERE}"
+
+
 # A table, params, and what `prepare` says of it after the file's name.
 REFUSED_BY_BOTH = {
-    "no target": (
-        made(),
-        {"target": "sort"},
-        f"sort: no such column; params.yaml names it in prepare.target; {HERE}",
-    ),
+    "no target": (made(), {"target": "sort"}, missing("sort", "target")),
     "no table": ("", {}, f"not read as a table: No columns to parse from file; {FORMAT}"),
-    "no rows": (
-        "size,colour,kind\n",
-        {},
-        "kind: the same value in every row, or none; choose another prepare.target",
-    ),
+    "no rows": ("size,colour,kind\n", {}, SAME),
     "half a table": (
         "size,colour,kind\n1,red,1\n2,red\n1,2,3,4,5,6\n",
         {},
-        f"not read as a table: Error tokenizing data. C error: Expected 3 fields in line 4, saw 6; {FORMAT}",
+        f"{UNREAD} 3 fields in line 4, saw 6; {FORMAT}",
     ),
-    "no column to drop": (
-        made(),
-        {"drop": ["x"]},
-        f"x: no such column; params.yaml names it in prepare.drop; {HERE}",
-    ),
-    "no column to stratify by": (
-        made(),
-        {"stratify": "x"},
-        f"x: no such column; params.yaml names it in prepare.stratify; {HERE}",
-    ),
-    "no group": (
-        made(),
-        {"stratify": False, "group": "x"},
-        f"x: no such column; params.yaml names it in prepare.group; {HERE}",
-    ),
-    "no time": (
-        made(),
-        {"stratify": False, "time": "x"},
-        f"x: no such column; params.yaml names it in prepare.time; {HERE}",
-    ),
-    "one value": (
-        made(kind=1.0),
-        {},
-        "kind: the same value in every row, or none; choose another prepare.target",
-    ),
-    "no value": (
-        made(kind=""),
-        {},
-        "kind: the same value in every row, or none; choose another prepare.target",
-    ),
+    "no column to drop": (made(), {"drop": ["x"]}, missing("x", "drop")),
+    "no column to stratify by": (made(), {"stratify": "x"}, missing("x", "stratify")),
+    "no group": (made(), {"stratify": False, "group": "x"}, missing("x", "group")),
+    "no time": (made(), {"stratify": False, "time": "x"}, missing("x", "time")),
+    "one value": (made(kind=1.0), {}, SAME),
+    "no value": (made(kind=""), {}, SAME),
     "names": (
         made(who=NAMES, kind=TWO),
         {},
         "who: text that is another in nearly every row; add it to prepare.drop",
     ),
-    "dates": (
-        made(day=DATES, kind=TWO),
-        {},
-        "day: dates; add it to prepare.drop, set prepare.time to it, or make numbers of it",
-    ),
-    "dates of another kind": (
-        made(day="Jan 31 2026", kind=TWO),
-        {},
-        "day: dates; add it to prepare.drop, set prepare.time to it, or make numbers of it",
-    ),
-    "infinite": (
-        made(size=[1, 2, "inf", *range(37)], kind=TWO),
-        {},
-        "size: infinite in row 3, or nearly; leave it empty, or take the row out",
-    ),
+    "dates": (made(day=DATES, kind=TWO), {}, IN_DAYS),
+    "dates of another kind": (made(day="Jan 31 2026", kind=TWO), {}, IN_DAYS),
+    "infinite": (made(size=[1, 2, "inf", *range(37)], kind=TWO), {}, f"size: {NEVER.format(3)}"),
     "a number whose square is infinite": (
         made(size=[1, -1e300, *range(38)], kind=TWO),
         {},
-        "size: infinite in row 2, or nearly; leave it empty, or take the row out",
+        f"size: {NEVER.format(2)}",
     ),
     "semicolons": (
         made().replace(",", ";"),
@@ -278,17 +248,13 @@ REFUSED_BY_BOTH = {
     "semicolons and decimal commas": (
         made(size="1.5").replace(",", ";").replace(".", ","),
         {},
-        f"not read as a table: Error tokenizing data. C error: Expected 1 fields in line 2, saw 2; {FORMAT}",
+        f"{UNREAD} 1 fields in line 2, saw 2; {FORMAT}",
     ),
-    "tabs": (
-        made().replace(",", "\t"),
-        {},
-        f"size\tcolour\tkind: the only name in the first line; {FORMAT}",
-    ),
+    "tabs": (made().replace(",", "\t"), {}, f"size\tcolour\tkind: the only name in the first line; {FORMAT}"),
     "rows longer than the line of names": (
         made().replace("size,", "", 1),
         {},
-        f"not read as a table: Error tokenizing data. C error: Expected 2 fields in line 2, saw 3; {FORMAT}",
+        f"{UNREAD} 2 fields in line 2, saw 3; {FORMAT}",
     ),
     "two columns of one name": (
         made(like=TWO, kind=TWO).replace("like", "kind"),
@@ -318,37 +284,25 @@ REFUSED_BY_BOTH = {
     "a group with gaps": (
         made(colour=["red", "", *["blue"] * 38], kind=TWO),
         {"stratify": False, "group": "colour"},
-        "colour: empty in row 2, or no date: write all like 2026-01-31, or split by another",
+        f"colour: {UNDATED}",
     ),
     "a time that is none": (
         made(day=["2026-01-31", *["1/2/2026"] * 39], kind=TWO),
-        {"stratify": False, "time": "day"},
-        "day: empty in row 2, or no date: write all like 2026-01-31, or split by another",
+        TO_TIME,
+        f"day: {UNDATED}",
     ),
     "a gap as long as all times": (
         made(kind=TWO),
         {"stratify": False, "time": "size", "gap": 50},
-        "size: too many rows of one time, or too large a gap: no train rows are left",
+        f"size: {TOO_FEW}",
     ),
-    "one time": (
-        made(day="2026-01-31", kind=TWO),
-        {"stratify": False, "time": "day"},
-        "day: too many rows of one time, or too large a gap: no train rows are left",
-    ),
+    "one time": (made(day="2026-01-31", kind=TWO), TO_TIME, f"day: {TOO_FEW}"),
 }
 REFUSED = {
     "classification": REFUSED_BY_BOTH
     | {
-        "a quantity": (
-            made(kind=[n / 7 for n in range(40)]),
-            {},
-            f"kind: 40 numbers in 40 rows are no classes, but a quantity; {OTHER}regression",
-        ),
-        "a whole quantity": (
-            made(kind=range(40)),
-            {},
-            f"kind: 40 numbers in 40 rows are no classes, but a quantity; {OTHER}regression",
-        ),
+        "a quantity": (made(kind=[n / 7 for n in range(40)]), {}, QUANTITY),
+        "a whole quantity": (made(kind=range(40)), {}, QUANTITY),
         "a class of one row": (
             made(kind=ALONE),
             {},
@@ -356,7 +310,7 @@ REFUSED = {
         ),
         "a class that a part lacks": (
             made(kind=["a"] * 36 + ["b"] * 4, day=range(40)),
-            {"stratify": False, "time": "day"},
+            TO_TIME,
             f"kind: too few rows of 'b' (4): none is among the train rows; {ADVICE}",
         ),
         "few rows of a real table": (
@@ -367,11 +321,7 @@ REFUSED = {
     },
     "regression": REFUSED_BY_BOTH
     | {
-        "words": (
-            made(),
-            {},
-            f"kind: not a number in row 1; mend it, or for classes {OTHER}classification",
-        ),
+        "words": (made(), {}, f"kind: not a number in row 1; mend it, or for classes {OTHER}classification"),
         "an infinite target": (
             made(kind=[1, "inf", *range(38)]),
             {},
@@ -463,7 +413,10 @@ def plain(**columns: object) -> str:
     return made(**{"size": HALVES, "colour": MIXED, **columns})
 
 
-# A table, params beside the target, and what `prepare` says after the file's name; nothing if it is empty.
+BLOCKS = "{} values in 40 rows; if these belong together, set prepare.group to it"
+SAYS = "says what the target says; add it to prepare.drop"
+LIKE = "20 of 40 rows are like an earlier one"
+# A task, a table, params beside the target, and what `prepare` says after the file's name, if anything.
 SAID = {
     "no leak": ("classification", plain(), {}, ""),
     "row numbers": (
@@ -473,59 +426,44 @@ SAID = {
         "number: whole numbers, nearly all different; if they are ids, add it to prepare.drop",
     ),
     "row numbers left out": ("classification", plain(number=range(40)), {"drop": ["number"]}, ""),
-    "ids in blocks": (
-        "classification",
-        plain(animal=PAIRS),
-        {},
-        "animal: 20 values in 40 rows; if these belong together, set prepare.group to it",
-    ),
+    "ids in blocks": ("classification", plain(animal=PAIRS), {}, f"animal: {BLOCKS.format(20)}"),
     "ids left out": (
         "classification",
         plain(animal=[f"A{n}" for n in PAIRS]),
         {"drop": ["animal"]},
-        "animal: 20 values in 40 rows; if these belong together, set prepare.group to it",
+        f"animal: {BLOCKS.format(20)}",
     ),
     "ids by their name": (
         "regression",
         plain(**LINEAR, patient_id=[n * 7 % 25 for n in range(40)]),
         {},
-        "patient_id: 25 values in 40 rows; if these belong together, set prepare.group to it",
+        f"patient_id: {BLOCKS.format(25)}",
     ),
     "ids whose rows have one target": (
         "classification",
         plain(code=[n * 3 % 10 for n in range(40)]),
         {},
-        "code: 10 values in 40 rows; if these belong together, set prepare.group to it",
+        f"code: {BLOCKS.format(10)}",
     ),
-    "a group": (
-        "classification",
-        plain(animal=PAIRS),
-        {"stratify": False, "group": "animal"},
-        "",
-    ),
-    "the target in other words": (
-        "classification",
-        plain(alias=["yes", "no"] * 20),
-        {},
-        "alias: says what the target says; add it to prepare.drop",
-    ),
+    "a group": ("classification", plain(animal=PAIRS), {"stratify": False, "group": "animal"}, ""),
+    "the target in other words": ("classification", plain(alias=["yes", "no"] * 20), {}, f"alias: {SAYS}"),
     "the target in another unit": (
         "regression",
         plain(**LINEAR, grams=[1000 * kind for kind in LINEAR["kind"]]),
         {},
-        "grams: says what the target says; add it to prepare.drop",
+        f"grams: {SAYS}",
     ),
     "rows like others": (
         "classification",
         plain(size=HALVES[:20] * 2),
         {},
-        "20 of 40 rows are like an earlier one; set prepare.distinct: true to leave them out",
+        f"{LIKE}; set prepare.distinct: true to leave them out",
     ),
     "rows like others, left out": (
         "classification",
         plain(size=HALVES[:20] * 2),
         {"distinct": True},
-        "20 of 40 rows are like an earlier one; left out",
+        f"{LIKE}; left out",
     ),
     "rows like those of others": (
         "classification",
