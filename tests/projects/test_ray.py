@@ -136,8 +136,9 @@ def project(shared: Path) -> Path:
     return generate(shared / "with-s3", dvc_remote="s3://bucket/path")
 
 
-def share(folder: Path, env: Mapping[str, str], url: str) -> None:
-    """Push a repository, and its data, to its remotes."""
+def share(folder: Path, env: Mapping[str, str], home: Path, url: str) -> None:
+    """Push a repository, and its data, to its remotes; `home` is made, and has this address."""
+    run("git", "init", "--quiet", "--bare", "--initial-branch=main", home, cwd=folder, env=env)
     run("git", "remote", "add", "origin", url, cwd=folder, env=env)
     run("git", "push", "--quiet", "--set-upstream", "origin", "main", cwd=folder, env=env)
     run("dvc", "push", "--quiet", cwd=folder, env=env)
@@ -166,17 +167,7 @@ def remote(
         run("dvc", "remote", "modify", "store", "endpointurl", store, cwd=folder, env=user)
         keys(folder, user)
         commit(folder, user)
-        run(
-            "git",
-            "init",
-            "--quiet",
-            "--bare",
-            "--initial-branch=main",
-            origin[0] / name,
-            cwd=folder,
-            env=user,
-        )
-        share(folder, user, f"{origin[1]}/{name}")
+        share(folder, user, origin[0] / name, f"{origin[1]}/{name}")
         return folder, f"{origin[1]}/{name}"
 
     return build
@@ -434,17 +425,7 @@ def local(tmp_path: Path, project: Path, user: dict[str, str]) -> Callable[..., 
             (folder / "dvc.yaml").write_text(json.dumps({"stages": {**STAGES["stages"], **stages}}))
         run("dvc", "remote", "add", "--default", "store", tmp_path / "store", cwd=folder, env=user)
         commit(folder, user)
-        run(
-            "git",
-            "init",
-            "--quiet",
-            "--bare",
-            "--initial-branch=main",
-            tmp_path / "home",
-            cwd=folder,
-            env=user,
-        )
-        share(folder, user, "../../home")
+        share(folder, user, tmp_path / "home", "../../home")
         return folder
 
     return build

@@ -59,43 +59,26 @@ def test_a_plot_has_the_columns_that_its_settings_name(tmp_path: Path) -> None:
     assert (roc.x_label, roc.y_label) == ("fpr", "tpr")
 
 
-def test_a_plot_of_two_files_has_a_line_for_each(tmp_path: Path) -> None:
-    assert chart(drawn(tmp_path), "losses").lines == {
-        "train/loss": [(0, 0.5), (1, 0.25)],
-        "valid/loss": [(0, 0.5), (1, 0.375)],
-    }
-
-
-def test_a_plot_without_settings_has_the_last_column_over_lines(tmp_path: Path) -> None:
-    assert chart(drawn(tmp_path), "plain.json").lines == {"v": [(0, 4), (1, 2)]}
-
-
-def test_each_data_file_of_a_folder_is_a_plot(tmp_path: Path) -> None:
-    assert chart(drawn(tmp_path), "tables/one.csv").lines == {"b": [(0, 2), (1, 3)]}
-
-
-def test_a_series_that_no_plot_names_is_drawn_as_well(tmp_path: Path) -> None:
-    assert chart(drawn(tmp_path), "acc").lines == {"acc": [(0, 0.5)]}
-
-
-def test_a_series_that_a_plot_names_is_drawn_once(tmp_path: Path) -> None:
-    assert [one.title for one in drawn(tmp_path).charts if "loss" in one.title] == ["losses"]
-
-
-def test_points_of_a_scatter_plot_are_not_joined(tmp_path: Path) -> None:
-    cloud = chart(drawn(tmp_path), "cloud")
-    assert cloud.is_scatter
-    assert lines_of(picture(cloud)) == []
-
-
-def test_points_of_a_scatter_plot_are_not_beside_the_baseline_s(tmp_path: Path) -> None:
+def test_each_plot_and_series_is_drawn_once(tmp_path: Path) -> None:
     found = drawn(tmp_path, {**FILES, "numbers.csv": "a,b\n1,2\n3,5\n"})
-    assert chart(found, "cloud").baseline == {}
-
-
-def test_pairs_of_classes_are_counted(tmp_path: Path) -> None:
-    (confusion,) = drawn(tmp_path).confusions
+    assert {one.title: one.lines for one in found.charts if one.title != "ROC"} == {
+        "losses": {"train/loss": [(0, 0.5), (1, 0.25)], "valid/loss": [(0, 0.5), (1, 0.375)]},
+        # Without settings: the last column, over lines.
+        "plain.json": {"v": [(0, 4), (1, 2)]},
+        "cloud": {"b": [(1, 2), (3, 4)]},
+        "tables/one.csv": {"b": [(0, 2), (1, 3)]},
+        "acc": {"acc": [(0, 0.5)]},
+    }
+    assert found.undrawn == {"words.csv": "its values are no numbers"}
+    (confusion,) = found.confusions
     assert confusion.counts == {("cat", "cat"): 2, ("cat", "dog"): 1}
+
+
+def test_points_of_a_scatter_plot_are_neither_joined_nor_beside_the_baseline_s(tmp_path: Path) -> None:
+    cloud = chart(drawn(tmp_path, {**FILES, "numbers.csv": "a,b\n1,2\n3,5\n"}), "cloud")
+    assert cloud.is_scatter
+    assert cloud.baseline == {}
+    assert lines_of(picture(cloud)) == []
 
 
 def test_a_table_of_very_many_classes_is_named_and_not_drawn(tmp_path: Path) -> None:
@@ -112,10 +95,6 @@ def test_a_plot_of_a_file_counts_more_than_one_of_its_folder(tmp_path: Path) -> 
         with Reader(tmp_path / folder) as reader:
             found = read_curves(reader.snapshot("HEAD"), {"tables/one.csv": b"a,b\n1,2\n2,3\n"}, {})
         assert [one.title for one in found.charts] == ["Own"]
-
-
-def test_what_is_no_number_is_named_and_not_drawn(tmp_path: Path) -> None:
-    assert drawn(tmp_path).undrawn == {"words.csv": "its values are no numbers"}
 
 
 def test_a_truth_value_is_no_number(tmp_path: Path) -> None:
@@ -139,17 +118,9 @@ def test_curves_of_the_baseline_are_beside_those_that_differ(tmp_path: Path) -> 
     assert chart(found, "ROC").baseline == {}
 
 
-def test_a_scatter_plot_has_no_points_of_the_baseline(tmp_path: Path) -> None:
-    commit(tmp_path, {".dvc/config": "", "dvc.yaml": "plots: [{a.csv: {template: scatter, x: a, y: b}}]"})
-    with Reader(tmp_path) as reader:
-        found = read_curves(reader.snapshot("HEAD"), {"a.csv": b"a,b\n1,2\n"}, {"a.csv": b"a,b\n1,3\n"})
-    (scatter,) = found.charts
-    assert scatter.is_scatter
-    assert scatter.baseline == {}
-
-
-def test_a_value_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
-    found = drawn(tmp_path, **{"roc.csv": "fpr,tpr\n0,nan\n0.5,inf\n1,1\n"})
+@pytest.mark.parametrize("values", [("nan", "inf"), ("1.7e308", "-1.7e308")])
+def test_a_value_that_no_axis_can_hold_is_left_out(tmp_path: Path, values: tuple[str, str]) -> None:
+    found = drawn(tmp_path, **{"roc.csv": f"fpr,tpr\n0,{values[0]}\n0.5,{values[1]}\n1,1\n"})
     assert chart(found, "ROC").lines == {"tpr": [(1, 1)]}
 
 
@@ -187,13 +158,10 @@ def dots_of(svg: ElementTree.Element) -> int:
     return sum(len(list(group.iter(f"{SVG}use"))) for group in clipped)
 
 
-def test_a_chart_has_its_labels_as_texts() -> None:
-    svg = picture(Chart("title", "<x> & $a$", "]]>", {"line": [(0, 1), (1, 2)]}))
-    assert {"<x> & $a$", "]]>"} <= set(texts(svg))
-
-
-def test_a_label_does_nothing_and_tells_no_password() -> None:
-    svg = picture(Chart("t", "a\x1b[1m", "https://ada:secret@example.org", {"y": [(0, 1), (1, 2)]}))
+def test_labels_are_texts_that_do_nothing_and_tell_no_password() -> None:
+    points = {"line": [(0, 1), (1, 2)]}
+    assert {"<x> & $a$", "]]>"} <= set(texts(picture(Chart("title", "<x> & $a$", "]]>", points))))
+    svg = picture(Chart("t", "a\x1b[1m", "https://ada:secret@example.org", points))
     assert {r"a\x1b[1m", "https://example.org"} <= set(texts(svg))
 
 
@@ -222,18 +190,10 @@ def test_any_values_have_a_chart(values: list[float]) -> None:
     assert texts(picture(Chart("t", "x", "y", {"y": [(y, x) for x, y in points]})))
 
 
-def test_a_single_point_is_a_dot() -> None:
+def test_a_single_point_is_a_dot_and_a_line_without_points_hides_no_other() -> None:
     assert dots_of(picture(Chart("t", "x", "y", {"y": [(0, 1)]}))) == 1
     assert dots_of(picture(Chart("t", "x", "y", {"y": [(0, 1), (1, 2)]}))) == 0
-
-
-def test_a_line_without_points_hides_no_other() -> None:
     assert len(lines_of(picture(Chart("t", "x", "y", {"none": [], "two": [(0, 1), (1, 2)]})))) == 1
-
-
-def test_a_value_that_no_axis_can_hold_is_left_out(tmp_path: Path) -> None:
-    found = drawn(tmp_path, **{"roc.csv": "fpr,tpr\n0,1.7e308\n0.5,-1.7e308\n1,1\n"})
-    assert chart(found, "ROC").lines == {"tpr": [(1, 1)]}
 
 
 @pytest.mark.parametrize("is_scatter", [False, True])

@@ -67,17 +67,11 @@ def test_stages_are_in_the_order_in_which_they_run(tmp_path: Path) -> None:
     assert names == ["clean", "describe", "train", "test"]
 
 
-def test_a_stage_is_as_deep_as_the_stages_before_it(tmp_path: Path) -> None:
-    depths = {step.name: step.depth for step in steps_of(tmp_path, PIPELINE)}
-    assert depths == {"clean": 0, "train": 1, "test": 2, "describe": 1}
-
-
-def test_what_made_a_file_is_marked_and_nothing_else(tmp_path: Path) -> None:
+def test_a_stage_is_as_deep_as_the_stages_before_it_and_marked_where_it_made_a_file(tmp_path: Path) -> None:
     steps = steps_of(tmp_path, PIPELINE, "train")
+    assert {step.name: step.depth for step in steps} == {"clean": 0, "train": 1, "test": 2, "describe": 1}
     assert [step.name for step in steps if step.made_target] == ["clean", "train"]
-
-
-def test_a_maker_that_dvc_yaml_does_not_have_marks_nothing(tmp_path: Path) -> None:
+    # A maker that dvc.yaml does not have marks nothing.
     assert not any(step.made_target for step in steps_of(tmp_path, PIPELINE, "old.dvc"))
 
 

@@ -27,13 +27,10 @@ def steps() -> list[dict[str, Any]]:
     return job["steps"]
 
 
-@pytest.mark.parametrize("key", ["cff-version", "message", "title", "authors"])
-def test_the_citation_has_what_its_format_requires(key):
-    assert load("CITATION.cff")[key]
-
-
-def test_the_citation_names_the_holder_of_the_licence():
-    (author,) = load("CITATION.cff")["authors"]
+def test_the_citation_has_what_its_format_requires_and_names_the_holder_of_the_licence():
+    citation = load("CITATION.cff")
+    assert all(citation[key] for key in ("cff-version", "message", "title", "authors"))
+    (author,) = citation["authors"]
     assert f" {author['name']}\n" in (REPOSITORY / "LICENSE").read_text()
 
 
@@ -41,14 +38,10 @@ def test_the_workflow_runs_what_ci_runs(steps):
     assert "bash .ci/run" in [step.get("run") for step in steps]
 
 
-def test_the_workflow_pins_every_action_to_a_commit(steps):
-    actions = [step["uses"] for step in steps if "uses" in step]
-    assert [action for action in actions if not re.search(r"@[0-9a-f]{40}$", action)] == []
-
-
-def test_the_workflow_pins_its_actions_as_generated_projects_do(steps):
-    generated = (REPOSITORY / "{{cookiecutter.project_slug}}/.github/workflows/ci.yml").read_text()
+def test_the_workflow_pins_its_actions_to_commits_as_generated_projects_do(steps):
     actions = {step["uses"] for step in steps if "uses" in step}
+    assert all(re.search(r"@[0-9a-f]{40}$", action) for action in actions)
+    generated = (REPOSITORY / "{{cookiecutter.project_slug}}/.github/workflows/ci.yml").read_text()
     assert actions <= set(re.findall(r"uses: (\S+)", generated))
 
 
@@ -65,14 +58,10 @@ def test_every_issue_form_is_tested_here():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("key", ["name", "description", "body"])
-def test_an_issue_form_has_what_github_requires(form, key):
-    assert load(f".github/ISSUE_TEMPLATE/{form}")[key]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_fields_of_an_issue_form_have_ids_of_their_own(form):
-    ids = [field["id"] for field in load(f".github/ISSUE_TEMPLATE/{form}")["body"]]
+def test_an_issue_form_has_what_github_requires_and_fields_with_ids_of_their_own(form):
+    loaded = load(f".github/ISSUE_TEMPLATE/{form}")
+    assert all(loaded[key] for key in ("name", "description", "body"))
+    ids = [field["id"] for field in loaded["body"]]
     assert len(ids) == len(set(ids))
 
 
