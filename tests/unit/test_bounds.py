@@ -105,7 +105,9 @@ def test_reading_takes_no_more_memory_than_is_allowed():
 
 
 def test_nothing_is_bounded_afterwards():
+    handler = signal.getsignal(signal.SIGPROF)
     with bounded_reading("paper"):
         pass
+    assert signal.getsignal(signal.SIGPROF) == handler
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
     assert len(bytearray(2_000_000_000)) == 2_000_000_000

@@ -84,7 +84,9 @@ def test_an_environment_json_is_read_whatever_dvcignore_says(tmp_path: Path) -> 
         assert reader.snapshot("HEAD").files == {"environment.json": b"{}"}
 
 
-@pytest.mark.parametrize("rule", [".venv", "__pycache__/", "*.pyc", "/data/**", "!dvc.yaml", "# dvc.yaml"])
+@pytest.mark.parametrize(
+    "rule", [".venv", "__pycache__/", "*.pyc", "/data/**", "!dvc.yaml", "# dvc.yaml", "\n\n.venv"]
+)
 def test_rules_about_other_files_need_no_filter(rule: str) -> None:
     assert not may_hide([rule.encode()], ["dvc.yaml", "sub/raw.dvc"])
 

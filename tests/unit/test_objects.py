@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tiny_git import commit, git
 
-from locatable.errors import UnreadableError
+from locatable.errors import GitError, UnreadableError
 from locatable.git import objects as objects_module
 from locatable.git.objects import GitObjects
 
@@ -138,6 +139,20 @@ def test_names_that_are_not_utf8_are_read(repo: Path, objects: GitObjects) -> No
     commit(repo, {b"\xff.txt".decode(errors="surrogateescape"): "odd\n"})
     tree = git(repo, "rev-parse", "HEAD^{tree}")
     assert "\udcff.txt" in objects.names(tree)
+
+
+def test_a_git_that_ends_is_started_again_and_not_for_ever(objects: GitObjects) -> None:
+    for times in range(objects_module.MOST_RESTARTS + 1):
+        for child in psutil.Process().children():
+            if "cat-file" in child.cmdline():
+                child.kill()
+                child.wait()
+        if times < objects_module.MOST_RESTARTS:
+            lost, there = objects.read(["HEAD:dvc.lock", "HEAD:README.md"])
+            assert lost is None
+            assert there is not None
+    with pytest.raises(GitError, match="it ended before it had read everything"):
+        objects.read(["HEAD:dvc.lock"])
 
 
 def test_a_repository_of_sha256_is_read(tmp_path: Path) -> None:
