@@ -11,7 +11,14 @@ import yaml
 
 from locatable.errors import UnreadableError
 from locatable.repository import bounds
-from locatable.repository.bounds import TooLargeError, bounded_reading, require_bounded_yaml, require_regular
+from locatable.repository.bounds import (
+    MOST_DEPTH,
+    TooLargeError,
+    bounded_reading,
+    require_bounded_depth,
+    require_bounded_yaml,
+    require_regular,
+)
 from locatable.repository.parsing import parse
 
 BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
@@ -40,6 +47,18 @@ def test_other_files_of_params_that_are_nested_deeply_are_refused(path, pair):
     nested = pair[0] * 100_000 + pair[1] * 100_000
     with pytest.raises(ValueError, match=r"nested|corrupted"):
         parse(path, (nested if path == "m.json" else f"a = {nested}").encode())
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_refused"), [(1, False), (MOST_DEPTH - 1, False), (MOST_DEPTH + 1, True)]
+)
+def test_values_that_are_nested_too_deeply_are_refused(depth, is_refused):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    refused = pytest.raises(TooLargeError) if is_refused else contextlib.nullcontext()
+    with refused:
+        require_bounded_depth({"a": value} if depth == 1 else value)
 
 
 def test_a_large_file_of_params_is_refused(monkeypatch):

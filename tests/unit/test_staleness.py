@@ -332,10 +332,11 @@ def test_what_is_behind_a_symbolic_link_is_not_compared(project: Path) -> None:
 def test_code_beside_a_project_in_a_subfolder_is_compared(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--template=")
     write(tmp_path, {"shared.py": "1\n", "lib/a.py": "1\n"})
+    (tmp_path / "link.py").symlink_to("shared.py")  # of which Git keeps the target alone
     root = tmp_path / "ml"
     init(root, subdir=True)
-    cmd = "stages:\n  s:\n    cmd: cp ../shared.py out\n    deps: [../shared.py, ../lib]\n    outs: [out]\n"
-    write(root, {"dvc.yaml": cmd})
+    stage = "{cmd: cp ../shared.py out, deps: [../shared.py, ../lib, ../link.py], outs: [out]}"
+    write(root, {"dvc.yaml": f"stages: {{s: {stage}}}\n"})
     with dvc(root) as repo:
         repo.reproduce()
     commit(root)
