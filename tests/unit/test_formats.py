@@ -133,3 +133,8 @@ def test_plain_lines_are_read_as_yaml(text: str) -> None:
             return yaml.YAMLError
 
     assert read(load_plain) == read(parse_yaml)
+
+
+def test_lines_of_keys_and_words_need_no_parser_of_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locatable.repository.parsing.load_yaml", pytest.fail)
+    assert load_plain("a: 1\nb:\n  c: x\n  d: {}\ne: no\n") == {"a": 1, "b": {"c": "x", "d": {}}, "e": "no"}
