@@ -123,7 +123,7 @@ def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPa
 
 
 def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
-    """Return whether nothing but options is between the word at `index` and a Python interpreter before it."""
+    """Return whether only options are between the word at `index` and a Python interpreter before it."""
     before = index - 1
     while before > 0 and (words[before].startswith("-") or words[before - 1] in OPTIONS_WITH_VALUE):
         before -= 1
