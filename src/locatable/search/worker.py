@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
-from ..clones.trial_clone import Clone
+from ..clones.trial_clone import Clone, CloneSetup
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
@@ -38,7 +38,6 @@ from .messages import (
     TrialResult,
     Unusable,
     WorkerMessage,
-    WorkerSetup,
     from_json,
     points,
     to_json,
@@ -289,13 +288,13 @@ def _explain(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _receive(jobs: queue.Queue[WorkerSetup | Job | None], stop: threading.Event) -> None:
+def _receive(jobs: queue.Queue[CloneSetup | Job | None], stop: threading.Event) -> None:
     """Put jobs into the queue, and None at the end of the input; set `stop` for a Stop, and at the end."""
     for line in sys.stdin:
         message = from_json(line)
         if isinstance(message, Stop):
             stop.set()
-        elif isinstance(message, WorkerSetup | Job):
+        elif isinstance(message, CloneSetup | Job):
             # Here, not where the job starts: a Stop that comes after a job is meant for it.
             stop.clear()
             jobs.put(message)
@@ -333,7 +332,7 @@ def main() -> None:
     output = _redirect_output(log)
     _forget_other_repository()
     stop = threading.Event()
-    jobs: queue.Queue[WorkerSetup | Job | None] = queue.Queue()
+    jobs: queue.Queue[CloneSetup | Job | None] = queue.Queue()
 
     def reply(message: WorkerMessage) -> None:
         try:
@@ -343,12 +342,12 @@ def main() -> None:
 
     threading.Thread(target=_receive, args=(jobs, stop), daemon=True).start()
     setup = jobs.get()
-    if not isinstance(setup, WorkerSetup):
+    if not isinstance(setup, CloneSetup):
         return
     # Meanwhile: to ask takes as long as a small trial.
     describing = ThreadPoolExecutor(1).submit(describe_processor, [sys.executable], os.environ)
     try:
-        clone = Clone(folder, setup.clone)
+        clone = Clone(folder, setup)
     except Exception as error:
         reply(Unusable(_explain(error)))
         return
