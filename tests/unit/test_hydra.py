@@ -15,8 +15,7 @@ import tiny_git
 import yaml
 from dvc.repo import Repo
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError, SettingsError
 from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.repository.reader import Reader

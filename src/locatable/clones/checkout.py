@@ -16,12 +16,15 @@ import dpath
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency, RepoDependency
+from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
+from dvc.utils.serialize import LOADERS
+from dvc_objects.fs.generic import transfer
 
 from ..addresses import redact_urls
-from ..errors import CannotTryError, ProjectError, UsageError
+from ..errors import CannotTryError, ProjectError, UnreadableError, UsageError
 from ..git import annex as git_annex
 from ..git import git, is_shallow, top_folder
 from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
@@ -29,12 +32,11 @@ from ..git.partial_clone import fetch_commit
 from ..git.submodules import checkout_submodules
 from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
-from ..repository.cache import cache_folder
 from ..repository.clone_limits import check_dvc_files
-from ..repository.dvc_repo import bound_parsed_yaml, commands_of
+from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
+from ..repository.hashes import cache_folder
 from ..repository.project import find_project, require_regular_files
 from ..repository.reader import Reader
-from .files import load_values
 
 # Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
 # AWS reads commands and servers from its files.
@@ -120,7 +122,7 @@ class Checkout:
     def _load(self) -> list[str]:
         """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
         index = self.repo.index
-        self._outs = {_name(out): out for out in index.outs}
+        self._outs = {path_in_project(self.repo, out): out for out in index.outs}
         addresses = []
         for stage in nx.dfs_postorder_nodes(index.graph):
             if stage.is_data_source:
@@ -129,7 +131,7 @@ class Checkout:
             addresses.append(stage.addressing)
             for dep in stage.deps:
                 if not isinstance(dep, ParamsDependency):
-                    self._deps[stage.addressing, _name(dep)] = dep
+                    self._deps[stage.addressing, path_in_project(self.repo, dep)] = dep
         return addresses
 
     def _resolved(self, stage: Stage) -> Stage:
@@ -315,9 +317,18 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     return problems
 
 
-def _name(item: Any) -> str:
-    """Return what DVC calls an output or dependency; beside the project, not by the place of the clone."""
-    top = Path(item.repo.scm.root_dir)
-    if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
-        return str(item)
-    return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))
+def load_values(path: Path) -> Any:
+    """Return what a JSON, YAML, TOML or Python params file says.
+
+    Raises:
+        UnreadableError: it does not follow its format.
+    """
+    try:
+        return LOADERS[path.suffix.lower()](str(path), fs=localfs)
+    except DvcException as error:
+        raise UnreadableError(one_line(str(error))) from None
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes, by a reflink where the file system has them; never a hard link."""
+    transfer(localfs, str(source), localfs, str(target), links=["reflink", "copy"])

@@ -1,16 +1,82 @@
-"""Edits the text of a params file: replaces one value, or takes keys out; every other character stays."""
+"""Edits the text of a params file: replaces one value, or takes keys out; every other character stays.
 
+A round trip through a parser would change numbers and quotes, and other readers than DVC would take them for
+something else. So the text is parsed for nothing but the places of its values.
+"""
+
+import ast
+import datetime
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 import yaml
 
-from .params_formats import FORMATS, YAML, Item, Node, span, yaml_text
-
 # In no TOML file: it marks where a value would be written.
 MARK = "\0"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value in a text.
+
+    Attributes:
+        start: where its text begins.
+        end: where its text ends.
+        items: of a mapping or a list, in their order.
+        is_mapping: whether `items` are those of a mapping.
+        is_block: whether it is laid out by indentation, one item on a line.
+        is_tuple: whether it is a tuple of Python.
+        anchor: the name that it defines in YAML.
+        alias: the name that it stands for in YAML.
+    """
+
+    start: int
+    end: int
+    items: tuple["Item", ...] = ()
+    is_mapping: bool = False
+    is_block: bool = False
+    is_tuple: bool = False
+    anchor: str | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A value in a mapping, with its key, or in a list, with its position.
+
+    Attributes:
+        name: the key, or the position.
+        start: where the key begins; in a list, where the value does.
+        key_end: where the key ends.
+        value: the value.
+    """
+
+    name: str
+    start: int
+    key_end: int
+    value: Node
+
+    @property
+    def end(self) -> int:
+        """Where key and value end."""
+        return max(self.key_end, self.value.end)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How values are found and written in files of one kind.
+
+    Attributes:
+        tree: the values of a text, with their places; None where `place` asks a library for each.
+        render: the text of a value, given what is to be replaced by it.
+    """
+
+    tree: Callable[[str], Node] | None
+    render: Callable[[Any, Node], str]
 
 
 def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
@@ -227,3 +293,209 @@ def _cut_toml(text: str, keys: Sequence[Sequence[str]]) -> str | None:
     # Each line that is left is one of the file's, in the same order.
     lines = iter(text.splitlines(keepends=True))
     return left if all(line in lines for line in left.splitlines(keepends=True)) else None
+
+
+def _yaml_tree(text: str) -> Node:
+    events: Iterator[Any] = yaml.parse(text)
+    try:
+        for event in events:
+            if isinstance(event, yaml.NodeEvent):
+                return _yaml_node(text, event, events)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    return Node(len(text), len(text))
+
+
+def _yaml_node(text: str, event: Any, events: Iterator[Any]) -> Node:
+    start, end = span(event)
+    if isinstance(event, yaml.AliasEvent):
+        return Node(start, end, alias=event.anchor)
+    if isinstance(event, yaml.ScalarEvent):
+        # Blank lines after a block of text are none of it, as far as can be seen.
+        return Node(start, start + len(text[start:end].rstrip()), anchor=event.anchor)
+    is_mapping = isinstance(event, yaml.MappingStartEvent)
+    items: list[Item] = []
+    while not isinstance(inner := next(events), yaml.CollectionEndEvent):
+        node = _yaml_node(text, inner, events)
+        if is_mapping:
+            name = getattr(inner, "value", "")
+            items.append(Item(name, node.start, node.end, _yaml_node(text, next(events), events)))
+        else:
+            items.append(Item(str(len(items)), node.start, node.start, node))
+    is_block = not event.flow_style
+    end = max([start, *(item.end for item in items)]) if is_block else span(inner)[1]
+    return Node(start, end, tuple(items), is_mapping, is_block, anchor=event.anchor)
+
+
+def span(event: Any) -> tuple[int, int]:
+    """Return where the text of an event of PyYAML's begins and ends."""
+    return event.start_mark.index, event.end_mark.index
+
+
+def yaml_text(value: Any, old: Node | None = None) -> str:
+    """Return a value that readers of YAML 1.1 (PyYAML) and 1.2 (DVC) take for the same: `1.0e-05`, `"no"`."""
+    match value:
+        case None:
+            return "null"
+        case str() if _is_plain_word(value):
+            return value
+        case list() | tuple():
+            return f"[{', '.join(yaml_text(item) for item in value)}]"
+        case dict():
+            items = [f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()]
+            return f"{{{', '.join(items)}}}"
+    style = '"' if isinstance(value, str) else None
+    try:
+        dumped = yaml.safe_dump(value, default_style=style, allow_unicode=True, width=float("inf"))
+    except yaml.YAMLError:
+        raise ValueError(f"YAML has no values of the type {type(value).__name__}") from None
+    return dumped.removesuffix("...\n").rstrip("\n")
+
+
+def _is_plain_word(text: str) -> bool:
+    """Return whether YAML reads a text as itself without quotes."""
+    return text.isidentifier() and text not in {*"yYnN"} and isinstance(yaml.safe_load(text), str)
+
+
+def _json_tree(text: str) -> Node:
+    return _json_node(text, _after_space(text, 0))
+
+
+def _json_node(text: str, start: int) -> Node:
+    end = json.JSONDecoder().raw_decode(text, start)[1]
+    if text[start] not in "{[":
+        return Node(start, end)
+    items: list[Item] = []
+    at = _after_space(text, start + 1)
+    while at < end - 1:
+        name, begun, key_end = str(len(items)), at, at
+        if text[start] == "{":
+            name, key_end = json.JSONDecoder().raw_decode(text, at)
+            at = _after_space(text, _after_space(text, key_end) + 1)
+        value = _json_node(text, at)
+        items.append(Item(name, begun, key_end, value))
+        at = _after_space(text, _after_space(text, value.end) + 1)
+    return Node(start, end, tuple(items), is_mapping=text[start] == "{")
+
+
+def _after_space(text: str, start: int) -> int:
+    while text[start : start + 1].isspace():
+        start += 1
+    return start
+
+
+def _json_text(value: Any, old: Node) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _toml_text(value: Any, old: Node | None = None) -> str:
+    match value:
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case list() | tuple():
+            return f"[{', '.join(_toml_text(item) for item in value)}]"
+        case dict():
+            items = [f"{_toml_text(str(key))} = {_toml_text(item)}" for key, item in value.items()]
+            return f"{{{', '.join(items)}}}"
+    raise ValueError(f"TOML has no {value!r}")
+
+
+@dataclass
+class _PythonText:
+    """Places in a text, of which Python counts lines and bytes in them."""
+
+    text: str
+    starts: list[int]
+
+    def place(self, line: int, column: int) -> int:
+        """Return the place that the parser of Python calls so."""
+        start = self.starts[line - 1]
+        return start + len(self.text[start : start + column].encode()[:column].decode(errors="ignore"))
+
+    def node(self, value: ast.expr) -> Node:
+        """Return where a value is."""
+        start = self.place(value.lineno, value.col_offset)
+        end = self.place(value.end_lineno or 0, value.end_col_offset or 0)
+        if isinstance(value, ast.Dict):
+            pairs = zip(value.keys, value.values, strict=True)
+            items = [self.item(str(ast.literal_eval(key)), key, item) for key, item in pairs if key]
+        elif isinstance(value, ast.List | ast.Tuple):
+            items = [self.item(str(at), item, item) for at, item in enumerate(value.elts)]
+        else:
+            items = []
+        is_tuple = isinstance(value, ast.Tuple)
+        return Node(start, end, tuple(items), isinstance(value, ast.Dict), is_tuple=is_tuple)
+
+    def item(self, name: str, key: ast.expr, value: ast.expr) -> Item:
+        """Return a value with its name."""
+        place = self.node(key)
+        return Item(name, place.start, place.end, self.node(value))
+
+    def items(self, body: list[ast.stmt], of_self: bool = False) -> Iterator[Item]:
+        """What DVC reads as params: literals in modules, classes, and attributes that `__init__` sets."""
+        for statement in body:
+            match statement:
+                case ast.ClassDef():
+                    start = self.place(statement.lineno, statement.col_offset)
+                    inside = tuple(self.items(statement.body))
+                    yield Item(statement.name, start, start, Node(start, start, inside, is_mapping=True))
+                case ast.FunctionDef(name="__init__"):
+                    yield from self.items(statement.body, of_self=True)
+                case (
+                    ast.Assign(targets=[target], value=value)
+                    | ast.AnnAssign(target=target, value=ast.expr() as value)
+                ):
+                    name = _assigned(target, of_self)
+                    if name and _is_literal(value):
+                        yield self.item(name, target, value)
+
+
+def _assigned(target: ast.expr, of_self: bool) -> str:
+    match target:
+        case ast.Name(id=name) if not of_self:
+            return name
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name
+    return ""
+
+
+def _is_literal(value: ast.expr | str) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _python_tree(text: str) -> Node:
+    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+    places = _PythonText(text, starts)
+    return Node(0, len(text), tuple(places.items(ast.parse(text).body)), is_mapping=True)
+
+
+def _python_text(value: Any, old: Node) -> str:
+    if old.is_tuple and isinstance(value, list):
+        return repr(tuple(value))
+    if value in (float("inf"), float("-inf")):
+        return "1e999" if value > 0 else "-1e999"  # literals, which `inf` is not
+    written = repr(value)
+    if not _is_literal(written):
+        raise ValueError("no literal of Python says that")
+    return written
+
+
+YAML = Format(_yaml_tree, yaml_text)
+FORMATS = {
+    ".json": Format(_json_tree, _json_text),
+    ".py": Format(_python_tree, _python_text),
+    ".toml": Format(None, _toml_text),
+}

@@ -17,8 +17,7 @@ from dvc_data.hashfile.hash import hash_file
 from ..errors import CannotTryError
 from ..model import Output
 from ..repository.dvc_repo import with_causes
-from .checkout import Checkout
-from .files import copy_file
+from .checkout import Checkout, copy_file
 
 
 @dataclass(frozen=True)

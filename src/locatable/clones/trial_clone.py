@@ -1,13 +1,16 @@
-"""A clone of the user's repository as a place to run DVC experiments, one after another, in one warm process.
+"""What a search must know of the user's project, and a clone of it as a place to run DVC experiments.
 
     clone = Clone(folder, read_project(root).clone_setup(baseline=commit))
     clone.push("search-7", clone.run("search-7", {"train.lr": 0.1}))
 
-`dvc exp run --temp` and `dvc queue` lose experiments, since all processes that work in a repository share
-one stash; a clone has its own.
+Experiments run one after another, in one warm process. `dvc exp run --temp` and `dvc queue` lose some, since
+all processes that work in a repository share one stash; a clone has its own.
 """
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -15,20 +18,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
+from ..git import git
 from ..git.annex import fill_in_for_trials
 from ..git.lfs import needing_contents, storage
 from ..git.partial_clone import fetch_commit
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
 from ..git.working_clone import clone_git, make_clone
-from ..model import Key
-from ..repository.dvc_repo import open_repo, possibly_new_files, remember_parsed_yaml, with_causes
+from ..model import PARAMS_FILE, Key
+from ..repository.clone_limits import check_dvc_files
+from ..repository.dvc_repo import (
+    commands_of,
+    open_repo,
+    path_in_project,
+    possibly_new_files,
+    remember_parsed_yaml,
+    with_causes,
+)
 from ..repository.experiments import choices_in, experiment_ref, message
-from . import params_files
 from .config import write_local_config
-from .hydra import composition_of
+from .params_files import Composition, composition_of, same, write_composed
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+IDENTITY = ("user.name", "user.email")
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,165 @@ class CloneSetup:
     identity: dict[str, str]
     config: dict[str, Any]
     shared: bool
+
+
+@dataclass(frozen=True)
+class ProjectSetup:
+    """A project at one moment; all paths are relative to its DVC root.
+
+    Attributes:
+        top: root of the Git repository.
+        subdir: where in it the DVC root is.
+        identity: Git's user.name and user.email; empty where they are not set.
+        config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
+        params_files: content of each file whose values DVC shows as params, by path; of one that Hydra
+            composes, what it composes.
+        composition: how Hydra composes params.yaml; None where it does not.
+        groups: what can be chosen of each group of Hydra's configuration.
+        is_composed_anew: the params.yaml that is there is not what Hydra composes.
+        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
+        frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
+        metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
+        modified: tracked data that is not as committed.
+        persistent: address of the stage that may go on from what it wrote at a path, by path
+            (`persist: true`); none that DVC runs every time: these replace what they wrote.
+        missing: data that trials start from and the cache does not hold.
+    """
+
+    top: str
+    subdir: str
+    identity: dict[str, str]
+    config: dict[str, Any]
+    params_files: dict[str, Any]
+    composition: Composition | None
+    groups: dict[str, list[str]]
+    is_composed_anew: bool
+    outputs: dict[str, bool]
+    frozen_outputs: dict[str, str]
+    metric_files: list[str]
+    modified: list[str]
+    persistent: dict[str, str]
+    missing: list[str]
+
+    def clone_setup(self, baseline: str) -> CloneSetup:
+        """Return how to clone the project on this machine, for experiments that start from `baseline`."""
+        return CloneSetup(
+            baseline=baseline,
+            url=self.top,
+            subdir=self.subdir,
+            identity=self.identity,
+            config=self.config,
+            shared=True,
+        )
+
+
+def read_project(root: Path) -> ProjectSetup:
+    """Ask DVC for all of it.
+
+    Raises:
+        ProjectError: DVC cannot read the project; the message says why.
+    """
+    check_dvc_files(root)
+    remember_parsed_yaml()
+    # DVC names stages as seen from the working folder.
+    with chdir(root), open_repo(root) as repo:
+        return _project_setup(repo)
+
+
+def _project_setup(repo: "Repo") -> ProjectSetup:
+    from dvc.repo.metrics.show import _collect_top_level_metrics
+
+    root = Path(repo.root_dir)
+    outputs: dict[str, bool] = {}
+    frozen: dict[str, str] = {}
+    persistent: dict[str, str] = {}
+    # Trials start from tracked data, and from what persistent outputs hold.
+    started_from: list[str] = []
+    for stage in repo.index.stages:
+        if stage.cmd:
+            commands_of(stage)
+        for out in stage.outs:
+            path = path_in_project(repo, out)
+            if not stage.cmd:
+                started_from.append(path)
+                continue
+            if not out.is_in_repo:
+                continue
+            outputs[path] = out.use_cache
+            if stage.frozen:
+                frozen[path] = stage.addressing
+            if out.persist and out.hash_info:
+                started_from.append(path)
+                if not stage.always_changed:
+                    persistent[path] = stage.addressing
+    # What Hydra composes counts, not what its last run left in params.yaml.
+    values = _params_values(repo, root)
+    composition = composition_of(repo)
+    composed = {PARAMS_FILE: composition.compose()} if composition else {}
+    is_composed_anew = any(values.get(file) != content for file, content in composed.items())
+    status = repo.data_status()
+    not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
+    return ProjectSetup(
+        top=repo.scm.root_dir,
+        subdir=root.relative_to(repo.scm.root_dir).as_posix(),
+        identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
+        config=_local_config(repo),
+        params_files=values | composed,
+        composition=composition,
+        groups=composition.groups() if composition else {},
+        is_composed_anew=is_composed_anew,
+        outputs=outputs,
+        frozen_outputs=frozen,
+        metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
+        modified=status["uncommitted"].get("modified", []),
+        persistent=persistent,
+        missing=[path for path in started_from if path in not_in_cache],
+    )
+
+
+def _local_config(repo: "Repo") -> dict[str, Any]:
+    """Return the user's own config.local, with the cache and the remotes as they are in effect."""
+    config: dict[str, Any] = repo.config.load_one("local")
+    config["remote"] = repo.config["remote"]
+    config["cache"]["dir"] = repo.cache.local_cache_dir
+    return config
+
+
+def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
+    """Return content of the files that `dvc params diff` shows, and that `vars` of a dvc.yaml names."""
+    from dvc.dependency import ParamsDependency
+    from dvc.repo.params.show import _collect_params
+    from dvc.utils.serialize import LOADERS
+
+    shown = _collect_params(repo, default_file=ParamsDependency.DEFAULT_PARAMS_FILE)
+    paths = {root / path.lstrip("/") for path in shown}
+    for stage in repo.index.stages:
+        paths |= {Path(repo.fs.abspath(file)) for file in getattr(stage, "tracked_vars", None) or ()}
+    files = {}
+    for path in sorted(paths):
+        if path.is_file() and path.suffix.lower() in LOADERS:
+            files[path.relative_to(root).as_posix()] = LOADERS[path.suffix.lower()](str(path))
+    return files
+
+
+def missing_on_remote(root: Path) -> list[str]:
+    """Return data of the project that its DVC remote does not hold.
+
+    Raises:
+        ProjectError: the remote cannot be asked; the message says why.
+    """
+    status = subprocess.run(
+        (sys.executable, "-m", "dvc", "status", "--cloud", "--json"),
+        cwd=root,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if status.returncode:
+        lines = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
+        raise ProjectError(f"the DVC remote cannot be used: {lines[0].removeprefix('ERROR: ')}")
+    # What is `deleted` there is missing in the cache here only.
+    return sorted(path for path, state in json.loads(status.stdout).items() if state != "deleted")
 
 
 class Clone:
@@ -86,10 +258,17 @@ class Clone:
             self.reset()
         fill_in_for_trials(folder, here)
         self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
-        self._configure_dvc(setup.config)
+        # DVC's Git library writes an index in which Git can miss what changed within the same second.
+        core = {**setup.config.get("core", {}), "autostage": False}
         with self._repo() as repo:
-            self._keep_tracked = [self._exclude(out.fs_path) for out in repo.index.outs if _is_tracked(out)]
+            write_local_config(repo.config, {**setup.config, "core": core})
+        with self._repo() as repo:
             self.outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
+            for out in repo.index.outs:
+                # What DVC checks out: no trial finds what its baseline does not record (`persist`).
+                if out.is_in_repo and out.use_cache and out.hash_info:
+                    tracked = Path(out.fs_path).relative_to(self.folder)
+                    self._keep_tracked.append(f"--exclude=/{tracked.as_posix()}")
             stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
             self.working_folders = sorted({self.root, *stages}, reverse=True)
             composition = composition_of(repo)
@@ -109,15 +288,6 @@ class Clone:
         for name, value in setup.identity.items():
             if value:
                 clone_git(self.folder, "config", name, value)
-
-    def _configure_dvc(self, config: Mapping[str, Any]) -> None:
-        # DVC's Git library writes an index in which Git can miss what changed within the same second.
-        core = {**config.get("core", {}), "autostage": False}
-        with self._repo() as repo:
-            write_local_config(repo.config, {**config, "core": core})
-
-    def _exclude(self, path: str) -> str:
-        return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"
 
     @contextmanager
     def _repo(self) -> Iterator["Repo"]:
@@ -161,7 +331,7 @@ class Clone:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
             undeclared = [file for file in metric_files if not self._is_output(file)]
             before = {file: _stamp(self.root / file) for file in undeclared}
-            composed = params_files.write_composed(repo, params)
+            composed = write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
@@ -190,7 +360,7 @@ class Clone:
     def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
         for key, value in params.items():
             recorded = self.read(rev, key)
-            if not params_files.same(recorded, value):
+            if not same(recorded, value):
                 raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
 
     def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
@@ -272,8 +442,3 @@ def _stamp(file: Path) -> tuple[int, int] | None:
         return file.stat().st_ino, file.stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def _is_tracked(out: Any) -> bool:
-    """Whether DVC checks an output out: no trial finds what its baseline does not record (`persist`)."""
-    return bool(out.is_in_repo and out.use_cache and out.hash_info)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -169,6 +170,17 @@ def one_line(text: str) -> str:
     listed = re.sub(r":\s*\n\s*- ", ": ", text.strip())
     listed = re.sub(r"\n\s*- ", ", ", listed)
     return " ".join(re.sub(r"(?<=[^.:;,!?])\n+(?=[A-Z])", "; ", listed).split())
+
+
+def path_in_project(repo: "Repo", item: Any) -> str:
+    """Return the path of one of DVC's outputs or dependencies relative to the DVC root; others as they are.
+
+    Outside of the project it is not that of the clone which DVC reads: a relative one stays relative.
+    """
+    named: str = item.def_path
+    if "://" in named or os.path.isabs(named):
+        return named
+    return os.path.relpath(str(item.fs_path), repo.root_dir)
 
 
 def commands_of(stage: Any) -> list[str]:

@@ -1,16 +1,20 @@
 """What each dvc.yaml of a revision declares: read once for all revisions that have the same.
 
-To import DVC takes a fifth of a second, so a dvc.yaml without templates is read here.
+To import DVC takes a fifth of a second, so it is only asked where a dvc.yaml has templates.
 `tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
 """
 
+import io
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from ..errors import UnreadableError
 from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
 from . import parsing
-from .templates import has_templates, resolve_pipeline
+from .dvc_repo import dvc_errors
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
@@ -190,3 +194,138 @@ def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
     around = (".", *folders(folder), folder)
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
+
+
+def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
+    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`.
+
+    Args:
+        text: content of the file.
+        definition: the same, parsed.
+    """
+    if b"${" in text:
+        return True
+    stages = definition.get("stages")
+    if not isinstance(stages, dict):
+        return False
+    keys = {key for stage in stages.values() if isinstance(stage, dict) for key in stage}
+    return not keys.isdisjoint(("foreach", "matrix"))
+
+
+@dataclass(frozen=True)
+class ResolvedPipeline:
+    """A dvc.yaml whose templates are resolved.
+
+    Attributes:
+        definition: its content.
+        variables: values that the templates name, by file and dotted key; the file as seen from the Git root.
+    """
+
+    definition: dict[str, Any]
+    variables: dict[str, dict[str, Any]]
+
+
+def resolve_pipeline(definition: dict[str, Any], folder: str, read: Read) -> ResolvedPipeline:
+    """Have DVC resolve the templates of a dvc.yaml.
+
+    Args:
+        definition: content of the file, parsed.
+        folder: where the file is, seen from the Git root; empty for the root itself.
+        read: content of a file, by its path as seen from the Git root; None where there is none.
+
+    Raises:
+        UnreadableError: DVC refuses it; the message is what DVC says.
+    """
+    from dvc.parsing import DataResolver
+
+    with dvc_errors(UnreadableError):
+        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
+        resolved = {
+            "stages": resolver.resolve()["stages"],
+            "metrics": resolver.resolve_metrics(),
+            "params": resolver.resolve_params(),
+            "plots": resolver.resolve_plots(),
+            "artifacts": resolver.resolve_artifacts(),
+        }
+        variables = _variables(resolver, definition)
+    return ResolvedPipeline({**definition, **resolved}, variables)
+
+
+class _Files:
+    """As much of a file system as DVC asks for to resolve templates.
+
+    Args:
+        read: see `resolve_pipeline`.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self.join = posixpath.join
+        self.normpath = posixpath.normpath
+
+    def suffix(self, path: str) -> str:
+        return posixpath.splitext(path)[1]
+
+    def exists(self, path: str) -> bool:
+        return self._read(path) is not None
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def open(self, path: str, encoding: str = "utf-8") -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BytesIO(self._read(path) or b""), encoding)
+
+
+def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return values of files that templates name.
+
+    DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
+    templates outside of stages do: it shows all of params.yaml.
+    """
+    from dvc.parsing.context import ContextError
+
+    found: dict[str, dict[str, Any]] = {}
+    for tracked in resolver.tracked_vars.values():
+        for file, values in tracked.items():
+            found.setdefault(file, {}).update(values)
+    for name in _named_by_templates(definition):
+        try:
+            node = resolver.context.select(name)
+        except ContextError:
+            continue  # of a loop, or of a stage's own `vars`
+        for file, dotted, value in _leaves(node):
+            found.setdefault(file, {})[dotted] = value
+    return {file: _outermost(values) for file, values in found.items()}
+
+
+def _outermost(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by dotted key, without those that are items of a list that is there as a whole."""
+    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
+
+
+def _named_by_templates(value: Any) -> Iterator[str]:
+    """Yield what stands between the braces of each `${...}` in a value."""
+    from dvc.parsing.interpolate import get_matches
+
+    match value:
+        case str():
+            for found in get_matches(value):
+                yield found["inner"].strip()
+        case dict():
+            for item in value.values():
+                yield from _named_by_templates(item)
+        case list():
+            for item in value:
+                yield from _named_by_templates(item)
+
+
+def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
+    """File, dotted key and value of what a name of DVC's stands for, if a file says it."""
+    from dvc.parsing.context import CtxDict
+
+    if isinstance(node, CtxDict):
+        for item in node.values():
+            yield from _leaves(item)
+    elif node.meta.source and not node.meta.local:
+        yield node.meta.source, node.meta.path(), node.value

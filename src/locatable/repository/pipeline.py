@@ -14,7 +14,6 @@ from typing import Any
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency
-from dvc.output import Output as DvcOutput
 from dvc.repo import Repo
 from dvc.scm import RevError
 from dvc.stage import PipelineStage
@@ -23,7 +22,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
 from ..errors import NotFoundError
 from ..model import Output, Stage, address_of
-from .dvc_repo import commands_of, open_repo
+from .dvc_repo import commands_of, open_repo, path_in_project
 from .project import find_project
 
 
@@ -158,7 +157,7 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
             entry = _entry(stage, root)
             if entry and (not names or entry in chosen):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
-        outputs = frozenset(_path(repo, out) for stage in everything for out in stage.outs)
+        outputs = frozenset(path_in_project(repo, out) for stage in everything for out in stage.outs)
         return Declarations(root, entries, outputs)
 
 
@@ -181,8 +180,8 @@ def _entry(stage: object, root: Path) -> tuple[str, str] | None:
 
 def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
     """Return what a stage of DVC's declares, params and what is recorded aside."""
-    read = [_path(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    written = [_path(repo, out) for out in stage.outs]
+    read = [path_in_project(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    written = [path_in_project(repo, out) for out in stage.outs]
     folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
         address=address_of(folder, stage.name),
@@ -191,11 +190,3 @@ def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
         deps=tuple(read),
         outs={path: Output(path) for path in written},
     )
-
-
-def _path(repo: Repo, item: DvcOutput) -> str:
-    """Return the path of an output or dependency relative to the DVC root; a URL as it is."""
-    if "://" in item.def_path:
-        return str(item)
-    path: str = repo.fs.relpath(item.fs_path, repo.root_dir)
-    return path

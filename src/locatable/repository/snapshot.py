@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from ..errors import UnreadableError
-from ..git.lfs import object_id, stored_file
+from ..git import git, top_folder
+from ..git.lfs import object_id, storage, stored_file
 from ..git.objects import GitObjects, author, commit_time
 from ..model import (
     PARAMS_FILE,
@@ -30,39 +31,107 @@ from ..model import (
 from . import parsing
 from .dvc_lock import lock_stages
 from .dvc_yaml import Pipelines, is_written
-from .hashes import BlobHashes, with_hash
-
-
-class Repository(Protocol):
-    """What a snapshot must know of its repository; a `Reader` is one."""
-
-    top: Path
-    root: Path
-    prefix: str
-    objects: GitObjects
-    hashes: BlobHashes
-    pipelines: Pipelines
-
-    @property
-    def lfs(self) -> Path:
-        """Folder of Git LFS."""
-
-    @property
-    def has_annex(self) -> bool:
-        """Whether git-annex keeps files."""
-
-    def cached_file(self, md5: str) -> Path | None:
-        """Return a file of the DVC cache by its hash."""
-
-    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
-        """Return hashes by path of the files of a cached folder."""
-
-    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of some files that `.dvcignore` hides."""
-
+from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
+from .ignored import IGNORE_FILE, hidden_in_revision, is_ignore_file, may_hide
+from .project import committed_project
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
+
+
+class Repository:
+    """A DVC repository that revisions are read from, by one Git process for all.
+
+    Args:
+        repo: a folder in the repository.
+
+    Attributes:
+        top: root of the Git repository.
+        root: root of the DVC repository, which can be a subfolder of it.
+        prefix: path from `top` to `root`, empty where they are the same.
+        objects: the Git objects around.
+        hashes: what DVC calls the files among them.
+        pipelines: what was read of dvc.yaml files.
+
+    Raises:
+        GitError: there is no Git repository.
+    """
+
+    def __init__(self, repo: str | Path) -> None:
+        here = Path(repo).resolve()
+        self.top = top_folder(here)
+        self.root = _dvc_root(here, self.top)
+        self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
+        self.pipelines = Pipelines(self.prefix)
+        self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
+        self.hashes = BlobHashes(self.objects)
+        # By what decides it: the rules of all .dvcignore, and the paths.
+        self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+
+    @cached_property
+    def cache(self) -> Path:
+        """Folder of the DVC cache, as DVC's settings on this machine say."""
+        return cache_folder(self.root)
+
+    def cached_file(self, md5: str) -> Path | None:
+        """Return a file of the DVC cache by its hash, None when this machine does not have it."""
+        return cached_file(self.cache, md5)
+
+    @cached_property
+    def lfs(self) -> Path:
+        """Folder of Git LFS; there is none where the repository does not use it."""
+        return storage(self.top)
+
+    @cached_property
+    def has_annex(self) -> bool:
+        """Whether git-annex keeps files of the repository: its branch is in every clone."""
+        branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
+        return bool(git(self.top, "for-each-ref", "--count=1", *branches))
+
+    def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
+        """Return hashes by path of the files of a tracked folder.
+
+        Of `path` itself where this machine lists none.
+
+        Args:
+            path: of a file or folder that DVC tracks.
+            entry: what a lock or a `.dvc` file says of it.
+        """
+        md5 = str(entry.get("md5", ""))
+        listing = self.cached_file(md5) if md5.endswith(".dir") else None
+        return files_of(path, entry, listing)
+
+    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
+        """Return those of some files that the `.dvcignore` of a revision hides from DVC.
+
+        Args:
+            rev: its commit.
+            tree: id of the DVC root's tree in it.
+            paths: of files, as seen from the DVC root.
+
+        Raises:
+            UnreadableError: a `.dvcignore` is broken, or missing from this clone.
+        """
+        files = self.objects.matching_files(tree)
+        rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
+        key = (frozenset(rules.items()), frozenset(paths))
+        if key not in self._hidden:
+            hidden: frozenset[str] = frozenset()
+            # DVC is asked only if a rule may hide one: that takes a fifth of a second.
+            if may_hide(self.objects.blobs(rules.values()).values(), paths):
+                hidden = hidden_in_revision(self.top, rev, self.prefix, paths)
+            self._hidden[key] = hidden
+        return self._hidden[key]
+
+
+def _dvc_root(here: Path, top: Path) -> Path:
+    """Return the nearest DVC repository around a folder; the Git repository itself where there is none."""
+    for folder in (here, *here.parents):
+        if not folder.is_relative_to(top):
+            break
+        if (folder / ".dvc").is_dir():
+            return folder
+    return committed_project(here, top) or top
 
 
 @dataclass

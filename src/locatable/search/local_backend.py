@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ..clones.processes import CLONE_VARIABLE, kill_processes
-from ..clones.project_setup import read_project
-from ..clones.trial_clone import CloneSetup
+from ..clones.trial_clone import CloneSetup, read_project
 from ..errors import ProjectError
 from ..git import git
 from ..repository.project import find_project

@@ -19,8 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from ..clones.project_setup import missing_on_remote
-from ..clones.trial_clone import CloneSetup
+from ..clones.trial_clone import CloneSetup, missing_on_remote
 from ..errors import GitError, LocatableError, ProjectError
 from ..git import git, top_folder
 from ..repository.experiments import experiment_ref

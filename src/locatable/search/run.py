@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 
 from ..addresses import sqlite_url
 from ..clones.processes import kill_processes
-from ..clones.project_setup import ProjectSetup, read_project
+from ..clones.trial_clone import ProjectSetup, read_project
 from ..errors import DISK_FULL, GitError, ProjectError
 from ..git import git, leave_out, top_folder
 from ..repository.reader import Reader

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from ..clones.project_setup import ProjectSetup
+from ..clones.trial_clone import ProjectSetup
 from ..errors import SettingsError
 from ..model import PARAMS_FILE, Key, flatten, holder
 from ..repository import parsing
