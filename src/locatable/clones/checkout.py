@@ -32,10 +32,9 @@ from ..git.partial_clone import fetch_commit
 from ..git.submodules import checkout_submodules
 from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
-from ..repository.clone_limits import check_dvc_files
 from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
-from ..repository.project import find_project, require_regular_files
+from ..repository.project import check_dvc_files, find_project, require_regular_files
 from ..repository.reader import Reader
 
 # Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:

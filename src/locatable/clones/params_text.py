@@ -9,7 +9,7 @@ import datetime
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -21,49 +21,52 @@ MARK = "\0"
 
 @dataclass(frozen=True)
 class Node:
-    """A value in a text.
+    """A value in a text, and its key in the mapping that it is in.
 
     Attributes:
-        start: where its text begins.
-        end: where its text ends.
+        start: where the text of the value begins.
+        end: where that text ends.
         items: of a mapping or a list, in their order.
         is_mapping: whether `items` are those of a mapping.
         is_block: whether it is laid out by indentation, one item on a line.
         is_tuple: whether it is a tuple of Python.
         anchor: the name that it defines in YAML.
         alias: the name that it stands for in YAML.
+        name: the key; the position in a list.
+        key_start: where the key begins; in a list, where the value does.
+        key_end: where the key ends.
     """
 
     start: int
     end: int
-    items: tuple["Item", ...] = ()
+    items: tuple["Node", ...] = ()
     is_mapping: bool = False
     is_block: bool = False
     is_tuple: bool = False
     anchor: str | None = None
     alias: str | None = None
+    name: str = ""
+    key_start: int = 0
+    key_end: int = 0
 
+    def called(self, name: str, key_start: int, key_end: int) -> "Node":
+        """Return the same value with its key."""
+        return replace(self, name=name, key_start=key_start, key_end=key_end)
 
-@dataclass(frozen=True)
-class Item:
-    """A value in a mapping, with its key, or in a list, with its position.
+    def item(self, name: str) -> "Node":
+        """Return the item of that name; the last one, as for parsers, where there are several.
 
-    Attributes:
-        name: the key, or the position.
-        start: where the key begins; in a list, where the value does.
-        key_end: where the key ends.
-        value: the value.
-    """
+        Raises:
+            LookupError: no text of its own stands for it.
+        """
+        for item in reversed(self.items):
+            if item.name == name:
+                return item
+        raise LookupError(f"no text of its own stands for {name}")
 
-    name: str
-    start: int
-    key_end: int
-    value: Node
-
-    @property
-    def end(self) -> int:
-        """Where key and value end."""
-        return max(self.key_end, self.value.end)
+    def has(self, name: str) -> bool:
+        """Return whether there is an item of that name."""
+        return any(item.name == name for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -98,17 +101,16 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
         return text[: place.start] + kind.render(value, place) + text[place.end :]
     container = kind.tree(text)
     for part in parts[:-1]:
-        container = _item(container, part).value
-    if container.alias or not _has(container, parts[-1]):
+        container = container.item(part)
+    if container.alias or not container.has(parts[-1]):
         return _override(text, container, parts[-1], kind.render(value, container))
-    item = _item(container, parts[-1])
-    old = item.value
+    old = container.item(parts[-1])
     names = [each.name for each in old.items]
     if isinstance(value, list | tuple) and names and not old.is_mapping and len(names) == len(value):
         for name, each in zip(names, value, strict=True):
             text = set_value(text, suffix, [*parts, name], each)
         return text
-    return _replaced(text, container, item, kind.render(value, old))
+    return _replaced(text, container, old, kind.render(value, old))
 
 
 def cut(text: str, suffix: str, keys: Sequence[Sequence[str]]) -> str | None:
@@ -148,23 +150,10 @@ def keys_below(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
     return [list(key[1:]) for key in keys if fnmatchcase(name, key[0])]
 
 
-def _has(container: Node, name: str) -> bool:
-    return any(item.name == name for item in container.items)
-
-
-def _item(container: Node, name: str) -> Item:
-    """Return the item of that name; the last one, as for parsers, where there are several."""
-    found = [item for item in container.items if item.name == name]
-    if not found:
-        raise LookupError(f"no text of its own stands for {name}")
-    return found[-1]
-
-
-def _replaced(text: str, container: Node, item: Item, new: str) -> str:
+def _replaced(text: str, container: Node, old: Node, new: str) -> str:
     """Return the text with a new one for the value of an item."""
-    old = item.value
     if old.start == old.end:  # nothing, which YAML reads as null
-        if container.is_mapping and ":" not in text[item.key_end : old.start]:
+        if container.is_mapping and ":" not in text[old.key_end : old.start]:
             new = f": {new}"
         elif not text[old.start - 1].isspace():
             new = f" {new}"
@@ -172,8 +161,8 @@ def _replaced(text: str, container: Node, item: Item, new: str) -> str:
     if old.anchor:
         return _replaced_anchor(text, old, new)
     line = _line_start(text, old.start)
-    if old.is_block and line > item.start:
-        colon = text.index(":", item.key_end) + 1
+    if old.is_block and line > old.key_start:
+        colon = text.index(":", old.key_end) + 1
         return f"{text[:colon]} {new}{text[colon:line].rstrip()}{text[old.end :]}"
     header = re.match(r"[|>][-+0-9]*(.*)", text[old.start : old.end])
     if header and not old.items and not old.alias:
@@ -201,9 +190,9 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
     if container.alias:
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
         return text[: container.start] + new + text[container.end :]
-    if not _has(container, "<<"):
+    if not container.has("<<"):
         raise LookupError(f"no text of its own stands for {name}")
-    start = container.items[0].start
+    start = container.items[0].key_start
     separator = ", "
     if container.is_block:
         separator = _newline(text) + " " * (start - _line_start(text, start))
@@ -221,36 +210,37 @@ def _line_start(text: str, place: int) -> int:
 def _undeclared(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
     """Yield where to cut: each as start and end."""
     kept_end = None
+    item_end = 0
     for position, item in enumerate(mapping.items):
+        item_end = max(item.key_end, item.end)
         below = keys_below(keys, item.name)
         if below:
-            kept_end = item.end
-            if item.value.is_mapping and [] not in below:
-                yield from _undeclared(text, item.value, below)
+            kept_end = item_end
+            if item.is_mapping and [] not in below:
+                yield from _undeclared(text, item, below)
         elif mapping.is_block:
-            yield _lines(text, item)
+            yield _lines(text, item.key_start, item_end)
         elif position + 1 < len(mapping.items):
-            yield item.start, mapping.items[position + 1].start
+            yield item.key_start, mapping.items[position + 1].key_start
         else:
-            yield item.start, item.end
-    last = mapping.items[-1] if mapping.items else None
-    if last and kept_end and last.end > kept_end and not mapping.is_block:
+            yield item.key_start, item_end
+    if kept_end and item_end > kept_end and not mapping.is_block:
         # The comma after what is kept, which stands before the first one taken out.
-        following = min(item.start for item in mapping.items if item.start > kept_end)
+        following = min(item.key_start for item in mapping.items if item.key_start > kept_end)
         yield kept_end, following
 
 
-def _lines(text: str, item: Item) -> tuple[int, int]:
+def _lines(text: str, item_start: int, item_end: int) -> tuple[int, int]:
     """Return where the lines of an item are.
 
     Raises:
         ValueError: there is more in them.
     """
-    start = _line_start(text, item.start)
-    before = text[start : item.start]
+    start = _line_start(text, item_start)
+    before = text[start:item_start]
     if before.startswith("\ufeff"):
         start += 1
-    rest = re.compile(r"[ \t]*(#[^\n]*|\r)?(\n|$)").match(text, item.end)
+    rest = re.compile(r"[ \t]*(#[^\n]*|\r)?(\n|$)").match(text, item_end)
     if before.strip(" \ufeff") or not rest:
         raise ValueError("other values are in these lines")
     return start, rest.end()
@@ -314,16 +304,19 @@ def _yaml_node(text: str, event: Any, events: Iterator[Any]) -> Node:
         # Blank lines after a block of text are none of it, as far as can be seen.
         return Node(start, start + len(text[start:end].rstrip()), anchor=event.anchor)
     is_mapping = isinstance(event, yaml.MappingStartEvent)
-    items: list[Item] = []
+    is_block = not event.flow_style
+    items: list[Node] = []
+    end = start
     while not isinstance(inner := next(events), yaml.CollectionEndEvent):
         node = _yaml_node(text, inner, events)
         if is_mapping:
-            name = getattr(inner, "value", "")
-            items.append(Item(name, node.start, node.end, _yaml_node(text, next(events), events)))
+            value = _yaml_node(text, next(events), events)
+            items.append(value.called(getattr(inner, "value", ""), node.start, node.end))
         else:
-            items.append(Item(str(len(items)), node.start, node.start, node))
-    is_block = not event.flow_style
-    end = max([start, *(item.end for item in items)]) if is_block else span(inner)[1]
+            items.append(node.called(str(len(items)), node.start, node.start))
+        end = max(end, items[-1].key_end, items[-1].end)
+    if not is_block:
+        end = span(inner)[1]
     return Node(start, end, tuple(items), is_mapping, is_block, anchor=event.anchor)
 
 
@@ -365,7 +358,7 @@ def _json_node(text: str, start: int) -> Node:
     end = json.JSONDecoder().raw_decode(text, start)[1]
     if text[start] not in "{[":
         return Node(start, end)
-    items: list[Item] = []
+    items: list[Node] = []
     at = _after_space(text, start + 1)
     while at < end - 1:
         name, begun, key_end = str(len(items)), at, at
@@ -373,7 +366,7 @@ def _json_node(text: str, start: int) -> Node:
             name, key_end = json.JSONDecoder().raw_decode(text, at)
             at = _after_space(text, _after_space(text, key_end) + 1)
         value = _json_node(text, at)
-        items.append(Item(name, begun, key_end, value))
+        items.append(value.called(name, begun, key_end))
         at = _after_space(text, _after_space(text, value.end) + 1)
     return Node(start, end, tuple(items), is_mapping=text[start] == "{")
 
@@ -409,12 +402,12 @@ def _toml_text(value: Any, old: Node | None = None) -> str:
     raise ValueError(f"TOML has no {value!r}")
 
 
-@dataclass
 class _PythonText:
-    """Places in a text, of which Python counts lines and bytes in them."""
+    """A text of Python, whose parser counts lines and bytes in them."""
 
-    text: str
-    starts: list[int]
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
 
     def place(self, line: int, column: int) -> int:
         """Return the place that the parser of Python calls so."""
@@ -425,29 +418,29 @@ class _PythonText:
         """Return where a value is."""
         start = self.place(value.lineno, value.col_offset)
         end = self.place(value.end_lineno or 0, value.end_col_offset or 0)
+        items = []
         if isinstance(value, ast.Dict):
-            pairs = zip(value.keys, value.values, strict=True)
-            items = [self.item(str(ast.literal_eval(key)), key, item) for key, item in pairs if key]
+            for key, item in zip(value.keys, value.values, strict=True):
+                if key:
+                    items.append(self.item(str(ast.literal_eval(key)), key, item))
         elif isinstance(value, ast.List | ast.Tuple):
             items = [self.item(str(at), item, item) for at, item in enumerate(value.elts)]
-        else:
-            items = []
         is_tuple = isinstance(value, ast.Tuple)
         return Node(start, end, tuple(items), isinstance(value, ast.Dict), is_tuple=is_tuple)
 
-    def item(self, name: str, key: ast.expr, value: ast.expr) -> Item:
+    def item(self, name: str, key: ast.expr, value: ast.expr) -> Node:
         """Return a value with its name."""
         place = self.node(key)
-        return Item(name, place.start, place.end, self.node(value))
+        return self.node(value).called(name, place.start, place.end)
 
-    def items(self, body: list[ast.stmt], of_self: bool = False) -> Iterator[Item]:
-        """What DVC reads as params: literals in modules, classes, and attributes that `__init__` sets."""
+    def items(self, body: list[ast.stmt], of_self: bool = False) -> Iterator[Node]:
+        """Yield what DVC reads as params: literals in modules, classes, and what `__init__` sets."""
         for statement in body:
             match statement:
                 case ast.ClassDef():
                     start = self.place(statement.lineno, statement.col_offset)
                     inside = tuple(self.items(statement.body))
-                    yield Item(statement.name, start, start, Node(start, start, inside, is_mapping=True))
+                    yield Node(start, start, inside, is_mapping=True).called(statement.name, start, start)
                 case ast.FunctionDef(name="__init__"):
                     yield from self.items(statement.body, of_self=True)
                 case (
@@ -477,9 +470,8 @@ def _is_literal(value: ast.expr | str) -> bool:
 
 
 def _python_tree(text: str) -> Node:
-    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
-    places = _PythonText(text, starts)
-    return Node(0, len(text), tuple(places.items(ast.parse(text).body)), is_mapping=True)
+    items = _PythonText(text).items(ast.parse(text).body)
+    return Node(0, len(text), tuple(items), is_mapping=True)
 
 
 def _python_text(value: Any, old: Node) -> str:

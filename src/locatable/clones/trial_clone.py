@@ -25,7 +25,6 @@ from ..git.partial_clone import fetch_commit
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
 from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, Key
-from ..repository.clone_limits import check_dvc_files
 from ..repository.dvc_repo import (
     commands_of,
     open_repo,
@@ -35,6 +34,7 @@ from ..repository.dvc_repo import (
     with_causes,
 )
 from ..repository.experiments import choices_in, experiment_ref, message
+from ..repository.project import check_dvc_files
 from .config import write_local_config
 from .params_files import Composition, composition_of, same, write_composed
 
@@ -330,14 +330,14 @@ class Clone:
         with self._repo() as repo:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
             undeclared = [file for file in metric_files if not self._is_output(file)]
-            before = {file: _stamp(self.root / file) for file in undeclared}
+            before = {file: stamp(self.root / file) for file in undeclared}
             composed = write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
             repo.reproduce(all_pipelines=True)
             for file in undeclared:
-                if _stamp(self.root / file) in (before[file], None):
+                if stamp(self.root / file) in (before[file], None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
             new = [path for path in possibly_new_files(repo.index.stages) if os.path.lexists(path)]
             new += [str(self.root / file) for file in [*undeclared, *composed]]
@@ -436,8 +436,8 @@ class Clone:
             return False
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Until this changes, a file was not written; None where there is none."""
+def stamp(file: Path) -> tuple[int, int] | None:
+    """Return what changes whenever a file is written; None where there is none."""
     try:
         return file.stat().st_ino, file.stat().st_mtime_ns
     except FileNotFoundError:

@@ -52,22 +52,23 @@ class Pipelines:
         key = (source, tuple(read(path) for path in named))
         if key in self._read:
             return self._read[key]
-        self._forget_if_many(len(content))
+        self._size += len(content)
+        if self._size > parsing.MOST_REMEMBERED:
+            self._read.clear()
+            self._named_files.clear()
+            self._size = len(content)
         asked: dict[str, bytes | None] = {}
-        pipeline = self._resolve(folder, content, _recording(read, asked))
+
+        def read_and_record(path: str) -> bytes | None:
+            asked[path] = read(path)
+            return asked[path]
+
+        pipeline = self._resolve(folder, content, read_and_record)
         # Which files the templates name can depend on values in these: another revision may have named more.
         named = tuple(dict.fromkeys([*named, *asked]))
         self._named_files[source] = named
         self._read[source, tuple(read(path) for path in named)] = pipeline
         return pipeline
-
-    def _forget_if_many(self, size: int) -> None:
-        """Make room for a dvc.yaml of so many characters."""
-        self._size += size
-        if self._size > parsing.MOST_REMEMBERED:
-            self._read.clear()
-            self._named_files.clear()
-            self._size = size
 
     def _resolve(self, folder: str, content: bytes, read: Read) -> PipelineFile:
         definition = parsing.load_yaml(content) or {}
@@ -82,33 +83,25 @@ class Pipelines:
         return _pipeline(resolved.definition, folder, variables)
 
 
-def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
-    """Reads files, and adds them to `named`."""
-
-    def read_and_record(path: str) -> bytes | None:
-        named[path] = read(path)
-        return named[path]
-
-    return read_and_record
-
-
 def _pipeline(
     definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
 ) -> PipelineFile:
-    stages = {name: _stage(name, stage, folder) for name, stage in (definition.get("stages") or {}).items()}
+    stages: dict[str, Stage] = {}
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
-    plots = [join(folder, path) for path in _plots(definition)]
+    of_top = _plot_definitions(definition, folder)
+    plots = [*_plotted_files(of_top)]
     plot_definitions: dict[str, dict[str, Any]] = {}
-    for name, stage in (definition.get("stages") or {}).items():
-        wdir = stages[name].folder
-        plot_definitions |= _plot_definitions(stage, wdir)
-        metrics += [join(wdir, path) for path, _ in _with_options(stage.get("metrics"))]
-        plots += [join(wdir, path) for path in _plots(stage)]
+    for name, section in (definition.get("stages") or {}).items():
+        stages[name] = stage = _stage(name, section, folder)
+        metrics += [join(stage.folder, path) for path, _ in _with_options(section.get("metrics"))]
+        of_stage = _plot_definitions(section, stage.folder)
+        plots += _plotted_files(of_stage)
+        plot_definitions |= of_stage
     return PipelineFile(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
-        plot_definitions=plot_definitions | _plot_definitions(definition, folder),
+        plot_definitions=plot_definitions | of_top,
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
@@ -156,32 +149,31 @@ def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield path, options or {}
 
 
-def _plots(section: Mapping[str, Any]) -> Iterator[str]:
-    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
-    for plot in section.get("plots") or ():
-        options = plot if isinstance(plot, dict) else {plot: None}
-        for name, drawn in options.items():
-            axes = [drawn.get("y"), drawn.get("x")] if isinstance(drawn, dict) else [None]
-            # DVC takes the name for a path, unless the settings say where the values are.
-            if not isinstance(axes[0], dict):
-                yield name
-            for axis in axes:
-                yield from axis if isinstance(axis, dict) else ()
-
-
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
-    """Return settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    """Return `plots` of a pipeline or a stage: settings by name, with paths relative to the DVC root.
+
+    An entry is `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`.
+    """
     definitions = {}
-    for plot in section.get("plots") or ():
-        settings = plot if isinstance(plot, dict) else {plot: None}
-        for name, options in settings.items():
-            drawn = dict(options or {})
-            is_path = not isinstance(drawn.get("y"), dict)
-            for axis in ("x", "y"):
-                if isinstance(drawn.get(axis), dict):
-                    drawn[axis] = {join(folder, path): column for path, column in drawn[axis].items()}
-            definitions[join(folder, name) if is_path else name] = drawn
+    for name, options in _with_options(section.get("plots")):
+        settings = dict(options)
+        # DVC takes the name for a path, unless the settings say where the values are.
+        place = name if isinstance(settings.get("y"), dict) else join(folder, name)
+        for axis in ("x", "y"):
+            if isinstance(settings.get(axis), dict):
+                settings[axis] = {join(folder, path): column for path, column in settings[axis].items()}
+        definitions[place] = settings
     return definitions
+
+
+def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the files that plots are drawn from."""
+    for place, settings in definitions.items():
+        if not isinstance(settings.get("y"), dict):
+            yield place
+        for axis in ("y", "x"):
+            if isinstance(settings.get(axis), dict):
+                yield from settings[axis]
 
 
 def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:

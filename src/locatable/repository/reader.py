@@ -14,9 +14,9 @@ from ..errors import CannotTryError, NotFoundError, UnreadableError
 from ..git import git
 from ..git.objects import BlobContents
 from ..model import PARAMS_FILE, Experiment
-from .clone_limits import limits
 from .experiments import LISTED, foreign_projects, read_experiments
 from .ignored import IGNORE_FILE
+from .project import limits
 from .snapshot import Repository, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
