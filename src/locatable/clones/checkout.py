@@ -82,7 +82,10 @@ class Checkout:
             scratch: a folder for DVC's own files and for objects from the remote.
         """
         self.user_top = top_folder(project)
-        _check_settings(project)
+        try:
+            check_dvc_files(project, ".dvc/")  # settings say where data is
+        except ProjectError as error:
+            raise CannotTryError(error.message) from None
         settings = Config(str(project / ".dvc"))
         self._own_settings = _own_settings(settings, project)
         self.user_cache = cache_folder(project)
@@ -111,7 +114,11 @@ class Checkout:
         self._deps: dict[tuple[str, str], Any] = {}
         # DVC names stages and files as seen from the current folder.
         with contextlib.chdir(self.root):
-            self.stages = [self._resolved(self.snapshot.stages[address]) for address in self._load()]
+            self.stages = []
+            for address in self._load():
+                stage = self.snapshot.stages[address]
+                params = {file: self._keys(file, names) for file, names in stage.params.items()}
+                self.stages.append(replace(stage, params=params))
         self.outputs = [out for stage in self.stages for out in stage.outs.values()]
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
@@ -133,12 +140,8 @@ class Checkout:
                     self._deps[stage.addressing, path_in_project(self.repo, dep)] = dep
         return addresses
 
-    def _resolved(self, stage: Stage) -> Stage:
-        """Return a stage with those keys in place of a pattern in its params that match it."""
-        params = {file: self._keys(file, names) for file, names in stage.params.items()}
-        return replace(stage, params=params)
-
     def _keys(self, file: str, names: list[str]) -> list[str]:
+        """Return names of params with those keys in place of a pattern that match it."""
         names = [str(name) for name in names]
         place = self.path_of(file)
         if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
@@ -282,14 +285,6 @@ def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
         for name, values in settings.load_one(level).get("remote", {}).items():
             remotes[name] = {**remotes.get(name, {}), **values}
     return remotes
-
-
-def _check_settings(project: Path) -> None:
-    """See that DVC's settings are there, which say where data is."""
-    try:
-        check_dvc_files(project, ".dvc/")
-    except ProjectError as error:
-        raise CannotTryError(error.message) from None
 
 
 def _clone(top: Path, commit: str, folder: Path) -> None:

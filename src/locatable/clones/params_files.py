@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 Parse = Callable[[str], Any]
 
 
+class Absent:
+    """Stands for a value that is not there."""
+
+
+ABSENT = Absent()
+
+
 @dataclass(frozen=True)
 class Composition:
     """Where Hydra finds a project's configuration.
@@ -162,9 +169,12 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
     composition.write(root / PARAMS_FILE, values)
     content = load_yaml(str(root / PARAMS_FILE))
-    # Hydra leaves out quotes that YAML 1.2 needs.
-    composed = [text for text, key in keys.items() if key.file != PARAMS_FILE or _names_value(content, key)]
-    write(root, {text: params[text] for text in composed})
+    # Hydra leaves out quotes that YAML 1.2 needs. What chooses of a group names a section, or nothing.
+    written = {}
+    for text, key in keys.items():
+        if key.file != PARAMS_FILE or not isinstance(_value_at(key, content), dict | Absent):
+            written[text] = params[text]
+    write(root, written)
     return [PARAMS_FILE]
 
 
@@ -206,12 +216,10 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     readings = list(_readings(text, file))
     new = text
     for key, value in values.items():
-        if all(_has_already(before, key, value) for _, before in readings):
+        if all(same(_value_at(key, before), value) for _, before in readings):
             continue
-        try:
-            key.value_in(readings[0][1])
-        except (LookupError, TypeError, ValueError):
-            raise ProjectError(f"{key}: there is no such value in {key.file}") from None
+        if _value_at(key, readings[0][1]) is ABSENT:
+            raise ProjectError(f"{key}: there is no such value in {key.file}")
         try:
             new = set_value(new, suffix, key.parts, value)
         except (LookupError, ValueError) as error:
@@ -230,22 +238,12 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     return new
 
 
-def _names_value(content: Any, key: Key) -> bool:
-    """Return whether a key is one of a value in what Hydra composed.
-
-    That of a group names a section, or nothing.
-    """
+def _value_at(key: Key, content: Any) -> Any:
+    """Return the value that a key names in the content of its file; ABSENT where there is none."""
     try:
-        return not isinstance(key.value_in(content), dict)
+        return key.value_in(content)
     except (LookupError, TypeError, ValueError):
-        return False
-
-
-def _has_already(content: Any, key: Key, value: Any) -> bool:
-    try:
-        return same(key.value_in(content), value)
-    except (LookupError, TypeError, ValueError):
-        return False
+        return ABSENT
 
 
 def _plain(content: Any) -> Any:
@@ -296,7 +294,8 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
     with dvc_errors():
         before = parse_dvc(text, file)
     yield lambda one: parse_dvc(one, file), before
-    other: Parse | None = {".json": None, ".py": None, ".toml": parse_toml}.get(suffix, _load_yaml)
+    others: dict[str, Parse | None] = {".json": None, ".py": None, ".toml": parse_toml}
+    other = others.get(suffix, _load_yaml)
     if other and (read := _parsed(other, text)) is not None:
         yield other, read
 

@@ -112,10 +112,10 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
             hint = _where_to_look(out)
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
-            raise CannotTryError(
-                f"{output.path} ({out.hash_name} {oid}) is in neither the DVC cache nor "
-                f"{_remote_name(out)}{reason}{hint}"
-            )
+            name = out.remote or out.repo.config["core"].get("remote")
+            remote = f"remote '{name}'" if name else "a remote (none is set)"
+            what = f"{output.path} ({out.hash_name} {oid})"
+            raise CannotTryError(f"{what} is in neither the DVC cache nor {remote}{reason}{hint}")
         if not _holds(path, oid, out.hash_name):
             raise CannotTryError(f"{output.path}: the remote holds other bytes than its hash {oid} says")
         downloaded[oid] = path
@@ -180,11 +180,6 @@ def _where_to_look(out: Any) -> str:
     if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
         return f"; that remote is the folder {remote.path}, which this machine does not have"
     return "; run `dvc push` where it is"
-
-
-def _remote_name(out: Any) -> str:
-    name = out.remote or out.repo.config["core"].get("remote")
-    return f"remote '{name}'" if name else "a remote (none is set)"
 
 
 def _holds(path: Path, oid: str, algorithm: str) -> bool:

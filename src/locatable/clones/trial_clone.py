@@ -159,13 +159,17 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     composition = composition_of(repo)
     composed = {PARAMS_FILE: composition.compose()} if composition else {}
     is_composed_anew = any(values.get(file) != content for file, content in composed.items())
+    # The user's own config.local, with the cache and the remotes as they are in effect.
+    config = repo.config.load_one("local")
+    config["remote"] = repo.config["remote"]
+    config["cache"]["dir"] = repo.cache.local_cache_dir
     status = repo.data_status()
     not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
     return ProjectSetup(
         top=repo.scm.root_dir,
         subdir=root.relative_to(repo.scm.root_dir).as_posix(),
         identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
-        config=_local_config(repo),
+        config=config,
         params_files=values | composed,
         composition=composition,
         groups=composition.groups() if composition else {},
@@ -177,14 +181,6 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
         persistent=persistent,
         missing=[path for path in started_from if path in not_in_cache],
     )
-
-
-def _local_config(repo: "Repo") -> dict[str, Any]:
-    """Return the user's own config.local, with the cache and the remotes as they are in effect."""
-    config: dict[str, Any] = repo.config.load_one("local")
-    config["remote"] = repo.config["remote"]
-    config["cache"]["dir"] = repo.cache.local_cache_dir
-    return config
 
 
 def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
@@ -329,7 +325,10 @@ class Clone:
         """
         with self._repo() as repo:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
-            undeclared = [file for file in metric_files if not self._is_output(file)]
+            undeclared = []
+            for file in metric_files:
+                if not any((self.root / file).is_relative_to(output) for output in self.outputs):
+                    undeclared.append(file)
             before = {file: stamp(self.root / file) for file in undeclared}
             composed = write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
@@ -346,22 +345,15 @@ class Clone:
         clone_git(self.folder, "add", "--force", "--", *new)
         choices = {key: value for key, value in params.items() if key in self._groups}
         rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices, memory or {}))
-        self._check_params(rev, {key: value for key, value in params.items() if key not in choices})
+        for key, value in params.items():
+            recorded = value if key in choices else self.read(rev, key)
+            if not same(recorded, value):
+                raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
         return rev
-
-    def _is_output(self, file: str) -> bool:
-        """Return whether a stage declares that it writes a file, or a folder around it."""
-        return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
     def _commit(self, tree: str, text: str) -> str:
         # Samplers can know more than fits into an argument of a command.
         return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, text=f"{text}\n")
-
-    def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
-        for key, value in params.items():
-            recorded = self.read(rev, key)
-            if not same(recorded, value):
-                raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
 
     def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
         """Return a new revision with all results of an experiment.

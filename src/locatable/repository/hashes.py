@@ -68,14 +68,13 @@ def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
 def _hash_of_chunks(chunks: Iterator[bytes], kind: HashKind) -> str:
     hashed = hashlib.md5(usedforsecurity=False)
     for chunk in chunks:
-        is_converted = kind is HashKind.MD5_OF_TEXT and _is_text(chunk[:_TEXT_BLOCK])
-        hashed.update(chunk.replace(b"\r\n", b"\n") if is_converted else chunk)
+        if kind is HashKind.MD5_OF_TEXT:
+            block = chunk[:_TEXT_BLOCK]
+            others = block.translate(None, _TEXT)
+            if b"\0" not in block and len(others) <= _MOST_OTHERS * len(block):
+                chunk = chunk.replace(b"\r\n", b"\n")
+        hashed.update(chunk)
     return hashed.hexdigest()
-
-
-def _is_text(block: bytes) -> bool:
-    others = block.translate(None, _TEXT)
-    return b"\0" not in block and len(others) <= _MOST_OTHERS * len(block)
 
 
 def differs_in_line_ends(content: bytes, recorded: str) -> bool:
@@ -174,7 +173,10 @@ def cache_folder(root: Path) -> Path:
             with open_repo(root) as repo:
                 return Path(repo.cache.local_cache_dir)
         if "dir" in section:
-            folder = _resolved(file.parent, str(section["dir"]))
+            named = str(section["dir"])
+            is_url = re.match(r"\w+://", named)
+            # Seen from the folder of the file that says so.
+            folder = Path(named if is_url else os.path.abspath(file.parent / os.path.expanduser(named)))
     return folder
 
 
@@ -222,10 +224,3 @@ def _cache_section(file: Path) -> dict[str, Any]:
     sections = {name.lower(): section for name, section in settings.items()}
     section = sections.get("cache", {})
     return {name.lower(): value for name, value in section.items()}
-
-
-def _resolved(folder: Path, named: str) -> Path:
-    """Return the path that a setting names, seen from the folder of its file."""
-    if re.match(r"\w+://", named):
-        return Path(named)
-    return Path(os.path.abspath(folder / os.path.expanduser(named)))

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 from dvc.config import Config
@@ -80,10 +79,21 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
 def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
     # Edges lead from a stage to those that it needs.
     graph = repo.index.graph
-    needed = _needed(repo, graph, targets)
-    ordered = [stage for stage in nx.dfs_postorder_nodes(graph) if stage in needed]
-    stages = {_address(stage): _stage(repo, graph, stage) for stage in ordered if stage.cmd}
-    return Pipeline(commit, [_address(stage) for stage in ordered if not stage.cmd], stages)
+    needed = set() if targets else set(graph)
+    for target in targets:
+        for stage in repo.stage.collect(target):
+            needed |= {stage, *nx.descendants(graph, stage)}
+    sources = []
+    stages = {}
+    for stage in nx.dfs_postorder_nodes(graph):
+        if stage not in needed:
+            continue
+        if stage.cmd:
+            needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
+            stages[_address(stage)] = replace(declared_stage(repo, stage), needs=needs)
+        else:
+            sources.append(_address(stage))
+    return Pipeline(commit, sources, stages)
 
 
 def _address(stage: DvcStage) -> str:
@@ -93,21 +103,6 @@ def _address(stage: DvcStage) -> str:
     if name is None:
         return path
     return name if path == "dvc.yaml" else f"{path}:{name}"
-
-
-def _stage(repo: Repo, graph: Any, stage: DvcStage) -> Stage:
-    needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
-    return replace(declared_stage(repo, stage), needs=needs)
-
-
-def _needed(repo: Repo, graph: Any, targets: list[str]) -> set[DvcStage]:
-    if not targets:
-        return set(graph)
-    needed = set()
-    for target in targets:
-        for stage in repo.stage.collect(target):
-            needed |= {stage, *nx.descendants(graph, stage)}
-    return needed
 
 
 def has_default_remote(root: Path) -> bool:

@@ -87,7 +87,10 @@ class Reader(Repository):
                 yield snapshots.popleft()  # and what is read of it can go
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
-        snapshots = [self._begin(commit, text) for commit, text in self._commits(revs)]
+        snapshots = []
+        for rev, text in self._commits(revs):
+            damage = "" if text else self.objects.missing(rev)
+            snapshots.append(Snapshot(self, rev, text, tree="", blobs={}, files={}, damage=damage))
         self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
         answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
         for snapshot, answer in zip(snapshots, answers, strict=True):
@@ -102,10 +105,6 @@ class Reader(Repository):
                 snapshot.damage = error.message
         self._load(snapshots, blobs)
         return snapshots
-
-    def _begin(self, rev: str, text: str) -> Snapshot:
-        """Return a snapshot of which nothing but the commit is read."""
-        return Snapshot(self, rev, text, "", {}, {}, damage="" if text else self.objects.missing(rev))
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
         """Return ids by path of DVC's files in a revision."""

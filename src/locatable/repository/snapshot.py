@@ -1,7 +1,7 @@
 """What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -209,12 +209,12 @@ class Snapshot:
         for path in sorted(paths):
             blobs |= self.git_files(path)
         contents = self.reader.objects.blobs(blobs.values())
-        return {path: self._without_pointer(contents[blob]) for path, blob in blobs.items()}
-
-    def _without_pointer(self, content: bytes) -> bytes:
-        oid = object_id(content)
-        stored = stored_file(self.reader.lfs, oid) if oid else None
-        return stored.read_bytes() if stored else content
+        files = {}
+        for path, blob in blobs.items():
+            oid = object_id(contents[blob])
+            stored = stored_file(self.reader.lfs, oid) if oid else None
+            files[path] = stored.read_bytes() if stored else contents[blob]
+        return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:
         """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
@@ -319,22 +319,23 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
-        used = [named for record in self.records.values() for named in record.params.items()]
-        variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
-        return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
-
-    def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield values that stages without a record name, as their files have them."""
+        # By what counts most, last.
+        variables: list[tuple[str, dict[str, Any]]] = []
+        unrecorded: list[tuple[str, dict[str, Any]]] = []
+        used: list[tuple[str, dict[str, Any]]] = []
         for pipeline in self.pipelines.values():
+            variables += pipeline.variables.items()
             for stage in pipeline.stages.values():
-                if stage.address not in self.records:
-                    for file, names in stage.params.items():
-                        yield file, named_values(self._params_in(file), names)
-
-    def _params_in(self, file: str) -> dict[str, Any]:
-        """Return content of a params file; nothing where neither Git nor DVC's cache has it."""
-        content = self.kept_files(file).get(file)
-        return self._checked(file, content, partial(parsing.parse, file)) if content else {}
+                if stage.address in self.records:
+                    continue
+                for file, names in stage.params.items():
+                    # Neither Git nor DVC's cache may have the file.
+                    content = self.kept_files(file).get(file)
+                    values = self._parsed_values(file, content) if content else {}
+                    unrecorded.append((file, named_values(values, names)))
+        for record in self.records.values():
+            used += record.params.items()
+        return flat_params([*self.params_files.items(), *variables, *unrecorded, *used])
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
@@ -353,8 +354,11 @@ class Snapshot:
         for path in dict.fromkeys(paths):
             for file, content in self.kept_files(path).items():
                 if content:
-                    values[file] = self._checked(file, content, partial(parsing.parse, file))
+                    values[file] = self._parsed_values(file, content)
         return values
+
+    def _parsed_values(self, file: str, content: bytes) -> dict[str, Any]:
+        return self._checked(file, content, partial(parsing.parse, file))
 
     @cached_property
     def metric_files(self) -> list[str]:

@@ -361,7 +361,9 @@ class RayBackend:
             while line := ray.get(worker.actor.receive.remote()):
                 message = cast(WorkerMessage, from_json(line))
                 if isinstance(message, Complete):
-                    self._fetch(worker.experiment)
+                    # Where this fails, the fetch at the search's end will say why.
+                    with suppress(LocatableError):
+                        self._remote.fetch(experiment_ref(self._setup.baseline, worker.experiment))
                 receive(worker, message)
         except Exception as error:
             if ray.is_initialized() and not isinstance(error, RayError | ConnectionError):
@@ -388,11 +390,6 @@ class RayBackend:
             worker.actor = self._start_actor()
             difference = ray.get(worker.actor.begin.remote(self._lock, setup))
         return str(difference)
-
-    def _fetch(self, experiment: str) -> None:
-        """Fetch an experiment; where that fails, the fetch at the search's end will say why."""
-        with suppress(LocatableError):
-            self._remote.fetch(experiment_ref(self._setup.baseline, experiment))
 
     def shut_down(self) -> None:
         """Stop all workers, at once, and leave the cluster."""

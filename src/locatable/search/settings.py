@@ -11,7 +11,7 @@ import json
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -29,7 +29,6 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from ..clones.trial_clone import ProjectSetup
@@ -297,25 +296,19 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     except YAMLError as error:
         raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error.errors()))) from None
+        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error))) from None
 
 
-def _faults(errors: Iterable[ErrorDetails]) -> list[str]:
+def _faults(error: ValidationError) -> list[str]:
     """Return a line for each place: where a value could be of several types, the first fault says enough."""
     lines: dict[str, str] = {}
-    for error in errors:
-        place = _place(error["loc"])
-        words = PLAIN_WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    for fault in error.errors():
+        parts = [str(part) for part in fault["loc"]]
+        # In a space, the third part only names the type that was tried.
+        place = ".".join(parts[:2] + parts[3:] if parts[:1] == ["space"] else parts[:1])
+        words = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.setdefault(place, f"{place}: {words}" if place else words)
     return list(lines.values())
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    parts = [str(part) for part in location]
-    if parts[:1] == ["space"]:
-        # The third part only names the type that was tried.
-        return ".".join(parts[:2] + parts[3:])
-    return ".".join(parts[:1])
 
 
 def check(settings: SearchSettings, project: ProjectSetup) -> None:

@@ -295,16 +295,6 @@ def _redirect_output(log: Path) -> int:
     return output
 
 
-def _forget_other_repository() -> None:
-    """Drop the variables of the stage, experiment or Git hook that the search itself may run in.
-
-    DVC, and stages, would take them for their own.
-    """
-    for name in list(os.environ):
-        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
-            del os.environ[name]
-
-
 def main() -> None:
     """Serve the search at the other end of the pipes."""
     # DVC and Git see through links, so names must not hide behind any.
@@ -314,7 +304,10 @@ def main() -> None:
     log = folder.with_name(f"{folder.name}.log")
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     output = _redirect_output(log)
-    _forget_other_repository()
+    # Of the stage, experiment or Git hook that the search itself may run in: DVC would take them for its own.
+    for name in list(os.environ):
+        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
+            del os.environ[name]
     stop = threading.Event()
     jobs: queue.Queue[CloneSetup | Job | None] = queue.Queue()
 
