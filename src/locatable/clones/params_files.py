@@ -65,10 +65,7 @@ class Composition:
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
     def compose(self, values: Mapping[str, Any] | None = None) -> Any:
-        """Return what `write` would write.
-
-        Args:
-            values: see `write`.
+        """Return what `write` would write with these values.
 
         Raises:
             ProjectError: see `write`.
@@ -148,10 +145,6 @@ def _hydra_errors() -> Iterator[None]:
 def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     """Change params files; where Hydra composes params.yaml, it does that anew, as in `dvc exp run`.
 
-    Args:
-        repo: DVC's repository.
-        params: value by key, as after `dvc exp run -S`, but plain.
-
     Returns:
         Files that were composed: Git may not know them yet.
 
@@ -203,11 +196,6 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
 
 def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     """Return the text of a params file with other values, as every reader of it takes them.
-
-    Args:
-        text: of the file.
-        file: its path, for messages.
-        values: by key.
 
     Raises:
         ProjectError: see `write`.
@@ -269,11 +257,6 @@ def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
     """Return the text of a params file without the lines of all but some keys.
 
     None where it has to stay whole.
-
-    Args:
-        text: of the file.
-        file: its name.
-        keys: each as its parts.
     """
     left = cut(text, Path(file).suffix.lower(), keys)
     if left is None:

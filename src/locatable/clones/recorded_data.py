@@ -34,12 +34,7 @@ class CachedObjects:
 
 
 def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
-    """Put a recorded output into the clone.
-
-    Args:
-        checkout: the clone.
-        output: the output.
-        target: where to put it instead of its own place.
+    """Put a recorded output into the clone, at its own place or at `target`.
 
     Returns:
         One line per object that the user's cache holds with other bytes; good ones came from the remote.

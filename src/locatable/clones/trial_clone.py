@@ -223,10 +223,6 @@ def missing_on_remote(root: Path) -> list[str]:
 class Clone:
     """A clone in `folder`, where nothing is yet.
 
-    Args:
-        folder: where to make it.
-        setup: what to clone, and how.
-
     Attributes:
         outputs: what stages write, and what DVC tracks, absolute.
         working_folders: that stages run in, absolute, inner ones first.
@@ -359,11 +355,6 @@ class Clone:
         """Return a new revision with all results of an experiment.
 
         None where that is not one of this baseline.
-
-        Args:
-            name: of the new experiment.
-            rev: of the one to copy.
-            memory: what Optuna knew of the new one's trial.
         """
         try:
             parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
@@ -401,10 +392,6 @@ class Clone:
 
     def push(self, name: str, rev: str) -> None:
         """Push an experiment to the user's repository; never over another one of the same name.
-
-        Args:
-            name: of the experiment.
-            rev: what `run` returned last.
 
         Raises:
             LocatableError: Git or DVC refused.

@@ -326,12 +326,7 @@ class GitObjects:
 
 
 class BlobContents(Mapping[str, bytes]):
-    """Content of files by path, read when it is asked for.
-
-    Args:
-        objects: to read from.
-        blobs: ids by path.
-    """
+    """Content of files by path, read when it is asked for."""
 
     def __init__(self, objects: GitObjects, blobs: Mapping[str, str]) -> None:
         self._objects = objects
@@ -375,13 +370,7 @@ def _algorithm(id_length: int) -> str:
 
 
 def hash_of(path: Path, algorithm: str, header: bytes = b"") -> str:
-    """Return hash of a file of any size.
-
-    Args:
-        path: of the file.
-        algorithm: as `hashlib` calls it.
-        header: what is hashed before the content, as Git does for blobs.
-    """
+    """Return hash of a header, such as Git has before each blob, and then of a file of any size."""
     hashed = hashlib.new(algorithm, header, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

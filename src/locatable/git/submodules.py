@@ -39,11 +39,7 @@ class Submodule:
         self._fill_in()
 
     def problems(self, clone: Path) -> dict[Path, str]:
-        """Return why it, or the content of a file in it, is not there and what to do, by path.
-
-        Args:
-            clone: Git root of the clone that it is in.
-        """
+        """Return why it, or the content of a file in it, is not there and what to do, by path."""
         if self.problem:
             return {self.path: self.problem}
         remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
@@ -59,12 +55,7 @@ class Submodule:
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
-    """Check out all submodules of a clone's commit, and theirs.
-
-    Args:
-        clone: Git root of the clone, with its commit checked out.
-        user_checkout: Git root of the checkout that it is a clone of.
-    """
+    """Check out all submodules of a clone's commit, and theirs."""
     common = user_checkout / git(user_checkout, "rev-parse", "--git-common-dir")
     return _checkout(clone, user_checkout, common, clone)
 

@@ -75,9 +75,6 @@ DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
 def open_repo(root: Path) -> Iterator["Repo"]:
     """DVC in a project.
 
-    Args:
-        root: a folder of it.
-
     Raises:
         ProjectError: Git may read this repository; DVC, whose Git library knows fewer formats, does not;
             or DVC refuses something in the project.
@@ -104,9 +101,6 @@ def open_repo(root: Path) -> Iterator["Repo"]:
 @contextmanager
 def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
     """Turn all that DVC raises, whatever its type, into one line for the user.
-
-    Args:
-        kind: of the error to raise.
 
     Raises:
         LocatableError: of that kind, with DVC's own reason.

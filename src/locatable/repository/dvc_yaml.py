@@ -189,12 +189,7 @@ def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
-    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`.
-
-    Args:
-        text: content of the file.
-        definition: the same, parsed.
-    """
+    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`."""
     if b"${" in text:
         return True
     stages = definition.get("stages")
@@ -244,11 +239,7 @@ def resolve_pipeline(definition: dict[str, Any], folder: str, read: Read) -> Res
 
 
 class _Files:
-    """As much of a file system as DVC asks for to resolve templates.
-
-    Args:
-        read: see `resolve_pipeline`.
-    """
+    """As much of a file system as DVC asks for to resolve templates."""
 
     def __init__(self, read: Read) -> None:
         self._read = read

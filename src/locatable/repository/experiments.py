@@ -22,12 +22,7 @@ MEMORY = "optuna: "
 
 
 def read_experiments(objects: GitObjects, listed: Iterable[str]) -> tuple[list[Experiment], set[str]]:
-    """Return experiments, oldest first, and the commits of those that this clone lacks.
-
-    Args:
-        objects: of the repository.
-        listed: lines of `LISTED`.
-    """
+    """Return the experiments in lines of `LISTED`, oldest first, and the commits that this clone lacks."""
     refs = [match for match in map(_LINE.fullmatch, listed) if match]
     commits = objects.read(ref["rev"] for ref in refs)
     experiments = []
@@ -68,21 +63,14 @@ def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) ->
 
 
 def choices_in(text: str) -> dict[str, str]:
-    """Return what a message says was chosen of Hydra's groups.
-
-    Args:
-        text: a message, or any text around it.
-    """
+    """Return what a message, or any text around it, says was chosen of Hydra's groups."""
     lines = [line for line in text.split("\n") if CHOSEN in line and not line.startswith(MEMORY)]
     entries = [line.partition(CHOSEN) for line in lines]
     return {group: chosen for group, _, chosen in entries}
 
 
 def memory_in(text: str) -> dict[str, Any]:
-    """Return what a message says that Optuna knew of the trial; empty where it says nothing.
-
-    Args:
-        text: a message, or any text around it.
+    """Return what a message, or any text around it, says that Optuna knew of the trial; empty for nothing.
 
     Raises:
         ValueError: the line was damaged.

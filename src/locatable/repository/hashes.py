@@ -96,11 +96,7 @@ def folder_hash(files: Mapping[str, str]) -> str:
 
 
 class BlobHashes:
-    """Hashes files that Git keeps, each once.
-
-    Args:
-        objects: of the Git repository.
-    """
+    """Hashes files that Git keeps, each once."""
 
     def __init__(self, objects: GitObjects) -> None:
         self._objects = objects

@@ -79,10 +79,6 @@ def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -
 def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
     """Return those of some files that DVC does not see in a workspace.
 
-    Args:
-        root: the DVC root.
-        paths: of files, as seen from it.
-
     Raises:
         UnreadableError: a `.dvcignore` is broken.
     """

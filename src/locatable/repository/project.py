@@ -18,9 +18,6 @@ MOST_NAMED = 5
 def find_project(folder: Path) -> Path:
     """Return the root of the DVC project around a folder: where `.dvc` is, as for DVC itself.
 
-    Args:
-        folder: any folder of the project.
-
     Raises:
         UsageError: there is no DVC project, or no Git repository around it.
     """
@@ -119,12 +116,7 @@ def shallow_history(repo: Path) -> str:
 
 
 def limits(repo: Path, has_experiments: bool) -> list[str]:
-    """Return a sentence about each kind of commits that a clone may lack.
-
-    Args:
-        repo: a folder of it.
-        has_experiments: whether it has any.
-    """
+    """Return a sentence about each kind of commits that a clone may lack."""
     found = [shallow_history(repo), _followed_branches(repo)]
     remote = first_remote(repo)
     if remote and not has_experiments:

@@ -28,9 +28,6 @@ BRANCHES = ("--branches", "--remotes", "--tags")
 class Reader(Repository):
     """Reads revisions of a DVC repository; a context manager.
 
-    Args:
-        repo: a folder in the repository.
-
     Raises:
         GitError: there is no Git repository.
     """
@@ -192,10 +189,6 @@ def commit_id(reader: Reader, name: str) -> str | None:
 
 def revisions_named(reader: Reader, name: str) -> list[Revision]:
     """Return what a name means: what Git knows by it, else experiments, as in DVC's commands.
-
-    Args:
-        reader: of the repository.
-        name: a Git revision, or an experiment's name or commit.
 
     Returns:
         None, one, or several where experiments of different baselines share the name.

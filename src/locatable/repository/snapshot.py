@@ -42,9 +42,6 @@ DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
 class Repository:
     """A DVC repository that revisions are read from, by one Git process for all.
 
-    Args:
-        repo: a folder in the repository.
-
     Attributes:
         top: root of the Git repository.
         root: root of the DVC repository, which can be a subfolder of it.

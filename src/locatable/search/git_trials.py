@@ -59,13 +59,7 @@ class FoundExperiments:
 
 
 def find_experiments(root: Path, settings: SearchSettings, known: Collection[str]) -> FoundExperiments:
-    """Return the experiments of a study that are in Git.
-
-    Args:
-        root: the project.
-        settings: search.yaml.
-        known: revisions of experiments that need not be read.
-    """
+    """Return the experiments of a study that are in Git; those of `known` revisions are not read again."""
     unknown: list[FrozenTrial] = []
     unfit = 0
     without_experiment: dict[int, FrozenTrial] = {}

@@ -52,12 +52,7 @@ def lock_text(root: Path) -> str:
 
 
 def fill_working_folder(folder: Path, root: Path) -> None:
-    """Copy the package, the locks and their wheels into a folder, in which nodes will work.
-
-    Args:
-        folder: where nothing is yet.
-        root: the project.
-    """
+    """Copy the package, the locks and their wheels into a folder, in which nodes will work."""
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in project_locks(root):
         shutil.copy(root / name, folder)
@@ -144,12 +139,7 @@ def _initialize(address: str, folder: str) -> None:
 
 
 class GitRemote:
-    """The remote that the checked-out branch tracks, or else `origin`.
-
-    Args:
-        root: the project.
-        study: whose experiments are looked for.
-    """
+    """The remote that the checked-out branch tracks, or else `origin`."""
 
     def __init__(self, root: Path, study: str) -> None:
         self.root = root

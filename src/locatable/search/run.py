@@ -385,10 +385,6 @@ class Pool:
 class Search:
     """A search that runs.
 
-    Args:
-        plan: what to do.
-        observer: told of what a person wants to know.
-
     Attributes:
         study: of the search.
         pool: the workers and their trials; used after `start`.

@@ -271,11 +271,7 @@ class SearchSettings(Section):
 
 
 def load(path: Path, study: str | None = None) -> SearchSettings:
-    """Read search.yaml and validate it by itself.
-
-    Args:
-        path: of the file.
-        study: a name instead of the one in the file.
+    """Read search.yaml and validate it by itself; a `study` replaces the one that it names.
 
     Raises:
         SettingsError: what is wrong, one line a fault.

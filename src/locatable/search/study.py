@@ -172,11 +172,7 @@ def _additions(
 
 
 def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
-    """Load a study, or create it.
-
-    Args:
-        settings: search.yaml.
-        storage: any URL that Optuna takes.
+    """Load the study of search.yaml out of a storage, by any URL that Optuna takes, or create it.
 
     Raises:
         StoreError: the storage cannot be used.
@@ -333,10 +329,9 @@ class SearchStudy:
         self.optuna.tell(running.trial, state=TrialState.FAIL)
 
     def reconcile(self, busy: Collection[int] = ()) -> ReconcilePlan:
-        """Bring the study to what Git knows; where this is killed, the next time does what is left.
+        """Bring the study to what Git knows, but for the trials in `busy`, which have a worker.
 
-        Args:
-            busy: numbers of trials that have a worker.
+        Where this is killed, the next time does what is left.
 
         Returns:
             The changes that were made.
@@ -377,10 +372,6 @@ class SearchStudy:
 
 def dry_run(settings: SearchSettings, params_files: Mapping[str, Any]) -> None:
     """Run the sampler and the pruner on a study in memory, with random values.
-
-    Args:
-        settings: search.yaml.
-        params_files: content of each params file, by path.
 
     Raises:
         SettingsError: one of them does not work with this space; the message says why.

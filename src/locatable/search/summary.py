@@ -153,12 +153,7 @@ def _short(value: object) -> str:
 
 
 def write_figures(study: optuna.Study, folder: Path) -> None:
-    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column.
-
-    Args:
-        study: with metric names.
-        folder: which exists.
-    """
+    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column."""
     # Without a window system.
     matplotlib.use("Agg")
     with warnings.catch_warnings(action="ignore"):

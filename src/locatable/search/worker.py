@@ -107,12 +107,7 @@ class SeriesWatcher:
 
 
 def remark_on(clone: Clone, log: str) -> str:
-    """Return a remark on a failed trial: files that its clone lacks; empty where there are none.
-
-    Args:
-        clone: where it ran.
-        log: what it printed.
-    """
+    """Return a remark on a failed trial: files that its clone lacks; empty where there are none."""
     remarks = [submodule.problem for submodule in clone.submodules if submodule.problem]
     missing = _missing_files(clone, log) if clone.shared else []
     if missing:
