@@ -168,7 +168,7 @@ class Checkout:
         return Path(os.path.normpath(self.root / path))
 
     def dvc_output(self, output: Output) -> Any:
-        """DVC's own object of an output, for other modules of this package."""
+        """Return DVC's own object of an output, for other modules of this package."""
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
@@ -192,7 +192,7 @@ class Checkout:
         return self._deps[reader.address, path] if reader else self._outs[path]
 
     def missing_content(self, path: str, reader: Stage) -> str:
-        """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
+        """Return why a dependency is not as recorded and what to do, if not Git but others hold it."""
         recorded = recorded_hash(reader.record.deps.get(path)) if reader.record else None
         place = self.path_of(path)
         for file, problem in self._problems.items():

@@ -115,7 +115,7 @@ def composition_of(repo: "Repo") -> Composition | None:
 
 
 def _override(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides, where texts without quotes can mean something else."""
+    """Return a value in the grammar of Hydra's overrides, where text without quotes can mean other things."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     match value:

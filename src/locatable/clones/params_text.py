@@ -171,7 +171,7 @@ def _replaced(text: str, container: Node, old: Node, new: str) -> str:
 
 
 def _replaced_anchor(text: str, old: Node, new: str) -> str:
-    """The text with a new one for a value that aliases can stand for: the first of them gets the old one."""
+    """Return the text with a new value under an anchor: the first alias of it gets the old one."""
     named = [event for event in yaml.parse(text) if getattr(event, "anchor", None) == old.anchor]
     later = [event for event in named if span(event)[0] > old.start]
     first = later[0] if later and isinstance(later[0], yaml.AliasEvent) else None

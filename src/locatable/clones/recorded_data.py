@@ -90,7 +90,7 @@ def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[Cache
 
 
 def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
-    """Objects of the user's cache, those that it lacks or holds damaged from the remote."""
+    """Return objects of the user's cache; from the remote, those that it lacks or holds damaged."""
     wanted = list(dict.fromkeys(oids))
     cached = _cached(checkout, output, wanted)
     missing = sorted(set(wanted) - cached.intact.keys())

@@ -283,7 +283,7 @@ class Clone:
 
     @contextmanager
     def _repo(self) -> Iterator["Repo"]:
-        """The clone as DVC's repository; errors of DVC become one line each."""
+        """Open the clone as DVC's repository; errors of DVC become one line each."""
         # DVC looks for the pipeline in the working folder.
         with chdir(self.root), open_repo(self.root) as repo:
             yield repo

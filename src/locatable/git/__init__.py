@@ -31,7 +31,7 @@ NO_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
 
 
 def environment() -> dict[str, str]:
-    """The environment variables for Git: ours, without those that name a repository or leave out contents."""
+    """Return our environment for Git, without what names a repository or leaves out contents."""
     dropped = {*REPOSITORY_VARIABLES, NO_CONTENTS}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 

@@ -67,7 +67,7 @@ def fill_in(clone: Path, common: Path) -> dict[Path, str]:
 
 
 def fill_in_for_trials(clone: Path, source: Path | None) -> None:
-    """The same in a clone whose changes are committed: Git is to leave the contents alone.
+    """Do the same in a clone whose changes are committed: Git is to leave the contents alone.
 
     A file whose content is not here is taken away, so that DVC misses it: a pointer is no input of a stage.
 

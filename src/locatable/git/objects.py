@@ -22,7 +22,7 @@ TreeEntry = tuple[str, str]
 
 
 def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
-    """Entries by name of a tree object; `id_size` is that of a raw id, in bytes."""
+    """Return the entries of a tree object by name; `id_size` is that of a raw id, in bytes."""
     entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
     return {
         name.decode(errors="surrogateescape"): (mode.decode(), raw_id.hex())
@@ -168,7 +168,7 @@ class GitObjects:
         return missing
 
     def fetch_trees(self, ids: Iterable[str]) -> None:
-        """The same for folders, where the clone lacks any."""
+        """Fetch folders, where the clone lacks any."""
         if self._partial and self._partial.lacks_trees:
             self._missing |= self.fetch(ids)
 
@@ -277,7 +277,7 @@ class GitObjects:
         return here[0] == SUBMODULE
 
     def is_opaque(self, tree: str, path: str) -> bool:
-        """Whether a path is, holds or is in a submodule or a symbolic link: Git keeps only a name of it."""
+        """Return whether a path is, holds or is in a submodule or a link: Git keeps only a name of it."""
         here: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
             here = self.entries(here[1]).get(name, ("", ""))

@@ -131,7 +131,7 @@ def _names(clone: Path) -> dict[str, str]:
 
 
 def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
-    """Git's folders that can have the commits of a submodule.
+    """Return Git's folders that can have the commits of a submodule.
 
     Args:
         checked_out: where the user has it, if so.

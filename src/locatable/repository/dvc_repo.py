@@ -73,7 +73,7 @@ DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
 
 @contextmanager
 def open_repo(root: Path) -> Iterator["Repo"]:
-    """DVC in a project.
+    """Open the project around a folder as DVC does.
 
     Raises:
         ProjectError: Git may read this repository; DVC, whose Git library knows fewer formats, does not;

@@ -304,7 +304,7 @@ def _named_by_templates(value: Any) -> Iterator[str]:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
-    """File, dotted key and value of what a name of DVC's stands for, if a file says it."""
+    """Yield file, dotted key and value of what a name of DVC's stands for, if a file says it."""
     from dvc.parsing.context import CtxDict
 
     if isinstance(node, CtxDict):

@@ -110,7 +110,7 @@ def foreign_projects(objects: GitObjects, prefix: str, baselines: Mapping[str, s
 
 
 def _trees(objects: GitObjects, revs: list[str]) -> dict[str, str]:
-    """Tree by commit, of those that this clone has; all trees are read."""
+    """Return the tree of each commit that this clone has, and read all that is in it."""
     answers = objects.read(f"{rev}^{{tree}}" for rev in revs)
     trees = {rev: answer[0] for rev, answer in zip(revs, answers, strict=True) if answer}
     objects.load_trees(trees.values())

@@ -25,7 +25,7 @@ def is_ignore_file(path: str) -> bool:
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
-    """Whether DVC's own filter must be asked: a rule may match one of the files, or a folder around it.
+    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it.
 
     Args:
         rules: contents of all `.dvcignore` of a project.
@@ -48,7 +48,7 @@ def _matches(pattern: str, names: Collection[str]) -> bool:
 
 @lru_cache(1_000)
 def _last_names(text: bytes) -> tuple[str, ...]:
-    """Of each rule, the pattern of the file's or folder's own name; empty where it can be any."""
+    """Return each rule's pattern of the file's or folder's own name; empty where it can be any."""
     lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
     names = []
     for rule in lines:

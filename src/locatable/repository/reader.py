@@ -210,7 +210,7 @@ def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
 
 
 def resolve(rev: str) -> str:
-    """Commit of a Git revision, or of the DVC experiment of that name, in the current folder's repository.
+    """Return the commit of a Git revision, or of the experiment of that name, in the current repository.
 
     Raises:
         CannotTryError: there is no such revision, or several experiments have the name.

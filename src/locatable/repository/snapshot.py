@@ -174,7 +174,7 @@ class Snapshot:
         return author(self.commit)
 
     def git_files(self, path: str) -> dict[str, str]:
-        """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
+        """Return blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
         return self.reader.objects.files(self.tree, path)
 
     def root_files(self) -> list[str]:
@@ -186,7 +186,7 @@ class Snapshot:
         return self.reader.objects.entry(self.tree, path) is not None
 
     def in_repository(self, path: str) -> bool:
-        """Whether Git, or a submodule, keeps a file or folder at this path, in the project or beside it."""
+        """Return whether Git, or a submodule, keeps something at this path, in the project or beside it."""
         objects, tree = self.reader.objects, self.tree
         if path.startswith("../"):
             tree, path = self.root_tree, join(self.reader.prefix, path)
@@ -214,7 +214,7 @@ class Snapshot:
         return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:
-        """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
+        """Return content by path of a file, or of a folder's files, as far as Git or DVC's cache has it."""
         if path.startswith("../"):  # of the Git repository, and not of the project in a subfolder of it
             outside = self._read_from_top(join(self.reader.prefix, path))
             return {} if outside is None else {path: outside}
