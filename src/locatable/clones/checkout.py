@@ -91,10 +91,10 @@ class Checkout:
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         get = fetch_command(self.user_top, commit)
-        self._problems = {
-            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
-            for path in fill_in(folder, storage(self.user_top))
-        }
+        self._problems: dict[Path, str] = {}
+        for file in fill_in(folder, storage(self.user_top)):
+            name = file.relative_to(folder)
+            self._problems[file] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
         self._problems |= _without_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
@@ -119,7 +119,9 @@ class Checkout:
                 stage = self.snapshot.stages[address]
                 params = {file: self._keys(file, names) for file, names in stage.params.items()}
                 self.stages.append(replace(stage, params=params))
-        self.outputs = [out for stage in self.stages for out in stage.outs.values()]
+        self.outputs: list[Output] = []
+        for stage in self.stages:
+            self.outputs += stage.outs.values()
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
         files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))

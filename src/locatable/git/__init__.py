@@ -59,7 +59,9 @@ def git(
     Raises:
         GitError: Git refused; the message is the line of its output that says why.
     """
-    options = [part for name, value in (settings or {}).items() for part in ("-c", f"{name}={value}")]
+    options: list[str] = []
+    for name, value in (settings or {}).items():
+        options += ("-c", f"{name}={value}")
     try:
         done = subprocess.run(
             ("git", "-C", str(folder), *options, *command),

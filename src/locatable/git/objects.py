@@ -24,10 +24,10 @@ TreeEntry = tuple[str, str]
 def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
     """Return the entries of a tree object by name; `id_size` is that of a raw id, in bytes."""
     entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
-    return {
-        name.decode(errors="surrogateescape"): (mode.decode(), raw_id.hex())
-        for mode, name, raw_id in re.findall(entry, tree, re.DOTALL)
-    }
+    entries = {}
+    for mode, name, raw_id in re.findall(entry, tree, re.DOTALL):
+        entries[name.decode(errors="surrogateescape")] = (mode.decode(), raw_id.hex())
+    return entries
 
 
 # Names that are asked for before the answers are read: few enough for every system's pipe to hold.

@@ -44,10 +44,11 @@ class Submodule:
             return {self.path: self.problem}
         remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
         get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
-        return {
-            path: f"this machine has only a Git LFS pointer to {path.relative_to(clone)}: `{get}`"
-            for path in self._fill_in()
-        }
+        problems = {}
+        for path in self._fill_in():
+            name = path.relative_to(clone)
+            problems[path] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
+        return problems
 
     def _fill_in(self) -> list[Path]:
         """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
@@ -69,10 +70,11 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
         git(clone, *command, settings=SETTINGS)
     except GitError as error:
         problem = f"Git cannot fetch submodules: {' '.join(error.stderr.split())}"
-    return [
-        Submodule(clone / path, commit, "" if (clone / path / ".git").exists() else problem)
-        for path, commit in _links(clone).items()
-    ]
+    found = []
+    for path, commit in _links(clone).items():
+        is_there = (clone / path / ".git").exists()
+        found.append(Submodule(clone / path, commit, "" if is_there else problem))
+    return found
 
 
 def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Submodule]:

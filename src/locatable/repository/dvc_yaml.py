@@ -195,8 +195,10 @@ def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
     stages = definition.get("stages")
     if not isinstance(stages, dict):
         return False
-    keys = {key for stage in stages.values() if isinstance(stage, dict) for key in stage}
-    return not keys.isdisjoint(("foreach", "matrix"))
+    for stage in stages.values():
+        if isinstance(stage, dict) and ("foreach" in stage or "matrix" in stage):
+            return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
-    return any(_matches(name, names) for text in rules for name in _last_names(text))
+    patterns = chain.from_iterable(map(_last_names, rules))
+    return any(_matches(pattern, names) for pattern in patterns)
 
 
 def _matches(pattern: str, names: Collection[str]) -> bool:

@@ -152,7 +152,7 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
             entry = _entry(stage, root)
             if entry and (not names or entry in chosen):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
-        outputs = frozenset(path_in_project(repo, out) for stage in everything for out in stage.outs)
+        outputs = frozenset(path_in_project(repo, out) for out in repo.index.outs)
         return Declarations(root, entries, outputs)
 
 

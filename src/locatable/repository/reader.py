@@ -115,7 +115,9 @@ class Reader(Repository):
     def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
         """Give snapshots their files; what this clone lacks of one is no other's damage."""
         whole = [snapshot for snapshot in snapshots if not snapshot.damage]
-        wanted = [blob for files in blobs.values() for blob in files.values()]
+        wanted: list[str] = []
+        for files in blobs.values():
+            wanted += files.values()
         for snapshot in whole:
             params_file = self.objects.entry(snapshot.tree, PARAMS_FILE)
             if params_file:

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -240,8 +241,11 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
-        declared = [stage for pipeline in self.pipelines.values() for stage in pipeline.stages.values()]
-        return with_needs({one.address: one.with_record(self.records.get(one.address)) for one in declared})
+        stages = {}
+        for pipeline in self.pipelines.values():
+            for stage in pipeline.stages.values():
+                stages[stage.address] = stage.with_record(self.records.get(stage.address))
+        return with_needs(stages)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -360,17 +364,19 @@ class Snapshot:
     @cached_property
     def metric_files(self) -> list[str]:
         """What dvc.yaml files call metrics; raises `UnreadableError` where one is broken."""
-        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.metrics))
+        declared = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(declared))
 
     @cached_property
     def plot_files(self) -> list[str]:
         """What dvc.yaml files call plots; raises `UnreadableError` where one is broken."""
-        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.plots))
+        declared = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(declared))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
         """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
-        return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
+        return list(chain.from_iterable(pipeline.artifacts for pipeline in self.pipelines.values()))
 
     @cached_property
     def pipelines(self) -> dict[str, PipelineFile]:

@@ -106,11 +106,12 @@ class SearchPlan:
     @property
     def remarks(self) -> list[str]:
         """Lines about what is peculiar to all trials of this project."""
-        lines = [
-            f"{stage} finds its own last output (persist: true): "
-            f"every trial starts with the baseline's {path}"
-            for path, stage in self.project.persistent.items()
-        ]
+        lines = []
+        for path, stage in self.project.persistent.items():
+            lines.append(
+                f"{stage} finds its own last output (persist: true): "
+                f"every trial starts with the baseline's {path}"
+            )
         if self.project.is_composed_anew:
             lines.append(
                 "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
