@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 Parse = Callable[[str], Any]
-
-
-class Absent:
-    """Stands for a value that is not there."""
-
-
-ABSENT = Absent()
+# Stands for a value that is not there.
+ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -162,11 +157,13 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
     composition.write(root / PARAMS_FILE, values)
     content = load_yaml(str(root / PARAMS_FILE))
-    # Hydra leaves out quotes that YAML 1.2 needs. What chooses of a group names a section, or nothing.
+    # Hydra leaves out quotes that YAML 1.2 needs. The key of a group names a section, or nothing.
     written = {}
     for text, key in keys.items():
-        if key.file != PARAMS_FILE or not isinstance(_value_at(key, content), dict | Absent):
-            written[text] = params[text]
+        found = _value_at(key, content)
+        if key.file == PARAMS_FILE and (found is ABSENT or isinstance(found, dict)):
+            continue
+        written[text] = params[text]
     write(root, written)
     return [PARAMS_FILE]
 
