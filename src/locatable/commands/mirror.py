@@ -70,7 +70,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
     from ..mlflow.mirror import mirror
     from ..mlflow.mirrored import MirrorOptions
     from ..mlflow.settings import read_settings
-    from ..repository.clone_limits import shallow_history
+    from ..repository.project import shallow_history
     from ..repository.reader import Reader
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)
