@@ -2,12 +2,13 @@
 
 import math
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from locatable.mlflow.content import Content, Description
-from locatable.mlflow.known import RunUpdate, StoredRun, find_obstacle, plan_update
+from locatable.mlflow.known import RunUpdate, find_obstacle, plan_update
 from locatable.mlflow.limits import fit
 from locatable.mlflow.store import RULES
 from locatable.results.values import Point
@@ -22,12 +23,15 @@ def content(**parts: Any) -> Content:
 
 def obstacle(wanted: Content, tags: Any = None, params: Any = None, metrics: Any = None) -> str | None:
     """What keeps a stored run from becoming the wanted one."""
-    return find_obstacle(StoredRun(tags or {}, params or {}, metrics or {}), fit(wanted, RULES))
+    return find_obstacle(
+        SimpleNamespace(tags=tags or {}, params=params or {}, metrics=metrics or {}), fit(wanted, RULES)
+    )
 
 
 def update(wanted: Content, tags: dict[str, str]) -> RunUpdate:
     """What changes in the tags of a stored run."""
-    return plan_update(StoredRun(tags, {}, {}), fit(wanted, RULES))
+    stored: Any = SimpleNamespace(tags=tags, params={}, metrics={})
+    return plan_update(stored, fit(wanted, RULES))
 
 
 def test_what_is_new_is_no_obstacle() -> None:

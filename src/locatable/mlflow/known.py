@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from ..addresses import sqlite_file
 from ..model import same_value
@@ -16,6 +17,9 @@ from . import content as tag
 from .content import Description
 from .limits import FittedContent
 from .settings import TrackingSettings
+
+if TYPE_CHECKING:
+    from mlflow.entities import RunData
 
 # How the key of a study's run begins.
 STUDY = "study "
@@ -140,15 +144,6 @@ def runs_in_file(settings: TrackingSettings) -> KnownRuns | None:
 
 
 @dataclass(frozen=True)
-class StoredRun:
-    """What the store has of a run: its tags, its params, and the last value of each metric and series."""
-
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class RunUpdate:
     """What has to be done to the tags of a run; an update that is killed can be done again.
 
@@ -163,8 +158,13 @@ class RunUpdate:
     last_deleted: tuple[str, ...]
 
 
-def plan_update(stored: StoredRun, fitted: FittedContent) -> RunUpdate:
-    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays."""
+def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
+    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays.
+
+    Args:
+        stored: what MLflow has of the run.
+        fitted: what it should hold.
+    """
     changing = {*EXPERIMENT_TAGS, tag.OWN_NAME}
     for description in (Description.from_tags(stored.tags), fitted.description):
         changing.update(description.tags if description else ())
@@ -179,10 +179,11 @@ def plan_update(stored: StoredRun, fitted: FittedContent) -> RunUpdate:
     )
 
 
-def find_obstacle(stored: StoredRun, fitted: FittedContent) -> str | None:
+def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     """Find something of a run that is otherwise in its content, and that MLflow cannot change.
 
-    Params and metrics keep their values, and nothing but a tag can be taken away.
+    Params and metrics keep their values, and nothing but a tag can be taken away. Arguments are those of
+    `plan_update`.
 
     Returns:
         Its key or path; None if there is nothing of that kind.

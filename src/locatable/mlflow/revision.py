@@ -4,11 +4,13 @@ import math
 import posixpath
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ..addresses import redact_urls
 from ..model import Key, holder
@@ -30,8 +32,7 @@ from .plan import WantedRun
 MOST_DIFFERENCES = 10
 # Bytes of an output that Git keeps and that no dvc.yaml calls a metric or plot, to be copied into each run.
 MOST_BYTES = 1_000_000
-# A page is read by people: longer tables and cells are cut, and say so.
-MOST_ROWS = 12
+# Characters of a value in a table.
 LONGEST_CELL = 80
 
 
@@ -280,50 +281,22 @@ def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale
         commands: that rebuild it.
         stale: in what it differs from what made its results; empty where they are its own.
     """
-    code = f"Git commit `{rev}`\n\n{_table(coordinates.code.content['files'].items())}"
     outputs = {}
     for name, stage in coordinates.execution.content["stages"].items():
         for path, md5 in stage["outs"].items():
             outputs[f"{name} → {path}"] = md5
-    told = {
-        "data": ("which snapshot?", _table(coordinates.data.content.items())),
-        "code": ("which source?", code),
-        "params": ("which configuration?", _table(coordinates.params.content.items())),
-        "environment": ("which packages?", _environment(coordinates)),
-        "execution": ("which run, which outputs?", _table(outputs.items())),
-    }
-    sections = ["\n".join(["#### Rebuild it", "```console", *commands, "```"])]
-    if stale:
-        advice = f"`locatable locate {rev[:7]}` names the commit that they are of."
-        warning = f"**These results are not of this commit**: {stale}."
-        sections.insert(0, f"{warning} What is below rebuilds other ones; {advice}")
-    for name, (question, body) in told.items():
-        digest = getattr(coordinates, name).digest
-        sections.append(f"#### {name.title()} `{digest[:12]}`: {question}\n{body}")
-    return redact_urls("\n\n".join(sections))
+    facts = {"rev": rev, "commands": commands, "stale": stale, "outputs": outputs}
+    return redact_urls(_note_template().render(facts, **vars(coordinates)))
 
 
-def _environment(coordinates: Coordinates) -> str:
-    record = coordinates.environment.content["record"]
-    files = coordinates.environment.content["files"]
-    if not files:
-        return "nothing that is recognised records the environment"
-    table = _table(files.items())
-    if not record:
-        return table
-    drift = record.get("drift") or {}
-    return f"Python {record['python']}, {len(drift)} packages differ from the lock\n\n{table}"
-
-
-def _table(values: Iterable[tuple[str, Any]]) -> str:
-    rows = [f"| {_cell(key)} | `{_cell(value)}` |" for key, value in values]
-    if not rows:
-        return "none"
-    if len(rows) > MOST_ROWS:
-        rows[MOST_ROWS:] = [f"| … and {len(rows) - MOST_ROWS} more | |"]
-    return "\n".join(["| | |", "|---|---|", *rows])
+@cache
+def _note_template() -> Template:
+    templates = Environment(loader=PackageLoader("locatable.mlflow"), undefined=StrictUndefined)  # noqa: S701 (no HTML)
+    templates.filters["cell"] = _cell
+    return templates.get_template("note.md.j2")
 
 
 def _cell(value: object) -> str:
+    """Return a value as one cell of a Markdown table; longer ones are cut, and say so."""
     text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "…"

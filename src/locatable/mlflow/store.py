@@ -28,7 +28,6 @@ from .known import (
     KnownRuns,
     RefusedError,
     RunDeletedError,
-    StoredRun,
     find_obstacle,
     is_complete,
     plan_update,
@@ -294,10 +293,9 @@ class RunWriter:
         fitted = fit(content, RULES)
         with _refusals(), self._deletions(run_id):
             run = self._client.get_run(run_id)
-            stored = StoredRun(run.data.tags, run.data.params, run.data.metrics)
-            obstacle = find_obstacle(stored, fitted)
+            obstacle = find_obstacle(run.data, fitted)
             if not obstacle:
-                update = plan_update(stored, fitted)
+                update = plan_update(run.data, fitted)
                 for key in update.first_deleted:
                     self._client.delete_tag(run_id, key)
                 if run.info.run_name != content.name:
