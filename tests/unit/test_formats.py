@@ -8,6 +8,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import PARSERS
 
+from locatable.repository import parsing
 from locatable.repository.parsing import load_plain, load_yaml, parse, parse_yaml
 
 SCALARS = """\
@@ -135,6 +136,9 @@ def test_plain_lines_are_read_as_yaml(text: str) -> None:
     assert read(load_plain) == read(parse_yaml)
 
 
-def test_lines_of_keys_and_words_need_no_parser_of_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("locatable.repository.parsing.load_yaml", pytest.fail)
-    assert load_plain("a: 1\nb:\n  c: x\n  d: {}\ne: no\n") == {"a": 1, "b": {"c": "x", "d": {}}, "e": "no"}
+def test_lines_of_keys_and_words_are_not_parsed_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[object] = []
+    monkeypatch.setattr(parsing, "load_yaml", lambda text: parsed.append(text) or load_yaml(text))
+    text = "a: 1\nb:\n  c: x\n  d: {}\ne: no\n"
+    assert load_plain(text) == {"a": 1, "b": {"c": "x", "d": {}}, "e": "no"}
+    assert text not in parsed
