@@ -117,6 +117,11 @@ def test_sources_are_what_dvc_files_track_seen_from_the_root_with_where_they_com
     }
 
 
+def test_a_dvc_file_that_a_stage_writes_tracks_no_source(read: Read) -> None:
+    pipeline = "stages:\n  a: {cmd: x, outs: [out]}\n"
+    assert read({"dvc.yaml": pipeline, "out/b.dvc": "outs:\n- path: b\n"}).sources == {}
+
+
 def test_params_are_those_of_the_files_before_the_first_run(read: Read) -> None:
     files = {
         "params.yaml": "a: 1\n",
