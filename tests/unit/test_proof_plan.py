@@ -66,9 +66,10 @@ def test_one_stage_alone_takes_its_inputs_as_recorded():
     assert (addresses(plan), plan.stages[0].fetched) == (["train"], (TABLE,))
 
 
-def test_a_stage_can_be_named_by_its_address():
+@pytest.mark.parametrize("name", ["sub/dvc.yaml:train", "train"])
+def test_a_stage_can_be_named_by_its_address_or_the_end_of_it(name):
     nested = stage("train", "table.csv", MODEL, address="sub/dvc.yaml:train")
-    assert addresses(plan_proof([PREPARE, nested], OUTPUTS, "sub/dvc.yaml:train")) == ["sub/dvc.yaml:train"]
+    assert addresses(plan_proof([PREPARE, nested], OUTPUTS, name)) == ["sub/dvc.yaml:train"]
 
 
 def test_a_frozen_stage_is_taken_as_recorded():
