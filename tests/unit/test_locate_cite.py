@@ -223,6 +223,10 @@ def test_a_person_with_one_name(project: Path, reader: Reader, entry: str, autho
     assert read_citation_file(reader, rev).authors == (author,)
 
 
+def test_the_name_of_a_group_stays_in_one_piece() -> None:
+    assert bibtex.author(Author("The Institute", is_group=True)) == "{The Institute}"
+
+
 def test_what_is_not_committed_is_not_cited(project: Path, reader: Reader) -> None:
     write(project, {"dvc.lock": LOCK.replace("8d777f385d3dfec8815d20f7496026dc", "0" * 32)})
     (result,) = locate(reader, "HEAD").results
