@@ -249,12 +249,18 @@ RECORD = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      param
 MADE = {".dvc/config": "", "dvc.yaml": PIPELINE, "dvc.lock": RECORD, "params.yaml": "rate: 1"}
 
 
-def test_results_that_no_stage_has_yet_are_said_to_be_missing(tmp_path: Path) -> None:
-    commit(tmp_path, {".dvc/config": "", "dvc.yaml": PIPELINE})
+@pytest.mark.parametrize(
+    ("pipeline", "advice"),
+    [(PIPELINE, ": dvc repro, then commit"), ("stages: {train: {cmd: [a: b]}}", "")],
+)
+def test_results_that_no_stage_has_yet_are_said_to_be_missing(
+    tmp_path: Path, pipeline: str, advice: str
+) -> None:
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline})
     with Reader(tmp_path) as reader:
         (result,) = locate(reader, "HEAD").results
         lines = render.to_text(report_on(reader, result, None)).splitlines()
-    assert lines[1] == "  no results are recorded yet: dvc repro, then commit"
+    assert lines[1] == f"  no results are recorded yet{advice}"
 
 
 def test_stale_results_are_rebuilt_at_the_commit_that_made_them(tmp_path: Path) -> None:

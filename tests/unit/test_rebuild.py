@@ -1,9 +1,12 @@
 """The commands that rebuild a revision on a clean machine."""
 
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from tiny_git import commit, git
 
 from locatable.model import Experiment
@@ -36,6 +39,58 @@ def test_a_bare_repository_is_cloned_checked_out_and_run(tmp_path: Path) -> None
 
 def test_nothing_is_run_where_there_is_no_stage(tmp_path: Path) -> None:
     assert "dvc repro" not in commands(tmp_path, {})
+
+
+TWO = "stages:\n  a: {cmd: x, deps: [%s], outs: [%s]}\n  b: {cmd: x, deps: [%s], outs: [%s]}\n"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        (
+            "stages: {make: {cmd: ['a: b', {level: info}]}}",
+            "dvc.yaml: stages.make.cmd: YAML reads {'level': 'info'}, which cannot run: put the command in "
+            "quotes",
+        ),
+        (
+            "stages: {make: {cmd: ['${x}']}}\nvars: [{x: 5}]\n",
+            "dvc.yaml: stages.make.cmd: YAML reads 5, which cannot run: put the command in quotes",
+        ),
+        ("stages: {make: {cmd: null}}", "dvc.yaml: stages.make.cmd: expected str"),
+        ("stages: {make: {cmd: x, live: y}}", "dvc.yaml: stages.make.live: extra keys not allowed"),
+        ("stage: {make: {cmd: x}}", "dvc.yaml: stage: extra keys not allowed"),
+        (
+            "stages: {make: {cmd: x, outs: [y: {cache: 'no'}]}}",
+            "dvc.yaml: stages.make.outs.0.y.cache: expected bool",
+        ),
+        ("plots: [x: {z: y}]", "dvc.yaml: plots.0.x.z: extra keys not allowed"),
+        ("artifacts: {x: {type: y}}", "dvc.yaml: artifacts.x.path: required key not provided"),
+        (TWO % ("x", "y", "x", "y"), "output 'y' is specified in: a, b"),
+        (TWO % ("x", "y", "z", "x.csv"), "output 'x.csv' is specified in: a .dvc file, b"),
+        (TWO % ("x", "y", "x", "y/z"), "output 'y' of a has in it 'y/z' of b"),
+        (TWO % ("x", "y", "y", "x"), "each of these stages needs the next: a, b, a"),
+        (TWO % ("x", "x", "y", "z"), "a has a dependency among its outputs"),
+    ],
+)
+def test_nothing_is_pulled_or_run_where_dvc_refuses_the_pipeline(
+    tmp_path: Path, pipeline: str, reason: str
+) -> None:
+    found = commands(tmp_path, {"dvc.yaml": pipeline, "x.csv.dvc": "outs:\n- path: x.csv\n"})
+    with chdir(tmp_path / "ml"), pytest.raises(DvcException), Repo() as repo:
+        repo.reproduce(dry="YAML reads" not in reason)
+    remark = f"# DVC cannot read the pipeline, and rebuilds nothing here: {reason}"
+    assert [line for line in found if line.startswith(("dvc", "#"))] == [remark]
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "stages: {make: {cmd: echo, meta: {a: 1}, outs: [{y: {desc: b, persist: true}}]}}",
+        "stages: {make: {foreach: [a], do: {cmd: 'echo ${item}'}}}\nplots: [x: {x: {y: z}, y: {y: [z]}}]",
+    ],
+)
+def test_what_dvc_alone_can_judge_is_run_where_it_takes_it(tmp_path: Path, pipeline: str) -> None:
+    assert commands(tmp_path, {"dvc.yaml": pipeline})[-1] == "dvc repro"
 
 
 def test_a_repository_without_a_remote_is_cloned_from_its_folder(tmp_path: Path) -> None:

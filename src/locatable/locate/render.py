@@ -67,7 +67,8 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
 def staleness_lines(report: Report) -> list[str]:
     """Whether the results are of the files that the commit holds, where there is something to say."""
     if not report.has_results:
-        return ["  no results are recorded yet: dvc repro, then commit"]
+        runs = not report.rebuild or report.rebuild[-1].startswith("dvc repro")
+        return ["  no results are recorded yet" + (": dvc repro, then commit" if runs else "")]
     if not report.stale:
         return []
     text = f"NOT OF THIS COMMIT: {summary(report.stale)}"

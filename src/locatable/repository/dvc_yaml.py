@@ -6,14 +6,43 @@ To import DVC takes a fifth of a second, so a dvc.yaml without templates is read
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ..errors import UnreadableError
 from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
 from . import parsing
-from .templates import has_templates, resolve_pipeline
+from .dvc_repo import no_text
+from .templates import has_templates, resolve_pipeline, schema_fault
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
+
+# As much of DVC's schema as most files need: what is of this form, DVC takes, and it is not asked.
+_ANY, _REQUIRED = "", {"cmd", "path"}
+_OPTIONS = {"cache": bool, "persist": bool, "push": bool, "remote": str, "desc": str, "type": str}
+_STYLE = {"x": str, "y": str, "x_label": str, "y_label": str, "title": str, "template": str}
+_OUTS = [(str, {_ANY: _OPTIONS})]
+_STAGE = {
+    "cmd": (str, [str]),
+    "wdir": str,
+    "deps": [str],
+    "params": [(str, dict)],
+    "frozen": bool,
+    "always_changed": bool,
+    "desc": str,
+    "outs": _OUTS,
+    "metrics": _OUTS,
+    "plots": [(str, {_ANY: _OPTIONS | _STYLE})],
+}
+_DRAWN = {**_STYLE, "x": (str, {_ANY: str}), "y": (str, [str], {_ANY: (str, [str])})}
+_FILE = {
+    "stages": {_ANY: _STAGE},
+    "params": [str],
+    "metrics": [str],
+    "plots": [(str, {_ANY: (_DRAWN, type(None))})],
+    "artifacts": {_ANY: {"path": str, "type": str, "desc": str, "labels": [str]}},
+}
 
 
 class Pipelines:
@@ -69,6 +98,16 @@ class Pipelines:
         definition = parsing.load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
+        fault = "" if _fits(definition, _FILE) else schema_fault(definition)
+        try:
+            pipeline = self._declared(folder, content, definition, read)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            if fault:
+                raise UnreadableError(fault) from None
+            raise
+        return replace(pipeline, fault=fault or _command_fault(pipeline))
+
+    def _declared(self, folder: str, content: bytes, definition: dict[str, Any], read: Read) -> PipelineFile:
         if not has_templates(content, definition):
             return _pipeline(definition, folder, {})
         place = posixpath.join(self._prefix, folder)
@@ -76,6 +115,31 @@ class Pipelines:
         start = self._prefix or "."
         variables = {posixpath.relpath(file, start): values for file, values in resolved.variables.items()}
         return _pipeline(resolved.definition, folder, variables)
+
+
+def _fits(value: Any, form: Any) -> bool:
+    """Return whether a value has a form: of a type, a list of a form, one of several, or of known keys."""
+    match form:
+        case dict():
+            if not isinstance(value, dict) or not form.keys() & _REQUIRED <= value.keys():
+                return False
+            known = _ANY in form or value.keys() <= form.keys()
+            return known and all(_fits(item, form.get(key, form.get(_ANY))) for key, item in value.items())
+        case list():
+            return isinstance(value, list) and all(_fits(item, form[0]) for item in value)
+        case tuple():
+            return any(_fits(value, one) for one in form)
+        case _:
+            return isinstance(value, form)
+
+
+def _command_fault(pipeline: PipelineFile) -> str:
+    """Return what is no command, which DVC only sees when it is to run it; empty where all are."""
+    for name, stage in pipeline.stages.items():
+        wrong = no_text(stage.cmd)
+        if wrong:
+            return f"stages.{name}.cmd: {wrong}"
+    return ""
 
 
 def _recording(read: Read, named: dict[str, bytes | None]) -> Read:

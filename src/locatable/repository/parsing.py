@@ -56,6 +56,16 @@ class Loader(yaml.CSafeLoader):
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (not shared: the parent's would be changed otherwise)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice, as DVC does; those that are merged (`<<`) may be replaced."""
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                what = f"duplicate key {key.value}"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
 
 # What a plain scalar looks like, by the tag of its type, and the characters that it can begin with.
 _SCALARS = (
@@ -151,6 +161,8 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
             raise ValueError(word)
         key = _word(word)
         mapping = levels[-1][1]
+        if key in mapping:
+            raise ValueError(word)
         mapping[key] = _word(value) if value else None
         parent = None if value else (mapping, key)
     return content

@@ -1,4 +1,4 @@
-"""What only DVC's own parsers can read: templates in dvc.yaml, and params in Python files.
+"""What only DVC's own parsers can say: templates and faults of dvc.yaml, and params in Python files.
 
 DVC is imported when one of them is met: that takes half a second, and few projects need it.
 """
@@ -12,6 +12,18 @@ from typing import Any
 
 from ..errors import UnreadableError
 from .dvc_repo import dvc_errors
+
+
+def schema_fault(definition: dict[str, Any]) -> str:
+    """Return what DVC's schema refuses in a dvc.yaml, by its key; empty where DVC takes it."""
+    from dvc.dvcfile import ProjectFile
+
+    try:
+        with dvc_errors(UnreadableError):
+            ProjectFile.validate(definition)
+    except UnreadableError as error:
+        return error.message.removeprefix(": ")
+    return ""
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:

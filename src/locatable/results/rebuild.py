@@ -1,14 +1,16 @@
 """The commands that rebuild a revision on a clean machine."""
 
+import posixpath
 import re
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from shlex import join, quote
 
 from ..addresses import redact_urls
 from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
-from ..model import Experiment, is_in
+from ..model import Experiment, folders, is_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
@@ -80,10 +82,46 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
             *commands,
             f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
         ]
+    fault = pipeline_fault(snapshot)
+    if fault:
+        return [*commands, f"# DVC cannot read the pipeline, and rebuilds nothing here: {fault}"]
     commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
     if not snapshot.records and not snapshot.stages:
         return commands  # what Git and DVC hold is all that there is
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
+
+
+def pipeline_fault(snapshot: Snapshot) -> str:
+    """Return why DVC cannot run the pipeline of a revision, with file and key; empty where it can."""
+    for folder, pipeline in snapshot.pipelines.items():
+        if pipeline.fault:
+            return f"{posixpath.join(folder, 'dvc.yaml')}: {pipeline.fault}"
+    return _double_output(snapshot) or _circle(snapshot)
+
+
+def _double_output(snapshot: Snapshot) -> str:
+    writers = dict.fromkeys(snapshot.sources, "a .dvc file")
+    for address, stage in snapshot.stages.items():
+        for path in stage.outs:
+            if path in writers:
+                return f"output '{path}' is specified in: {writers[path]}, {address}"
+            writers[path] = address
+    for path in writers:
+        for folder in folders(path):
+            if folder in writers:
+                return f"output '{folder}' of {writers[folder]} has in it '{path}' of {writers[path]}"
+    return ""
+
+
+def _circle(snapshot: Snapshot) -> str:
+    for address, stage in snapshot.stages.items():
+        if not stage.outs.keys().isdisjoint(stage.deps):
+            return f"{address} has a dependency among its outputs"
+    try:
+        TopologicalSorter({address: stage.needs for address, stage in snapshot.stages.items()}).prepare()
+    except CycleError as error:
+        return f"each of these stages needs the next: {', '.join(error.args[1])}"
+    return ""
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
