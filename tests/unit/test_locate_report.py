@@ -174,7 +174,8 @@ stages:
 
 
 def test_a_report_on_an_experiment(tmp_path: Path) -> None:
-    head = commit(tmp_path, {".dvc/config": "", "dvc.lock": LOCK.format(x=1)})
+    pipeline = "stages: {train: {cmd: x}}\n"
+    head = commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline, "dvc.lock": LOCK.format(x=1)})
     rev = commit(tmp_path, {"dvc.lock": LOCK.format(x=8)})
     git(tmp_path, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/wide", rev)
     with Reader(tmp_path) as reader:

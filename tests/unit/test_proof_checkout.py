@@ -1,6 +1,7 @@
 """The clean clone that a proof starts from, in a small DVC repository."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -267,9 +268,23 @@ def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
         ]
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"2\n", []), (b"3\n", ["count: count.txt in Git is not the one that dvc.lock records"])],
+)
+def test_an_output_in_git_lfs_is_compared_by_its_content(project, tmp_path, content, named):
+    oid = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    write(project, {f".git/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}": content})
+    write(project, {".gitattributes": "count.txt filter=lfs -text\n", "count.txt": pointer})
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages, clone).get("count", []) == named
+
+
 def test_nothing_is_asked_of_stages_that_are_not_of_the_proof(checkout, monkeypatch):
     asked = []
-    monkeypatch.setattr(Checkout, "hash_of", lambda self, path: asked.append(path))
+    monkeypatch.setattr(Checkout, "exists", lambda self, path: asked.append(path))
     contradictions(checkout.stages[:1], checkout)
     assert asked == []
 

@@ -41,6 +41,12 @@ def test_nothing_is_run_where_there_is_no_stage(tmp_path: Path) -> None:
     assert "dvc repro" not in commands(tmp_path, {})
 
 
+def test_what_a_lock_alone_records_is_said_not_to_be_rebuilt(tmp_path: Path) -> None:
+    assert commands(tmp_path, {"dvc.lock": LOCK})[-1] == (
+        "# train: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
+    )
+
+
 TWO = "stages:\n  a: {cmd: x, deps: [%s], outs: [%s]}\n  b: {cmd: x, deps: [%s], outs: [%s]}\n"
 
 
@@ -222,7 +228,9 @@ def test_stages_that_dvc_3_refuses_are_named(tmp_path: Path) -> None:
 
 
 def test_several_pipelines_are_all_run(tmp_path: Path) -> None:
-    assert commands(tmp_path, {"dvc.lock": LOCK, "sub/dvc.lock": LOCK})[-1] == "dvc repro --all-pipelines"
+    pipeline = "stages: {train: {cmd: x}}\n"
+    found = commands(tmp_path, {"dvc.yaml": pipeline, "sub/dvc.yaml": pipeline, "sub/dvc.lock": LOCK})
+    assert found[-1] == "dvc repro --all-pipelines"
 
 
 def test_the_origin_is_shown_without_its_password(tmp_path: Path) -> None:

@@ -86,8 +86,10 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
     if fault:
         return [*commands, f"# DVC cannot read the pipeline, and rebuilds nothing here: {fault}"]
     commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
-    if not snapshot.records and not snapshot.stages:
-        return commands  # what Git and DVC hold is all that there is
+    if not snapshot.stages:
+        lost = ", ".join(snapshot.records)  # without any, what Git and DVC hold is all that there is
+        remark = f"# {lost}: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
+        return [*commands, remark] if lost else commands
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
 
 
@@ -244,5 +246,5 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
 def repro_command(snapshot: Snapshot) -> str:
     """Return the command of DVC that rebuilds all stages."""
     # The address of a stage outside of the root's dvc.yaml names its file.
-    several_pipelines = any(":" in address for address in snapshot.records)
+    several_pipelines = any(":" in address for address in snapshot.stages)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"
