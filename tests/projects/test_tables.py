@@ -50,6 +50,11 @@ QUANTITIES = {
     "penguins": ({"csv": PENGUINS}, {"target": "body_mass_g", "stratify": "species"}, ("r2", 0.7)),
     "diabetes": ({"sklearn": "diabetes"}, {"target": "target"}, ("r2", 0.25)),
     "investments": ({"csv": shipped("investments")}, {"target": "invest", "group": "firm"}, ("rmse", None)),
+    "investments by year": (
+        {"csv": shipped("investments")},
+        {"target": "invest", "time": "year"},
+        ("rmse", None),
+    ),
     "crime": ({"csv": shipped("crime")}, {"target": "violent", "drop": ["state"]}, ("rmse", None)),
     "temperatures": ({"csv": shipped("weather")}, {"target": "temp_max", "time": "date"}, ("r2", 0.6)),
     "seats": (
@@ -168,6 +173,12 @@ def test_a_quantity_is_held_against_one_number(results, table, guess):
     found = results["regression"][table]["forest"]
     assert found[guess]["rmse"] > found["test"]["rmse"]
     assert (abs(found[guess]["r2"]) < 0.1) == (guess == "mean")
+
+
+def test_the_last_row_is_no_value_of_all_where_several_have_its_time(results):
+    found = results["regression"]["investments by year"]["forest"]
+    assert found.keys() >= {"test", "mean"}
+    assert "last_value" not in found
 
 
 @pytest.mark.parametrize("table", ["elections", "penguins"])

@@ -229,7 +229,8 @@ def main() -> None:
         raw, table = raw[~again], table[~again]
     PREPARED.mkdir(parents=True, exist_ok=True)
     for name, rows in split(raw, params).items():
-        table.loc[rows].to_parquet(PREPARED / f"{name}.parquet", index=False)
+        part = table.loc[rows].set_index(raw.loc[rows, params.time] if params.time else rows)
+        part.to_parquet(PREPARED / f"{name}.parquet", index=bool(params.time))
 
 
 if __name__ == "__main__":
