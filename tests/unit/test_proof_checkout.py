@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from locatable.clones.checkout import Checkout
 from locatable.clones.recorded_data import damaged_objects, fetch
 from locatable.errors import CannotTryError, GitError
 from locatable.git import git
+from locatable.model import Output
 from locatable.proof.attempts import StageRunner
 from locatable.proof.plan import plan_proof
 from locatable.proof.preparation import prepare
@@ -331,6 +333,14 @@ def runner(checkout, tmp_path) -> StageRunner:
         recorded=recorded,
         taken_as_recorded=plan.taken_as_recorded,
     )
+
+
+def test_servers_are_not_asked_what_a_stage_could_be_given(runner, monkeypatch):
+    asked = []
+    outside = tuple(Output(path, entry={"md5": "a"}) for path in ("s3://bucket/file", "../file"))
+    monkeypatch.setattr(Checkout, "exists", lambda self, path: asked.append(path) or True)
+    replace(runner, taken_as_recorded=outside).undeclared("file")
+    assert asked == []
 
 
 def test_a_stage_is_rebuilt_as_recorded(runner):
