@@ -368,7 +368,12 @@ REFUSED = {
         "a class that a part lacks": (
             made(kind=["a"] * 36 + ["b"] * 4, day=range(40)),
             {"stratify": False, "time": "day"},
-            f"kind: too few rows of 'b' (4): none is among the train rows; {ADVICE}",
+            f"kind: too few rows (4) of 'b': none is in the train rows; {ADVICE}",
+        ),
+        "a class of two groups": (
+            made(kind=["a"] * 36 + ["b"] * 4, place=[n // 2 for n in range(40)]),
+            {"stratify": False, "group": "place"},
+            f"kind: too few groups (2) of 'b': none is in the valid rows; {ADVICE}",
         ),
         "few rows of a real table": (
             shipped("planes"),

@@ -165,8 +165,9 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
 {%- if classes %}
         missing = keys[params.target][~keys[params.target].isin(part[params.target].unique())]
         if not missing.empty:
-            what = f"too few rows of '{missing.iloc[0]}' ({len(missing)}): none is among the {name} rows"
-            refuse(params.target, f"{what}; {FEW}")
+            rows = keys[keys[params.target] == missing.iloc[0]]
+            few = f"groups ({rows[params.group].nunique()})" if params.group else f"rows ({len(rows)})"
+            refuse(params.target, f"too few {few} of '{missing.iloc[0]}': none is in the {name} rows; {FEW}")
 {%- endif %}
     return {name: part.index for name, part in parts.items()}
 
