@@ -89,6 +89,23 @@ def test_nothing_is_pulled_or_run_where_dvc_refuses_the_pipeline(
 
 
 @pytest.mark.parametrize(
+    ("params", "kind"),
+    [("x: 2024-05-01", "date"), ("x: !!set {y}", "set"), ("x: 2024-05-01 10:00:00", "datetime")],
+)
+def test_nothing_is_run_where_dvc_refuses_a_param(tmp_path: Path, params: str, kind: str) -> None:
+    found = commands(tmp_path, {"dvc.yaml": "stages: {make: {cmd: echo}}", "params.yaml": params})
+    reason = f"Unsupported value of type '{kind}' in 'params.yaml:x'"
+    assert found[-1] == f"# DVC cannot read the pipeline, and rebuilds nothing here: {reason}"
+    with chdir(tmp_path / "ml"), pytest.raises(TypeError, match=reason), Repo() as repo:
+        repo.reproduce(dry=True)
+
+
+def test_a_date_in_quotes_is_a_param_for_dvc(tmp_path: Path) -> None:
+    files = {"dvc.yaml": "stages: {make: {cmd: echo}}", "params.yaml": "x: '2024-05-01'"}
+    assert commands(tmp_path, files)[-1] == "dvc repro"
+
+
+@pytest.mark.parametrize(
     "pipeline",
     [
         "stages: {make: {cmd: echo, meta: {a: 1}, outs: [{y: {desc: b, persist: true}}]}}",

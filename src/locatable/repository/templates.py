@@ -27,13 +27,13 @@ def schema_fault(definition: dict[str, Any]) -> str:
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
-    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`.
+    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `vars`, `foreach` or `matrix`.
 
     Args:
         text: content of the file.
         definition: the same, parsed.
     """
-    if b"${" in text:
+    if b"${" in text or "vars" in definition:
         return True
     stages = definition.get("stages")
     if not isinstance(stages, dict):

@@ -7,15 +7,19 @@ from graphlib import CycleError, TopologicalSorter
 from shlex import join, quote
 
 from ..addresses import redact_urls
+from ..errors import UnreadableError
 from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
-from ..model import Experiment, folders, is_in
+from ..model import PARAMS_FILE, Experiment, folders, is_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
+from ..repository.templates import resolve_pipeline
 from .coordinates import coordinates_of
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
+# What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
+_DOUBTFUL_PARAMS = re.compile(rb"\d-\d|!|^\s*\?", re.MULTILINE)
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
@@ -98,7 +102,22 @@ def pipeline_fault(snapshot: Snapshot) -> str:
     for folder, pipeline in snapshot.pipelines.items():
         if pipeline.fault:
             return f"{posixpath.join(folder, 'dvc.yaml')}: {pipeline.fault}"
+        if fault := _params_fault(snapshot, folder):
+            return fault
     return _double_output(snapshot) or _circle(snapshot)
+
+
+def _params_fault(snapshot: Snapshot, folder: str) -> str:
+    """Return what DVC refuses in params.yaml, from which it fills templates even where there are none."""
+    path = posixpath.join(folder, PARAMS_FILE)
+    content = snapshot.read(path)
+    if not content or not _DOUBTFUL_PARAMS.search(content):
+        return ""
+    try:
+        resolve_pipeline({}, folder, {path: content}.get)
+    except UnreadableError as error:
+        return error.message
+    return ""
 
 
 def _double_output(snapshot: Snapshot) -> str:
