@@ -84,7 +84,7 @@ def test_nothing_is_pulled_or_run_where_dvc_refuses_the_pipeline(
     found = commands(tmp_path, {"dvc.yaml": pipeline, "x.csv.dvc": "outs:\n- path: x.csv\n"})
     with chdir(tmp_path / "ml"), pytest.raises(DvcException), Repo() as repo:
         repo.reproduce(dry="YAML reads" not in reason)
-    remark = f"# DVC cannot read the pipeline, and rebuilds nothing here: {reason}"
+    remark = f"# DVC cannot run the pipeline, and rebuilds nothing here: {reason}"
     assert [line for line in found if line.startswith(("dvc", "#"))] == [remark]
 
 
@@ -95,9 +95,30 @@ def test_nothing_is_pulled_or_run_where_dvc_refuses_the_pipeline(
 def test_nothing_is_run_where_dvc_refuses_a_param(tmp_path: Path, params: str, kind: str) -> None:
     found = commands(tmp_path, {"dvc.yaml": "stages: {make: {cmd: echo}}", "params.yaml": params})
     reason = f"Unsupported value of type '{kind}' in 'params.yaml:x'"
-    assert found[-1] == f"# DVC cannot read the pipeline, and rebuilds nothing here: {reason}"
+    assert found[-1] == f"# DVC cannot run the pipeline, and rebuilds nothing here: {reason}"
     with chdir(tmp_path / "ml"), pytest.raises(TypeError, match=reason), Repo() as repo:
         repo.reproduce(dry=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "params", "kind"),
+    [
+        ("a.toml", "x = 2024-05-01", "date"),
+        ("a.yaml", "x: 2024-05-01", "date"),
+        ("a.py", "x = {1, 2}", "set"),
+    ],
+)
+def test_nothing_is_run_where_dvc_cannot_record_a_param(
+    tmp_path: Path, file: str, params: str, kind: str
+) -> None:
+    pipeline = f"stages: {{make: {{cmd: touch y, params: [{file}: [x]], outs: [y]}}}}"
+    found = commands(tmp_path, {"dvc.yaml": pipeline, file: params})
+    reason = f"Object of type {kind} is not JSON serializable"
+    what = f"params of make in {file}: {reason}"
+    assert found[-1] == f"# DVC cannot run the pipeline, and rebuilds nothing here: {what}"
+    with chdir(tmp_path / "ml"), pytest.raises(DvcException) as refused, Repo() as repo:
+        repo.reproduce()
+    assert reason in str(refused.value.__cause__)
 
 
 def test_a_date_in_quotes_is_a_param_for_dvc(tmp_path: Path) -> None:

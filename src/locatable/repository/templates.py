@@ -4,6 +4,7 @@ DVC is imported when one of them is met: that takes half a second, and few proje
 """
 
 import io
+import json
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UnreadableError
+from ..model import named_values
 from .dvc_repo import dvc_errors
 
 
@@ -176,6 +178,25 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
     except ParseError as error:
         raise ValueError(str(error)) from None
     return values
+
+
+def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
+    """Return why DVC cannot record params of a file, which it hashes as JSON; empty where it can.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        names: of the params; all, if there are none.
+    """
+    from dvc.utils.serialize import PARSERS, ParseError
+
+    try:
+        json.dumps(named_values(PARSERS[posixpath.splitext(path)[1]](content.decode(), path), names))
+    except ParseError:
+        return ""
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def as_recorded(value: Any) -> Any:

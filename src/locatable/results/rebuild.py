@@ -11,15 +11,15 @@ from ..errors import UnreadableError
 from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
-from ..model import PARAMS_FILE, Experiment, folders, is_in
+from ..model import PARAMS_FILE, Experiment, Stage, folders, is_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from ..repository.templates import resolve_pipeline
+from ..repository.templates import resolve_pipeline, unrecordable_params
 from .coordinates import coordinates_of
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
 # What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
-_DOUBTFUL_PARAMS = re.compile(rb"\d-\d|!|^\s*\?", re.MULTILINE)
+_DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
@@ -88,7 +88,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         ]
     fault = pipeline_fault(snapshot)
     if fault:
-        return [*commands, f"# DVC cannot read the pipeline, and rebuilds nothing here: {fault}"]
+        return [*commands, f"# DVC cannot run the pipeline, and rebuilds nothing here: {fault}"]
     commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
     if not snapshot.stages:
         lost = ", ".join(snapshot.records)  # without any, what Git and DVC hold is all that there is
@@ -104,6 +104,9 @@ def pipeline_fault(snapshot: Snapshot) -> str:
             return f"{posixpath.join(folder, 'dvc.yaml')}: {pipeline.fault}"
         if fault := _params_fault(snapshot, folder):
             return fault
+        for stage in pipeline.stages.values():
+            if fault := _unrecordable(snapshot, stage):
+                return fault
     return _double_output(snapshot) or _circle(snapshot)
 
 
@@ -117,6 +120,17 @@ def _params_fault(snapshot: Snapshot, folder: str) -> str:
         resolve_pipeline({}, folder, {path: content}.get)
     except UnreadableError as error:
         return error.message
+    return ""
+
+
+def _unrecordable(snapshot: Snapshot, stage: Stage) -> str:
+    """Return which declared params DVC reads and then cannot record, such as dates in TOML."""
+    for file, names in stage.params.items():
+        content = snapshot.kept_files(file).get(file, b"")
+        if file.endswith(".py") or _DOUBTFUL_PARAMS.search(content):
+            reason = unrecordable_params(file, content, names)
+            if reason:
+                return f"params of {stage.address} in {file}: {reason}"
     return ""
 
 
