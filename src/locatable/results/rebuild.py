@@ -12,9 +12,10 @@ from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
 from ..model import PARAMS_FILE, Experiment, Stage, folders, is_in
+from ..repository.dvc_yaml import resolve_pipeline
+from ..repository.parsing import unrecordable_params
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from ..repository.templates import resolve_pipeline, unrecordable_params
 from .coordinates import coordinates_of
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
@@ -266,14 +267,14 @@ def _artifacts(snapshot: Snapshot) -> list[str]:
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:
     """Return comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
-    if not any(b"persist" in content for content in snapshot.files.values()):
-        return []
-    return [
-        f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
-        "run without it, it can have other results"
-        for address, stage in snapshot.stages.items()
-        if stage.warm_starts and not stage.frozen
-    ]
+    comments = []
+    for address, stage in snapshot.stages.items():
+        if stage.warm_starts and not stage.frozen:
+            comments.append(
+                f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
+                "run without it, it can have other results"
+            )
+    return comments
 
 
 def repro_command(snapshot: Snapshot) -> str:
