@@ -122,9 +122,10 @@ def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
     if not re.fullmatch("[0-9a-f]{32}", run_id):
         return None
     try:
-        from ..mlflow import store  # MLflow takes seconds to import.
+        from ..mlflow.settings import read_uri
+        from ..mlflow.store import mirrored_revision  # MLflow takes seconds to import.
 
-        return store.revision(reader, run_id)
+        return mirrored_revision(read_uri(reader.root), run_id)
     except ModuleNotFoundError as error:
         if error.name != "mlflow":
             raise
