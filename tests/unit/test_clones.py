@@ -17,8 +17,7 @@ import tiny_git
 from tiny_git import git
 
 from locatable.clones.checkout import Checkout
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, GitError, NotFoundError, ProjectError
 from locatable.git import leave_hook
 from locatable.locate import locate, render, report_on

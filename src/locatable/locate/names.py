@@ -8,8 +8,8 @@ from shlex import quote
 
 from ..errors import NotFoundError
 from ..model import is_in
-from ..repository.clone_limits import limits
 from ..repository.hashes import HashKind
+from ..repository.project import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from ..repository.snapshot import Snapshot
 from .by_content import find_all
