@@ -109,8 +109,11 @@ def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
 def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
     """Return those of these keys that are commits of this clone."""
     keys = list(keys)
-    answers = reader.objects.read(_commit(key) for key in keys)
-    return [key for key, answer in zip(keys, answers, strict=True) if answer]
+    present = []
+    for key, answer in zip(keys, reader.objects.read(map(_commit, keys)), strict=True):
+        if answer:
+            present.append(key)
+    return present
 
 
 def _commit(rev: str) -> str:
