@@ -227,8 +227,10 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
 def is_locked_by_conda(snapshot: Snapshot) -> bool:
     """Return whether the environment of a revision is built from conda-lock.yml."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
-    read = {path for stage in snapshot.records.values() for path in stage.deps}
-    return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
+    declared: set[str] = set()
+    for stage in snapshot.records.values():
+        declared.update(name for name in present if name in stage.deps)
+    return choose_lock(present, declared) == CONDA_LOCK
 
 
 @lru_cache(100)
