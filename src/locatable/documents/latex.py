@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .figure import Figure
+from . import Figure
 from .text import file_figure, read_text
 
 # Endings that pdfTeX and XeTeX try for a name without one, in their order.

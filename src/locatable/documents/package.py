@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import unquote
 
 from ..errors import UnreadableError
-from .figure import MOST_BYTES, Encoded, Figure, Form
+from . import MOST_BYTES, Encoded, Figure, Form
 from .text import find_in_html, linked_figure
 
 # Bytes that all members of a document together may unpack to.

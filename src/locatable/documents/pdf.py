@@ -18,7 +18,7 @@ from pypdf.errors import DependencyError, FileNotDecryptedError
 from pypdf.generic import ArrayObject, ByteStringObject, DictionaryObject, StreamObject
 
 from ..errors import UnreadableError
-from .figure import Drawing, Encoded, Figure, Form, Pixels, read_bounded
+from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
 from .pdf_drawing import Canvas
 from .picture import flattened, require_size
 

@@ -17,7 +17,7 @@ from pypdf.generic import (
 )
 
 from ..errors import UnreadableError
-from .figure import Drawing
+from . import Drawing
 
 # Entries that differ between copies of an object that draw the same.
 _BESIDE = frozenset(

@@ -16,9 +16,8 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from ..errors import UnreadableError
-from .figure import MOST_BYTES, Encoded, Figure, Form, read_bounded
+from . import MOST_BYTES, NOT_FETCHED, Encoded, Figure, Form, read_bounded
 
-NOT_FETCHED = "a link to another server, which is not fetched"
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<parameters>[^,]*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _FILE_URL = re.compile("^file:(//)?", re.IGNORECASE)

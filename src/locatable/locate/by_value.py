@@ -10,13 +10,13 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from ..errors import UnreadableError
+from ..errors import NotFoundError, UnreadableError
 from ..model import Experiment
-from ..repository.reader import TOGETHER, Reader, commit_id
+from ..repository.reader import TOGETHER, Reader
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, preload_values, values_of
-from .by_content import progress, revisions_to_search
-from .result import Result, ValueRole
+from .by_content import Commits
+from .result import Located, Result, ValueRole, shortened
 
 # Longer texts are no numbers that anybody quotes.
 MOST_CHARACTERS = 200
@@ -149,21 +149,6 @@ def _words(key: str) -> list[str]:
 _KINDS = list(ValueKind)
 
 
-@dataclass(frozen=True)
-class ValueSearch:
-    """What a search for a number found.
-
-    Attributes:
-        results: best first.
-        other_names: how many results have the number under other names than the one that was asked for.
-        left_out: lines about what could not be read.
-    """
-
-    results: list[Result]
-    other_names: int
-    left_out: list[str]
-
-
 @dataclass
 class _Group:
     """Revisions with the same results: the oldest, and what is known of all.
@@ -181,30 +166,37 @@ class _Group:
     is_committed: bool = False
 
 
-def find_value(reader: Reader, quoted: QuotedNumber) -> ValueSearch:
-    """Find the results with a metric or param that prints as a number that was quoted.
+def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
+    """Find the results with a metric or param that prints as a number that was quoted, the likeliest first.
 
     Revisions that have the same results count once; the oldest one is given, which made them.
+
+    Raises:
+        NotFoundError: there are none.
     """
-    experiments: dict[str, Experiment] = {}
-    for experiment in reader.experiments():
-        experiments.setdefault(experiment.rev, experiment)
-    head = commit_id(reader, "HEAD")
+    commits = Commits(reader)
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
     other_names = 0
-    revisions = revisions_to_search(reader, experiments, head)
-    for snapshot in _loaded(progress(reader.snapshots(revisions), len(revisions))):
+    for snapshot in _loaded(commits.snapshots()):
         printed = list(_printed(snapshot, quoted, left_out))
         values = [value for value in printed if quoted.names(value.key)]
-        other_names += bool(printed) and not values
+        if printed and not values:
+            other_names += 1
         if values:
             values.sort(key=lambda value: _value_order(quoted, value))
-            group = _group(groups, snapshot, values, experiments.get(snapshot.rev))
-            group.is_current |= snapshot.rev == head
-            group.is_committed |= snapshot.rev not in experiments
-    ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
-    return ValueSearch([group.result for group in ordered], other_names, left_out)
+            group = _group(groups, snapshot, values, commits.experiments.get(snapshot.rev))
+            group.is_current |= snapshot.rev == commits.head
+            group.is_committed |= snapshot.rev not in commits.experiments
+    left_out = shortened(left_out)
+    if groups:
+        ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
+        return Located([group.result for group in ordered], left_out, is_number=True)
+    what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
+    hints = [f"left out: {line}" for line in left_out]
+    if other_names:
+        hints.append(f"{other_names} revisions have this number under other names")
+    raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(hints))
 
 
 def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:

@@ -1,16 +1,16 @@
 """What locating finds: results, how the target belongs to each, and a full report on one of them."""
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UnreadableError
 from ..model import Experiment, same_value
 from ..repository.reader import Reader, name_in_dvc
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
-from ..results.rebuild import artifact_at, rebuild_commands
+from ..results.rebuild import rebuild_commands
 from ..results.staleness import (
     Difference,
     commit_of_results,
@@ -18,7 +18,9 @@ from ..results.staleness import (
     has_unrecorded_pipeline,
     unread_history,
 )
-from ..results.values import ValueKind
+
+if TYPE_CHECKING:
+    from ..results.values import ValueKind
 
 
 class RoleKind(Enum):
@@ -42,20 +44,11 @@ class Role:
         return f"{self.kind.value} {self.stage}".rstrip()
 
 
-def tracked_role(snapshot: Snapshot, source: str) -> Role:
-    """Return how a file or folder belongs to a revision in which a `.dvc` file tracks it."""
-    stage = snapshot.sources[source].get("stage")
-    if stage:
-        return Role(RoleKind.OUTPUT, stage)
-    artifact = artifact_at(snapshot, source)
-    return Role(RoleKind.ARTIFACT, artifact) if artifact else Role(RoleKind.SOURCE)
-
-
 @dataclass(frozen=True)
 class ValueRole:
     """How a number belongs to a revision: as the value of a metric or param."""
 
-    kind: ValueKind
+    kind: "ValueKind"
     value: int | float | str
 
     def __str__(self) -> str:
@@ -124,7 +117,48 @@ def _sameness(result: Result) -> Hashable:
         coordinates = coordinates_of(replace(result.snapshot))  # a copy: what is read of it is not held
     except UnreadableError:
         return result.rev
-    return roles, *(getattr(coordinates, each.name).digest for each in fields(Coordinates))
+    return roles, *coordinates.digests.values()
+
+
+class Match(Enum):
+    """How a figure was found; the values are the words for it."""
+
+    BYTES = "same bytes"
+    PIXELS = "same pixels"
+    DRAWING = "same drawing"
+    SIMILAR = "most similar"
+    RECORDED = "recorded at its path"
+    TIE = "cannot tell"
+    NONE = "not found"
+
+
+@dataclass(frozen=True)
+class LocatedFigure:
+    """A figure of a document, and where it comes from.
+
+    Attributes:
+        place: where it is in the document, in words.
+        name: how the document calls it, if at all.
+        match: how it was found.
+        results: those that it is of, what made it first; none where it was not found. Of a tie, those of the
+            first candidate.
+        others: of a similar figure, the next result's most like it; of a tie, the other candidates.
+        closer: how many times closer a similar figure is than the next result's.
+        reason: why it was not found or not compared, where that is known.
+    """
+
+    place: str
+    name: str
+    match: Match
+    results: list[Result] = field(default_factory=list)
+    others: list[Result] = field(default_factory=list)
+    closer: float | None = None
+    reason: str = ""
+
+    @property
+    def is_traced(self) -> bool:
+        """True where one result's figure is named."""
+        return self.match not in (Match.TIE, Match.NONE)
 
 
 @dataclass(frozen=True)
@@ -132,16 +166,31 @@ class Located:
     """All that a target belongs to.
 
     Attributes:
-        results: those that made the target come before those that used it, older before newer ones.
-        left_out: one line for each revision that matches, but whose records cannot be read.
-        is_number: whether the target is a number; then the likeliest results come first.
+        results: those that made the target come before those that used it, older before newer ones; of a
+            number, the likeliest first; of a document, those that its figures come from.
+        left_out: lines about what cannot be read, and so may have kept a result from being found.
+        is_number: true if the target is a number.
         notes: lines about what else the target could be.
+        figures: of a document that is not known as a whole.
     """
 
     results: list[Result]
     left_out: list[str] = field(default_factory=list)
     is_number: bool = False
     notes: list[str] = field(default_factory=list)
+    figures: list[LocatedFigure] = field(default_factory=list)
+
+
+def with_projects(reader: Reader, results: list[Result]) -> list[Result]:
+    """Return results with the other projects that made them."""
+    foreign = reader.foreign_projects(result.experiment for result in results if result.experiment)
+    return [replace(result, project=foreign.get(result.rev, "")) for result in results]
+
+
+def shortened(left_out: list[str]) -> list[str]:
+    """Return what may have kept a result from being found, in one line at most."""
+    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return [f"{line}{more}" for line in left_out[:1]]
 
 
 @dataclass(frozen=True)
@@ -243,5 +292,4 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
 
 def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
     """Return names of the coordinates in which two results differ."""
-    names = [coordinate.name for coordinate in fields(Coordinates)]
-    return [name for name in names if getattr(one, name).digest != getattr(other, name).digest]
+    return [name for name, digest in one.digests.items() if digest != other.digests[name]]
