@@ -36,7 +36,7 @@ READERS = {
     ".ipynb": ("text", "read_notebook"),
     ".md": ("text", "read_markdown"),
     ".markdown": ("text", "read_markdown"),
-    ".tex": ("latex", "read"),
+    ".tex": ("text", "read_latex"),
 }
 # Formats that nothing here reads, and what the programs that write them can save instead.
 INSTEAD = {

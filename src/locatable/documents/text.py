@@ -1,4 +1,4 @@
-"""Figures that a text holds or links to: HTML, Markdown, and notebooks, whose cells are made of both.
+"""Figures that a text holds or links to: HTML, Markdown, LaTeX, and notebooks, which hold the first two.
 
 Everything here is linear in the length of the text, which somebody else wrote: patterns never go back.
 """
@@ -63,6 +63,19 @@ _IMAGES = (
     "image/webp",
     "image/bmp",
 )
+
+# Endings that pdfTeX and XeTeX try for a name without one, in their order.
+_TEX_ENDINGS = ("", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".PDF", ".PNG", ".JPG", ".JPEG", ".eps")
+_TEX_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
+_TEX_COMMAND = re.compile(
+    r"\\(?P<command>includegraphics|includesvg|includepdf|pgfimage|input|include|subfile|begin\s*\{overpic\})"
+    r"\s*\*?\s*(?:\[[^][]*(?:\[[^][]*\][^][]*)*\]\s*)*(?:\{\s*(?P<name>[^{}]*?)\s*\})"
+)
+_GRAPHICS_PATH = re.compile(r"\\graphicspath\s*\{((?:\s*\{[^{}]*\})+)\s*\}")
+_TEX_INPUTS = ("input", "include", "subfile")
+# Sources that are read for one document, and lines that one command can go on for.
+MOST_FILES = 500
+MOST_LINES = 20
 
 # Says where a line is.
 Place = Callable[[int], str]
@@ -289,3 +302,71 @@ def _figure_of_bundle(bundle: dict[str, Any], place: str, name: str) -> list[Fig
 def _joined(value: str | list[str]) -> str:
     """Return a text of a notebook, which can be there as a list of lines."""
     return value if isinstance(value, str) else "".join(value)
+
+
+def read_latex(path: Path) -> Iterator[Figure]:
+    """Yield the figures of a LaTeX source in its order, with those of the sources that it inputs.
+
+    Raises:
+        UnreadableError: it is too large.
+    """
+    text = read_text(path)
+    folders = [path.parent, *(path.parent / one for one in _graphics_path(text))]
+    yield from _figures_in_latex(text, "", folders, {path.resolve()})
+
+
+def _figures_in_latex(text: str, file: str, folders: list[Path], read_before: set[Path]) -> Iterator[Figure]:
+    """Yield the figures of a source; `file` is its name in the document, empty for the document itself."""
+    for number, line in enumerate(_logical_lines(text), start=1):
+        for match in _TEX_COMMAND.finditer(line):
+            name = match["name"].strip('"')
+            if match["command"] not in _TEX_INPUTS:
+                yield _tex_figure(f"{file} line {number}".lstrip(), name, folders)
+                continue
+            below = _first_file([folders[0] / f"{name}.tex", folders[0] / name])
+            if below and below.resolve() not in read_before and len(read_before) < MOST_FILES:
+                read_before.add(below.resolve())
+                yield from _figures_in_latex(read_text(below), name, folders, read_before)
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Return the lines without comments, each command that spans several joined in the first of them."""
+    lines = [_TEX_COMMENT.sub(r"\1", line) for line in text.split("\n")]
+    for index, line in enumerate(lines):
+        last = index
+        while _is_open(line) and last + 1 < len(lines) and last < index + MOST_LINES:
+            last += 1
+            line += " " + lines[last]
+            lines[last] = ""
+        lines[index] = line
+    return lines
+
+
+def _is_open(line: str) -> bool:
+    """Return true where a command that includes a file does not end in its line."""
+    start = max(line.rfind("\\include"), line.rfind("\\graphicspath"))
+    if start < 0:
+        return False
+    opened = line.count("{", start)
+    return opened == 0 or opened > line.count("}", start)
+
+
+def _tex_figure(place: str, name: str, folders: list[Path]) -> Figure:
+    if "\\" in name or "#" in name:
+        return Figure(place, name, problem="its name is made by a macro")
+    places = [folder / f"{name}{ending}" for folder in folders for ending in _TEX_ENDINGS]
+    found = _first_file(places)
+    return file_figure(place, name, found) if found else file_figure(place, name, *places)
+
+
+def _first_file(places: list[Path]) -> Path | None:
+    return next((place for place in places if place.is_file()), None)
+
+
+def _graphics_path(text: str) -> list[str]:
+    """Return the folders that the source names for its figures."""
+    # A comment ends with its line: the pattern has no newline in it.
+    match = _GRAPHICS_PATH.search(_TEX_COMMENT.sub(r"\1", text))
+    if not match:
+        return []
+    return re.findall(r"\{\s*([^{}]*?)\s*\}", match[1])
