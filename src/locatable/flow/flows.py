@@ -42,7 +42,7 @@ INTERVAL = 20
 
 
 class _WithoutTraceback(logging.Filter):
-    """What a stage or a user did wrong is one line: a traceback would show our code."""
+    """A filter that leaves out the traceback of what a stage or a user did wrong: it shows our code alone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], LocatableError):
