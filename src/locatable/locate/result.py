@@ -1,4 +1,4 @@
-"""What locating finds: results, how the target belongs to each, and a full report on one of them."""
+"""Results that are located, how the target belongs to each, and a full report on one of them."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RoleKind(Enum):
-    """How a file can belong to a revision; the values are the words for it."""
+    """A way in which a file belongs to a revision; the values are the words for it."""
 
     OUTPUT = "output of"
     SOURCE = "source data"
@@ -35,7 +35,7 @@ class RoleKind(Enum):
 
 @dataclass(frozen=True)
 class Role:
-    """How a file belongs to a revision; `stage` writes or reads it, or it is the artifact of that name."""
+    """The part of a file in a revision: `stage` writes or reads it, or it is the artifact of that name."""
 
     kind: RoleKind
     stage: str = ""
@@ -46,7 +46,7 @@ class Role:
 
 @dataclass(frozen=True)
 class ValueRole:
-    """How a number belongs to a revision: as the value of a metric or param."""
+    """The part of a number in a revision: it is the value of a metric or param."""
 
     kind: "ValueKind"
     value: int | float | str
@@ -82,12 +82,12 @@ class Result:
 
     @property
     def made_target(self) -> bool:
-        """Whether a stage of this revision wrote the target."""
+        """True where a stage of this revision wrote the target."""
         return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
 
     @property
     def is_merely_kept(self) -> bool:
-        """Whether Git keeps the target, and no stage of this revision reads or writes it."""
+        """True where Git keeps the target, and no stage of this revision reads or writes it."""
         kinds = {role.kind for role in self.roles.values()}
         return kinds == {RoleKind.IN_GIT} and not self.uncommitted
 
@@ -121,7 +121,7 @@ def _sameness(result: Result) -> Hashable:
 
 
 class Match(Enum):
-    """How a figure was found; the values are the words for it."""
+    """A way in which a figure was found; the values are the words for it."""
 
     BYTES = "same bytes"
     PIXELS = "same pixels"
@@ -163,7 +163,7 @@ class LocatedFigure:
 
 @dataclass(frozen=True)
 class Located:
-    """All that a target belongs to.
+    """The results that a target belongs to.
 
     Attributes:
         results: those that made the target come before those that used it, older before newer ones; of a
@@ -195,7 +195,7 @@ def shortened(left_out: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Report:
-    """All that there is to say about a result; as JSON, an item of `locatable locate --json`.
+    """A full report on a result; as JSON, an item of `locatable locate --json`.
 
     Attributes:
         rev: full commit id.
@@ -246,13 +246,14 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     results_of = commit_of_results(reader, snapshot) if stale else None
     rebuilt = reader.snapshot(results_of) if results_of else snapshot
     commands = [] if result.uncommitted else rebuild_commands(rebuilt, result.experiment, url)
+    baseline = read_baseline(reader, result)
     return Report(
         rev=snapshot.rev,
         experiment=result.experiment,
         roles={path: str(role) for path, role in result.roles.items()},
         uncommitted=result.uncommitted,
         coordinates=coordinates_of(snapshot),
-        params_changed=_params_changed(reader, result),
+        params_changed=changed_values(baseline.params, snapshot.params) if baseline else {},
         rebuild=commands,
         project=result.project,
         has_results=not has_unrecorded_pipeline(snapshot),
@@ -263,21 +264,15 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     )
 
 
-def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
-    """Return params in which a result differs from its baseline, as far as this clone has that."""
-    baseline = baseline_of(result)
-    if baseline is None or reader.objects.read([baseline])[0] is None:
-        return {}
-    return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
-
-
-def baseline_of(result: Result) -> str | None:
-    """Return the commit that a result is compared with, None where there is none."""
+def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
+    """Return the revision that a result is compared with; None where there is none, or not in this clone."""
     if result.experiment:
-        return result.experiment.baseline
-    if result.uncommitted:
-        return result.snapshot.rev
-    return None
+        rev = result.experiment.baseline
+    elif result.uncommitted:
+        rev = result.rev
+    else:
+        return None
+    return reader.snapshot(rev) if reader.objects.read([rev])[0] else None
 
 
 def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -13,7 +13,7 @@ import yaml
 
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
-from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
+from ..locate.result import Report, Result, Role, RoleKind, ValueRole, read_baseline
 from ..model import Stage, holder, overlaps
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
@@ -136,7 +136,7 @@ def read_facts(
         UnreadableError: a file of DVC's in it is broken.
     """
     snapshot = result.snapshot
-    before = _baseline(reader, result)
+    before = read_baseline(reader, result)
     outputs = read_outputs(snapshot)
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
@@ -163,14 +163,6 @@ def read_facts(
         missing=outputs.missing,
         found_by=found_by,
     )
-
-
-def _baseline(reader: Reader, result: Result) -> Snapshot | None:
-    """Return the revision that a result is compared with, as far as this clone has it."""
-    rev = baseline_of(result)
-    if rev is None or reader.objects.read([rev])[0] is None:
-        return None
-    return reader.snapshot(rev)
 
 
 def _title(result: Result, target: str) -> str:
