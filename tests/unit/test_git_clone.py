@@ -13,8 +13,7 @@ from locatable.clones.checkout import Checkout
 from locatable.clones.project_setup import read_project
 from locatable.clones.trial_clone import Clone
 from locatable.errors import ProjectError
-from locatable.git import REPOSITORY_VARIABLES
-from locatable.git.working_clone import clone_git, make_clone
+from locatable.git import REPOSITORY_VARIABLES, clone_git, make_clone
 
 FILES = squares.files("data/raw.txt")
 IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"

@@ -23,11 +23,10 @@ from dvc.stage import Stage as DvcStage
 from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UsageError
 from ..git import annex as git_annex
-from ..git import git, is_shallow, top_folder
+from ..git import clone_git, git, is_shallow, make_clone, top_folder
 from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
-from ..git.partial_clone import fetch_commit
+from ..git.objects import fetch_commit
 from ..git.submodules import checkout_submodules
-from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
 from ..repository.cache import cache_folder
 from ..repository.clone_limits import check_dvc_files

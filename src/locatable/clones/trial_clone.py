@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
+from ..git import clone_git, make_clone
 from ..git.annex import fill_in_for_trials
 from ..git.lfs import needing_contents, storage
-from ..git.partial_clone import fetch_commit
+from ..git.objects import fetch_commit
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
-from ..git.working_clone import clone_git, make_clone
 from ..model import Key
 from ..repository.dvc_repo import open_repo, possibly_new_files, remember_parsed_yaml, with_causes
 from ..repository.experiments import choices_in, experiment_ref, message

@@ -28,8 +28,7 @@ from ..clones.processes import kill_processes
 from ..clones.project_setup import read_project
 from ..clones.trial_clone import Clone
 from ..errors import GitError, LocatableError
-from ..git import git
-from ..git.working_clone import clone_git
+from ..git import clone_git, git
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.project import find_project
 from ..repository.reader import resolve
