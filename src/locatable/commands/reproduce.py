@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, disk_full_errors
 from ..model import json_text
-from ..output import visible
+from ..output import Steps, visible
 from ..repository.project import find_project
-from . import Steps
 
 if TYPE_CHECKING:
     from ..proof.report import Report

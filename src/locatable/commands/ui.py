@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
-from . import Steps
+from ..output import Steps
 
 # Seconds that the server has to end by itself.
 PATIENCE = 10
