@@ -116,7 +116,7 @@ def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
         return Figure(place, name, problem=NOT_FETCHED)
     if folder is None:
         return Figure(place, name, problem="not in the document")
-    return file_figure(place, name, folder / unquote(_FILE_URL.sub("", name)))
+    return file_figure(place, name, [folder / unquote(_FILE_URL.sub("", name))])
 
 
 def _figure_in_link(place: str, data: re.Match[str]) -> Figure:
@@ -132,14 +132,15 @@ def _figure_in_link(place: str, data: re.Match[str]) -> Figure:
     return Figure(place, kind, (Encoded(content),))
 
 
-def file_figure(place: str, name: str, path: Path, *others: Path) -> Figure:
-    """Return the figure that a file is; one with a problem where no file is at this path or at `others`."""
-    try:
-        if not path.is_file():
-            return Figure(place, name, problem="there is no such file", missing=(path, *others))
-        return Figure(place, name, (Encoded(read_bounded(path)),))
-    except (UnreadableError, OSError, ValueError) as error:
-        return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))
+def file_figure(place: str, name: str, paths: list[Path]) -> Figure:
+    """Return the figure in the first of some files that is there; one with a problem where none is."""
+    for path in paths:
+        try:
+            if path.is_file():
+                return Figure(place, name, (Encoded(read_bounded(path)),))
+        except (UnreadableError, OSError, ValueError) as error:
+            return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))
+    return Figure(place, name, problem="there is no such file", missing=tuple(paths))
 
 
 def read_html(path: Path) -> Iterator[Figure]:
@@ -323,9 +324,10 @@ def _figures_in_latex(text: str, file: str, folders: list[Path], read_before: se
             if match["command"] not in _TEX_INPUTS:
                 yield _tex_figure(f"{file} line {number}".lstrip(), name, folders)
                 continue
-            below = _first_file([folders[0] / f"{name}.tex", folders[0] / name])
-            if below and below.resolve() not in read_before and len(read_before) < MOST_FILES:
-                read_before.add(below.resolve())
+            inputs = [folders[0] / f"{name}.tex", folders[0] / name]
+            below = next((path.resolve() for path in inputs if path.is_file()), None)
+            if below and below not in read_before and len(read_before) < MOST_FILES:
+                read_before.add(below)
                 yield from _figures_in_latex(read_text(below), name, folders, read_before)
 
 
@@ -354,13 +356,7 @@ def _is_open(line: str) -> bool:
 def _tex_figure(place: str, name: str, folders: list[Path]) -> Figure:
     if "\\" in name or "#" in name:
         return Figure(place, name, problem="its name is made by a macro")
-    places = [folder / f"{name}{ending}" for folder in folders for ending in _TEX_ENDINGS]
-    found = _first_file(places)
-    return file_figure(place, name, found) if found else file_figure(place, name, *places)
-
-
-def _first_file(places: list[Path]) -> Path | None:
-    return next((place for place in places if place.is_file()), None)
+    return file_figure(place, name, [folder / f"{name}{end}" for folder in folders for end in _TEX_ENDINGS])
 
 
 def _graphics_path(text: str) -> list[str]:
