@@ -11,10 +11,7 @@ What Git knows counts: the Optuna study can be deleted, and is made again from t
 
 import argparse
 import os
-import subprocess
-import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -82,10 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ProjectError(f"the storage failed: {said}; run the same command to continue") from None
     except KeyboardInterrupt:
         was_stopped = True
-    exit_code = 0
-    if arguments.mirror:
-        exit_code = subprocess.run((sys.executable, "-m", "locatable", "mirror"), check=False).returncode
-    return INTERRUPTED if was_stopped else exit_code
+    mirror_code = _mirror() if arguments.mirror else 0
+    return INTERRUPTED if was_stopped else mirror_code
 
 
 @contextmanager
@@ -106,14 +101,14 @@ def _only_search_of(study: str, root: Path) -> Iterator[None]:
 
 
 def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") -> bool:
-    """Continue a study until it has enough finished trials, and report; return true if it was stopped."""
-    import optuna
-    from optuna.exceptions import ExperimentalWarning
+    """Continue a study until it has enough finished trials, and report what it found.
 
+    Returns:
+        Whether someone asked it to stop.
+    """
     from ..search.run import Search, Terminal, plan_search, stop_on_signals
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.simplefilter("ignore", ExperimentalWarning)
+    _silence_optuna()
     plan = plan_search(root, settings, options)
     _print_remarks(plan)
     terminal = Terminal(_report_folder(root, settings.study), options.trials)
@@ -133,6 +128,16 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
 def _print_remarks(plan: "SearchPlan") -> None:
     for line in plan.remarks:
         print(f"{plan.settings.study}: {line}")
+
+
+def _silence_optuna() -> None:
+    import warnings
+
+    import optuna
+    from optuna.exceptions import ExperimentalWarning
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", ExperimentalWarning)
 
 
 def _report_folder(root: Path, study: str) -> Path:
@@ -168,3 +173,10 @@ def _print_report(search: "Search") -> None:
     elif finished >= plan.options.trials:
         more = 2 * plan.options.trials
         print(f"For more:  locatable search --study {study.study_name} --trials {more}")
+
+
+def _mirror() -> int:
+    import subprocess
+    import sys
+
+    return subprocess.run((sys.executable, "-m", "locatable", "mirror"), check=False).returncode
