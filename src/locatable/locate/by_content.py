@@ -46,6 +46,7 @@ class Commits:
         self._reader = reader
         self.experiments: dict[str, Experiment] = {}
         for experiment in reader.experiments():
+            # The same commit can be an experiment of several names: the first counts.
             self.experiments.setdefault(experiment.rev, experiment)
         self.head = commit_id(reader, "HEAD")
         tips = [*BRANCHES, "HEAD"] if self.head else BRANCHES
@@ -77,6 +78,7 @@ def find_content(reader: Reader, path: Path) -> Located:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
     if located.results or not files:
         return located
+    # A folder in which somebody changed a file, or added one, is still that of the others.
     located = _find(reader, files)
     most = max((len(result.roles) for result in located.results), default=0)
     return replace(located, results=[result for result in located.results if len(result.roles) == most])
@@ -124,6 +126,7 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
     """
     kept = snapshot.reader.objects.entry(snapshot.tree, path)
     if kept:
+        # Other revisions can have it in DVC, or as an input: their locks name its md5.
         is_file = path in snapshot.git_files(path)
         md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
         return frozenset(filter(None, (kept, md5)))
@@ -313,6 +316,7 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
+    # What says more replaces what says less: a stage that made the file counts most.
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
     for path, source in snapshot.sources.items():
         if hashes.name(source):

@@ -122,9 +122,11 @@ def _exponent(number: Decimal) -> int:
 def _number_in(value: Any) -> int | float | None:
     """Return a number; also that of a text, as MLflow shows it; None where there is none."""
     if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
+        # A whole number of many digits is not what its float is.
         for kind in (int, float):
             with suppress(ValueError):
                 return kind(value)
+    # True is a number for Python alone.
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -132,6 +134,7 @@ def _rounds_to(value: float, number: Decimal) -> bool:
     if not math.isfinite(value):
         return False
     digit = Decimal((0, (1,), _exponent(number)))
+    # Programs round the shortest text of a float or its exact value, half up or half to even.
     shortest = Decimal(repr(value))
     return number in (
         shortest.quantize(digit, ROUND_HALF_UP, _CONTEXT),

@@ -143,7 +143,7 @@ class KnownFigures:
     def _in_cache(self, key: Key) -> bytes | None:
         file = self._in_workspace.get(key) or self._reader.cached_file(key.removeprefix("md5:"))
         if file and file.stat().st_size > MOST_BYTES:
-            return b""
+            return b""  # it is here, and too large for a figure
         return file.read_bytes() if file else None
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
@@ -161,6 +161,7 @@ class KnownFigures:
             if name == "workspace":
                 head = self._reader.snapshot(snapshot.rev)
                 differing = differing_coordinates(coordinates_of(snapshot), coordinates_of(head))
+                # Equal coordinates are those of a stage that was run again, with another outcome.
                 uncommitted = differing or ["execution"]
             results.append(Result(snapshot, self._commits.experiments.get(name), roles[name], uncommitted))
         return sorted(with_projects(self._reader, results), key=order)

@@ -148,6 +148,7 @@ def figures_to_text(target: str, located: Located, reports: list[Report]) -> str
         located: its figures.
         reports: on the results that are named.
     """
+    # A commit, and what is not committed on top of it, are two results.
     warnings = {(report.rev, bool(report.uncommitted)): staleness_lines(report) for report in reports}
     counts = Counter(figure.match for figure in located.figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])

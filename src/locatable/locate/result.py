@@ -108,6 +108,7 @@ def merged(results: Iterable[Result]) -> list[Result]:
 
 def _sameness(result: Result) -> Hashable:
     """Return what is equal for commits that are told as one."""
+    # An experiment, and what is not committed, each has a name of its own.
     if result.experiment or result.uncommitted:
         return (result.rev, bool(result.uncommitted))
     roles = frozenset(result.roles.items())
