@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..documents import Drawing, looks_of
+from ..documents import PICTURES, Drawing, looks_of
 from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git import lfs
@@ -26,7 +26,7 @@ from ..results.coordinates import coordinates_of
 from .by_content import Commits, order, place_in_head, recorded_names, role_at, workspace_outputs
 from .result import Result, Role, RoleKind, differing_coordinates, with_projects
 
-FIGURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
+FIGURES = (*PICTURES, ".pdf")
 # Figures that are read together, and so are in memory together.
 TOGETHER = 32
 # Bytes of a picture that is looked at, and of a folder's list: larger ones are data.
