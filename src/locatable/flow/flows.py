@@ -25,8 +25,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from ..clones.params_files import write
 from ..clones.processes import kill_processes
-from ..clones.project_setup import read_project
-from ..clones.trial_clone import Clone
+from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
 from ..git import clone_git, git
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import NotFoundError, UnreadableError
-from ..repository.clone_limits import limits
+from ..repository.project import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from .by_content import find_content, find_recorded
 from .result import Located, Report, Result, Role, RoleKind, merged, report_on, shortened, with_projects
@@ -187,9 +187,10 @@ def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
         NotFoundError: MLflow is not installed.
     """
     try:
-        from ..mlflow import store  # MLflow takes seconds to import.
+        from ..mlflow.settings import read_uri
+        from ..mlflow.store import mirrored_revision  # MLflow takes seconds to import.
 
-        return store.revision(reader, run_id)
+        return mirrored_revision(read_uri(reader.root), run_id)
     except ModuleNotFoundError as error:
         if error.name != "mlflow":
             raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..documents import Encoded, Figure, instead_of, is_picture, read_figures
 from ..errors import NotFoundError, UnreadableError
 from ..repository.bounds import bounded_reading
-from ..repository.clone_limits import limits
+from ..repository.project import limits
 from ..repository.reader import Reader
 from .figure_match import Verdict, verdicts
 from .known_figures import KnownFigures

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import networkx
-import yaml
 
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
@@ -19,7 +18,7 @@ from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.outputs import read_outputs
 from ..results.staleness import summary
-from ..results.values import metric_values, metrics_contents
+from ..results.values import metrics_of
 from .figures import MOST_BYTES, MOST_FIGURES, Curves, Figure, figure, figures, read_curves
 
 MOST_DIFFERENCES = 10
@@ -144,8 +143,9 @@ def read_facts(
         citation = cite(reader, result, report, origin)
     except ProjectError:  # a warning says why
         citation = None
-    values = _values(snapshot)
-    values_before = _values(before) if before else {}
+    # What cannot be read is left out.
+    values = {metric.key: metric.value for metric in metrics_of(snapshot, [])}
+    values_before = {metric.key: metric.value for metric in metrics_of(before, [])} if before else {}
     return Facts(
         title=_title(result, target),
         report=report,
@@ -207,17 +207,6 @@ def _warnings(report: Report) -> list[str]:
     if report.results_of:
         return [f"Not of this commit: {differences}. These results are of {report.results_of[:7]}."]
     return [f"Not of this commit: {differences}. No commit that can be read holds what made these results."]
-
-
-def _values(snapshot: Snapshot) -> dict[str, Any]:
-    """Return metrics by DVC's keys; what cannot be read is left out."""
-    values: dict[str, Any] = {}
-    for path, content in metrics_contents(snapshot).items():
-        try:
-            values |= metric_values(path, content)
-        except (ValueError, yaml.YAMLError):
-            continue
-    return values
 
 
 def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:

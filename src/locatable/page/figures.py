@@ -25,7 +25,7 @@ from ..output import visible
 from ..repository import parsing
 from ..repository.plot_data import PlotData, plot_data
 from ..repository.snapshot import Snapshot
-from ..results.outputs import is_series
+from ..results.values import is_series
 
 # How pictures that browsers show begin, by their media types.
 _TYPES = {

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..clones.checkout import Checkout
-from ..clones.files import load_values
+from ..clones.checkout import Checkout, load_values
 from ..errors import CannotTryError, UnreadableError
 from ..git import clone_git, untracked_names
 from ..model import Stage, flatten, overlaps
