@@ -12,7 +12,7 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,6 +58,11 @@ class Coordinates:
     params: Coordinate
     environment: Coordinate
     execution: Coordinate
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of each coordinate, by its name."""
+        return {each.name: getattr(self, each.name).digest for each in fields(self)}
 
 
 def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
