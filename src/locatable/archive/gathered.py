@@ -13,9 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import ProjectError
-from ..git import git
-from ..git.partial_clone import fetch_history
-from ..git.working_clone import SETTINGS
+from ..git import CLONE_SETTINGS, git
+from ..git.objects import fetch_history
 from ..proof.hashed_lock import make_step, wheels_alone
 from ..proof.installer import Step, run_installer
 from ..repository.project import shallow_history
@@ -102,8 +101,8 @@ def write_bundle(repo: Path, commit: str, refs: Mapping[str, str], target: Path)
         for ref, commit_id in named.items():
             lines += f"create {ref} {commit_id}\n"
         # The user's hooks are for the user's own work.
-        git(alone, "update-ref", "--stdin", text=lines, settings=SETTINGS)
-        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=SETTINGS)
+        git(alone, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
+        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
         # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
         git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
         git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *named, settings=PACKING)

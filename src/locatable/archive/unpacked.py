@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ..clones.config import use_cache
 from ..errors import CannotTryError, GitError
-from ..git.working_clone import clone_git, make_clone
+from ..git import clone_git, make_clone
 from ..repository.bounds import require_regular
 from .manifest import BUNDLE, MANIFEST, OBJECTS, WHEELS, Manifest, ManifestError, Progress, read_manifest
 
