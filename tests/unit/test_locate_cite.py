@@ -231,8 +231,9 @@ def test_a_person_with_one_name(project: Path, reader: Reader, entry: str, autho
     assert read_citation_file(reader, rev).authors == (author,)
 
 
-def test_the_name_of_a_group_stays_in_one_piece() -> None:
-    assert bibtex.author(Author("The Institute", is_group=True)) == "{The Institute}"
+def test_the_name_of_a_group_stays_in_one_piece(project: Path, reader: Reader) -> None:
+    commit(project, {"CITATION.cff": "title: T\nauthors: [{name: The Institute}]\n"})
+    assert field(cited(reader), "author") == "{The Institute}"
 
 
 def test_what_is_not_committed_is_not_cited(project: Path, reader: Reader) -> None:
