@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import as_ordinary_user
 from tiny_git import commit, git, write
 
 import locatable.clones.checkout
@@ -246,11 +247,74 @@ def test_what_is_sent_is_refused_or_harmless(sent, command, exit_code, printed, 
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.parametrize(
+    ("sent", "command"),
+    [
+        ("names that act on a terminal", REPRODUCE),
+        ("params that have no end", MIRROR),
+        ("an environment with a Python of its own", DECLARE),
+        ("nothing hostile", "archive -o pipe.zip"),
+    ],
+    indirect=["sent"],
+)
+def test_so_it_is_for_an_ordinary_user_without_bubblewrap(request, sent, command, tmp_path):
+    what = request.node.callspec.params["sent"]
+    exit_code, printed = next(row[2:] for row in TABLE if row[:2] == (what, command))
+    done = _run_without_bubblewrap(as_ordinary_user(tmp_path), sent, command, tmp_path)
+    said = done.stdout + done.stderr
+    assert printed in said
+    assert done.returncode == exit_code
+    assert "Traceback" not in said
+    assert not (tmp_path / "harm").exists()
+    if command == REPRODUCE:
+        assert "folders only, a stage can read and write what you can: bubblewrap is not installed" in said
+
+
+def _run_without_bubblewrap(
+    start: tuple[str, ...], root: Path, command: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a command where the PATH has few programs; `start` is what goes before it."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("cp", "env", "git", "setpriv", "sh"):
+        (programs / name).symlink_to(shutil.which(name) or "nowhere")
+    variables = {
+        "PATH": str(programs),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(SOURCES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    line = (*start, sys.executable, "-m", "locatable", *command.split(" "))
+    return subprocess.run(
+        line, cwd=root, env=variables, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)
+def test_a_folder_that_another_user_owns_is_not_written_to(sent, tmp_path):
+    start = as_ordinary_user(tmp_path)
+    os.chown(sent / ".dvc", 0, 0)
+    done = _run_without_bubblewrap(start, sent, "search", tmp_path)
+    assert done.returncode == 1
+    assert f"{sent}/.dvc/tmp: Permission denied" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
 def test_a_script_of_the_repository_is_announced_once(sent, locatable):
     said = "runs `describe` of this repository's scripts/mirror.py"
     assert said in locatable(sent, *MIRROR.split())[1]
     assert said not in locatable(sent, *MIRROR.split())[1]
+
+
+@pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
+def test_it_is_not_said_to_be_once_where_nothing_can_be_remembered(sent, locatable, tmp_path):
+    (tmp_path / "config").touch()
+    printed = locatable(sent, *MIRROR.split())[1]
+    assert "runs `describe` of this repository's scripts/mirror.py\n" in printed
 
 
 @pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)

@@ -61,8 +61,9 @@ def _announce_script(root: Path) -> None:
     script = find_script(root)
     agreed = f"script {root} {script.digest}" if script else ""
     if script and not is_known(agreed):
-        print(f"runs `describe` of this repository's {SCRIPT}; this is said once", file=sys.stderr)
         remember(agreed)
+        once = "; this is said once" if is_known(agreed) else ""
+        print(f"runs `describe` of this repository's {SCRIPT}{once}", file=sys.stderr)
 
 
 def _mirror(arguments: argparse.Namespace) -> int:
