@@ -11,7 +11,7 @@ import pytest
 
 from locatable.errors import CannotTryError
 from locatable.proof.bubblewrap import allowed_limits, hidden_folders
-from locatable.proof.environment import build_environment
+from locatable.proof.environment import build_environment, find_lock
 from locatable.proof.hashed_lock import HashedLock
 from locatable.proof.sandbox import Sandbox
 
@@ -126,6 +126,34 @@ def test_a_wheel_runs_nothing_while_it_is_installed(build, wheel, home):
 def test_a_wheel_is_compiled_all_the_same(build, wheel):
     environment = build(wheel).parent
     assert list(environment.glob("lib/python*/site-packages/__pycache__/harm.*.pyc"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url http://127.0.0.1:9/${SECRET}",
+        "--find-links \\\n  http://127.0.0.1:9/${SECRET}",
+        "harm @ http://127.0.0.1:9/${SECRET}/harm-1.0-py3-none-any.whl --hash=sha256:00",
+        "# coding: utf-7\n--index-url http://127.0.0.1:9/+ACQ-{SECRET}",
+        "-r more.txt",
+        "--constraint=more.txt",
+        "-r http://127.0.0.1:9/more.txt",
+    ],
+)
+def test_no_variable_of_the_environment_goes_to_a_server_that_a_lock_names(line, tmp_path):
+    (tmp_path / "requirements.lock").write_text(f"{line}\n")
+    (tmp_path / "more.txt").write_text("-r requirements.lock\n-f http://127.0.0.1:9/${SECRET}\n")
+    with pytest.raises(CannotTryError, match=r"your environment \(\$\{\.\.\.\}\)|includes more\.txt, which"):
+        next(iter(HashedLock().steps(tmp_path, tmp_path / "env")))
+
+
+def test_servers_that_a_lock_names_are_announced(tmp_path):
+    lock = (
+        "--extra-index-url https://me:secret@wheels.example/cpu # http://a comment\na==1 --hash=sha256:00\n"
+    )
+    (tmp_path / "requirements.lock").write_text(lock)
+    named = find_lock(tmp_path, [])
+    assert named.source == "wheels of requirements.lock from the package index, https://wheels.example"
 
 
 def test_a_source_package_is_not_built_unless_that_is_allowed(build, source, home):

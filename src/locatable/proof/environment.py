@@ -14,7 +14,7 @@ from ..results.coordinates import read_record
 from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .bubblewrap import software_around
 from .conda_lock import CURRENT, CondaLock
-from .hashed_lock import HashedLock
+from .hashed_lock import HashedLock, servers_in
 from .installer import Step, isolated_variables, programs_in, run_installer
 from .sandbox import Sandbox, installer_isolation
 
@@ -74,7 +74,7 @@ def find_lock(
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
     if name == REQUIREMENTS:
-        return HashedLock(recorded_python(project), wheels, allow_build)
+        return HashedLock(recorded_python(project), wheels, allow_build, servers_in(project / REQUIREMENTS))
     raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
 
 
