@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tiny_git import commit, git
+from tiny_git import commit, git, write
 
 SOURCES = Path(__file__).parents[2] / "src"
 RUN_ID = "0123456789abcdef" * 2
@@ -121,6 +121,30 @@ def test_a_remote_of_which_a_repository_says_how_to_log_in_is_not_asked(locatabl
     assert f"dvc remote modify --local there {setting.replace(' = ', ' ')}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "data"),
+    [
+        ("[core]\nremote = images\n['remote \"images\"']\nurl = remote://THERE/images\n", DATA),
+        ("", f"{DATA}  remote: THERE\n"),
+    ],
+    ids=["by another remote", "by its name in capitals"],
+)
+def test_neither_is_it_asked_in_a_roundabout_way(locatable, remote, repo, settings, data):
+    remote = f"{remote.replace('there', 'THERE')}url = s3://bucket\n"
+    commit(repo, {".dvc/config": settings + remote, "raw.dvc": data})
+    assert "dvc remote modify --local there" in locatable("reproduce", "--env", "current").stderr
+
+
+def test_what_a_user_has_for_one_address_goes_to_no_other_of_the_same_name(locatable, repo, server, tmp_path):
+    own = "['remote \"there\"']\nurl = http://127.0.0.1:9\nauth = basic\nuser = me\npassword = secret\n"
+    write(tmp_path, {"config/dvc/config": own})
+    settings = f"[core]\nremote = there\n['remote \"there\"']\nurl = {server[0]}\n"
+    commit(repo, {".dvc/config": settings, "dvc.lock": LOCK, "raw.dvc": DATA, ".gitignore": "/raw\n"})
+    done = locatable("reproduce", "--env", "current")
+    assert server[1] == []
+    assert f"dvc remote modify --local there url {server[0]}" in done.stderr
+
+
 def test_settings_of_the_user_can_say_it(locatable, remote, repo):
     (repo / ".dvc/config.local").write_text(remote)
     assert "your credentials" not in locatable("reproduce", "--env", "current").stderr
@@ -132,12 +156,35 @@ def test_settings_of_the_user_that_somebody_has_committed_do_not_count(locatable
     assert "your credentials" in locatable("reproduce", "--env", "current").stderr
 
 
-def test_neither_is_the_remote_of_a_repository_that_data_is_imported_from(locatable, repo, tmp_path, setting):
+def imported(source: Path, rev: str, path: str = "raw") -> str:
+    """A .dvc file that imports a path of a repository."""
+    return f"frozen: true\ndeps:\n- path: {path}\n  repo:\n    url: {source}\n    rev_lock: {rev}\n{DATA}"
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_neither_is_the_remote_of_a_repository_that_data_is_imported_from(
+    locatable, repo, tmp_path, setting, steps
+):
     section = "['remote \"there\"']\n"
     settings = f"[core]\nremote = there\n{section}url = s3://bucket\n{setting}\n"
-    rev = commit(tmp_path / "source", {".dvc/config": settings, "raw.dvc": DATA, ".gitignore": "/raw\n"})
-    source = f"deps:\n- path: raw\n  repo:\n    url: {tmp_path}/source\n    rev_lock: {rev}\n"
-    imported = {"dvc.lock": LOCK, "raw.dvc": f"frozen: true\n{source}{DATA}", ".gitignore": "/raw\n"}
-    commit(repo, imported)
+    data = DATA
+    for step in range(steps):
+        # The first in a subfolder, and each of the others imports from the one before.
+        folder = "" if step else "data/"
+        files = {".dvc/config": settings, f"{folder}raw.dvc": data, f"{folder}.gitignore": "/raw\n"}
+        rev = commit(tmp_path / f"source{step}", files)
+        data, settings = imported(tmp_path / f"source{step}", rev, f"{folder}raw"), ""
+    commit(repo, {"dvc.lock": LOCK, "raw.dvc": data, ".gitignore": "/raw\n"})
     done = locatable("reproduce", "--env", "current")
     assert f"dvc remote modify --global there {setting.replace(' = ', ' ')}" in done.stderr
+
+
+def test_repositories_that_import_from_each_other_end_in_one_line(locatable, repo, tmp_path):
+    ones, others = tmp_path / "ones", tmp_path / "others"
+    files = {".dvc/config": "", ".gitignore": "/raw\n"}
+    for source, other in ((ones, others), (others, ones)):
+        commit(source, {**files, "raw.dvc": imported(other, "HEAD")})
+    commit(repo, {"dvc.lock": LOCK, "raw.dvc": imported(ones, "HEAD"), ".gitignore": "/raw\n"})
+    done = locatable("reproduce", "--env", "current")
+    assert done.returncode == 2
+    assert "cannot try: raw.dvc: imported by more than 10 repositories in turn" in done.stderr

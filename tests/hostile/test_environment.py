@@ -148,9 +148,7 @@ def test_no_variable_of_the_environment_goes_to_a_server_that_a_lock_names(line,
 
 
 def test_servers_that_a_lock_names_are_announced(tmp_path):
-    lock = (
-        "--extra-index-url https://me:secret@wheels.example/cpu # http://a comment\na==1 --hash=sha256:00\n"
-    )
+    lock = "--extra-index-url https://me:secret@wheels.example/cpu # http://a comment\na==1\n"
     (tmp_path / "requirements.lock").write_text(lock)
     named = find_lock(tmp_path, [])
     assert named.source == "wheels of requirements.lock from the package index, https://wheels.example"
