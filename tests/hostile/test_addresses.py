@@ -1,6 +1,8 @@
 """Which servers get a user's credentials: those that the user has named, whatever a repository names."""
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tiny_git import commit, git, write
+from tiny_git import IDENTITY, commit, git, write
 
 SOURCES = Path(__file__).parents[2] / "src"
 RUN_ID = "0123456789abcdef" * 2
@@ -25,6 +27,14 @@ stages:
     - {{path: raw, hash: md5, md5: {MD5}, size: 3}}
     outs:
     - {{path: out, hash: md5, md5: {MD5}, size: 3}}
+"""
+# What `git lfs install` writes.
+LFS = """\
+[filter "lfs"]
+\tclean = git-lfs clean -- %f
+\tsmudge = git-lfs smudge -- %f
+\tprocess = git-lfs filter-process
+\trequired = true
 """
 DATA = f"outs:\n- md5: {MD5}\n  size: 3\n  hash: md5\n  path: raw\n"
 
@@ -70,7 +80,10 @@ def locatable(repo, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]
         "MLFLOW_TRACKING_TOKEN": "secret",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "DVC_NO_ANALYTICS": "1",
+        "DVC_STUDIO_TOKEN": "secret",
+        **IDENTITY,
     }
+    write(tmp_path, {"home/.gitconfig": LFS})
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, "-m", "locatable", *words)
@@ -99,6 +112,68 @@ def test_a_server_that_the_user_has_named_once_gets_the_token(locatable, server)
     server[1].clear()
     locatable("locate", RUN_ID)
     assert "Bearer secret" in server[1]
+
+
+SCORE = '{"score": 1}'
+SCORE_MD5 = hashlib.md5(SCORE.encode(), usedforsecurity=False).hexdigest()
+TRIED = f"""\
+schema: '2.0'
+stages:
+  score:
+    cmd: cp raw m.json
+    deps:
+    - {{path: raw, hash: md5, md5: {SCORE_MD5}, size: 12}}
+    params:
+      params.yaml: {{lr: 0.1}}
+    outs:
+    - {{path: m.json, hash: md5, md5: {SCORE_MD5}, size: 12}}
+"""
+
+
+@pytest.fixture
+def named_everywhere(repo, server) -> Path:
+    """The repository, naming the server wherever something of it can name one."""
+    url = server[0]
+    places = (
+        f"[studio]\nurl = {url}\n[exp]\nauto_push = true\ngit_remote = {url}/git\n[core]\nremote = there\n"
+    )
+    stage = "stages:\n  score:\n    cmd: cp raw m.json\n    deps: [raw]\n    params: [lr]\n"
+    files = {
+        ".dvc/config": f"{places}['remote \"there\"']\nurl = {url}\n",
+        ".lfsconfig": f"[lfs]\nurl = {url}/lfs\n",
+        "CITATION.cff": f"cff-version: 1.2.0\ntitle: a\nrepository: {url}\nurl: {url}\n",
+        "dvc.lock": TRIED,
+        "dvc.yaml": f"{stage}    metrics: [m.json: {{cache: false}}]\n",
+        "m.json": SCORE,
+        "params.yaml": "lr: 0.1\n",
+        "pip.conf": f"[global]\nindex-url = {url}\n",
+        "raw": SCORE,
+        "requirements.lock": f"--index-url {url}\n",
+        "search.yaml": "study: s\nmetric: m.json:score\ndirection: maximize\nspace:\n"
+        "  lr: {type: float, low: 0.1, high: 1}\n",
+        "uv.toml": f'index-url = "{url}"\n',
+    }
+    commit(repo, files)
+    git(repo, "remote", "add", "origin", f"{url}/origin")
+    return repo
+
+
+@pytest.mark.parametrize("command", ["search --trials 1", "archive", "locate HEAD", "declare --check"])
+def test_a_server_that_a_repository_names_everywhere_is_not_asked(
+    command, named_everywhere, locatable, server
+):
+    assert locatable(*command.split()).returncode == 0
+    assert server[1] == []
+
+
+def test_neither_does_a_search_ask_it_for_contents_of_git_lfs(named_everywhere, locatable, server):
+    if not shutil.which("git-lfs"):
+        pytest.skip("Git LFS is not installed")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
+    commit(named_everywhere, {"big.bin": pointer, ".gitattributes": "*.bin filter=lfs\n"})
+    done = locatable("search", "--trials", "1")
+    assert "this machine has only a Git LFS pointer to big.bin" in done.stderr
+    assert server[1] == []
 
 
 @pytest.fixture(params=["endpointurl = http://127.0.0.1:1", "configpath = /aws"])
