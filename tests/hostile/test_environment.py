@@ -2,15 +2,19 @@
 
 import base64
 import hashlib
+import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_git import write
 
 from locatable.errors import CannotTryError
 from locatable.proof.bubblewrap import allowed_limits, hidden_folders
+from locatable.proof.conda_lock import CondaLock
 from locatable.proof.environment import build_environment, find_lock
 from locatable.proof.hashed_lock import HashedLock
 from locatable.proof.sandbox import Sandbox
@@ -166,3 +170,51 @@ def test_a_source_package_that_may_be_built_sees_no_home(build, source, home):
     environment = build(source, allow_build=True).parent
     assert list(environment.glob("lib/python*/site-packages/harm.py"))
     assert not (home / "harm").exists()
+
+
+# In place of what installs conda-lock.yml: it makes an environment of one package, where it sees no secret.
+CONDA = """\
+#!{python}
+for prefix; do case $before in --prefix) break;; esac; before=$prefix; done
+mkdir -p "$prefix/conda-meta"
+cat {home}/secret && exit 1
+echo '{{"name": "a", "version": "1", "files": []}}' > "$prefix/conda-meta/a-1-0.json"
+"""
+
+
+def in_the_home(home: Path) -> str:
+    """A program in a folder of the PATH."""
+    write(home, {"bin/micromamba": CONDA.format(python="/bin/sh", home=home)})
+    return str(home / "bin")
+
+
+def from_the_working_folder(home: Path) -> str:
+    """The same, where the PATH has a relative folder."""
+    return os.path.relpath(in_the_home(home))
+
+
+def in_an_environment(home: Path) -> str:
+    """A program that the Python of another environment runs, which is in the home, too."""
+    (home / "python/bin").mkdir(parents=True)
+    shutil.copy("/bin/sh", home / "python/bin/python3")
+    write(home, {"env/pyvenv.cfg": "", "env/bin/conda": "#!/bin/sh\n"})
+    (home / "env/bin/python").symlink_to(home / "python/bin/python3")
+    write(home, {"env/bin/conda-lock": CONDA.format(python=home / "env/bin/python", home=home)})
+    return str(home / "env/bin")
+
+
+@pytest.mark.parametrize("installed", [in_the_home, from_the_working_folder, in_an_environment])
+def test_an_installer_in_the_home_runs_and_sees_nothing_else_of_it(installed, home, tmp_path, monkeypatch):
+    if not allowed_limits()[0]:
+        pytest.skip("bubblewrap is not installed, or not allowed")
+    write(home, {"secret": "secret"})
+    folder = installed(home)
+    for program in home.rglob("bin/*"):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", folder, prepend=":")
+    write(tmp_path, {"project/conda-lock.yml": ""})
+    work, project = tmp_path / "work", tmp_path / "project"
+    work.mkdir()
+    sandbox = Sandbox(work, work / "env/bin", project, hidden_folders(project, project), allowed_limits()[0])
+    build_environment(CondaLock(allow_build=True), project, work / "env", sandbox)
+    assert (work / "env/conda-meta/a-1-0.json").is_file()
