@@ -85,6 +85,10 @@ SENT: dict[str, dict[str, str | Path]] = {
         "code.py": "def (:\n",
         ".venv/bin/python": "#!/bin/sh\ntouch {harm}\n",
     },
+    "a record that sets where programs are found": {
+        "environment.json": '{"variables": {"PATH": "programs"}}',
+        "programs/bwrap": "#!/bin/sh\ntouch {harm}\n",
+    },
     "names that act on a terminal": {
         "dvc.yaml": PIPELINE.replace("out: {", '"out\\x1b]0;title\\a\\u202e": {'),
         "dvc.lock": LOCK.replace("path: out", 'path: "out\\x1b]0;title\\a\\u202e"'),
@@ -142,6 +146,7 @@ TABLE = (
     ("settings that are nested deeply", REPRODUCE, 2, f"pyproject.toml: {DEEP}"),
     ("code that is nested deeply", DECLARE, 1, "code.py: cannot be read as Python: nested too deeply"),
     ("an environment with a Python of its own", DECLARE, 1, "code.py:1: invalid syntax"),
+    ("a record that sets where programs are found", REPRODUCE, 0, "1 of 1 outputs rebuilt as recorded"),
     ("names that act on a terminal", "locate raw", 0, "raw (read by copy)"),
     ("names that act on a terminal", f"locate out{TITLE}", 0, SHOWN),
     ("names that act on a terminal", f"locate --json out{TITLE}", 0, r"out\u001b]0;title\u0007\u202e"),
@@ -179,7 +184,7 @@ def sent(request, tmp_path, database) -> Path:
     for path, target in links.items():
         (root / path).unlink(missing_ok=True)
         (root / path).symlink_to(target)
-    for program in root.glob(".venv/bin/*"):
+    for program in [*root.glob(".venv/bin/*"), *root.glob("programs/*")]:
         program.chmod(0o755)
     # One commit: it shows what was sent, whichever commit a command takes.
     git(root, "add", "--all", "--force")

@@ -49,6 +49,11 @@ def allowed_limits() -> tuple[tuple[str, ...], str]:
     return (), f"bubblewrap is not allowed here ({said[-120:]})"
 
 
+def bubblewrap() -> str:
+    """Return the path of bubblewrap: an environment of a stranger can bring a program of its name."""
+    return os.path.abspath(shutil.which("bwrap") or "/usr/bin/bwrap")
+
+
 def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
     """Return the folders of users: the checkout, the cache, the home, and where else users keep files."""
     folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
