@@ -14,7 +14,7 @@ import tiny_dvc
 from tiny_git import write
 
 from locatable.clones.checkout import Checkout
-from locatable.proof.bubblewrap import allowed_limits, hidden_folders
+from locatable.proof.bubblewrap import _secrets, allowed_limits, hidden_folders
 from locatable.proof.sandbox import Place, RunOptions, Sandbox, isolation_command, run_stage
 
 NOBODY = 65534
@@ -100,8 +100,19 @@ def service(as_user) -> Iterator[Path]:
 
 @pytest.mark.parametrize("what", ATTEMPTS)
 def test_a_stage_cannot(what, attempt, home, service):
-    command = ATTEMPTS[what].format(home=home, roots=ROOTS, socket=service, pid=os.getpid())
+    # A folder for temporary files can lie anywhere.
+    roots = f"{ROOTS}|{home.parts[1]}"
+    command = ATTEMPTS[what].format(home=home, roots=roots, socket=service, pid=os.getpid())
     assert "harm" not in attempt(command)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_secret"), [(0o640, True), (0o711, True), (0o644, False), (0o604, False)]
+)
+def test_what_is_not_for_every_account_is_secret(tmp_path, mode, is_secret):
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(mode)
+    assert (tmp_path / "file" in _secrets(tmp_path)) == is_secret
 
 
 def test_a_stage_can_write_in_its_own_folder(attempt, home):

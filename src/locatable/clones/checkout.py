@@ -106,8 +106,15 @@ class Checkout:
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
         bound_parsed_yaml()
-        self.repo = Repo(str(self.root), config=config)
-        self._reader = Reader(project)
+        with contextlib.ExitStack() as opened:
+            self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
+            self._reader = opened.enter_context(Reader(project))
+            self._read(commit)
+            # From here on, `__exit__` closes them.
+            opened.pop_all()
+
+    def _read(self, commit: str) -> None:
+        """Read what is in the clone."""
         self.snapshot = self._reader.snapshot(commit)
         # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
         self._outs: dict[str, Any] = {}
