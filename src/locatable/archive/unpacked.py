@@ -150,9 +150,10 @@ def _reading(path: Path, member: str, *kinds: type[Exception]) -> Iterator[None]
         member: its name.
         kinds: other errors that mean the same, where nothing but the archive is read.
     """
+    errors: tuple[type[Exception], ...] = (*_NO_ZIP, *kinds)
     try:
         yield
-    except (*_NO_ZIP, *kinds):
+    except errors:
         raise _problem(path, f"{member} is damaged") from None
 
 

@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -49,8 +48,7 @@ def altered_file(folder: Path) -> tuple[str, str] | None:
     return None
 
 
-@lru_cache(10)
-def active_variables(folder: Path, isolation: tuple[str, ...] = ()) -> dict[str, str]:
+def active_variables(folder: Path, isolation: Sequence[str] = ()) -> dict[str, str]:
     """Return what is set where an environment of conda is active; nothing where conda did not make it.
 
     Args:

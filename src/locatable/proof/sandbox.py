@@ -128,15 +128,10 @@ def make_sandbox(
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
-    python = [*_probe(sandbox, sandbox.recorded), str(sandbox.programs / "python")]
-    return describe_processor(python, {} if sandbox.limits else sandbox.recorded)
-
-
-def _probe(sandbox: Sandbox, variables: Mapping[str, str]) -> list[str]:
-    """Return what to put before a command that asks something of the environment of stages."""
-    place = Place(sandbox.work / "probe", sandbox.work / "probe", variables=variables)
+    place = Place(sandbox.work / "probe", sandbox.work / "probe", variables=sandbox.recorded)
     place.folder.mkdir(exist_ok=True)
-    return isolation_command(sandbox, place)
+    python = [*isolation_command(sandbox, place), str(sandbox.programs / "python")]
+    return describe_processor(python, {} if sandbox.limits else sandbox.recorded)
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
@@ -195,7 +190,7 @@ def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: Run
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
-    active = active_variables(sandbox.programs.parent, tuple(_probe(sandbox, {})))
+    active = active_variables(sandbox.programs.parent, isolation_command(sandbox, Place(folder, folder)))
     variables = {
         **active,
         **sandbox.recorded,
