@@ -18,7 +18,7 @@ from ..git.partial_clone import fetch_history
 from ..git.working_clone import SETTINGS
 from ..proof.hashed_lock import make_step, wheels_alone
 from ..proof.installer import Step, run_installer
-from ..repository.clone_limits import shallow_history
+from ..repository.project import shallow_history
 from .manifest import FILES, Content
 
 # A clone of the bundle has this branch checked out.

@@ -1,6 +1,5 @@
 """Where the figures of a document come from."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from ..documents.figure import Encoded, Figure, instead_of, is_picture, read_fig
 from ..documents.text import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
 from ..repository.bounds import bounded_reading
-from ..repository.clone_limits import limits
+from ..repository.project import limits
 from ..repository.reader import Reader
 from .figure_match import Match, Matcher, Verdict
 from .known_figures import KnownFigures, known_figures
@@ -101,8 +100,10 @@ def locate_document(reader: Reader, target: str) -> LocatedDocument:
     before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
     try:
         with bounded_reading(target):
-            for figure in _bounded(path):
+            for figure in read_figures(path):
                 for part, verdict in _verdicts(matcher, figure, before):
+                    if len(figures) == MOST_FIGURES:
+                        raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
                     figures.append(_located(matcher.known, figure if part is figure else part, verdict))
     except UnreadableError as error:
         if not figures:
@@ -114,14 +115,6 @@ def locate_document(reader: Reader, target: str) -> LocatedDocument:
     if not all(figure.is_traced for figure in figures):
         left_out += _unread(matcher) + limits(reader.root, bool(matcher.known.experiments))
     return LocatedDocument(target, figures, left_out)
-
-
-def _bounded(path: Path) -> Iterator[Figure]:
-    for number, figure in enumerate(read_figures(path)):
-        if number == MOST_FIGURES:
-            yield Figure("the rest", problem=f"more than {MOST_FIGURES:,} figures are not looked at")
-            return
-        yield figure
 
 
 def _verdicts(

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ..clones.files import load_values
+from ..clones.checkout import load_values
 from ..errors import UnreadableError
 from .differences import NOTHING, Differences, is_number, values_by_key
 from .inputs import files_below

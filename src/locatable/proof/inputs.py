@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..clones.checkout import Checkout
-from ..clones.files import load_values
+from ..clones.checkout import Checkout, load_values
 from ..errors import CannotTryError, UnreadableError
 from ..git import untracked_names
 from ..git.working_clone import clone_git

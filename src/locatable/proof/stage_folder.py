@@ -4,8 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..clones.checkout import Checkout
-from ..clones.files import copy_file
+from ..clones.checkout import Checkout, copy_file
 from ..clones.params_files import cut_to
 from ..model import Stage
 from .inputs import Input, InputKind, files_below
