@@ -97,6 +97,14 @@ SENT: dict[str, dict[str, str | Path]] = {
     "a script of its own": {
         "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
     },
+    "documents without an end": {
+        "itself.tex": "\\input{itself}\\input{other}",
+        "other.tex": "\\input{itself}\\includegraphics{none}",
+        "deep.ipynb": f'{{"cells": {NESTED}}}',
+        "many.html": "<img src='none.png'>" * 100_000,
+        "itself.pdf": "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Count 9/Kids[2 0 R 2 0 R]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
+    },
     "nothing hostile": {},
 }
 SHOWN = r"out\x1b]0;title\x07\u202e"
@@ -152,6 +160,10 @@ TABLE = (
     ("names that act on a terminal", f"locate --json out{TITLE}", 0, r"out\u001b]0;title\u0007\u202e"),
     ("names that act on a terminal", REPRODUCE, 1, SHOWN),
     ("names that act on a terminal", f"{REPRODUCE} --json", 1, r"out\u001b]0;title\u0007\u202e"),
+    ("documents without an end", "locate itself.tex", 1, "not found: there is no such file"),
+    ("documents without an end", "locate deep.ipynb", 0, "deep.ipynb"),
+    ("documents without an end", "locate many.html", 1, "more than 2,000 figures are not looked at"),
+    ("documents without an end", "locate itself.pdf", 0, "itself.pdf"),
     ("nothing hostile", f"reproduce {TITLE}", 2, rf"\x1b]0;title\x07\u202e: {UNKNOWN}"),
     ("nothing hostile", "reproduce pipe.zip", 2, NO_FILE),
     ("nothing hostile", "reproduce zero.zip", 2, NO_FILE),
