@@ -1,5 +1,6 @@
 """Reads an archive: every byte is checked against the manifest before anything is unpacked."""
 
+import contextlib
 import hashlib
 import shutil
 import zipfile
@@ -54,7 +55,7 @@ class Archive:
         """
         for path, entry in self.manifest.members.items():
             hashed = hashlib.sha256()
-            with _reading(self.path, path), self._file.open(path) as member:
+            with _reading(self.path, path, OSError), self._file.open(path) as member:
                 while chunk := member.read(_CHUNK):
                     hashed.update(chunk)
                     progress(len(chunk))
@@ -80,13 +81,16 @@ def open_archive(path: Path) -> Iterator[Archive]:
         UnreadableError: it is a device or a pipe.
     """
     require_regular(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            yield Archive(path, file, _check_list(path, file))
-    except _NO_ZIP as error:
-        raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
-    except OSError as error:
-        raise _problem(path, error.strerror or str(error)) from None
+    with contextlib.ExitStack() as stack:
+        # What goes wrong while it is used is not told as a fault of the file.
+        try:
+            file = stack.enter_context(zipfile.ZipFile(path))
+            manifest = _check_list(path, file)
+        except _NO_ZIP as error:
+            raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
+        except OSError as error:
+            raise _problem(path, error.strerror or str(error)) from None
+        yield Archive(path, file, manifest)
 
 
 def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
@@ -138,11 +142,18 @@ def _manifest_of(path: Path, file: zipfile.ZipFile, infos: dict[str, zipfile.Zip
 
 
 @contextmanager
-def _reading(path: Path, member: str) -> Iterator[None]:
-    """Name the member where its bytes have another checksum than the ZIP file itself says."""
+def _reading(path: Path, member: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Name the member where its bytes have another checksum than the ZIP file itself says.
+
+    Args:
+        path: of the archive.
+        member: its name.
+        kinds: other errors that mean the same, where nothing but the archive is read.
+    """
+    errors: tuple[type[Exception], ...] = (*_NO_ZIP, *kinds)
     try:
         yield
-    except _NO_ZIP:
+    except errors:
         raise _problem(path, f"{member} is damaged") from None
 
 

@@ -49,6 +49,11 @@ def allowed_limits() -> tuple[tuple[str, ...], str]:
     return (), f"bubblewrap is not allowed here ({said[-120:]})"
 
 
+def bubblewrap() -> str:
+    """Return the path of bubblewrap: an environment of a stranger can bring a program of its name."""
+    return os.path.abspath(shutil.which("bwrap") or "/usr/bin/bwrap")
+
+
 def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
     """Return the folders of users: the checkout, the cache, the home, and where else users keep files."""
     folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
@@ -98,14 +103,7 @@ def _secrets(folder: Path) -> list[Path]:
 
 def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequence[Path]) -> list[Path]:
     """Return the folders that programs need and that would otherwise not be seen."""
-    wanted = [programs.parent]
-    # A virtual environment needs the Python that it was made from, which can be another environment's.
-    python = programs / "python"
-    while python.is_symlink():
-        wanted.append(python.parent)
-        python = python.parent / python.readlink()
-    prefix = python.resolve().parents[1]
-    wanted += [prefix / name for name in PYTHON_FOLDERS] if _holds_any(prefix, hidden) else [prefix]
+    wanted = [programs.parent, *python_folders(programs, hidden)]
     for entry in search_path:
         wanted.append(entry)
         wanted += software_around(entry)
@@ -122,6 +120,22 @@ def _program_folders(programs: Path, search_path: Iterable[Path], hidden: Sequen
             if not is_system and not is_under(path, shown):
                 shown.append(path)
     return shown
+
+
+def python_folders(programs: Path, hidden: Sequence[Path]) -> list[Path]:
+    """Return the folders of the Python that an environment was made from, which can be another environment's.
+
+    Args:
+        programs: the folder of programs of the environment.
+        hidden: folders of users, resolved.
+    """
+    folders = []
+    python = programs / "python"
+    while python.is_symlink():
+        folders.append(python.parent)
+        python = python.parent / python.readlink()
+    prefix = python.resolve().parents[1]
+    return folders + ([prefix / name for name in PYTHON_FOLDERS] if _holds_any(prefix, hidden) else [prefix])
 
 
 def software_around(entry: Path) -> set[Path]:

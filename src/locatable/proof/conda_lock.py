@@ -83,7 +83,8 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
         name = Path(program).name
         if name in PROGRAMS and not found[name]:
             found[name] = shutil.which(program)
-    return {name: path for name, path in found.items() if path}
+    # An entry of PATH can be relative to the working folder, which is another one for an installer.
+    return {name: os.path.abspath(path) for name, path in found.items() if path}
 
 
 def install_step(folder: Path, lock: Path, programs: Mapping[str, str]) -> Step:

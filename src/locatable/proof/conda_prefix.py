@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -49,12 +48,12 @@ def altered_file(folder: Path) -> tuple[str, str] | None:
     return None
 
 
-@lru_cache(10)
-def active_variables(folder: Path) -> dict[str, str]:
+def active_variables(folder: Path, isolation: Sequence[str] = ()) -> dict[str, str]:
     """Return what is set where an environment of conda is active; nothing where conda did not make it.
 
     Args:
         folder: the environment. Scripts of its packages are run, as `conda activate` does.
+        isolation: what to put before a command to isolate it.
     """
     if not (folder / "conda-meta").is_dir():
         return {}
@@ -63,7 +62,7 @@ def active_variables(folder: Path) -> dict[str, str]:
     lines.append("env -0")
     shell = shutil.which("bash") or "/bin/sh"
     done = subprocess.run(
-        [shell, "-c", "\n".join(lines)], env=before, cwd=folder, capture_output=True, check=False
+        [*isolation, shell, "-c", "\n".join(lines)], env=before, cwd=folder, capture_output=True, check=False
     )
     pairs = [line.partition("=") for line in os.fsdecode(done.stdout).split("\0") if line]
     found = {name: value for name, _, value in pairs if name not in OF_SHELLS}

@@ -12,9 +12,9 @@ from ..errors import CannotTryError
 from ..model import Stage
 from ..results.coordinates import read_record
 from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
-from .bubblewrap import software_around
+from .bubblewrap import python_folders, software_around
 from .conda_lock import CURRENT, CondaLock
-from .hashed_lock import HashedLock
+from .hashed_lock import HashedLock, servers_in
 from .installer import Step, isolated_variables, programs_in, run_installer
 from .sandbox import Sandbox, installer_isolation
 
@@ -74,7 +74,7 @@ def find_lock(
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
     if name == REQUIREMENTS:
-        return HashedLock(recorded_python(project), wheels, allow_build)
+        return HashedLock(recorded_python(project), wheels, allow_build, servers_in(project / REQUIREMENTS))
     raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
 
 
@@ -112,7 +112,8 @@ def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     # A program such as conda needs the environment that it is in.
     for path in tuple(named):
         if path.is_file() and os.access(path, os.X_OK):
-            named += software_around(path.resolve().parent)
+            for software in software_around(path.resolve().parent):
+                named += [software, *python_folders(software / "bin", sandbox.hidden)]
     isolation = installer_isolation(sandbox, [path for path in named if path.exists()])
     run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 

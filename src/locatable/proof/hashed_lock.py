@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import CannotTryError
 from ..results.locks import REQUIREMENTS
@@ -22,6 +23,13 @@ KNOWN_SOURCES = {
 # A package of a lock with its hashes, which lines that end in a backslash join.
 PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)[^\n\\]*((?:\\\n[^\n\\]*)*)", re.MULTILINE)
 
+# What a lock holds beside packages: comments, line breaks within a line, other lists, addresses.
+NO_PART = re.compile(r"(?:^|\s)#.*|\\\n", re.MULTILINE)
+# In which pip would see other letters.
+OTHER_ENCODING = re.compile(r"^#.*coding[:=]\s*(?!utf-?8\b)", re.MULTILINE | re.IGNORECASE)
+INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)", re.MULTILINE)
+ADDRESS = re.compile(r"\bhttps?://[^\s'\"]+", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class HashedLock:
@@ -31,11 +39,13 @@ class HashedLock:
         version: of Python, None for the one that runs.
         wheels: a folder with all packages of the lock, None to ask the package index for them.
         allow_build: whether packages without a wheel are built, which runs what they hold.
+        servers: that it names itself, see `servers_in`.
     """
 
     version: str | None = None
     wheels: Path | None = None
     allow_build: bool = False
+    servers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -47,10 +57,12 @@ class HashedLock:
         """What is installed, and where it comes from, in words."""
         kind = "packages" if self.allow_build else "wheels"
         means = RUNS_CODE if self.allow_build else ""
-        return f"{kind} of {REQUIREMENTS} from {self.wheels or 'the package index'}{means}"
+        places = ", ".join([str(self.wheels or "the package index"), *self.servers])
+        return f"{kind} of {REQUIREMENTS} from {places}{means}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, by uv where it is here."""
+        servers_in(project / REQUIREMENTS)
         here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         uv = shutil.which("uv", path=here)
         yield make_step(folder, self.version, uv)
@@ -85,6 +97,37 @@ class HashedLock:
                     raise CannotTryError(
                         f"{file} is not as {name} was released: `uv cache clean {name}`, then again"
                     )
+
+
+def servers_in(lock: Path) -> tuple[str, ...]:
+    """Return the servers that a lock names, itself or in a list that it includes.
+
+    Raises:
+        CannotTryError: uv and pip would put a variable of the environment into it, and could send that to
+            any of them; or it includes a list that cannot be looked at.
+    """
+    servers: dict[str, None] = {}
+    seen: set[Path] = set()
+    waiting = [lock]
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            raise CannotTryError(f"{lock.name} includes {file.name}, which cannot be read here") from None
+        if "${" in text or OTHER_ENCODING.search(text):
+            raise CannotTryError(
+                f"{file.name} asks for variables of your environment (${{...}}), and they could be sent to "
+                "anyone: say in your own settings where packages come from, and take them out"
+            )
+        text = NO_PART.sub("", text)
+        for address in map(urlsplit, ADDRESS.findall(text)):
+            servers[f"{address.scheme}://{address.netloc.rpartition('@')[2]}"] = None
+        waiting += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
+    return tuple(servers)
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:

@@ -20,7 +20,7 @@ from typing import IO
 from ..clones.checkout import Checkout
 from ..model import Stage
 from ..results.processor import Processor, describe_processor
-from .bubblewrap import allowed_limits, hidden_folders, is_under, view_options
+from .bubblewrap import allowed_limits, bubblewrap, hidden_folders, is_under, view_options
 from .conda_prefix import active_variables
 from .conditions import USUAL, Conditions
 from .inputs import Input, InputKind
@@ -128,10 +128,10 @@ def make_sandbox(
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
-    place = Place(sandbox.work / "probe", sandbox.work / "probe")
+    place = Place(sandbox.work / "probe", sandbox.work / "probe", variables=sandbox.recorded)
     place.folder.mkdir(exist_ok=True)
     python = [*isolation_command(sandbox, place), str(sandbox.programs / "python")]
-    return describe_processor(python, sandbox.recorded)
+    return describe_processor(python, {} if sandbox.limits else sandbox.recorded)
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
@@ -154,7 +154,9 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
             # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
             shell = [place.variables.get("SHELL", "/bin/sh"), "-c", command]
             line = [*isolation_command(sandbox, place), *shell]
-            exit_code = _run_command(line, place, printed, conditions)
+            # Bubblewrap itself runs outside: nothing that a revision records may act on it.
+            variables = {} if sandbox.limits else place.variables
+            exit_code = _run_command(line, place, variables, printed, conditions)
             if exit_code:
                 break
         seconds = time.perf_counter() - begun
@@ -188,7 +190,7 @@ def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: Run
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
-    active = active_variables(sandbox.programs.parent)
+    active = active_variables(sandbox.programs.parent, isolation_command(sandbox, Place(folder, folder)))
     variables = {
         **active,
         **sandbox.recorded,
@@ -215,10 +217,15 @@ def _search_path(sandbox: Sandbox) -> list[Path]:
 
 
 def isolation_command(sandbox: Sandbox, place: Place) -> list[str]:
-    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used."""
+    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
+
+    Bubblewrap sets the variables of the place; without it, the caller has to.
+    """
     if not sandbox.limits:
         return []
-    command = ["bwrap", *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
+    command = [bubblewrap(), *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
+    for name, value in place.variables.items():
+        command += ["--setenv", name, value]
     command += ["--bind", str(place.folder), str(place.folder), "--chdir", str(place.working)]
     if place.online_cpus:
         command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
@@ -234,7 +241,7 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
     """
     if not sandbox.limits:
         return []
-    command = ["bwrap", *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
+    command = [bubblewrap(), *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
     # How to find servers is often said by a service of the machine.
     for path in (*readable, Path("/etc/resolv.conf").resolve()):
         if not path.is_relative_to(sandbox.work):
@@ -244,7 +251,13 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
     return [*command, *limits, "--"]
 
 
-def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:
+def _run_command(
+    command: list[str],
+    place: Place,
+    variables: Mapping[str, str],
+    printed: IO[bytes],
+    conditions: Conditions,
+) -> int:
     """Run a command to its end and return its exit code; nothing that it started outlives it."""
     allowed = os.sched_getaffinity(0) if conditions.cpus else None
     if allowed:
@@ -253,7 +266,7 @@ def _run_command(command: list[str], place: Place, printed: IO[bytes], condition
         process = subprocess.Popen(
             command,
             cwd=place.working,
-            env=place.variables,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,
