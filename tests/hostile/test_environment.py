@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from locatable.errors import CannotTryError
-from locatable.proof.bubblewrap import allowed_limits, hidden_folders
 from locatable.proof.environment import build_environment
-from locatable.proof.hashed_lock import HashedLock
-from locatable.proof.sandbox import Sandbox
+from locatable.proof.lock_files import HashedLock
+from locatable.proof.sandbox import Sandbox, allowed_limits, hidden_folders
 
 HARM = "import pathlib; pathlib.Path({home!r}, 'harm').write_text('done')\n"
 METADATA = "Metadata-Version: 2.1\nName: harm\nVersion: 1.0\n"
@@ -58,7 +57,7 @@ class NoPrograms:
 def installer(request, monkeypatch) -> str:
     """The program that installs: uv, or pip where no uv is found."""
     if request.param == "pip":
-        monkeypatch.setattr("locatable.proof.hashed_lock.shutil", NoPrograms)
+        monkeypatch.setattr("locatable.proof.lock_files.shutil", NoPrograms)
     return request.param
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.proof.bubblewrap import allowed_limits
-from locatable.proof.sandbox import Place, Sandbox, isolation_command
+from locatable.proof.sandbox import Place, Sandbox, allowed_limits, isolation_command
 
 NOBODY = 65534
 # Each prints `harm` where it succeeds.

@@ -16,11 +16,8 @@ from locatable.clones.checkout import Checkout
 from locatable.clones.recorded_data import damaged_objects, fetch
 from locatable.errors import CannotTryError, GitError
 from locatable.git import git
-from locatable.proof.attempts import StageRunner
-from locatable.proof.plan import plan_proof
-from locatable.proof.preparation import prepare
-from locatable.proof.record import contradictions, foreign_paths, wrong_inputs
-from locatable.proof.recorded import RecordedOutputs
+from locatable.proof.attempts import RecordedOutputs, StageRunner
+from locatable.proof.plan import contradictions, foreign_paths, plan_proof, prepare, wrong_inputs
 from locatable.proof.sandbox import Sandbox
 from locatable.repository.reader import resolve
 

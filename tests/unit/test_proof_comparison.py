@@ -2,9 +2,9 @@
 
 import pytest
 
-from locatable.model import Output
-from locatable.proof.comparison import OutputVerdict, Rebuilt, Verdict, compare
-from locatable.proof.differences import Differences, values_by_key
+from locatable.model import Output, Stage
+from locatable.proof.comparison import OutputVerdict, Verdict, compare, unproven
+from locatable.proof.contents import Differences, values_by_key
 
 OUTPUT = Output("metrics.json", entry={"md5": "aaa"})
 
@@ -23,13 +23,13 @@ def changed_values(recorded: dict, rebuilt: dict, rtol: float) -> list[str]:
 
 def verdict_of(rebuilt: str | None, found: Differences | None = None) -> OutputVerdict:
     """The verdict on `OUTPUT`."""
-    return compare("train", OUTPUT, Rebuilt(rebuilt, found))
+    return compare("train", OUTPUT, rebuilt, found)
 
 
 def opaque(rtol: float = 0.0) -> Differences:
     """Another file of a format that has no values."""
     found = Differences(rtol)
-    found.add_opaque("model.joblib")
+    found.opaque.append("model.joblib")
     return found
 
 
@@ -46,7 +46,9 @@ def test_no_output_is_missing():
 
 
 def test_a_stage_that_did_not_run_is_not_tried():
-    assert compare("train", OUTPUT, None).verdict is Verdict.NOT_TRIED
+    stage = Stage("train", ".", "true", outs={OUTPUT.path: OUTPUT})
+    (found,) = unproven(stage, Verdict.NOT_TRIED)
+    assert (found.recorded, found.rebuilt, str(found)) == ("aaa", None, "not tried")
 
 
 def test_equal_values_in_other_bytes_are_close_and_not_identical():
@@ -133,7 +135,7 @@ def test_a_verdict_in_json_has_no_path_of_the_clone():
 
 def test_a_verdict_in_json_has_the_figure_and_what_could_not_be_compared():
     found = differences({"loss": 4.0}, {"loss": 5.0})
-    found.add_opaque("model.joblib")
+    found.opaque.append("model.joblib")
     said = verdict_of("bbb", found).to_json()
     assert (said["largest_relative_difference"], said["not_compared"]) == (0.2, ["model.joblib"])
 

@@ -7,9 +7,21 @@ import pytest
 
 from locatable.errors import CannotTryError
 from locatable.model import Stage
-from locatable.proof.environment import build_environment, find_lock, recorded_python, recorded_variables
-from locatable.proof.hashed_lock import KNOWN_SOURCES, HashedLock, fill_step, make_step, wheels_alone
-from locatable.proof.installer import installer_variables, isolated_variables
+from locatable.proof.environment import (
+    build_environment,
+    installer_variables,
+    isolated_variables,
+    recorded_python,
+    recorded_variables,
+)
+from locatable.proof.lock_files import (
+    KNOWN_SOURCES,
+    HashedLock,
+    fill_command,
+    find_lock,
+    make_step,
+    wheels_alone,
+)
 from locatable.proof.sandbox import Sandbox
 
 FOLDER = Path("/scratch/env")
@@ -112,29 +124,29 @@ def test_uv_runs_without_variables_that_redirect_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_the_lock_is_all_that_is_installed(uv):
-    fill = fill_step(FOLDER, LOCK, uv, None).command
+    fill = fill_command(FOLDER, LOCK, uv, None)
     assert [part for part in fill if part.endswith(".lock")] == [str(LOCK)]
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_every_package_is_checked_against_its_hash(uv):
-    assert "--require-hashes" in fill_step(FOLDER, LOCK, uv, None).command
+    assert "--require-hashes" in fill_command(FOLDER, LOCK, uv, None)
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_with_wheels_no_index_is_asked(uv):
-    fill = fill_step(FOLDER, LOCK, uv, Path("/archive/wheels")).command
+    fill = fill_command(FOLDER, LOCK, uv, Path("/archive/wheels"))
     assert "--no-index" in fill
     assert fill[fill.index("--find-links") + 1] == "/archive/wheels"
 
 
 def test_uv_is_told_which_environment_to_fill():
-    fill = fill_step(FOLDER, LOCK, "uv", None).command
+    fill = fill_command(FOLDER, LOCK, "uv", None)
     assert fill[fill.index("--python") + 1] == str(FOLDER)
 
 
 def test_pip_is_that_of_the_environment_to_fill():
-    assert fill_step(FOLDER, LOCK, None, None).command[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
+    assert fill_command(FOLDER, LOCK, None, None)[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
 
 
 @pytest.mark.parametrize(("uv", "python"), [("uv", "3.13"), (None, "python3.13")])

@@ -1,6 +1,6 @@
 """A package that is not installed as locked is named where a stage does better with it."""
 
-from locatable.proof.installed import name_packages
+from locatable.proof.environment import name_packages
 
 OWNERS = {
     "mlflow": ["mlflow-skinny", "mlflow", "mlflow-tracing"],

@@ -12,8 +12,15 @@ import yaml
 from tiny_proof import proof
 
 from locatable.clones.params_text import keep_only
-from locatable.proof.bubblewrap import LIMITS, allowed_limits, hidden_folders
-from locatable.proof.sandbox import Place, Sandbox, isolation_command, make_sandbox
+from locatable.proof.sandbox import (
+    LIMITS,
+    Place,
+    Sandbox,
+    allowed_limits,
+    hidden_folders,
+    isolation_command,
+    make_sandbox,
+)
 
 
 @pytest.fixture

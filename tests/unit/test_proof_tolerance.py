@@ -3,9 +3,8 @@
 import pytest
 
 from locatable.model import Stage
-from locatable.proof.comparison import OutputVerdict, Verdict
-from locatable.proof.differences import Differences
-from locatable.proof.tolerance import accept_by_what_follows
+from locatable.proof.comparison import OutputVerdict, Verdict, accept_by_what_follows
+from locatable.proof.contents import Differences
 
 
 def stage(name: str, *reads: str) -> Stage:
@@ -21,7 +20,7 @@ def output(of: str, name: str, verdict: Verdict = Verdict.IDENTICAL) -> OutputVe
 def model(of: str = "train", name: str = "model.joblib") -> OutputVerdict:
     """What came of a model that differs in bytes."""
     found = Differences(1e-9)
-    found.add_opaque(name)
+    found.opaque.append(name)
     return OutputVerdict(of, name, "aaa", "bbb", Verdict.DIFFERS, found)
 
 

@@ -7,8 +7,7 @@ from tiny_git import git
 
 from locatable.clones.project_setup import read_project
 from locatable.clones.trial_clone import Clone
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.reproduce import ProofOptions, Report, reproduce
 
 
 def proof(root: Path, rev: str = "HEAD") -> Report:

@@ -16,8 +16,8 @@ from ..errors import ProjectError
 from ..git import git
 from ..git.partial_clone import fetch_history
 from ..git.working_clone import SETTINGS
-from ..proof.hashed_lock import make_step, wheels_alone
-from ..proof.installer import Step, run_installer
+from ..proof.environment import Step, run_installer
+from ..proof.lock_files import make_step, wheels_alone
 from ..repository.clone_limits import shallow_history
 from .manifest import FILES, Content
 

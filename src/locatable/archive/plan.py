@@ -132,12 +132,12 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     """
     # A dictionary keeps the order, and each output once.
     sources: dict[Output, None] = {}
-    for planned in proof.stages:
-        sources.update(dict.fromkeys(planned.fetched))
+    for stage in proof.stages:
+        sources.update(dict.fromkeys(proof.fetched_for(stage)))
     files = set(_FILES)
     files.update(path for path in snapshot.files if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"))
-    for stage in snapshot.records.values():
-        files.update(stage.params)
+    for record in snapshot.records.values():
+        files.update(record.params)
     files.update(name for name in snapshot.root_files() if LICENCE.fullmatch(name))
     outputs = []
     if with_outputs:

@@ -22,15 +22,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CannotTryError, LocatableError, disk_full_errors
+from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
 from ..output import visible
-from ..repository.project import find_project
+from ..repository.project import find_project, read_settings
 from . import Steps
 
 if TYPE_CHECKING:
-    from ..proof.report import Report
-    from ..proof.reproduce import Progress
+    from ..proof.reproduce import Progress, Report
 
 # In the table, so many characters of a hash are shown.
 SHORT_HASH = 8
@@ -118,7 +117,6 @@ def _prove(
 ) -> "Report":
     """Prove a revision of the project around the current folder."""
     from ..proof.reproduce import ProofOptions, reproduce
-    from ..proof.tolerance import choose_rtol
 
     options = ProofOptions(
         rev=rev,
@@ -130,6 +128,33 @@ def _prove(
         allow_build=arguments.allow_build,
     )
     return reproduce(options, progress)
+
+
+def choose_rtol(root: Path, asked: float | None) -> float:
+    """Return the tolerance that is asked for, else that of `[tool.locatable]` in pyproject.toml, else none.
+
+    Args:
+        root: the DVC root.
+        asked: what the command line says.
+
+    Raises:
+        UsageError: the command line asks for something that is no tolerance.
+        SettingsError: pyproject.toml does.
+    """
+    expected = "a relative difference is a number from 0 to below 1, such as 1e-9"
+    if asked is not None:
+        if not _is_tolerance(asked):
+            raise UsageError(f"--rtol {asked}: {expected}")
+        return asked
+    written = read_settings(root).get("rtol", 0.0)
+    if not _is_tolerance(written):
+        raise SettingsError(f"{root / 'pyproject.toml'}: rtol = {written!r} of [tool.locatable]: {expected}")
+    return float(written)
+
+
+def _is_tolerance(value: object) -> bool:
+    # One would accept any number for any other of its sign. A truth value is a number for Python alone.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _print_report(report: "Report") -> None:

@@ -1,15 +1,19 @@
-"""Conditions that no result may depend on, as reproducible-builds' reprotest varies them."""
+"""Changes what no result may depend on, as reprotest of reproducible-builds does, and says what depends on it."""
 
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..results.processor import Processor
-from .differences import in_words
+from .attempts import Attempt, StageRunner, remove
+from .contents import compare_contents, in_words
+from .environment import RECORD
+from .sandbox import USUAL, Conditions, RunOptions
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -25,36 +29,12 @@ Hashes = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What a run of a stage is like; the defaults are those of every rebuild.
-
-    Attributes:
-        variables: environment variables to set.
-        cpus: how many processors it may use, None for all.
-        umask: permissions that new files do not get.
-        last_file_first: create the files that the stage sees in reverse order.
-        parent: where the folder of the run is made, None for the usual place.
-        processor: what of another processor it stands for; empty where no processor decides it.
-    """
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    cpus: int | None = None
-    umask: int = 0o022
-    last_file_first: bool = False
-    parent: Path | None = None
-    processor: str = ""
-
-
-USUAL = Conditions()
-
-
-@dataclass(frozen=True)
 class Observation:
-    """What a stage did under some conditions.
+    """The outcome of a stage under some conditions.
 
     Attributes:
         failed: whether it failed.
-        hashes: of its outputs by name.
+        hashes: of its outputs by path.
         largest: the largest relative difference between a number in them and the usual one.
     """
 
@@ -63,10 +43,90 @@ class Observation:
     largest: float = 0.0
 
 
+@dataclass
+class Variation:
+    """Other conditions for the stages of a proof.
+
+    Attributes:
+        work: the folder that stages run in.
+        processor: of this machine.
+        recorded: environment variables that a proof sets as recorded.
+        rtol: relative difference up to which numbers count as equal.
+        varied: names of the conditions that were changed so far, in their order.
+    """
+
+    work: Path
+    processor: Processor
+    recorded: Mapping[str, str]
+    rtol: float
+    varied: dict[str, None] = field(default_factory=dict)
+
+    def findings(self, runner: StageRunner, usual: Attempt) -> list[str]:
+        """Return lines that say what depends on which conditions.
+
+        Args:
+            runner: runs the stage.
+            usual: its run under the usual conditions, whose outputs are in the clone, now and afterwards.
+        """
+        available = available_conditions(self.work, runner.checkout.tree, self.processor, self.recorded)
+        self.varied |= dict.fromkeys(available)
+        copies = {path: self.work / "usual" / path for path in runner.stage.outs}
+        for path, copy in copies.items():
+            _move(runner.path_of(path), copy)
+
+        def observe(conditions: Conditions) -> Observation:
+            attempt = runner.attempt(RunOptions(conditions=conditions))
+            return self._compare(runner, attempt, usual, copies)
+
+        try:
+            return find_dependence(runner.stage.address, usual.hashes, available, observe)
+        finally:
+            # What runs in another file order left behind.
+            shutil.rmtree(MEMORY / self.work.name, ignore_errors=True)
+            for path, copy in copies.items():
+                remove(runner.path_of(path))
+                _move(copy, runner.path_of(path))
+
+    def _compare(
+        self, runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
+    ) -> Observation:
+        """Return the outcome of an attempt; what the tolerance accepts counts as the usual output.
+
+        Args:
+            runner: of the stage, whose outputs are in the clone.
+            attempt: the run that wrote them.
+            usual: the run under the usual conditions.
+            copies: the outputs of that, by path.
+        """
+        hashes = dict(attempt.hashes)
+        largest = 0.0
+        for path, copy in copies.items():
+            place = runner.path_of(path)
+            if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
+                continue
+            found = compare_contents(copy, place, self.rtol)
+            largest = max(largest, found.largest)
+            if found.opaque:
+                continue
+            tolerated = self.rtol > 0 and found.within_rtol
+            # The record of the environment is there to tell of the variables that were varied.
+            told = path == RECORD and all(line.startswith("variables") for line in found.changed)
+            if tolerated or told:
+                hashes[path] = usual.hashes[path]
+        return Observation(attempt.failed, hashes, largest)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move an output, if the stage wrote it."""
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+
+
 def available_conditions(
     work: Path, tree: Path, processor: Processor, recorded: Mapping[str, str]
 ) -> dict[str, Conditions]:
-    """Conditions that can be changed on this machine, by name.
+    """Return the conditions that can be changed on this machine, by name.
 
     Args:
         work: a folder to run in.
@@ -104,6 +164,22 @@ def _has_room(folder: Path, size: int) -> bool:
     return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
 
 
+def _size(folder: Path) -> int:
+    """Return bytes of all files below a folder; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _other_locale() -> str | None:
+    """Return a locale of this machine that is neither C nor POSIX."""
+    if not shutil.which("locale"):
+        return None
+    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
+    for name in listed.split():
+        if not name.startswith(("C", "POSIX")):
+            return name
+    return None
+
+
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
     """Return what another processor would do, as far as libraries can be made to behave as if on it."""
     others = {}
@@ -131,35 +207,17 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
     return others
 
 
-def _other_locale() -> str | None:
-    """Return a locale of this machine that is neither C nor POSIX."""
-    if not shutil.which("locale"):
-        return None
-    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
-    others = [name for name in listed.split() if not name.startswith(("C", "POSIX"))]
-    return others[0] if others else None
-
-
-def _size(folder: Path) -> int:
-    """Return bytes of all files below a folder; links are not followed."""
-    return sum(path.lstat().st_size for path in folder.rglob("*"))
-
-
-def combine(conditions: list[Conditions]) -> Conditions:
+def combine(conditions: Sequence[Conditions]) -> Conditions:
     """Return all of these at once; where two set the same, the later one counts."""
     variables: dict[str, str] = {}
-    cpus = None
-    umask = USUAL.umask
-    last_file_first = False
-    parent = None
+    changed: dict[str, Any] = {}
     for each in conditions:
-        variables.update(each.variables)
-        cpus = each.cpus or cpus
-        parent = each.parent or parent
-        last_file_first = each.last_file_first or last_file_first
-        if each.umask != USUAL.umask:
-            umask = each.umask
-    return Conditions(variables, cpus, umask, last_file_first, parent)
+        variables |= each.variables
+        for name in ("cpus", "umask", "last_file_first", "parent"):
+            value = getattr(each, name)
+            if value != getattr(USUAL, name):
+                changed[name] = value
+    return Conditions(variables, **changed)
 
 
 def find_dependence(
@@ -187,45 +245,49 @@ def find_dependence(
         if together.failed or again.failed:
             return [f"{address} fails in one run and not in another, whatever the conditions"]
         return [f"{address}: {_changed(usual, [together])} changes with the run, whatever the conditions"]
-    observed = {name: observe(conditions) for name, conditions in available.items()}
-    guilty = {name: each for name, each in observed.items() if each.hashes != usual}
-    if not guilty:
-        return [_sentence(address, f"{', '.join(available)} together", usual, [together])]
+    # By the name of the condition; what a processor decides is told by itself.
+    guilty: dict[str, Observation] = {}
+    processors: dict[str, Observation] = {}
+    for name, conditions in available.items():
+        observed = observe(conditions)
+        if observed.hashes == usual:
+            continue
+        if conditions.processor:
+            processors[conditions.processor] = observed
+        else:
+            guilty[name] = observed
+    if not guilty and not processors:
+        guilty[f"{', '.join(available)} together"] = together
     lines = []
-    others = [name for name in guilty if not available[name].processor]
-    if others:
-        lines.append(_sentence(address, ", ".join(others), usual, [guilty[name] for name in others]))
-    names = [name for name in guilty if available[name].processor]
-    if names:
-        processors = ", ".join(available[name].processor for name in names)
-        lines.append(_processor_sentence(address, processors, usual, [guilty[name] for name in names]))
+    if guilty:
+        lines.append(_sentence(address, usual, guilty))
+    if processors:
+        lines.append(_processor_sentence(address, usual, processors))
     return lines
 
 
-def _changed(usual: Hashes, observations: list[Observation]) -> str:
-    """Return names of the outputs that changed in any of some runs."""
+def _changed(usual: Hashes, observations: Sequence[Observation]) -> str:
+    """Return paths of the outputs that changed in any of some runs."""
     changed = []
-    for name, hashed in usual.items():
-        if any(each.hashes[name] != hashed for each in observations):
-            changed.append(name)
+    for path, hashed in usual.items():
+        if any(each.hashes[path] != hashed for each in observations):
+            changed.append(path)
     return ", ".join(changed)
 
 
-def _sentence(address: str, names: str, usual: Hashes, observations: list[Observation]) -> str:
+def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    observations = list(guilty.values())
     if any(each.failed for each in observations):
         return f"{address} fails with another {names}"
     return f"{address}: {_changed(usual, observations)} changes with the {names}"
 
 
-def _processor_sentence(address: str, names: str, usual: Hashes, observations: list[Observation]) -> str:
+def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    observations = list(guilty.values())
     if any(each.failed for each in observations):
         return f"{address} depends on the processor: it fails with {names}"
     largest = max(each.largest for each in observations)
     figure = f" ({in_words(largest)})" if largest else ""
-    outputs = _changed(usual, observations)
-    return f"{address} depends on the processor: {outputs} differs with {names}{figure}"
-
-
-def remove_from_memory(work: Path) -> None:
-    """Delete what runs in another file order left behind."""
-    shutil.rmtree(MEMORY / work.name, ignore_errors=True)
+    return f"{address} depends on the processor: {_changed(usual, observations)} differs with {names}{figure}"
