@@ -1,4 +1,4 @@
-"""Changes what no result may depend on, as reprotest of reproducible-builds does, and says what depends on it."""
+"""Changes what no result may depend on, as reprotest does, and finds out what depends on it all the same."""
 
 import os
 import platform
