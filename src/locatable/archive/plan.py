@@ -20,7 +20,7 @@ from ..model import Output
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
 from ..results.locks import CONDA_LOCK, LOCKS
-from .manifest import is_safe
+from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
 LARGEST_TEXT = 1 << 20

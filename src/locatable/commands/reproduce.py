@@ -95,7 +95,7 @@ def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
 
 def _prove_archive(arguments: argparse.Namespace, progress: "Progress") -> "Report":
     """Check and unpack an archive, and prove its revision there."""
-    from ..archive.unpacked import unpacked
+    from ..archive.format import unpacked
 
     path = Path(arguments.rev)
     with unpacked(path, _checking) as archive, contextlib.chdir(archive.project):
