@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.proof.sandbox import Place, Sandbox, allowed_limits, isolation_command
+from locatable.proof.sandbox import Sandbox, allowed_limits, isolation_command
 
 NOBODY = 65534
 # Each prints `harm` where it succeeds.
@@ -69,10 +69,10 @@ def attempt(home, as_user, monkeypatch) -> Callable[[str], str]:
     monkeypatch.setenv("PATH", f"{home}/projects/bin:{Path.home()}/bin:/usr/bin:/bin")
     hidden = (home, Path("/home"), Path("/root"), home.parent)
     sandbox = Sandbox(home / "work", home / "env/bin", home / "checkout", hidden, limits)
-    place = Place(home / "work/run", home / "work/run")
+    folder = home / "work/run"
 
     def run(command: str) -> str:
-        line = [*as_user, *isolation_command(sandbox, place), "/bin/sh", "-c", command]
+        line = [*as_user, *isolation_command(sandbox, folder, folder), "/bin/sh", "-c", command]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert not done.stderr.startswith("bwrap:"), done.stderr
         return done.stdout

@@ -16,11 +16,6 @@ def differences(recorded: dict, rebuilt: dict, rtol: float = 0.0) -> Differences
     return found
 
 
-def changed_values(recorded: dict, rebuilt: dict, rtol: float) -> list[str]:
-    """One line per value that differs."""
-    return differences(recorded, rebuilt, rtol).changed
-
-
 def verdict_of(rebuilt: str | None, found: Differences | None = None) -> OutputVerdict:
     """The verdict on `OUTPUT`."""
     return compare("train", OUTPUT, rebuilt, found)
@@ -33,16 +28,42 @@ def opaque(rtol: float = 0.0) -> Differences:
     return found
 
 
-def test_the_same_hash_is_identical():
-    assert verdict_of("aaa").verdict is Verdict.IDENTICAL
+SECONDS = {"seconds": 1_700_000_000}, {"seconds": 1_700_000_001}
+ROUNDED = {"loss": 0.3}, {"loss": 0.1 + 0.2}
+VERDICTS = {
+    "the same hash is identical": ("aaa", None, Verdict.IDENTICAL),
+    "another hash differs, where the recorded output cannot be had": ("bbb", None, Verdict.DIFFERS),
+    "no output is missing": (None, None, Verdict.MISSING),
+    "equal values in other bytes are close": ("bbb", differences({"a": 1.0}, {"a": 1.0}), Verdict.CLOSE),
+    "equal values in other bytes are within a tolerance": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.0}, 1e-9),
+        Verdict.WITHIN_RTOL,
+    ),
+    "numbers that differ in the last digit are close": ("bbb", differences(*ROUNDED), Verdict.CLOSE),
+    "numbers that differ by more than rounding differ": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.00001}),
+        Verdict.DIFFERS,
+    ),
+    "whole numbers are not rounded": ("bbb", differences(*SECONDS), Verdict.DIFFERS),
+    "a text that differs beside rounded numbers differs": (
+        "bbb",
+        differences({"loss": 0.3, "name": "a"}, {"loss": 0.1 + 0.2, "name": "b"}),
+        Verdict.DIFFERS,
+    ),
+    "values further apart than the tolerance differ": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.1}, 1e-9),
+        Verdict.DIFFERS,
+    ),
+    "a tolerance does not excuse an output without values": ("bbb", opaque(rtol=0.5), Verdict.DIFFERS),
+}
 
 
-def test_another_hash_differs():
-    assert verdict_of("bbb").verdict is Verdict.DIFFERS
-
-
-def test_no_output_is_missing():
-    assert verdict_of(None).verdict is Verdict.MISSING
+@pytest.mark.parametrize(("rebuilt", "found", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_an_output_is_judged_by_its_hash_and_by_its_values(rebuilt, found, verdict):
+    assert verdict_of(rebuilt, found).verdict is verdict
 
 
 def test_a_stage_that_did_not_run_is_not_tried():
@@ -51,48 +72,10 @@ def test_a_stage_that_did_not_run_is_not_tried():
     assert (found.recorded, found.rebuilt, str(found)) == ("aaa", None, "not tried")
 
 
-def test_equal_values_in_other_bytes_are_close_and_not_identical():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.0})).verdict is Verdict.CLOSE
-
-
-def test_equal_values_in_other_bytes_are_within_a_tolerance():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.0}, 1e-9)).verdict is Verdict.WITHIN_RTOL
-
-
-def test_numbers_that_differ_in_the_last_digit_are_close():
-    assert verdict_of("bbb", differences({"loss": 0.3}, {"loss": 0.1 + 0.2})).verdict is Verdict.CLOSE
-
-
-def test_numbers_that_differ_by_more_than_rounding_differ():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.00001})).verdict is Verdict.DIFFERS
-
-
-def test_whole_numbers_are_not_rounded():
-    found = differences({"seconds": 1_700_000_000}, {"seconds": 1_700_000_001})
-    assert verdict_of("bbb", found).verdict is Verdict.DIFFERS
-
-
-def test_a_text_that_differs_beside_rounded_numbers_differs():
-    found = differences({"loss": 0.3, "name": "a"}, {"loss": 0.1 + 0.2, "name": "b"})
-    assert verdict_of("bbb", found).verdict is Verdict.DIFFERS
-
-
-def test_values_further_apart_than_the_tolerance_differ():
-    assert verdict_of("bbb", differences({"loss": 1.0}, {"loss": 1.1}, 1e-9)).verdict is Verdict.DIFFERS
-
-
 def test_a_verdict_shows_the_largest_relative_difference():
     assert str(verdict_of("bbb", differences({"a": 4.0, "b": 1}, {"a": 5.0, "b": 1}))) == (
         "differs (largest relative difference 0.2)"
     )
-
-
-def test_a_tolerance_does_not_excuse_an_output_without_values():
-    assert verdict_of("bbb", opaque(rtol=0.5)).verdict is Verdict.DIFFERS
-
-
-def test_a_tolerance_does_not_excuse_a_recorded_output_that_cannot_be_had():
-    assert verdict_of("bbb", None).verdict is Verdict.DIFFERS
 
 
 def test_what_changed_is_named():
@@ -140,58 +123,36 @@ def test_a_verdict_in_json_has_the_figure_and_what_could_not_be_compared():
     assert (said["largest_relative_difference"], said["not_compared"]) == (0.2, ["model.joblib"])
 
 
-def test_equal_values_are_no_change():
-    assert changed_values({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0) == []
+NAN, INFINITY = float("nan"), float("inf")
+CHANGES = {
+    "equal values are no change": ({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0, []),
+    "the tolerance is relative": (
+        {"big": 1e6, "small": 1.0},
+        {"big": 1e6 + 1, "small": 2.0},
+        1e-5,
+        ["small 1.0 -> 2.0"],
+    ),
+    "an integer and a float of the same value are equal": ({"n": 1}, {"n": 1.0}, 0.0, []),
+    "a truth value is no number": ({"done": True}, {"done": 0.99}, 0.1, ["done True -> 0.99"]),
+    "a truth value is not one": ({"done": True}, {"done": 1}, 0.1, ["done True -> 1"]),
+    "nan equals nan": ({"loss": NAN}, {"loss": NAN}, 0.0, []),
+    "nan differs from a number": ({"loss": NAN}, {"loss": 1.0}, 0.5, ["loss nan -> 1.0"]),
+    "infinity is within no tolerance": ({"loss": INFINITY}, {"loss": 1e300}, 0.5, ["loss inf -> 1e+300"]),
+    "whole numbers beyond floats": ({"n": 10**400}, {"n": 0.5}, 0.5, [f"n {10**400} -> 0.5"]),
+    "a value that is gone": ({"a": 1}, {}, 0.0, ["a 1 -> nothing"]),
+    "a new value": ({}, {"a": 1}, 0.0, ["a nothing -> 1"]),
+    "null is not nothing": ({"a": None}, {}, 0.5, ["a None -> nothing"]),
+    "a text that says so is not nothing": ({"a": "nothing"}, {}, 0.5, ["a nothing -> nothing"]),
+}
 
 
-def test_the_tolerance_is_relative():
-    assert changed_values({"big": 1e6, "small": 1.0}, {"big": 1e6 + 1, "small": 2.0}, 1e-5) == [
-        "small 1.0 -> 2.0"
-    ]
-
-
-def test_an_integer_and_a_float_of_the_same_value_are_equal():
-    assert changed_values({"n": 1}, {"n": 1.0}, 0.0) == []
-
-
-def test_a_truth_value_is_no_number():
-    assert changed_values({"done": True}, {"done": 0.99}, 0.1) == ["done True -> 0.99"]
-
-
-def test_a_truth_value_is_not_one():
-    assert changed_values({"done": True}, {"done": 1}, 0.1) == ["done True -> 1"]
-
-
-def test_nan_equals_nan():
-    assert changed_values({"loss": float("nan")}, {"loss": float("nan")}, 0.0) == []
-
-
-def test_nan_differs_from_a_number():
-    assert changed_values({"loss": float("nan")}, {"loss": 1.0}, 0.5) == ["loss nan -> 1.0"]
-
-
-def test_infinity_is_within_no_tolerance_of_a_number():
-    assert changed_values({"loss": float("inf")}, {"loss": 1e300}, 0.5) == ["loss inf -> 1e+300"]
+@pytest.mark.parametrize(("recorded", "rebuilt", "rtol", "changed"), CHANGES.values(), ids=CHANGES)
+def test_values_are_compared_one_by_one(recorded, rebuilt, rtol, changed):
+    assert differences(recorded, rebuilt, rtol).changed == changed
 
 
 def test_infinity_has_no_relative_difference():
     assert differences({"loss": float("inf")}, {"loss": 1e300}).largest == 0.0
-
-
-def test_whole_numbers_beyond_the_range_of_floats_are_compared():
-    assert len(changed_values({"n": 10**400}, {"n": 0.5}, 0.5)) == 1
-
-
-def test_a_value_that_is_gone_is_a_change():
-    assert changed_values({"a": 1}, {}, 0.0) == ["a 1 -> nothing"]
-
-
-def test_a_new_value_is_a_change():
-    assert changed_values({}, {"a": 1}, 0.0) == ["a nothing -> 1"]
-
-
-def test_null_is_not_nothing():
-    assert changed_values({"a": None}, {}, 0.5) == ["a None -> nothing"]
 
 
 def test_values_in_lists_are_named_by_position():

@@ -108,10 +108,6 @@ class Written:
 def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
     """Write an archive; the user's checkout, cache and remote are only read.
 
-    Args:
-        options: what to archive, and how.
-        dialogue: tells and asks the user.
-
     Raises:
         ProjectError: something may not leave, is too large, or does not allow an archive.
         CannotTryError: the revision cannot be rebuilt from what there is.
@@ -264,11 +260,6 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
     Git can write a bundle of the last commits alone, but that claims to be complete, and a clone of it is a
     broken repository: `git log` and `git fsck` end with an error.
 
-    Args:
-        repo: a folder of the repository.
-        refs: commits by the names of the refs that are to be in it.
-        target: the file.
-
     Raises:
         GitError: Git refuses; an object may be damaged.
     """
@@ -293,12 +284,6 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
 
 def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
     """Download the packages that the locks of a revision pin, each with the hash that its lock has.
-
-    Args:
-        checkout: a clean clone of the revision.
-        version: of Python, None for the one that runs.
-        folder: for files of pip; the packages are in a folder of it.
-        dialogue: tells the user.
 
     Raises:
         ProjectError: the revision has no such lock.

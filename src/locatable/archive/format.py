@@ -218,9 +218,6 @@ class Archive:
     def check(self, progress: Progress) -> None:
         """Compare the bytes of each member with its hash.
 
-        Args:
-            progress: is called with each number of bytes that was read.
-
         Raises:
             CannotTryError: a member was altered; the message names it.
         """
@@ -336,10 +333,6 @@ def unpacked(
     path: Path, progress: Callable[[int], AbstractContextManager[Progress]]
 ) -> Iterator[UnpackedArchive]:
     """Check an archive, and unpack it into a folder that is there as long as the context.
-
-    Args:
-        path: of the file.
-        progress: a bar for so many bytes, as a function that moves it by a number of them.
 
     Raises:
         CannotTryError: the archive was altered, is of a newer version, or is none at all.

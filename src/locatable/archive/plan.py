@@ -123,13 +123,7 @@ class ArchivePlan:
 
 
 def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> ArchivePlan:
-    """Decide what an archive holds.
-
-    Args:
-        proof: what the proof of the same revision needs.
-        snapshot: the revision.
-        with_outputs: true to include recorded outputs, which a rebuild does not need.
-    """
+    """Decide what an archive holds."""
     # A dictionary keeps the order, and each output once.
     sources: dict[Output, None] = {}
     for stage in proof.stages:

@@ -49,10 +49,6 @@ class RecordedOutputs:
     def differences(self, output: Output, rebuilt: str) -> Differences | None:
         """Return how the output in the clone differs from the recorded one.
 
-        Args:
-            output: the output.
-            rebuilt: its hash.
-
         Returns:
             None where the recorded output cannot be had.
         """
@@ -171,11 +167,7 @@ class StageRunner:
         return text_of(self.stage, self.checkout.root)
 
     def undeclared(self, text: str) -> list[Input]:
-        """Return what the stage could be given beyond its declarations; fetches what DVC holds of it.
-
-        Args:
-            text: what it printed, and its code: files of the user's count where it names them.
-        """
+        """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
             if not self.checkout.exists(output.path):
                 # What cannot be had was not what the stage used.

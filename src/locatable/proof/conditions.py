@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,77 +43,57 @@ class Observation:
     largest: float = 0.0
 
 
-@dataclass
-class Variation:
-    """Other conditions for the stages of a proof.
+def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[list[str], list[str]]:
+    """Run a stage under other conditions.
 
-    Attributes:
-        work: the folder that stages run in.
+    Args:
+        runner: runs the stage.
+        usual: its run under the usual conditions, whose outputs are in the clone, now and afterwards.
         processor: of this machine.
-        recorded: environment variables that a proof sets as recorded.
-        rtol: relative difference up to which numbers count as equal.
-        varied: names of the conditions that were changed so far, in their order.
+
+    Returns:
+        Names of the conditions that were changed, and lines that say what depends on which.
     """
+    work = runner.sandbox.work
+    available = available_conditions(work, runner.checkout.tree, processor, runner.sandbox.recorded)
+    copies = {path: work / "usual" / path for path in runner.stage.outs}
+    for path, copy in copies.items():
+        _move(runner.path_of(path), copy)
 
-    work: Path
-    processor: Processor
-    recorded: Mapping[str, str]
-    rtol: float
-    varied: dict[str, None] = field(default_factory=dict)
+    def observe(conditions: Conditions) -> Observation:
+        attempt = runner.attempt(RunOptions(conditions=conditions))
+        return _compare(runner, attempt, usual, copies)
 
-    def findings(self, runner: StageRunner, usual: Attempt) -> list[str]:
-        """Return lines that say what depends on which conditions.
-
-        Args:
-            runner: runs the stage.
-            usual: its run under the usual conditions, whose outputs are in the clone, now and afterwards.
-        """
-        available = available_conditions(self.work, runner.checkout.tree, self.processor, self.recorded)
-        self.varied |= dict.fromkeys(available)
-        copies = {path: self.work / "usual" / path for path in runner.stage.outs}
+    try:
+        return list(available), find_dependence(runner.stage.address, usual.hashes, available, observe)
+    finally:
+        # What runs in another file order left behind.
+        shutil.rmtree(MEMORY / work.name, ignore_errors=True)
         for path, copy in copies.items():
-            _move(runner.path_of(path), copy)
+            remove(runner.path_of(path))
+            _move(copy, runner.path_of(path))
 
-        def observe(conditions: Conditions) -> Observation:
-            attempt = runner.attempt(RunOptions(conditions=conditions))
-            return self._compare(runner, attempt, usual, copies)
 
-        try:
-            return find_dependence(runner.stage.address, usual.hashes, available, observe)
-        finally:
-            # What runs in another file order left behind.
-            shutil.rmtree(MEMORY / self.work.name, ignore_errors=True)
-            for path, copy in copies.items():
-                remove(runner.path_of(path))
-                _move(copy, runner.path_of(path))
-
-    def _compare(
-        self, runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
-    ) -> Observation:
-        """Return the outcome of an attempt; what the tolerance accepts counts as the usual output.
-
-        Args:
-            runner: of the stage, whose outputs are in the clone.
-            attempt: the run that wrote them.
-            usual: the run under the usual conditions.
-            copies: the outputs of that, by path.
-        """
-        hashes = dict(attempt.hashes)
-        largest = 0.0
-        for path, copy in copies.items():
-            place = runner.path_of(path)
-            if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
-                continue
-            found = compare_contents(copy, place, self.rtol)
-            largest = max(largest, found.largest)
-            if found.opaque:
-                continue
-            tolerated = self.rtol > 0 and found.within_rtol
-            # The record of the environment is there to tell of the variables that were varied.
-            told = path == RECORD and all(line.startswith("variables") for line in found.changed)
-            if tolerated or told:
-                hashes[path] = usual.hashes[path]
-        return Observation(attempt.failed, hashes, largest)
+def _compare(
+    runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
+) -> Observation:
+    """Return the outcome of an attempt; what the tolerance accepts counts as the usual output."""
+    rtol = runner.recorded.rtol
+    hashes = dict(attempt.hashes)
+    largest = 0.0
+    for path, copy in copies.items():
+        place = runner.path_of(path)
+        if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
+            continue
+        found = compare_contents(copy, place, rtol)
+        largest = max(largest, found.largest)
+        if found.opaque:
+            continue
+        # The record of the environment is there to tell of the variables that were varied.
+        told = path == RECORD and all(line.startswith("variables") for line in found.changed)
+        if told or (rtol > 0 and found.within_rtol):
+            hashes[path] = usual.hashes[path]
+    return Observation(attempt.failed, hashes, largest)
 
 
 def _move(source: Path, target: Path) -> None:
@@ -126,14 +106,7 @@ def _move(source: Path, target: Path) -> None:
 def available_conditions(
     work: Path, tree: Path, processor: Processor, recorded: Mapping[str, str]
 ) -> dict[str, Conditions]:
-    """Return the conditions that can be changed on this machine, by name.
-
-    Args:
-        work: a folder to run in.
-        tree: the clone that stages get their files from.
-        processor: of this machine.
-        recorded: environment variables that a proof sets as recorded: these are the same everywhere.
-    """
+    """Return the conditions that can be changed on this machine, by name."""
     available = {
         "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),
         "time zone": Conditions(variables={"TZ": "GMT-14"}),
@@ -148,7 +121,10 @@ def available_conditions(
     if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
     available |= _other_processors(processor, recorded)
-    return {name: each for name, each in available.items() if not each.variables.keys() & recorded.keys()}
+    for name, conditions in list(available.items()):
+        if conditions.variables.keys() & recorded.keys():
+            del available[name]
+    return available
 
 
 def runs_programs(folder: Path) -> bool:
@@ -201,7 +177,7 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
         threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
         threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            variables={name: number for name, number in threads.items() if name not in recorded},
+            {name: number for name, number in threads.items() if name not in recorded},
             processor="another number of threads",
         )
     return others

@@ -119,13 +119,7 @@ def values_by_key(content: Any) -> Values:
 
 
 def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
-    """Compare two files, or two folders file by file.
-
-    Args:
-        recorded: the output as recorded.
-        rebuilt: the same output, rebuilt.
-        rtol: relative difference up to which numbers count as equal.
-    """
+    """Compare two files, or two folders file by file."""
     found = Differences(rtol)
     if recorded.is_file() and rebuilt.is_file():
         _compare_files(recorded, rebuilt, rebuilt.name, "", found)

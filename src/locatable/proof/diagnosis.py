@@ -37,19 +37,6 @@ Helps = Callable[[Attempt], bool]
 
 
 @dataclass(frozen=True)
-class Cause:
-    """A difference to a stage that was found.
-
-    Attributes:
-        findings: one line each; none where nothing was found.
-        inputs: undeclared inputs that the stage has to be given to do as it should.
-    """
-
-    findings: tuple[str, ...] = ()
-    inputs: tuple[Input, ...] = ()
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """What was found out about a stage.
 
@@ -65,19 +52,13 @@ class Diagnosis:
 
 
 def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnosis:
-    """Find out why a stage fails.
-
-    Args:
-        runner: runs the stage.
-        failed: its first run.
-        text: what it printed, and its code.
-    """
+    """Find out why a stage fails; `text` is what it printed, and its code."""
     finding = _needs_own_output(runner, failed, ())
     if finding:
         return Diagnosis(failed, (finding,))
     cause = _find_cause(runner, text, (), lambda attempt: not attempt.failed)
-    if cause.findings:
-        return Diagnosis(runner.attempt(RunOptions(cause.inputs)), cause.findings, cause.inputs)
+    if cause:
+        return cause
     lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it printed nothing"
     remark = unset_variables(runner.stage, text) + runner.missing(text)
@@ -90,14 +71,7 @@ def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnos
 def diagnose_difference(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis:
-    """Find out why a stage writes something else than what is recorded.
-
-    Args:
-        runner: runs the stage.
-        differing: a run of the stage, whose outputs are in the clone.
-        text: what it printed, and its code.
-        inputs: undeclared inputs that it had to be given.
-    """
+    """Find out why a stage writes something else than what is recorded."""
     address = runner.stage.address
     # Before the next run, which replaces the outputs.
     holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
@@ -119,22 +93,16 @@ def diagnose_difference(
     if finding:
         return Diagnosis(differing, (finding,), inputs)
     cause = _find_cause(runner, text, inputs, lambda attempt: attempt.as_recorded)
-    if not cause.findings:
+    if not cause:
         cause = _find_changed_cause(runner, differing, text, inputs)
-    inputs += cause.inputs
+    if cause:
+        return cause
     last = runner.attempt(RunOptions(inputs))
-    findings = cause.findings or (_unexplained(runner, differing, last, text),)
-    return Diagnosis(last, findings, inputs)
+    return Diagnosis(last, (_unexplained(runner, differing, last, text),), inputs)
 
 
 def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
-    """Return a finding where a stage, given what it wrote last, does otherwise than without; empty where not.
-
-    Args:
-        runner: runs the stage.
-        plain: a run without it.
-        inputs: undeclared inputs that it had to be given.
-    """
+    """Return a finding where a stage does otherwise if it is given what it wrote last; empty where not."""
     own = runner.own_outputs()
     if not own or not plain.unlike(runner.attempt(RunOptions((*inputs, *own)))):
         return ""
@@ -146,15 +114,8 @@ def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, 
     )
 
 
-def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps: Helps) -> Cause:
-    """Find what makes the difference: undeclared inputs, or else packages installed here.
-
-    Args:
-        runner: runs the stage.
-        text: what it printed, and its code.
-        given: undeclared inputs that it is given anyway.
-        helps: whether a run of it is as it should be.
-    """
+def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
+    """Find what helps a stage beside what it is given: undeclared inputs, or else packages installed here."""
     address = runner.stage.address
 
     def suffices(some: list[Input]) -> bool:
@@ -168,31 +129,28 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
                 return False
         return True
 
+    inputs = given
     found = minimal_inputs(runner.undeclared(text), text, suffices)
-    if found:
-        inputs = tuple(found)
-        if not is_confirmed(RunOptions(given + inputs)):
-            return Cause((f"{address} {UNSTABLE}{NO_SEED}",))
-        return Cause(tuple(map(runner.sentence, inputs)), inputs)
     programs = runner.other_programs()
-    if programs and is_confirmed(RunOptions(given, programs=programs)):
+    if found and is_confirmed(RunOptions((*given, *found))):
+        findings = tuple(map(runner.sentence, found))
+        inputs = (*given, *found)
+    elif found:
+        findings = (f"{address} {UNSTABLE}{NO_SEED}",)
+    elif programs and is_confirmed(RunOptions(given, programs=programs)):
         names = runner.packages_not_as_locked(text)
-        return Cause((f"{address} needs packages as installed here and not as locked: {names}",))
-    return Cause()
+        findings = (f"{address} needs packages as installed here and not as locked: {names}",)
+    else:
+        return None
+    return Diagnosis(runner.attempt(RunOptions(inputs)), findings, inputs)
 
 
 def minimal_inputs(
     pool: Sequence[Input], text: str, suffices: Callable[[list[Input]], bool]
 ) -> list[Input] | None:
-    """Find inputs none of which can be left out.
+    """Return inputs none of which can be left out; None if not even all of them suffice.
 
-    Args:
-        pool: what the stage can be given.
-        text: what it printed, and its code; what is mentioned there is tried first.
-        suffices: runs the stage with some of them and says whether all is well.
-
-    Returns:
-        None if not even all of them suffice.
+    What a text mentions is tried first; `suffices` runs the stage with some of them.
     """
 
     def fewest(given: list[Input], pool: list[Input]) -> list[Input]:
@@ -221,12 +179,12 @@ def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bo
 
 def _find_changed_cause(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
-) -> Cause:
+) -> Diagnosis | None:
     """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
     everything = tuple(runner.undeclared(text))
     with_everything = runner.attempt(RunOptions(inputs + everything))
     if not differing.unlike(with_everything):
-        return Cause()
+        return None
     return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))
 
 

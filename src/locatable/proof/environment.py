@@ -125,16 +125,7 @@ class EnvironmentLock(Protocol):
 
 
 def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbox: Sandbox) -> Path:
-    """Build an environment from a revision's lock, and from nothing else.
-
-    Args:
-        lock: what it is built from.
-        project: a checkout of the revision.
-        folder: where to build it.
-        sandbox: where what packages hold is run, if that is allowed.
-
-    Returns:
-        Its folder of programs.
+    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
 
     Raises:
         CannotTryError: the lock cannot be installed, or its Python is not here.
@@ -154,22 +145,21 @@ def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
     # The lock, the program, folders of packages, certificates.
-    named = [Path(word) for word in (*step.command, *variables.values()) if word.startswith("/")]
-    # A program such as conda needs the environment that it is in.
-    for path in tuple(named):
+    readable: list[Path] = []
+    for word in (*step.command, *variables.values()):
+        path = Path(word)
+        if not path.is_absolute() or not path.exists():
+            continue
+        readable.append(path)
+        # A program such as conda needs the environment that it is in.
         if path.is_file() and os.access(path, os.X_OK):
-            named += software_around(path.resolve().parent)
-    isolation = installer_isolation(sandbox, [path for path in named if path.exists()])
+            readable += software_around(path.resolve().parent)
+    isolation = installer_isolation(sandbox, readable)
     run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 
 
 def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Run one command of an installation.
-
-    Args:
-        step: what to run.
-        folder: the environment that it is about.
-        variables: of its own, None for the user's as far as they suit an installer.
+    """Run one command of an installation, by default with the user's variables as far as they suit it.
 
     Raises:
         CannotTryError: it failed.
@@ -201,24 +191,13 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return environment variables for an installer: without those that install elsewhere, or something else.
-
-    Args:
-        variables: the user's.
-        folder: the environment to install into.
-    """
+    """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
     kept = {name: value for name, value in variables.items() if _is_kept(name)}
     return {**kept, "VIRTUAL_ENV": str(folder)}
 
 
 def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -> dict[str, str]:
-    """Return the variables that an isolated installer needs to find packages, and no others.
-
-    Args:
-        variables: the user's.
-        folder: the environment to install into.
-        home: takes the place of the user's home, with its caches.
-    """
+    """Return those of the user's variables by which an installer finds packages, and another home."""
     kept = {}
     for name, value in variables.items():
         of_installer = name.startswith(tuple(KEPT_VARIABLES)) and _is_kept(name)
@@ -267,8 +246,8 @@ def _record(project: Path) -> Mapping[str, Any]:
 
 def distributions(folder: Path) -> Iterable[metadata.Distribution]:
     """Return the Python packages that are installed in an environment."""
-    site_packages = [str(path) for path in folder.glob("lib/python*/site-packages")]
-    return metadata.distributions(path=site_packages)
+    site_packages = folder.glob("lib/python*/site-packages")
+    return metadata.distributions(path=list(map(str, site_packages)))
 
 
 def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
@@ -284,15 +263,10 @@ def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) -> dict[str, str]:
-    """Return version by name of each package, those that are not Python's included.
-
-    Args:
-        folder: the environment.
-        packages: the Python packages in it.
-    """
+    """Return version by name of each package, those that are not Python's included."""
     # An interrupted installation leaves folders that name no package.
     of_python = {package.name: package.version for package in packages if package.name}
-    known = {_normalized(name) for name in of_python}
+    known = set(map(_normalized, of_python))
     versions = {}
     for record in conda_records(folder):
         # conda's version of a package of Python can be written in another way; Python's own word counts.

@@ -52,15 +52,7 @@ class Input:
 def fill_folder(
     stage: Stage, checkout: Checkout, folder: Path, extra: Sequence[Input], last_file_first: bool
 ) -> None:
-    """Copy the dependencies of a stage, and params files cut to the declared keys.
-
-    Args:
-        stage: a stage of the checkout.
-        checkout: the clean clone, with every dependency of the stage in place.
-        folder: what the stage will take for the Git root.
-        extra: what it gets beyond its declarations.
-        last_file_first: create files in reverse order.
-    """
+    """Copy the dependencies of a stage, and params files cut to the declared keys."""
     files = _files(stage, checkout, extra)
     keys_by_file = _params_files(stage, checkout, extra)
     for path in keys_by_file:
@@ -70,7 +62,7 @@ def fill_folder(
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
-    declared = {checkout.path_of(path) for path in stage.deps}
+    declared = set(map(checkout.path_of, stage.deps))
     for path, keys in keys_by_file.items():
         if WHOLE_FILE in keys or path in declared:
             continue
@@ -114,12 +106,14 @@ def _declared_part(path: Path, keys: Iterable[str]) -> bytes | None:
 
 def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
     """Make the folders that a checkout has without any file of them being declared."""
-    wanted = [checkout.path_of(path) for path in stage.deps]
-    # A checkout has the folder of an output if anything in Git lies in it.
-    wanted += [checkout.path_of(path).parent for path in stage.outs]
-    wanted = [path for path in wanted if path.is_dir()]
-    for path in (checkout.path_of(stage.folder), *wanted):
-        (folder / path.relative_to(checkout.tree)).mkdir(parents=True, exist_ok=True)
+    wanted = list(map(checkout.path_of, stage.deps))
+    for path in map(checkout.path_of, stage.outs):
+        # A checkout has the folder of an output if anything in Git lies in it.
+        wanted.append(path.parent)
+    working = checkout.path_of(stage.folder)
+    for path in (working, *wanted):
+        if path.is_dir() or path == working:
+            (folder / path.relative_to(checkout.tree)).mkdir(parents=True, exist_ok=True)
 
 
 def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
@@ -133,12 +127,7 @@ def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
 
 
 def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input]:
-    """Return everything around a stage that it does not declare.
-
-    Args:
-        stage: a stage of the checkout.
-        checkout: the clean clone; files that only the user's checkout has count if `text` mentions them.
-        text: see `text_of`.
+    """Return everything around a stage that it does not declare; of the user's files, what `text` mentions.
 
     Raises:
         CannotTryError: a params file cannot be read.
@@ -152,7 +141,7 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = [checkout.path_of(path) for path in (*stage.deps, *stage.outs)]
+    declared = list(map(checkout.path_of, (*stage.deps, *stage.outs)))
     listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
     paths = [checkout.tree / name for name in listed if name]
     paths += [checkout.path_of(output.path) for output in checkout.outputs]
@@ -166,7 +155,7 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
     """Yield files that lie in the user's checkout, and that neither Git nor DVC holds."""
     top = checkout.user_top
-    outputs = [str(checkout.path_of(output.path)) for output in checkout.outputs]
+    outputs = {str(checkout.path_of(output.path)) for output in checkout.outputs}
     for name in untracked_names(top):
         path = checkout.tree / name
         if path.exists() or overlaps(str(path), outputs):
@@ -205,12 +194,7 @@ def _variables(user_top: Path) -> Iterator[Input]:
 
 
 def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
-    """Yield all files that a stage declares to read, those in folders included, up to a megabyte each.
-
-    Args:
-        stage: the stage.
-        root: the DVC root.
-    """
+    """Yield all files that a stage declares to read, those in folders included, up to a megabyte each."""
     for path in stage.deps:
         for file in files_below(root / path):
             if file.stat().st_size < MOST_BYTES_OF_TEXT:
@@ -247,14 +231,7 @@ def mentioned(item: Input, text: str) -> bool:
 
 
 def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
-    """Return what the user reads about an undeclared input.
-
-    Args:
-        stage: the stage that needs it.
-        item: what it needs.
-        tree: Git root of the clone.
-        root: the DVC root in it.
-    """
+    """Return what the user reads about an undeclared input."""
     if item.source is None:
         return f"{stage.address} depends on the environment variable {item.name}, which nothing records"
     verb = "imports" if item.name.endswith(".py") else "reads"

@@ -127,13 +127,7 @@ class HashedLock:
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
-    """Return the command that makes a virtual environment without packages.
-
-    Args:
-        folder: where.
-        version: of Python, None for the one that runs.
-        uv: path of uv, None where pip has to do.
-    """
+    """Return the command that makes a virtual environment without packages, also where there is no uv."""
     problem = f"the result was made with Python {version}" if version else "no environment"
     if uv:
         python = version or sys.executable
@@ -144,14 +138,7 @@ def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
 
 
 def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> list[str]:
-    """Return the command that installs a lock, and nothing else, into a virtual environment.
-
-    Args:
-        folder: where that is.
-        lock: the file.
-        uv: path of uv, None where pip has to do.
-        wheels: a folder with all packages of the lock, None to ask the package index for them.
-    """
+    """Return the command that installs a lock, and nothing else, into a folder; by pip if there is no uv."""
     source = ["--no-index", "--find-links", str(wheels)] if wheels else []
     if uv:
         options = ["--quiet", "--python", str(folder), "--require-hashes"]
@@ -161,11 +148,7 @@ def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) 
 
 
 def wheels_alone(lock: str) -> list[str]:
-    """Return the options by which uv and pip build no package of a lock, since that would run what it holds.
-
-    Args:
-        lock: its text.
-    """
+    """Return options by which uv and pip build no package of a lock, since that would run what it holds."""
     options = []
     for name, hashes in PACKAGE.findall(lock):
         known = KNOWN_SOURCES.get(name)
@@ -234,11 +217,7 @@ class CondaLock:
 
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return path by name of each program that is here and has to do with conda-lock.yml.
-
-    Args:
-        variables: the user's environment variables.
-    """
+    """Return path by name of each program that is here and has to do with conda-lock.yml."""
     here = _search_path(variables)
     found = {name: shutil.which(name, path=here) for name in CONDA_PROGRAMS}
     for variable in CONDA_EXECUTABLES:
@@ -256,11 +235,6 @@ def _search_path(variables: Mapping[str, str]) -> str:
 
 def conda_command(folder: Path, lock: Path, programs: Mapping[str, str]) -> list[str]:
     """Return the command that makes an environment of what the lock has for this platform.
-
-    Args:
-        folder: where.
-        lock: the file.
-        programs: path by name of what there is, see `find_programs`.
 
     Raises:
         CannotTryError: there is nothing that reads the lock.

@@ -105,13 +105,7 @@ class StageRecord:
 def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
     """Check what is recorded, take recorded outputs out of the clone, and bring in what stages depend on.
 
-    Args:
-        plan: of the proof.
-        checkout: the clean clone.
-        recorded: takes the outputs that are in the clone.
-
-    Returns:
-        What is known of each stage, by its address.
+    Returns what is known of each stage, by its address.
 
     Raises:
         CannotTryError: a stage depends on something that is not available.
@@ -175,14 +169,9 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) ->
 
 
 def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, list[str]]:
-    """Return where dvc.lock says other than dvc.yaml, params files and outputs in Git.
+    """Return where dvc.lock says other than dvc.yaml, params and outputs in Git, by the address of a stage.
 
-    Args:
-        stages: of the checkout, with no output outside of the project: DVC asks servers for such outputs.
-        checkout: the clone.
-
-    Returns:
-        Lines by the address of a stage.
+    No output of the stages may lie outside of the project: DVC asks servers for such outputs.
     """
     lines: dict[str, list[str]] = {}
     addresses = {stage.address for stage in stages}

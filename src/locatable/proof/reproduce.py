@@ -15,7 +15,7 @@ from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
 from .comparison import OutputVerdict, Verdict, accept_by_what_follows, unproven
-from .conditions import Variation, runs_programs
+from .conditions import runs_programs, vary
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
@@ -124,10 +124,6 @@ class Report:
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
     """Rebuild the stages of a revision and compare; the user's checkout, cache and remote are only read.
 
-    Args:
-        options: what to prove, and how.
-        progress: is called with a line whenever something new begins.
-
     Raises:
         CannotTryError: it cannot be done here.
     """
@@ -174,15 +170,15 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
-            variation = None
-            if options.vary:
-                variation = Variation(work, processor_of_stages(sandbox), variables, options.rtol)
-            proof = _Proof(plan, checkout, sandbox, recorded, records, variation)
+            here = processor_of_stages(sandbox) if options.vary else None
+            proof = _Proof(plan, checkout, sandbox, recorded, records, here)
             for stage in plan.stages:
                 progress(f"rebuilding {stage.address}")
                 seconds.stages[stage.address] = proof.rebuild(stage)
             proof.accept_by_what_follows()
-            processor = proof.processor()
+            if not options.vary and not proof.is_identical:
+                # It can be why.
+                here = processor_of_stages(sandbox)
 
             begun = time.perf_counter()
             remove(environment)
@@ -194,11 +190,11 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         revision=commit,
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
-        varied=tuple(variation.varied) if variation else (),
+        varied=tuple(proof.varied),
         outputs=(*verdicts, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
-        processor=processor,
+        processor=here,
         recorded_processor=read_processor(root, commit),
         seen_whole=proof.seen_whole,
     )
@@ -234,9 +230,10 @@ class _Proof:
         sandbox: where they run.
         recorded: recorded outputs, to compare with.
         records: what is known of each stage before it is rebuilt, by address.
-        variation: runs stages under other conditions, None where that was not asked for.
+        processor: of this machine, to run stages under other conditions, too; None unless that is asked for.
         verdicts: on the outputs of the stages so far.
         findings: what was found in them so far, one line each.
+        varied: names of the conditions that were changed so far, in their order.
         seen_whole: params files by stage, of which it declares a part and saw all.
         postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
     """
@@ -246,9 +243,10 @@ class _Proof:
     sandbox: Sandbox
     recorded: RecordedOutputs
     records: dict[str, StageRecord]
-    variation: Variation | None
+    processor: Processor | None
     verdicts: list[OutputVerdict] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    varied: dict[str, None] = field(default_factory=dict)
     seen_whole: dict[str, list[str]] = field(default_factory=dict)
     postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
 
@@ -286,8 +284,10 @@ class _Proof:
             diagnosis = _diagnose(runner, first, trusted)
         self.findings += diagnosis.findings
         self.verdicts += diagnosis.attempt.verdicts
-        if self.variation and not diagnosis.findings and not diagnosis.attempt.failed:
-            self.findings += self.variation.findings(runner, diagnosis.attempt)
+        if self.processor and not diagnosis.findings and not diagnosis.attempt.failed:
+            varied, findings = vary(runner, diagnosis.attempt, self.processor)
+            self.varied |= dict.fromkeys(varied)
+            self.findings += findings
         return first.seconds
 
     def accept_by_what_follows(self) -> None:
@@ -304,13 +304,10 @@ class _Proof:
             if runner.stage.address in wrong:
                 self.findings += _diagnose(runner, first, trusted=True).findings
 
-    def processor(self) -> Processor | None:
-        """Return the processor of this machine, where it can be why something is not identical."""
-        if self.variation:
-            return self.variation.processor
-        if all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts):
-            return None
-        return processor_of_stages(self.sandbox)
+    @property
+    def is_identical(self) -> bool:
+        """Whether every output has the recorded bytes."""
+        return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
 
 
 def _can_wait(first: Attempt) -> bool:
@@ -320,13 +317,7 @@ def _can_wait(first: Attempt) -> bool:
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
-    """Find out what is wrong with a stage, if anything is.
-
-    Args:
-        runner: runs the stage.
-        first: its first run.
-        trusted: whether its inputs are as recorded, so that a difference asks for an explanation.
-    """
+    """Find out what is wrong with a stage, if anything is."""
     diagnosis = Diagnosis(first)
     text = first.printed + runner.text()
     if first.failed:

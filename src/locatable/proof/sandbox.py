@@ -26,13 +26,10 @@ from ..results.processor import Processor, describe_processor
 from .inputs import Input, InputKind, fill_folder
 
 # What is installed, but for what programs in other places need. Of /var: what TeX and font libraries read.
-SYSTEM_FOLDERS = tuple(
-    Path(folder)
-    for folder in (
-        *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/sys"),
-        *("/nix/store", "/gnu/store"),
-        *("/var/lib/texmf", "/var/lib/ghostscript", "/var/cache/fontconfig"),
-    )
+SYSTEM_FOLDERS = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/sys"),
+    *("/nix/store", "/gnu/store"),
+    *("/var/lib/texmf", "/var/lib/ghostscript", "/var/cache/fontconfig"),
 )
 # Devices of graphics cards. All other devices are those of every container: null, zero, random, tty.
 GRAPHICS_CARDS = ("nvidia*", "dri", "kfd")
@@ -144,23 +141,6 @@ class StageRun:
         return self.folder / "tree"
 
 
-@dataclass(frozen=True)
-class Place:
-    """The folder of one run, and where in it commands run.
-
-    Attributes:
-        folder: all that the run can write to.
-        working: the folder that commands run in.
-        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
-        variables: the environment of its commands.
-    """
-
-    folder: Path
-    working: Path
-    online_cpus: Path | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
 def make_sandbox(
     work: Path, programs: Path, user_top: Path, user_cache: Path, recorded: Mapping[str, str]
 ) -> tuple[Sandbox, str]:
@@ -206,43 +186,16 @@ def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
-    place = Place(sandbox.work / "probe", sandbox.work / "probe")
-    place.folder.mkdir(exist_ok=True)
-    python = [*isolation_command(sandbox, place), str(sandbox.programs / "python")]
+    folder = sandbox.work / "probe"
+    folder.mkdir(exist_ok=True)
+    python = [*isolation_command(sandbox, folder, folder), str(sandbox.programs / "python")]
     return describe_processor(python, sandbox.recorded)
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
-    """Run a stage's commands in a new folder, up to the first that fails.
-
-    Args:
-        stage: a stage of the checkout.
-        checkout: the clean clone, with every dependency of the stage in place.
-        sandbox: where to run.
-        options: what is different from a plain rebuild.
-    """
+    """Run a stage's commands in a new folder, up to the first that fails."""
     if options.programs:
         sandbox = replace(sandbox, programs=options.programs)
-    place = _make_place(stage, checkout, sandbox, options)
-    # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
-    shell = place.variables.get("SHELL", "/bin/sh")
-    isolation = isolation_command(sandbox, place)
-    exit_code = 0
-    begun = time.perf_counter()
-    with (place.folder / "printed").open("w+b") as printed:
-        for command in stage.commands:
-            line = [*isolation, shell, "-c", command]
-            exit_code = _run_command(line, place, printed, options.conditions)
-            if exit_code:
-                break
-        seconds = time.perf_counter() - begun
-        printed.seek(0, os.SEEK_END)
-        printed.seek(max(0, printed.tell() - MOST_BYTES_PRINTED))
-        text = printed.read().decode(errors="replace")
-    return StageRun(place.folder, exit_code, text, seconds)
-
-
-def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> Place:
     conditions = options.conditions
     parent = conditions.parent or sandbox.work
     parent.mkdir(parents=True, exist_ok=True)
@@ -257,12 +210,24 @@ def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: Run
     if conditions.cpus and ONLINE_CPUS.exists():
         online_cpus = folder / "online"
         online_cpus.write_text("0\n")
-    return Place(
-        folder=folder,
-        working=tree / checkout.path_of(stage.folder).relative_to(checkout.tree),
-        online_cpus=online_cpus,
-        variables=_variables(stage, checkout, sandbox, folder, options),
-    )
+    working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
+    variables = _variables(stage, checkout, sandbox, folder, options)
+    # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
+    shell = variables.get("SHELL", "/bin/sh")
+    isolation = isolation_command(sandbox, folder, working, online_cpus)
+    exit_code = 0
+    begun = time.perf_counter()
+    with (folder / "printed").open("w+b") as printed:
+        for command in stage.commands:
+            line = [*isolation, shell, "-c", command]
+            exit_code = _run_command(line, printed, conditions, cwd=working, env=variables)
+            if exit_code:
+                break
+        seconds = time.perf_counter() - begun
+        printed.seek(0, os.SEEK_END)
+        printed.seek(max(0, printed.tell() - MOST_BYTES_PRINTED))
+        text = printed.read().decode(errors="replace")
+    return StageRun(folder, exit_code, text, seconds)
 
 
 def _variables(
@@ -287,11 +252,7 @@ def _variables(
 
 @lru_cache(10)
 def active_variables(folder: Path) -> dict[str, str]:
-    """Return what is set where an environment of conda is active; nothing where conda did not make it.
-
-    Args:
-        folder: the environment. Scripts of its packages are run, as `conda activate` does.
-    """
+    """Return what is set where an environment of conda is active; nothing where conda did not make it."""
     if not (folder / "conda-meta").is_dir():
         return {}
     lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
@@ -306,7 +267,9 @@ def active_variables(folder: Path) -> dict[str, str]:
     return found
 
 
-def _run_command(command: list[str], place: Place, printed: IO[bytes], conditions: Conditions) -> int:
+def _run_command(
+    command: list[str], printed: IO[bytes], conditions: Conditions, *, cwd: Path, env: Mapping[str, str]
+) -> int:
     """Run a command to its end and return its exit code; nothing that it started outlives it."""
     # The command inherits what this process may use.
     allowed = os.sched_getaffinity(0) if conditions.cpus else None
@@ -315,8 +278,8 @@ def _run_command(command: list[str], place: Place, printed: IO[bytes], condition
     try:
         process = subprocess.Popen(
             command,
-            cwd=place.working,
-            env=place.variables,
+            cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,
@@ -338,24 +301,28 @@ def _run_command(command: list[str], place: Place, printed: IO[bytes], condition
         process.wait()
 
 
-def isolation_command(sandbox: Sandbox, place: Place) -> list[str]:
-    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used."""
+def isolation_command(
+    sandbox: Sandbox, folder: Path, working: Path, online_cpus: Path | None = None
+) -> list[str]:
+    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
+
+    Args:
+        sandbox: where it runs.
+        folder: all that it can write to.
+        working: the folder that it runs in.
+        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
+    """
     if not sandbox.limits:
         return []
     command = ["bwrap", *_view(sandbox)]
-    command += ["--bind", str(place.folder), str(place.folder), "--chdir", str(place.working)]
-    if place.online_cpus:
-        command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
+    command += ["--bind", str(folder), str(folder), "--chdir", str(working)]
+    if online_cpus:
+        command += ["--ro-bind", str(online_cpus), str(ONLINE_CPUS)]
     return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
 
 
 def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
-    """Return what to put before an installer that runs what packages hold: it has the network, but no home.
-
-    Args:
-        sandbox: in whose folder it installs.
-        readable: files and folders that it needs.
-    """
+    """Return what to put before an installer that runs what packages hold: it has the network and no home."""
     if not sandbox.limits:
         return []
     command = ["bwrap", *_view(sandbox)]
@@ -375,13 +342,13 @@ def _view(sandbox: Sandbox) -> list[str]:
         for device in sorted(Path("/dev").glob(pattern)):
             options += ["--dev-bind", str(device), str(device)]
     for folder in SYSTEM_FOLDERS:
-        if folder.exists():
-            options += ["--ro-bind", str(folder), str(folder)]
+        if os.path.exists(folder):
+            options += ["--ro-bind", folder, folder]
     for secret in _secrets(Path("/etc")):
         options += ["--tmpfs", str(secret)] if secret.is_dir() else ["--ro-bind", os.devnull, str(secret)]
-    for folder in sandbox.hidden:
-        if folder.is_dir():
-            options += ["--tmpfs", str(folder)]
+    for path in sandbox.hidden:
+        if path.is_dir():
+            options += ["--tmpfs", str(path)]
     # After what hides them: a user's programs lie in a home.
     for shown in _program_folders(sandbox):
         options += ["--ro-bind", str(shown), str(shown)]
@@ -409,8 +376,11 @@ def _search_path(sandbox: Sandbox) -> list[Path]:
     own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
     if sandbox.programs.parent != Path(sys.prefix):
         own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
-    entries = [Path(entry) for entry in os.environ["PATH"].split(os.pathsep)]
-    return [entry for entry in entries if entry.is_absolute() and not is_under(entry.resolve(), own)]
+    found = []
+    for entry in map(Path, os.environ["PATH"].split(os.pathsep)):
+        if entry.is_absolute() and not _is_under(entry.resolve(), own):
+            found.append(entry)
+    return found
 
 
 def _program_folders(sandbox: Sandbox) -> list[Path]:
@@ -438,8 +408,8 @@ def _program_folders(sandbox: Sandbox) -> list[Path]:
             continue
         # A folder that is named by a link is seen by both names.
         for path in (resolved, folder.absolute()):
-            is_system = is_under(path, SYSTEM_FOLDERS) and not is_under(path, sandbox.hidden)
-            if not is_system and not is_under(path, shown):
+            is_system = _is_under(path, SYSTEM_FOLDERS) and not _is_under(path, sandbox.hidden)
+            if not is_system and not _is_under(path, shown):
                 shown.append(path)
     return shown
 
@@ -453,7 +423,7 @@ def software_around(entry: Path) -> set[Path]:
     return {home for home in homes if any((home / mark).exists() for mark in SOFTWARE_MARKS)}
 
 
-def is_under(path: Path, folders: Iterable[Path]) -> bool:
+def _is_under(path: Path, folders: Iterable[Path | str]) -> bool:
     """Return whether a path lies in one of some folders, or is one."""
     return any(path.is_relative_to(folder) for folder in folders)
 
