@@ -15,7 +15,7 @@ from .repository.pipeline import read_declarations
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:
-    """The modules of a project that its stages import and do not declare in dvc.yaml.
+    """Name the modules of a project that its stages import and do not declare in dvc.yaml.
 
     DVC does not notice a change of such a module. `locatable declare` adds them.
 
@@ -39,7 +39,7 @@ def undeclared_imports(project: Path = Path()) -> list[str]:
 
 
 def unchecked_stages(project: Path = Path()) -> list[str]:
-    """The stages whose imports `undeclared_imports` cannot see, since they start Python in other ways.
+    """Name the stages whose imports `undeclared_imports` cannot see, since they start Python in other ways.
 
     Args:
         project: a folder of the DVC project; by default, the working directory.

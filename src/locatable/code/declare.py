@@ -1,7 +1,7 @@
-"""Brings the `deps` of stages up to the modules that they import: first a plan, then new files."""
+"""Bring the `deps` of stages up to the modules that they import: first a plan, then new files."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,17 +16,17 @@ from .imports import ImportClosure, ImportReader
 
 @dataclass(frozen=True)
 class Missing:
-    """A file that a stage imports and does not declare.
+    """A file that a stage needs and does not declare.
 
     Attributes:
         path: as the stage has to declare it, relative to its folder.
         file: relative to the project.
-        importer: the file that imports it, relative to the project; empty if the command itself runs it.
+        cause: why it is needed, such as `train.py imports`.
     """
 
     path: str
     file: str
-    importer: str
+    cause: str
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Stale:
 
 @dataclass(frozen=True)
 class EntryPlan:
-    """What has to change for one entry of a dvc.yaml.
+    """A change of one entry of a dvc.yaml.
 
     Attributes:
         name: its key below `stages`.
         pipeline: its dvc.yaml, relative to the project.
-        stages: what is made from it.
+        stages: those that DVC makes from it.
         is_seen: whether its commands start a Python file of the project.
         missing: to be added to its `deps`.
         stale: not needed there.
@@ -61,9 +61,9 @@ class EntryPlan:
     name: str
     pipeline: str
     stages: list[Stage]
-    is_seen: bool
-    missing: tuple[Missing, ...]
-    stale: tuple[Stale, ...]
+    is_seen: bool = False
+    missing: Sequence[Missing] = ()
+    stale: Sequence[Stale] = ()
     fault: str = ""
 
     @property
@@ -73,36 +73,25 @@ class EntryPlan:
 
     @property
     def address(self) -> str:
-        """What `dvc repro` calls the entry, in the root of the project."""
+        """The name that `dvc repro` takes for the entry, in the root of the project."""
         return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
 
-    def missing_sentences(self) -> list[str]:
-        """Return a sentence for each dependency that is missing."""
-        start = f"{self.name}: {self.pipeline} does not declare"
-        return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
+    def missing_sentences(self, *, added: bool = False) -> list[str]:
+        """Return a sentence for each dependency that is missing, or was added."""
+        start = f"added to {self.pipeline}:" if added else f"{self.pipeline} does not declare"
+        return [f"{self.name}: {start} {missing.file}, which {missing.cause}" for missing in self.missing]
 
-    def stale_sentences(self) -> list[str]:
-        """Return a sentence for each dependency that is not needed."""
-        start = f"{self.name}: {self.pipeline} declares"
-        return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
+    def stale_sentences(self, *, removed: bool = False) -> list[str]:
+        """Return a sentence for each dependency that is not needed, or was removed."""
+        start = f"removed from {self.pipeline}:" if removed else f"{self.pipeline} declares"
+        return [
+            f"{self.name}: {start} {stale.file}, which the stage does not import" for stale in self.removable
+        ]
 
     def doubtful_sentences(self) -> list[str]:
         """Return a sentence for each dependency that may be needed, though no import of it can be seen."""
-        return [
-            f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}"
-            for stale in self.stale
-            if stale.doubt
-        ]
-
-    def addition_sentences(self) -> list[str]:
-        """Return a sentence for each dependency that was added."""
-        start = f"{self.name}: added to {self.pipeline}:"
-        return [f"{start} {missing.file}, which {_cause(missing)}" for missing in self.missing]
-
-    def removal_sentences(self) -> list[str]:
-        """Return a sentence for each dependency that was removed."""
-        start = f"{self.name}: removed from {self.pipeline}:"
-        return [f"{start} {stale.file}, which the stage does not import" for stale in self.removable]
+        doubtful = [stale for stale in self.stale if stale.doubt]
+        return [f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}" for stale in doubtful]
 
 
 def plan(declarations: Declarations) -> list[EntryPlan]:
@@ -114,15 +103,16 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
     """
     reader = ImportReader(declarations.project)
     plans = []
-    errors: dict[str, None] = {}
+    errors: list[str] = []
     for (pipeline, name), stages in declarations.entries.items():
         try:
             plans.append(_plan_entry(name, pipeline, stages, declarations, reader))
         except ProjectError as error:
-            errors[error.message] = None
+            if error.message not in errors:
+                errors.append(error.message)
             fault = f"{name}: {error.message.removeprefix(f'{name}: ')}"
-            plans.append(EntryPlan(name, pipeline, stages, False, (), (), fault))
-    if plans and all(plan.fault for plan in plans):
+            plans.append(EntryPlan(name, pipeline, stages, fault=fault))
+    if plans and all(entry_plan.fault for entry_plan in plans):
         raise ProjectError("; ".join(errors))
     return plans
 
@@ -144,16 +134,14 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
         removable = entry_plan.removable if prune else []
         if not entry_plan.missing and not removable:
             continue
+        _check_that_all_have(project, entry_plan)
         pipeline = project / entry_plan.pipeline
         if pipeline not in texts:
             texts[pipeline] = pipeline.read_bytes().decode()
         listed = listed_dependencies(texts[pipeline], entry_plan.name)
-        texts[pipeline] = edit_dependencies(
-            texts[pipeline],
-            entry_plan.name,
-            added=_paths_for_all(project, entry_plan),
-            removed=[listed[stale.index] for stale in removable],
-        )
+        added = [missing.path for missing in entry_plan.missing]
+        removed = [listed[stale.index] for stale in removable]
+        texts[pipeline] = edit_dependencies(texts[pipeline], entry_plan.name, added, removed)
     for pipeline, text in texts.items():
         target = Path(os.path.realpath(pipeline))  # a link goes on leading to it
         try:
@@ -163,101 +151,86 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
             raise ProjectError(f"{pipeline}: cannot be written: {error.strerror}") from error
 
 
+def _check_that_all_have(project: Path, entry_plan: EntryPlan) -> None:
+    """Raise `ProjectError` unless a missing dependency exists for every stage that is made from an entry."""
+    for missing in entry_plan.missing:
+        if not all((project / stage.folder / missing.path).exists() for stage in entry_plan.stages):
+            raise ProjectError(
+                f"{entry_plan.name}: only some of its stages import {missing.path}; "
+                f"declare it by hand in {entry_plan.pipeline}, with ${{}}"
+            )
+
+
 def _plan_entry(
     name: str, pipeline: str, stages: list[Stage], declarations: Declarations, reader: ImportReader
 ) -> EntryPlan:
-    """Compare what one entry declares with what it imports."""
-    project = declarations.project
-    closures = [_closure(name, stage, project, reader) for stage in stages]
-    missing: dict[str, Missing] = {}
-    stale: list[set[Stale]] = []
-    for stage, closure in zip(stages, closures, strict=True):
-        for found in _missing(stage, closure, project):
-            missing.setdefault(found.path, found)
-        stale.append(set(_stale(stage, closure, declarations)))
-    # What one stage of several needs has to stay in the list that they share.
-    stale_for_all = set.intersection(*stale)
-    return EntryPlan(
-        name=name,
-        pipeline=pipeline,
-        stages=stages,
-        is_seen=any(closure.importers for closure in closures),
-        missing=tuple(missing[path] for path in sorted(missing)),
-        stale=tuple(sorted(stale_for_all, key=_index)),
-    )
-
-
-def _closure(name: str, stage: Stage, project: Path, reader: ImportReader) -> ImportClosure:
-    """Return all files that a stage runs or imports.
+    """Compare what one entry declares with what it imports.
 
     Raises:
         ProjectError: its command starts a file that does not exist.
     """
-    points = entry_points(stage.commands, project / stage.folder, reader)
-    if points.missing:
-        missing = ", ".join(points.missing)
-        raise ProjectError(f"{name}: its command in {stage.pipeline} runs what does not exist: {missing}")
-    return reader.closure(points.modules)
+    project = declarations.project
+    is_seen = False
+    missing: dict[str, Missing] = {}
+    stale: set[Stale] | None = None
+    for stage in stages:
+        points = entry_points(stage.commands, project / stage.folder, reader)
+        if points.missing:
+            absent = ", ".join(points.missing)
+            raise ProjectError(f"{name}: its command in {stage.pipeline} runs what does not exist: {absent}")
+        closure = reader.closure(points.modules)
+        is_seen = is_seen or bool(closure.importers)
+        for found in _missing(stage, closure, project):
+            missing.setdefault(found.path, found)
+        stale_here = _stale(stage, closure, declarations)
+        # What one stage of several needs has to stay in the list that they share.
+        stale = stale_here if stale is None else stale & stale_here
+    return EntryPlan(
+        name,
+        pipeline,
+        stages,
+        is_seen,
+        missing=[missing[path] for path in sorted(missing)],
+        stale=sorted(stale or (), key=_index),
+    )
 
 
-def _missing(stage: Stage, closure: ImportClosure, project: Path) -> Iterator[Missing]:
-    """Yield the files that a stage imports and neither declares nor writes itself."""
+def _missing(stage: Stage, closure: ImportClosure, project: Path) -> list[Missing]:
+    """Return the files that a stage imports and neither declares nor writes itself."""
     known = [project / path for path in (*stage.outs, *stage.deps)]
+    missing = []
     for file, importer in closure.importers.items():
-        if not any(file.is_relative_to(path) for path in known):
-            yield Missing(
-                path=Path(os.path.relpath(file, project / stage.folder)).as_posix(),
-                file=_relative(file, project),
-                importer=_relative(importer, project) if importer else "",
-            )
+        if any(file.is_relative_to(path) for path in known):
+            continue
+        path = Path(os.path.relpath(file, project / stage.folder)).as_posix()
+        cause = f"{_relative(importer, project)} imports" if importer else "its command runs"
+        missing.append(Missing(path, _relative(file, project), cause))
+    return missing
 
 
-def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> Iterator[Stale]:
-    """The Python files that a stage declares and does not import, in packages that it does import from."""
+def _stale(stage: Stage, closure: ImportClosure, declarations: Declarations) -> set[Stale]:
+    """Return the Python files that a stage declares and does not import, in packages that it imports from."""
+    found = set()
     for index, dep in enumerate(stage.deps):
         path = declarations.project / dep
         if not is_inside(dep) or path.suffix != ".py" or path.is_dir():
             continue
         # What a stage writes is data to the stages after it.
-        if path in closure.importers or dep in declarations.outputs:
+        if path in closure.importers or dep in declarations.outputs or not closure.covers(path):
             continue
-        if closure.covers(path):
-            file = _relative(path, declarations.project)
-            yield Stale(index, file, _doubt(file, closure, declarations.project))
+        file = _relative(path, declarations.project)
+        found.add(Stale(index, file, _doubt(file, closure, declarations.project)))
+    return found
 
 
 def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
-    """Return why a stage may import a file though no import of it can be seen.
-
-    Empty if there is no sign of that.
-    """
+    """Return why a stage may import a file though no import of it can be seen; empty without a sign of it."""
     if closure.dynamic:
         return f"{_relative(closure.dynamic[0], project)} imports modules by computed names"
     for name in PurePosixPath(file).with_suffix("").parts:
         if name in closure.unresolved:
             return f"{_relative(closure.unresolved[name], project)} imports {name} from an unknown folder"
     return ""
-
-
-def _paths_for_all(project: Path, entry_plan: EntryPlan) -> list[str]:
-    """Return the paths that an entry lacks; each has to exist for every stage that is made from it.
-
-    Raises:
-        ProjectError: one does not.
-    """
-    paths = [missing.path for missing in entry_plan.missing]
-    for path in paths:
-        if not all((project / stage.folder / path).exists() for stage in entry_plan.stages):
-            raise ProjectError(
-                f"{entry_plan.name}: only some of its stages import {path}; "
-                f"declare it by hand in {entry_plan.pipeline}, with ${{}}"
-            )
-    return paths
-
-
-def _cause(missing: Missing) -> str:
-    """Return why a file is a dependency."""
-    return f"{missing.importer} imports" if missing.importer else "its command runs"
 
 
 def _index(stale: Stale) -> int:

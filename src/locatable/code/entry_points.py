@@ -1,4 +1,4 @@
-"""Which Python files of a project the shell command of a stage starts.
+"""Find the Python files of a project that the shell command of a stage starts.
 
 `python -m package.module` and `python folder/script.py` are seen with any options, after `cd folder &&` or
 an option such as `--wdir folder`, within `bash -c "…"`, and with other programs in the place of `python`
@@ -32,7 +32,7 @@ OPTIONS_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 @dataclass
 class EntryPoints:
-    """What the commands of a stage start.
+    """The files that the commands of a stage start.
 
     Attributes:
         modules: files of the project, the packages that they are in included.
@@ -59,7 +59,7 @@ class SimpleCommand:
 
 
 def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) -> EntryPoints:
-    """Return what the commands of a stage start.
+    """Return the files that the commands of a stage start.
 
     Args:
         commands: each is a shell's.
@@ -123,7 +123,7 @@ def _search_path(first: Path, command: SimpleCommand, project: Path) -> SearchPa
 
 
 def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
-    """Whether nothing but options is between the word at `index` and a Python interpreter before it."""
+    """Return whether only options are between the word at `index` and a Python interpreter before it."""
     before = index - 1
     while before > 0 and (words[before].startswith("-") or words[before - 1] in OPTIONS_WITH_VALUE):
         before -= 1
@@ -131,7 +131,7 @@ def _is_run_by_python(words: tuple[str, ...], index: int) -> bool:
 
 
 def _simple_commands(text: str, folder: Path) -> Iterator[SimpleCommand]:
-    """The simple commands of a shell command, in order, as far as the folder that they run in is known."""
+    """Yield the simple commands of a shell command, as far as the folder that they run in is known."""
     current: Path | None = folder
     outer: list[Path | None] = []
     python_path: tuple[Path, ...] = ()

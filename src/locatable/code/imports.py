@@ -1,4 +1,4 @@
-"""Which files of a project a stage's command imports, directly or through others.
+"""Find the files of a project that a stage's command imports, directly or through others.
 
 The closure is read from the sources; nothing is executed. It is our own walk over syntax trees because both
 libraries for this miss what stages do. `modulefinder` fails on packages without `__init__.py` and passes over
@@ -57,7 +57,7 @@ class Module:
 
 @dataclass
 class ImportClosure:
-    """All files that a stage runs or imports.
+    """The files that a stage runs or imports.
 
     Attributes:
         importers: by file, the file that imports it; None for what the command itself starts.
@@ -107,6 +107,7 @@ class ImportReader:
         """
         closure = ImportClosure(importers={module.file: None for module in started})
         waiting = list(started)
+        # A file can be imported under two names, from two search paths, and then imports different files.
         visited: set[Module] = set()
         while waiting:
             module = waiting.pop()
@@ -132,12 +133,13 @@ class ImportReader:
             search_path: as in Python, the first folder that has the module decides.
         """
         found = self._find(name, search_path.folders, search_path)
+        # A folder `tests` or `data` beside a script must not hide an installed package of that name.
         if found or self._is_installed(name.partition(".")[0]):
             return found
         return self._find(name, search_path.fallback, search_path)
 
     def _find(self, name: str, folders: tuple[Path, ...], search_path: SearchPath) -> list[Module]:
-        """The modules of the project that `import name` executes, if it is looked for in these folders."""
+        """Return the modules of the project that `import name` executes, if these folders have them."""
         for root in folders:
             files = [file for file in _files(name, root) if file.is_relative_to(self.project)]
             if files:

@@ -1,4 +1,4 @@
-"""What the source of one Python file imports.
+"""Read what the source of one Python file imports.
 
 A source can be written for a newer Python than the one that runs this: then others on this machine are asked,
 which run this module as a script. It imports nothing but the standard library, so that any of them can.
@@ -32,7 +32,7 @@ MODULE_NAME = re.compile(r"\.*\w+(\.\w+)*")
 
 @dataclass(frozen=True)
 class SourceImports:
-    """What the source of one file imports.
+    """The imports in the source of one file.
 
     Attributes:
         names: dotted names with a leading dot for each level of a relative import. `from a import b` gives

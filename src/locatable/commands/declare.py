@@ -60,7 +60,7 @@ def _check(plans: "list[EntryPlan]") -> int:
 
 
 def _all_declared(plans: "list[EntryPlan]") -> list[str]:
-    """A line that says what was found to be declared; none where nothing was looked at."""
+    """Return a line that says what was found to be declared; none where nothing was looked at."""
     seen = [plan for plan in plans if plan.is_seen]
     if not seen:
         return []
@@ -68,12 +68,12 @@ def _all_declared(plans: "list[EntryPlan]") -> list[str]:
 
 
 def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
-    """What was changed, what was left, and what DVC makes of it."""
+    """Return lines that say what was changed, what was left, and what DVC makes of it."""
     lines = []
     for plan in plans:
-        lines += plan.addition_sentences()
+        lines += plan.missing_sentences(added=True)
         if prune:
-            lines += plan.removal_sentences() + plan.doubtful_sentences()
+            lines += plan.stale_sentences(removed=True) + plan.doubtful_sentences()
         else:
             lines += [f"{sentence}; --prune removes it" for sentence in plan.stale_sentences()]
     outdated = [plan.address for plan in plans if plan.missing]
@@ -83,7 +83,7 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
 
 
 def _unchecked(plans: "list[EntryPlan]") -> list[str]:
-    """Lines that name the stages that could not be looked into, and why."""
+    """Return lines that name the stages that could not be looked into, and why."""
     lines = [f"not checked: {plan.fault}" for plan in plans if plan.fault]
     names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
     if not names:
