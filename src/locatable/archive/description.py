@@ -100,7 +100,7 @@ class Archived:
 
     @cached_property
     def by_conda(self) -> bool:
-        """Whether conda-lock.yml locks the packages."""
+        """True if conda-lock.yml locks the packages."""
         return is_locked_by_conda(self.snapshot)
 
     @cached_property
@@ -110,7 +110,7 @@ class Archived:
 
     @property
     def proves(self) -> bool:
-        """Whether the locks install locatable, which compares what was rebuilt with the record."""
+        """True if the locks install locatable, which compares what was rebuilt with the record."""
         return "tools.lock" in self.locks and bool(_LOCATABLE.search(self.text("tools.lock")))
 
     @property

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Whether no project is needed around the current folder."""
+    """Return true if no project is needed around the current folder."""
     return _is_archive(arguments.rev)
 
 

@@ -97,12 +97,12 @@ class Attempt:
 
     @property
     def failed(self) -> bool:
-        """Whether a command of the stage failed."""
+        """True if a command of the stage failed."""
         return self.exit_code != 0
 
     @property
     def as_recorded(self) -> bool:
-        """Whether nothing is wrong with any output."""
+        """True if nothing is wrong with any output."""
         return all(verdict.as_recorded for verdict in self.verdicts)
 
     @property

@@ -47,7 +47,7 @@ class OutputVerdict:
 
     @property
     def as_recorded(self) -> bool:
-        """Whether nothing is wrong with the output."""
+        """True if nothing is wrong with the output."""
         return self.verdict in AS_RECORDED
 
     @property
@@ -62,7 +62,7 @@ class OutputVerdict:
 
     @property
     def only_opaque(self) -> bool:
-        """Whether it differs, as far as is known, only in files whose values cannot be compared."""
+        """True if it differs, as far as is known, only in files whose values cannot be compared."""
         found = self.differences
         if self.verdict is not Verdict.DIFFERS or found is None:
             return False

@@ -38,7 +38,7 @@ Helps = Callable[[Attempt], bool]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found out about a stage.
+    """The findings about a stage.
 
     Attributes:
         attempt: the run of the stage that its outputs are judged by.

@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from packaging.utils import canonicalize_name
+
 from ..errors import CannotTryError
 from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
@@ -107,7 +109,7 @@ class EnvironmentLock(Protocol):
 
     @property
     def source(self) -> str:
-        """What is installed, and where it comes from, in words."""
+        """The packages to install and where they come from, in words."""
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, from a checkout of the project.
@@ -266,11 +268,11 @@ def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) 
     """Return version by name of each package, those that are not Python's included."""
     # An interrupted installation leaves folders that name no package.
     of_python = {package.name: package.version for package in packages if package.name}
-    known = set(map(_normalized, of_python))
+    known = set(map(canonicalize_name, of_python))
     versions = {}
     for record in conda_records(folder):
         # conda's version of a package of Python can be written in another way; Python's own word counts.
-        if _normalized(str(record["name"])) not in known:
+        if canonicalize_name(str(record["name"])) not in known:
             versions[str(record["name"])] = str(record["version"])
     return {**versions, **of_python}
 
@@ -302,10 +304,10 @@ def name_packages(
     Returns:
         Names and versions, joined by commas.
     """
-    locked_versions = {_normalized(name): version for name, version in locked.items()}
+    locked_versions = {canonicalize_name(name): version for name, version in locked.items()}
     differing = {}
     for name, version in here.items():
-        if locked_versions.get(_normalized(name)) != version:
+        if locked_versions.get(canonicalize_name(name)) != version:
             differing[name] = version
     suspects: set[str] = set()
     for module, packages in owners.items():
@@ -313,11 +315,7 @@ def name_packages(
             continue
         found = [name for name in packages if name in differing]
         # Several packages can share a module; the one of its name brings the others.
-        namesakes = [name for name in found if _normalized(name) == _normalized(module)]
+        namesakes = [name for name in found if canonicalize_name(name) == canonicalize_name(module)]
         suspects.update(namesakes or found)
     named = sorted(suspects) or sorted(differing)[:MOST_PACKAGES]
     return ", ".join(f"{name} {differing[name]}" for name in named)
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

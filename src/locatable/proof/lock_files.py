@@ -81,7 +81,7 @@ class HashedLock:
 
     @property
     def source(self) -> str:
-        """What is installed, and where it comes from, in words."""
+        """The packages to install and where they come from, in words."""
         place = self.wheels or "the package index"
         if self.allow_build:
             return f"packages of {REQUIREMENTS} from {place}{RUNS_CODE}"
@@ -170,7 +170,7 @@ class CondaLock:
 
     @property
     def source(self) -> str:
-        """What is installed, and where it comes from, in words."""
+        """The packages to install and where they come from, in words."""
         return f"packages of {CONDA_LOCK} from their channels{RUNS_CODE}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:

@@ -89,7 +89,7 @@ def _is_recorded(stage: Stage) -> bool:
 
 @dataclass
 class StageRecord:
-    """What is known of a stage before it is rebuilt.
+    """The knowledge of a stage before it is rebuilt.
 
     Attributes:
         findings: what is wrong with what is recorded of it, one line each.

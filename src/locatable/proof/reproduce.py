@@ -52,7 +52,7 @@ class ProofOptions:
 
 @dataclass
 class Seconds:
-    """How long the parts of a proof took, in seconds; `stages` by address, the first run of each."""
+    """Seconds that the parts of a proof took; `stages` by address, the first run of each."""
 
     preparation: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Report:
 
     @property
     def as_recorded(self) -> int:
-        """How many outputs are as recorded."""
+        """The number of outputs that are as recorded."""
         return sum(verdict.as_recorded for verdict in self.outputs)
 
     @property
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """Whether all outputs are as recorded, and nothing else is wrong."""
+        """True if all outputs are as recorded, and nothing else is wrong."""
         return not self.findings and self.as_recorded == len(self.outputs)
 
     def to_json(self) -> dict[str, Any]:
@@ -306,7 +306,7 @@ class _Proof:
 
     @property
     def is_identical(self) -> bool:
-        """Whether every output has the recorded bytes."""
+        """True if every output has the recorded bytes."""
         return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
 
 
