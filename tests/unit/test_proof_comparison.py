@@ -1,4 +1,4 @@
-"""A rebuilt output is compared with its record: by hash, by its values, by the numbers that follow from it."""
+"""A rebuilt output is compared with its record: by hash, by values, by the numbers that follow from it."""
 
 import pytest
 

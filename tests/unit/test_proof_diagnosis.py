@@ -167,7 +167,7 @@ def test_a_failing_stage_is_told_what_it_needs():
 
 def test_the_outputs_of_a_failing_stage_are_judged_with_what_it_needs():
     found = failure(MadeUpRunner(lambda given, _: "recorded" if "b.csv" in given else None))
-    assert (found.attempt.failed, found.attempt.as_recorded) == (False, True)
+    assert (found.attempt.failed, found.attempt.wrong) == (False, [])
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ class Attempt:
         return self.exit_code != 0
 
     @property
-    def as_recorded(self) -> bool:
-        """True if nothing is wrong with any output."""
-        return all(verdict.as_recorded for verdict in self.verdicts)
+    def wrong(self) -> list[OutputVerdict]:
+        """The verdicts on outputs that are not as recorded."""
+        return [verdict for verdict in self.verdicts if not verdict.as_recorded]
 
     @property
     def hashes(self) -> Mapping[str, str | None]:

@@ -92,7 +92,7 @@ def diagnose_difference(
         finding = _needs_own_output(runner, differing, inputs)
     if finding:
         return Diagnosis(differing, (finding,), inputs)
-    cause = _find_cause(runner, text, inputs, lambda attempt: attempt.as_recorded)
+    cause = _find_cause(runner, text, inputs, lambda attempt: not attempt.wrong)
     if not cause:
         cause = _find_changed_cause(runner, differing, text, inputs)
     if cause:
@@ -194,23 +194,19 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
     unstable = ", ".join(differing.unlike(last))
     if unstable:
         return f"{address}: {unstable} {UNSTABLE}{NO_SEED}"
-    names = []
     changed: list[str] = []
     largest = 0.0
-    only_rounding = True
     for verdict in differing.verdicts:
         changed += verdict.changed[:MOST_VALUES]
         largest = max(largest, verdict.largest or 0.0)
-        if not verdict.as_recorded:
-            names.append(verdict.output)
-            only_rounding = only_rounding and verdict.verdict is Verdict.CLOSE
     what = "is not what dvc.lock records, although every input is"
-    if only_rounding:
+    if all(verdict.verdict is Verdict.CLOSE for verdict in differing.wrong):
         what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+    names = ", ".join(verdict.output for verdict in differing.wrong)
     remark = unset_variables(runner.stage, text)
     values = f": {'; '.join(changed)}" if changed else ""
     figure = f" ({in_words(largest)})" if largest else ""
-    return f"{address}: {', '.join(names)} {what}{remark}{values}{figure}"
+    return f"{address}: {names} {what}{remark}{values}{figure}"
 
 
 def _content_of(path: Path) -> bytes:

@@ -312,8 +312,7 @@ class _Proof:
 
 def _can_wait(first: Attempt) -> bool:
     """Return whether a stage differs, and only in outputs that later stages can show to be as good."""
-    wrong = [verdict for verdict in first.verdicts if not verdict.as_recorded]
-    return bool(wrong) and all(verdict.only_opaque for verdict in wrong)
+    return bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
@@ -323,7 +322,7 @@ def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
     if first.failed:
         diagnosis = diagnose_failure(runner, first, text)
     last = diagnosis.attempt
-    if not trusted or last.failed or last.as_recorded:
+    if not trusted or last.failed or not last.wrong:
         return diagnosis
     # It runs with what it needs, and still writes something else.
     difference = diagnose_difference(runner, last, text, diagnosis.inputs)
