@@ -6,11 +6,22 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_dvc
+from tiny_git import git
 
-from locatable.proof.sandbox import Sandbox, allowed_limits, isolation_command
+from locatable.clones.checkout import Checkout
+from locatable.proof.sandbox import (
+    RunOptions,
+    Sandbox,
+    allowed_limits,
+    isolation_command,
+    make_sandbox,
+    run_stage,
+)
 
 NOBODY = 65534
 # Each prints `harm` where it succeeds.
@@ -71,9 +82,12 @@ def attempt(home, as_user, monkeypatch) -> Callable[[str], str]:
     sandbox = Sandbox(home / "work", home / "env/bin", home / "checkout", hidden, limits)
     folder = home / "work/run"
 
+    # As of a stage, whose environment comes first.
+    variables = {**os.environ, "PATH": f"{home}/env/bin:{os.environ['PATH']}"}
+
     def run(command: str) -> str:
         line = [*as_user, *isolation_command(sandbox, folder, folder), "/bin/sh", "-c", command]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        done = subprocess.run(line, env=variables, capture_output=True, text=True, check=False)
         assert not done.stderr.startswith("bwrap:"), done.stderr
         return done.stdout
 
@@ -97,6 +111,29 @@ def service(as_user) -> Iterator[Path]:
 def test_a_stage_cannot(what, attempt, home, service):
     command = ATTEMPTS[what].format(home=home, roots=ROOTS, socket=service, pid=os.getpid())
     assert "harm" not in attempt(command)
+
+
+def test_no_program_of_the_environment_takes_the_place_of_bubblewrap(attempt, home):
+    program = home / "env/bin/bwrap"
+    program.write_text("#!/bin/sh\necho harm\n")
+    program.chmod(0o755)
+    assert "harm" not in attempt("true")
+
+
+def test_no_recorded_variable_has_bubblewrap_load_a_library(attempt, home, tmp_path, as_user):
+    """The record is a file of the repository."""
+    if as_user:
+        pytest.skip("the same for every user")
+    root = tmp_path / "project"
+    tiny_dvc.with_results(
+        root, {"raw": "1", "dvc.yaml": "stages: {a: {cmd: cp raw b, deps: [raw], outs: [b]}}"}
+    )
+    sandbox, _ = make_sandbox(home / "work", home / "env/bin", root, root, {"LD_PRELOAD": "/harm.so"})
+    with Checkout(root, git(root, "rev-parse", "HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        (stage,) = clone.stages
+        printed = run_stage(replace(stage, cmd="true"), clone, sandbox, RunOptions()).printed
+    # The shell of the stage tries, and says so.
+    assert printed.count("harm.so") == 1
 
 
 def test_a_stage_can_write_in_its_own_folder(attempt, home):

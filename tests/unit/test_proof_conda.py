@@ -15,7 +15,7 @@ from locatable.proof.environment import (
     packages_not_as_locked,
 )
 from locatable.proof.lock_files import CondaLock, conda_command, find_programs
-from locatable.proof.sandbox import active_variables
+from locatable.proof.sandbox import Sandbox, active_variables
 
 FOLDER = Path("/scratch/env")
 CREATE = ["create", "--yes", "--quiet", "--prefix", str(FOLDER), "--file", "conda-lock.yml"]
@@ -171,19 +171,24 @@ def test_a_package_of_python_has_the_version_that_python_knows(tmp_path):
     assert found == {"libgdal": "3.11.4", "my_package": "1.0.post1"}
 
 
+def sandbox_of(environment: Path) -> Sandbox:
+    """A sandbox for the programs of an environment, where nothing is isolated."""
+    return Sandbox(environment, environment / "bin", environment)
+
+
 def test_what_packages_set_is_set_where_the_environment_is_active(tmp_path):
     script = 'export GDAL_DATA="$CONDA_PREFIX/share/gdal"\n'
     install(tmp_path, "libgdal", "3.11.4", {"etc/conda/activate.d/gdal.sh": script})
-    assert active_variables(tmp_path) == {
+    assert active_variables(sandbox_of(tmp_path)) == {
         "CONDA_PREFIX": str(tmp_path),
         "GDAL_DATA": f"{tmp_path}/share/gdal",
     }
 
 
 def test_a_virtual_environment_sets_nothing(tmp_path):
-    assert active_variables(tmp_path) == {}
+    assert active_variables(sandbox_of(tmp_path)) == {}
 
 
 def test_a_script_that_fails_costs_only_what_it_sets(tmp_path):
     install(tmp_path, "a", "1", {"etc/conda/activate.d/a.sh": "exit 1\n"})
-    assert active_variables(tmp_path) == {"CONDA_PREFIX": str(tmp_path)}
+    assert active_variables(sandbox_of(tmp_path)) == {"CONDA_PREFIX": str(tmp_path)}

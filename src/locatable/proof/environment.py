@@ -237,7 +237,12 @@ def recorded_variables(project: Path) -> dict[str, str]:
     recorded = _record(project).get("variables")
     if not isinstance(recorded, Mapping):
         return {}
-    return {str(name): str(value) for name, value in recorded.items()}
+    variables = {}
+    for name, value in recorded.items():
+        # Others cannot be set: the record can be another tool's.
+        if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and "\0" not in str(value):
+            variables[name] = str(value)
+    return variables
 
 
 def _record(project: Path) -> Mapping[str, Any]:

@@ -55,6 +55,7 @@ ACTIVE = ("CONDA_PREFIX", "VIRTUAL_ENV")
 ACTIVATION = "etc/conda/activate.d/*.sh"
 # What a shell sets of its own accord.
 OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
+NO_VARIABLES: Mapping[str, str] = {}
 # Of what a stage prints, the end is kept: errors are there, and a loop can print for hours.
 MOST_BYTES_PRINTED = 20_000
 
@@ -186,10 +187,17 @@ def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
+    folder = _probe(sandbox)
+    isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
+    python = [*isolation, str(sandbox.programs / "python")]
+    return describe_processor(python, {} if isolation else sandbox.recorded)
+
+
+def _probe(sandbox: Sandbox) -> Path:
+    """Return a folder to run in what is no stage."""
     folder = sandbox.work / "probe"
     folder.mkdir(exist_ok=True)
-    python = [*isolation_command(sandbox, folder, folder), str(sandbox.programs / "python")]
-    return describe_processor(python, sandbox.recorded)
+    return folder
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
@@ -212,9 +220,12 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
     variables = _variables(stage, checkout, sandbox, folder, options)
+    foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
+    isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
     # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
     shell = variables.get("SHELL", "/bin/sh")
-    isolation = isolation_command(sandbox, folder, working, online_cpus)
+    if isolation:
+        variables = {name: value for name, value in variables.items() if name not in foreign}
     exit_code = 0
     begun = time.perf_counter()
     with (folder / "printed").open("w+b") as printed:
@@ -233,7 +244,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
-    active = active_variables(sandbox.programs.parent)
+    active = active_variables(sandbox)
     variables = {
         **active,
         **sandbox.recorded,
@@ -250,13 +261,22 @@ def _variables(
     return {**variables, **options.conditions.variables}
 
 
-@lru_cache(10)
-def active_variables(folder: Path) -> dict[str, str]:
-    """Return what is set where an environment of conda is active; nothing where conda did not make it."""
+def active_variables(sandbox: Sandbox) -> dict[str, str]:
+    """Return what is set where an environment of conda is active; nothing where conda did not make it.
+
+    Scripts of its packages are run, as `conda activate` does, where stages run.
+    """
+    folder = sandbox.programs.parent
     if not (folder / "conda-meta").is_dir():
         return {}
+    probe = _probe(sandbox)
+    return _activate(folder, tuple(isolation_command(sandbox, probe, probe)))
+
+
+@lru_cache(10)
+def _activate(folder: Path, isolation: tuple[str, ...]) -> dict[str, str]:
     lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
-    command = [shutil.which("bash") or "/bin/sh", "-c", "\n".join([*lines, "env -0"])]
+    command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", "\n".join([*lines, "env -0"])]
     before = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
     done = subprocess.run(command, env=before, cwd=folder, capture_output=True, check=False)
     found = {"CONDA_PREFIX": str(folder)}
@@ -302,7 +322,11 @@ def _run_command(
 
 
 def isolation_command(
-    sandbox: Sandbox, folder: Path, working: Path, online_cpus: Path | None = None
+    sandbox: Sandbox,
+    folder: Path,
+    working: Path,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    online_cpus: Path | None = None,
 ) -> list[str]:
     """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
 
@@ -310,12 +334,14 @@ def isolation_command(
         sandbox: where it runs.
         folder: all that it can write to.
         working: the folder that it runs in.
+        variables: to set for it, and not for bubblewrap, which can be had to load a library by them.
         online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
     """
     if not sandbox.limits:
         return []
-    command = ["bwrap", *_view(sandbox)]
-    command += ["--bind", str(folder), str(folder), "--chdir", str(working)]
+    command = [*_bubblewrap(sandbox), "--bind", str(folder), str(folder), "--chdir", str(working)]
+    for name, value in variables.items():
+        command += ["--setenv", name, value]
     if online_cpus:
         command += ["--ro-bind", str(online_cpus), str(ONLINE_CPUS)]
     return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
@@ -325,7 +351,7 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
     """Return what to put before an installer that runs what packages hold: it has the network and no home."""
     if not sandbox.limits:
         return []
-    command = ["bwrap", *_view(sandbox)]
+    command = _bubblewrap(sandbox)
     # How to find servers is often said by a service of the machine.
     for path in (*readable, Path("/etc/resolv.conf").resolve()):
         if not path.is_relative_to(sandbox.work):
@@ -335,9 +361,10 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
     return [*command, *limits, "--"]
 
 
-def _view(sandbox: Sandbox) -> list[str]:
-    """Return the options of bubblewrap that show the system and a stage's programs, and hide all else."""
-    options = ["--dev", "/dev", "--proc", "/proc"]
+def _bubblewrap(sandbox: Sandbox) -> list[str]:
+    """Return the command that shows the system and a stage's programs, and hides all else."""
+    # By its path: an environment, which is first in the PATH of a stage, can have a program of this name.
+    options = [shutil.which("bwrap") or "bwrap", "--dev", "/dev", "--proc", "/proc"]
     for pattern in GRAPHICS_CARDS:
         for device in sorted(Path("/dev").glob(pattern)):
             options += ["--dev-bind", str(device), str(device)]
