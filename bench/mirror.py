@@ -36,12 +36,11 @@ def main() -> None:
 
 def against_mlflow(copy: Path, number: int) -> None:
     """The mirror beside a bare loop of the fewest client calls, and beside the naive way."""
-    from locatable.mlflow.mirror import mirror
-    from locatable.mlflow.mirrored import MirrorOptions
+    from locatable.mlflow.mirror import MirrorOptions, mirror
+    from locatable.mlflow.plan import wanted_runs
     from locatable.mlflow.revision import revision_content
     from locatable.mlflow.settings import TrackingSettings
     from locatable.mlflow.store import connect
-    from locatable.mlflow.wanted import wanted_runs
     from locatable.repository.reader import Reader
 
     with Reader(copy) as reader:
@@ -64,11 +63,10 @@ def against_mlflow(copy: Path, number: int) -> None:
 def bare_loop(copy: Path, contents: list) -> None:
     """The same runs with the fewest client calls, everything about them known before."""
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param
 
     from locatable.mlflow.limits import fit
-    from locatable.mlflow.rules import RULES
-    from locatable.mlflow.runs import dataset_input
+    from locatable.mlflow.store import RULES, dataset_input
 
     client = MlflowClient(f"sqlite:///{copy}/bare.db")
     experiment = client.create_experiment("bench", (copy / "bare").as_uri())
@@ -76,8 +74,7 @@ def bare_loop(copy: Path, contents: list) -> None:
         fitted = fit(content, RULES)
         params = [Param(key, value) for key, value in fitted.params.items()]
         metrics = [Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
-        tags = [RunTag(key, value) for key, value in fitted.tags.items()]
-        run_id = client.create_run(experiment, content.start, content.tags, content.name).info.run_id
+        run_id = client.create_run(experiment, content.start, fitted.tags, content.name).info.run_id
         with tempfile.TemporaryDirectory() as folder:
             for path, text in fitted.artifacts.items():
                 (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +85,7 @@ def bare_loop(copy: Path, contents: list) -> None:
             logged = client.create_logged_model(experiment, model.name, run_id, model.tags)
             client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
             client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-        client.log_batch(run_id, metrics, params, tags)
+        client.log_batch(run_id, metrics, params)
         client.set_terminated(run_id, "FINISHED", content.end)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tiny_git import commit, git, write
 
 import locatable.clones.checkout
-import locatable.mlflow.client
+import locatable.mlflow.store
 from locatable.cli import main
 
 SOURCES = Path(__file__).parents[2] / "src"

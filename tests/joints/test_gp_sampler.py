@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Optimisation"
 # tool = "Optuna's GPSampler (PyTorch)"
-# joint = "src/locatable/search/sampling.py"
+# joint = "src/locatable/search/study.py"
 # ///
 """A study made again from Git: the sampler that needs PyTorch; the others are compared in tests/unit."""
 

@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Optimisation"
 # tool = "OptunaHub"
-# joint = "src/locatable/search/sampling.py"
+# joint = "src/locatable/search/settings.py"
 # ///
 """A sampler of OptunaHub's registry proposes, and every trial is an experiment."""
 

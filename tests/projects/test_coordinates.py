@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from support import run
 
-from locatable.mlflow.metrics import read_metrics
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import Coordinates, coordinates_of
 from locatable.results.outputs import read_outputs
+from locatable.results.values import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -90,5 +90,5 @@ def test_metrics_are_those_that_the_stage_wrote(rebuilt: Path) -> None:
     written = json.loads((rebuilt / path).read_text())
     expected = {}
     for section, scores in written.items():
-        expected |= {f"{section}/{key}": value for key, value in scores.items()}
+        expected |= {f"{section}.{key}": value for key, value in scores.items()}
     assert read_metrics(path, contents[path]) == expected

@@ -111,9 +111,7 @@ class Shell:
                 lines = block.text.splitlines(keepends=True)
                 block.text = "".join(line for line in lines if line.strip() not in given)
                 if block.note.startswith("file: "):
-                    path = self.folder / block.note.removeprefix("file: ")
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(block.text)
+                    self.write(block.note.removeprefix("file: "), block.text)
                 elif match := EDIT.fullmatch(block.note):
                     path, kept = self.folder / match["path"], match["how"] == "into"
                     before, line, rest = f"\n{path.read_text()}".partition(f"\n{match['line']}\n")
@@ -121,6 +119,11 @@ class Shell:
                     path.write_text((before + (line if kept else "\n") + block.text + rest)[1:])
                 elif block.kind == "console" and not NOT_RUN.match(block.note):
                     self.execute(block)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file, as the user whose terminal this is: DVC will write beside it."""
+        command = ("sh", "-c", 'mkdir -p "$(dirname "$0")" && cat >"$0"', name)
+        subprocess.run([*self.start, *command], cwd=self.folder, input=text, text=True, check=True)
 
     def execute(self, block: Block) -> None:
         """Run a block's commands where the last ones ended, and compare what they print."""

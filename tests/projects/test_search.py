@@ -22,7 +22,7 @@ from searching import (
 from support import Search, run
 
 from locatable.clones.trial_clone import CloneSetup
-from locatable.search.messages import Complete, Job, Ready, WorkerSetup, from_json, to_json
+from locatable.search.messages import Complete, Job, Ready, from_json, to_json
 
 
 @pytest.mark.weekly
@@ -339,7 +339,7 @@ def test_a_worker_of_another_machine(small: Any, user: dict[str, str], tmp_path:
         stdout=subprocess.PIPE,
         text=True,
     ) as worker:
-        print(to_json(WorkerSetup(setup)), file=worker.stdin, flush=True)
+        print(to_json(setup), file=worker.stdin, flush=True)
         assert from_json(worker.stdout.readline()) == Ready()
         print(to_json(trial), file=worker.stdin, flush=True)
         result = from_json(worker.stdout.readline())

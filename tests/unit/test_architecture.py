@@ -20,7 +20,7 @@ DVC_INTERNALS = {"dvc", "dvc_data", "dvc_objects", "dvc_render", "dvc_task", "sc
 
 
 def named_modules(text: str) -> list[str]:
-    """Modules and packages of ours in code spans, such as `search/pool.py` and `search/`."""
+    """Modules and packages of ours in code spans, such as `search/run.py` and `search/`."""
     names = re.findall(r"`((?:\w+/)*(?:\w+/|\w+\.py))`", text)
     return [name for name in names if not name.startswith(ELSEWHERE)]
 

@@ -8,11 +8,9 @@ import pytest
 from tiny_git import commit
 
 from locatable.locate.by_content import find_content
-from locatable.mlflow.apply import Applier
 from locatable.mlflow.content import Content
-from locatable.mlflow.mirrored import MirrorOptions
-from locatable.mlflow.plan import Action, PlannedRun
-from locatable.mlflow.wanted import wanted_runs
+from locatable.mlflow.mirror import Applier, MirrorOptions
+from locatable.mlflow.plan import Action, PlannedRun, wanted_runs
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of
 
@@ -77,11 +75,8 @@ class Writer:
 
     def create(self, content: Content, parent_id: str | None) -> str:
         """Note a run."""
+        self.written.append(content.key)
         return content.key
-
-    def complete(self, run_id: str, content: Content) -> None:
-        """Note that all of a run is there."""
-        self.written.append(run_id)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dvc.repo import Repo
 from tiny_git import commit, write
 
 from locatable.errors import ProjectError
-from locatable.repository.cache import cache_folder, cached_file
+from locatable.repository.hashes import cache_folder, cached_file
 
 MD5 = "0123456789abcdef" * 2
 

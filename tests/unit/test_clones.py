@@ -17,12 +17,11 @@ import tiny_git
 from tiny_git import git
 
 from locatable.clones.checkout import Checkout
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, GitError, NotFoundError, ProjectError
 from locatable.git import leave_hook
 from locatable.locate import locate, render, report_on
-from locatable.mlflow.wanted import gone_revisions, wanted_runs
+from locatable.mlflow.plan import gone_revisions, wanted_runs
 from locatable.repository.reader import Reader, resolve
 
 # A file that Git LFS keeps: what a commit has of it, and its content.

@@ -11,11 +11,11 @@ import yaml
 from tiny_dvc import commit, dvc, init
 from tiny_git import git, write
 
-from locatable.mlflow.metrics import read_metrics
 from locatable.repository.reader import Reader
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of, read_coordinates
 from locatable.results.outputs import read_outputs
+from locatable.results.values import read_metrics
 
 NAMES = ("data", "code", "params", "environment", "execution")
 

@@ -11,9 +11,8 @@ from locatable.errors import CannotTryError, UnreadableError
 from locatable.git.objects import subject
 from locatable.locate.by_content import find_content
 from locatable.locate.names import find_name
-from locatable.mlflow.plan import WantedRun
+from locatable.mlflow.plan import WantedRun, needs_run, wanted_runs
 from locatable.mlflow.revision import revision_content
-from locatable.mlflow.wanted import needs_run, wanted_runs
 from locatable.repository.reader import Reader, resolve
 from locatable.results.coordinates import coordinates_of
 

@@ -10,8 +10,7 @@ import tiny_dvc
 import tiny_git
 
 from locatable.clones.checkout import Checkout
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError
 from locatable.git import REPOSITORY_VARIABLES
 from locatable.git.working_clone import clone_git, make_clone

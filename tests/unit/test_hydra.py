@@ -15,13 +15,12 @@ import tiny_git
 import yaml
 from dvc.repo import Repo
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError, SettingsError
 from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of
-from locatable.search.git_trials import GitTrials
+from locatable.search.git_trials import find_experiments
 from locatable.search.run import SearchOptions, SearchPlan, plan_search
 from locatable.search.settings import load
 
@@ -155,8 +154,8 @@ def test_what_was_chosen_is_known_from_git(root: Path, clone: Clone) -> None:
     for name, commit in (("s-3", rev), ("s-4", copy)):
         clone.push(name, commit or "")
     settings = plan(root, {"model": MODEL}).settings
-    found = GitTrials(root, settings).find([])
-    assert {trial.number: trial.trial.params for trial in found.unknown} == {
+    found = find_experiments(root, settings, [])
+    assert {trial.number: trial.params for trial in found.unknown} == {
         3: {"model": "big"},
         4: {"model": "big"},
     }

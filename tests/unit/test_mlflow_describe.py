@@ -9,7 +9,7 @@ from tiny_git import commit
 
 from locatable.errors import SettingsError
 from locatable.mlflow.content import Description, RunContent
-from locatable.mlflow.describe import Describer, DescribeScript, find_script
+from locatable.mlflow.describe import DescribeScript, find_script
 from locatable.repository.reader import Reader
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
@@ -46,12 +46,12 @@ def write(root: Path, text: str) -> None:
     (root / "scripts/mirror.py").write_text(text)
 
 
-def load(root: Path, body: str) -> Describer:
-    """The function of a script with this body."""
+def described(root: Path, body: str) -> DescribeScript:
+    """A script whose function has this body."""
     write(root, f"{HEAD}    {body}\n")
     script = find_script(root)
     assert script
-    return script.load()
+    return script
 
 
 def test_a_project_need_not_have_a_script(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_function_may_be_imported_from_the_project(tmp_path: Path, run: RunCon
     write(tmp_path, "import locatable\nfrom shown_in_mlflow import describe\n")
     script = find_script(tmp_path)
     assert script
-    script.load().describe(run)
+    script.load()(run)
     assert run.name == "imported"
 
 
@@ -133,30 +133,30 @@ def test_a_script_that_cannot_be_imported_is_an_error_with_its_line(tmp_path: Pa
 
 def test_a_function_that_fails_is_an_error_with_its_line(tmp_path: Path, run: RunContent) -> None:
     with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 5: KeyError: 'mdoel'"):
-        load(tmp_path, "run.name = run.params['mdoel']").describe(run)
+        described(tmp_path, "run.name = run.params['mdoel']").load()(run)
 
 
 def test_a_run_gets_a_name_of_the_projects_own(tmp_path: Path, run: RunContent) -> None:
-    load(tmp_path, "run.name = f'{run.name} ({run.params[\"model\"]})'").describe(run)
+    described(tmp_path, "run.name = f'{run.name} ({run.params[\"model\"]})'").load()(run)
     assert run.name == "baseline aaa (forest)"
 
 
 def test_what_the_function_did_is_noted(tmp_path: Path, run: RunContent) -> None:
     body = "run.tags['team'] = 'x'; run.artifacts['notes.md'] = run.snapshot.read('reports/notes.md')"
-    describer = load(tmp_path, body)
-    describer.describe(run)
+    script = described(tmp_path, body)
+    script.load()(run)
     assert run.artifacts["notes.md"] == b"Good.\n"
-    assert run.description == Description(describer.script.digest, None, ("team",), ("notes.md",))
+    assert run.description == Description(script.digest, None, ("team",), ("notes.md",))
 
 
 def test_a_file_that_the_revision_has_not_is_left_out(tmp_path: Path, run: RunContent) -> None:
-    load(tmp_path, "run.artifacts['x.md'] = run.snapshot.read('x.md')").describe(run)
+    described(tmp_path, "run.artifacts['x.md'] = run.snapshot.read('x.md')").load()(run)
     assert run.description
     assert run.description.artifacts == ()
 
 
 def test_a_tag_that_is_taken_away_is_noted(tmp_path: Path, run: RunContent) -> None:
-    load(tmp_path, "del run.tags['mlflow.note.content']").describe(run)
+    described(tmp_path, "del run.tags['mlflow.note.content']").load()(run)
     assert run.description
     assert run.description.tags == ("mlflow.note.content",)
 
@@ -177,12 +177,12 @@ def test_a_tag_that_is_taken_away_is_noted(tmp_path: Path, run: RunContent) -> N
 )
 def test_what_a_run_cannot_hold_is_refused(tmp_path: Path, run: RunContent, body: str, problem: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        load(tmp_path, body).describe(run)
+        described(tmp_path, body).load()(run)
     assert f"scripts/mirror.py: describe: {problem}" in str(refused.value)
 
 
-def test_the_script_is_found_by_its_path_whatever_else_is_called_scripts(tmp_path: Path) -> None:
-    write(tmp_path, f"{HEAD}    run.name = 'a'\n")
-    script = find_script(tmp_path)
-    assert isinstance(script, DescribeScript)
-    assert script.load().function.__code__.co_filename == str(tmp_path / "scripts/mirror.py")
+def test_the_script_is_found_by_its_path_whatever_else_is_called_scripts(
+    tmp_path: Path, run: RunContent
+) -> None:
+    described(tmp_path, "run.name = __file__").load()(run)
+    assert run.name == str(tmp_path / "scripts/mirror.py")

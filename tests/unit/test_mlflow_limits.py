@@ -14,11 +14,9 @@ from locatable.mlflow.limits import (
     FittedContent,
     MetricPoint,
     fit,
-    fit_tags,
-    same_value,
 )
-from locatable.mlflow.rules import RULES
-from locatable.results.outputs import Point
+from locatable.mlflow.store import RULES
+from locatable.results.values import Point
 
 
 def fitted(**content: Any) -> FittedContent:
@@ -175,29 +173,23 @@ def test_a_long_digest_of_a_dataset_is_hashed() -> None:
     assert len(found.digest) == 36
 
 
-def with_fitted_tags(tags: dict[str, str], described: tuple[str, ...] = ()) -> Content:
-    content = Content(key="aaa", name="a", start=7, end=7, tags=tags)
-    content.description = Description("digest", tags=described)
-    fit_tags(content, RULES.tag)
-    return content
-
-
 def test_a_tag_whose_key_mlflow_refuses_is_renamed_and_kept() -> None:
-    content = with_fitted_tags({"dvc.rev": "aaa", "team@home": "red"})
-    assert content.tags == {"dvc.rev": "aaa", "team_home": "red"}
-    assert kept(fit(content, RULES))["tags"] == {"team@home": "red"}
+    found = fitted(tags={"dvc.rev": "aaa", "team@home": "red"})
+    assert (found.tags["dvc.rev"], found.tags["team_home"]) == ("aaa", "red")
+    assert kept(found)["tags"] == {"team@home": "red"}
 
 
 def test_a_long_tag_is_cut_and_kept() -> None:
-    content = with_fitted_tags({"note": "x" * 10_000})
-    assert len(content.tags["note"]) == LONGEST_TAG
-    assert kept(fit(content, RULES))["tags"] == {"note": "x" * 10_000}
+    found = fitted(tags={"note": "x" * 10_000})
+    assert len(found.tags["note"]) == LONGEST_TAG
+    assert kept(found)["tags"] == {"note": "x" * 10_000}
 
 
 def test_tags_of_the_projects_script_are_found_under_the_keys_that_mlflow_has() -> None:
-    content = with_fitted_tags({"team@home": "red"}, described=("team@home", "gone"))
-    assert content.description
-    assert content.description.tags == ("team_home", "gone")
+    described = Description("digest", tags=("team@home", "gone"))
+    found = fitted(tags={"team@home": "red"}, description=described)
+    assert found.description
+    assert found.description.tags == ("team_home", "gone")
 
 
 def test_an_artifact_that_is_none_is_left_out() -> None:
@@ -208,15 +200,3 @@ def test_the_content_itself_stays_as_it_is() -> None:
     content = Content(key="a", name="a", start=0, end=0, artifacts={"a#b": b"x"})
     fit(content, RULES)
     assert content.artifacts == {"a#b": b"x"}
-
-
-@pytest.mark.parametrize(
-    ("value", "stored"), [(0.5, 0.5), (math.nan, math.nan), (math.inf, 1.7976931348623157e308)]
-)
-def test_a_value_is_the_one_that_mlflow_gives_back(value: float, stored: float) -> None:
-    assert same_value(value, stored)
-
-
-@pytest.mark.parametrize(("value", "stored"), [(0.5, 0.25), (math.nan, 0.0), (math.inf, -math.inf)])
-def test_another_value_is_not(value: float, stored: float) -> None:
-    assert not same_value(value, stored)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
-from locatable.mlflow.database import known_runs
-from locatable.mlflow.mirror import mirror
-from locatable.mlflow.mirrored import MirrorOptions, MirrorResult
+from locatable.mlflow.known import runs_in_file
+from locatable.mlflow.mirror import MirrorOptions, MirrorResult, mirror
 from locatable.mlflow.settings import TrackingSettings
 from locatable.repository.reader import Reader
 
@@ -84,29 +83,29 @@ def test_mlflow_is_not_imported(repo: Path) -> None:
 
 def test_runs_of_another_experiment_are_not_ours(tmp_path: Path) -> None:
     store(tmp_path, {"1": {"mirror.state": "complete", "dvc.rev": "aaa"}}, experiment=2)
-    assert known_runs(settings(tmp_path)) == {}
+    assert runs_in_file(settings(tmp_path)) == {}
 
 
 def test_deleted_runs_are_not_there(tmp_path: Path) -> None:
     store(tmp_path, {"1": {"mirror.state": "complete", "dvc.rev": "aaa"}}, stage="deleted")
-    assert known_runs(settings(tmp_path)) == {}
+    assert runs_in_file(settings(tmp_path)) == {}
 
 
 def test_a_database_that_is_not_there_yet_tells_nothing(tmp_path: Path) -> None:
-    assert known_runs(settings(tmp_path)) is None
+    assert runs_in_file(settings(tmp_path)) is None
 
 
 def test_a_file_that_is_no_database_tells_nothing(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("a,b\n")
-    assert known_runs(settings(tmp_path)) is None
+    assert runs_in_file(settings(tmp_path)) is None
 
 
 def test_a_server_is_asked_through_mlflow(tmp_path: Path) -> None:
-    assert known_runs(TrackingSettings("http://host", "ours", tmp_path)) is None
+    assert runs_in_file(TrackingSettings("http://host", "ours", tmp_path)) is None
 
 
 def test_a_database_with_workspaces_is_asked_through_mlflow(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_WORKSPACE", "team")
-    assert known_runs(settings(repo)) is None
+    assert runs_in_file(settings(repo)) is None

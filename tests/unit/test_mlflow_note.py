@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from locatable.mlflow.note import revision_note
+from locatable.mlflow.revision import revision_note
 from locatable.results.coordinates import Coordinate, Coordinates
 
 

@@ -1,9 +1,10 @@
 """What a mirror has to do, as a plan: no MLflow, no Git."""
 
 from dataclasses import replace
+from typing import Any
 
 from locatable.mlflow.known import KnownRun
-from locatable.mlflow.plan import Action, MirrorPlan, Move, Policy, Rename, WantedRun, plan_mirror
+from locatable.mlflow.plan import Action, MirrorPlan, Rename, WantedRun, plan_mirror
 from locatable.model import Experiment
 
 BASELINE = WantedRun("aaa", "baseline aaa")
@@ -17,12 +18,12 @@ TRIAL_RUN = KnownRun("3", "ccc", "wide-0", parent="4", experiment="wide-0")
 STUDY_RUN = KnownRun("4", "study wide", "wide")
 
 
-def plan(wanted: list[WantedRun], known: list[KnownRun], policy: Policy | None = None) -> MirrorPlan:
+def plan(wanted: list[WantedRun], known: list[KnownRun], **policy: Any) -> MirrorPlan:
     """The plan for these runs."""
     by_key: dict[str, list[KnownRun]] = {}
     for run in known:
         by_key.setdefault(run.key, []).append(run)
-    return plan_mirror({run.key: run for run in wanted}, by_key, policy or Policy())
+    return plan_mirror({run.key: run for run in wanted}, by_key, **policy)
 
 
 def actions(made: MirrorPlan) -> dict[str, Action]:
@@ -73,23 +74,20 @@ def test_a_run_that_lacks_files_is_extended() -> None:
 
 
 def test_a_run_without_model_files_is_extended_where_they_are_asked_for() -> None:
-    copying = Policy(copy_models=True)
-    assert actions(plan([BASELINE], [BASELINE_RUN], copying)) == {"baseline aaa": Action.EXTEND}
+    assert actions(plan([BASELINE], [BASELINE_RUN], copy_models=True)) == {"baseline aaa": Action.EXTEND}
 
 
 def test_a_run_that_has_model_files_is_left_alone() -> None:
-    assert plan([BASELINE], [replace(BASELINE_RUN, has_models=True)], Policy(copy_models=True)).is_empty
+    assert plan([BASELINE], [replace(BASELINE_RUN, has_models=True)], copy_models=True).is_empty
 
 
 def test_a_study_has_no_model_files_to_wait_for() -> None:
-    assert plan([STUDY], [STUDY_RUN], Policy(copy_models=True)).is_empty
+    assert plan([STUDY], [STUDY_RUN], copy_models=True).is_empty
 
 
 def test_a_run_that_another_script_described_is_described_again() -> None:
     described = replace(BASELINE_RUN, description="old")
-    assert actions(plan([BASELINE], [described], Policy(description="new"))) == {
-        "baseline aaa": Action.DESCRIBE
-    }
+    assert actions(plan([BASELINE], [described], description="new")) == {"baseline aaa": Action.DESCRIBE}
 
 
 def test_a_run_is_described_again_where_the_script_is_gone() -> None:
@@ -100,59 +98,59 @@ def test_a_run_is_described_again_where_the_script_is_gone() -> None:
 
 def test_a_run_that_this_script_described_is_left_alone() -> None:
     described = replace(BASELINE_RUN, description="same", name="my name", own_name="my name")
-    assert plan([BASELINE], [described], Policy(description="same")).is_empty
+    assert plan([BASELINE], [described], description="same").is_empty
 
 
 def test_a_described_run_is_described_again_where_its_experiment_has_another_name() -> None:
     described = replace(FOREST_RUN, description="same", experiment="old name")
-    assert actions(plan([FOREST], [described], Policy(description="same"))) == {"forest": Action.DESCRIBE}
+    assert actions(plan([FOREST], [described], description="same")) == {"forest": Action.DESCRIBE}
 
 
 def test_a_study_is_not_described() -> None:
-    assert plan([STUDY], [STUDY_RUN], Policy(description="new")).is_empty
+    assert plan([STUDY], [STUDY_RUN], description="new").is_empty
 
 
 def test_of_several_runs_for_a_key_the_first_one_stays() -> None:
     twice = [BASELINE_RUN, replace(BASELINE_RUN, run_id="9")]
-    assert plan([BASELINE], twice).duplicates == ("9",)
+    assert plan([BASELINE], twice).duplicates == ["9"]
 
 
 def test_a_run_gets_the_name_that_its_experiment_has_now() -> None:
     old = replace(FOREST_RUN, name="tree", experiment="tree")
-    assert plan([BASELINE, FOREST], [BASELINE_RUN, old]).renames == (Rename("2", "forest", FOREST),)
+    assert plan([BASELINE, FOREST], [BASELINE_RUN, old]).renames == [Rename("2", "forest", FOREST)]
 
 
 def test_a_run_gets_back_the_name_that_the_script_gave_it() -> None:
     changed = replace(FOREST_RUN, name="by hand", own_name="my name", description="same")
-    (rename,) = plan([BASELINE, FOREST], [BASELINE_RUN, changed], Policy(description="same")).renames
+    (rename,) = plan([BASELINE, FOREST], [BASELINE_RUN, changed], description="same").renames
     assert rename.name == "my name"
 
 
 def test_a_run_is_nested_below_its_parent() -> None:
     apart = replace(FOREST_RUN, parent=None)
-    assert plan([BASELINE, FOREST], [BASELINE_RUN, apart]).moves == (Move("2", "1"),)
+    assert plan([BASELINE, FOREST], [BASELINE_RUN, apart]).moves == {"2": "1"}
 
 
 def test_a_run_whose_parent_is_not_there_stays_where_it_is() -> None:
-    assert plan([FOREST], [FOREST_RUN]).moves == ()
+    assert plan([FOREST], [FOREST_RUN]).moves == {}
 
 
 def test_runs_of_what_is_gone_are_pruned() -> None:
-    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], Policy(gone=frozenset(["bbb"]))).pruned == ("2",)
+    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], gone=frozenset(["bbb"])).pruned == ["2"]
 
 
 def test_runs_of_what_this_clone_never_had_are_not_pruned() -> None:
-    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], Policy(gone=frozenset())).pruned == ()
+    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], gone=frozenset()).pruned == []
 
 
 def test_a_study_is_pruned_with_its_last_trial() -> None:
     known = [BASELINE_RUN, STUDY_RUN, TRIAL_RUN]
-    assert plan([BASELINE], known, Policy(gone=frozenset(["ccc"]))).pruned == ("3", "4")
+    assert plan([BASELINE], known, gone=frozenset(["ccc"])).pruned == ["3", "4"]
 
 
 def test_a_study_with_a_trial_left_is_not_pruned() -> None:
     known = [BASELINE_RUN, STUDY_RUN, TRIAL_RUN]
-    assert plan([BASELINE], known, Policy(gone=frozenset())).pruned == ()
+    assert plan([BASELINE], known, gone=frozenset()).pruned == []
 
 
 def test_nothing_is_pruned_unless_asked_for() -> None:

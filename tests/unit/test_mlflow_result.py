@@ -1,6 +1,6 @@
 """What a mirror reports."""
 
-from locatable.mlflow.mirrored import MirrorResult
+from locatable.mlflow.mirror import MirrorResult
 from locatable.mlflow.plan import Action
 
 

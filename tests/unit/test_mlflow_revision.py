@@ -10,7 +10,7 @@ import pytest
 from tiny_git import commit, write
 
 from locatable.errors import UnreadableError
-from locatable.mlflow.content import Content, RunContent, still_missing
+from locatable.mlflow.content import Content, RunContent
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content, study_content
 from locatable.model import Experiment
@@ -256,7 +256,9 @@ def test_no_trial_is_the_best_one_of_several_objectives(tmp_path: Path) -> None:
 
 
 def test_a_file_that_a_run_has_from_another_machine_is_not_missing_in_it() -> None:
-    assert still_missing("this machine does not have: p.csv", ["p.csv", "q.csv"]) == ["p.csv"]
+    content = Content(key="a", name="a", start=0, end=0, missing=["p.csv", "q.csv"])
+    content.find_elsewhere("this machine does not have: p.csv")
+    assert content.lacking == ["p.csv"]
 
 
 def test_a_file_of_a_folder_in_a_store_that_keeps_versions_is_found_in_the_cache(

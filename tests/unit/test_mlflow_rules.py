@@ -6,8 +6,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
-from locatable.mlflow.naming import Names, Rule
-from locatable.mlflow.rules import RULES
+from locatable.mlflow.limits import Rule, fit_names
+from locatable.mlflow.store import RULES
 
 CHECKS = {
     "param": validation._validate_param_name,
@@ -24,7 +24,7 @@ ODD = [
 
 def only(rule: Rule, name: str) -> str:
     """A name where there is no other."""
-    return Names(rule, [name])[name]
+    return fit_names(rule, [name])[name]
 
 
 @pytest.mark.parametrize(("kind", "name"), [*itertools.product(CHECKS, ODD)])
@@ -61,17 +61,17 @@ def test_a_key_stays_readable(name: str, key: str) -> None:
 
 
 def test_a_name_that_can_stay_does_so_wherever_it_comes() -> None:
-    assert Names(RULES.param, ["odd@key", "odd_key"])["odd_key"] == "odd_key"
+    assert fit_names(RULES.param, ["odd@key", "odd_key"])["odd_key"] == "odd_key"
 
 
 def test_no_two_names_become_the_same() -> None:
-    names = Names(RULES.param, ["odd_key", *ODD])
+    names = fit_names(RULES.param, ["odd_key", *ODD])
     assert len({names[name] for name in ["odd_key", *ODD]}) == 1 + len(ODD)
 
 
 def test_what_a_name_becomes_does_not_depend_on_the_order() -> None:
     odd = ["odd@key", "odd#key", "odd?key"]
-    there, back = Names(RULES.param, odd), Names(RULES.param, reversed(odd))
+    there, back = fit_names(RULES.param, odd), fit_names(RULES.param, reversed(odd))
     assert [there[name] for name in odd] == [back[name] for name in odd]
 
 

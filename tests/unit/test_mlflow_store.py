@@ -11,8 +11,7 @@ import tiny_dvc
 from mlflow import MlflowClient
 
 from locatable.errors import SettingsError
-from locatable.mlflow.mirror import mirror
-from locatable.mlflow.mirrored import MirrorOptions
+from locatable.mlflow.mirror import MirrorOptions, mirror
 from locatable.mlflow.settings import TrackingSettings, read_settings
 from locatable.mlflow.store import connect
 from locatable.repository.reader import Reader

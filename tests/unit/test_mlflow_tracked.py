@@ -11,7 +11,7 @@ from locatable import tracked_runs
 from locatable.errors import UnreadableError
 from locatable.mlflow.content import Content, Dataset, Model
 from locatable.mlflow.tracked import tracked_run
-from locatable.results.outputs import Point
+from locatable.results.values import Point
 
 PIPELINE = "stages:\n  make:\n    cmd: echo 1 > m.json\n    metrics: [m.json: {cache: false}]\n"
 DESCRIBE = """from locatable.mlflow import RunContent

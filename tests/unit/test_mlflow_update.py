@@ -1,14 +1,17 @@
 """What changes in a run that is there, and what MLflow cannot change."""
 
+import math
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from locatable.mlflow.content import Content, Description
+from locatable.mlflow.known import RunUpdate, find_obstacle, plan_update
 from locatable.mlflow.limits import fit
-from locatable.mlflow.rules import RULES
-from locatable.mlflow.update import RunUpdate, StoredRun, find_obstacle, plan_update
-from locatable.results.outputs import Point
+from locatable.mlflow.store import RULES
+from locatable.results.values import Point
 
 DESCRIBED = {"mirror.describe": "old", "mirror.described": '{"tags": ["team"], "artifacts": ["notes.md"]}'}
 
@@ -20,12 +23,15 @@ def content(**parts: Any) -> Content:
 
 def obstacle(wanted: Content, tags: Any = None, params: Any = None, metrics: Any = None) -> str | None:
     """What keeps a stored run from becoming the wanted one."""
-    return find_obstacle(StoredRun(tags or {}, params or {}, metrics or {}), wanted, fit(wanted, RULES))
+    return find_obstacle(
+        SimpleNamespace(tags=tags or {}, params=params or {}, metrics=metrics or {}), fit(wanted, RULES)
+    )
 
 
 def update(wanted: Content, tags: dict[str, str]) -> RunUpdate:
     """What changes in the tags of a stored run."""
-    return plan_update(StoredRun(tags, {}, {}), wanted, fit(wanted, RULES))
+    stored: Any = SimpleNamespace(tags=tags, params={}, metrics={})
+    return plan_update(stored, fit(wanted, RULES))
 
 
 def test_what_is_new_is_no_obstacle() -> None:
@@ -37,12 +43,18 @@ def test_what_is_there_already_is_no_obstacle() -> None:
     assert obstacle(wanted, params={"p": "1"}, metrics={"m": 1.0}) is None
 
 
+@pytest.mark.parametrize(("value", "stored"), [(math.nan, math.nan), (math.inf, sys.float_info.max)])
+def test_a_metric_as_mlflow_gives_it_back_is_none(value: float, stored: float) -> None:
+    assert obstacle(content(metrics={"m": value}), metrics={"m": stored}) is None
+
+
+@pytest.mark.parametrize(("value", "stored"), [(1.0, 2.0), (math.nan, 0.0), (math.inf, -math.inf)])
+def test_a_metric_of_another_value_is_one(value: float, stored: float) -> None:
+    assert obstacle(content(metrics={"m": value}), metrics={"m": stored}) == "m"
+
+
 def test_a_param_of_another_value_is_one() -> None:
     assert obstacle(content(params={"p": 1}), params={"p": "2"}) == "p"
-
-
-def test_a_metric_of_another_value_is_one() -> None:
-    assert obstacle(content(metrics={"m": 1.0}), metrics={"m": 2.0}) == "m"
 
 
 def test_a_param_that_is_gone_is_one() -> None:

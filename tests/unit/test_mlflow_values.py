@@ -1,18 +1,24 @@
 """Metrics and series out of files, by the keys that MLflow shows them under."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from locatable.mlflow.metrics import Values, read_metrics, read_values
-from locatable.results.outputs import Point, number, read_series
+from locatable.mlflow.revision import name_values
+from locatable.results.values import Point, number, read_measurements, read_metrics, read_series
 
 TIME = 1_700_000_000_000
 
 
-def values(files: dict[str, str], metric_files: list[str] | None = None) -> Values:
+def values(files: dict[str, str], metric_files: list[str] | None = None) -> Any:
     """Values of these files, of which those that are JSON are metrics unless others are named."""
     if metric_files is None:
         metric_files = [path for path in files if path.endswith(".json")]
-    return read_values({path: text.encode() for path, text in files.items()}, metric_files, TIME)
+    contents = {path: text.encode() for path, text in files.items()}
+    measured = read_measurements(contents, metric_files, TIME)
+    metrics, series = name_values(measured)
+    return SimpleNamespace(metrics=metrics, series=series, unread=measured.unread)
 
 
 def test_nested_metrics_have_slashes_between_their_names() -> None:
@@ -29,7 +35,7 @@ def test_metrics_whose_names_would_become_the_same_are_both_there() -> None:
 
 
 def test_a_file_that_is_one_value_has_the_key_of_its_name() -> None:
-    assert read_metrics("reports/auc.json", b"0.93") == {"auc": 0.93}
+    assert values({"reports/auc.v2.json": "0.93"}).metrics == {"auc.v2": 0.93}
 
 
 def test_a_file_that_is_a_list_has_no_values() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_git import commit, git
 
-from locatable.mlflow.wanted import gone_revisions, needs_run, wanted_runs
+from locatable.mlflow.plan import gone_revisions, needs_run, wanted_runs
 from locatable.repository.reader import Reader
 
 LOCK = "schema: '2.0'\nstages:\n  train:\n    cmd: python train.py\n"

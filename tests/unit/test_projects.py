@@ -6,7 +6,7 @@ from tiny_git import commit, git
 
 from locatable.locate import locate
 from locatable.locate.render import title
-from locatable.mlflow.wanted import wanted_runs
+from locatable.mlflow.plan import wanted_runs
 from locatable.repository.reader import Reader
 
 FILES = {"a/.dvc/config": "", "b/.dvc/config": "", "a/m.yaml": "1", "b/m.yaml": "1", "b/deep/n.yaml": "1"}

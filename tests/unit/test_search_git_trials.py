@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny_git
 
-from locatable.search.git_trials import GitTrials, with_other_ids
+from locatable.search.git_trials import find_experiments, with_other_ids
 from locatable.search.settings import SearchSettings
 
 SETTINGS = SearchSettings.model_validate(
@@ -36,7 +36,7 @@ class Repository:
 
     def find(self, known=()):
         """What a search finds."""
-        return GitTrials(self.root, SETTINGS).find(known)
+        return find_experiments(self.root, SETTINGS, known)
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ def test_an_experiment_is_a_complete_trial(repository):
     rev = repository.add("small-3", x=0.75)
     (found,) = repository.find().unknown
     assert found.number == 3
-    assert found.trial.params == {"x": 0.75}
-    assert found.trial.values == [0.25]
-    assert found.trial.intermediate_values == {0: 0.5}
-    assert found.trial.user_attrs == {"experiment": "small-3", "rev": rev}
+    assert found.params == {"x": 0.75}
+    assert found.values == [0.25]
+    assert found.intermediate_values == {0: 0.5}
+    assert found.user_attrs == {"experiment": "small-3", "rev": rev}
 
 
 def test_experiments_of_other_names_are_no_trials(repository):

@@ -10,8 +10,7 @@ import pytest
 import tiny_git
 from dvc.repo import Repo
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError, SettingsError
 from locatable.search.settings import check, load
 

@@ -15,7 +15,6 @@ from locatable.search.messages import (
     Ready,
     Stop,
     Unusable,
-    WorkerSetup,
     from_json,
     to_json,
 )
@@ -29,7 +28,7 @@ SETUP = CloneSetup(
     shared=True,
 )
 MESSAGES = [
-    WorkerSetup(SETUP),
+    SETUP,
     Job("small-7", {"train.x": 0.1, "train.kind": None}, ["m.json:loss"], "loss.tsv", "a" * 40),
     Stop(),
     Ready(),

@@ -6,10 +6,9 @@ import pytest
 import tiny_dvc
 import tiny_git
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
+from locatable.commands.search import Terminal
 from locatable.search.messages import Failed
-from locatable.search.run import Terminal
 from locatable.search.worker import mentioned_files, remark_on
 
 NAMES = ["key.txt", "ml/key.txt", "secrets/", "settings.py", "build/"]

@@ -11,7 +11,7 @@ from locatable.errors import GitError, ProjectError
 from locatable.results.processor import Processor
 from locatable.search.git_trials import FoundExperiments
 from locatable.search.messages import Complete, Failed, Job, Progress, Pruned, Ready, Stop, Unusable
-from locatable.search.pool import CEASED_TO_WORK, NEVER_WORKED, Pool, Worker
+from locatable.search.run import CEASED_TO_WORK, NEVER_WORKED, Pool
 from locatable.search.settings import SearchSettings
 from locatable.search.study import SearchStudy
 
@@ -24,16 +24,13 @@ USUAL = {
 }
 
 
-class Nothing:
+def find_nothing(known):
     """A repository without experiments."""
-
-    def find(self, known):
-        """None of the study."""
-        return FoundExperiments(frozenset())
+    return FoundExperiments(frozenset())
 
 
 @dataclass(eq=False, kw_only=True)
-class FakeWorker(Worker):
+class FakeWorker:
     """Answers each message as `answer` says."""
 
     answer: object
@@ -100,7 +97,7 @@ class Recorder:
 def new_study(**changes):
     settings = SearchSettings.model_validate({**USUAL, **changes})
     in_memory = optuna.create_study(directions=settings.directions)
-    study = SearchStudy(in_memory, settings, {}, Nothing(), "me")
+    study = SearchStudy(in_memory, settings, {}, find_nothing, "me")
     study.configure()
     return study
 

@@ -1,6 +1,7 @@
 """A study that was made again from Git proposes what the one in the lost database would have proposed."""
 
 import json
+from functools import partial
 
 import optuna
 import pytest
@@ -9,7 +10,7 @@ from optuna.storages import InMemoryStorage
 
 from locatable.errors import SettingsError
 from locatable.repository.experiments import experiment_ref, message
-from locatable.search.git_trials import GitTrials
+from locatable.search.git_trials import find_experiments
 from locatable.search.messages import Complete, Progress
 from locatable.search.settings import SearchSettings
 from locatable.search.study import SearchStudy, open_study
@@ -72,7 +73,7 @@ class Searched:
         self.root = root
         self.settings = settings
         study = open_study(settings, database)
-        self.study = SearchStudy(study, settings, {}, GitTrials(root, settings), "me")
+        self.study = SearchStudy(study, settings, {}, partial(find_experiments, root, settings), "me")
         self.study.reconcile()
         self.study.configure()
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from locatable.search.git_trials import FoundExperiments, TrialExperiment
+from locatable.search.git_trials import FoundExperiments
 from locatable.search.study import LARGEST_GAP, MOST_RETRIES, ReconcilePlan, plan_reconcile
 
 
@@ -43,12 +43,13 @@ def experiment(number, rev, x=0.5):
         value=0.25,
         user_attrs={"experiment": f"small-{number}", "rev": rev},
     )
-    return TrialExperiment(number, done)
+    done.number = number
+    return done
 
 
 def plan(trials, *unknown, revs=(), busy=(), unfit=0):
     """The plan for these trials, and these experiments that the study does not know."""
-    all_revs = frozenset(revs) | {found.trial.user_attrs["rev"] for found in unknown}
+    all_revs = frozenset(revs) | {found.user_attrs["rev"] for found in unknown}
     return plan_reconcile(trials, FoundExperiments(all_revs, unknown, unfit), "me", busy)
 
 
@@ -58,39 +59,36 @@ def test_nothing_changes_where_both_agree():
 
 def test_an_experiment_becomes_a_trial():
     (addition,) = plan([], experiment(0, "a")).additions
-    assert addition.trial.user_attrs["rev"] == "a"
+    assert addition.user_attrs["rev"] == "a"
 
 
 def test_additions_are_in_the_order_of_their_numbers():
     additions = plan([], experiment(2, "c"), experiment(0, "a"), experiment(1, "b")).additions
-    assert [addition.trial.user_attrs["rev"] for addition in additions] == ["a", "b", "c"]
+    assert [addition.user_attrs["rev"] for addition in additions] == ["a", "b", "c"]
 
 
 def test_a_gap_keeps_the_number_of_a_trial():
     additions = plan([], experiment(1, "b"), experiment(4, "e")).additions
-    assert [len(addition.gap) for addition in additions] == [1, 2]
+    assert [addition.user_attrs.get("rev") for addition in additions] == [None, "b", None, None, "e"]
 
 
 def test_a_trial_that_fills_a_gap_has_the_params_of_the_next_one():
-    (addition,) = plan([], experiment(1, "b", x=0.75)).additions
-    (missing,) = addition.gap
+    missing, _ = plan([], experiment(1, "b", x=0.75)).additions
     # Without any, an exhaustive sampler would have nothing left to try.
     assert (missing.state, missing.params) == (TrialState.FAIL, {"x": 0.75})
 
 
 def test_of_two_experiments_of_a_trial_the_newest_completes_it():
     (completion,) = plan([running(0)], experiment(0, "older"), experiment(0, "newer")).completions
-    assert completion.trial.user_attrs["rev"] == "newer"
+    assert completion.user_attrs["rev"] == "newer"
 
 
 def test_a_number_that_someone_chose_leaves_no_gap():
-    (addition,) = plan([], experiment(LARGEST_GAP, "a")).additions
-    assert addition.gap == ()
+    assert len(plan([], experiment(LARGEST_GAP, "a")).additions) == 1
 
 
 def test_a_number_that_is_taken_is_added_at_the_end():
-    (addition,) = plan([complete(0, "a")], experiment(0, "b"), revs=["a"]).additions
-    assert addition.gap == ()
+    assert len(plan([complete(0, "a")], experiment(0, "b"), revs=["a"]).additions) == 1
 
 
 def test_a_running_trial_with_its_experiment_is_complete():
@@ -103,18 +101,23 @@ def test_a_running_trial_with_its_experiment_is_complete():
 def test_an_experiment_of_other_params_does_not_complete_a_trial():
     found = plan([running(0, x=0.1)], experiment(0, "a", x=0.9))
     assert found.completions == ()
-    assert [loss.number for loss in found.losses] == [0]
+    assert found.losses == (0,)
     assert len(found.additions) == 1
 
 
 def test_a_running_trial_without_its_experiment_is_lost_and_run_again():
-    (loss,) = plan([running(0)]).losses
-    assert loss.run_again
+    found = plan([running(0)])
+    assert found.losses == found.retries == (0,)
 
 
 def test_a_trial_is_not_run_again_for_ever():
-    (loss,) = plan([running(3, retry_history=list(range(MOST_RETRIES)))]).losses
-    assert not loss.run_again
+    found = plan([running(3, retry_history=list(range(MOST_RETRIES)))])
+    assert (found.losses, found.retries) == ((3,), ())
+
+
+def test_a_loss_that_is_noted_to_be_run_again_is_not_noted_twice():
+    found = plan([running(0), trial(1, TrialState.WAITING, retry_history=[0])])
+    assert (found.losses, found.retries) == ((0,), ())
 
 
 def test_a_busy_trial_is_left_alone():

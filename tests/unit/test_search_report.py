@@ -11,10 +11,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState, create_trial
 
+from locatable.commands.search import write_failure
 from locatable.model import Experiment
 from locatable.search import summary
 from locatable.search.messages import Failed
-from locatable.search.run import write_failure
 from locatable.search.summary import best_trials, recommend, table, totals, write_trials
 
 KEY = "train.boosting.learning_rate"

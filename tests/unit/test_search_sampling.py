@@ -7,8 +7,9 @@ import optuna
 import pytest
 
 from locatable.errors import SettingsError
-from locatable.search.sampling import build, configure, dry_run, propose
-from locatable.search.settings import SearchSettings
+from locatable.search.git_trials import FoundExperiments
+from locatable.search.settings import SearchSettings, build
+from locatable.search.study import SearchStudy, dry_run
 
 FLOAT = {"type": "float", "low": 0.0, "high": 1.0}
 PARAMS_FILES = {"params.yaml": {"x": 0.5, "y": 0.5, "mode": "on"}}
@@ -17,6 +18,17 @@ PARAMS_FILES = {"params.yaml": {"x": 0.5, "y": 0.5, "mode": "on"}}
 def settings_with(**changes):
     usual = {"study": "small", "metric": "m.json:loss", "direction": "minimize", "space": {"x": FLOAT}}
     return SearchSettings.model_validate({**usual, **changes})
+
+
+def study_of(settings):
+    """A new study without experiments."""
+
+    def find_nothing(known):
+        return FoundExperiments(frozenset())
+
+    study = SearchStudy(optuna.create_study(), settings, PARAMS_FILES, find_nothing, "me")
+    study.configure()
+    return study
 
 
 FAULTS = {
@@ -85,15 +97,13 @@ def test_a_sampler_that_counts_keeps_its_seed():
 
 
 def test_a_study_without_a_pruner_in_search_yaml_prunes_nothing():
-    study = optuna.create_study()
-    configure(study, settings_with())
-    assert isinstance(study.pruner, optuna.pruners.NopPruner)
+    study = study_of(settings_with())
+    assert isinstance(study.optuna.pruner, optuna.pruners.NopPruner)
 
 
 def test_only_params_with_an_effect_are_proposed():
     space = {"x": FLOAT, "y": {**FLOAT, "when": {"mode": "off"}}}
-    proposed = propose(settings_with(space=space), PARAMS_FILES, optuna.create_study().ask())
-    assert list(proposed) == ["x"]
+    assert list(study_of(settings_with(space=space)).ask().job.params) == ["x"]
 
 
 def hub(monkeypatch, load_module):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from locatable.clones.project_setup import ProjectSetup
+from locatable.clones.trial_clone import ProjectSetup
 from locatable.errors import SettingsError
 from locatable.search.settings import check, load
 

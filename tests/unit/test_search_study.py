@@ -1,5 +1,7 @@
 """A study says what Git knows, and samplers propose what is left."""
 
+from contextlib import suppress
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -8,7 +10,7 @@ from optuna.trial import TrialState, create_trial
 from locatable.errors import SettingsError, StoreError
 from locatable.search.messages import Complete, Progress
 from locatable.search.settings import SearchSettings
-from locatable.search.study import FoundExperiments, SearchStudy, TrialExperiment, open_study
+from locatable.search.study import FoundExperiments, SearchStudy, open_study
 
 FLOAT = {"type": "float", "low": 0.0, "high": 1.0}
 USUAL = {"study": "small", "metric": "m.json:loss", "direction": "minimize", "space": {"x": FLOAT}}
@@ -24,9 +26,9 @@ class Found:
     def __init__(self, *experiments):
         self.experiments = experiments
 
-    def find(self, known):
+    def __call__(self, known):
         """Those that the study does not know."""
-        by_rev = {found.trial.user_attrs["rev"]: found for found in self.experiments}
+        by_rev = {found.user_attrs["rev"]: found for found in self.experiments}
         unknown = tuple(found for rev, found in by_rev.items() if rev not in known)
         return FoundExperiments(frozenset(by_rev), unknown)
 
@@ -38,7 +40,8 @@ def experiment(number, rev, x):
         value=x,
         user_attrs={"experiment": f"small-{number}", "rev": rev},
     )
-    return TrialExperiment(number, trial)
+    trial.number = number
+    return trial
 
 
 def study_of(*experiments, **changes):
@@ -68,7 +71,7 @@ def test_a_second_reconciliation_changes_nothing():
 def test_a_trial_whose_worker_died_after_its_push_is_complete():
     study = study_of()
     running = study.ask()
-    study._git_trials.experiments = [experiment(0, "a", running.trial.params["x"])]
+    study._find.experiments = [experiment(0, "a", running.trial.params["x"])]
     study.reconcile()
     assert states(study) == ["COMPLETE"]
     assert study.optuna.trials[0].user_attrs["rev"] == "a"
@@ -80,6 +83,43 @@ def test_a_lost_trial_waits_with_the_same_params():
     study.reconcile()
     assert states(study) == ["FAIL", "WAITING"]
     assert study.ask().trial.params == lost.trial.params
+
+
+class Killed(BaseException):
+    """Ends a search wherever it is raised."""
+
+
+@pytest.mark.parametrize("writes", range(12))
+def test_a_kill_at_any_write_of_a_reconciliation_loses_and_doubles_no_trial(monkeypatch, writes):
+    found = [experiment(1, "b", 0.2), experiment(5, "f", 0.6)]
+    study = study_of(sampler={"name": "RandomSampler", "seed": 1})
+    lost, done = study.ask(), study.ask()
+    found.append(experiment(done.trial.number, "done", done.trial.params["x"]))
+    study._find.experiments = found
+    storage = study.optuna._storage
+    remaining = iter(range(writes))
+
+    def counted(name):
+        write = getattr(storage, name)
+
+        def write_unless_killed(*arguments, **options):
+            if next(remaining, None) is None:
+                raise Killed
+            return write(*arguments, **options)
+
+        monkeypatch.setattr(storage, name, write_unless_killed)
+
+    for name in ("create_new_trial", "set_trial_user_attr", "set_trial_state_values"):
+        counted(name)
+    with suppress(Killed):
+        study.reconcile()
+    monkeypatch.undo()
+    study.reconcile()
+    again = [trial.params for trial in study.optuna.trials if trial.state is TrialState.WAITING]
+    assert again == [lost.trial.params]
+    revs = [trial.user_attrs.get("rev") for trial in study.optuna.trials]
+    assert sorted(filter(None, revs)) == ["b", "done", "f"]
+    assert revs[5] == "f"
 
 
 def test_a_job_says_all_that_a_worker_needs():
@@ -164,7 +204,7 @@ def storage(tmp_path):
     """A study of the usual search, with a trial."""
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     study = open_study(settings_with(), url)
-    study.add_trial(experiment(0, "a", 0.5).trial)
+    study.add_trial(experiment(0, "a", 0.5))
     return url
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from locatable.errors import UnreadableError
-from locatable.repository.templates import ResolvedPipeline, has_templates, python_params, resolve_pipeline
+from locatable.repository.dvc_yaml import ResolvedPipeline, has_templates, resolve_pipeline
+from locatable.repository.parsing import python_params
 
 
 def resolve(text: str, files: dict[str, str], folder: str = "") -> ResolvedPipeline:

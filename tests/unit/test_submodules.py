@@ -12,8 +12,7 @@ import tiny_dvc
 import tiny_git
 from tiny_proof import clone_of, proof
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git.lfs import fill_in, storage
 from locatable.git.submodules import checkout_submodules, fetch_submodules

@@ -1,6 +1,8 @@
 """Trials that something else proposes run in a clone, and become experiments."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +66,12 @@ def test_after_a_failure_the_next_trial_runs(runner: TrialRunner) -> None:
     with pytest.raises(LocatableError):
         runner.run("mine-4", {"x": 9})
     assert runner.run("mine-5", {"x": 6}).values == [6.0]
+
+
+def test_it_does_without_optuna() -> None:
+    code = "import sys; from locatable import TrialRunner; sys.exit('optuna' in sys.modules)"
+    source = str(Path(__file__).parents[2] / "src")
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": source}).returncode == 0
 
 
 def test_the_clone_is_removed_in_the_end(project: Path) -> None:

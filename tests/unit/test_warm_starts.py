@@ -7,8 +7,7 @@ import pytest
 import tiny_dvc
 import tiny_git
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError
 from locatable.proof import diagnosis
 from locatable.proof.reproduce import ProofOptions, Report, reproduce

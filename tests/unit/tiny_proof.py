@@ -5,8 +5,7 @@ from pathlib import Path
 
 from tiny_git import git
 
-from locatable.clones.project_setup import read_project
-from locatable.clones.trial_clone import Clone
+from locatable.clones.trial_clone import Clone, read_project
 from locatable.proof.reproduce import ProofOptions, Report, reproduce
 
 

@@ -8,14 +8,15 @@ from locatable.addresses import redact_urls
 from locatable.locate.by_content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
-from locatable.mlflow.metrics import SEPARATOR, read_metrics
+from locatable.mlflow.limits import slashed
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.model import Key, flatten
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of
-from locatable.results.outputs import number, read_outputs
+from locatable.results.outputs import read_outputs
 from locatable.results.staleness import Kind, differences
+from locatable.results.values import number, read_metrics
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 
@@ -215,9 +216,10 @@ def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
     for path, values in said.metrics.items():
         for dotted, value in values.items():
-            name = SEPARATOR.sub("/", dotted) or Path(path).stem
-            if isinstance(value, int | float | str) and not _same(value, ours.get(f"{path}:{name}", NOTHING)):
-                yield f"metric {path}:{dotted}", value, ours.get(f"{path}:{name}", NOTHING)
+            key = f"{path}:{dotted}"
+            name = slashed(dotted) or Path(path).stem
+            if isinstance(value, int | float | str) and not _same(value, ours.get(key, NOTHING)):
+                yield f"metric {key}", value, ours.get(key, NOTHING)
             elif number(value) is not None and not _is_shown(run, name, value):
                 yield f"metric {path}:{dotted} in MLflow", value, NOTHING
 

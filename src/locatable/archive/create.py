@@ -20,9 +20,9 @@ from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
 from ..repository.bounds import require_regular
-from ..repository.clone_limits import shallow_history
 from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
+from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import hashed_locks

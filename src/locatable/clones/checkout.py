@@ -16,12 +16,15 @@ import dpath
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency, RepoDependency
+from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
 from dvc.stage import Stage as DvcStage
+from dvc.utils.serialize import LOADERS
+from dvc_objects.fs.generic import transfer
 
 from ..addresses import redact_urls
-from ..errors import CannotTryError, ProjectError, UsageError
+from ..errors import CannotTryError, ProjectError, UnreadableError, UsageError
 from ..git import annex as git_annex
 from ..git import git, is_shallow, top_folder
 from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
@@ -29,12 +32,10 @@ from ..git.partial_clone import fetch_commit
 from ..git.submodules import checkout_submodules
 from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
-from ..repository.cache import cache_folder
-from ..repository.clone_limits import check_dvc_files
-from ..repository.dvc_repo import bound_parsed_yaml, commands_of
-from ..repository.project import find_project, require_regular_files
+from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
+from ..repository.hashes import cache_folder
+from ..repository.project import check_dvc_files, find_project, require_regular_files
 from ..repository.reader import Reader
-from .files import load_values
 
 # Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
 # AWS reads commands and servers from its files.
@@ -81,16 +82,19 @@ class Checkout:
             scratch: a folder for DVC's own files and for objects from the remote.
         """
         self.user_top = top_folder(project)
-        _check_settings(project)
+        try:
+            check_dvc_files(project, ".dvc/")  # settings say where data is
+        except ProjectError as error:
+            raise CannotTryError(error.message) from None
         settings = Config(str(project / ".dvc"))
         self._own_settings = _own_settings(settings, project)
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         get = fetch_command(self.user_top, commit)
-        self._problems = {
-            path: f"this machine has only a Git LFS pointer to {path.relative_to(folder)}: `{get}`"
-            for path in fill_in(folder, storage(self.user_top))
-        }
+        self._problems: dict[Path, str] = {}
+        for file in fill_in(folder, storage(self.user_top)):
+            name = file.relative_to(folder)
+            self._problems[file] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
         self._problems |= _without_annexed(self.user_top, commit, folder)
         for submodule in checkout_submodules(folder, self.user_top):
             self._problems |= submodule.problems(folder)
@@ -110,8 +114,14 @@ class Checkout:
         self._deps: dict[tuple[str, str], Any] = {}
         # DVC names stages and files as seen from the current folder.
         with contextlib.chdir(self.root):
-            self.stages = [self._resolved(self.snapshot.stages[address]) for address in self._load()]
-        self.outputs = [out for stage in self.stages for out in stage.outs.values()]
+            self.stages = []
+            for address in self._load():
+                stage = self.snapshot.stages[address]
+                params = {file: self._keys(file, names) for file, names in stage.params.items()}
+                self.stages.append(replace(stage, params=params))
+        self.outputs: list[Output] = []
+        for stage in self.stages:
+            self.outputs += stage.outs.values()
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
         files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))
@@ -120,7 +130,7 @@ class Checkout:
     def _load(self) -> list[str]:
         """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
         index = self.repo.index
-        self._outs = {_name(out): out for out in index.outs}
+        self._outs = {path_in_project(self.repo, out): out for out in index.outs}
         addresses = []
         for stage in nx.dfs_postorder_nodes(index.graph):
             if stage.is_data_source:
@@ -129,15 +139,11 @@ class Checkout:
             addresses.append(stage.addressing)
             for dep in stage.deps:
                 if not isinstance(dep, ParamsDependency):
-                    self._deps[stage.addressing, _name(dep)] = dep
+                    self._deps[stage.addressing, path_in_project(self.repo, dep)] = dep
         return addresses
 
-    def _resolved(self, stage: Stage) -> Stage:
-        """Return a stage with those keys in place of a pattern in its params that match it."""
-        params = {file: self._keys(file, names) for file, names in stage.params.items()}
-        return replace(stage, params=params)
-
     def _keys(self, file: str, names: list[str]) -> list[str]:
+        """Return names of params with those keys in place of a pattern that match it."""
         names = [str(name) for name in names]
         place = self.path_of(file)
         if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
@@ -164,7 +170,7 @@ class Checkout:
         return Path(os.path.normpath(self.root / path))
 
     def dvc_output(self, output: Output) -> Any:
-        """DVC's own object of an output, for other modules of this package."""
+        """Return DVC's own object of an output, for other modules of this package."""
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
@@ -188,7 +194,7 @@ class Checkout:
         return self._deps[reader.address, path] if reader else self._outs[path]
 
     def missing_content(self, path: str, reader: Stage) -> str:
-        """Why a dependency is not as recorded and what to do, where Git alone does not hold its content."""
+        """Return why a dependency is not as recorded and what to do, if not Git but others hold it."""
         recorded = recorded_hash(reader.record.deps.get(path)) if reader.record else None
         place = self.path_of(path)
         for file, problem in self._problems.items():
@@ -283,14 +289,6 @@ def _own_settings(settings: Config, project: Path) -> dict[str, Any]:
     return remotes
 
 
-def _check_settings(project: Path) -> None:
-    """See that DVC's settings are there, which say where data is."""
-    try:
-        check_dvc_files(project, ".dvc/")
-    except ProjectError as error:
-        raise CannotTryError(error.message) from None
-
-
 def _clone(top: Path, commit: str, folder: Path) -> None:
     # `--shared`: no object is copied, and experiments are found although a clone has no refs of them.
     # Nor does it matter what this user has Git ignore everywhere: DVC refuses a dvc.lock that Git ignores.
@@ -315,9 +313,18 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     return problems
 
 
-def _name(item: Any) -> str:
-    """Return what DVC calls an output or dependency; beside the project, not by the place of the clone."""
-    top = Path(item.repo.scm.root_dir)
-    if item.is_in_repo or not Path(item.fs_path).is_relative_to(top):
-        return str(item)
-    return os.path.relpath(str(item.fs_path), str(item.repo.root_dir))
+def load_values(path: Path) -> Any:
+    """Return what a JSON, YAML, TOML or Python params file says.
+
+    Raises:
+        UnreadableError: it does not follow its format.
+    """
+    try:
+        return LOADERS[path.suffix.lower()](str(path), fs=localfs)
+    except DvcException as error:
+        raise UnreadableError(one_line(str(error))) from None
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes, by a reflink where the file system has them; never a hard link."""
+    transfer(localfs, str(source), localfs, str(target), links=["reflink", "copy"])

@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 def use_cache(root: Path, folder: Path) -> None:
     """Have a project in a clone, which has no config.local yet, use a folder as its cache."""
-    from configobj import ConfigObj
-
-    lines = ConfigObj({"cache": {"dir": str(folder)}}, encoding="utf-8").write()
-    (root / ".dvc/config.local").write_bytes(b"".join(line + b"\n" for line in lines))
+    _write(root / ".dvc/config.local", {"cache": {"dir": str(folder)}})
 
 
 def set_up_clone(*sites: str) -> None:
@@ -79,7 +76,6 @@ def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:
     Raises:
         dvc.config.ConfigError: DVC would not take them.
     """
-    from configobj import ConfigObj
     from dvc.config import _pack_named, merge
 
     file = config.files["local"]
@@ -88,6 +84,12 @@ def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:
     merged = config.load_config_to_level("local")
     merge(merged, saved)
     config.validate(merged)
-    lines = ConfigObj(_pack_named(saved), encoding="utf-8").write()
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_bytes(b"".join(line + b"\n" for line in lines))
+    _write(Path(file), _pack_named(saved))
+
+
+def _write(file: Path, settings: Mapping[str, Any]) -> None:
+    from configobj import ConfigObj
+
+    lines = ConfigObj(settings, encoding="utf-8").write()
+    file.write_bytes(b"".join(line + b"\n" for line in lines))

@@ -1,7 +1,14 @@
-"""Changes values in params files, of every kind that DVC reads, and sees that nothing else changes."""
+"""Changes values in params files, of every kind that DVC reads, and sees that nothing else changes.
 
+Where DVC's setting `hydra.enabled` is on, Hydra composes params.yaml, as `dvc exp run` has it do.
+"""
+
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -10,21 +17,128 @@ from ..errors import ProjectError
 from ..model import PARAMS_FILE, Key, index
 from ..repository.bounds import parse_toml
 from ..repository.dvc_repo import dvc_errors
-from .hydra import composition_of
 from .params_text import cut, keep_only, set_value
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 Parse = Callable[[str], Any]
+# Stands for a value that is not there.
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Where Hydra finds a project's configuration.
+
+    Attributes:
+        folder: of the configuration, absolute; None where it is in a module.
+        module: that holds the configuration; None where it is in a folder.
+        name: of the file to begin with, without its ending.
+        plugins: folder of Hydra's plug-ins, absolute.
+    """
+
+    folder: str | None
+    module: str | None
+    name: str
+    plugins: str
+
+    def write(self, params_file: Path, values: Mapping[str, Any]) -> None:
+        """Compose, and write the result.
+
+        Args:
+            params_file: where to.
+            values: what is to be other than the configuration says, by dotted key.
+
+        Raises:
+            ProjectError: Hydra refuses; the message is the first line of what it says.
+        """
+        from dvc.utils.hydra import compose_and_dump
+
+        overrides = [f"{key}={_override(value)}" for key, value in values.items()]
+        with _hydra_errors():
+            compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
+
+    def compose(self, values: Mapping[str, Any] | None = None) -> Any:
+        """Return what `write` would write with these values.
+
+        Raises:
+            ProjectError: see `write`.
+        """
+        from dvc.utils.serialize import load_yaml
+
+        with TemporaryDirectory(prefix="hydra-") as folder:
+            path = Path(folder) / PARAMS_FILE
+            self.write(path, values or {})
+            return load_yaml(str(path))
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return what can be chosen of each group of the configuration: `model`, `model/optimizer`.
+
+        Raises:
+            ProjectError: see `write`.
+        """
+        from hydra import initialize_config_dir, initialize_config_module
+        from hydra.core.global_hydra import GlobalHydra
+
+        with _hydra_errors(), ExitStack() as stack:
+            if self.folder:
+                stack.enter_context(initialize_config_dir(self.folder, version_base=None))
+            else:
+                stack.enter_context(initialize_config_module(self.module or "", version_base=None))
+            loader = GlobalHydra.instance().config_loader()
+            names = [name for name in loader.list_groups("") if name != "hydra"]
+            for name in names:
+                # The list grows while it is gone through.
+                names += [f"{name}/{below}" for below in loader.list_groups(name)]
+            return {name: loader.get_group_options(name) for name in names}
+
+
+def composition_of(repo: "Repo") -> Composition | None:
+    """Return how Hydra composes params.yaml of a repository, None where it does not; read as DVC reads it."""
+    settings = repo.config.get("hydra", {})
+    if not settings.get("enabled"):
+        return None
+    root = Path(repo.root_dir)
+    module = settings.get("config_module")
+    return Composition(
+        folder=None if module else str(root / settings.get("config_dir", "conf")),
+        module=module,
+        name=settings.get("config_name", "config"),
+        plugins=str(root / settings.get("plugins_path", "")),
+    )
+
+
+def _override(value: Any) -> str:
+    """Return a value in the grammar of Hydra's overrides, where text without quotes can mean other things."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    match value:
+        case str():
+            return QuotedString(value, Quote.single).with_quotes()
+        case list():
+            return "[" + ",".join(_override(item) for item in value) + "]"
+        case dict():
+            return "{" + ",".join(f"{_override(key)}:{_override(item)}" for key, item in value.items()) + "}"
+        case float():
+            return repr(value)
+    return json.dumps(value)
+
+
+@contextmanager
+def _hydra_errors() -> Iterator[None]:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ImportError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ProjectError(f"Hydra cannot compose {PARAMS_FILE}: {reason}") from None
 
 
 def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     """Change params files; where Hydra composes params.yaml, it does that anew, as in `dvc exp run`.
-
-    Args:
-        repo: DVC's repository.
-        params: value by key, as after `dvc exp run -S`, but plain.
 
     Returns:
         Files that were composed: Git may not know them yet.
@@ -43,9 +157,14 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
     values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
     composition.write(root / PARAMS_FILE, values)
     content = load_yaml(str(root / PARAMS_FILE))
-    # Hydra leaves out quotes that YAML 1.2 needs.
-    composed = [text for text, key in keys.items() if key.file != PARAMS_FILE or _names_value(content, key)]
-    write(root, {text: params[text] for text in composed})
+    # Hydra leaves out quotes that YAML 1.2 needs. The key of a group names a section, or nothing.
+    written = {}
+    for text, key in keys.items():
+        found = _value_at(key, content)
+        if key.file == PARAMS_FILE and (found is ABSENT or isinstance(found, dict)):
+            continue
+        written[text] = params[text]
+    write(root, written)
     return [PARAMS_FILE]
 
 
@@ -75,11 +194,6 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
 def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     """Return the text of a params file with other values, as every reader of it takes them.
 
-    Args:
-        text: of the file.
-        file: its path, for messages.
-        values: by key.
-
     Raises:
         ProjectError: see `write`.
     """
@@ -87,12 +201,10 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     readings = list(_readings(text, file))
     new = text
     for key, value in values.items():
-        if all(_has_already(before, key, value) for _, before in readings):
+        if all(same(_value_at(key, before), value) for _, before in readings):
             continue
-        try:
-            key.value_in(readings[0][1])
-        except (LookupError, TypeError, ValueError):
-            raise ProjectError(f"{key}: there is no such value in {key.file}") from None
+        if _value_at(key, readings[0][1]) is ABSENT:
+            raise ProjectError(f"{key}: there is no such value in {key.file}")
         try:
             new = set_value(new, suffix, key.parts, value)
         except (LookupError, ValueError) as error:
@@ -111,22 +223,12 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     return new
 
 
-def _names_value(content: Any, key: Key) -> bool:
-    """Return whether a key is one of a value in what Hydra composed.
-
-    That of a group names a section, or nothing.
-    """
+def _value_at(key: Key, content: Any) -> Any:
+    """Return the value that a key names in the content of its file; ABSENT where there is none."""
     try:
-        return not isinstance(key.value_in(content), dict)
+        return key.value_in(content)
     except (LookupError, TypeError, ValueError):
-        return False
-
-
-def _has_already(content: Any, key: Key, value: Any) -> bool:
-    try:
-        return same(key.value_in(content), value)
-    except (LookupError, TypeError, ValueError):
-        return False
+        return ABSENT
 
 
 def _plain(content: Any) -> Any:
@@ -152,11 +254,6 @@ def cut_to(text: str, file: str, keys: Sequence[Sequence[str]]) -> str | None:
     """Return the text of a params file without the lines of all but some keys.
 
     None where it has to stay whole.
-
-    Args:
-        text: of the file.
-        file: its name.
-        keys: each as its parts.
     """
     left = cut(text, Path(file).suffix.lower(), keys)
     if left is None:
@@ -177,7 +274,8 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
     with dvc_errors():
         before = parse_dvc(text, file)
     yield lambda one: parse_dvc(one, file), before
-    other: Parse | None = {".json": None, ".py": None, ".toml": parse_toml}.get(suffix, _load_yaml)
+    others: dict[str, Parse | None] = {".json": None, ".py": None, ".toml": parse_toml}
+    other = others.get(suffix, _load_yaml)
     if other and (read := _parsed(other, text)) is not None:
         yield other, read
 

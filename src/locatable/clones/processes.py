@@ -24,7 +24,7 @@ class CloneProcess:
 
 
 def clone_processes(folder: Path) -> Iterator[CloneProcess]:
-    """Processes of all clones in `folder`, except for this one.
+    """Yield the processes of all clones in `folder`, except for this one.
 
     They are known by the environment they started with, which children in groups and sessions of their own
     have too, or by where they work, if their command scrubs its environment.

@@ -4,7 +4,7 @@ Never through DVC's own fetch into the user's cache: that deletes objects that i
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,7 @@ from dvc_data.hashfile.hash import hash_file
 from ..errors import CannotTryError
 from ..model import Output
 from ..repository.dvc_repo import with_causes
-from .checkout import Checkout
-from .files import copy_file
+from .checkout import Checkout, copy_file
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,7 @@ class CachedObjects:
 
 
 def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
-    """Put a recorded output into the clone.
-
-    Args:
-        checkout: the clone.
-        output: the output.
-        target: where to put it instead of its own place.
+    """Put a recorded output into the clone, at its own place or at `target`.
 
     Returns:
         One line per object that the user's cache holds with other bytes; good ones came from the remote.
@@ -49,21 +43,16 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
         CannotTryError: an object is in neither cache nor remote.
     """
     out = checkout.dvc_output(output)
-    recorded = out.hash_info.value
-    objects = _objects(checkout, output, [recorded])
-    damaged = list(objects.damaged)
+    objects, entries = _with_entries(checkout, output, _objects)
     place = target or checkout.path_of(output.path)
-    files = {place: objects.intact[recorded]}
+    files = {place: objects.intact[out.hash_info.value]}
     if out.hash_info.isdir:
-        entries = _folder_entries(objects.intact[recorded])
-        objects = _objects(checkout, output, entries.values())
-        damaged += objects.damaged
         files = {place / name: objects.intact[oid] for name, oid in entries.items()}
     for path, source in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         copy_file(source, path)
         path.chmod(0o755 if out.meta.isexec else 0o644)
-    return damaged
+    return objects.damaged
 
 
 def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
@@ -73,32 +62,35 @@ def stored_objects(checkout: Checkout, output: Output) -> dict[str, Path]:
         CannotTryError: an object is in neither cache nor remote.
     """
     out = checkout.dvc_output(output)
-    recorded = out.hash_info.value
-    objects = _objects(checkout, output, [recorded]).intact
-    if out.hash_info.isdir:
-        entries = _folder_entries(objects[recorded])
-        objects = objects | _objects(checkout, output, entries.values()).intact
-    return {_place_in_cache(out, oid).as_posix(): path for oid, path in objects.items()}
+    objects, _ = _with_entries(checkout, output, _objects)
+    return {_place_in_cache(out, oid).as_posix(): path for oid, path in objects.intact.items()}
 
 
 def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
     """Return one line per object of an output that the user's cache holds with other bytes than recorded."""
-    out = checkout.dvc_output(output)
-    recorded = out.hash_info.value
-    cached = _cached(checkout, output, [recorded])
-    if not out.hash_info.isdir or recorded not in cached.intact:
-        return cached.damaged
-    entries = _folder_entries(cached.intact[recorded])
-    return cached.damaged + _cached(checkout, output, entries.values()).damaged
+    objects, _ = _with_entries(checkout, output, _cached)
+    return objects.damaged
 
 
-def _folder_entries(listing: Path) -> dict[str, str]:
-    """Return hashes by relative path of the files in a folder, as DVC lists them in an object of its own."""
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
+# Looks for objects of an output.
+Find = Callable[[Checkout, Output, Iterable[str]], CachedObjects]
+
+
+def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[CachedObjects, dict[str, str]]:
+    """Return the objects of an output; of a folder, those of its files too, and their hashes by name."""
+    info = checkout.dvc_output(output).hash_info
+    found = find(checkout, output, [info.value])
+    if not info.isdir or info.value not in found.intact:
+        return found, {}
+    # DVC lists what is in a folder in an object of its own.
+    listed = json.loads(found.intact[info.value].read_text())
+    entries = {entry["relpath"]: entry["md5"] for entry in listed}
+    files = find(checkout, output, entries.values())
+    return CachedObjects(found.intact | files.intact, found.damaged + files.damaged), entries
 
 
 def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedObjects:
-    """Objects of the user's cache, those that it lacks or holds damaged from the remote."""
+    """Return objects of the user's cache; from the remote, those that it lacks or holds damaged."""
     wanted = list(dict.fromkeys(oids))
     cached = _cached(checkout, output, wanted)
     missing = sorted(set(wanted) - cached.intact.keys())
@@ -115,10 +107,10 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
             hint = _where_to_look(out)
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
-            raise CannotTryError(
-                f"{output.path} ({out.hash_name} {oid}) is in neither the DVC cache nor "
-                f"{_remote_name(out)}{reason}{hint}"
-            )
+            name = out.remote or out.repo.config["core"].get("remote")
+            remote = f"remote '{name}'" if name else "a remote (none is set)"
+            what = f"{output.path} ({out.hash_name} {oid})"
+            raise CannotTryError(f"{what} is in neither the DVC cache nor {remote}{reason}{hint}")
         if not _holds(path, oid, out.hash_name):
             raise CannotTryError(f"{output.path}: the remote holds other bytes than its hash {oid} says")
         downloaded[oid] = path
@@ -183,11 +175,6 @@ def _where_to_look(out: Any) -> str:
     if remote.fs.protocol == "local" and not Path(remote.path).is_dir():
         return f"; that remote is the folder {remote.path}, which this machine does not have"
     return "; run `dvc push` where it is"
-
-
-def _remote_name(out: Any) -> str:
-    name = out.remote or out.repo.config["core"].get("remote")
-    return f"remote '{name}'" if name else "a remote (none is set)"
 
 
 def _holds(path: Path, oid: str, algorithm: str) -> bool:

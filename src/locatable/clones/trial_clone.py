@@ -1,13 +1,16 @@
-"""A clone of the user's repository as a place to run DVC experiments, one after another, in one warm process.
+"""What a search must know of the user's project, and a clone of it as a place to run DVC experiments.
 
     clone = Clone(folder, read_project(root).clone_setup(baseline=commit))
     clone.push("search-7", clone.run("search-7", {"train.lr": 0.1}))
 
-`dvc exp run --temp` and `dvc queue` lose experiments, since all processes that work in a repository share
-one stash; a clone has its own.
+Experiments run one after another, in one warm process. `dvc exp run --temp` and `dvc queue` lose some, since
+all processes that work in a repository share one stash; a clone has its own.
 """
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -15,20 +18,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
+from ..git import git
 from ..git.annex import fill_in_for_trials
 from ..git.lfs import needing_contents, storage
 from ..git.partial_clone import fetch_commit
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
 from ..git.working_clone import clone_git, make_clone
-from ..model import Key
-from ..repository.dvc_repo import open_repo, possibly_new_files, remember_parsed_yaml, with_causes
+from ..model import PARAMS_FILE, Key
+from ..repository.dvc_repo import (
+    commands_of,
+    open_repo,
+    path_in_project,
+    possibly_new_files,
+    remember_parsed_yaml,
+    with_causes,
+)
 from ..repository.experiments import choices_in, experiment_ref, message
-from . import params_files
+from ..repository.project import check_dvc_files
 from .config import write_local_config
-from .hydra import composition_of
+from .params_files import Composition, composition_of, same, write_composed
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+IDENTITY = ("user.name", "user.email")
 
 
 @dataclass(frozen=True)
@@ -52,12 +65,163 @@ class CloneSetup:
     shared: bool
 
 
+@dataclass(frozen=True)
+class ProjectSetup:
+    """A project at one moment; all paths are relative to its DVC root.
+
+    Attributes:
+        top: root of the Git repository.
+        subdir: where in it the DVC root is.
+        identity: Git's user.name and user.email; empty where they are not set.
+        config: what the config.local of a clone has to say, so that it finds the cache and the remotes.
+        params_files: content of each file whose values DVC shows as params, by path; of one that Hydra
+            composes, what it composes.
+        composition: how Hydra composes params.yaml; None where it does not.
+        groups: what can be chosen of each group of Hydra's configuration.
+        is_composed_anew: the params.yaml that is there is not what Hydra composes.
+        outputs: for each path that a stage writes, whether DVC (not Git) keeps it.
+        frozen_outputs: address of the stage that would write a path, if it was not frozen, by path.
+        metric_files: metrics at the top level of a dvc.yaml, which are in no stage.
+        modified: tracked data that is not as committed.
+        persistent: address of the stage that may go on from what it wrote at a path, by path
+            (`persist: true`); none that DVC runs every time: these replace what they wrote.
+        missing: data that trials start from and the cache does not hold.
+    """
+
+    top: str
+    subdir: str
+    identity: dict[str, str]
+    config: dict[str, Any]
+    params_files: dict[str, Any]
+    composition: Composition | None
+    groups: dict[str, list[str]]
+    is_composed_anew: bool
+    outputs: dict[str, bool]
+    frozen_outputs: dict[str, str]
+    metric_files: list[str]
+    modified: list[str]
+    persistent: dict[str, str]
+    missing: list[str]
+
+    def clone_setup(self, baseline: str) -> CloneSetup:
+        """Return how to clone the project on this machine, for experiments that start from `baseline`."""
+        return CloneSetup(
+            baseline=baseline,
+            url=self.top,
+            subdir=self.subdir,
+            identity=self.identity,
+            config=self.config,
+            shared=True,
+        )
+
+
+def read_project(root: Path) -> ProjectSetup:
+    """Ask DVC for all of it.
+
+    Raises:
+        ProjectError: DVC cannot read the project; the message says why.
+    """
+    check_dvc_files(root)
+    remember_parsed_yaml()
+    # DVC names stages as seen from the working folder.
+    with chdir(root), open_repo(root) as repo:
+        return _project_setup(repo)
+
+
+def _project_setup(repo: "Repo") -> ProjectSetup:
+    from dvc.repo.metrics.show import _collect_top_level_metrics
+
+    root = Path(repo.root_dir)
+    outputs: dict[str, bool] = {}
+    frozen: dict[str, str] = {}
+    persistent: dict[str, str] = {}
+    # Trials start from tracked data, and from what persistent outputs hold.
+    started_from: list[str] = []
+    for stage in repo.index.stages:
+        if stage.cmd:
+            commands_of(stage)
+        for out in stage.outs:
+            path = path_in_project(repo, out)
+            if not stage.cmd:
+                started_from.append(path)
+                continue
+            if not out.is_in_repo:
+                continue
+            outputs[path] = out.use_cache
+            if stage.frozen:
+                frozen[path] = stage.addressing
+            if out.persist and out.hash_info:
+                started_from.append(path)
+                if not stage.always_changed:
+                    persistent[path] = stage.addressing
+    # What Hydra composes counts, not what its last run left in params.yaml.
+    values = _params_values(repo, root)
+    composition = composition_of(repo)
+    composed = {PARAMS_FILE: composition.compose()} if composition else {}
+    is_composed_anew = any(values.get(file) != content for file, content in composed.items())
+    # The user's own config.local, with the cache and the remotes as they are in effect.
+    config = repo.config.load_one("local")
+    config["remote"] = repo.config["remote"]
+    config["cache"]["dir"] = repo.cache.local_cache_dir
+    status = repo.data_status()
+    not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
+    return ProjectSetup(
+        top=repo.scm.root_dir,
+        subdir=root.relative_to(repo.scm.root_dir).as_posix(),
+        identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
+        config=config,
+        params_files=values | composed,
+        composition=composition,
+        groups=composition.groups() if composition else {},
+        is_composed_anew=is_composed_anew,
+        outputs=outputs,
+        frozen_outputs=frozen,
+        metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
+        modified=status["uncommitted"].get("modified", []),
+        persistent=persistent,
+        missing=[path for path in started_from if path in not_in_cache],
+    )
+
+
+def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
+    """Return content of the files that `dvc params diff` shows, and that `vars` of a dvc.yaml names."""
+    from dvc.dependency import ParamsDependency
+    from dvc.repo.params.show import _collect_params
+    from dvc.utils.serialize import LOADERS
+
+    shown = _collect_params(repo, default_file=ParamsDependency.DEFAULT_PARAMS_FILE)
+    paths = {root / path.lstrip("/") for path in shown}
+    for stage in repo.index.stages:
+        paths |= {Path(repo.fs.abspath(file)) for file in getattr(stage, "tracked_vars", None) or ()}
+    files = {}
+    for path in sorted(paths):
+        if path.is_file() and path.suffix.lower() in LOADERS:
+            files[path.relative_to(root).as_posix()] = LOADERS[path.suffix.lower()](str(path))
+    return files
+
+
+def missing_on_remote(root: Path) -> list[str]:
+    """Return data of the project that its DVC remote does not hold.
+
+    Raises:
+        ProjectError: the remote cannot be asked; the message says why.
+    """
+    status = subprocess.run(
+        (sys.executable, "-m", "dvc", "status", "--cloud", "--json"),
+        cwd=root,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if status.returncode:
+        lines = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
+        raise ProjectError(f"the DVC remote cannot be used: {lines[0].removeprefix('ERROR: ')}")
+    # What is `deleted` there is missing in the cache here only.
+    return sorted(path for path, state in json.loads(status.stdout).items() if state != "deleted")
+
+
 class Clone:
     """A clone in `folder`, where nothing is yet.
-
-    Args:
-        folder: where to make it.
-        setup: what to clone, and how.
 
     Attributes:
         outputs: what stages write, and what DVC tracks, absolute.
@@ -86,10 +250,17 @@ class Clone:
             self.reset()
         fill_in_for_trials(folder, here)
         self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
-        self._configure_dvc(setup.config)
+        # DVC's Git library writes an index in which Git can miss what changed within the same second.
+        core = {**setup.config.get("core", {}), "autostage": False}
         with self._repo() as repo:
-            self._keep_tracked = [self._exclude(out.fs_path) for out in repo.index.outs if _is_tracked(out)]
+            write_local_config(repo.config, {**setup.config, "core": core})
+        with self._repo() as repo:
             self.outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
+            for out in repo.index.outs:
+                # What DVC checks out: no trial finds what its baseline does not record (`persist`).
+                if out.is_in_repo and out.use_cache and out.hash_info:
+                    tracked = Path(out.fs_path).relative_to(self.folder)
+                    self._keep_tracked.append(f"--exclude=/{tracked.as_posix()}")
             stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
             self.working_folders = sorted({self.root, *stages}, reverse=True)
             composition = composition_of(repo)
@@ -110,18 +281,9 @@ class Clone:
             if value:
                 clone_git(self.folder, "config", name, value)
 
-    def _configure_dvc(self, config: Mapping[str, Any]) -> None:
-        # DVC's Git library writes an index in which Git can miss what changed within the same second.
-        core = {**config.get("core", {}), "autostage": False}
-        with self._repo() as repo:
-            write_local_config(repo.config, {**config, "core": core})
-
-    def _exclude(self, path: str) -> str:
-        return f"--exclude=/{Path(path).relative_to(self.folder).as_posix()}"
-
     @contextmanager
     def _repo(self) -> Iterator["Repo"]:
-        """The clone as DVC's repository; errors of DVC become one line each."""
+        """Open the clone as DVC's repository; errors of DVC become one line each."""
         # DVC looks for the pipeline in the working folder.
         with chdir(self.root), open_repo(self.root) as repo:
             yield repo
@@ -159,15 +321,18 @@ class Clone:
         """
         with self._repo() as repo:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
-            undeclared = [file for file in metric_files if not self._is_output(file)]
-            before = {file: _stamp(self.root / file) for file in undeclared}
-            composed = params_files.write_composed(repo, params)
+            undeclared = []
+            for file in metric_files:
+                if not any((self.root / file).is_relative_to(output) for output in self.outputs):
+                    undeclared.append(file)
+            before = {file: stamp(self.root / file) for file in undeclared}
+            composed = write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
             repo.reproduce(all_pipelines=True)
             for file in undeclared:
-                if _stamp(self.root / file) in (before[file], None):
+                if stamp(self.root / file) in (before[file], None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
             new = [path for path in possibly_new_files(repo.index.stages) if os.path.lexists(path)]
             new += [str(self.root / file) for file in [*undeclared, *composed]]
@@ -176,32 +341,20 @@ class Clone:
         clone_git(self.folder, "add", "--force", "--", *new)
         choices = {key: value for key, value in params.items() if key in self._groups}
         rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices, memory or {}))
-        self._check_params(rev, {key: value for key, value in params.items() if key not in choices})
+        for key, value in params.items():
+            recorded = value if key in choices else self.read(rev, key)
+            if not same(recorded, value):
+                raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
         return rev
-
-    def _is_output(self, file: str) -> bool:
-        """Return whether a stage declares that it writes a file, or a folder around it."""
-        return any((self.root / file).is_relative_to(output) for output in self.outputs)
 
     def _commit(self, tree: str, text: str) -> str:
         # Samplers can know more than fits into an argument of a command.
         return clone_git(self.folder, "commit-tree", tree, "-p", self.baseline, text=f"{text}\n")
 
-    def _check_params(self, rev: str, params: Mapping[str, Any]) -> None:
-        for key, value in params.items():
-            recorded = self.read(rev, key)
-            if not params_files.same(recorded, value):
-                raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
-
     def copy_experiment(self, name: str, rev: str, memory: Mapping[str, Any]) -> str | None:
         """Return a new revision with all results of an experiment.
 
         None where that is not one of this baseline.
-
-        Args:
-            name: of the new experiment.
-            rev: of the one to copy.
-            memory: what Optuna knew of the new one's trial.
         """
         try:
             parent_and_message = clone_git(self.folder, "log", "-1", "--format=%P %B", rev)
@@ -240,10 +393,6 @@ class Clone:
     def push(self, name: str, rev: str) -> None:
         """Push an experiment to the user's repository; never over another one of the same name.
 
-        Args:
-            name: of the experiment.
-            rev: what `run` returned last.
-
         Raises:
             LocatableError: Git or DVC refused.
         """
@@ -266,14 +415,9 @@ class Clone:
             return False
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Until this changes, a file was not written; None where there is none."""
+def stamp(file: Path) -> tuple[int, int] | None:
+    """Return what changes whenever a file is written; None where there is none."""
     try:
         return file.stat().st_ino, file.stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def _is_tracked(out: Any) -> bool:
-    """Whether DVC checks an output out: no trial finds what its baseline does not record (`persist`)."""
-    return bool(out.is_in_repo and out.use_cache and out.hash_info)

@@ -55,22 +55,21 @@ def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None
 
 def _announce_script(root: Path) -> None:
     """Say once for each text of a project's script that it is run: the repository can be a stranger's."""
-    from ..mlflow.consent import is_known, remember
     from ..mlflow.describe import SCRIPT, find_script
+    from ..mlflow.settings import agree, has_agreed
 
     script = find_script(root)
     agreed = f"script {root} {script.digest}" if script else ""
-    if script and not is_known(agreed):
+    if script and not has_agreed(agreed):
         print(f"runs `describe` of this repository's {SCRIPT}; this is said once", file=sys.stderr)
-        remember(agreed)
+        agree(agreed)
 
 
 def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
-    from ..mlflow.mirror import mirror
-    from ..mlflow.mirrored import MirrorOptions
+    from ..mlflow.mirror import MirrorOptions, mirror
     from ..mlflow.settings import read_settings
-    from ..repository.clone_limits import shallow_history
+    from ..repository.project import shallow_history
     from ..repository.reader import Reader
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)

@@ -11,18 +11,22 @@ What Git knows counts: the Optuna study can be deleted, and is made again from t
 
 import argparse
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
 from ..repository.project import find_project
 
 if TYPE_CHECKING:
-    from ..search.run import Search, SearchOptions, SearchPlan
+    from ..search.messages import Failed
+    from ..search.run import Pool, Search, SearchOptions, SearchPlan
     from ..search.settings import SearchSettings
 
 
@@ -106,22 +110,23 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
     Returns:
         Whether someone asked it to stop.
     """
-    from ..search.run import Search, Terminal, plan_search, stop_on_signals
+    from ..search.run import Search, plan_search
 
     _silence_optuna()
     plan = plan_search(root, settings, options)
     _print_remarks(plan)
-    terminal = Terminal(_report_folder(root, settings.study), options.trials)
+    folder = root / "reports/search" / settings.study
+    terminal = Terminal(folder, options.trials)
     search = Search(plan, terminal)
     for line in search.start().summary():
         print(f"{settings.study}: {line}")
-    stop_on_signals(search.pool)
+    _stop_on_signals(search.pool, terminal)
     try:
         with terminal:
-            search.run()
+            search.pool.run(options.trials, options.deadline)
     finally:
         search.finish()
-        _print_report(search)
+        _print_report(search, folder)
     return search.pool.interrupts > 0
 
 
@@ -140,16 +145,106 @@ def _silence_optuna() -> None:
     warnings.simplefilter("ignore", ExperimentalWarning)
 
 
-def _report_folder(root: Path, study: str) -> Path:
-    return root / "reports/search" / study
+def make_folder(folder: Path) -> Path:
+    """Create the folder of a search's report; Git ignores it, since all in it can be created again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / ".gitignore").write_text("*\n")
+    return folder
 
 
-def _print_report(search: "Search") -> None:
+def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
+    """Keep the last output of a failed trial; return the file.
+
+    Args:
+        folder: of the search's report.
+        experiment: name of the trial's experiment.
+        failed: what the worker said.
+    """
+    place = make_folder(folder) / "failed"
+    place.mkdir(exist_ok=True)
+    path = place / f"{experiment}.txt"
+    parts = [failed.log, failed.error, failed.remark]
+    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    return path
+
+
+class Terminal:
+    """Shows the progress of a search as a bar, with other lines above it, on the standard error.
+
+    It is a context manager.
+
+    Args:
+        folder: of the report, for the output of failed trials.
+        trials: how many are wanted.
+    """
+
+    def __init__(self, folder: Path, trials: int) -> None:
+        self._folder = folder
+        self._trials = trials
+        self._bar: Any = None
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def progress(self, finished: int, best: float | None) -> None:
+        """Move the bar."""
+        from tqdm import tqdm
+
+        if self._bar is None:
+            # Earlier trials do not count for the speed.
+            done = min(finished, self._trials)
+            self._bar = tqdm(total=self._trials, initial=done, unit="trial", disable=None)
+        if best is not None:
+            self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
+        self._bar.update(finished - self._bar.n)
+
+    def trial_failed(self, experiment: str, failed: "Failed") -> None:
+        """Keep the last output of a failed trial, and show the line that says most."""
+        path = write_failure(self._folder, experiment, failed)
+        place = os.path.relpath(path)
+        remark = f"; {failed.remark}" if failed.remark else ""
+        self.notice(f"{experiment} failed: {_most_telling_line(failed)}{remark} (more in {place})")
+
+    def notice(self, text: str) -> None:
+        """Show a line."""
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+
+
+def _most_telling_line(failed: "Failed") -> str:
+    """Return the line that says most about why a trial failed."""
+    # A stage that failed has said more about it than DVC does; if it ran, and said anything.
+    last_line = failed.log.strip().rpartition("\n")[2]
+    if failed.error.startswith("failed to reproduce") and last_line:
+        return last_line
+    return failed.error.partition("\n")[0]
+
+
+def _stop_on_signals(pool: "Pool", terminal: Terminal) -> None:
+    """Have Ctrl-C finish the running trials; a second one, or any other signal to end, stops them."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        pool.interrupt(at_once=number != signal.SIGINT)
+        if pool.interrupts == 1:
+            terminal.notice("Finishing the trials that run; Ctrl-C once more stops them")
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` asks for one of them to be ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+def _print_report(search: "Search", folder: Path) -> None:
     from optuna.trial import TrialState
 
     from ..repository.reader import Reader, name_in_dvc
     from ..search import summary
-    from ..search.run import make_folder
 
     plan = search.plan
     study = search.study.optuna
@@ -158,7 +253,7 @@ def _print_report(search: "Search") -> None:
     finished = complete + states[TrialState.PRUNED]
     print(f"{study.study_name}: {summary.totals(study)}")
     if complete:
-        folder = make_folder(_report_folder(plan.root, study.study_name))
+        make_folder(folder)
         summary.write_trials(study, folder / "trials.csv")
         summary.write_figures(study, folder)
         print(summary.table(study))
@@ -177,6 +272,5 @@ def _print_report(search: "Search") -> None:
 
 def _mirror() -> int:
     import subprocess
-    import sys
 
     return subprocess.run((sys.executable, "-m", "locatable", "mirror"), check=False).returncode

@@ -56,8 +56,7 @@ def _require_store(uri: str) -> None:
     if find_spec("mlflow") is None:
         raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
     from ..addresses import sqlite_file
-    from ..mlflow.database import create_database
-    from ..mlflow.store import check_store
+    from ..mlflow.store import check_store, create_database
 
     file = sqlite_file(uri)
     if file and not file.exists():

@@ -25,8 +25,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from ..clones.params_files import write
 from ..clones.processes import kill_processes
-from ..clones.project_setup import read_project
-from ..clones.trial_clone import Clone
+from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
 from ..git import git
 from ..git.working_clone import clone_git

@@ -31,7 +31,7 @@ NO_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
 
 
 def environment() -> dict[str, str]:
-    """The environment variables for Git: ours, without those that name a repository or leave out contents."""
+    """Return our environment for Git, without what names a repository or leaves out contents."""
     dropped = {*REPOSITORY_VARIABLES, NO_CONTENTS}
     return {name: value for name, value in os.environ.items() if name not in dropped}
 
@@ -59,7 +59,9 @@ def git(
     Raises:
         GitError: Git refused; the message is the line of its output that says why.
     """
-    options = [part for name, value in (settings or {}).items() for part in ("-c", f"{name}={value}")]
+    options: list[str] = []
+    for name, value in (settings or {}).items():
+        options += ("-c", f"{name}={value}")
     try:
         done = subprocess.run(
             ("git", "-C", str(folder), *options, *command),
@@ -95,9 +97,8 @@ def _reason(stderr: str, exit_code: int) -> str:
 def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Popen[bytes]:
     """Start a process that answers names of objects with their content (`git cat-file --batch`).
 
-    Args:
-        folder: of the repository.
-        may_fetch: get what a partial clone lacks from its remote; Git before 2.45 always does.
+    In a partial clone it gets what is lacking from the remote only if it `may_fetch`; before 2.45, Git always
+    does.
     """
     variables = {} if may_fetch else {"GIT_NO_LAZY_FETCH": "1"}
     # Git would print for each object why its remote does not give it. What stays missing, the caller says.
@@ -113,12 +114,7 @@ def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Pope
 
 
 def missing_objects(folder: Path, ids: set[str]) -> set[str]:
-    """Return those of some objects that are not in a repository; nothing is fetched to find out.
-
-    Args:
-        folder: of the repository.
-        ids: full ids of objects.
-    """
+    """Return those of some full ids whose objects are not in a repository; nothing is fetched to find out."""
     missing = set(ids)
     if not missing:
         return missing
@@ -165,10 +161,6 @@ def first_remote(folder: Path, *options: str) -> str | None:
     """Return name of the remote that a repository has, `origin` where there are several.
 
     None when it has none.
-
-    Args:
-        folder: in the repository.
-        options: of Git itself, before its command.
     """
     remotes = git(folder, *options, "remote").split()
     if not remotes:
@@ -196,12 +188,9 @@ def paths_left_out(folder: Path) -> list[str]:
 
 
 def leave_out(file: Path) -> None:
-    """Have Git ignore a file that we made, and what is named after it, in this clone alone.
+    """Have Git ignore a file (an absolute path) and what is named after it, in this clone alone.
 
     Nothing is done where Git tracks or ignores it already, or where it is in no repository.
-
-    Args:
-        file: absolute.
     """
     folder = file.parent
     try:
@@ -222,9 +211,6 @@ def untracked_names(top: Path) -> list[str]:
     """Return what Git does not track in a checkout, DVC's own files and environments aside, ignored or not.
 
     A folder of which it tracks nothing is one name, and ends with a slash.
-
-    Args:
-        top: Git root of the checkout.
     """
     listed = git(top, "ls-files", "-z", "--others", "--directory").split("\0")
     return [name for name in listed if name and not _is_of_tools(top, name)]

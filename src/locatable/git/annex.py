@@ -52,10 +52,6 @@ def _mixed(digest: bytes) -> str:
 def fill_in(clone: Path, common: Path) -> dict[Path, str]:
     """Put the contents that this machine has in place of links and pointers; git-annex need not be installed.
 
-    Args:
-        clone: Git root of a clone.
-        common: see `stored_file`; of the repository that it is a clone of.
-
     Returns:
         The key of each file whose content this machine does not have.
     """
@@ -71,7 +67,7 @@ def fill_in(clone: Path, common: Path) -> dict[Path, str]:
 
 
 def fill_in_for_trials(clone: Path, source: Path | None) -> None:
-    """The same in a clone whose changes are committed: Git is to leave the contents alone.
+    """Do the same in a clone whose changes are committed: Git is to leave the contents alone.
 
     A file whose content is not here is taken away, so that DVC misses it: a pointer is no input of a stage.
 

@@ -22,12 +22,7 @@ NO_FILTER = {"filter.lfs.process": "", "filter.lfs.required": "false", "filter.l
 
 
 def storage(repo: Path, *options: str) -> Path:
-    """Return the folder in which Git LFS keeps the contents of a repository's files.
-
-    Args:
-        repo: a folder in the repository.
-        options: of Git itself, before its commands.
-    """
+    """Return the folder in which Git LFS keeps the contents of a repository's files."""
     common = repo / git(repo, *options, "rev-parse", "--git-common-dir")
     named = git(repo, *options, "config", "--default", "lfs", "lfs.storage")
     return common / named
@@ -42,12 +37,7 @@ def object_id(content: bytes) -> str | None:
 
 
 def fetch_command(top: Path, commit: str) -> str:
-    """Return the command that gets what Git LFS keeps of a commit; `pull` does so for the current one alone.
-
-    Args:
-        top: Git root.
-        commit: its id.
-    """
+    """Return the command that gets what Git LFS keeps of a commit; `pull` gets the current one alone."""
     if git(top, "rev-parse", "HEAD") == commit:
         return "git lfs pull"
     return f"git lfs fetch {first_remote(top) or 'origin'} {commit[:10]}"
@@ -57,9 +47,7 @@ def fetch_command(top: Path, commit: str) -> str:
 def needing_contents(top: Path | None, commit: str) -> Iterator[None]:
     """Say how to get a content that Git LFS does not find while a commit is checked out in a clone.
 
-    Args:
-        top: Git root that the clone is of; None where that is not on this machine.
-        commit: its id.
+    Where the repository is not on this machine, `top` is None, and Git's own error is all that is known.
 
     Raises:
         ProjectError: Git LFS does not find one.
@@ -76,22 +64,13 @@ def needing_contents(top: Path | None, commit: str) -> Iterator[None]:
 
 
 def stored_file(folder: Path, oid: str) -> Path | None:
-    """Return content by its id, None when this machine does not have it.
-
-    Args:
-        folder: see `storage`.
-        oid: the id.
-    """
+    """Return content by its id, None when this machine does not have it."""
     place = folder / "objects" / oid[:2] / oid[2:4] / oid
     return place if place.is_file() else None
 
 
 def fill_in(clone: Path, storage_folder: Path) -> list[Path]:
     """Put the contents that this machine has in place of pointers in a clone; Git LFS need not be installed.
-
-    Args:
-        clone: Git root of a clone that was checked out without filters.
-        storage_folder: see `storage`.
 
     Returns:
         Files that stay pointers, since this machine does not have their contents.

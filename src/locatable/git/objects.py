@@ -22,12 +22,12 @@ TreeEntry = tuple[str, str]
 
 
 def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
-    """Entries by name of a tree object; `id_size` is that of a raw id, in bytes."""
+    """Return the entries of a tree object by name; `id_size` is that of a raw id, in bytes."""
     entry = rb"(\d+) ([^\0]+)\0(" + b"." * id_size + b")"
-    return {
-        name.decode(errors="surrogateescape"): (mode.decode(), raw_id.hex())
-        for mode, name, raw_id in re.findall(entry, tree, re.DOTALL)
-    }
+    entries = {}
+    for mode, name, raw_id in re.findall(entry, tree, re.DOTALL):
+        entries[name.decode(errors="surrogateescape")] = (mode.decode(), raw_id.hex())
+    return entries
 
 
 # Names that are asked for before the answers are read: few enough for every system's pipe to hold.
@@ -168,7 +168,7 @@ class GitObjects:
         return missing
 
     def fetch_trees(self, ids: Iterable[str]) -> None:
-        """The same for folders, where the clone lacks any."""
+        """Fetch folders, where the clone lacks any."""
         if self._partial and self._partial.lacks_trees:
             self._missing |= self.fetch(ids)
 
@@ -277,7 +277,7 @@ class GitObjects:
         return here[0] == SUBMODULE
 
     def is_opaque(self, tree: str, path: str) -> bool:
-        """Whether a path is, holds or is in a submodule or a symbolic link: Git keeps only a name of it."""
+        """Return whether a path is, holds or is in a submodule or a link: Git keeps only a name of it."""
         here: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
             here = self.entries(here[1]).get(name, ("", ""))
@@ -326,12 +326,7 @@ class GitObjects:
 
 
 class BlobContents(Mapping[str, bytes]):
-    """Content of files by path, read when it is asked for.
-
-    Args:
-        objects: to read from.
-        blobs: ids by path.
-    """
+    """Content of files by path, read when it is asked for."""
 
     def __init__(self, objects: GitObjects, blobs: Mapping[str, str]) -> None:
         self._objects = objects
@@ -375,13 +370,7 @@ def _algorithm(id_length: int) -> str:
 
 
 def hash_of(path: Path, algorithm: str, header: bytes = b"") -> str:
-    """Return hash of a file of any size.
-
-    Args:
-        path: of the file.
-        algorithm: as `hashlib` calls it.
-        header: what is hashed before the content, as Git does for blobs.
-    """
+    """Return hash of a header, such as Git has before each blob, and then of a file of any size."""
     hashed = hashlib.new(algorithm, header, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -39,19 +39,16 @@ class Submodule:
         self._fill_in()
 
     def problems(self, clone: Path) -> dict[Path, str]:
-        """Return why it, or the content of a file in it, is not there and what to do, by path.
-
-        Args:
-            clone: Git root of the clone that it is in.
-        """
+        """Return why it, or the content of a file in it, is not there and what to do, by path."""
         if self.problem:
             return {self.path: self.problem}
         remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
         get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
-        return {
-            path: f"this machine has only a Git LFS pointer to {path.relative_to(clone)}: `{get}`"
-            for path in self._fill_in()
-        }
+        problems = {}
+        for path in self._fill_in():
+            name = path.relative_to(clone)
+            problems[path] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
+        return problems
 
     def _fill_in(self) -> list[Path]:
         """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
@@ -59,12 +56,7 @@ class Submodule:
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
-    """Check out all submodules of a clone's commit, and theirs.
-
-    Args:
-        clone: Git root of the clone, with its commit checked out.
-        user_checkout: Git root of the checkout that it is a clone of.
-    """
+    """Check out all submodules of a clone's commit, and theirs."""
     common = user_checkout / git(user_checkout, "rev-parse", "--git-common-dir")
     return _checkout(clone, user_checkout, common, clone)
 
@@ -78,10 +70,11 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
         git(clone, *command, settings=SETTINGS)
     except GitError as error:
         problem = f"Git cannot fetch submodules: {' '.join(error.stderr.split())}"
-    return [
-        Submodule(clone / path, commit, "" if (clone / path / ".git").exists() else problem)
-        for path, commit in _links(clone).items()
-    ]
+    found = []
+    for path, commit in _links(clone).items():
+        is_there = (clone / path / ".git").exists()
+        found.append(Submodule(clone / path, commit, "" if is_there else problem))
+    return found
 
 
 def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Submodule]:
@@ -140,7 +133,7 @@ def _names(clone: Path) -> dict[str, str]:
 
 
 def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
-    """Git's folders that can have the commits of a submodule.
+    """Return Git's folders that can have the commits of a submodule.
 
     Args:
         checked_out: where the user has it, if so.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import NotFoundError
-from ..repository.clone_limits import limits
+from ..repository.project import limits
 from ..repository.reader import Reader, revisions_named
 from .by_content import find_content
 from .by_value import QuotedNumber, find_value, parse_quoted

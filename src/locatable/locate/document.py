@@ -8,7 +8,7 @@ from ..documents.figure import Encoded, Figure, instead_of, is_picture, read_fig
 from ..documents.text import NOT_FETCHED
 from ..errors import NotFoundError, UnreadableError
 from ..repository.bounds import bounded_reading
-from ..repository.clone_limits import limits
+from ..repository.project import limits
 from ..repository.reader import Reader
 from .figure_match import Match, Matcher, Verdict
 from .known_figures import KnownFigures, known_figures

@@ -8,8 +8,8 @@ from shlex import quote
 
 from ..errors import NotFoundError
 from ..model import is_in
-from ..repository.clone_limits import limits
 from ..repository.hashes import HashKind
+from ..repository.project import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from ..repository.snapshot import Snapshot
 from .by_content import find_all
@@ -122,9 +122,10 @@ def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
     if not re.fullmatch("[0-9a-f]{32}", run_id):
         return None
     try:
-        from ..mlflow import store  # MLflow takes seconds to import.
+        from ..mlflow.settings import read_uri
+        from ..mlflow.store import mirrored_revision  # MLflow takes seconds to import.
 
-        return store.revision(reader, run_id)
+        return mirrored_revision(read_uri(reader.root), run_id)
     except ModuleNotFoundError as error:
         if error.name != "mlflow":
             raise

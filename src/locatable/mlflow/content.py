@@ -1,4 +1,4 @@
-"""What a run in MLflow holds."""
+"""What a run in MLflow holds, and the tags by which a mirror knows it again."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,41 @@ from typing import Any
 
 from ..model import Experiment
 from ..repository.snapshot import Snapshot
-from ..results.outputs import Point
-from . import known
-from .naming import storable
+from ..results.values import Point
 
-# MLflow takes 8,000 characters.
-LONGEST_TAG = 7900
+# Whether all of a run was written: its status is written last, and to set this tag then instead would cost a
+# twentieth of the mirror.
+STATE = "mirror.state"
+WHEN_FINISHED = "complete when FINISHED"
+# What earlier mirrors wrote into that tag when they began a run, and when it was complete.
+BEGUN = "begun"
+COMPLETE = "complete"
+MISSING = "mirror.missing"
+UNREAD = "mirror.unread"
+IN_GIT = "mirror.in_git"
+MODELS = "mirror.models"
+KEPT = "mirror.kept"
+# Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
+DESCRIPTION = "mirror.describe"
+OWN_NAME = "mirror.name"
+DESCRIBED = "mirror.described"
+# How the tags of a study's run begin that say which trial is the best so far.
+BEST = "dvc.best"
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+
+# Characters of a text of ours; MLflow takes 8,000.
+LONGEST_TEXT = 7900
+
+
+def storable(text: str) -> str:
+    """Return a text as databases take it: without NUL, and without bytes that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def tag_text(text: str) -> str:
+    """Return a text of ours as a tag holds it."""
+    return storable(text)[:LONGEST_TEXT]
 
 
 @dataclass(frozen=True)
@@ -50,22 +79,22 @@ class Description:
     artifacts: tuple[str, ...] = ()
 
     def to_tags(self) -> dict[str, str]:
-        """As a run in MLflow keeps it."""
+        """Return it as a run in MLflow keeps it."""
         text = storable(json.dumps({"tags": self.tags, "artifacts": self.artifacts}, ensure_ascii=False))
-        tags = {known.DESCRIPTION: self.digest, known.DESCRIBED: text if len(text) <= LONGEST_TAG else ""}
+        tags = {DESCRIPTION: self.digest, DESCRIBED: text if len(text) <= LONGEST_TEXT else ""}
         if self.name is not None:
-            tags[known.OWN_NAME] = self.name
+            tags[OWN_NAME] = self.name
         return tags
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Description | None":
         """Return what a run in MLflow keeps; None if it does not say what the script made of it."""
-        digest = tags.get(known.DESCRIPTION, "")
+        digest = tags.get(DESCRIPTION, "")
         if not digest:
             return cls("")
         try:
-            made = json.loads(tags.get(known.DESCRIBED, ""))
-            return cls(digest, tags.get(known.OWN_NAME), tuple(made["tags"]), tuple(made["artifacts"]))
+            made = json.loads(tags.get(DESCRIBED, ""))
+            return cls(digest, tags.get(OWN_NAME), tuple(made["tags"]), tuple(made["artifacts"]))
         except (ValueError, LookupError, TypeError):
             return None
 
@@ -80,7 +109,6 @@ class Content:
         start: when it began.
         end: when it ended.
         tags: text by key.
-        changed_tags: tags, by their own keys, that MLflow could not hold as they are.
         params: value by key; nested values are shown as JSON.
         metrics: final value by key.
         series: values over steps by key.
@@ -99,7 +127,6 @@ class Content:
     start: int
     end: int
     tags: dict[str, str] = field(default_factory=dict)
-    changed_tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     series: dict[str, list[Point]] = field(default_factory=dict)
@@ -111,6 +138,20 @@ class Content:
     unread: dict[str, str] = field(default_factory=dict)
     has_models: bool = False
     description: Description | None = None
+
+    @property
+    def missing_text(self) -> str:
+        """The files that the run lacks, as its tag tells them; empty if it lacks none."""
+        return tag_text(f"this machine does not have: {', '.join(self.lacking)}") if self.lacking else ""
+
+    def find_elsewhere(self, known_missing: str) -> None:
+        """Take files for present that are missing here, and that the run has from another machine.
+
+        Args:
+            known_missing: the tag of the run that tells what it lacks.
+        """
+        if len(known_missing) < LONGEST_TEXT:  # else it does not tell all
+            self.lacking = [file for file in self.missing if storable(file) in known_missing]
 
 
 @dataclass(kw_only=True)
@@ -127,35 +168,3 @@ class RunContent(Content):
 
     snapshot: Snapshot
     experiment: Experiment | None
-
-
-def state_tags(content: Content) -> dict[str, str]:
-    """Return tags that say what the mirror did and could not do."""
-    tags = {}
-    if content.lacking:
-        tags[known.MISSING] = missing_text(content.lacking)
-    if content.unread:
-        reasons = [f"{path}: {' '.join(reason.split())}" for path, reason in content.unread.items()]
-        tags[known.UNREAD] = storable(f"among the artifacts only: {'; '.join(reasons)}")[:LONGEST_TAG]
-    if content.has_models:
-        tags[known.MODELS] = "copied"
-    if content.description:
-        tags |= content.description.to_tags()
-    return tags
-
-
-def missing_text(files: list[str]) -> str:
-    """Return files that are not here, as a run says it."""
-    return storable(f"this machine does not have: {', '.join(files)}")[:LONGEST_TAG]
-
-
-def still_missing(known_missing: str, files: list[str]) -> list[str]:
-    """Return those of the files missing here that a run does not have from another machine either.
-
-    Args:
-        known_missing: what the run says is missing.
-        files: missing here.
-    """
-    if len(known_missing) >= LONGEST_TAG:
-        return files  # not all are told
-    return [file for file in files if storable(file) in known_missing]

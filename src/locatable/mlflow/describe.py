@@ -32,8 +32,8 @@ class DescribeScript:
     root: Path
     digest: str
 
-    def load(self) -> "Describer":
-        """Import the script.
+    def load(self) -> Callable[[RunContent], None]:
+        """Import the script, and return what `describe_with` does with its function.
 
         Raises:
             SettingsError: it fails.
@@ -49,18 +49,11 @@ class DescribeScript:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             raise _script_error(self.root, error) from None
-        return Describer(self, getattr(module, FUNCTION))
+        function = getattr(module, FUNCTION)
+        return lambda run: self.describe_with(function, run)
 
-
-@dataclass(frozen=True)
-class Describer:
-    """The function `describe` of a script."""
-
-    script: DescribeScript
-    function: Callable[[RunContent], object]
-
-    def describe(self, run: RunContent) -> None:
-        """Let the function change a run, and note in `run.description` what it did.
+    def describe_with(self, function: Callable[[RunContent], object], run: RunContent) -> None:
+        """Let a function change a run, and note in `run.description` what it did.
 
         Raises:
             SettingsError: it fails, or sets what a run cannot hold.
@@ -69,16 +62,17 @@ class Describer:
         tags = dict(run.tags)
         artifacts = dict(run.artifacts)
         try:
-            self.function(run)
+            function(run)
         except Exception as error:
-            raise _script_error(self.script.root, error) from None
-        problem = _problem(run, tags)
+            raise _script_error(self.root, error) from None
+        changed_tags = _changed_keys(tags, run.tags)
+        problem = _problem(run, changed_tags)
         if problem:
             raise SettingsError(f"{SCRIPT}: {FUNCTION}: {problem}")
         run.description = Description(
-            digest=self.script.digest,
+            digest=self.digest,
             name=run.name if run.name != name else None,
-            tags=_changed_keys(tags, run.tags),
+            tags=changed_tags,
             artifacts=_changed_keys(artifacts, run.artifacts),
         )
 
@@ -103,52 +97,32 @@ def find_script(root: Path) -> DescribeScript | None:
         module = ast.parse(content, str(file))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _script_error(root, error) from None
-    if not any(_imports_locatable(statement) for statement in module.body):
+    definition = None
+    imports_locatable = False
+    for statement in module.body:
+        if isinstance(statement, ast.ImportFrom):
+            modules = [statement.module or ""]
+            names = [alias.asname or alias.name for alias in statement.names]
+        elif isinstance(statement, ast.Import):
+            modules, names = [alias.name for alias in statement.names], []
+        else:
+            modules, names = [], [statement.name] if isinstance(statement, ast.FunctionDef) else []
+        imports_locatable |= any(name.partition(".")[0] == "locatable" for name in modules)
+        # The last one that gives the module its `describe` counts.
+        definition = statement if FUNCTION in names else definition
+    if not imports_locatable:
         return None
-    definition = _definition(module)
     if not definition:
         raise SettingsError(f"{SCRIPT}: there is no function {FUNCTION}(run)")
-    if _does_nothing(definition):
+    if isinstance(definition, ast.FunctionDef) and all(map(_does_nothing, definition.body)):
         return None
     return DescribeScript(root, sha256(content).hexdigest()[:16])
 
 
-def _imports_locatable(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.ImportFrom):
-        names = [statement.module or ""]
-    elif isinstance(statement, ast.Import):
-        names = [alias.name for alias in statement.names]
-    else:
-        return False
-    return any(name.partition(".")[0] == "locatable" for name in names)
-
-
-def _definition(module: ast.Module) -> ast.stmt | None:
-    """Return the last statement that gives the module its `describe`: a function of its own, or an import."""
-    found = [statement for statement in module.body if FUNCTION in _names(statement)]
-    return found[-1] if found else None
-
-
-def _names(statement: ast.stmt) -> list[str]:
-    """Return names that a function or an import gives to the module."""
-    if isinstance(statement, ast.FunctionDef):
-        return [statement.name]
-    if isinstance(statement, ast.ImportFrom):
-        return [alias.asname or alias.name for alias in statement.names]
-    return []
-
-
-def _does_nothing(definition: ast.stmt) -> bool:
-    """Return whether a function's body is no more than its docstring."""
-    if not isinstance(definition, ast.FunctionDef):
-        return False
-    return all(_is_constant(statement) for statement in definition.body)
-
-
-def _is_constant(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Pass):
-        return True
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def _does_nothing(statement: ast.stmt) -> bool:
+    """Return whether a statement is `pass`, or a text such as a docstring."""
+    is_constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return is_constant or isinstance(statement, ast.Pass)
 
 
 def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
@@ -156,11 +130,11 @@ def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> 
     return tuple(key for key in {**before, **after} if before.get(key) != after.get(key))
 
 
-def _problem(run: RunContent, tags_before: dict[str, str]) -> str | None:
+def _problem(run: RunContent, changed_tags: tuple[str, ...]) -> str | None:
     """Return what a script has set that a run cannot hold."""
     if not isinstance(run.name, str) or not 0 < len(run.name) <= LONGEST_NAME:
         return f"a run's name is a text of at most {LONGEST_NAME} characters, not {run.name!r:.60}"
-    for key in _changed_keys(tags_before, run.tags):
+    for key in changed_tags:
         if key.startswith(IDENTITY):
             return f"the tag {key} says what the run is, and cannot be changed"
     for key, value in run.tags.items():
@@ -176,12 +150,13 @@ def _problem(run: RunContent, tags_before: dict[str, str]) -> str | None:
 
 def _script_error(root: Path, error: BaseException) -> SettingsError:
     """Return one line that names the place in the script where it failed."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, SettingsError):
         return error
-    if isinstance(error, SyntaxError) and error.filename == str(root / SCRIPT):
+    file = str(root / SCRIPT)
+    if isinstance(error, SyntaxError) and error.filename == file:
         return SettingsError(f"{SCRIPT}, line {error.lineno}: {error.msg}")
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(root / SCRIPT)]
+    lines = [frame.lineno for frame in frames if frame.filename == file]
     place = f"{SCRIPT}, line {lines[-1]}" if lines else SCRIPT
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
     return SettingsError(f"{place}: {reason}")

@@ -1,37 +1,57 @@
-"""Runs that a mirror has already written, as their tags tell. Pure; knows no MLflow."""
+"""Runs that MLflow has: which ones, by their tags, and what has to change in one. Knows no MLflow."""
 
+import json
+import os
+import sqlite3
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-STUDY = "study "  # how the key of a study's run begins
-BEST = "dvc.best"  # how the tags of a study's run begin that say which trial is the best so far
+from ..addresses import sqlite_file
+from ..model import same_value
+from . import content as tag
+from .content import Description
+from .limits import FittedContent
+from .settings import TrackingSettings
 
-STATE = "mirror.state"
-# The status of a run is written last. To write this tag anew instead would cost a twentieth of the mirror.
-WHEN_FINISHED = "complete when FINISHED"
-# What earlier mirrors wrote into that tag when they began a run, and when it was complete.
-BEGUN = "begun"
-COMPLETE = "complete"
-MISSING = "mirror.missing"
-UNREAD = "mirror.unread"
-IN_GIT = "mirror.in_git"
-MODELS = "mirror.models"
-# Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
-DESCRIPTION = "mirror.describe"
-OWN_NAME = "mirror.name"
-DESCRIBED = "mirror.described"
+if TYPE_CHECKING:
+    from mlflow.entities import RunData
 
-PARENT = "mlflow.parentRunId"
-RUN_NAME = "mlflow.runName"
-
+# How the key of a study's run begins.
+STUDY = "study "
 # MLflow's status of a run that has ended.
 FINISHED = "FINISHED"
-
+# Tags that say which experiment a run shows.
+EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
+# Tags whose presence says that there is something to do; so they go last, and `mirror.describe` last of all.
+REMINDERS = (tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION)
 # The tags that a KnownRun is made of.
 TAGS = (
-    *(STATE, MISSING, MODELS, DESCRIPTION, OWN_NAME),
-    *("dvc.rev", "dvc.study", "dvc.exp", PARENT, RUN_NAME),
+    *(tag.STATE, tag.MISSING, tag.MODELS, tag.DESCRIPTION, tag.OWN_NAME, tag.PARENT, "mlflow.runName"),
+    *("dvc.rev", "dvc.study", "dvc.exp"),
 )
+# They are read from tables as MLflow makes them; where these have other columns, MLflow is asked.
+QUERY = """
+SELECT runs.run_uuid, runs.status, tags.key, tags.value
+FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
+JOIN experiments ON experiments.experiment_id = runs.experiment_id
+WHERE runs.lifecycle_stage = 'active' AND tags.key IN (SELECT value FROM json_each(?))
+AND experiments.name = coalesce(?, experiments.name)
+AND experiments.experiment_id = coalesce(?, experiments.experiment_id)
+ORDER BY runs.run_uuid
+"""
+
+
+class RunDeletedError(Exception):
+    """Another mirror wrote this run too, and its run stays."""
+
+
+class RefusedError(Exception):
+    """MLflow does not take the content of a run."""
 
 
 @dataclass(frozen=True)
@@ -63,42 +83,132 @@ class KnownRun:
     own_name: str | None = None
 
 
+KnownRuns = dict[str, list[KnownRun]]
+
+
 def is_complete(tags: Mapping[str, str], status: str) -> bool:
     """Return whether a mirror has written all of a run; `status` is what MLflow calls its status."""
-    if tags.get(STATE) == WHEN_FINISHED:
+    if tags.get(tag.STATE) == tag.WHEN_FINISHED:
         return status == FINISHED
-    return tags.get(STATE) == COMPLETE
+    return tags.get(tag.STATE) == tag.COMPLETE
 
 
-def known_run(run_id: str, tags: Mapping[str, str], status: str) -> KnownRun | None:
-    """Return a run, from its tags and status; None if no mirror wrote it."""
-    if STATE not in tags:
-        return None
-    return KnownRun(
-        run_id=run_id,
-        key=tags.get("dvc.rev") or STUDY + tags.get("dvc.study", ""),
-        name=tags.get(RUN_NAME, ""),
-        parent=tags.get(PARENT),
-        complete=is_complete(tags, status),
-        experiment=tags.get("dvc.exp"),
-        missing=tags.get(MISSING, ""),
-        has_models=MODELS in tags,
-        description=tags.get(DESCRIPTION, ""),
-        own_name=tags.get(OWN_NAME),
-    )
-
-
-def runs_by_key(runs: Iterable[tuple[str, Mapping[str, str], str]]) -> dict[str, list[KnownRun]]:
+def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns:
     """Return the mirrored ones of these runs.
 
     Of each key the lowest id first: that one stays, whoever made others.
 
     Args:
-        runs: id, tags and status of each.
+        runs: id, status and tags of each.
     """
-    found: dict[str, list[KnownRun]] = {}
-    for run_id, tags, status in sorted(runs, key=lambda run: run[0]):
-        run = known_run(run_id, tags, status)
-        if run:
-            found.setdefault(run.key, []).append(run)
+    found: KnownRuns = {}
+    for run_id, status, tags in sorted(runs, key=itemgetter(0)):
+        if tag.STATE not in tags:
+            continue  # no mirror wrote it
+        run = KnownRun(
+            run_id=run_id,
+            key=tags.get("dvc.rev") or STUDY + tags.get("dvc.study", ""),
+            name=tags.get("mlflow.runName", ""),
+            parent=tags.get(tag.PARENT),
+            complete=is_complete(tags, status),
+            experiment=tags.get("dvc.exp"),
+            missing=tags.get(tag.MISSING, ""),
+            has_models=tag.MODELS in tags,
+            description=tags.get(tag.DESCRIPTION, ""),
+            own_name=tags.get(tag.OWN_NAME),
+        )
+        found.setdefault(run.key, []).append(run)
     return found
+
+
+def runs_in_file(settings: TrackingSettings) -> KnownRuns | None:
+    """Return the mirrored runs by key, straight from MLflow's SQLite file; None if only MLflow can tell.
+
+    MLflow reads each run whole, which takes ten times as long, and needs two seconds to be imported.
+    """
+    file = sqlite_file(settings.uri)
+    if file is None or not file.is_file():
+        return None
+    if os.environ.get("MLFLOW_WORKSPACE") or os.environ.get("MLFLOW_ENABLE_WORKSPACES"):
+        return None  # each workspace may have an experiment of that name
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            asked = (json.dumps(TAGS), settings.experiment, settings.experiment_id)
+            rows = database.execute(QUERY, asked).fetchall()
+    except sqlite3.Error:
+        return None
+    runs = []
+    for (run_id, status), group in groupby(rows, itemgetter(0, 1)):
+        runs.append((run_id, status, {key: value for _, _, key, value in group}))
+    return runs_by_key(runs)
+
+
+@dataclass(frozen=True)
+class RunUpdate:
+    """What has to be done to the tags of a run; an update that is killed can be done again.
+
+    Attributes:
+        first_deleted: before anything is written.
+        tags: to be set with all else that is written.
+        last_deleted: when everything is written.
+    """
+
+    first_deleted: tuple[str, ...]
+    tags: dict[str, str]
+    last_deleted: tuple[str, ...]
+
+
+def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
+    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays.
+
+    Args:
+        stored: what MLflow has of the run.
+        fitted: what it should hold.
+    """
+    changing = {*EXPERIMENT_TAGS, tag.OWN_NAME}
+    for description in (Description.from_tags(stored.tags), fitted.description):
+        changing.update(description.tags if description else ())
+    changing.update(key for key in (*stored.tags, *fitted.tags) if key.startswith(tag.BEST))
+    written = {*changing, *REMINDERS, tag.MODELS}
+    tags = {key: value for key, value in fitted.tags.items() if key in written}
+    stale = [key for key in stored.tags if key not in tags]
+    return RunUpdate(
+        first_deleted=tuple(key for key in stale if key in changing),
+        tags=tags,
+        last_deleted=tuple(key for key in REMINDERS if key in stale),
+    )
+
+
+def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
+    """Find something of a run that is otherwise in its content, and that MLflow cannot change.
+
+    Params and metrics keep their values, and nothing but a tag can be taken away. Arguments are those of
+    `plan_update`.
+
+    Returns:
+        Its key or path; None if there is nothing of that kind.
+    """
+    points: dict[str, list[float]] = {}
+    for point in fitted.points:
+        points.setdefault(point.key, []).append(point.value)
+    unchangeable = [key for key, text in stored.params.items() if fitted.params.get(key) != text]
+    for key, value in stored.metrics.items():
+        values = points.get(key, [])
+        # Of a series MLflow tells the last value only, which the same steps lead to.
+        is_series = len(values) > 1
+        if not is_series and not (values and same_value(_limited(values[0]), _limited(value))):
+            unchangeable.append(key)
+    if fitted.content.missing:
+        # What this machine has no file for may have come from another one.
+        unchangeable = [key for key in unchangeable if key in fitted.params or key in points]
+    before = Description.from_tags(stored.tags)
+    if before is None:
+        return "artifacts"
+    unchangeable += [path for path in before.artifacts if fitted.content.artifacts.get(path) is None]
+    return unchangeable[0] if unchangeable else None
+
+
+def _limited(value: float) -> float:
+    """Return a metric's value as MLflow gives it back: its databases have no infinities."""
+    limit = sys.float_info.max
+    return min(max(value, -limit), limit)

@@ -1,17 +1,115 @@
-"""Brings the runs of an MLflow experiment up to date with Git."""
+"""Brings the runs of an MLflow experiment up to date with Git: has it planned, and applies the plan."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..addresses import redact_urls
-from ..errors import StoreError
+from ..errors import SettingsError, StoreError, UnreadableError
 from ..repository.reader import Reader
-from .database import known_runs
-from .describe import DescribeScript, find_script
-from .mirrored import MirrorOptions, MirrorResult
-from .plan import KnownRuns, MirrorPlan, Policy, plan_mirror
+from ..repository.snapshot import Snapshot
+from ..results.rebuild import origin_url
+from .content import Content, RunContent
+from .describe import find_script
+from .known import KnownRuns, RefusedError, RunDeletedError, runs_in_file
+from .plan import (
+    NEW,
+    Action,
+    MirrorPlan,
+    PlannedRun,
+    WantedRun,
+    gone_revisions,
+    needs_run,
+    plan_mirror,
+    wanted_runs,
+)
+from .revision import revision_content, study_content
 from .settings import TrackingSettings
-from .wanted import gone_revisions, needs_run, wanted_runs
+
+if TYPE_CHECKING:
+    from .store import RunWriter
+
+
+@dataclass(frozen=True)
+class MirrorOptions:
+    """What a mirror was asked for.
+
+    Attributes:
+        prune: delete the runs of what is gone from Git.
+        all_commits: mirror every commit of every branch and tag that has results, not only baselines.
+        copy_models: add model files to the artifacts.
+    """
+
+    prune: bool = False
+    all_commits: bool = False
+    copy_models: bool = False
+
+
+@dataclass
+class MirrorResult:
+    """What a mirror did.
+
+    Attributes:
+        new: how many runs were created or finished.
+        present: how many were there already.
+        renamed: how many have another name now.
+        described: how many were described again.
+        extended: how many got files that were missing.
+        missing: how many lack files that this machine does not have.
+        pruned: how many were deleted, because what they show is gone; None if that was not asked for.
+        failures: names of runs by the reason why they could not be written.
+    """
+
+    new: int = 0
+    present: int = 0
+    renamed: int = 0
+    described: int = 0
+    extended: int = 0
+    missing: int = 0
+    pruned: int | None = None
+    failures: dict[str, list[str]] = field(default_factory=dict)
+
+    def count(self, action: Action, lacks_files: bool) -> None:
+        """Note that a run was written."""
+        if action in NEW:
+            self.new += 1
+        elif action is Action.DESCRIBE:
+            self.described += 1
+        elif action is Action.EXTEND:
+            self.extended += 1
+        if lacks_files:
+            self.missing += 1
+
+    def fail(self, name: str, reason: str) -> None:
+        """Note that a run could not be written."""
+        self.failures.setdefault(reason, []).append(name)
+
+    @property
+    def failure_lines(self) -> list[str]:
+        """A line for each reason, with the run that it was first met with."""
+        lines = []
+        for reason, names in self.failures.items():
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            lines.append(f"{names[0]}{others}: {reason}")
+        return lines
+
+    @property
+    def summary(self) -> str:
+        """One line for the user."""
+        failed = sum(len(names) for names in self.failures.values())
+        parts = [f"mirrored {self.new} new", f"{self.present} already there", f"{failed} failed"]
+        if self.renamed:
+            parts.append(f"{self.renamed} renamed")
+        if self.described:
+            parts.append(f"{self.described} described again")
+        if self.extended:
+            parts.append(f"{self.extended} of them with more files now")
+        if self.pruned is not None:
+            parts.append(f"{self.pruned} pruned")
+        if self.missing:
+            parts.append(f"{self.missing} without files that this machine does not have (tag mirror.missing)")
+        return ", ".join(parts)
 
 
 def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -> MirrorResult:
@@ -29,60 +127,46 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
         StoreError: the store failed; what is written stays, and the next call goes on from there.
         SettingsError: the project's scripts/mirror.py is wrong.
     """
-    planner = Planner(reader, options, find_script(reader.root))
+    wanted = wanted_runs(reader, options.all_commits)
+    script = find_script(reader.root)
+    digest = script.digest if script else ""
+
+    def plan(known: KnownRuns) -> MirrorPlan:
+        unwanted = [key for key in known if key not in wanted]
+        gone = gone_revisions(reader, unwanted) if options.prune else None
+        return plan_mirror(wanted, known, copy_models=options.copy_models, description=digest, gone=gone)
+
     with _store_errors(settings.uri):
-        known = known_runs(settings)
-        planner.leave_out_commits_without_results(known or {})
-        if known and planner.plan(known).is_empty:
-            return MirrorResult(present=len(planner.wanted), pruned=0 if options.prune else None)
-        # Imported here: it takes two seconds, which the above does without.
-        from .apply import Applier
-        from .runs import RunWriter
-        from .store import connect, list_runs
+        known = runs_in_file(settings)
+        _leave_out_commits_without_results(reader, wanted, known or {})
+        if known and plan(known).is_empty:
+            return MirrorResult(present=len(wanted), pruned=0 if options.prune else None)
+        # Imported here: MLflow takes two seconds, which the above does without.
+        from .store import RunWriter, connect, list_runs
 
         client, experiment_id = connect(settings)
         if known is None:
             known = list_runs(client, experiment_id)
-        plan = planner.plan(known)
-        describer = planner.script.load() if planner.script and plan.runs else None
-        applier = Applier(reader, RunWriter(client, experiment_id), options, describer)
-        applier.result.present = len(planner.wanted) - plan.number_of_new
-        if plan.runs:
-            applier.write_runs(plan.runs, known)
-            plan = planner.plan(known_runs(settings) or list_runs(client, experiment_id))
-        applier.tidy(plan)
+        planned = plan(known)
+        describe = script.load() if script and planned.runs else None
+        applier = Applier(reader, RunWriter(client, experiment_id), options, describe)
+        applier.result.present = len(wanted) - planned.number_of_new
+        if planned.runs:
+            applier.write_runs(planned.runs, known)
+            planned = plan(runs_in_file(settings) or list_runs(client, experiment_id))
+        applier.tidy(planned)
         return applier.result
 
 
-class Planner:
-    """Makes plans from what Git has.
-
-    Attributes:
-        wanted: runs that should be there, by key; some are of commits that turn out to have no results.
-        script: what a project adds to its runs, None if nothing.
-    """
-
-    def __init__(self, reader: Reader, options: MirrorOptions, script: DescribeScript | None) -> None:
-        self._reader = reader
-        self._options = options
-        self.script = script
-        self.wanted = wanted_runs(reader, options.all_commits)
-
-    def plan(self, known: KnownRuns) -> MirrorPlan:
-        """Return what has to be done where these runs are there."""
-        gone = None
-        if self._options.prune:
-            gone = gone_revisions(self._reader, [key for key in known if key not in self.wanted])
-        description = self.script.digest if self.script else ""
-        return plan_mirror(self.wanted, known, Policy(self._options.copy_models, description, gone))
-
-    def leave_out_commits_without_results(self, known: KnownRuns) -> None:
-        """Take out the first commits that have no run and need none; later ones when their turn comes."""
-        unknown = [key for key, run in self.wanted.items() if key not in known and not run.is_study]
-        for snapshot in self._reader.snapshots(unknown):
-            if needs_run(self.wanted[snapshot.rev], snapshot):
-                break
-            del self.wanted[snapshot.rev]
+def _leave_out_commits_without_results(
+    reader: Reader, wanted: dict[str, WantedRun], known: KnownRuns
+) -> None:
+    """Take out the first commits that have no run and need none; later ones when their turn comes."""
+    unknown = [key for key, run in wanted.items() if key not in known and not run.is_study]
+    for snapshot in reader.snapshots(unknown):
+        if needs_run(wanted[snapshot.rev], snapshot):
+            break
+        del wanted[snapshot.rev]
 
 
 @contextmanager
@@ -92,12 +176,117 @@ def _store_errors(uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         # Known only where something failed: both take long to import.
+        from .store import reason  # isort: skip
+        from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
-
-        from .client import MlflowException, reason
 
         if not isinstance(error, MlflowException | SQLAlchemyError | OSError | ImportError):
             raise
         raise StoreError(
             f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call goes on from here"
         ) from None
+
+
+class Applier:
+    """Applies plans to one MLflow experiment.
+
+    Args:
+        reader: of the DVC repository.
+        writer: of the MLflow experiment.
+        options: what was asked for.
+        describe: what the project adds to its runs, None if nothing.
+
+    Attributes:
+        result: what was done.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        writer: "RunWriter",
+        options: MirrorOptions,
+        describe: Callable[[RunContent], None] | None,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._options = options
+        self._describe = describe
+        self._url = origin_url(reader)
+        self.result = MirrorResult()
+
+    def write_runs(self, runs: Sequence[PlannedRun], known: KnownRuns) -> None:
+        """Write runs, each whole; those that cannot be written are in `result.failures`.
+
+        Args:
+            runs: parents before their children.
+            known: the runs that are there.
+
+        Raises:
+            MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.
+        """
+        from tqdm import tqdm
+
+        ids = {key: found[0].run_id for key, found in known.items()}
+        # Each is read when its turn comes.
+        snapshots = self._reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
+        for planned in tqdm(runs, unit="run", disable=None):
+            wanted = planned.wanted
+            snapshot = None if wanted.is_study else next(snapshots)
+            if snapshot and not planned.known and not needs_run(wanted, snapshot):
+                continue
+            try:
+                content = self._content(planned, snapshot)
+                if planned.action is Action.EXTEND and self._has_nothing_new(planned, content):
+                    self.result.missing += 1
+                    continue
+                ids[wanted.key] = self._write(planned, content, ids.get(wanted.parent or ""))
+            except RunDeletedError:
+                self.result.present += 1
+            except (UnreadableError, SettingsError, RefusedError) as error:
+                self.result.fail(wanted.name, " ".join(str(error).split()))
+            else:
+                self.result.count(planned.action, bool(content.lacking))
+
+    def tidy(self, plan: MirrorPlan) -> None:
+        """Leave one run for each key, with its name and below its parent; delete what the plan prunes."""
+        for run_id in plan.duplicates:
+            self._writer.delete(run_id)
+        for rename in plan.renames:
+            self._writer.rename(rename.run_id, rename.name, rename.wanted.identity_tags)
+        for run_id, parent_id in plan.moves.items():
+            self._writer.move(run_id, parent_id)
+        for run_id in plan.pruned:
+            self._writer.delete(run_id)
+        self.result.renamed = len(plan.renames)
+        if self._options.prune:
+            self.result.pruned = len(plan.pruned)
+
+    def _write(self, planned: PlannedRun, content: Content, parent_id: str | None) -> str:
+        """Write a run, and return its id."""
+        if not planned.known:
+            return self._writer.create(content, parent_id)
+        if planned.action is Action.FINISH:
+            return self._writer.finish(planned.known.run_id, content, parent_id)
+        return self._writer.update(planned.known.run_id, content, parent_id)
+
+    def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
+        """Return what the run should hold."""
+        if snapshot is None:
+            return study_content(planned.wanted, self._reader)
+        known = planned.known
+        # Models that were copied once are not taken away again.
+        has_models = known is not None and known.has_models
+        copy_models = self._options.copy_models or has_models
+        content = revision_content(snapshot, planned.wanted, self._url, copy_models)
+        if known and known.complete and has_models == copy_models:
+            content.find_elsewhere(known.missing)
+        if self._describe:
+            self._describe(content)
+        return content
+
+    def _has_nothing_new(self, planned: PlannedRun, content: Content) -> bool:
+        """Return whether a run that lacks files would lack the same ones again."""
+        known = planned.known
+        if known is None or known.has_models != content.has_models:
+            return False
+        return bool(content.lacking) and content.missing_text == known.missing

@@ -1,11 +1,15 @@
-"""What a mirror has to do: the runs that should be there against those that are. Pure; knows no MLflow."""
+"""What a mirror has to do: the runs that there should be by Git, against those that there are. No MLflow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from ..errors import UnreadableError
+from ..git import git, is_shallow
 from ..model import Experiment
-from .known import STUDY, KnownRun
+from ..repository.reader import BRANCHES, Reader
+from ..repository.snapshot import Snapshot
+from .known import STUDY, KnownRun, KnownRuns
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,88 @@ class WantedRun:
         return tags
 
 
+WantedRuns = Mapping[str, WantedRun]
+
+
+def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRun]:
+    """Return the runs that should be there by key: studies, baselines, experiments.
+
+    Parents come before their children. Experiments of other projects in the same Git repository are not
+    among them.
+
+    Args:
+        reader: of the DVC repository.
+        all_commits: every commit of every branch and tag, not only baselines of experiments and HEAD.
+    """
+    listed = reader.experiments()
+    foreign = reader.foreign_projects(listed)
+    experiments = [experiment for experiment in listed if experiment.rev not in foreign]
+    trials: dict[str, list[Experiment]] = {}
+    commits = [experiment.baseline for experiment in experiments]
+    for experiment in experiments:
+        if experiment.study:
+            trials.setdefault(experiment.study, []).append(experiment)
+    head = reader.objects.read([_commit("HEAD")])[0]
+    if head:
+        commits.append(head[0])
+    if all_commits:
+        commits += git(reader.root, "rev-list", *BRANCHES, *(["HEAD"] if head else [])).split()
+    wanted: dict[str, WantedRun] = {}
+    for study, of_study in trials.items():
+        wanted[STUDY + study] = WantedRun(STUDY + study, study, trials=tuple(of_study))
+    for rev in _present(reader, dict.fromkeys(commits)):
+        wanted[rev] = WantedRun(rev, f"baseline {rev[:7]}")
+    for experiment in experiments:
+        parent = STUDY + experiment.study if experiment.study else experiment.baseline
+        # An experiment that became the baseline of others keeps its place before them.
+        wanted[experiment.rev] = WantedRun(experiment.rev, experiment.name, parent, experiment)
+    return wanted
+
+
+def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
+    """Return whether a run that is not there yet has anything to show: an experiment, or results."""
+    try:
+        return run.experiment is not None or bool(snapshot.records)
+    except UnreadableError:
+        return True  # as far as one can tell; writing its run will say what is wrong
+
+
+def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
+    """Return those of these keys whose commit is here and in no branch or tag any more.
+
+    A commit that this clone has never had says nothing: its experiment may live elsewhere. Nor does any in a
+    shallow clone: what came before the commits that it begins with is of a branch all the same.
+    """
+    keys = list(keys)
+    if not keys or is_shallow(reader.root):
+        return frozenset()
+    reachable = git(reader.root, "rev-list", *BRANCHES).split()
+    return frozenset(_present(reader, keys)) - frozenset(reachable)
+
+
+def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
+    """Return those of these keys that are commits of this clone."""
+    keys = list(keys)
+    answers = reader.objects.read(_commit(key) for key in keys)
+    return [key for key, answer in zip(keys, answers, strict=True) if answer]
+
+
+def _commit(rev: str) -> str:
+    return rev + "^{commit}"
+
+
 class Action(Enum):
-    """Why a run is written."""
+    """Why a run is written, in the order in which runs are."""
 
     GROW = "a study that has more trials now"
     CREATE = "there is none yet"
+    # Another mirror may be at work on it: all others come first.
     FINISH = "another mirror began it, and may have got anywhere"
     EXTEND = "files may be here now that were missing"
     DESCRIBE = "it was described by another version of the project's script"
+
+
+NEW = (Action.CREATE, Action.FINISH)
 
 
 @dataclass(frozen=True)
@@ -71,14 +149,6 @@ class Rename:
 
 
 @dataclass(frozen=True)
-class Move:
-    """A run that belongs below another one."""
-
-    run_id: str
-    parent_id: str
-
-
-@dataclass(frozen=True)
 class MirrorPlan:
     """Everything that would bring the store up to date, in the order in which it is done.
 
@@ -86,20 +156,20 @@ class MirrorPlan:
         runs: to be written; parents come before their children.
         duplicates: ids of runs to delete, because another one shows the same.
         renames: runs to be renamed.
-        moves: runs to be nested below another one.
+        moves: the parent's id by id of each run that belongs below another one.
         pruned: ids of runs to delete, because what they show is gone from Git.
     """
 
-    runs: tuple[PlannedRun, ...]
-    duplicates: tuple[str, ...]
-    renames: tuple[Rename, ...]
-    moves: tuple[Move, ...]
-    pruned: tuple[str, ...]
+    runs: list[PlannedRun]
+    duplicates: list[str]
+    renames: list[Rename]
+    moves: dict[str, str]
+    pruned: list[str]
 
     @property
     def number_of_new(self) -> int:
         """How many runs are not complete yet."""
-        return sum(1 for run in self.runs if run.action in (Action.CREATE, Action.FINISH))
+        return sum(1 for run in self.runs if run.action in NEW)
 
     @property
     def is_empty(self) -> bool:
@@ -107,63 +177,50 @@ class MirrorPlan:
         return not (self.runs or self.duplicates or self.renames or self.moves or self.pruned)
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What else decides what has to be done.
-
-    Attributes:
-        copy_models: model files belong among the artifacts.
-        description: digest of the project's script that describes runs; empty where it adds nothing.
-        gone: revisions that are in no ref any more, whose runs are to be deleted; None to delete none.
-    """
-
-    copy_models: bool = False
-    description: str = ""
-    gone: frozenset[str] | None = None
-
-
-KnownRuns = Mapping[str, Sequence[KnownRun]]
-WantedRuns = Mapping[str, WantedRun]
-
-
-def plan_mirror(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> MirrorPlan:
+def plan_mirror(
+    wanted: WantedRuns,
+    known: KnownRuns,
+    *,
+    copy_models: bool = False,
+    description: str = "",
+    gone: frozenset[str] | None = None,
+) -> MirrorPlan:
     """Compare what should be there with what is.
 
     Args:
         wanted: by key, parents before their children.
         known: by key, never empty; the first run of a key is the one that stays.
-        policy: what else decides.
+        copy_models: model files belong among the artifacts.
+        description: digest of the project's script that describes runs; empty where it adds nothing.
+        gone: revisions that are in no ref any more, whose runs are to be deleted; None to delete none.
     """
-    return MirrorPlan(
-        runs=_runs(wanted, known, policy),
-        duplicates=tuple(run.run_id for runs in known.values() for run in runs[1:]),
-        renames=_renames(wanted, known),
-        moves=_moves(wanted, known),
-        pruned=() if policy.gone is None else _pruned(wanted, known, policy.gone),
-    )
-
-
-def _runs(wanted: WantedRuns, known: KnownRuns, policy: Policy) -> tuple[PlannedRun, ...]:
-    """Return the runs to write; of the new ones last those that another mirror, maybe at work, began."""
+    staying = {key: runs[0] for key, runs in known.items()}
+    duplicates = []
+    for runs in known.values():
+        duplicates += [run.run_id for run in runs[1:]]
     planned = []
-    parents_of_new = set()
     for key, run in wanted.items():
-        existing = known[key][0] if key in known else None
-        action = _action(run, existing, policy)
+        action = _action(run, staying.get(key), copy_models, description)
         if action:
-            planned.append(PlannedRun(run, action, existing))
-        if action in (Action.CREATE, Action.FINISH):
-            parents_of_new.add(run.parent)
+            planned.append(PlannedRun(run, action, staying.get(key)))
+    planned += _growing_studies(wanted, staying, planned)
+    actions = list(Action)
+    planned.sort(key=lambda one: actions.index(one.action))
+    renames = []
+    for key, existing in staying.items():
+        name = existing.own_name or (wanted[key].name if key in wanted else "")
+        if key in wanted and existing.name != name:
+            renames.append(Rename(existing.run_id, name, wanted[key]))
+    moves = {}
     for key, run in wanted.items():
-        is_whole = key in known and known[key][0].complete
-        if run.is_study and is_whole and key in parents_of_new:
-            planned.append(PlannedRun(run, Action.GROW, known[key][0]))
-    # Actions are listed in the order in which they are carried out.
-    order = list(Action)
-    return tuple(sorted(planned, key=lambda run: order.index(run.action)))
+        parent = staying.get(run.parent or "")
+        if parent and key in staying and staying[key].parent != parent.run_id:
+            moves[staying[key].run_id] = parent.run_id
+    pruned = [] if gone is None else _pruned(wanted, staying, gone)
+    return MirrorPlan(planned, duplicates, renames, moves, pruned)
 
 
-def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action | None:
+def _action(wanted: WantedRun, known: KnownRun | None, copy_models: bool, description: str) -> Action | None:
     """Return why a run has to be written by itself; None if it has not."""
     if known is None:
         return Action.CREATE
@@ -171,45 +228,31 @@ def _action(wanted: WantedRun, known: KnownRun | None, policy: Policy) -> Action
         return Action.FINISH
     if wanted.is_study:
         return None
-    if known.description != policy.description or _is_described_by_old_name(wanted, known):
+    # The project's script may have seen the experiment under a name that it no longer has.
+    is_renamed = known.experiment != wanted.identity_tags.get("dvc.exp")
+    if known.description != description or (known.description and is_renamed):
         return Action.DESCRIBE
-    if known.missing or (policy.copy_models and not known.has_models):
+    if known.missing or (copy_models and not known.has_models):
         return Action.EXTEND
     return None
 
 
-def _is_described_by_old_name(wanted: WantedRun, known: KnownRun) -> bool:
-    """Return whether the project's script saw the experiment under a name that it no longer has."""
-    return bool(known.description) and known.experiment != wanted.identity_tags.get("dvc.exp")
-
-
-def _renames(wanted: WantedRuns, known: KnownRuns) -> tuple[Rename, ...]:
-    renames = []
-    for key, runs in known.items():
-        if key not in wanted:
-            continue
-        name = runs[0].own_name or wanted[key].name
-        if runs[0].name != name:
-            renames.append(Rename(runs[0].run_id, name, wanted[key]))
-    return tuple(renames)
-
-
-def _moves(wanted: WantedRuns, known: KnownRuns) -> tuple[Move, ...]:
-    moves = []
+def _growing_studies(
+    wanted: WantedRuns, known: Mapping[str, KnownRun], planned: Iterable[PlannedRun]
+) -> list[PlannedRun]:
+    """Return the studies that are complete and get new trials."""
+    parents = {one.wanted.parent for one in planned if one.action in NEW}
+    grown = []
     for key, run in wanted.items():
-        if key not in known or run.parent is None or run.parent not in known:
-            continue
-        child, parent = known[key][0], known[run.parent][0]
-        if child.parent != parent.run_id:
-            moves.append(Move(child.run_id, parent.run_id))
-    return tuple(moves)
+        if run.is_study and key in parents and key in known and known[key].complete:
+            grown.append(PlannedRun(run, Action.GROW, known[key]))
+    return grown
 
 
-def _pruned(wanted: WantedRuns, known: KnownRuns, gone: frozenset[str]) -> tuple[str, ...]:
+def _pruned(wanted: WantedRuns, known: Mapping[str, KnownRun], gone: frozenset[str]) -> list[str]:
     """Return runs of what is gone, and of studies that have no run below them any more."""
-    unwanted = [key for key in known if key not in wanted]
-    revisions = [key for key in unwanted if key in gone]
-    remaining = [runs[0] for key, runs in known.items() if key not in revisions]
-    parents = {run.parent for run in remaining}
-    studies = [key for key in unwanted if key.startswith(STUDY) and known[key][0].run_id not in parents]
-    return tuple(known[key][0].run_id for key in revisions + studies)
+    unwanted = {key: run.run_id for key, run in known.items() if key not in wanted}
+    revisions = [run_id for key, run_id in unwanted.items() if key in gone]
+    parents = {run.parent for run in known.values() if run.run_id not in revisions}
+    studies = [run_id for key, run_id in unwanted.items() if key.startswith(STUDY) and run_id not in parents]
+    return revisions + studies

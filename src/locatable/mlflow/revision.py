@@ -1,13 +1,16 @@
-"""What a run in MLflow shows of a revision or a study: read from Git, the DVC cache and reports."""
+"""What a run in MLflow shows of a revision or a study, in MLflow's words."""
 
 import math
 import posixpath
 import shlex
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ..addresses import redact_urls
 from ..model import Key, holder
@@ -16,20 +19,21 @@ from ..repository.experiments import memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
-from ..results.outputs import OutputFiles, Point, is_series, read_outputs
+from ..results.outputs import ModelFile, model_files, read_outputs
 from ..results.rebuild import rebuild_commands
 from ..results.staleness import differences, summary
-from . import known
-from .content import LONGEST_TAG, Content, Dataset, Model, RunContent
-from .metrics import read_values
-from .naming import storable
-from .note import revision_note
+from ..results.values import SERIES_FOLDER, Measurements, Point, is_series, number, read_measurements
+from . import content as tag
+from .content import Content, Dataset, Model, RunContent, tag_text
+from .limits import slashed
 from .plan import WantedRun
 
 # That a run tells.
 MOST_DIFFERENCES = 10
 # Bytes of an output that Git keeps and that no dvc.yaml calls a metric or plot, to be copied into each run.
 MOST_BYTES = 1_000_000
+# Characters of a value in a table.
+LONGEST_CELL = 80
 
 
 def revision_content(
@@ -48,14 +52,24 @@ def revision_content(
     """
     coordinates = coordinates_of(snapshot)
     time = 1000 * snapshot.time
-    models = _models(snapshot, url)
-    outputs = read_outputs(snapshot, [model.path for model in models] if copy_models else [])
-    values = read_values(outputs.contents, snapshot.metric_files, time)
-    large = _large(snapshot, outputs, [model.path for model in models] if copy_models else [])
+    models = model_files(snapshot)
+    copied = [model.path for model in models] if copy_models else []
+    outputs = read_outputs(snapshot, copied)
+    measured = read_measurements(outputs.contents, snapshot.metric_files, time)
+    metrics, series = name_values(measured)
     tags = _tags(snapshot, coordinates, wanted, url)
+    # Large outputs stay in Git alone: they would be copied into each run, the same or not.
+    shown = [*snapshot.metric_files, *snapshot.plot_files, *copied]
+    large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
+    large = [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
     if large:
-        tags[known.IN_GIT] = storable(f"in Git only, for their size: {', '.join(large)}")[:LONGEST_TAG]
-    artifacts = _artifacts(snapshot, outputs, values.unread)
+        tags[tag.IN_GIT] = tag_text(f"in Git only, for their size: {', '.join(large)}")
+    # Series that could be read are metrics already.
+    read = [path for path in outputs.contents if is_series(path) and path not in measured.unread]
+    artifacts: dict[str, bytes | None] = {}
+    for path, content in (outputs.contents | _definition_files(snapshot)).items():
+        if path not in large and path not in read and not path.startswith("../"):
+            artifacts[path] = content
     return RunContent(
         key=snapshot.rev,
         name=wanted.name,
@@ -63,14 +77,14 @@ def revision_content(
         end=time,
         tags=tags,
         params={key: _redacted(value) for key, value in snapshot.params.items()},
-        metrics=values.metrics,
-        series=values.series,
+        metrics=metrics,
+        series=series,
         datasets=_datasets(snapshot, coordinates, url),
-        models=models,
-        artifacts={path: content for path, content in artifacts.items() if path not in large},
+        models=[_model(snapshot, model, url) for model in models],
+        artifacts=artifacts,
         missing=outputs.missing,
         lacking=outputs.missing,
-        unread=values.unread,
+        unread=measured.unread,
         has_models=copy_models,
         snapshot=snapshot,
         experiment=wanted.experiment,
@@ -78,37 +92,24 @@ def revision_content(
 
 
 def study_content(wanted: WantedRun, reader: Reader) -> Content:
-    """Return the run that holds a search's trials, with the best of them and what the search has reported."""
+    """Return the run that holds a search's trials, with the best of them and what the search has reported.
+
+    Params in MLflow cannot change, but the best trial does: so its params are tags.
+    """
     root = reader.root
-    best = _best_of(wanted, reader)
     times = [1000 * trial.committed for trial in wanted.trials]
     note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply <dvc.rev of its run>`"
-    reports = root / "reports" / "search" / wanted.name
-    files = [file for file in reports.rglob("*") if file.is_file()]
-    return Content(
+    content = Content(
         key=wanted.key,
         name=wanted.name,
         start=min(times),
         end=max(times),
-        tags={"dvc.study": wanted.name, "mlflow.note.content": note, **best.tags},
-        series=best.series,
-        artifacts={file.relative_to(root).as_posix(): file.read_bytes() for file in files},
+        tags={"dvc.study": wanted.name, tag.NOTE: note},
     )
-
-
-@dataclass
-class _Best:
-    """The best trial of a study, and the best value after each of them; empty for several objectives.
-
-    Params in MLflow cannot change, but the best trial does: so its params are tags.
-    """
-
-    tags: dict[str, str] = field(default_factory=dict)
-    series: dict[str, list[Point]] = field(default_factory=dict)
-
-
-def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
-    best = _Best()
+    for file in (root / "reports" / "search" / wanted.name).rglob("*"):
+        if file.is_file():
+            content.artifacts[file.relative_to(root).as_posix()] = file.read_bytes()
+    best: dict[str, str] = {}
     best_value = math.inf
     trials = sorted(wanted.trials, key=lambda trial: (trial.committed, trial.name))
     for trial, snapshot in zip(trials, reader.snapshots(trial.rev for trial in trials), strict=True):
@@ -122,12 +123,76 @@ def _best_of(wanted: WantedRun, reader: Reader) -> _Best:
         sign = 1 if direction == "minimize" else -1
         if sign * value < best_value:
             best_value = sign * value
-            params = memory["trial"]["params"].items()
-            best.tags = {f"{known.BEST}.{name}": str(_redacted(param)) for name, param in params}
-            best.tags[known.BEST] = trial.name
-        points = best.series.setdefault(f"best_{key.dotted}", [])
+            best = {tag.BEST: trial.name}
+            for name, param in memory["trial"]["params"].items():
+                best[f"{tag.BEST}.{name}"] = str(_redacted(param))
+        points = content.series.setdefault(f"best_{key.dotted}", [])
         points.append(Point(len(points) + 1, str(sign * best_value), 1000 * trial.committed))
-    return best
+    content.tags |= best
+    return content
+
+
+def name_values(measured: Measurements) -> tuple[dict[str, Any], dict[str, list[Point]]]:
+    """Return final values and series by the keys that MLflow shows them under.
+
+    A key is the value's own name, with slashes for dots; where two places have that name, a folder or a file
+    comes before it. A final value that its series ends with is not shown twice.
+    """
+    series: dict[tuple[str, str], list[Point]] = {}
+    for path, points in measured.series.items():
+        place, _, own = path.rpartition(SERIES_FOLDER)
+        series[place, own.removesuffix(".tsv")] = points
+    finals = _finals(measured.metrics)
+    keys = _unique_keys([*series, *(name for name in finals if name not in series)])
+    metrics = {}
+    for name, points in series.items():
+        if name in finals and points:
+            last = points[-1].value
+            if str(finals[name]) != last and finals[name] != number(last):
+                metrics[f"final/{keys[name]}"] = finals[name]
+    for name, value in finals.items():
+        if name not in series:
+            metrics[keys[name]] = value
+    return metrics, {keys[name]: points for name, points in series.items()}
+
+
+def _finals(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+    """Return final values by name and its place: a folder, or a file where two in a folder have the name."""
+    slashed_names: dict[str, dict[str, Any]] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for path, values in metrics.items():
+        same = Counter(slashed(dotted) for dotted in values)
+        named = {}
+        for dotted, value in values.items():
+            # `x.y` keeps DVC's own key beside `x/y`.
+            own = slashed(dotted) if same[slashed(dotted)] == 1 else dotted
+            # A file that is one value gives it its own name.
+            named[own or PurePosixPath(path).stem] = value
+        slashed_names[path] = named
+        times.update((posixpath.dirname(path), own) for own in named)
+    finals = {}
+    for path, named in slashed_names.items():
+        folder = posixpath.dirname(path)
+        for own, value in named.items():
+            place = folder if times[folder, own] == 1 else path
+            finals[f"{place}/" if place else "", own] = value
+    return finals
+
+
+def _unique_keys(names: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the key of each place and name, and never the same key twice."""
+    times = Counter(own for _, own in names)
+    keys: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for place, own in names:
+        key = own if times[own] == 1 else place + own
+        number_of_same = 1
+        while key in taken:
+            number_of_same += 1
+            key = f"{place}{own} {number_of_same}"
+        keys[place, own] = key
+        taken.add(key)
+    return keys
 
 
 def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: str | None) -> dict[str, str]:
@@ -135,7 +200,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
     stale = redact_urls(summary(differences(snapshot), MOST_DIFFERENCES))
     tags = {"dvc.rev": snapshot.rev}
     if stale:
-        tags["dvc.stale"] = stale[:LONGEST_TAG]
+        tags["dvc.stale"] = stale[: tag.LONGEST_TEXT]
     for name in vars(coordinates):
         tags[f"coordinate.{name}"] = getattr(coordinates, name).digest
     tags |= {
@@ -143,7 +208,7 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": url or snapshot.reader.root.name,
         "mlflow.user": snapshot.author,
-        "mlflow.note.content": revision_note(snapshot.rev, coordinates, commands, stale)[:LONGEST_TAG],
+        tag.NOTE: revision_note(snapshot.rev, coordinates, commands, stale)[: tag.LONGEST_TEXT],
     }
     if url:
         tags["mlflow.source.git.repoURL"] = url
@@ -162,83 +227,76 @@ def _redacted(value: Any) -> Any:
 
 
 def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> list[Dataset]:
+    """Return the source data; where MLflow says that it is, is the same for all revisions that have it."""
     datasets = []
     for path, digest in coordinates.data.content.items():
-        datasets.append(Dataset(redact_urls(path), digest, _source(snapshot, path, digest, url)))
+        entry = snapshot.sources.get(path, {})
+        origins = []
+        for dep in entry.get("deps", ()):
+            repository = dep.get("repo", {}).get("url")
+            origins.append(redact_urls(str(repository or dep.get("path", ""))))
+        name = redact_urls(path)
+        source = {
+            "dvc": name,
+            "md5": digest,
+            "repo": url or snapshot.reader.root.name,
+            "imported from": ", ".join(origins),
+            "size": entry.get("size"),
+        }
+        datasets.append(Dataset(name, digest, {key: value for key, value in source.items() if value}))
     return datasets
 
 
-def _source(snapshot: Snapshot, path: str, digest: str, url: str | None) -> dict[str, Any]:
-    """Return where MLflow says that a dataset is: the same for every revision that has it."""
-    entry = snapshot.sources.get(path, {})
-    origins = []
-    for dep in entry.get("deps", ()):
-        repository = dep.get("repo", {}).get("url")
-        origins.append(redact_urls(str(repository or dep.get("path", ""))))
-    source = {
-        "dvc": redact_urls(path),
-        "md5": digest,
-        "repo": url or snapshot.reader.root.name,
-        "imported from": ", ".join(origins),
-        "size": entry.get("size"),
-    }
-    return {key: value for key, value in source.items() if value}
-
-
-def _models(snapshot: Snapshot, url: str | None) -> list[Model]:
-    """Return each output, or file in one, that a dvc.yaml calls an artifact of type `model`."""
-    outs = snapshot.outs
-    models: dict[str, Model] = {}
-    for artifact in snapshot.artifacts:
-        path = artifact.path
-        output = holder(outs, path)
-        if artifact.type == "model" and output:
-            # Of a folder that this machine has no list of, only its own hash is known.
-            files = snapshot.reader.folder_files(output, outs[output])
-            tags = _model_tags(snapshot, path, files.get(path, str(outs[output].get("md5", ""))), url)
-            note = f"{artifact.desc}\n\n{tags['mlflow.note.content']}".strip()
-            models[path] = Model(artifact.name, path, {**tags, "mlflow.note.content": note})
-    return list(models.values())
-
-
-def _model_tags(snapshot: Snapshot, path: str, md5: str, url: str | None) -> dict[str, str]:
-    """Return which file a model is, and how to get it."""
-    place = shlex.quote(posixpath.join(snapshot.reader.prefix, path))
+def _model(snapshot: Snapshot, model: ModelFile, url: str | None) -> Model:
+    """Return a model with what it is and how to get it."""
+    place = shlex.quote(posixpath.join(snapshot.reader.prefix, model.path))
     command = f"dvc get {url or '.'} {place} --rev {snapshot.rev}"
-    return {
-        "dvc.path": path,
-        "dvc.md5": md5,
-        "dvc.rev": snapshot.rev,
-        "mlflow.note.content": f"`{path}`, md5 `{md5}`: `{command}`",
-    }
+    note = f"{model.desc}\n\n`{model.path}`, md5 `{model.md5}`: `{command}`".strip()
+    tags = {"dvc.path": model.path, "dvc.md5": model.md5, "dvc.rev": snapshot.rev, tag.NOTE: note}
+    return Model(model.name, model.path, tags)
 
 
-def _large(snapshot: Snapshot, outputs: OutputFiles, models: list[str]) -> list[str]:
-    """Return outputs that stay in Git alone: they would be copied into each run, the same or not."""
-    shown = [*snapshot.metric_files, *snapshot.plot_files, *models]
-    large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
-    return [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
-
-
-def _artifacts(snapshot: Snapshot, outputs: OutputFiles, unread: Mapping[str, str]) -> dict[str, bytes]:
-    """Return content by path; series that could be read are metrics already."""
-    artifacts = {}
-    for path, content in outputs.contents.items():
-        if not is_series(path) or path in unread:
-            artifacts[path] = content
-    for path in _definition_files(snapshot):
-        file = snapshot.files.get(path) or snapshot.read(path)
-        if file is not None:
-            text = redact_urls(file.decode(errors="surrogateescape"))
-            artifacts[path] = text.encode(errors="surrogateescape")
-    return {path: content for path, content in artifacts.items() if not path.startswith("../")}
-
-
-def _definition_files(snapshot: Snapshot) -> list[str]:
+def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
     """Return files that say what was run: locks, pipelines, params files, environment.json."""
-    files = {path for path in snapshot.files if not path.endswith(".dvc")}
+    paths = {path for path in snapshot.files if not path.endswith(".dvc")}
     for stage in snapshot.records.values():
-        files.update(stage.params)
+        paths.update(stage.params)
     for pipeline in snapshot.pipelines.values():
-        files.update(pipeline.variables)
-    return sorted({*files, *snapshot.params_files, "params.yaml"})
+        paths.update(pipeline.variables)
+    files = {}
+    for path in sorted({*paths, *snapshot.params_files, "params.yaml"}):
+        content = snapshot.files.get(path) or snapshot.read(path)
+        if content is not None:
+            text = redact_urls(content.decode(errors="surrogateescape"))
+            files[path] = text.encode(errors="surrogateescape")
+    return files
+
+
+def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
+    """Return how to rebuild a revision, and its five coordinates, as Markdown.
+
+    Args:
+        rev: the commit.
+        coordinates: of the revision.
+        commands: that rebuild it.
+        stale: in what it differs from what made its results; empty where they are its own.
+    """
+    outputs = {}
+    for name, stage in coordinates.execution.content["stages"].items():
+        for path, md5 in stage["outs"].items():
+            outputs[f"{name} → {path}"] = md5
+    facts = {"rev": rev, "commands": commands, "stale": stale, "outputs": outputs}
+    return redact_urls(_note_template().render(facts, **vars(coordinates)))
+
+
+@cache
+def _note_template() -> Template:
+    templates = Environment(loader=PackageLoader("locatable.mlflow"), undefined=StrictUndefined)  # noqa: S701 (no HTML)
+    templates.filters["cell"] = _cell
+    return templates.get_template("note.md.j2")
+
+
+def _cell(value: object) -> str:
+    """Return a value as one cell of a Markdown table; longer ones are cut, and say so."""
+    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "…"

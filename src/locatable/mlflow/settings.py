@@ -1,5 +1,6 @@
 """Where a project's runs are: the address of the store, and the name of the MLflow experiment."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,11 @@ from ..addresses import absolute_url, redact_urls, sqlite_file
 from ..errors import SettingsError
 from ..git import main_checkout
 from ..repository import project
-from .consent import is_known, remember
-from .naming import Names, Rule
+from .limits import Rule, fit_names
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 # As many characters as MLflow's databases keep of the name of an experiment.
 EXPERIMENT_RULE = Rule(bool, 256)
-# A mirror writes a run for each revision; none of them can be a run that is there already.
-REFUSED = ("MLFLOW_RUN_ID",)
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TrackingSettings:
 
 
 def read_settings(root: Path, uri: str | None = None, experiment: str | None = None) -> TrackingSettings:
-    """Settings of a project: from the arguments, else from MLflow's variables, else from pyproject.toml.
+    """Return settings of a project: from the arguments, else MLflow's variables, else pyproject.toml.
 
     Args:
         root: the DVC root.
@@ -49,14 +47,18 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
     Raises:
         SettingsError: pyproject.toml is wrong, or a variable is set that cannot be honoured.
     """
-    _refuse_variables()
+    if os.environ.get("MLFLOW_RUN_ID"):
+        raise SettingsError(
+            "MLFLOW_RUN_ID is set, and a mirror writes a run for each revision, none of them that one",
+            hint="unset MLFLOW_RUN_ID",
+        )
     name, experiment_id = experiment, None
     if not name:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     if not name and not experiment_id:
         name = project_name(root)
-    allowed = Names(EXPERIMENT_RULE, [name])[name] if name else None
+    allowed = fit_names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
         uri=read_uri(root, uri),
         experiment=allowed,
@@ -74,15 +76,18 @@ def read_uri(root: Path, uri: str | None = None) -> str:
     """
     given = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if given:
-        remember(_trusted(given))
+        agree(_trusted(given))
         return absolute_url(given, main_checkout(root))
-    written = _written_uri(root)
+    pyproject = root / "pyproject.toml"
+    written = project.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
+    if not isinstance(written, str) or not written:
+        raise SettingsError(f"{pyproject}: mlflow-tracking-uri of [tool.locatable] is not an address")
     file = sqlite_file(written)
     is_of_project = file is not None and not file.is_absolute() and ".." not in file.parts
-    if not is_of_project and not is_known(_trusted(written)):
+    if not is_of_project and not has_agreed(_trusted(written)):
         address = redact_urls(written)
         raise SettingsError(
-            f"{root / 'pyproject.toml'} names {address}, and MLflow would send your credentials there",
+            f"{pyproject} names {address}, and MLflow would send your credentials there",
             hint=f"if you trust it, name it once yourself: locatable mirror --tracking-uri {address}",
         )
     return absolute_url(written, main_checkout(root))
@@ -100,24 +105,34 @@ def is_server(uri: str) -> bool:
     return uri.startswith("http")
 
 
-def _refuse_variables() -> None:
-    for name in REFUSED:
-        if os.environ.get(name):
-            raise SettingsError(
-                f"{name} is set, and a mirror writes a run for each revision, none of them that one",
-                hint=f"unset {name}",
-            )
-
-
-def _written_uri(root: Path) -> str:
-    uri = project.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
-    if not isinstance(uri, str) or not uri:
-        file = root / "pyproject.toml"
-        raise SettingsError(f"{file}: mlflow-tracking-uri of [tool.locatable] is not an address")
-    return uri
-
-
 def project_name(root: Path) -> str:
     """Return what a project calls itself in pyproject.toml, else the name of its folder."""
     name = project.read_section(root, "project").get("name")
     return name if isinstance(name, str) and name else root.name or "project"
+
+
+def agree(line: str) -> None:
+    """Remember what this user agrees to, outside of repositories: these cannot agree in a user's place.
+
+    Where no file can be written, nothing is remembered.
+    """
+    if not has_agreed(line):
+        with contextlib.suppress(OSError):
+            _agreements().parent.mkdir(parents=True, exist_ok=True)
+            with _agreements().open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+
+def has_agreed(line: str) -> bool:
+    """Return whether this user has agreed to something before."""
+    try:
+        return line in _agreements().read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+
+
+def _agreements() -> Path:
+    # Imported here: most commands never ask.
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("locatable")) / "known"

@@ -1,18 +1,120 @@
-"""An MLflow store: opened, and asked which runs it has. Imports MLflow."""
+"""An MLflow store: opened, asked which runs it has, and written to.
 
+The only module that imports MLflow, which takes two seconds; it knows nothing of Git or DVC.
+"""
+
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from ..addresses import redact_urls, sqlite_file
+from ..addresses import redact_urls, sqlite_file, sqlite_url
 from ..errors import SettingsError, StoreError
-from ..repository.reader import Reader
-from .client import MlflowClient, MlflowException, entities, reason
-from .database import check_connection, create_database
-from .known import KnownRun, runs_by_key
-from .naming import storable
-from .settings import TrackingSettings, read_uri
+from ..git import leave_out
+from . import content as tag
+from .content import Content, Dataset, Model, storable
+from .known import (
+    EXPERIMENT_TAGS,
+    FINISHED,
+    KnownRuns,
+    RefusedError,
+    RunDeletedError,
+    find_obstacle,
+    is_complete,
+    plan_update,
+    runs_by_key,
+)
+from .limits import FittedContent, NameRules, Rule, fit
+from .settings import TrackingSettings
+
+# Read when MLflow is imported: nothing is reported to anyone, and no server is waited for without end.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+from mlflow import MlflowClient, entities
+from mlflow.exceptions import MlflowException
+from mlflow.utils import validation
+from mlflow.utils.uri import validate_path_is_safe
+
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# The errors that it logs, with a traceback, it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+# MLflow's limits for one batch.
+MOST_METRICS = 800
+MOST_PARAMS = 100
+MOST_TAGS = 100
+# Characters of what is shown of an error.
+LONGEST_REASON = 400
+FILE_STORE = (
+    "MLflow no longer writes to folders of files: name a database, such as sqlite:///mlflow.db, into which "
+    "`mlflow migrate-filestore` brings the runs of a folder, or set MLFLOW_ALLOW_FILE_STORE=true"
+)
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of MLflow, or of what it stores to, says, in whole sentences."""
+    if "MLFLOW_ALLOW_FILE_STORE" in str(error):
+        return FILE_STORE
+    # A database's own words end where the statement and its values begin.
+    said = redact_urls(" ".join(str(error).split()).partition(" [SQL: ")[0])
+    if len(said) <= LONGEST_REASON:
+        return said
+    sentences = said[:LONGEST_REASON].rpartition(". ")[0]
+    return f"{sentences}." if sentences else f"{said[:LONGEST_REASON]} …"
+
+
+def _accepted_by(check: Callable[[str], object]) -> Callable[[str], bool]:
+    """Return whether one of MLflow's checks raises nothing."""
+
+    @lru_cache(10_000)  # the names of one run are those of the next
+    def takes(name: str) -> bool:
+        try:
+            check(name)
+        except MlflowException:
+            return False
+        return True
+
+    return takes
+
+
+_is_safe = _accepted_by(validate_path_is_safe)
+_leads_elsewhere: Callable[[str], bool] = validation.path_not_unique
+
+
+def _is_part_of_a_path(name: str) -> bool:
+    """Return whether a file or folder of that name can be an artifact, also through a tracking server."""
+    path = f"{name}/file"
+    # MLflow's HTTP client takes these characters for parts of an address.
+    has_meaning = re.search(r"[#?%\x00-\x1f]", name)
+    return not has_meaning and not _leads_elsewhere(path) and _is_safe(path)
+
+
+# MLflow does not check what its databases keep of a model's name, nor what file systems take, in bytes.
+RULES = NameRules(
+    param=Rule(_accepted_by(validation._validate_param_name), validation.MAX_ENTITY_KEY_LENGTH),
+    metric=Rule(_accepted_by(validation._validate_metric_name), validation.MAX_ENTITY_KEY_LENGTH),
+    tag=Rule(_accepted_by(validation._validate_tag_name), validation.MAX_ENTITY_KEY_LENGTH),
+    model=Rule(_accepted_by(validation._validate_logged_model_name), 500),
+    dataset=Rule(bool, validation.MAX_DATASET_NAME_SIZE),
+    artifact=Rule(
+        _is_part_of_a_path,
+        255,
+        size=lambda name: len(os.fsencode(name)),
+        replace=lambda character: f"~{ord(character):02x}",
+    ),
+)
 
 
 def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
@@ -26,13 +128,30 @@ def connect(settings: TrackingSettings) -> tuple[MlflowClient, str]:
         # One line on a terminal: MLflow takes many steps, and says nothing of them.
         with tqdm(desc=f"creating {file.name}", bar_format="{desc}", leave=False, disable=None):
             create_database(file)
-    check_connection(settings.uri)
+    if re.match("(postgresql|mysql|mssql)", settings.uri):
+        # Within ten seconds: where a database server does not answer, MLflow tries again for an hour.
+        create_engine(settings.uri, connect_args={"connect_timeout": 10}).connect().close()
     client = MlflowClient(settings.uri)
     experiment = _experiment(client, settings)
     if experiment.lifecycle_stage == "deleted":
         name = experiment.name
         raise MlflowException(f"experiment {name!r} is deleted; restore it, or use another with --experiment")
     return client, experiment.experiment_id
+
+
+def create_database(file: Path) -> None:
+    """Create a database whole or not at all: MLflow's many steps survive neither a kill nor a second creator.
+
+    Git ignores it, since all in it can be made again. Nothing happens where the file is there already, or
+    its folder is not.
+    """
+    if file.exists() or not file.parent.is_dir():
+        return
+    with tempfile.TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
+        MlflowClient(sqlite_url(Path(folder) / "new")).search_experiments()
+        with suppress(FileExistsError):
+            os.link(f"{folder}/new", file)
+    leave_out(file)
 
 
 def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
@@ -66,7 +185,10 @@ def _experiment_by_id(client: MlflowClient, settings: TrackingSettings) -> entit
 def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettings) -> entities.Experiment:
     location = None
     if settings.uri.startswith("sqlite:"):
-        _create_artifacts_folder(settings.artifacts)
+        # The copies of dvc.yaml in there are neither Git's business nor DVC's.
+        settings.artifacts.mkdir(parents=True, exist_ok=True)
+        for ignored in (".gitignore", ".dvcignore"):
+            (settings.artifacts / ignored).write_text("*\n")
         location = settings.artifacts.as_uri()
     tags = {"mlflow.experimentKind": "custom_model_development"}
     if settings.refused_name is not None:
@@ -81,32 +203,24 @@ def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettin
         return experiment
 
 
-def _create_artifacts_folder(folder: Path) -> None:
-    """The copies of dvc.yaml in there are neither Git's business nor DVC's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (".gitignore", ".dvcignore"):
-        (folder / name).write_text("*\n")
-
-
-def list_runs(client: MlflowClient, experiment_id: str) -> dict[str, list[KnownRun]]:
+def list_runs(client: MlflowClient, experiment_id: str) -> KnownRuns:
     """Return the mirrored runs by key, as MLflow lists them."""
     runs = []
     token = None
     while True:
         page = client.search_runs([experiment_id], max_results=1000, page_token=token)
-        runs += [(run.info.run_id, run.data.tags, run.info.status) for run in page]
+        runs += [(run.info.run_id, run.info.status, run.data.tags) for run in page]
         token = page.token
         if not token:
             return runs_by_key(runs)
 
 
-def revision(reader: Reader, run_id: str) -> str | None:
+def mirrored_revision(uri: str, run_id: str) -> str | None:
     """Return the revision that an MLflow run mirrors, None if there is no such run in the store.
 
     Raises:
         SettingsError: the store cannot be used.
     """
-    uri = read_uri(reader.root)
     file = sqlite_file(uri)
     if file and not file.exists():
         return None
@@ -128,3 +242,197 @@ def check_store(uri: str) -> None:
         MlflowClient(uri).search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise StoreError(f"{redact_urls(uri)}: {reason(error)}") from None
+
+
+class RunWriter:
+    """Writes runs of one MLflow experiment.
+
+    Every method can be called again after it failed half-way. That a run is FINISHED is written last.
+
+    Args:
+        client: of the store.
+        experiment_id: MLflow's.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+
+    def create(self, content: Content, parent_id: str | None) -> str:
+        """Write a run that is not there, and return its id.
+
+        Raises:
+            RunDeletedError: another mirror deleted it meanwhile.
+            RefusedError: MLflow does not take the content.
+        """
+        return self._create(fit(content, RULES), parent_id)
+
+    def finish(self, run_id: str, content: Content, parent_id: str | None) -> str:
+        """Complete a run that another mirror began, unless that one has done so; see `update`."""
+        with self._deletions(run_id):
+            run = self._client.get_run(run_id)
+        if is_complete(run.data.tags, run.info.status):
+            return run_id
+        return self.update(run_id, content, parent_id)
+
+    def update(self, run_id: str, content: Content, parent_id: str | None) -> str:
+        """Bring an existing run up to date with its content.
+
+        Params and metrics cannot be changed in MLflow, nor artifacts be taken away. Where that would be
+        needed, the run is deleted and created again, unless files are missing here, whose values the run may
+        have from another machine.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            RunDeletedError: another mirror deleted it meanwhile.
+            RefusedError: MLflow does not take the content, or the run would have to be created again, and
+                files are missing here.
+        """
+        fitted = fit(content, RULES)
+        with _refusals(), self._deletions(run_id):
+            run = self._client.get_run(run_id)
+            obstacle = find_obstacle(run.data, fitted)
+            if not obstacle:
+                update = plan_update(run.data, fitted)
+                for key in update.first_deleted:
+                    self._client.delete_tag(run_id, key)
+                if run.info.run_name != content.name:
+                    self._client.update_run(run_id, name=content.name)
+                self._write(run_id, fitted, update.tags, run)
+                for key in update.last_deleted:
+                    self._client.delete_tag(run_id, key)
+                return run_id
+            if content.missing:
+                raise RefusedError(
+                    f"MLflow cannot change {obstacle}; the run is created again where no file is missing "
+                    "in the DVC cache"
+                )
+            self._client.delete_run(run_id)
+        return self._create(fitted, parent_id)
+
+    def rename(self, run_id: str, name: str, experiment_tags: dict[str, str]) -> None:
+        """Give a run another name, and the tags of the experiment that it shows now."""
+        self._client.update_run(run_id, name=name)
+        tags = self._client.get_run(run_id).data.tags
+        for key in EXPERIMENT_TAGS:
+            if key in experiment_tags and tags.get(key) != experiment_tags[key]:
+                self._client.set_tag(run_id, key, experiment_tags[key])
+            elif key in tags and key not in experiment_tags:
+                self._client.delete_tag(run_id, key)
+
+    def move(self, run_id: str, parent_id: str) -> None:
+        """Nest a run below another one."""
+        self._client.set_tag(run_id, tag.PARENT, parent_id)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run, as MLflow does: it can be restored there."""
+        self._client.delete_run(run_id)
+
+    def _create(self, fitted: FittedContent, parent_id: str | None) -> str:
+        tags = {**fitted.tags, tag.STATE: tag.WHEN_FINISHED}
+        if parent_id:
+            tags[tag.PARENT] = parent_id
+        content = fitted.content
+        with _refusals():
+            run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
+        run_id = str(run.info.run_id)
+        with _refusals(), self._deletions(run_id):
+            self._write(run_id, fitted, {}, None)
+        return run_id
+
+    def _write(
+        self, run_id: str, fitted: FittedContent, tags: dict[str, str], run: entities.Run | None
+    ) -> None:
+        """Write everything, the status last; `run` is what is there already, None if nothing is."""
+        if fitted.artifacts:
+            self._log_artifacts(run_id, fitted.artifacts)
+        if fitted.datasets:
+            self._log_datasets(run_id, fitted.datasets)
+        for model in fitted.models:
+            self._log_model(run_id, model, run)
+        self._log_values(run_id, fitted, tags)
+        self._client.set_terminated(run_id, FINISHED, fitted.content.end)
+        if run and run.data.tags.get(tag.STATE) == tag.BEGUN:
+            self._client.set_tag(run_id, tag.STATE, tag.COMPLETE)
+
+    def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
+        """In as few batches as MLflow takes: each costs as much as everything that is in it."""
+        params = [entities.Param(key, value) for key, value in fitted.params.items()]
+        metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
+        run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
+        while params or metrics or run_tags:
+            self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
+            params = params[MOST_PARAMS:]
+            metrics = metrics[MOST_METRICS:]
+            run_tags = run_tags[MOST_TAGS:]
+
+    def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for path, content in artifacts.items():
+                file = Path(folder) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+    def _log_datasets(self, run_id: str, datasets: list[Dataset]) -> None:
+        inputs = [dataset_input(dataset) for dataset in datasets]
+        try:
+            self._client.log_inputs(run_id, inputs)
+        except MlflowException as error:
+            # MLflow looks whether it has a dataset, then adds it: another mirror can come in between.
+            if error.error_code != "BAD_REQUEST":
+                raise
+            self._client.log_inputs(run_id, inputs)
+
+    def _log_model(self, run_id: str, model: Model, run: entities.Run | None) -> None:
+        """Log an external model, without the empty MLmodel file, which would double what it costs."""
+        logged = None
+        if run:
+            mine = f"source_run_id = '{run_id}'"
+            for one in self._client.search_logged_models([self._experiment_id], mine):
+                if one.tags.get("dvc.path") == model.path:
+                    logged = one.model_id
+        if not logged:
+            tags = {**model.tags, "mlflow.model.isExternal": "true"}
+            created = self._client.create_logged_model(self._experiment_id, model.name, run_id, tags)
+            logged = str(created.model_id)
+        self._client.finalize_logged_model(logged, entities.LoggedModelStatus.READY)
+        outputs = run.outputs.model_outputs if run and run.outputs else []
+        if logged not in [output.model_id for output in outputs]:
+            self._client.log_outputs(run_id, [entities.LoggedModelOutput(logged, 0)])
+
+    @contextmanager
+    def _deletions(self, run_id: str) -> Iterator[None]:
+        """Turn errors of MLflow into RunDeletedError where the run was deleted meanwhile."""
+        try:
+            yield
+        except MlflowException:
+            if self._client.get_run(run_id).info.lifecycle_stage == "deleted":
+                raise RunDeletedError(run_id) from None
+            raise
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn errors that are about one run's content into RefusedError."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise RefusedError(" ".join(str(error).split())) from None
+
+
+def dataset_input(dataset: Dataset) -> entities.DatasetInput:
+    """Return source data as MLflow takes it."""
+    profile = {key: dataset.source[key] for key in ("size", "nfiles") if key in dataset.source}
+    entity = entities.Dataset(
+        dataset.name,
+        dataset.digest,
+        "external",
+        json.dumps(dataset.source),
+        profile=json.dumps(profile),
+    )
+    return entities.DatasetInput(entity, [entities.InputTag("mlflow.data.context", "source data")])

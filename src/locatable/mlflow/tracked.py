@@ -12,22 +12,19 @@ from typing import Any
 from ..errors import SettingsError, UnreadableError
 from ..repository.reader import Reader
 from ..results.rebuild import origin_url
-from .content import Content, state_tags
+from . import content as tag
+from .content import Content
 from .describe import find_script
-from .known import MISSING, UNREAD
-from .limits import MetricPoint, fit, fit_tags
-from .naming import NameRules, Names, Rule
+from .limits import MetricPoint, NameRules, Rule, fit, fit_names
+from .plan import needs_run, wanted_runs
 from .revision import revision_content
-from .wanted import needs_run, wanted_runs
 
-NOTE = "mlflow.note.content"
 # Whole numbers above it are rounded where a tracker has floating point, or refused where it has 64 bits.
 LARGEST_INTEGER = 2**53
-# Comet cuts names after 100 characters, others later.
-LONGEST_NAME = 100
-LONGEST_PART_OF_A_PATH = 255
 # Keys that W&B writes itself.
 RESERVED = ("_step", "_timestamp", "_runtime", "_wandb")
+# What tells MLflow's next mirror what this one did.
+OWN_TAGS = (tag.MODELS, tag.DESCRIPTION, tag.DESCRIBED, tag.OWN_NAME)
 
 
 def _is_name(name: str) -> bool:
@@ -38,15 +35,10 @@ def _is_part_of_a_path(name: str) -> bool:
     return name.isprintable() and name not in ("", ".", "..") and "/" not in name and "\\" not in name
 
 
-_NAME = Rule(_is_name, LONGEST_NAME)
-RULES = NameRules(
-    param=_NAME,
-    metric=_NAME,
-    tag=_NAME,
-    model=_NAME,
-    dataset=_NAME,
-    artifact=Rule(_is_part_of_a_path, LONGEST_PART_OF_A_PATH, lambda name: len(name.encode())),
-)
+# Comet cuts names after 100 characters, others later.
+_NAME = Rule(_is_name, 100)
+_PART_OF_A_PATH = Rule(_is_part_of_a_path, 255, size=lambda name: len(name.encode()))
+RULES = NameRules(param=_NAME, metric=_NAME, tag=_NAME, model=_NAME, dataset=_NAME, artifact=_PART_OF_A_PATH)
 
 
 @dataclass(frozen=True)
@@ -94,10 +86,10 @@ def tracked_runs(
     """
     failures = []
     with Reader(root) as reader:
-        wanted = {key: run for key, run in wanted_runs(reader, all_commits).items() if not run.is_study}
-        new = [rev for rev in wanted if rev not in known]
+        wanted = wanted_runs(reader, all_commits)
+        new = [key for key, run in wanted.items() if not run.is_study and key not in known]
         script = find_script(reader.root)
-        describer = script.load() if script and new else None
+        describe = script.load() if script and new else None
         url = origin_url(reader)
         for snapshot in reader.snapshots(new):
             run = wanted[snapshot.rev]
@@ -105,8 +97,8 @@ def tracked_runs(
                 continue
             try:
                 content = revision_content(snapshot, run, url)
-                if describer:
-                    describer.describe(content)
+                if describe:
+                    describe(content)
                 tracked = tracked_run(content)
             except (UnreadableError, SettingsError) as error:
                 failures.append(f"{run.name}: {' '.join(str(error).split())}")
@@ -117,23 +109,22 @@ def tracked_runs(
 
 
 def tracked_run(content: Content) -> TrackedRun:
-    """Return a content as trackers can hold it; changes its tags."""
-    note = content.tags.get(NOTE, "")
-    shown = {key: text for key, text in content.tags.items() if not key.startswith("mlflow.")}
-    state = {key: text for key, text in state_tags(content).items() if key in (MISSING, UNREAD)}
-    content.tags = shown | state
-    fit_tags(content, RULES.tag)
+    """Return a content as trackers can hold it."""
     fitted = fit(content, RULES)
-    keys = Names(RULES.param, content.params)
+    keys = fit_names(RULES.param, content.params)
     params = {keys[name]: _param(value, fitted.params[keys[name]]) for name, value in content.params.items()}
     datasets = {f"dataset {dataset.name}": dataset.digest for dataset in fitted.datasets}
     models = {f"model {model.name}": model.tags["dvc.md5"] for model in fitted.models}
+    tags = {}
+    for key, text in fitted.tags.items():
+        if not key.startswith("mlflow.") and key not in OWN_TAGS:
+            tags[key] = text
     return TrackedRun(
         rev=content.key,
         name=content.name,
         time=content.start,
-        note=note,
-        tags=content.tags | fitted.tags,
+        note=content.tags.get(tag.NOTE, ""),
+        tags=tags,
         params=params,
         points=sorted(fitted.points, key=lambda point: point.step),
         inputs=datasets | models,

@@ -20,7 +20,7 @@ from ..output import visible
 from ..repository import parsing
 from ..repository.plot_data import PlotData, plot_data
 from ..repository.snapshot import Snapshot
-from ..results.outputs import is_series
+from ..results.values import is_series
 from .figures import data_uri, is_image
 
 DATA_FILES = (".csv", ".tsv", ".json", ".yaml", ".yml")

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
@@ -17,7 +15,7 @@ from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.outputs import read_outputs
 from ..results.staleness import summary
-from ..results.values import metric_values, metrics_contents
+from ..results.values import metrics_of
 from .curves import Curves, read_curves
 from .figures import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
 from .lineage import Step, lineage
@@ -123,8 +121,9 @@ def read_facts(
         citation = cite(reader, result, report, origin)
     except ProjectError:  # a warning says why
         citation = None
-    values = _values(snapshot)
-    values_before = _values(before) if before else {}
+    # What cannot be read is left out.
+    values = {metric.key: metric.value for metric in metrics_of(snapshot, [])}
+    values_before = {metric.key: metric.value for metric in metrics_of(before, [])} if before else {}
     return Facts(
         title=_title(result, target),
         report=report,
@@ -194,14 +193,3 @@ def _warnings(report: Report) -> list[str]:
     if report.results_of:
         return [f"Not of this commit: {differences}. These results are of {report.results_of[:7]}."]
     return [f"Not of this commit: {differences}. No commit that can be read holds what made these results."]
-
-
-def _values(snapshot: Snapshot) -> dict[str, Any]:
-    """Return metrics by DVC's keys; what cannot be read is left out."""
-    values: dict[str, Any] = {}
-    for path, content in metrics_contents(snapshot).items():
-        try:
-            values |= metric_values(path, content)
-        except (ValueError, yaml.YAMLError):
-            continue
-    return values

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from ..clones.files import load_values
+from ..clones.checkout import load_values
 from ..errors import UnreadableError
 from ..model import flatten_all, same_value
 from .inputs import files_below

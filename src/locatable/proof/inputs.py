@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ..clones.checkout import Checkout
-from ..clones.files import copy_file, load_values
+from ..clones.checkout import Checkout, copy_file, load_values
 from ..clones.params_files import cut_to
 from ..errors import CannotTryError, UnreadableError
 from ..git import untracked_names

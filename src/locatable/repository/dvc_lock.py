@@ -7,6 +7,7 @@ reads them; any other part goes to the YAML parser. Where a part is not YAML by 
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -83,7 +84,7 @@ def _by_parts(text: str) -> dict[str, Any]:
     blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, a lock held nothing but stages
     if "schema: '2.0'" in blocks:
         blocks.remove("schema: '2.0'")
-        blocks = [stage for block in blocks for stage in _stages_below(block)]
+        blocks = list(chain.from_iterable(map(_stages_below, blocks)))
     found: dict[str, Any] = {}
     for block in blocks:
         found.update(_stage(block))

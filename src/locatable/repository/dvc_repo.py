@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -72,10 +73,7 @@ DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
 
 @contextmanager
 def open_repo(root: Path) -> Iterator["Repo"]:
-    """DVC in a project.
-
-    Args:
-        root: a folder of it.
+    """Open the project around a folder as DVC does.
 
     Raises:
         ProjectError: Git may read this repository; DVC, whose Git library knows fewer formats, does not;
@@ -103,9 +101,6 @@ def open_repo(root: Path) -> Iterator["Repo"]:
 @contextmanager
 def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
     """Turn all that DVC raises, whatever its type, into one line for the user.
-
-    Args:
-        kind: of the error to raise.
 
     Raises:
         LocatableError: of that kind, with DVC's own reason.
@@ -169,6 +164,17 @@ def one_line(text: str) -> str:
     listed = re.sub(r":\s*\n\s*- ", ": ", text.strip())
     listed = re.sub(r"\n\s*- ", ", ", listed)
     return " ".join(re.sub(r"(?<=[^.:;,!?])\n+(?=[A-Z])", "; ", listed).split())
+
+
+def path_in_project(repo: "Repo", item: Any) -> str:
+    """Return the path of one of DVC's outputs or dependencies relative to the DVC root; others as they are.
+
+    Outside of the project it is not that of the clone which DVC reads: a relative one stays relative.
+    """
+    named: str = item.def_path
+    if "://" in named or os.path.isabs(named):
+        return named
+    return os.path.relpath(str(item.fs_path), repo.root_dir)
 
 
 def commands_of(stage: Any) -> list[str]:

@@ -1,16 +1,20 @@
 """What each dvc.yaml of a revision declares: read once for all revisions that have the same.
 
-To import DVC takes a fifth of a second, so a dvc.yaml without templates is read here.
+To import DVC takes a fifth of a second, so it is only asked where a dvc.yaml has templates.
 `tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
 """
 
+import io
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+from ..errors import UnreadableError
 from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
 from . import parsing
-from .templates import has_templates, resolve_pipeline
+from .dvc_repo import dvc_errors
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
@@ -48,22 +52,23 @@ class Pipelines:
         key = (source, tuple(read(path) for path in named))
         if key in self._read:
             return self._read[key]
-        self._forget_if_many(len(content))
+        self._size += len(content)
+        if self._size > parsing.MOST_REMEMBERED:
+            self._read.clear()
+            self._named_files.clear()
+            self._size = len(content)
         asked: dict[str, bytes | None] = {}
-        pipeline = self._resolve(folder, content, _recording(read, asked))
+
+        def read_and_record(path: str) -> bytes | None:
+            asked[path] = read(path)
+            return asked[path]
+
+        pipeline = self._resolve(folder, content, read_and_record)
         # Which files the templates name can depend on values in these: another revision may have named more.
         named = tuple(dict.fromkeys([*named, *asked]))
         self._named_files[source] = named
         self._read[source, tuple(read(path) for path in named)] = pipeline
         return pipeline
-
-    def _forget_if_many(self, size: int) -> None:
-        """Make room for a dvc.yaml of so many characters."""
-        self._size += size
-        if self._size > parsing.MOST_REMEMBERED:
-            self._read.clear()
-            self._named_files.clear()
-            self._size = size
 
     def _resolve(self, folder: str, content: bytes, read: Read) -> PipelineFile:
         definition = parsing.load_yaml(content) or {}
@@ -78,33 +83,25 @@ class Pipelines:
         return _pipeline(resolved.definition, folder, variables)
 
 
-def _recording(read: Read, named: dict[str, bytes | None]) -> Read:
-    """Reads files, and adds them to `named`."""
-
-    def read_and_record(path: str) -> bytes | None:
-        named[path] = read(path)
-        return named[path]
-
-    return read_and_record
-
-
 def _pipeline(
     definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
 ) -> PipelineFile:
-    stages = {name: _stage(name, stage, folder) for name, stage in (definition.get("stages") or {}).items()}
+    stages: dict[str, Stage] = {}
     metrics = [join(folder, path) for path in definition.get("metrics") or ()]
-    plots = [join(folder, path) for path in _plots(definition)]
+    of_top = _plot_definitions(definition, folder)
+    plots = [*_plotted_files(of_top)]
     plot_definitions: dict[str, dict[str, Any]] = {}
-    for name, stage in (definition.get("stages") or {}).items():
-        wdir = stages[name].folder
-        plot_definitions |= _plot_definitions(stage, wdir)
-        metrics += [join(wdir, path) for path, _ in _with_options(stage.get("metrics"))]
-        plots += [join(wdir, path) for path in _plots(stage)]
+    for name, section in (definition.get("stages") or {}).items():
+        stages[name] = stage = _stage(name, section, folder)
+        metrics += [join(stage.folder, path) for path, _ in _with_options(section.get("metrics"))]
+        of_stage = _plot_definitions(section, stage.folder)
+        plots += _plotted_files(of_stage)
+        plot_definitions |= of_stage
     return PipelineFile(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
-        plot_definitions=plot_definitions | _plot_definitions(definition, folder),
+        plot_definitions=plot_definitions | of_top,
         params=tuple(join(folder, path) for path in definition.get("params") or ()),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
@@ -152,32 +149,31 @@ def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield path, options or {}
 
 
-def _plots(section: Mapping[str, Any]) -> Iterator[str]:
-    """Paths in `plots` of a pipeline or a stage: `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`."""
-    for plot in section.get("plots") or ():
-        options = plot if isinstance(plot, dict) else {plot: None}
-        for name, drawn in options.items():
-            axes = [drawn.get("y"), drawn.get("x")] if isinstance(drawn, dict) else [None]
-            # DVC takes the name for a path, unless the settings say where the values are.
-            if not isinstance(axes[0], dict):
-                yield name
-            for axis in axes:
-                yield from axis if isinstance(axis, dict) else ()
-
-
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
-    """Return settings of plots of a pipeline or a stage, with paths as seen from the DVC root."""
+    """Return `plots` of a pipeline or a stage: settings by name, with paths relative to the DVC root.
+
+    An entry is `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`.
+    """
     definitions = {}
-    for plot in section.get("plots") or ():
-        settings = plot if isinstance(plot, dict) else {plot: None}
-        for name, options in settings.items():
-            drawn = dict(options or {})
-            is_path = not isinstance(drawn.get("y"), dict)
-            for axis in ("x", "y"):
-                if isinstance(drawn.get(axis), dict):
-                    drawn[axis] = {join(folder, path): column for path, column in drawn[axis].items()}
-            definitions[join(folder, name) if is_path else name] = drawn
+    for name, options in _with_options(section.get("plots")):
+        settings = dict(options)
+        # DVC takes the name for a path, unless the settings say where the values are.
+        place = name if isinstance(settings.get("y"), dict) else join(folder, name)
+        for axis in ("x", "y"):
+            if isinstance(settings.get(axis), dict):
+                settings[axis] = {join(folder, path): column for path, column in settings[axis].items()}
+        definitions[place] = settings
     return definitions
+
+
+def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the files that plots are drawn from."""
+    for place, settings in definitions.items():
+        if not isinstance(settings.get("y"), dict):
+            yield place
+        for axis in ("y", "x"):
+            if isinstance(settings.get(axis), dict):
+                yield from settings[axis]
 
 
 def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
@@ -190,3 +186,131 @@ def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
     around = (".", *folders(folder), folder)
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
+
+
+def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
+    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`."""
+    if b"${" in text:
+        return True
+    stages = definition.get("stages")
+    if not isinstance(stages, dict):
+        return False
+    for stage in stages.values():
+        if isinstance(stage, dict) and ("foreach" in stage or "matrix" in stage):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class ResolvedPipeline:
+    """A dvc.yaml whose templates are resolved.
+
+    Attributes:
+        definition: its content.
+        variables: values that the templates name, by file and dotted key; the file as seen from the Git root.
+    """
+
+    definition: dict[str, Any]
+    variables: dict[str, dict[str, Any]]
+
+
+def resolve_pipeline(definition: dict[str, Any], folder: str, read: Read) -> ResolvedPipeline:
+    """Have DVC resolve the templates of a dvc.yaml.
+
+    Args:
+        definition: content of the file, parsed.
+        folder: where the file is, seen from the Git root; empty for the root itself.
+        read: content of a file, by its path as seen from the Git root; None where there is none.
+
+    Raises:
+        UnreadableError: DVC refuses it; the message is what DVC says.
+    """
+    from dvc.parsing import DataResolver
+
+    with dvc_errors(UnreadableError):
+        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
+        resolved = {
+            "stages": resolver.resolve()["stages"],
+            "metrics": resolver.resolve_metrics(),
+            "params": resolver.resolve_params(),
+            "plots": resolver.resolve_plots(),
+            "artifacts": resolver.resolve_artifacts(),
+        }
+        variables = _variables(resolver, definition)
+    return ResolvedPipeline({**definition, **resolved}, variables)
+
+
+class _Files:
+    """As much of a file system as DVC asks for to resolve templates."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self.join = posixpath.join
+        self.normpath = posixpath.normpath
+
+    def suffix(self, path: str) -> str:
+        return posixpath.splitext(path)[1]
+
+    def exists(self, path: str) -> bool:
+        return self._read(path) is not None
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def open(self, path: str, encoding: str = "utf-8") -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BytesIO(self._read(path) or b""), encoding)
+
+
+def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return values of files that templates name.
+
+    DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
+    templates outside of stages do: it shows all of params.yaml.
+    """
+    from dvc.parsing.context import ContextError
+
+    found: dict[str, dict[str, Any]] = {}
+    for tracked in resolver.tracked_vars.values():
+        for file, values in tracked.items():
+            found.setdefault(file, {}).update(values)
+    for name in _named_by_templates(definition):
+        try:
+            node = resolver.context.select(name)
+        except ContextError:
+            continue  # of a loop, or of a stage's own `vars`
+        for file, dotted, value in _leaves(node):
+            found.setdefault(file, {})[dotted] = value
+    return {file: _outermost(values) for file, values in found.items()}
+
+
+def _outermost(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by dotted key, without those that are items of a list that is there as a whole."""
+    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
+
+
+def _named_by_templates(value: Any) -> Iterator[str]:
+    """Yield what stands between the braces of each `${...}` in a value."""
+    from dvc.parsing.interpolate import get_matches
+
+    match value:
+        case str():
+            for found in get_matches(value):
+                yield found["inner"].strip()
+        case dict():
+            for item in value.values():
+                yield from _named_by_templates(item)
+        case list():
+            for item in value:
+                yield from _named_by_templates(item)
+
+
+def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield file, dotted key and value of what a name of DVC's stands for, if a file says it."""
+    from dvc.parsing.context import CtxDict
+
+    if isinstance(node, CtxDict):
+        for item in node.values():
+            yield from _leaves(item)
+    elif node.meta.source and not node.meta.local:
+        yield node.meta.source, node.meta.path(), node.value

@@ -1,17 +1,24 @@
-"""What DVC calls the content of a file or folder: the hashes in its locks and `.dvc` files.
+"""Hashes by which DVC knows files and folders, and its cache, which holds them under their hashes.
 
 An entry is what a lock or a `.dvc` file says of one file or folder: its hash, its size, and more.
+
+DVC's own `Config` takes a quarter of a second to import. Settings of the cache are read here as it reads
+them, with the same parser, from the same files; a unit test compares the two.
 """
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..errors import ProjectError
 from ..git.annex import key_of
 from ..git.objects import GitObjects
+from .dvc_repo import open_repo
 
 # Bytes that are hashed at a time. DVC looks anew in each whether it is text.
 _CHUNK = 1 << 20
@@ -21,6 +28,10 @@ _TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _MOST_OTHERS = 0.3
 # What Git LFS commits in place of a file.
 _LFS_POINTER = b"version https://git-lfs"
+# DVC 3 keeps a file at the first of these places below its cache, DVC 2 at the second.
+_LAYOUTS = ("files/md5", "")
+# The length of an md5. Other tools' hashes can be shorter; the cache does not know them.
+_SHORTEST_HASH = 32
 
 
 class HashKind(Enum):
@@ -57,14 +68,13 @@ def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
 def _hash_of_chunks(chunks: Iterator[bytes], kind: HashKind) -> str:
     hashed = hashlib.md5(usedforsecurity=False)
     for chunk in chunks:
-        is_converted = kind is HashKind.MD5_OF_TEXT and _is_text(chunk[:_TEXT_BLOCK])
-        hashed.update(chunk.replace(b"\r\n", b"\n") if is_converted else chunk)
+        if kind is HashKind.MD5_OF_TEXT:
+            block = chunk[:_TEXT_BLOCK]
+            others = block.translate(None, _TEXT)
+            if b"\0" not in block and len(others) <= _MOST_OTHERS * len(block):
+                chunk = chunk.replace(b"\r\n", b"\n")
+        hashed.update(chunk)
     return hashed.hexdigest()
-
-
-def _is_text(block: bytes) -> bool:
-    others = block.translate(None, _TEXT)
-    return b"\0" not in block and len(others) <= _MOST_OTHERS * len(block)
 
 
 def differs_in_line_ends(content: bytes, recorded: str) -> bool:
@@ -86,11 +96,7 @@ def folder_hash(files: Mapping[str, str]) -> str:
 
 
 class BlobHashes:
-    """Hashes files that Git keeps, each once.
-
-    Args:
-        objects: of the Git repository.
-    """
+    """Hashes files that Git keeps, each once."""
 
     def __init__(self, objects: GitObjects) -> None:
         self._objects = objects
@@ -144,3 +150,73 @@ def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
     if not all("md5" in file for file in files):
         return {}
     return {file["relpath"]: str(file["md5"]) for file in files}
+
+
+def cache_folder(root: Path) -> Path:
+    """Return the folder in which DVC keeps objects of a project.
+
+    Args:
+        root: the DVC root, an absolute path.
+
+    Raises:
+        ProjectError: one of DVC's configuration files is broken.
+    """
+    folder = root / ".dvc/cache"
+    for file in _config_files(root):
+        section = _cache_section(file)
+        if section.get("local"):
+            # Projects of DVC's first years name a remote as their cache.
+            with open_repo(root) as repo:
+                return Path(repo.cache.local_cache_dir)
+        if "dir" in section:
+            named = str(section["dir"])
+            is_url = re.match(r"\w+://", named)
+            # Seen from the folder of the file that says so.
+            folder = Path(named if is_url else os.path.abspath(file.parent / os.path.expanduser(named)))
+    return folder
+
+
+def cached_file(cache: Path, md5: str) -> Path | None:
+    """Return a file in a cache by its hash, None when the cache does not hold it.
+
+    A repository can bring its own cache: a link in there could lead to any file of the user's.
+
+    Args:
+        cache: see `cache_folder`.
+        md5: the hash of a file, or of a folder, which ends with `.dir`.
+    """
+    if len(md5) < _SHORTEST_HASH:
+        return None
+    for layout in _LAYOUTS:
+        place = os.path.join(layout, md5[:2], md5[2:])
+        found = os.path.realpath(cache / place)
+        if os.path.isfile(found) and found == os.path.join(os.path.realpath(cache), place):
+            return Path(found)
+    return None
+
+
+def _config_files(root: Path) -> list[Path]:
+    """Return DVC's configuration files; settings in a later one replace those in an earlier one."""
+    import platformdirs
+
+    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative")
+    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative")
+    own = root / ".dvc"
+    return [Path(system, "config"), Path(user, "config"), own / "config", own / "config.local"]
+
+
+def _cache_section(file: Path) -> dict[str, Any]:
+    """Return settings of a configuration file that are about the cache, by their names in lower case."""
+    from configobj import ConfigObj, ConfigObjError
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        settings = ConfigObj(lines).dict()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ProjectError(f"{file}: {reason}") from None
+    sections = {name.lower(): section for name, section in settings.items()}
+    section = sections.get("cache", {})
+    return {name.lower(): value for name, value in section.items()}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def is_ignore_file(path: str) -> bool:
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
-    """Whether DVC's own filter must be asked: a rule may match one of the files, or a folder around it.
+    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it.
 
     Args:
         rules: contents of all `.dvcignore` of a project.
@@ -34,7 +35,8 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
-    return any(_matches(name, names) for text in rules for name in _last_names(text))
+    patterns = chain.from_iterable(map(_last_names, rules))
+    return any(_matches(pattern, names) for pattern in patterns)
 
 
 def _matches(pattern: str, names: Collection[str]) -> bool:
@@ -48,7 +50,7 @@ def _matches(pattern: str, names: Collection[str]) -> bool:
 
 @lru_cache(1_000)
 def _last_names(text: bytes) -> tuple[str, ...]:
-    """Of each rule, the pattern of the file's or folder's own name; empty where it can be any."""
+    """Return each rule's pattern of the file's or folder's own name; empty where it can be any."""
     lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
     names = []
     for rule in lines:
@@ -78,10 +80,6 @@ def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -
 
 def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
     """Return those of some files that DVC does not see in a workspace.
-
-    Args:
-        root: the DVC root.
-        paths: of files, as seen from it.
 
     Raises:
         UnreadableError: a `.dvcignore` is broken.

@@ -22,7 +22,6 @@ from .bounds import (
     require_bounded_depth,
     require_bounded_yaml,
 )
-from .templates import python_params
 
 # Characters of the texts whose answers a function remembers: many small files, or a few large ones.
 MOST_REMEMBERED = 8_000_000
@@ -187,3 +186,27 @@ def _parse(ending: str, path: str, content: bytes) -> Any:
     if ending == ".py":
         return python_params(path, content)
     return load_plain(content.decode())
+
+
+def python_params(path: str, content: bytes) -> dict[str, Any]:
+    """Return values that a Python file assigns, as DVC records them as params: a tuple as a list.
+
+    Raises:
+        ValueError: it is not Python.
+    """
+    from dvc.utils.serialize import ParseError, parse_py
+
+    try:
+        values: dict[str, Any] = as_recorded(parse_py(content.decode(), path))
+    except ParseError as error:
+        raise ValueError(str(error)) from None
+    return values
+
+
+def as_recorded(value: Any) -> Any:
+    """Return a value of a params file as `dvc.lock` has it, which knows no tuples."""
+    if isinstance(value, dict):
+        return {key: as_recorded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_recorded(item) for item in value]
+    return value

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 from dvc.config import Config
 from dvc.dependency import ParamsDependency
-from dvc.output import Output as DvcOutput
 from dvc.repo import Repo
 from dvc.scm import RevError
 from dvc.stage import PipelineStage
@@ -23,7 +21,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
 from ..errors import NotFoundError
 from ..model import Output, Stage, address_of
-from .dvc_repo import commands_of, open_repo
+from .dvc_repo import commands_of, open_repo, path_in_project
 from .project import find_project
 
 
@@ -81,10 +79,21 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
 def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
     # Edges lead from a stage to those that it needs.
     graph = repo.index.graph
-    needed = _needed(repo, graph, targets)
-    ordered = [stage for stage in nx.dfs_postorder_nodes(graph) if stage in needed]
-    stages = {_address(stage): _stage(repo, graph, stage) for stage in ordered if stage.cmd}
-    return Pipeline(commit, [_address(stage) for stage in ordered if not stage.cmd], stages)
+    needed = set() if targets else set(graph)
+    for target in targets:
+        for stage in repo.stage.collect(target):
+            needed |= {stage, *nx.descendants(graph, stage)}
+    sources = []
+    stages = {}
+    for stage in nx.dfs_postorder_nodes(graph):
+        if stage not in needed:
+            continue
+        if stage.cmd:
+            needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
+            stages[_address(stage)] = replace(declared_stage(repo, stage), needs=needs)
+        else:
+            sources.append(_address(stage))
+    return Pipeline(commit, sources, stages)
 
 
 def _address(stage: DvcStage) -> str:
@@ -94,21 +103,6 @@ def _address(stage: DvcStage) -> str:
     if name is None:
         return path
     return name if path == "dvc.yaml" else f"{path}:{name}"
-
-
-def _stage(repo: Repo, graph: Any, stage: DvcStage) -> Stage:
-    needs = tuple(_address(other) for other in graph.successors(stage) if other.cmd)
-    return replace(declared_stage(repo, stage), needs=needs)
-
-
-def _needed(repo: Repo, graph: Any, targets: list[str]) -> set[DvcStage]:
-    if not targets:
-        return set(graph)
-    needed = set()
-    for target in targets:
-        for stage in repo.stage.collect(target):
-            needed |= {stage, *nx.descendants(graph, stage)}
-    return needed
 
 
 def has_default_remote(root: Path) -> bool:
@@ -158,7 +152,7 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
             entry = _entry(stage, root)
             if entry and (not names or entry in chosen):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
-        outputs = frozenset(_path(repo, out) for stage in everything for out in stage.outs)
+        outputs = frozenset(path_in_project(repo, out) for out in repo.index.outs)
         return Declarations(root, entries, outputs)
 
 
@@ -181,8 +175,8 @@ def _entry(stage: object, root: Path) -> tuple[str, str] | None:
 
 def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
     """Return what a stage of DVC's declares, params and what is recorded aside."""
-    read = [_path(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    written = [_path(repo, out) for out in stage.outs]
+    read = [path_in_project(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    written = [path_in_project(repo, out) for out in stage.outs]
     folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
         address=address_of(folder, stage.name),
@@ -191,11 +185,3 @@ def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
         deps=tuple(read),
         outs={path: Output(path) for path in written},
     )
-
-
-def _path(repo: Repo, item: DvcOutput) -> str:
-    """Return the path of an output or dependency relative to the DVC root; a URL as it is."""
-    if "://" in item.def_path:
-        return str(item)
-    path: str = repo.fs.relpath(item.fs_path, repo.root_dir)
-    return path

@@ -4,136 +4,55 @@ Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 """
 
 import posixpath
-import re
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from ..errors import CannotTryError, NotFoundError, UnreadableError
-from ..git import git, top_folder
-from ..git.lfs import storage
-from ..git.objects import BlobContents, GitObjects, commit_time, subject
-from ..model import PARAMS_FILE, Entry, Experiment
-from .cache import cache_folder, cached_file
-from .clone_limits import limits
-from .dvc_yaml import Pipelines
-from .foreign_projects import foreign_projects
-from .hashes import BlobHashes, files_of
-from .ignored import IGNORE_FILE, is_ignore_file, may_hide
-from .project import committed_project
-from .snapshot import DVC_FILES, Snapshot
+from ..git import git
+from ..git.objects import BlobContents
+from ..model import PARAMS_FILE, Experiment
+from .experiments import LISTED, foreign_projects, read_experiments
+from .ignored import IGNORE_FILE
+from .project import limits
+from .snapshot import Repository, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
 TOGETHER = 50
 # Where commits with results are looked for, besides experiments.
 BRANCHES = ("--branches", "--remotes", "--tags")
 
-# How `git for-each-ref` is to list experiments, and such a line. Other names below refs/exps/ (stash, apply,
-# celery, exec, temp) are notes that DVC keeps for itself. Asked for more, Git stops at a missing commit.
-_EXPERIMENT_FORMAT = "%(objectname) %(refname)"
-_EXPERIMENT = re.compile(
-    r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)"
-)
-# A search commits its trials under this subject, which stays when an experiment is renamed.
-_TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
 
-
-class Reader:
-    """Reads revisions of a DVC repository; a context manager, one Git process for all.
-
-    Args:
-        repo: a folder in the repository.
-
-    Attributes:
-        top: root of the Git repository.
-        root: root of the DVC repository, which can be a subfolder of it.
-        prefix: path from `top` to `root`, empty where they are the same.
-        objects: the Git objects around.
-        hashes: what DVC calls the files among them.
-        pipelines: what was read of dvc.yaml files.
+class Reader(Repository):
+    """Reads revisions of a DVC repository; a context manager.
 
     Raises:
         GitError: there is no Git repository.
     """
 
     def __init__(self, repo: str | Path) -> None:
-        here = Path(repo).resolve()
-        self.top = top_folder(here)
-        self.root = _dvc_root(here, self.top)
-        self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
-        self.pipelines = Pipelines(self.prefix)
-        self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
-        self.hashes = BlobHashes(self.objects)
-        # By what decides it: the rules of all .dvcignore, and the paths of DVC's files.
-        self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
-        self._hidden_data: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+        super().__init__(repo)
+        # By the rules of all .dvcignore, and the paths of DVC's files.
+        self._visible_files: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
         # Commits of experiments that this clone lacks.
         self._missing: set[str] = set()
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.objects.close()
-
-    @cached_property
-    def cache(self) -> Path:
-        """Folder of the DVC cache, as DVC's settings on this machine say."""
-        return cache_folder(self.root)
-
-    def cached_file(self, md5: str) -> Path | None:
-        """Return a file of the DVC cache by its hash, None when this machine does not have it."""
-        return cached_file(self.cache, md5)
-
-    @cached_property
-    def lfs(self) -> Path:
-        """Folder of Git LFS; there is none where the repository does not use it."""
-        return storage(self.top)
-
-    @cached_property
-    def has_annex(self) -> bool:
-        """Whether git-annex keeps files of the repository: its branch is in every clone."""
-        branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
-        return bool(git(self.top, "for-each-ref", "--count=1", *branches))
-
-    def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
-        """Return hashes by path of the files of a tracked folder.
-
-        Of `path` itself where this machine lists none.
-
-        Args:
-            path: of a file or folder that DVC tracks.
-            entry: what a lock or a `.dvc` file says of it.
-        """
-        md5 = str(entry.get("md5", ""))
-        listing = self.cached_file(md5) if md5.endswith(".dir") else None
-        return files_of(path, entry, listing)
 
     def experiments(self) -> list[Experiment]:
         """Return all experiments, oldest first, those whose baseline is on no branch included.
 
         One whose commit this clone lacks, which is damage, comes first; its snapshot says what is missing.
         """
-        listed = git(self.root, "for-each-ref", f"--format={_EXPERIMENT_FORMAT}", "refs/exps").split("\n")
-        refs = [match for match in map(_EXPERIMENT.fullmatch, listed) if match]
-        commits = self.objects.read(ref["rev"] for ref in refs)
-        experiments = []
-        for ref, commit in zip(refs, commits, strict=True):
-            text = commit[1].decode(errors="replace") if commit else ""
-            if not text:
-                self._missing.add(ref["rev"])
-            trial = _TRIAL.fullmatch(subject(text))
-            experiment = Experiment(
-                name=ref["name"],
-                rev=ref["rev"],
-                baseline=ref["baseline"].replace("/", ""),
-                committed=commit_time(text),
-                study=trial["study"] if trial else None,
-            )
-            experiments.append(experiment)
-        return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
+        experiments, missing = read_experiments(self.objects, git(self.root, *LISTED).split("\n"))
+        self._missing |= missing
+        return experiments
 
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
         """Return those of some experiments that other projects in the same Git repository made.
@@ -165,7 +84,10 @@ class Reader:
                 yield snapshots.popleft()  # and what is read of it can go
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
-        snapshots = [self._begin(commit, text) for commit, text in self._commits(revs)]
+        snapshots = []
+        for rev, text in self._commits(revs):
+            damage = "" if text else self.objects.missing(rev)
+            snapshots.append(Snapshot(self, rev, text, tree="", blobs={}, files={}, damage=damage))
         self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
         answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
         for snapshot, answer in zip(snapshots, answers, strict=True):
@@ -181,10 +103,6 @@ class Reader:
         self._load(snapshots, blobs)
         return snapshots
 
-    def _begin(self, rev: str, text: str) -> Snapshot:
-        """Return a snapshot of which nothing but the commit is read."""
-        return Snapshot(self, rev, text, "", {}, {}, damage="" if text else self.objects.missing(rev))
-
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
         """Return ids by path of DVC's files in a revision."""
         if not snapshot.commit:
@@ -192,12 +110,14 @@ class Reader:
         if not snapshot.tree:
             # A commit from before the DVC repository has no such folder. A damaged one does not tell.
             self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
-        return self._visible(snapshot.rev, self.objects.matching_files(snapshot.tree))
+        return self._visible(snapshot, self.objects.matching_files(snapshot.tree))
 
     def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
         """Give snapshots their files; what this clone lacks of one is no other's damage."""
         whole = [snapshot for snapshot in snapshots if not snapshot.damage]
-        wanted = [blob for files in blobs.values() for blob in files.values()]
+        wanted: list[str] = []
+        for files in blobs.values():
+            wanted += files.values()
         for snapshot in whole:
             params_file = self.objects.entry(snapshot.tree, PARAMS_FILE)
             if params_file:
@@ -211,55 +131,24 @@ class Reader:
             for path in files.keys() - snapshot.blobs.keys():
                 snapshot.damage = f"{path}: {self.objects.missing(files[path])}"
 
-    def _visible(self, commit: str, files: dict[str, str]) -> dict[str, str]:
-        """Return ids by path of DVC's files in a commit, without those that its `.dvcignore` hides."""
+    def _visible(self, snapshot: Snapshot, files: dict[str, str]) -> dict[str, str]:
+        """Return ids by path of DVC's files in a revision, without those that its `.dvcignore` hides."""
         rules = {path: blob for path, blob in files.items() if path.endswith(IGNORE_FILE)}
         if not rules:
             return files
         others = {path: blob for path, blob in files.items() if path not in rules}
-        rules = {path: blob for path, blob in rules.items() if is_ignore_file(path)}
-        key = (frozenset(rules.items()), frozenset(others))
-        if key not in self._hidden:
-            self._hidden[key] = self._find_hidden(commit, rules, others)
-        hidden = self._hidden[key]
-        if not hidden:
-            return others
+        key = (frozenset(f"{path}:{blob}" for path, blob in rules.items()), frozenset(others))
+        if key not in self._visible_files:
+            self.objects.blobs(rules.values())  # a rule that this clone lacks is not as good as none
+            # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
+            of_dvc = [path for path in others if not path.endswith("environment.json")]
+            try:
+                hidden = self.hidden_files(snapshot.rev, snapshot.tree, of_dvc)
+            except UnreadableError:
+                hidden = frozenset()  # whatever else is broken will say so, of this revision alone
+            self._visible_files[key] = hidden
+        hidden = self._visible_files[key]
         return {path: blob for path, blob in others.items() if path not in hidden}
-
-    def _find_hidden(self, commit: str, rules: dict[str, str], files: Collection[str]) -> frozenset[str]:
-        self.objects.blobs(rules.values())  # a rule that this clone lacks is not as good as none
-        # What is no file of DVC's is read for other reasons, and `.dvcignore` does not say a word about it.
-        of_dvc = [path for path in files if not path.endswith("environment.json")]
-        try:
-            return self._hidden_by(rules, commit, of_dvc)
-        except UnreadableError:
-            return frozenset()  # whatever else is broken will say so, of this revision alone
-
-    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of some files that the `.dvcignore` of a revision hides from DVC.
-
-        Args:
-            rev: its commit.
-            tree: id of the DVC root's tree in it.
-            paths: of files, as seen from the DVC root.
-        """
-        files = self.objects.matching_files(tree)
-        rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
-        key = (frozenset(rules.items()), frozenset(paths))
-        if key not in self._hidden_data:
-            self._hidden_data[key] = self._hidden_by(rules, rev, paths)
-        return self._hidden_data[key]
-
-    def _hidden_by(self, rules: Mapping[str, str], rev: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of some files that the `.dvcignore` files of a revision hide.
-
-        DVC is asked if any may.
-        """
-        if not may_hide(self.objects.blobs(rules.values()).values(), paths):
-            return frozenset()
-        from .ignored import hidden_in_revision  # takes a fifth of a second
-
-        return hidden_in_revision(self.top, rev, self.prefix, paths)
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Return id and text of the commits that revisions name.
@@ -277,16 +166,6 @@ class Reader:
             commit, text = answer
             commits.append((commit, text.decode(errors="replace")))
         return commits
-
-
-def _dvc_root(here: Path, top: Path) -> Path:
-    """Return the nearest DVC repository around a folder; the Git repository itself where there is none."""
-    for folder in (here, *here.parents):
-        if not folder.is_relative_to(top):
-            break
-        if (folder / ".dvc").is_dir():
-            return folder
-    return committed_project(here, top) or top
 
 
 @dataclass(frozen=True)
@@ -313,10 +192,6 @@ def commit_id(reader: Reader, name: str) -> str | None:
 def revisions_named(reader: Reader, name: str) -> list[Revision]:
     """Return what a name means: what Git knows by it, else experiments, as in DVC's commands.
 
-    Args:
-        reader: of the repository.
-        name: a Git revision, or an experiment's name or commit.
-
     Returns:
         None, one, or several where experiments of different baselines share the name.
     """
@@ -337,7 +212,7 @@ def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
 
 
 def resolve(rev: str) -> str:
-    """Commit of a Git revision, or of the DVC experiment of that name, in the current folder's repository.
+    """Return the commit of a Git revision, or of the experiment of that name, in the current repository.
 
     Raises:
         CannotTryError: there is no such revision, or several experiments have the name.

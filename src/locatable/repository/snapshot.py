@@ -1,16 +1,18 @@
 """What Git knows of one revision of a DVC repository: stages, outputs, params, metrics, source data."""
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
 from ..errors import UnreadableError
-from ..git.lfs import object_id, stored_file
+from ..git import git, top_folder
+from ..git.lfs import object_id, storage, stored_file
 from ..git.objects import GitObjects, author, commit_time
 from ..model import (
     PARAMS_FILE,
@@ -30,39 +32,104 @@ from ..model import (
 from . import parsing
 from .dvc_lock import lock_stages
 from .dvc_yaml import Pipelines, is_written
-from .hashes import BlobHashes, with_hash
-
-
-class Repository(Protocol):
-    """What a snapshot must know of its repository; a `Reader` is one."""
-
-    top: Path
-    root: Path
-    prefix: str
-    objects: GitObjects
-    hashes: BlobHashes
-    pipelines: Pipelines
-
-    @property
-    def lfs(self) -> Path:
-        """Folder of Git LFS."""
-
-    @property
-    def has_annex(self) -> bool:
-        """Whether git-annex keeps files."""
-
-    def cached_file(self, md5: str) -> Path | None:
-        """Return a file of the DVC cache by its hash."""
-
-    def folder_files(self, path: str, entry: Mapping[str, Any]) -> dict[str, str]:
-        """Return hashes by path of the files of a cached folder."""
-
-    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
-        """Return those of some files that `.dvcignore` hides."""
-
+from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
+from .ignored import IGNORE_FILE, hidden_in_revision, is_ignore_file, may_hide
+from .project import committed_project
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
+
+
+class Repository:
+    """A DVC repository that revisions are read from, by one Git process for all.
+
+    Attributes:
+        top: root of the Git repository.
+        root: root of the DVC repository, which can be a subfolder of it.
+        prefix: path from `top` to `root`, empty where they are the same.
+        objects: the Git objects around.
+        hashes: what DVC calls the files among them.
+        pipelines: what was read of dvc.yaml files.
+
+    Raises:
+        GitError: there is no Git repository.
+    """
+
+    def __init__(self, repo: str | Path) -> None:
+        here = Path(repo).resolve()
+        self.top = top_folder(here)
+        self.root = _dvc_root(here, self.top)
+        self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
+        self.pipelines = Pipelines(self.prefix)
+        self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
+        self.hashes = BlobHashes(self.objects)
+        # By what decides it: the rules of all .dvcignore, and the paths.
+        self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+
+    @cached_property
+    def cache(self) -> Path:
+        """Folder of the DVC cache, as DVC's settings on this machine say."""
+        return cache_folder(self.root)
+
+    def cached_file(self, md5: str) -> Path | None:
+        """Return a file of the DVC cache by its hash, None when this machine does not have it."""
+        return cached_file(self.cache, md5)
+
+    @cached_property
+    def lfs(self) -> Path:
+        """Folder of Git LFS; there is none where the repository does not use it."""
+        return storage(self.top)
+
+    @cached_property
+    def has_annex(self) -> bool:
+        """Whether git-annex keeps files of the repository: its branch is in every clone."""
+        branches = ("refs/heads/git-annex", "refs/remotes/*/git-annex")
+        return bool(git(self.top, "for-each-ref", "--count=1", *branches))
+
+    def folder_files(self, path: str, entry: Entry) -> dict[str, str]:
+        """Return hashes by path of the files of a tracked folder.
+
+        Of `path` itself where this machine lists none.
+
+        Args:
+            path: of a file or folder that DVC tracks.
+            entry: what a lock or a `.dvc` file says of it.
+        """
+        md5 = str(entry.get("md5", ""))
+        listing = self.cached_file(md5) if md5.endswith(".dir") else None
+        return files_of(path, entry, listing)
+
+    def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
+        """Return those of some files that the `.dvcignore` of a revision hides from DVC.
+
+        Args:
+            rev: its commit.
+            tree: id of the DVC root's tree in it.
+            paths: of files, as seen from the DVC root.
+
+        Raises:
+            UnreadableError: a `.dvcignore` is broken, or missing from this clone.
+        """
+        files = self.objects.matching_files(tree)
+        rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
+        key = (frozenset(rules.items()), frozenset(paths))
+        if key not in self._hidden:
+            hidden: frozenset[str] = frozenset()
+            # DVC is asked only if a rule may hide one: that takes a fifth of a second.
+            if may_hide(self.objects.blobs(rules.values()).values(), paths):
+                hidden = hidden_in_revision(self.top, rev, self.prefix, paths)
+            self._hidden[key] = hidden
+        return self._hidden[key]
+
+
+def _dvc_root(here: Path, top: Path) -> Path:
+    """Return the nearest DVC repository around a folder; the Git repository itself where there is none."""
+    for folder in (here, *here.parents):
+        if not folder.is_relative_to(top):
+            break
+        if (folder / ".dvc").is_dir():
+            return folder
+    return committed_project(here, top) or top
 
 
 @dataclass
@@ -108,7 +175,7 @@ class Snapshot:
         return author(self.commit)
 
     def git_files(self, path: str) -> dict[str, str]:
-        """Blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
+        """Return blob ids by path of a file, or of all files in a folder, as far as Git itself keeps them."""
         return self.reader.objects.files(self.tree, path)
 
     def root_files(self) -> list[str]:
@@ -120,7 +187,7 @@ class Snapshot:
         return self.reader.objects.entry(self.tree, path) is not None
 
     def in_repository(self, path: str) -> bool:
-        """Whether Git, or a submodule, keeps a file or folder at this path, in the project or beside it."""
+        """Return whether Git, or a submodule, keeps something at this path, in the project or beside it."""
         objects, tree = self.reader.objects, self.tree
         if path.startswith("../"):
             tree, path = self.root_tree, join(self.reader.prefix, path)
@@ -140,15 +207,15 @@ class Snapshot:
         for path in sorted(paths):
             blobs |= self.git_files(path)
         contents = self.reader.objects.blobs(blobs.values())
-        return {path: self._without_pointer(contents[blob]) for path, blob in blobs.items()}
-
-    def _without_pointer(self, content: bytes) -> bytes:
-        oid = object_id(content)
-        stored = stored_file(self.reader.lfs, oid) if oid else None
-        return stored.read_bytes() if stored else content
+        files = {}
+        for path, blob in blobs.items():
+            oid = object_id(contents[blob])
+            stored = stored_file(self.reader.lfs, oid) if oid else None
+            files[path] = stored.read_bytes() if stored else contents[blob]
+        return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:
-        """Content by path of a file, or of all files in a folder, as far as Git or DVC's cache has it."""
+        """Return content by path of a file, or of a folder's files, as far as Git or DVC's cache has it."""
         if path.startswith("../"):  # of the Git repository, and not of the project in a subfolder of it
             outside = self._read_from_top(join(self.reader.prefix, path))
             return {} if outside is None else {path: outside}
@@ -174,8 +241,11 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
-        declared = [stage for pipeline in self.pipelines.values() for stage in pipeline.stages.values()]
-        return with_needs({one.address: one.with_record(self.records.get(one.address)) for one in declared})
+        stages = {}
+        for pipeline in self.pipelines.values():
+            for stage in pipeline.stages.values():
+                stages[stage.address] = stage.with_record(self.records.get(stage.address))
+        return with_needs(stages)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -250,22 +320,23 @@ class Snapshot:
         Raises:
             UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
-        used = [named for record in self.records.values() for named in record.params.items()]
-        variables = [named for pipeline in self.pipelines.values() for named in pipeline.variables.items()]
-        return flat_params([*self.params_files.items(), *variables, *self._unrecorded_params(), *used])
-
-    def _unrecorded_params(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield values that stages without a record name, as their files have them."""
+        # By what counts most, last.
+        variables: list[tuple[str, dict[str, Any]]] = []
+        unrecorded: list[tuple[str, dict[str, Any]]] = []
+        used: list[tuple[str, dict[str, Any]]] = []
         for pipeline in self.pipelines.values():
+            variables += pipeline.variables.items()
             for stage in pipeline.stages.values():
-                if stage.address not in self.records:
-                    for file, names in stage.params.items():
-                        yield file, named_values(self._params_in(file), names)
-
-    def _params_in(self, file: str) -> dict[str, Any]:
-        """Return content of a params file; nothing where neither Git nor DVC's cache has it."""
-        content = self.kept_files(file).get(file)
-        return self._checked(file, content, partial(parsing.parse, file)) if content else {}
+                if stage.address in self.records:
+                    continue
+                for file, names in stage.params.items():
+                    # Neither Git nor DVC's cache may have the file.
+                    content = self.kept_files(file).get(file)
+                    values = self._parsed_values(file, content) if content else {}
+                    unrecorded.append((file, named_values(values, names)))
+        for record in self.records.values():
+            used += record.params.items()
+        return flat_params([*self.params_files.items(), *variables, *unrecorded, *used])
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
@@ -284,23 +355,28 @@ class Snapshot:
         for path in dict.fromkeys(paths):
             for file, content in self.kept_files(path).items():
                 if content:
-                    values[file] = self._checked(file, content, partial(parsing.parse, file))
+                    values[file] = self._parsed_values(file, content)
         return values
+
+    def _parsed_values(self, file: str, content: bytes) -> dict[str, Any]:
+        return self._checked(file, content, partial(parsing.parse, file))
 
     @cached_property
     def metric_files(self) -> list[str]:
         """What dvc.yaml files call metrics; raises `UnreadableError` where one is broken."""
-        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.metrics))
+        declared = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(declared))
 
     @cached_property
     def plot_files(self) -> list[str]:
         """What dvc.yaml files call plots; raises `UnreadableError` where one is broken."""
-        return list(dict.fromkeys(path for one in self.pipelines.values() for path in one.plots))
+        declared = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(declared))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
         """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
-        return [artifact for pipeline in self.pipelines.values() for artifact in pipeline.artifacts]
+        return list(chain.from_iterable(pipeline.artifacts for pipeline in self.pipelines.values()))
 
     @cached_property
     def pipelines(self) -> dict[str, PipelineFile]:

@@ -1,16 +1,11 @@
-"""Files that the stages of a revision wrote, as far as views show them, and the series among them."""
+"""Files that the stages of a revision wrote, as far as views show them, and the models among them."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ..git.lfs import object_id
 from ..model import holder, is_in
 from ..repository.snapshot import Snapshot
-
-SERIES_FOLDER = "plots/metrics/"  # where DVCLive puts series, below its own folder
 
 
 @dataclass(frozen=True)
@@ -43,62 +38,45 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
             files.contents[path] = content
     for path in dict.fromkeys([*shown, *models]):
         output = holder(outs, path)
-        if output and not snapshot.in_git(path):
-            listed = snapshot.reader.folder_files(output, outs[output])
+        if not output or snapshot.in_git(path):
+            continue
+        for file, md5 in snapshot.reader.folder_files(output, outs[output]).items():
             # Where nothing lists the files of a folder, the folder itself stands for what is missing.
-            named = {file: md5 for file, md5 in listed.items() if file == output or is_in(file, path)}
-            _read_cached(snapshot, named, files)
+            if file != output and not is_in(file, path):
+                continue
+            cached = snapshot.reader.cached_file(md5)
+            if cached:
+                files.contents[file] = cached.read_bytes()
+            elif file not in files.missing:
+                files.missing.append(file)
     return files
 
 
-def _read_cached(snapshot: Snapshot, hashes: Mapping[str, str], files: OutputFiles) -> None:
-    """Add files of the cache, or say that they are missing."""
-    for path, md5 in hashes.items():
-        cached = snapshot.reader.cached_file(md5)
-        if cached:
-            files.contents[path] = cached.read_bytes()
-        elif path not in files.missing:
-            files.missing.append(path)
-
-
 @dataclass(frozen=True)
-class Point:
-    """A value of a series as its file has it; `time` in milliseconds since 1970."""
+class ModelFile:
+    """An output, or file in one, that a dvc.yaml calls an artifact of type `model`.
 
-    step: int
-    value: str
-    time: int
-
-
-def is_series(path: str) -> bool:
-    """Return whether a file is one of those that DVCLive writes for values over steps."""
-    return SERIES_FOLDER in path
-
-
-def number(value: Any) -> float | None:
-    """Return a value as MLflow takes it, None where it is no number."""
-    try:
-        return float(value)  # DVCLive writes NaN and infinities as strings
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def read_series(content: bytes, time: int) -> list[Point]:
-    """Return the lines of a series.
-
-    Where it has no steps, the places of its lines, where no times, one a step.
-
-    MLflow also draws over time, and so needs some: a millisecond a step.
-
-    Raises:
-        ValueError or OverflowError: it is none.
+    Attributes:
+        name: that dvc.yaml gives it.
+        path: relative to the DVC root.
+        md5: its hash; that of the folder around it where this machine has no list of the files in there.
+        desc: what dvc.yaml says of it.
     """
-    points = []
-    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
-        step = int(float(row.get("step") or place))
-        value = list(row.values())[-1]
-        if not isinstance(value, str):
-            raise ValueError("a line has not as many values as the first one has names")
-        stamp = number(row.get("timestamp"))
-        points.append(Point(step, value, int(stamp) if stamp else time + step))
-    return points
+
+    name: str
+    path: str
+    md5: str
+    desc: str
+
+
+def model_files(snapshot: Snapshot) -> list[ModelFile]:
+    """Return the models of a revision; of one path, what the last dvc.yaml says."""
+    outs = snapshot.outs
+    models: dict[str, ModelFile] = {}
+    for artifact in snapshot.artifacts:
+        output = holder(outs, artifact.path)
+        if artifact.type == "model" and output:
+            listed = snapshot.reader.folder_files(output, outs[output])
+            md5 = listed.get(artifact.path) or str(outs[output].get("md5", ""))
+            models[artifact.path] = ModelFile(artifact.name, artifact.path, md5, artifact.desc)
+    return list(models.values())

@@ -193,14 +193,14 @@ def _artifacts(snapshot: Snapshot) -> list[str]:
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:
     """Return comments on stages whose results depend on what they wrote before; a clone has nothing of it."""
-    if not any(b"persist" in content for content in snapshot.files.values()):
-        return []
-    return [
-        f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
-        "run without it, it can have other results"
-        for address, stage in snapshot.stages.items()
-        if stage.warm_starts and not stage.frozen
-    ]
+    comments = []
+    for address, stage in snapshot.stages.items():
+        if stage.warm_starts and not stage.frozen:
+            comments.append(
+                f"# {address} finds its own last output, {', '.join(stage.warm_starts)} (persist: true): "
+                "run without it, it can have other results"
+            )
+    return comments
 
 
 def repro_command(snapshot: Snapshot) -> str:

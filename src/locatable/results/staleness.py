@@ -5,8 +5,8 @@ DVC would find out in a checkout (`dvc status`); here it is read from Git, for a
 """
 
 import posixpath
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from shlex import quote
@@ -18,8 +18,8 @@ from ..errors import UnreadableError
 from ..git import git
 from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing
-from ..repository.clone_limits import shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
+from ..repository.project import shallow_history
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -71,11 +71,11 @@ def differences(snapshot: Snapshot) -> list[Difference]:
     """
     if not snapshot.records:
         return []
-    committed = _committed_files(snapshot)
+    commit = _Commit(snapshot)
+    found: list[Difference] = []
     for stage in snapshot.stages.values():
-        committed.load([*stage.deps, *stage.outs], HashKind.MD5)
-    comparison = _Comparison(snapshot, committed)
-    return [found for stage in snapshot.stages.values() for found in comparison.of_stage(stage)]
+        found += commit.differences_of(stage)
+    return found
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
@@ -91,31 +91,97 @@ def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
 ABSENT = ""
 
 
-class CommittedFiles:
-    """Hashes of files and folders of a commit, as DVC would compute them in a checkout.
+class _Commit:
+    """What a commit holds, compared with what it records."""
 
-    Args:
-        snapshot: the commit.
-        tracked: entry of a lock or a `.dvc` file, by path of what DVC keeps.
-        unknown: paths of outputs that nothing records.
-    """
-
-    def __init__(self, snapshot: Snapshot, tracked: Mapping[str, Entry], unknown: Collection[str]) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._objects = snapshot.reader.objects
-        self._tracked = tracked
-        self._unknown = unknown
-
-    def load(self, paths: Iterable[str], kind: HashKind) -> None:
-        """Read what Git keeps at paths whose hashes will be asked for, all at once."""
+        self._hashes = snapshot.reader.hashes
+        # Locks and `.dvc` files have the hash of what DVC keeps, but for outputs that no lock records.
+        self._tracked: dict[str, Entry] = dict(snapshot.sources)
+        self._unknown: set[str] = set()
+        self._params: dict[str, dict[str, Any] | str | None] = {}
         blobs: list[str] = []
-        for path in paths:
-            if path not in self._tracked:
-                blobs += self._snapshot.git_files(path).values()
-        self._snapshot.reader.hashes.load(blobs, kind)
+        for stage in snapshot.stages.values():
+            for path, out in stage.outs.items():
+                if out.cached and out.entry is not None:
+                    self._tracked[path] = out.entry
+                elif out.cached:
+                    self._unknown.add(path)
+        for stage in snapshot.stages.values():
+            for path in (*stage.deps, *stage.outs):
+                if path not in self._tracked:
+                    blobs += snapshot.git_files(path).values()
+        # All that will be asked for at once: one by one, each takes a round trip.
+        self._hashes.load(blobs, HashKind.MD5)
 
-    def hash_of(self, path: str, kind: HashKind) -> str | None:
-        """Return hash of a file or folder; `ABSENT` where the commit has none.
+    def differences_of(self, stage: Stage) -> Iterator[Difference]:
+        """Yield in what a stage differs from its record."""
+        address, record = stage.address, stage.record
+        if record is None:
+            yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
+            return
+        if stage.cmd != record.cmd:
+            sentence = f"the command of {address} has changed since"
+            yield Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence)
+        if not stage.frozen:
+            yield from self._of_params(stage, record)
+            for path in stage.deps:
+                yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
+        for path, out in stage.outs.items():
+            if out.entry is None or (not out.cached and self._snapshot.in_git(path)):
+                yield from self._of_file(address, Kind.OUTPUT, path, out.entry)
+
+    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
+        difference = partial(Difference, address, kind, path)
+        if entry is None:
+            yield difference(None, None, f"{path} of {address} is not recorded")
+            return
+        recorded = entry.get("md5")
+        present = self._hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None or present == recorded:
+            return
+        content = self._snapshot.read(path)
+        if present == ABSENT:
+            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
+        elif content is not None and differs_in_line_ends(content, str(recorded)):
+            attribute = f"`{path} text eol=lf` in .gitattributes"
+            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
+            yield difference(recorded, present, f"{path} had other line ends", remedy)
+        elif kind is Kind.OUTPUT:
+            yield difference(recorded, present, f"{path} is not what {address} wrote")
+        else:
+            yield difference(recorded, present, f"{path} has changed since")
+
+    def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
+        address = stage.address
+        for file, names in stage.params.items():
+            if file not in self._params:
+                self._params[file] = self._read_params(file)
+            content = self._params[file]
+            if isinstance(content, str):
+                remedy = f"mend {file}" if self._snapshot.kept_files(file) else _addition(file)
+                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
+            elif content is not None:
+                before = record.params.get(file, {})
+                for dotted in names or dict.fromkeys([*content, *before]):
+                    yield from _of_param(address, Key(file, str(dotted)), before, content)
+
+    def _read_params(self, file: str) -> dict[str, Any] | str | None:
+        """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
+        content = self._snapshot.kept_files(file).get(file)
+        if content is None:
+            is_absent = self._hash_of(file, HashKind.MD5) == ABSENT
+            return f"{file} is in neither Git nor DVC" if is_absent else None
+        try:
+            values = parsing.parse(file, content) or {}
+        except (ValueError, yaml.YAMLError):
+            return f"{file} cannot be read"
+        return values if isinstance(values, dict) else f"{file} cannot be read"
+
+    def _hash_of(self, path: str, kind: HashKind) -> str | None:
+        """Return the hash of a file or folder as DVC computes it; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
         submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
@@ -129,38 +195,24 @@ class CommittedFiles:
             return _recorded(self._tracked[path], kind)
         if path in self._unknown or path in (".", "..") or "://" in path or posixpath.isabs(path):
             return None
-        return self._hash_outside(path, kind) if path.startswith("../") else self._hash_inside(path, kind)
-
-    def _hash_inside(self, path: str, kind: HashKind) -> str | None:
-        """Return the same for what is in the DVC project."""
-        if self._objects.is_opaque(self._snapshot.tree, path):
-            return None
-        blobs = self._snapshot.git_files(path)
-        if path in blobs:
-            return self._snapshot.reader.hashes.of_blob(blobs[path], kind)
-        hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, self._snapshot.tree, blobs.keys())
-        seen = {file: blob for file, blob in blobs.items() if file not in hidden}
-        files = self._git_hashes(seen, kind) | self._tracked_hashes(path, kind)
-        if path in files:
-            return files[path]
-        return _hash_of_folder(path, files)
-
-    def _hash_outside(self, path: str, kind: HashKind) -> str | None:
-        """Return the same for what is in the Git repository, and not in the DVC project."""
-        tree = self._snapshot.root_tree
-        place = join(self._snapshot.reader.prefix, path)
-        if place.startswith("..") or self._objects.is_opaque(tree, place):
+        is_outside = path.startswith("../")
+        # Seen from the Git root where it is beside the DVC project.
+        tree = self._snapshot.root_tree if is_outside else self._snapshot.tree
+        place = join(self._snapshot.reader.prefix, path) if is_outside else path
+        if place.startswith("../") or place == ".." or self._objects.is_opaque(tree, place):
             return None
         blobs = self._objects.files(tree, place)
         if place in blobs:
-            return self._snapshot.reader.hashes.of_blob(blobs[place], kind)
-        # What is not in Git may be of another DVC project.
-        return _hash_of_folder(place, self._git_hashes(blobs, kind)) or None
-
-    def _git_hashes(self, blobs: Mapping[str, str], kind: HashKind) -> dict[str, str | None]:
-        """Return hash by path of the files that Git keeps."""
-        hashes = self._snapshot.reader.hashes
-        return {path: hashes.of_blob(blob, kind) for path, blob in blobs.items()}
+            return self._hashes.of_blob(blobs[place], kind)
+        hidden: Collection[str] = ()
+        if not is_outside:
+            hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, tree, blobs.keys())
+        files = {file: self._hashes.of_blob(blob, kind) for file, blob in blobs.items() if file not in hidden}
+        if is_outside:
+            # What is not in Git may be of another DVC project.
+            return _hash_of_folder(place, files) or None
+        files |= self._tracked_hashes(path, kind)
+        return files[path] if path in files else _hash_of_folder(path, files)
 
     def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
         """Hash by path of the files that DVC keeps at a path, in that folder, or in a folder around it."""
@@ -197,93 +249,6 @@ def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
     start = len(path) + 1
     known = {file[start:]: md5 for file, md5 in files.items() if md5}
     return folder_hash(known) if len(known) == len(files) else None
-
-
-def _committed_files(snapshot: Snapshot) -> CommittedFiles:
-    tracked: dict[str, Entry] = dict(snapshot.sources)
-    unknown = set()
-    for stage in snapshot.stages.values():
-        for path, out in stage.outs.items():
-            if out.cached and out.entry is not None:
-                tracked[path] = out.entry
-            elif out.cached:
-                unknown.add(path)
-    return CommittedFiles(snapshot, tracked, unknown)
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """Compares what is recorded with what a commit holds."""
-
-    snapshot: Snapshot
-    committed: CommittedFiles
-    _params: dict[str, dict[str, Any] | str | None] = field(default_factory=dict)
-
-    def of_stage(self, stage: Stage) -> Iterator[Difference]:
-        address, record = stage.address, stage.record
-        if record is None:
-            yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
-            return
-        if stage.cmd != record.cmd:
-            sentence = f"the command of {address} has changed since"
-            yield Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence)
-        if not stage.frozen:
-            yield from self._of_params(stage, record)
-            for path in stage.deps:
-                yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
-        for path, out in stage.outs.items():
-            if out.entry is None or (not out.cached and self.snapshot.in_git(path)):
-                yield from self._of_file(address, Kind.OUTPUT, path, out.entry)
-
-    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
-        difference = partial(Difference, address, kind, path)
-        if entry is None:
-            yield difference(None, None, f"{path} of {address} is not recorded")
-            return
-        recorded = entry.get("md5")
-        present = self.committed.hash_of(path, HashKind.of_entry(entry)) if recorded else None
-        if present is None or present == recorded:
-            return
-        if present == ABSENT:
-            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
-        elif self._has_other_line_ends(path, str(recorded)):
-            attribute = f"`{path} text eol=lf` in .gitattributes"
-            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
-            yield difference(recorded, present, f"{path} had other line ends", remedy)
-        elif kind is Kind.OUTPUT:
-            yield difference(recorded, present, f"{path} is not what {address} wrote")
-        else:
-            yield difference(recorded, present, f"{path} has changed since")
-
-    def _has_other_line_ends(self, path: str, recorded: str) -> bool:
-        content = self.snapshot.read(path)
-        return content is not None and differs_in_line_ends(content, recorded)
-
-    def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
-        address = stage.address
-        for file, names in stage.params.items():
-            if file not in self._params:
-                self._params[file] = self._read_params(file)
-            content = self._params[file]
-            if isinstance(content, str):
-                remedy = f"mend {file}" if self.snapshot.kept_files(file) else _addition(file)
-                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
-            elif content is not None:
-                before = record.params.get(file, {})
-                for dotted in names or dict.fromkeys([*content, *before]):
-                    yield from _of_param(address, Key(file, str(dotted)), before, content)
-
-    def _read_params(self, file: str) -> dict[str, Any] | str | None:
-        """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
-        content = self.snapshot.kept_files(file).get(file)
-        if content is None:
-            present = self.committed.hash_of(file, HashKind.MD5)
-            return f"{file} is in neither Git nor DVC" if present == ABSENT else None
-        try:
-            values = parsing.parse(file, content) or {}
-        except (ValueError, yaml.YAMLError):
-            return f"{file} cannot be read"
-        return values if isinstance(values, dict) else f"{file} cannot be read"
 
 
 def _addition(path: str) -> str:

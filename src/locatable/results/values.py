@@ -1,7 +1,9 @@
-"""The numbers that a revision holds: metrics, params, and others that stages wrote into small files."""
+"""The values that a revision holds: metrics, series, params, and others in small files that stages wrote."""
 
+import csv
+import io
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..errors import UnreadableError
-from ..model import PARAMS_FILE, flatten, flatten_all
+from ..model import PARAMS_FILE, flatten, flatten_all, holder
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
 
@@ -61,7 +63,21 @@ def preload_values(snapshots: list[Snapshot]) -> None:
 
 
 def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
-    """Yield all values of a revision that can be numbers.
+    """Yield all values of a revision that can be numbers; arguments and errors as of `metrics_of`."""
+    yield from metrics_of(snapshot, unread)
+    for path, content in snapshot.git_contents(_undeclared(snapshot)).items():
+        if len(content) <= MOST_BYTES:
+            with suppress(ValueError, yaml.YAMLError):  # nobody says that it has values
+                for key, value in _keyed_values(path, content):
+                    yield NamedValue(ValueKind.OUTPUT, key, value)
+    for key, value in snapshot.params.items():
+        items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
+        for item_key, item in items.items():
+            yield NamedValue(ValueKind.PARAM, item_key, item)
+
+
+def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
+    """Yield the metrics of a revision, as far as Git or DVC's cache has their files.
 
     Args:
         snapshot: the revision.
@@ -70,39 +86,26 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
-    contents = metrics_contents(snapshot)
+    contents = snapshot.git_contents(snapshot.metric_files)
     for path in snapshot.metric_files:
-        if path in snapshot.outs and path not in contents and not snapshot.in_git(path):
+        if snapshot.in_git(path):
+            continue
+        kept = snapshot.kept_files(path)
+        contents |= kept
+        if path in snapshot.outs and not kept:
             missing = "not in this machine's DVC cache; `dvc fetch --all-commits` gets it"
             unread.append(f"{snapshot.rev[:7]}:{path}: {missing}")
     for path, content in contents.items():
         try:
-            yield from _values_in(ValueKind.METRIC, path, content)
+            for key, value in _keyed_values(path, content):
+                yield NamedValue(ValueKind.METRIC, key, value)
         except (ValueError, yaml.YAMLError) as error:
             unread.append(f"{snapshot.rev[:7]}:{path}: {' '.join(str(error).split())}")
-    for path, content in snapshot.git_contents(_undeclared(snapshot)).items():
-        if len(content) <= MOST_BYTES:
-            try:
-                yield from _values_in(ValueKind.OUTPUT, path, content)
-            except (ValueError, yaml.YAMLError):
-                continue  # nobody says that it has values
-    for key, value in snapshot.params.items():
-        items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
-        for item_key, item in items.items():
-            yield NamedValue(ValueKind.PARAM, item_key, item)
 
 
-def metrics_contents(snapshot: Snapshot) -> dict[str, bytes]:
-    """Return content by path of what dvc.yaml files call metrics, as far as Git or DVC's cache has it."""
-    contents = snapshot.git_contents(snapshot.metric_files)
-    for path in snapshot.metric_files:
-        if not snapshot.in_git(path):
-            contents |= snapshot.kept_files(path)
-    return contents
-
-
-def metric_values(path: str, content: bytes) -> dict[str, Any]:
-    """Return values of a metrics file by DVC's keys.
+@lru_cache(2_000)  # the same file is in many revisions
+def _keyed_values(path: str, content: bytes) -> tuple[tuple[str, Any], ...]:
+    """Return values of a metrics file by DVC's keys; of a file that is one value, by its path.
 
     Raises:
         ValueError or yaml.YAMLError: it has none.
@@ -110,19 +113,10 @@ def metric_values(path: str, content: bytes) -> dict[str, Any]:
     values = parsing.parse(path, content)
     if isinstance(values, list):
         values = dict(enumerate(values))
-    if isinstance(values, dict):
-        return {f"{path}:{dotted}": value for dotted, value in flatten_all(values, lists=True).items()}
-    return {path: values}
-
-
-def _values_in(kind: ValueKind, path: str, content: bytes) -> tuple[NamedValue, ...]:
-    return tuple(NamedValue(kind, key, value) for key, value in _parsed(path, content))
-
-
-@lru_cache(2_000)
-def _parsed(path: str, content: bytes) -> tuple[tuple[str, Any], ...]:
-    """Return the same file is in many revisions."""
-    return tuple(metric_values(path, content).items())
+    if not isinstance(values, dict):
+        return ((path, values),)
+    flat = flatten_all(values, lists=True)
+    return tuple((f"{path}:{dotted}", value) for dotted, value in flat.items())
 
 
 def _undeclared(snapshot: Snapshot) -> list[str]:
@@ -133,3 +127,100 @@ def _undeclared(snapshot: Snapshot) -> list[str]:
         for path in snapshot.outs
         if path.endswith(VALUE_FILES) and path not in known and posixpath.basename(path) != "environment.json"
     ]
+
+
+# Where DVCLive puts series, below its own folder.
+SERIES_FOLDER = "plots/metrics/"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a series as its file has it; `time` in milliseconds since 1970."""
+
+    step: int
+    value: str
+    time: int
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What stages measured.
+
+    Attributes:
+        metrics: final values of each file by their dotted names; of a file that is one value, by no name.
+        series: values over steps, by path.
+        unread: why a file could not be read, by path.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    series: dict[str, list[Point]]
+    unread: dict[str, str]
+
+
+def read_measurements(
+    contents: Mapping[str, bytes], metric_files: Collection[str], time: int
+) -> Measurements:
+    """Return the series of DVCLive and the metrics among some files.
+
+    Args:
+        contents: content by path of what stages wrote.
+        metric_files: files, and folders of files, that dvc.yaml calls metrics.
+        time: of the revision, in milliseconds since 1970.
+    """
+    found = Measurements({}, {}, {})
+    for path, content in contents.items():
+        try:
+            if is_series(path) and path.endswith(".tsv"):
+                found.series[path] = read_series(content, time)
+            elif holder(metric_files, path):
+                found.metrics[path] = read_metrics(path, content)
+        except (ValueError, OverflowError, yaml.YAMLError) as error:
+            found.unread[path] = str(error)
+    return found
+
+
+def read_metrics(path: str, content: bytes) -> dict[str, Any]:
+    """Return values of a metrics file by their dotted names; of a file that is one value, by no name.
+
+    Raises:
+        ValueError or yaml.YAMLError: it has no such values.
+    """
+    values = parsing.parse(path, content)
+    if isinstance(values, int | float | str):
+        return {"": values}
+    if not isinstance(values, dict):
+        raise ValueError(f"expected keys and values, found {values!r:.60}")
+    return flatten_all(values)
+
+
+def is_series(path: str) -> bool:
+    """Return whether a file is one of those that DVCLive writes for values over steps."""
+    return SERIES_FOLDER in path
+
+
+def read_series(content: bytes, time: int) -> list[Point]:
+    """Return the lines of a series.
+
+    Its steps are the places of its lines where it has none. Where it has no times, each step is a
+    millisecond after `time`: MLflow also draws over time, and so needs some.
+
+    Raises:
+        ValueError or OverflowError: it is none.
+    """
+    points = []
+    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
+        step = int(float(row.get("step") or place))
+        value = list(row.values())[-1]
+        if not isinstance(value, str):
+            raise ValueError("a line has not as many values as the first one has names")
+        stamp = number(row.get("timestamp"))
+        points.append(Point(step, value, int(stamp) if stamp else time + step))
+    return points
+
+
+def number(value: Any) -> float | None:
+    """Return a value as a float, None where it is no number."""
+    try:
+        return float(value)  # DVCLive writes NaN and infinities as strings
+    except (TypeError, ValueError, OverflowError):
+        return None

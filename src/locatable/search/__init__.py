@@ -1,14 +1,12 @@
 """Runs searches: Optuna proposes params, and every trial becomes an experiment of DVC.
 
-settings        search.yaml
-sampling        the sampler and the pruner that it names
+settings        search.yaml, by itself and against the project
 git_trials      experiments in Git that are trials
 study           Optuna's study, brought to what Git knows
-messages        between the pool and its workers
-pool            asks the study for trials, and sends them to workers
+messages        to and from workers
+worker          runs trials in a clone of its own
 local_backend   starts workers on this machine
 ray_backend     starts workers on a Ray cluster, each by an actor of `ray_node`
-worker          runs trials in a clone of its own
-run             the course of one call
+run             the plan of a search, and the pool that runs it
 summary         the result: table, CSV, figures
 """

@@ -8,11 +8,9 @@ trials without an experiment. A study that is created again from Git continues a
 import json
 import math
 import re
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
-from ..clones.project_setup import missing_on_remote
-from ..errors import GitError, ProjectError, SettingsError
-from ..git import git, top_folder
+from ..errors import SettingsError
 from ..model import Experiment, Key
 from ..repository import parsing
 from ..repository.experiments import choices_in, memory_in
@@ -38,102 +34,6 @@ PARENTS = ":parent:"
 RUNG = "completed_rung_"
 # Part of the names of attributes that are of use only while a trial runs, to those beside it.
 WHILE_RUNNING = ":relative_params:"
-FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--stdin")
-
-
-class GitRemote:
-    """The remote that the checked-out branch tracks, or else `origin`.
-
-    Args:
-        root: the project.
-        study: whose experiments are looked for.
-    """
-
-    def __init__(self, root: Path, study: str) -> None:
-        self.root = root
-        self.study = study
-        # Two fetches of the same ref at once would be in each other's way.
-        self._one_fetch = threading.Lock()
-
-    @cached_property
-    def name(self) -> str:
-        """The name of the remote in Git."""
-        branch = git(self.root, "branch", "--show-current")
-        tracked = git(self.root, "config", "--default", "", f"branch.{branch}.remote")
-        return tracked.strip(".") or "origin"
-
-    @cached_property
-    def url(self) -> str:
-        """The URL of the remote; a folder by its absolute path.
-
-        Raises:
-            ProjectError: the repository has no such remote.
-        """
-        try:
-            url = git(self.root, "remote", "get-url", self.name)
-        except GitError:
-            raise ProjectError(
-                f"no Git remote {self.name}, by which workers get the project: git remote add {self.name} URL"
-            ) from None
-        folder = top_folder(self.root) / url
-        return str(folder.resolve()) if folder.exists() else url
-
-    def check(self) -> None:
-        """Check that workers will find the last commit and its data.
-
-        Raises:
-            ProjectError: they will not; the message says what to do.
-        """
-        query = ("for-each-ref", "--count=1", "--contains", "HEAD", f"refs/remotes/{self.name}")
-        if self.url and not git(self.root, *query):
-            raise ProjectError(f"HEAD is not on {self.name}: git push")
-        missing = missing_on_remote(self.root)
-        if missing:
-            raise ProjectError(f"not on the DVC remote: {', '.join(missing)}: dvc push")
-
-    def fetch(self, *refs: str) -> None:
-        """Fetch experiments.
-
-        Args:
-            refs: which; none for all of the study that are not here yet.
-
-        Raises:
-            ProjectError: the remote does not answer.
-        """
-        try:
-            with self._one_fetch:
-                wanted = refs or self._missing_refs()
-                if wanted:
-                    git(self.root, *FETCH, self.url, text="".join(f"{ref}:{ref}\n" for ref in wanted))
-        except GitError as error:
-            lines = error.stderr.strip().splitlines() or [str(error)]
-            raise ProjectError(f"Git remote {self.name}: {lines[0]}") from None
-
-    def _missing_refs(self) -> list[str]:
-        """Return the refs of the study's experiments that the remote has and this repository does not."""
-        here = git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
-        listed = git(self.root, "ls-remote", self.url, f"refs/exps/*/{self.study}-*")
-        # The pattern of Git also matches studies whose names begin with this one.
-        of_study = re.compile(r"refs/exps/\w\w/\w{38}/" + re.escape(self.study) + r"-\d+")
-        missing = []
-        for line in listed.splitlines():
-            _, ref = line.split()
-            if of_study.fullmatch(ref) and ref not in here:
-                missing.append(ref)
-        return missing
-
-
-@dataclass(frozen=True)
-class TrialExperiment:
-    """An experiment in Git that is a trial of the study.
-
-    Attributes:
-        number: of the trial, by the experiment's name.
-        trial: as it is to be in the study: complete, with the experiment's name and revision.
-    """
-
-    number: int
-    trial: FrozenTrial
 
 
 @dataclass(frozen=True)
@@ -142,7 +42,8 @@ class FoundExperiments:
 
     Attributes:
         revs: revisions of all experiments.
-        unknown: trials that the study does not know yet, the oldest first.
+        unknown: trials that the study does not know yet, the oldest first; each is complete, and has the
+            number in its experiment's name.
         unfit: how many experiments are named like trials, but do not fit search.yaml.
         without_experiment: failed and pruned trials that the unknown ones remember, by number.
         attributes: what samplers noted on the study, with trials by number.
@@ -150,79 +51,55 @@ class FoundExperiments:
     """
 
     revs: frozenset[str]
-    unknown: tuple[TrialExperiment, ...] = ()
+    unknown: tuple[FrozenTrial, ...] = ()
     unfit: int = 0
     without_experiment: Mapping[int, FrozenTrial] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     conflict: SettingsError | None = None
 
 
-class GitTrials:
-    """Looks for the experiments of a study.
-
-    Args:
-        root: the project.
-        settings: search.yaml.
-        remote: where experiments are fetched from first; None where they are pushed to the project itself.
-    """
-
-    def __init__(self, root: Path, settings: SearchSettings, remote: GitRemote | None = None) -> None:
-        self._root = root
-        self._settings = settings
-        self._remote = remote
-
-    def find(self, known: Collection[str | None]) -> FoundExperiments:
-        """Return the experiments of the study that are in Git.
-
-        Args:
-            known: revisions of experiments that need not be read.
-
-        Raises:
-            ProjectError: the remote does not answer.
-        """
-        if self._remote:
-            self._remote.fetch()
-        unknown: list[TrialExperiment] = []
-        unfit = 0
-        without_experiment: dict[int, FrozenTrial] = {}
-        attributes: dict[str, Any] = {}
-        rungs: dict[int, dict[str, Any]] = {}
-        conflict: SettingsError | None = None
-        like_trials = re.compile(rf"{re.escape(self._settings.study)}-\d+")
-        with Reader(self._root) as reader:
-            experiments = reader.experiments()
-            named = []
-            for experiment in experiments:
-                if experiment.rev not in known and like_trials.fullmatch(experiment.name):
-                    named.append(experiment)
-            snapshots = reader.snapshots(experiment.rev for experiment in named)
-            for experiment, snapshot in zip(named, snapshots, strict=True):
-                try:
-                    memory = memory_in(snapshot.commit)
-                    trial = complete_trial(self._settings, experiment, snapshot, memory)
-                    others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
-                    noted = dict(memory.get("rungs", []))
-                    of_study = _newest(attributes, memory.get("study", {}))
-                except SettingsError as error:
-                    conflict = error
-                    unfit += 1
-                    continue
-                except (AttributeError, LookupError, TypeError, ValueError, YAMLError):
-                    unfit += 1
-                    continue
-                number = int(experiment.name.rpartition("-")[2])
-                unknown.append(TrialExperiment(number, trial))
-                without_experiment.update(others)
-                rungs.update(noted)
-                attributes = of_study
-        # Pruners note on a trial after its commit is made: the commits of later trials remember that.
-        for found in unknown:
-            found.trial.system_attrs.update(rungs.get(found.number, {}))
-        revs = frozenset(experiment.rev for experiment in experiments)
-        return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
+def find_experiments(root: Path, settings: SearchSettings, known: Collection[str]) -> FoundExperiments:
+    """Return the experiments of a study that are in Git; those of `known` revisions are not read again."""
+    unknown: list[FrozenTrial] = []
+    unfit = 0
+    without_experiment: dict[int, FrozenTrial] = {}
+    attributes: dict[str, Any] = {}
+    rungs: dict[int, dict[str, Any]] = {}
+    conflict: SettingsError | None = None
+    like_trials = re.compile(rf"{re.escape(settings.study)}-\d+")
+    with Reader(root) as reader:
+        experiments = reader.experiments()
+        named = []
+        for experiment in experiments:
+            if experiment.rev not in known and like_trials.fullmatch(experiment.name):
+                named.append(experiment)
+        snapshots = reader.snapshots(experiment.rev for experiment in named)
+        for experiment, snapshot in zip(named, snapshots, strict=True):
+            try:
+                memory = memory_in(snapshot.commit)
+                trial = _complete_trial(settings, experiment, snapshot, memory)
+                others = {other["number"]: _from_json(other) for other in memory.get("others", [])}
+                noted = dict(memory.get("rungs", []))
+                of_study = _newest(attributes, memory.get("study", {}))
+            except SettingsError as error:
+                conflict = error
+                unfit += 1
+                continue
+            except (AttributeError, LookupError, TypeError, ValueError, YAMLError):
+                unfit += 1
+                continue
+            unknown.append(trial)
+            without_experiment.update(others)
+            rungs.update(noted)
+            attributes = of_study
+    # Pruners note on a trial after its commit is made: the commits of later trials remember that.
+    for trial in unknown:
+        trial.system_attrs.update(rungs.get(trial.number, {}))
+    revs = frozenset(experiment.rev for experiment in experiments)
+    return FoundExperiments(revs, tuple(unknown), unfit, without_experiment, attributes, conflict)
 
 
-def complete_trial(
+def _complete_trial(
     settings: SearchSettings, experiment: Experiment, snapshot: Snapshot, memory: Mapping[str, Any]
 ) -> FrozenTrial:
     """Return the complete trial that an experiment is.
@@ -254,6 +131,7 @@ def complete_trial(
             params[key] = settings.space[key].to_optuna(value)
             distributions[key] = settings.space[key].distribution()
         trial = create_trial(state=TrialState.RUNNING, params=params, distributions=distributions)
+    trial.number = int(experiment.name.rpartition("-")[2])
     trial.state = TrialState.COMPLETE
     trial.values = [float(read(metric)) for metric in settings.metrics]
     if not all(map(math.isfinite, trial.values)):

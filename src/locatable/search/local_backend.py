@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ..clones.processes import CLONE_VARIABLE, kill_processes
-from ..clones.project_setup import read_project
-from ..clones.trial_clone import CloneSetup
+from ..clones.trial_clone import CloneSetup, read_project
 from ..errors import ProjectError
 from ..git import git
 from ..repository.project import find_project
@@ -31,13 +30,12 @@ from .messages import (
     Failed,
     Job,
     PoolMessage,
+    Receive,
     Unusable,
     WorkerMessage,
-    WorkerSetup,
     from_json,
     to_json,
 )
-from .pool import Receive, Worker
 
 
 def study_folder(root: Path) -> Path:
@@ -45,22 +43,32 @@ def study_folder(root: Path) -> Path:
     return root / ".dvc/tmp/search"
 
 
-@dataclass(eq=False, kw_only=True)
-class LocalWorker(Worker):
-    """A process with its clone in `folder`."""
+class LocalWorker:
+    """A process with its clone in a folder."""
 
-    folder: Path
-    process: subprocess.Popen[str]
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            (sys.executable, "-m", "locatable.search.worker"),
+            env={**os.environ, CLONE_VARIABLE: str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            # Ctrl-C is for the search alone: it does not mean that trials are to fail.
+            start_new_session=True,
+        )
+
+    def relay(self, receive: Receive) -> None:
+        """Pass on all that it says, and its end."""
+        for line in cast(IO[str], self.process.stdout):
+            receive(self, cast(WorkerMessage, from_json(line)))
+        receive(self, None)
 
     def send(self, message: PoolMessage) -> None:
         """Send it a message; where it has died, that is received as its end."""
         with suppress(BrokenPipeError):
             print(to_json(message), file=self.process.stdin, flush=True)
-
-    def close(self) -> None:
-        """Close its input, which ends it."""
-        with suppress(BrokenPipeError):
-            cast(IO[str], self.process.stdin).close()
 
     def clean_up(self) -> None:
         """Remove what it left, after its end."""
@@ -79,7 +87,7 @@ class LocalBackend:
     """
 
     def __init__(self, setup: CloneSetup, folder: Path, workers: int) -> None:
-        self._setup = WorkerSetup(setup)
+        self._setup = setup
         self._folder = folder
         self._capacity = workers
         self._started: list[LocalWorker] = []
@@ -95,38 +103,17 @@ class LocalBackend:
 
     def start_worker(self, receive: Receive) -> LocalWorker:
         """Start a worker, which is sent its setup."""
-        folder = self._folder / str(len(self._started))
-        process = subprocess.Popen(
-            (sys.executable, "-m", "locatable.search.worker"),
-            env={**os.environ, CLONE_VARIABLE: str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            # Ctrl-C is for the search alone: it does not mean that trials are to fail.
-            start_new_session=True,
-        )
-        worker = LocalWorker(folder=folder, process=process)
+        worker = LocalWorker(self._folder / str(len(self._started)))
         self._started.append(worker)
         worker.send(self._setup)
-        threading.Thread(target=_relay, args=(worker, receive), daemon=True).start()
+        threading.Thread(target=worker.relay, args=(receive,), daemon=True).start()
         return worker
 
     def shut_down(self) -> None:
         """Stop all workers, at once, and return when they have ended."""
-        for worker in self._started:
-            worker.close()
-        if any(worker.running for worker in self._started):
-            kill_processes(self._folder)
+        kill_processes(self._folder)
         for worker in self._started:
             worker.process.wait()
-
-
-def _relay(worker: LocalWorker, receive: Receive) -> None:
-    """Pass on all messages of a worker, and its end."""
-    for line in cast(IO[str], worker.process.stdout):
-        receive(worker, cast(WorkerMessage, from_json(line)))
-    receive(worker, None)
 
 
 @dataclass(frozen=True)
@@ -201,5 +188,4 @@ class TrialRunner:
     def close(self) -> None:
         """Stop the worker, and remove its clone."""
         self._backend.shut_down()
-        self._worker.clean_up()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Messages between the pool and its workers: one a line, as JSON.
+"""Workers, as the pool and a backend see them, and the messages to and from them: one a line, as JSON.
 
-    pool to worker    WorkerSetup, once; then Job after Job; Stop prunes the trial that runs
+    pool to worker    CloneSetup, once; then Job after Job; Stop prunes the trial that runs
     worker to pool    Ready or Unusable, once; for each job Progress, then Complete, Pruned or Failed
 
 A worker stops at once at the end of its input. Messages are plain values, so that a worker can run anywhere.
@@ -8,19 +8,12 @@ A worker stops at once at the end of its input. Messages are plain values, so th
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ..clones.trial_clone import CloneSetup
 from ..results.processor import Processor
-
-
-@dataclass(frozen=True)
-class WorkerSetup:
-    """The setup of a worker: how it makes its clone."""
-
-    clone: CloneSetup
 
 
 @dataclass(frozen=True)
@@ -106,12 +99,13 @@ class Failed:
 
 TrialResult = Complete | Pruned | Failed
 WorkerMessage = Ready | Unusable | Progress | TrialResult
-PoolMessage = WorkerSetup | Job | Stop
+PoolMessage = CloneSetup | Job | Stop
 Message = PoolMessage | WorkerMessage
-TYPES: dict[str, type[Message]] = {
-    kind.__name__: kind
-    for kind in (WorkerSetup, Job, Stop, Ready, Unusable, Progress, Complete, Pruned, Failed)
-}
+KINDS: tuple[type[Message], ...] = (
+    *(CloneSetup, Job, Stop),
+    *(Ready, Unusable, Progress, Complete, Pruned, Failed),
+)
+TYPES = {kind.__name__: kind for kind in KINDS}
 
 
 def to_json(message: Message) -> str:
@@ -128,13 +122,46 @@ def from_json(line: str) -> Message:
     fields = json.loads(line)
     try:
         kind = TYPES[fields.pop("type")]
-        if kind is WorkerSetup:
-            return WorkerSetup(CloneSetup(**fields["clone"]))
         if kind is Complete and fields["processor"]:
             fields["processor"] = Processor.from_json(fields["processor"])
         return kind(**fields)
     except (AttributeError, LookupError, TypeError):
         raise ValueError(f"no message of a search: {line}") from None
+
+
+class Worker(Protocol):
+    """A worker, wherever it runs."""
+
+    def send(self, message: PoolMessage) -> None:
+        """Send it a message; where it has died, that is received as its end."""
+
+    def clean_up(self) -> None:
+        """Remove what it left, after its end."""
+
+
+# Called, in any thread, with each message of a worker, and with None at its end.
+Receive = Callable[[Worker, WorkerMessage | None], None]
+
+
+class Backend(Protocol):
+    """Starts workers."""
+
+    @property
+    def clones(self) -> str:
+        """The place of the workers' clones, in words."""
+
+    def capacity(self) -> int:
+        """Return how many workers can run at a time.
+
+        Raises:
+            ProjectError: none can any more.
+        """
+
+    def start_worker(self, receive: Receive) -> Worker:
+        """Start a worker, which is sent its setup."""
+
+    def shut_down(self) -> None:
+        """Stop all workers, at once, and return when they have ended."""
 
 
 def points(path: str, text: str) -> Iterator[Progress]:

@@ -4,7 +4,6 @@ Nodes get the package `locatable` and the project's locks from Ray, the project 
 from the DVC remote; experiments come back by the same remotes. Nothing else is shared.
 """
 
-import contextlib
 import logging
 import math
 import os
@@ -14,17 +13,18 @@ import socket
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from ..clones.trial_clone import CloneSetup
-from ..errors import LocatableError, ProjectError
+from ..clones.trial_clone import CloneSetup, missing_on_remote
+from ..errors import GitError, LocatableError, ProjectError
+from ..git import git, top_folder
 from ..repository.experiments import experiment_ref
 from ..results.locks import LOCKS
-from .git_trials import GitRemote
-from .messages import Complete, Job, PoolMessage, Unusable, WorkerMessage, WorkerSetup, from_json, to_json
-from .pool import Receive, Worker
+from .messages import Complete, Job, PoolMessage, Receive, Unusable, WorkerMessage, from_json, to_json
 from .settings import Resources
 
 # Wheels that a lock names by `--find-links vendor`.
@@ -38,6 +38,7 @@ CONNECT_TIMEOUT = 10
 LOOK_INTERVAL = 5
 # Seconds that all workers have to end.
 END_TIMEOUT = 60
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--stdin")
 
 
 def project_locks(root: Path) -> list[str]:
@@ -51,12 +52,7 @@ def lock_text(root: Path) -> str:
 
 
 def fill_working_folder(folder: Path, root: Path) -> None:
-    """Copy the package, the locks and their wheels into a folder, in which nodes will work.
-
-    Args:
-        folder: where nothing is yet.
-        root: the project.
-    """
+    """Copy the package, the locks and their wheels into a folder, in which nodes will work."""
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in project_locks(root):
         shutil.copy(root / name, folder)
@@ -142,8 +138,84 @@ def _initialize(address: str, folder: str) -> None:
         raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
 
 
-@dataclass(eq=False, kw_only=True)
-class RayWorker(Worker):
+class GitRemote:
+    """The remote that the checked-out branch tracks, or else `origin`."""
+
+    def __init__(self, root: Path, study: str) -> None:
+        self.root = root
+        self.study = study
+        # Two fetches of the same ref at once would be in each other's way.
+        self._one_fetch = threading.Lock()
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the remote in Git."""
+        branch = git(self.root, "branch", "--show-current")
+        tracked = git(self.root, "config", "--default", "", f"branch.{branch}.remote")
+        return tracked.strip(".") or "origin"
+
+    @cached_property
+    def url(self) -> str:
+        """The URL of the remote; a folder by its absolute path.
+
+        Raises:
+            ProjectError: the repository has no such remote.
+        """
+        try:
+            url = git(self.root, "remote", "get-url", self.name)
+        except GitError:
+            raise ProjectError(
+                f"no Git remote {self.name}, by which workers get the project: git remote add {self.name} URL"
+            ) from None
+        folder = top_folder(self.root) / url
+        return str(folder.resolve()) if folder.exists() else url
+
+    def check(self) -> None:
+        """Check that workers will find the last commit and its data.
+
+        Raises:
+            ProjectError: they will not; the message says what to do.
+        """
+        query = ("for-each-ref", "--count=1", "--contains", "HEAD", f"refs/remotes/{self.name}")
+        if self.url and not git(self.root, *query):
+            raise ProjectError(f"HEAD is not on {self.name}: git push")
+        missing = missing_on_remote(self.root)
+        if missing:
+            raise ProjectError(f"not on the DVC remote: {', '.join(missing)}: dvc push")
+
+    def fetch(self, *refs: str) -> None:
+        """Fetch experiments.
+
+        Args:
+            refs: which; none for all of the study that are not here yet.
+
+        Raises:
+            ProjectError: the remote does not answer.
+        """
+        try:
+            with self._one_fetch:
+                wanted = refs or self._missing_refs()
+                if wanted:
+                    git(self.root, *FETCH, self.url, text="".join(f"{ref}:{ref}\n" for ref in wanted))
+        except GitError as error:
+            lines = error.stderr.strip().splitlines() or [str(error)]
+            raise ProjectError(f"Git remote {self.name}: {lines[0]}") from None
+
+    def _missing_refs(self) -> list[str]:
+        """Return the refs of the study's experiments that the remote has and this repository does not."""
+        here = git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        listed = git(self.root, "ls-remote", self.url, f"refs/exps/*/{self.study}-*")
+        # The pattern of Git also matches studies whose names begin with this one.
+        of_study = re.compile(r"refs/exps/\w\w/\w{38}/" + re.escape(self.study) + r"-\d+")
+        missing = []
+        for line in listed.splitlines():
+            _, ref = line.split()
+            if of_study.fullmatch(ref) and ref not in here:
+                missing.append(ref)
+        return missing
+
+
+class RayWorker:
     """A worker on a node.
 
     Attributes:
@@ -153,10 +225,11 @@ class RayWorker(Worker):
         experiment: name of the trial that it was sent last.
     """
 
-    actor: Any
-    has_prepared_environment: bool
-    can_stop: bool = False
-    experiment: str = ""
+    def __init__(self, actor: Any, has_prepared_environment: bool) -> None:
+        self.actor = actor
+        self.has_prepared_environment = has_prepared_environment
+        self.can_stop = False
+        self.experiment = ""
 
     def send(self, message: PoolMessage) -> None:
         """Send it a message; where it has died, that is received as its end."""
@@ -173,7 +246,7 @@ def _stop(workers: list[RayWorker]) -> None:
     import ray
 
     # With the cluster lost, which Ray says in many ways, workers end by themselves.
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         stopping = [worker.actor.stop.remote() for worker in workers if worker.can_stop]
         if stopping:
             ray.wait(stopping, num_returns=len(stopping), timeout=END_TIMEOUT)
@@ -199,7 +272,11 @@ class RayBackend:
     def __init__(
         self, setup: CloneSetup, resources: Resources, workers: int | None, remote: GitRemote
     ) -> None:
-        self._setup = _setup_of_node(setup, remote.url)
+        # This machine's folders mean nothing elsewhere.
+        config = {name: dict(section) for name, section in setup.config.items()}
+        config["cache"].pop("dir")
+        config.get("core", {}).pop("site_cache_dir", None)
+        self._setup = replace(setup, url=remote.url, config=config, shared=False)
         self._resources = resources
         self._most = math.inf if workers is None else workers
         self._remote = remote
@@ -245,7 +322,7 @@ class RayBackend:
 
     def start_worker(self, receive: Receive) -> RayWorker:
         """Start a worker, as soon as a node has room."""
-        worker = RayWorker(actor=self._start_actor(), has_prepared_environment=bool(self._environment))
+        worker = RayWorker(self._start_actor(), bool(self._environment))
         self._workers.append(worker)
         threading.Thread(target=self._relay, args=(worker, receive), daemon=True).start()
         return worker
@@ -274,7 +351,9 @@ class RayBackend:
             while line := ray.get(worker.actor.receive.remote()):
                 message = cast(WorkerMessage, from_json(line))
                 if isinstance(message, Complete):
-                    self._fetch(worker.experiment)
+                    # Where this fails, the fetch at the search's end will say why.
+                    with suppress(LocatableError):
+                        self._remote.fetch(experiment_ref(self._setup.baseline, worker.experiment))
                 receive(worker, message)
         except Exception as error:
             if ray.is_initialized() and not isinstance(error, RayError | ConnectionError):
@@ -292,7 +371,7 @@ class RayBackend:
         """
         import ray
 
-        setup = to_json(WorkerSetup(self._setup))
+        setup = to_json(self._setup)
         difference = ray.get(worker.actor.begin.remote(self._lock, setup))
         if difference and not worker.has_prepared_environment:
             ray.kill(worker.actor)
@@ -302,22 +381,9 @@ class RayBackend:
             difference = ray.get(worker.actor.begin.remote(self._lock, setup))
         return str(difference)
 
-    def _fetch(self, experiment: str) -> None:
-        """Fetch an experiment; where that fails, the fetch at the search's end will say why."""
-        with contextlib.suppress(LocatableError):
-            self._remote.fetch(experiment_ref(self._setup.baseline, experiment))
-
     def shut_down(self) -> None:
         """Stop all workers, at once, and leave the cluster."""
         import ray
 
         _stop(self._workers)
         ray.shutdown()
-
-
-def _setup_of_node(setup: CloneSetup, url: str) -> CloneSetup:
-    """Return the setup of a node's clone, without this machine's folders: they mean nothing elsewhere."""
-    config = {name: dict(section) for name, section in setup.config.items()}
-    config["cache"].pop("dir")
-    config.get("core", {}).pop("site_cache_dir", None)
-    return replace(setup, url=url, config=config, shared=False)

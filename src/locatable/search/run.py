@@ -1,44 +1,62 @@
-"""One call of `locatable search`: planned, which changes nothing, and then run before a person at a terminal.
+"""A search: planned, which changes nothing, and then run on workers.
 
 plan = plan_search(root, settings, options)
 search = Search(plan, observer)
 search.start()
 try:
-    search.run()
+    search.pool.run(options.trials, options.deadline)
 finally:
     search.finish()
 """
 
-import os
 import platform
+import queue
 import shutil
-import signal
 import sys
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Protocol
 
 from filelock import FileLock
-from tqdm import tqdm
+from optuna.trial import TrialState
 
 from ..addresses import sqlite_url
 from ..clones.processes import kill_processes
-from ..clones.project_setup import ProjectSetup, read_project
-from ..clones.trial_clone import CloneSetup
-from ..errors import GitError, ProjectError
+from ..clones.trial_clone import ProjectSetup, read_project
+from ..errors import DISK_FULL, GitError, ProjectError
 from ..git import git, leave_out, top_folder
 from ..repository.reader import Reader
-from ..results.processor import write_processor
+from ..results.processor import Processor, write_processor
 from ..results.staleness import differences, remedy, summary
-from .git_trials import GitRemote, GitTrials
+from .git_trials import FoundExperiments, find_experiments
 from .local_backend import LocalBackend, study_folder
-from .messages import Failed
-from .pool import Backend, Observer, Pool
-from .sampling import dry_run
+from .messages import (
+    Backend,
+    Complete,
+    Failed,
+    Progress,
+    Pruned,
+    Ready,
+    Stop,
+    TrialResult,
+    Unusable,
+    Worker,
+    WorkerMessage,
+)
 from .settings import SearchSettings, check
-from .study import ReconcilePlan, SearchStudy, open_study
+from .study import ReconcilePlan, RunningTrial, SearchStudy, dry_run, open_study
+
+# So many failures in a row end a search: none has ever worked, or all have ceased to.
+NEVER_WORKED = 5
+CEASED_TO_WORK = 20
+# Seconds to wait for a message before looking whether someone wants to stop, or the capacity has changed.
+WAIT = 0.5
+
+Record = Callable[[str, Processor], None]
 
 
 @dataclass(frozen=True)
@@ -81,11 +99,6 @@ class SearchPlan:
     baseline: str
 
     @property
-    def clone_setup(self) -> CloneSetup:
-        """The setup of the clones of workers on this machine."""
-        return self.project.clone_setup(self.baseline)
-
-    @property
     def folder(self) -> Path:
         """The folder for the clones of workers on this machine."""
         return (study_folder(self.root) / self.settings.study).resolve()
@@ -93,11 +106,12 @@ class SearchPlan:
     @property
     def remarks(self) -> list[str]:
         """Lines about what is peculiar to all trials of this project."""
-        lines = [
-            f"{stage} finds its own last output (persist: true): "
-            f"every trial starts with the baseline's {path}"
-            for path, stage in self.project.persistent.items()
-        ]
+        lines = []
+        for path, stage in self.project.persistent.items():
+            lines.append(
+                f"{stage} finds its own last output (persist: true): "
+                f"every trial starts with the baseline's {path}"
+            )
         if self.project.is_composed_anew:
             lines.append(
                 "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
@@ -180,12 +194,201 @@ def _committed_baseline(root: Path, modified_data: list[str]) -> str:
     return baseline
 
 
+class Observer(Protocol):
+    """Shows a person what happens."""
+
+    def progress(self, finished: int, best: float | None) -> None:
+        """Show how many trials are complete or pruned, and the best value of a single objective."""
+
+    def trial_failed(self, experiment: str, failed: Failed) -> None:
+        """Show that a trial failed."""
+
+    def notice(self, text: str) -> None:
+        """Show something else that is worth a line."""
+
+
+class Pool:
+    """Runs the trials of a study on workers: asks Optuna for params, and tells it the results.
+
+    Args:
+        study: asked for trials, and told how each of them ended.
+        backend: starts the workers, on this machine or on a Ray cluster.
+        observer: told of what a person wants to know.
+        record: called with each experiment's commit and the processor that it was computed on.
+    """
+
+    def __init__(
+        self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
+    ) -> None:
+        # Counts how often someone asked for an end; the second time means at once.
+        self.interrupts = 0
+        self._study = study
+        self._backend = backend
+        self._observer = observer
+        self._record = record
+        self._workers: list[Worker] = []
+        # Workers that take jobs, each with the trial that it runs, if any.
+        self._ready: dict[Worker, RunningTrial | None] = {}
+        self._inbox: queue.Queue[tuple[Worker, WorkerMessage | None]] = queue.Queue()
+        self._unusable_workers = 0
+        self._failures_in_a_row = 0
+        self._finished = 0
+
+    def interrupt(self, *, at_once: bool) -> None:
+        """Ask for an end: when the running trials have ended; at once, if it is the second time."""
+        self.interrupts += 2 if at_once else 1
+
+    def run(self, wanted: int, deadline: float) -> None:
+        """Run trials.
+
+        Args:
+            wanted: how many to have finished (complete or pruned) in the end, earlier ones included.
+            deadline: none is begun when `time.monotonic()` has passed it.
+
+        Raises:
+            ProjectError: no worker can be set up, or no trial works.
+        """
+        states = self._study.count()
+        self._finished = states[TrialState.COMPLETE] + states[TrialState.PRUNED]
+        self._observer.progress(self._finished, self._study.best_value())
+        try:
+            while self.interrupts < 2 and (self._may_begin(wanted, deadline) or self._running()):
+                self._start_workers(wanted, deadline)
+                self._assign_jobs(wanted, deadline)
+                with suppress(queue.Empty):
+                    self._handle(*self._inbox.get(timeout=WAIT))
+        finally:
+            self._backend.shut_down()
+
+    def _running(self) -> list[RunningTrial]:
+        return [running for running in self._ready.values() if running]
+
+    def _may_begin(self, wanted: int, deadline: float) -> bool:
+        """Return true where one more trial is to begin."""
+        if self.interrupts or time.monotonic() > deadline:
+            return False
+        return self._finished + len(self._running()) < wanted and self._study.has_more()
+
+    def _start_workers(self, wanted: int, deadline: float) -> None:
+        # No more than trials are left: a worker takes longer to start than to run a small trial.
+        usable = self._backend.capacity() - self._unusable_workers
+        useful = min(usable, wanted - self._finished)
+        while len(self._workers) < useful and self._may_begin(wanted, deadline):
+            worker = self._backend.start_worker(lambda *received: self._inbox.put(received))
+            self._workers.append(worker)
+
+    def _assign_jobs(self, wanted: int, deadline: float) -> None:
+        for worker, running in self._ready.items():
+            if running is None and self._may_begin(wanted, deadline):
+                self._ready[worker] = running = self._study.ask()
+                worker.send(running.job)
+
+    def _handle(self, worker: Worker, message: WorkerMessage | None) -> None:
+        if worker not in self._workers:
+            return
+        running = self._ready.get(worker)
+        match message:
+            case None:
+                self._handle_end(worker)
+            case Ready():
+                self._ready[worker] = None
+            case Unusable():
+                self._handle_unusable(worker, message)
+            case Progress() if running:
+                should_stop = self._study.report(running, message)
+                if should_stop and not running.is_stopping:
+                    running.is_stopping = True
+                    worker.send(Stop())
+            case Complete() | Pruned() | Failed() if running:
+                self._ready[worker] = None
+                self._handle_result(running, message)
+
+    def _handle_result(self, running: RunningTrial, result: TrialResult) -> None:
+        match result:
+            case Complete():
+                # First: where the search is killed here, Git has the trial, and nothing its processor.
+                self._record_processor(running, result)
+                self._study.complete(running, result)
+                self._count_finished(1)
+            case Pruned():
+                self._study.prune(running)
+                self._count_finished(1)
+            case Failed():
+                self._study.fail(running, result.error)
+                self._observer.trial_failed(running.job.experiment, result)
+                self._refuse_full_disk(result.error + result.log)
+                self._count_failure()
+
+    def _record_processor(self, running: RunningTrial, result: Complete) -> None:
+        if not (self._record and result.processor):
+            return
+        try:
+            self._record(result.rev, result.processor)
+        except GitError as error:
+            self._observer.notice(f"{running.job.experiment}: its processor is not noted: {error}")
+
+    def _remove(self, worker: Worker) -> None:
+        worker.clean_up()
+        self._workers.remove(worker)
+        self._ready.pop(worker, None)
+
+    def _handle_end(self, worker: Worker) -> None:
+        """Find out what became of a dead worker's trial; where it is lost, it has another chance."""
+        was_ready = worker in self._ready
+        running = self._ready.get(worker)
+        self._remove(worker)
+        if running is None:
+            if not was_ready:
+                self._count_failure()
+            return
+        experiment = running.job.experiment
+        plan = self._study.reconcile({other.trial.number for other in self._running()})
+        if plan.completions:
+            self._count_finished(len(plan.completions))
+        if plan.retries:
+            self._observer.notice(f"{experiment}: its worker died; its params are run again")
+        elif plan.losses:
+            self._observer.trial_failed(experiment, Failed("its worker died", ""))
+            self._count_failure()
+
+    def _handle_unusable(self, worker: Worker, message: Unusable) -> None:
+        """Do without a worker that cannot be set up; where there is no other, the search ends."""
+        self._remove(worker)
+        self._unusable_workers += 1
+        self._refuse_full_disk(message.error)
+        if self._backend.capacity() <= self._unusable_workers:
+            raise ProjectError(f"a worker cannot begin: {message.error}")
+        self._observer.notice(f"a worker cannot begin, and is done without: {message.error}")
+
+    def _count_finished(self, trials: int) -> None:
+        self._finished += trials
+        self._failures_in_a_row = 0
+        self._observer.progress(self._finished, self._study.best_value())
+
+    def _count_failure(self) -> None:
+        """End a search in which nothing works, or nothing works any more."""
+        self._failures_in_a_row += 1
+        limit = CEASED_TO_WORK if self._finished else NEVER_WORKED
+        if self._failures_in_a_row == limit:
+            raise ProjectError(
+                f"{self._failures_in_a_row} trials failed one after another, so the search ends here"
+            )
+
+    def _refuse_full_disk(self, said: str) -> None:
+        if DISK_FULL.search(said):
+            clones = self._backend.clones
+            raise ProjectError(
+                f"the disk is full (clones are in {clones}): "
+                "free some space, and run the same command to continue"
+            )
+
+
 class Search:
     """A search that runs.
 
-    Args:
-        plan: what to do.
-        observer: told of what a person wants to know.
+    Attributes:
+        study: of the search.
+        pool: the workers and their trials; used after `start`.
 
     Raises:
         ProjectError: the Git remote, the DVC remote or the cluster cannot be used.
@@ -195,9 +398,8 @@ class Search:
 
     def __init__(self, plan: SearchPlan, observer: Observer) -> None:
         self.plan = plan
-        self._observer = observer
-        remote = GitRemote(plan.root, plan.settings.study) if plan.options.ray else None
-        self._backend = _backend(plan, remote)
+        self._fetch: Callable[[], None] | None = None
+        backend = self._backend()
         # What a killed search left. Git is asked only then: its worker could still be pushing a trial.
         self._remove_clones()
         # Optuna creates its tables in several steps, which two searches must not do at once.
@@ -205,28 +407,35 @@ class Search:
             study = open_study(plan.settings, plan.storage)
         if not plan.options.storage:
             leave_out(plan.own_storage)
-        git_trials = GitTrials(plan.root, plan.settings, remote)
-        self.study = SearchStudy(study, plan.settings, plan.project.params_files, git_trials, plan.owner)
+        self.study = SearchStudy(
+            study, plan.settings, plan.project.params_files, self._find_experiments, plan.owner
+        )
+        self.pool = Pool(self.study, backend, observer, partial(write_processor, plan.root))
+
+    def _backend(self) -> Backend:
+        plan, options = self.plan, self.plan.options
+        setup = plan.project.clone_setup(plan.baseline)
+        if options.ray is None:
+            return LocalBackend(setup, plan.folder, options.workers or 1)
+        # Imported here: the others do without Ray.
+        from .ray_backend import GitRemote, RayBackend, connect
+
+        remote = GitRemote(plan.root, plan.settings.study)
+        self._fetch = remote.fetch
+        remote.check()
+        connect(options.ray, plan.root)
+        return RayBackend(setup, plan.settings.resources, options.workers, remote)
+
+    def _find_experiments(self, known: Collection[str]) -> FoundExperiments:
+        if self._fetch:
+            self._fetch()
+        return find_experiments(self.plan.root, self.plan.settings, known)
 
     def start(self) -> ReconcilePlan:
         """Bring the study to what Git knows, and set its sampler; returns what was done."""
         done = self.study.reconcile()
         self.study.configure()
         return done
-
-    @cached_property
-    def pool(self) -> Pool:
-        """The workers and their trials; used after `start`."""
-        record = partial(write_processor, self.plan.root)
-        return Pool(self.study, self._backend, self._observer, record)
-
-    def run(self) -> None:
-        """Run trials until there are enough.
-
-        Raises:
-            ProjectError: it cannot go on; the message says why.
-        """
-        self.pool.run(self.plan.options.trials, self.plan.options.deadline)
 
     def finish(self) -> None:
         """Remove the clones, and bring the study to what Git knows."""
@@ -236,106 +445,3 @@ class Search:
     def _remove_clones(self) -> None:
         kill_processes(self.plan.folder)
         shutil.rmtree(self.plan.folder, ignore_errors=True)
-
-
-def _backend(plan: SearchPlan, remote: GitRemote | None) -> Backend:
-    workers = plan.options.workers
-    if remote is None or plan.options.ray is None:
-        return LocalBackend(plan.clone_setup, plan.folder, workers or 1)
-    # Imported here: the others do without Ray.
-    from .ray_backend import RayBackend, connect
-
-    remote.check()
-    connect(plan.options.ray, plan.root)
-    return RayBackend(plan.clone_setup, plan.settings.resources, workers, remote)
-
-
-def make_folder(folder: Path) -> Path:
-    """Create the folder of a search's report; Git ignores it, since all in it can be created again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder.parent / ".gitignore").write_text("*\n")
-    return folder
-
-
-def write_failure(folder: Path, experiment: str, failed: Failed) -> Path:
-    """Keep the last output of a failed trial; return the file.
-
-    Args:
-        folder: of the search's report.
-        experiment: name of the trial's experiment.
-        failed: what the worker said.
-    """
-    place = make_folder(folder) / "failed"
-    place.mkdir(exist_ok=True)
-    path = place / f"{experiment}.txt"
-    parts = [failed.log, failed.error, failed.remark]
-    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
-    return path
-
-
-class Terminal:
-    """Shows the progress of a search as a bar, with other lines above it, on the standard error.
-
-    It is a context manager.
-
-    Args:
-        folder: of the report, for the output of failed trials.
-        trials: how many are wanted.
-    """
-
-    def __init__(self, folder: Path, trials: int) -> None:
-        self._folder = folder
-        self._trials = trials
-        self._bar: tqdm[Any] | None = None
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def progress(self, finished: int, best: float | None) -> None:
-        """Move the bar."""
-        if self._bar is None:
-            # Earlier trials do not count for the speed.
-            done = min(finished, self._trials)
-            self._bar = tqdm(total=self._trials, initial=done, unit="trial", disable=None)
-        if best is not None:
-            self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
-        self._bar.update(finished - self._bar.n)
-
-    def trial_failed(self, experiment: str, failed: Failed) -> None:
-        """Keep the last output of a failed trial, and show the line that says most."""
-        path = write_failure(self._folder, experiment, failed)
-        place = os.path.relpath(path)
-        remark = f"; {failed.remark}" if failed.remark else ""
-        self.notice(f"{experiment} failed: {_most_telling_line(failed)}{remark} (more in {place})")
-
-    def notice(self, text: str) -> None:
-        """Show a line."""
-        tqdm.write(text, file=sys.stderr)
-
-
-def _most_telling_line(failed: Failed) -> str:
-    """Return the line that says most about why a trial failed."""
-    # A stage that failed has said more about it than DVC does; if it ran, and said anything.
-    last_line = failed.log.strip().rpartition("\n")[2]
-    if failed.error.startswith("failed to reproduce") and last_line:
-        return last_line
-    return failed.error.partition("\n")[0]
-
-
-def stop_on_signals(pool: Pool) -> None:
-    """Have Ctrl-C finish the running trials; a second one, or any other signal to end, stops them."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        pool.interrupt(at_once=number != signal.SIGINT)
-        if pool.interrupts == 1:
-            tqdm.write("Finishing the trials that run; Ctrl-C once more stops them", file=sys.stderr)
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # `nohup` asks for one of them to be ignored.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)

@@ -9,12 +9,17 @@ Each fault ends in one line: the key, what is wrong there, and what is allowed.
 import difflib
 import json
 import re
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -24,16 +29,19 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from ..clones.project_setup import ProjectSetup
+from ..clones.trial_clone import ProjectSetup
 from ..errors import SettingsError
-from ..model import PARAMS_FILE, Key, flatten
+from ..model import PARAMS_FILE, Key, flatten, holder
 from ..repository import parsing
 from ..repository.bounds import TooLargeError
 
 Direction = Literal["minimize", "maximize"]
+# These draw a point by its number, or count in the study which are left: another seed is another order.
+SEED_MUST_STAY = (optuna.samplers.GridSampler, optuna.samplers.QMCSampler)
+# Prefix of the path of a class in OptunaHub's registry: `optunahub:PACKAGE/Class`.
+HUB = "optunahub:"
 # Pydantic's words for two kinds of faults are for programmers.
 PLAIN_WORDS = {"extra_forbidden": "unknown key", "missing": "missing; add this key"}
 
@@ -53,8 +61,16 @@ class _Param(Section, ABC):
     def distribution(self) -> BaseDistribution:
         """Return the range as Optuna knows it; raises ValueError where it is impossible."""
 
+    @abstractmethod
+    def suggest(self, trial: Trial, key: str) -> Any:
+        """Let the sampler choose a value."""
+
+    @abstractmethod
+    def to_optuna(self, value: Any) -> Any:
+        """Return Optuna's name of a value of a params file; raises ValueError where it has none."""
+
     @model_validator(mode="after")
-    def _is_possible(self) -> "_Param":
+    def _is_possible(self) -> Self:
         self.distribution()
         return self
 
@@ -69,15 +85,15 @@ class Float(_Param):
     step: float | None = None
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as Optuna knows it."""
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> float:
-        """Let the sampler choose."""
+        """Let the sampler choose a value."""
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def to_optuna(self, value: Any) -> float:
-        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
+        """Return Optuna\'s name of a value of a params file."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         raise ValueError(f"{value!r} is no number")
@@ -93,15 +109,15 @@ class Int(_Param):
     step: int = 1
 
     def distribution(self) -> BaseDistribution:
-        """Return the range as Optuna knows it; raises ValueError where it is impossible."""
+        """Return the range as Optuna knows it."""
         return IntDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def suggest(self, trial: Trial, key: str) -> int:
-        """Let the sampler choose."""
+        """Let the sampler choose a value."""
         return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
 
     def to_optuna(self, value: Any) -> int:
-        """Return Optuna's name of a value of a params file; raises ValueError where it is out of range."""
+        """Return Optuna\'s name of a value of a params file."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValueError(f"{value!r} is no whole number")
@@ -114,7 +130,7 @@ class Categorical(_Param):
     choices: list[Any] = Field(min_length=1)
 
     def distribution(self) -> BaseDistribution:
-        """Return the choices as Optuna knows them; raises ValueError where two are the same to it."""
+        """Return the range as Optuna knows it."""
         labels = self._labels()
         for position, label in enumerate(labels):
             if label in labels[:position]:
@@ -123,12 +139,12 @@ class Categorical(_Param):
         return CategoricalDistribution(labels)
 
     def suggest(self, trial: Trial, key: str) -> Any:
-        """Let the sampler choose."""
+        """Let the sampler choose a value."""
         labels = self._labels()
         return self.choices[labels.index(trial.suggest_categorical(key, labels))]
 
     def to_optuna(self, value: Any) -> Any:
-        """Return Optuna's name of a value of a params file; raises ValueError where it is not a choice."""
+        """Return Optuna\'s name of a value of a params file."""
         # As text, since 1, 1.0 and true are equal in Python.
         texts = [json.dumps(choice) for choice in self.choices]
         return self._labels()[texts.index(json.dumps(value))]
@@ -241,7 +257,7 @@ class SearchSettings(Section):
         )
 
     @model_validator(mode="after")
-    def _is_coherent(self) -> "SearchSettings":
+    def _is_coherent(self) -> Self:
         if not re.fullmatch(r"\w[\w-]*", self.study, re.ASCII):
             raise ValueError(f"study: {self.study!r}: only letters, digits, - and _ can be in a name")
         if not self.metrics:
@@ -255,11 +271,7 @@ class SearchSettings(Section):
 
 
 def load(path: Path, study: str | None = None) -> SearchSettings:
-    """Read search.yaml and validate it by itself.
-
-    Args:
-        path: of the file.
-        study: a name instead of the one in the file.
+    """Read search.yaml and validate it by itself; a `study` replaces the one that it names.
 
     Raises:
         SettingsError: what is wrong, one line a fault.
@@ -267,9 +279,9 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     name = path.name
     try:
         # As in params files, 1e-5 is a number here.
-        values = parsing.load_yaml(path.read_text(encoding="utf-8"))
+        values = parsing.parse_yaml(path.read_text(encoding="utf-8"))
         if study and isinstance(values, dict):
-            values = {**values, "study": study}
+            values["study"] = study
         return SearchSettings.model_validate(values)
     except FileNotFoundError:
         raise SettingsError(f"{name}: not found in {path.parent}") from None
@@ -280,38 +292,33 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     except YAMLError as error:
         raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error.errors()))) from None
+        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error))) from None
 
 
-def _faults(errors: Iterable[ErrorDetails]) -> list[str]:
+def _faults(error: ValidationError) -> list[str]:
     """Return a line for each place: where a value could be of several types, the first fault says enough."""
     lines: dict[str, str] = {}
-    for error in errors:
-        place = _place(error["loc"])
-        words = PLAIN_WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    for fault in error.errors():
+        parts = [str(part) for part in fault["loc"]]
+        # In a space, the third part only names the type that was tried.
+        place = ".".join(parts[:2] + parts[3:] if parts[:1] == ["space"] else parts[:1])
+        words = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.setdefault(place, f"{place}: {words}" if place else words)
     return list(lines.values())
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    parts = [str(part) for part in location]
-    if parts[:1] == ["space"]:
-        # The third part only names the type that was tried.
-        return ".".join(parts[:2] + parts[3:])
-    return ".".join(parts[:1])
 
 
 def check(settings: SearchSettings, project: ProjectSetup) -> None:
     """Compare search.yaml with the project.
 
     Raises:
-        SettingsError: it names a param or a file that does not exist.
+        SettingsError: it names a param or a file that does not exist, or that cannot be searched like this.
+        ProjectError: Hydra does not compose what is to be chosen.
     """
-    known = known_keys(settings.space, project)
+    known = _known_keys(settings.space, project)
     for name, param in settings.space.items():
         for key in (name, *param.when):
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
+                near = difflib.get_close_matches(key, sorted(known), 1)
                 guess = f"; is it {near[0]}?" if near else ""
                 raise SettingsError(f"search.yaml: space: {key}: no such param{guess}")
     for metric in settings.metrics:
@@ -334,51 +341,106 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
     """Return true where DVC, not Git, keeps a file that a stage writes."""
-    for out, cached in outputs.items():
-        if PurePosixPath(path).is_relative_to(out):
-            return cached
-    raise SettingsError(f"search.yaml: {path}: no stage writes this file")
+    place = holder(outputs, path)
+    if place is None:
+        raise SettingsError(f"search.yaml: {path}: no stage writes this file")
+    return outputs[place]
 
 
-def known_keys(space: Space, project: ProjectSetup) -> list[str]:
-    """Return the keys that a search can choose: values of params files, sections around them, Hydra's groups.
-
-    Args:
-        space: what is searched.
-        project: as DVC reads it.
-
-    Raises:
-        SettingsError: a group of Hydra's cannot be searched like this.
-        ProjectError: Hydra does not compose what is to be chosen.
-    """
-    known = dict.fromkeys(_keys(project.params_files))
+def _known_keys(space: Space, project: ProjectSetup) -> set[str]:
+    """Return the keys that can be searched: of values, of sections around them, and Hydra's groups."""
+    known = _keys_in(project.params_files)
     for name, param in space.items():
         for key in param.when:
             if key in project.groups and key not in space:
                 raise SettingsError(
                     f"search.yaml: space: {name}: when: {key}: a group of Hydra's, which is not in this space"
                 )
-        if name in project.groups:
-            known[name] = None
-            for choice in _choices(name, param, project.groups[name]):
-                # What is chosen of a group can have values that nothing else has.
-                composed = project.composition.compose({name: choice}) if project.composition else {}
-                known |= dict.fromkeys(_keys({PARAMS_FILE: composed}))
-    return list(known)
+        options = project.groups.get(name)
+        if options is None or project.composition is None:
+            continue
+        if not isinstance(param, Categorical) or not all(choice in options for choice in param.choices):
+            raise SettingsError(
+                f"search.yaml: space: {name}: a group of Hydra's: it needs `type: categorical`, "
+                f"and `choices` among {', '.join(options)}"
+            )
+        known.add(name)
+        for choice in param.choices:
+            # What is chosen of a group can have values that nothing else has.
+            known |= _keys_in({PARAMS_FILE: project.composition.compose({name: choice})})
+    return known
 
 
-def _choices(name: str, param: Param, options: list[str]) -> list[str]:
-    if not isinstance(param, Categorical) or any(choice not in options for choice in param.choices):
-        raise SettingsError(
-            f"search.yaml: space: {name}: a group of Hydra's: it needs `type: categorical`, "
-            f"and `choices` among {', '.join(options)}"
-        )
-    return param.choices
-
-
-def _keys(params_files: Mapping[str, Any]) -> Iterator[str]:
+def _keys_in(params_files: Mapping[str, Any]) -> set[str]:
+    """Return the keys of all values in some params files, and of the sections around them."""
+    keys = set()
     for file, content in params_files.items():
         for dotted in flatten(content, lists=True):
             parts = dotted.split(".")
             for length in range(1, len(parts) + 1):
-                yield str(Key(file, ".".join(parts[:length])))
+                keys.add(str(Key(file, ".".join(parts[:length]))))
+    return keys
+
+
+def build(section: str, spec: Mapping[str, Any], module: ModuleType, done: int = 0) -> Any:
+    """Build a sampler or pruner from `{name: ..., argument: ...}`; an argument may be such a mapping itself.
+
+    Args:
+        section: where in search.yaml it stands.
+        spec: arguments, and `name`: a class of `module`, the import path of any class, or, of OptunaHub's
+            registry, `optunahub:PACKAGE/Class`.
+        module: optuna.samplers or optuna.pruners.
+        done: trials there are already: a seed counts on from them, or the same would be drawn again.
+
+    Raises:
+        SettingsError: there is no such class, or it does not take these arguments.
+    """
+    arguments = {key: value for key, value in spec.items() if key != "name"}
+    for key, value in arguments.items():
+        if isinstance(value, Mapping) and "name" in value:
+            arguments[key] = build(f"{section}.{key}", value, module, done)
+    path = str(spec.get("name"))
+    kind = _class(section, path, module)
+    if isinstance(arguments.get("seed"), int) and kind not in SEED_MUST_STAY:
+        arguments["seed"] += done
+    with as_settings_error(section, path.rpartition(".")[2]), warnings.catch_warnings(action="ignore"):
+        return kind(**arguments)
+
+
+def _class(section: str, path: str, module: ModuleType) -> Any:
+    if path.startswith(HUB):
+        package, _, name = path.removeprefix(HUB).rpartition("/")
+        place = f"{HUB}{package}"
+        found = _module_of_hub(section, path, package)
+    else:
+        package, _, name = path.rpartition(".")
+        with as_settings_error(section, path):
+            found = import_module(package) if package else module
+        place = found.__name__
+    if not hasattr(found, name):
+        raise SettingsError(f"search.yaml: {section}: no {name!r} in {place}")
+    return getattr(found, name)
+
+
+def _module_of_hub(section: str, path: str, package: str) -> Any:
+    if not package:
+        raise SettingsError(f"search.yaml: {section}: {path}: write it as {HUB}PACKAGE/Class")
+    try:
+        import optunahub
+    except ImportError:
+        raise SettingsError(
+            f"search.yaml: {section}: {path}: OptunaHub is missing: pip install optunahub"
+        ) from None
+    # It may have to be downloaded, and import what is not installed.
+    with as_settings_error(section, f"{HUB}{package}"):
+        return optunahub.load_module(package)
+
+
+@contextmanager
+def as_settings_error(section: str, name: str) -> Iterator[None]:
+    """Turn whatever a sampler or pruner raises into one line: any class can be named in search.yaml."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SettingsError(f"search.yaml: {section}: {name}: {reason}") from None

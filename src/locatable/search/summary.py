@@ -1,7 +1,6 @@
 """The result of a search: a table of its best trials, all trials as CSV, and Optuna's figures for a paper."""
 
 import csv
-import io
 import shutil
 import textwrap
 import warnings
@@ -19,19 +18,17 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
-from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as draw
 
 from ..model import Experiment
+from .study import repeated_trials
 
 # Rows of the table, where there is a single objective.
 BEST = 5
-# No table is as wide as this; its smallest width is measured within it.
-MOST_COLUMNS = 100_000
-
-
+# Between two columns of it.
+GAP = "  "
 # Inches; a figure with an axis for each param takes two columns.
 COLUMN = 3.5
 TWO_COLUMNS = 7.0
@@ -60,10 +57,7 @@ def write_trials(study: optuna.Study, path: Path) -> None:
 def totals(study: optuna.Study) -> str:
     """Return how many trials there are in each state; those that are run again do not count as failed."""
     trials = study.get_trials(deepcopy=False)
-    # Failed trials that were run again: their successors name them.
-    repeated: set[int] = set()
-    for trial in trials:
-        repeated.update(RetryHeartbeatStaleTrialCallback.retry_history(trial))
+    repeated = repeated_trials(trials)
     states: Counter[TrialState] = Counter()
     for trial in trials:
         if trial.state is not TrialState.FAIL or trial.number not in repeated:
@@ -91,33 +85,33 @@ def table(study: optuna.Study, width: int | None = None) -> str:
 
     Args:
         study: with metric names.
-        width: in characters, the terminal's by default; more where a param would have to be broken in two.
+        width: in characters, the terminal's by default; a param that does not fit makes a line longer.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    rows = [["experiment", *map(_name, study.metric_names or [])]]
+    params = [["params"]]
+    for trial in best_trials(study):
+        rows.append([trial.user_attrs.get("experiment", ""), *map(_short, trial.values)])
+        params.append([f"{key}={_short(value)}" for key, value in trial.params.items()])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    indent = sum(widths) + len(GAP) * len(widths)
+    room = (width or shutil.get_terminal_size().columns) - indent
+    lines = []
+    for cells, listed in zip(rows, params, strict=True):
+        start = "".join(cell.ljust(length) + GAP for cell, length in zip(cells, widths, strict=True))
+        for text in _filled(listed, room):
+            lines.append(f"{start}{text}".rstrip())
+            start = " " * indent
+    return "\n".join(lines)
 
-    trials = best_trials(study)
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("experiment", *map(_name, study.metric_names or [])):
-        grid.add_column(heading, no_wrap=True)
-    grid.add_column("params")
-    longest_param = 0
-    for trial in trials:
-        cells = [trial.user_attrs.get("experiment", ""), *map(_short, trial.values)]
-        params = [f"{key}={_short(value)}" for key, value in trial.params.items()]
-        longest_param = max(longest_param, *map(len, params), 0)
-        # Texts, since brackets in a string are markup for Rich.
-        grid.add_row(*map(Text, cells), Text(" ".join(params)))
-    # A param is not broken in two: it can be copied from here.
-    grid.columns[-1].min_width = longest_param
 
-    text = io.StringIO()
-    console = Console(file=text, width=MOST_COLUMNS, color_system=None)
-    # Where the terminal is too narrow, lines are longer than it.
-    console.width = max(width or shutil.get_terminal_size().columns, console.measure(grid).minimum)
-    console.print(grid)
-    return "\n".join(map(str.rstrip, text.getvalue().splitlines()))
+def _filled(params: list[str], room: int) -> list[str]:
+    """Return params in lines of so many characters; none is broken in two: it can be copied from there."""
+    lines = [""]
+    for param in params:
+        if lines[-1] and len(lines[-1]) + 1 + len(param) > room:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {param}".lstrip()
+    return lines
 
 
 def recommend(
@@ -159,12 +153,7 @@ def _short(value: object) -> str:
 
 
 def write_figures(study: optuna.Study, folder: Path) -> None:
-    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column.
-
-    Args:
-        study: with metric names.
-        folder: which exists.
-    """
+    """Write Optuna's figures of a study with a complete trial, at the size of a paper's column."""
     # Without a window system.
     matplotlib.use("Agg")
     with warnings.catch_warnings(action="ignore"):

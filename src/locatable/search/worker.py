@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
-from ..clones.trial_clone import Clone
+from ..clones.trial_clone import Clone, CloneSetup, stamp
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
@@ -38,7 +38,6 @@ from .messages import (
     TrialResult,
     Unusable,
     WorkerMessage,
-    WorkerSetup,
     from_json,
     points,
     to_json,
@@ -68,7 +67,7 @@ class SeriesWatcher:
         self._stop = stop
         self._report = report
         # Until this changes, the series is still the baseline's.
-        self._baseline_stamp = self._stamp()
+        self._baseline_stamp = stamp(path) if path else None
         self._reported = 0
 
     def watch(self, done: threading.Event) -> None:
@@ -85,22 +84,19 @@ class SeriesWatcher:
             if self._stop.is_set():
                 # Again and again: DVC may start another stage.
                 kill_processes(self._folder, stages_only=True)
-                continue
-            if fault:
-                continue
-            try:
-                self._report_new_points()
-            except UnreadableError as error:
-                fault = error
+            elif self._path and not fault:
+                try:
+                    self._report_new_points(self._path)
+                except UnreadableError as error:
+                    fault = error
         if fault:
             raise fault
 
-    def _report_new_points(self) -> None:
-        stamp = self._stamp()
-        if self._path is None or stamp is None or stamp == self._baseline_stamp:
+    def _report_new_points(self, path: Path) -> None:
+        if stamp(path) in (None, self._baseline_stamp):
             return
         try:
-            series = list(points(self._path.name, self._path.read_text(encoding="utf-8")))
+            series = list(points(path.name, path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return
         except ValueError as error:
@@ -109,52 +105,39 @@ class SeriesWatcher:
             self._report(point)
         self._reported = len(series)
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Return what tells two versions of the series apart; None where there is none."""
-        if self._path is None:
-            return None
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_mtime_ns
-
 
 def remark_on(clone: Clone, log: str) -> str:
-    """Return a remark on a failed trial: files that its clone lacks; empty where there are none.
-
-    Args:
-        clone: where it ran.
-        log: what it printed.
-    """
+    """Return a remark on a failed trial: files that its clone lacks; empty where there are none."""
     remarks = [submodule.problem for submodule in clone.submodules if submodule.problem]
-    if clone.shared:
-        top = Path(clone.url)
-        folders = set()
-        for folder in clone.working_folders:
-            folders.add(folder.relative_to(clone.folder))
-            # Absolute paths of the clone become those that a stage would write.
-            log = log.replace(f"{folder}/", "")
-        log = re.sub(r"(?<![\w.])\./", "", log)
-        names = [name for name in untracked_names(top) if not _is_output(clone, name)]
-        # A dictionary keeps the order, and each name once.
-        missing: dict[str, None] = {}
-        for name in mentioned_files(names, folders, log):
-            if (top / name).exists() and not (clone.folder / name).exists():
-                missing[name] = None
-        if missing:
-            listed = ", ".join(missing)
-            remarks.append(
-                f"trials run in clones, and Git does not track {listed}, which your checkout has: "
-                "`git add` or `dvc add` it; pass a secret in an environment variable"
-            )
+    missing = _missing_files(clone, log) if clone.shared else []
+    if missing:
+        remarks.append(
+            f"trials run in clones, and Git does not track {', '.join(missing)}, which your checkout has: "
+            "`git add` or `dvc add` it; pass a secret in an environment variable"
+        )
     return "; ".join(remarks)
 
 
-def _is_output(clone: Clone, name: str) -> bool:
-    """Return true for an output of a stage, a folder of one, or a file in one."""
-    path = clone.folder / name
-    return any(path.is_relative_to(out) or out.is_relative_to(path) for out in clone.outputs)
+def _missing_files(clone: Clone, log: str) -> list[str]:
+    """Return the files that a log names, the user's checkout has, and Git does not track."""
+    top = Path(clone.url)
+    folders = []
+    for folder in clone.working_folders:
+        folders.append(folder.relative_to(clone.folder))
+        # Absolute paths of the clone become those that a stage would write.
+        log = log.replace(f"{folder}/", "")
+    log = re.sub(r"(?<![\w.])\./", "", log)
+    names = []
+    for name in untracked_names(top):
+        path = clone.folder / name
+        # An output of a stage, a folder of one, or a file in one.
+        if not any(path.is_relative_to(out) or out.is_relative_to(path) for out in clone.outputs):
+            names.append(name)
+    missing = []
+    for name in dict.fromkeys(mentioned_files(names, folders, log)):
+        if (top / name).exists() and not (clone.folder / name).exists():
+            missing.append(name)
+    return missing
 
 
 def mentioned_files(names: Iterable[str], folders: Iterable[Path], text: str) -> Iterator[str]:
@@ -208,7 +191,13 @@ def run_trial(
         if rev is None:
             return Pruned()
         values = [_finite_number(clone, rev, metric) for metric in job.metrics]
-        _push(clone, job.experiment, rev)
+        try:
+            clone.push(job.experiment, rev)
+        except GitError:
+            # It can break off after all has arrived; or the other side is still at it.
+            kill_processes(clone.folder)
+            if not clone.has_arrived(job.experiment, rev):
+                raise
         return Complete(rev, values)
     except Exception as error:
         # Children of a stage can outlive it.
@@ -253,17 +242,6 @@ def _finite_number(clone: Clone, rev: str, metric: str) -> float:
     return float(value)
 
 
-def _push(clone: Clone, experiment: str, rev: str) -> None:
-    """Push an experiment to the user's repository; raises GitError where it does not arrive."""
-    try:
-        clone.push(experiment, rev)
-    except GitError:
-        # It can break off after all has arrived; or the other side is still at it.
-        kill_processes(clone.folder)
-        if not clone.has_arrived(experiment, rev):
-            raise
-
-
 def _failure(clone: Clone, error: Exception, log: Path) -> Failed:
     """Say why a trial failed, with the end of its output."""
     said = _explain(error)
@@ -289,13 +267,13 @@ def _explain(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _receive(jobs: queue.Queue[WorkerSetup | Job | None], stop: threading.Event) -> None:
+def _receive(jobs: queue.Queue[CloneSetup | Job | None], stop: threading.Event) -> None:
     """Put jobs into the queue, and None at the end of the input; set `stop` for a Stop, and at the end."""
     for line in sys.stdin:
         message = from_json(line)
         if isinstance(message, Stop):
             stop.set()
-        elif isinstance(message, WorkerSetup | Job):
+        elif isinstance(message, CloneSetup | Job):
             # Here, not where the job starts: a Stop that comes after a job is meant for it.
             stop.clear()
             jobs.put(message)
@@ -312,16 +290,6 @@ def _redirect_output(log: Path) -> int:
     return output
 
 
-def _forget_other_repository() -> None:
-    """Drop the variables of the stage, experiment or Git hook that the search itself may run in.
-
-    DVC, and stages, would take them for their own.
-    """
-    for name in list(os.environ):
-        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
-            del os.environ[name]
-
-
 def main() -> None:
     """Serve the search at the other end of the pipes."""
     # DVC and Git see through links, so names must not hide behind any.
@@ -331,9 +299,12 @@ def main() -> None:
     log = folder.with_name(f"{folder.name}.log")
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     output = _redirect_output(log)
-    _forget_other_repository()
+    # Of the stage, experiment or Git hook that the search itself may run in: DVC would take them for its own.
+    for name in list(os.environ):
+        if name.startswith("DVC_EXP_") or name in ("DVC_ROOT", "DVC_STAGE", *REPOSITORY_VARIABLES):
+            del os.environ[name]
     stop = threading.Event()
-    jobs: queue.Queue[WorkerSetup | Job | None] = queue.Queue()
+    jobs: queue.Queue[CloneSetup | Job | None] = queue.Queue()
 
     def reply(message: WorkerMessage) -> None:
         try:
@@ -343,12 +314,12 @@ def main() -> None:
 
     threading.Thread(target=_receive, args=(jobs, stop), daemon=True).start()
     setup = jobs.get()
-    if not isinstance(setup, WorkerSetup):
+    if not isinstance(setup, CloneSetup):
         return
     # Meanwhile: to ask takes as long as a small trial.
     describing = ThreadPoolExecutor(1).submit(describe_processor, [sys.executable], os.environ)
     try:
-        clone = Clone(folder, setup.clone)
+        clone = Clone(folder, setup)
     except Exception as error:
         reply(Unusable(_explain(error)))
         return
