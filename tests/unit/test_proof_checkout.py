@@ -1,8 +1,10 @@
 """The clean clone that a proof starts from, in a small DVC repository."""
 
 import contextlib
+import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +18,7 @@ from locatable.clones.checkout import Checkout
 from locatable.clones.recorded_data import damaged_objects, fetch
 from locatable.errors import CannotTryError, GitError
 from locatable.git import git
+from locatable.model import Output
 from locatable.proof.attempts import RecordedOutputs, StageRunner
 from locatable.proof.plan import contradictions, foreign_paths, plan_proof, prepare, wrong_inputs
 from locatable.proof.sandbox import Sandbox
@@ -264,9 +267,23 @@ def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
         ]
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"2\n", []), (b"3\n", ["count: count.txt in Git is not the one that dvc.lock records"])],
+)
+def test_an_output_in_git_lfs_is_compared_by_its_content(project, tmp_path, content, named):
+    oid = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    write(project, {f".git/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}": content})
+    write(project, {".gitattributes": "count.txt filter=lfs -text\n", "count.txt": pointer})
+    commit(project)
+    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+        assert contradictions(clone.stages, clone).get("count", []) == named
+
+
 def test_nothing_is_asked_of_stages_that_are_not_of_the_proof(checkout, monkeypatch):
     asked = []
-    monkeypatch.setattr(Checkout, "hash_of", lambda self, path: asked.append(path))
+    monkeypatch.setattr(Checkout, "exists", lambda self, path: asked.append(path))
     contradictions(checkout.stages[:1], checkout)
     assert asked == []
 
@@ -313,6 +330,14 @@ def runner(checkout, tmp_path) -> StageRunner:
         recorded=recorded,
         taken_as_recorded=plan.taken_as_recorded,
     )
+
+
+def test_servers_are_not_asked_what_a_stage_could_be_given(runner, monkeypatch):
+    asked = []
+    outside = tuple(Output(path, entry={"md5": "a"}) for path in ("s3://bucket/file", "../file"))
+    monkeypatch.setattr(Checkout, "exists", lambda self, path: asked.append(path) or True)
+    replace(runner, taken_as_recorded=outside).undeclared("file")
+    assert asked == []
 
 
 def test_a_stage_is_rebuilt_as_recorded(runner):

@@ -11,7 +11,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -223,7 +223,7 @@ class Archive:
         """
         for path, entry in self.manifest.members.items():
             hashed = hashlib.sha256()
-            with _reading(self.path, path), self._file.open(path) as member:
+            with _reading(self.path, path, (*_NO_ZIP, OSError)), self._file.open(path) as member:
                 while chunk := member.read(_CHUNK):
                     hashed.update(chunk)
                     progress(len(chunk))
@@ -249,13 +249,16 @@ def open_archive(path: Path) -> Iterator[Archive]:
         UnreadableError: it is a device or a pipe.
     """
     require_regular(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            yield Archive(path, file, _check_list(path, file))
-    except _NO_ZIP as error:
-        raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
-    except OSError as error:
-        raise _problem(path, error.strerror or str(error)) from None
+    with ExitStack() as stack:
+        # What goes wrong while it is used is not told as a fault of the file.
+        try:
+            file = stack.enter_context(zipfile.ZipFile(path))
+            manifest = _check_list(path, file)
+        except _NO_ZIP as error:
+            raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
+        except OSError as error:
+            raise _problem(path, error.strerror or str(error)) from None
+        yield Archive(path, file, manifest)
 
 
 def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
@@ -301,11 +304,17 @@ def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 @contextmanager
-def _reading(path: Path, member: str) -> Iterator[None]:
-    """Name the member where its bytes have another checksum than the ZIP file itself says."""
+def _reading(path: Path, member: str, kinds: tuple[type[Exception], ...] = _NO_ZIP) -> Iterator[None]:
+    """Name the member where its bytes have another checksum than the ZIP file itself says.
+
+    Args:
+        path: of the archive.
+        member: its name.
+        kinds: of errors that mean this; where nothing but the archive is read, others do, too.
+    """
     try:
         yield
-    except _NO_ZIP:
+    except kinds:
         raise _problem(path, f"{member} is damaged") from None
 
 

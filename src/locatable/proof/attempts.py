@@ -9,7 +9,7 @@ from pathlib import Path
 from ..clones.checkout import Checkout
 from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
-from ..model import Output, Stage
+from ..model import Output, Stage, is_inside
 from .comparison import OutputVerdict, compare
 from .contents import Differences, can_be_compared, compare_contents
 from .environment import current_programs, packages_not_as_locked
@@ -169,7 +169,8 @@ class StageRunner:
     def undeclared(self, text: str) -> list[Input]:
         """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
-            if not self.checkout.exists(output.path):
+            # DVC would ask servers for what is outside of the project.
+            if is_inside(output.path) and not self.checkout.exists(output.path):
                 # What cannot be had was not what the stage used.
                 with contextlib.suppress(CannotTryError):
                     fetch(self.checkout, output)

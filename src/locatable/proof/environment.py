@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from ..errors import CannotTryError
 from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
-from .sandbox import Sandbox, installer_isolation, software_around
+from .sandbox import Sandbox, installer_isolation, python_folders, software_around
 
 # What results were made with: Python, packages, and under `variables` the settings that were set.
 RECORD = "environment.json"
@@ -155,7 +155,8 @@ def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
         readable.append(path)
         # A program such as conda needs the environment that it is in.
         if path.is_file() and os.access(path, os.X_OK):
-            readable += software_around(path.resolve().parent)
+            for software in software_around(path.resolve().parent):
+                readable += [software, *python_folders(software / "bin", sandbox.hidden)]
     isolation = installer_isolation(sandbox, readable)
     run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 

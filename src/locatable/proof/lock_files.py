@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from ..errors import CannotTryError
 from ..model import Stage
@@ -30,6 +31,12 @@ KNOWN_SOURCES = {
 }
 # A package of a lock with its hashes, which lines that end in a backslash join.
 PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)[^\n\\]*((?:\\\n[^\n\\]*)*)", re.MULTILINE)
+# What a lock holds beside packages: comments, line breaks within a line, other lists, addresses.
+NO_PART = re.compile(r"(?:^|\s)#.*|\\\n", re.MULTILINE)
+# In which pip would see other letters.
+OTHER_ENCODING = re.compile(r"^#.*coding[:=]\s*(?!utf-?8\b)", re.MULTILINE | re.IGNORECASE)
+INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)", re.MULTILINE)
+ADDRESS = re.compile(r"\bhttps?://[^\s'\"]+", re.IGNORECASE)
 # The programs that install conda-lock.yml, alone or together.
 CONDA_PROGRAMS = ("micromamba", "conda-lock", "mamba", "conda")
 # Where the shell functions of micromamba, mamba and conda find the program, which need not be in PATH.
@@ -58,7 +65,8 @@ def find_lock(
     read = {path for stage in stages for path in stage.deps}
     name = choose_lock(present, [name for name in present if name in read])
     if name == REQUIREMENTS:
-        return HashedLock(recorded_python(project), wheels, allow_build)
+        servers = servers_in(project / REQUIREMENTS)
+        return HashedLock(recorded_python(project), wheels, allow_build, servers)
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
     raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
@@ -72,23 +80,26 @@ class HashedLock:
         version: of Python, None for the one that runs.
         wheels: a folder with all packages of the lock, None to ask the package index for them.
         allow_build: whether packages without a wheel are built, which runs what they hold.
+        servers: that it names itself, see `servers_in`.
     """
 
     version: str | None = None
     wheels: Path | None = None
     allow_build: bool = False
+    servers: tuple[str, ...] = ()
     name: ClassVar[str] = REQUIREMENTS
 
     @property
     def source(self) -> str:
         """The packages to install and where they come from, in words."""
-        place = self.wheels or "the package index"
+        places = ", ".join([str(self.wheels or "the package index"), *self.servers])
         if self.allow_build:
-            return f"packages of {REQUIREMENTS} from {place}{RUNS_CODE}"
-        return f"wheels of {REQUIREMENTS} from {place}"
+            return f"packages of {REQUIREMENTS} from {places}{RUNS_CODE}"
+        return f"wheels of {REQUIREMENTS} from {places}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder."""
+        servers_in(project / REQUIREMENTS)
         uv = shutil.which("uv", path=_search_path(os.environ))
         yield make_step(folder, self.version, uv)
         # Before anything is installed: a package can bring a program of this name.
@@ -124,6 +135,37 @@ class HashedLock:
                     raise CannotTryError(
                         f"{file} is not as {name} was released: `uv cache clean {name}`, then again"
                     )
+
+
+def servers_in(lock: Path) -> tuple[str, ...]:
+    """Return the servers that a lock names, itself or in a list that it includes.
+
+    Raises:
+        CannotTryError: uv and pip would put a variable of the environment into it, and could send that to
+            any of them; or it includes a list that cannot be looked at.
+    """
+    servers: dict[str, None] = {}
+    seen: set[Path] = set()
+    waiting = [lock]
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            raise CannotTryError(f"{lock.name} includes {file.name}, which cannot be read here") from None
+        if "${" in text or OTHER_ENCODING.search(text):
+            raise CannotTryError(
+                f"{file.name} asks for variables of your environment (${{...}}), and they could be sent to "
+                "anyone: say in your own settings where packages come from, and take them out"
+            )
+        text = NO_PART.sub("", text)
+        for address in map(urlsplit, ADDRESS.findall(text)):
+            servers[f"{address.scheme}://{address.netloc.rpartition('@')[2]}"] = None
+        waiting += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
+    return tuple(servers)
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
@@ -225,7 +267,8 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
         name = Path(program).name
         if name in CONDA_PROGRAMS and not found[name]:
             found[name] = shutil.which(program)
-    return {name: path for name, path in found.items() if path}
+    # An entry of PATH can be relative to the working folder, which is another one for an installer.
+    return {name: os.path.abspath(path) for name, path in found.items() if path}
 
 
 def _search_path(variables: Mapping[str, str]) -> str:

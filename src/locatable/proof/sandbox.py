@@ -412,17 +412,7 @@ def _search_path(sandbox: Sandbox) -> list[Path]:
 
 def _program_folders(sandbox: Sandbox) -> list[Path]:
     """Return the folders that programs need and that would otherwise not be seen."""
-    wanted = [sandbox.programs.parent]
-    # A virtual environment needs the Python that it was made from, which can be another environment's.
-    python = sandbox.programs / "python"
-    while python.is_symlink():
-        wanted.append(python.parent)
-        python = python.parent / python.readlink()
-    prefix = python.resolve().parents[1]
-    if _holds_any(prefix, sandbox.hidden):
-        wanted += [prefix / name for name in PYTHON_FOLDERS]
-    else:
-        wanted.append(prefix)
+    wanted = [sandbox.programs.parent, *python_folders(sandbox.programs, sandbox.hidden)]
     for entry in _search_path(sandbox):
         wanted.append(entry)
         wanted += software_around(entry)
@@ -439,6 +429,24 @@ def _program_folders(sandbox: Sandbox) -> list[Path]:
             if not is_system and not _is_under(path, shown):
                 shown.append(path)
     return shown
+
+
+def python_folders(programs: Path, hidden: Iterable[Path]) -> list[Path]:
+    """Return the folders of the Python that an environment was made from, which can be another environment's.
+
+    Args:
+        programs: the folder of programs of the environment.
+        hidden: folders of users, resolved.
+    """
+    folders = []
+    python = programs / "python"
+    while python.is_symlink():
+        folders.append(python.parent)
+        python = python.parent / python.readlink()
+    prefix = python.resolve().parents[1]
+    if _holds_any(prefix, hidden):
+        return folders + [prefix / name for name in PYTHON_FOLDERS]
+    return [*folders, prefix]
 
 
 def software_around(entry: Path) -> set[Path]:
