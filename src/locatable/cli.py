@@ -20,7 +20,6 @@ from pathlib import Path
 import colorama
 
 from . import __version__
-from .commands.extras import find_extra, missing_extra
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .git import leave_hook
 from .output import SafeOutput
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave_streams(*settings: object, **named: object) -> None:
-    """Do nothing, in place of what changes `sys.stdout` and `sys.stderr`."""
+    """Do nothing, in place of what would change `sys.stdout` and `sys.stderr`."""
 
 
 def _exit_code(words: list[str]) -> int:
@@ -112,6 +111,8 @@ def _run(words: list[str]) -> int:
     try:
         return _run_command(name, rest)
     except ModuleNotFoundError as error:
+        from .commands.extras import find_extra, missing_extra
+
         extra = find_extra(error.name or "", name)
         if extra is None:
             raise
@@ -134,7 +135,7 @@ def _run_command(name: str, words: list[str]) -> int:
 
 
 def _project() -> Path:
-    """The project around the current folder."""
+    """Return the root of the project around the current folder."""
     try:
         folder = Path.cwd()
     except FileNotFoundError:
@@ -143,7 +144,7 @@ def _project() -> Path:
 
 
 def _main_parser() -> argparse.ArgumentParser:
-    """What answers `locatable --help` and `locatable --version`."""
+    """Return the parser of `locatable --help` and `locatable --version`."""
     lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
     parser = argparse.ArgumentParser(
         prog="locatable",
@@ -180,7 +181,7 @@ def _unknown_command(name: str) -> UsageError:
 
 
 def _output_is_closed() -> bool:
-    """Whether the reader of our output has left, as `head` does."""
+    """Return true where the reader of our output has left, as `head` does."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)  # A closed reader is reported without being asked for.
     return bool(poll.poll(0))

@@ -90,7 +90,7 @@ class CannotTryError(LocatableError):
 
 
 def disk_full() -> str:
-    """What to say where a disk is full, and nobody knows which."""
+    """Return a sentence for a disk that is full, where nobody knows which one is."""
     from tempfile import gettempdir
 
     return (

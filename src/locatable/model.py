@@ -166,6 +166,7 @@ class PipelineFile:
         params: files and folders that the top names.
         artifacts: as named below `artifacts`.
         variables: values that templates name, by file and dotted key.
+        fault: why DVC cannot run it; empty where it can.
     """
 
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -175,6 +176,7 @@ class PipelineFile:
     params: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fault: str = ""
 
     @cached_property
     def outs(self) -> frozenset[str]:

@@ -127,7 +127,7 @@ class Shell:
 
     def execute(self, block: Block) -> None:
         """Run a block's commands where the last ones ended, and compare what they print."""
-        keep = "trap '{ pwd; export -p; } > \"$NOTES\"' EXIT\nset -e\n"
+        keep = "trap '{ pwd; export -p; } > \"$NOTES\"' EXIT\nset -ea\n"
         done = subprocess.run(
             [*self.start, "bash", "-c", self.exported() + keep + block.text],
             cwd=self.folder,

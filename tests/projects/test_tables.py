@@ -50,6 +50,11 @@ QUANTITIES = {
     "penguins": ({"csv": PENGUINS}, {"target": "body_mass_g", "stratify": "species"}, ("r2", 0.7)),
     "diabetes": ({"sklearn": "diabetes"}, {"target": "target"}, ("r2", 0.25)),
     "investments": ({"csv": shipped("investments")}, {"target": "invest", "group": "firm"}, ("rmse", None)),
+    "investments by year": (
+        {"csv": shipped("investments")},
+        {"target": "invest", "time": "year"},
+        ("rmse", None),
+    ),
     "crime": ({"csv": shipped("crime")}, {"target": "violent", "drop": ["state"]}, ("rmse", None)),
     "temperatures": ({"csv": shipped("weather")}, {"target": "temp_max", "time": "date"}, ("r2", 0.6)),
     "seats": (
@@ -168,6 +173,12 @@ def test_a_quantity_is_held_against_one_number(results, table, guess):
     found = results["regression"][table]["forest"]
     assert found[guess]["rmse"] > found["test"]["rmse"]
     assert (abs(found[guess]["r2"]) < 0.1) == (guess == "mean")
+
+
+def test_the_last_row_is_no_value_of_all_where_several_have_its_time(results):
+    found = results["regression"]["investments by year"]["forest"]
+    assert found.keys() >= {"test", "mean"}
+    assert "last_value" not in found
 
 
 @pytest.mark.parametrize("table", ["elections", "penguins"])
@@ -357,7 +368,12 @@ REFUSED = {
         "a class that a part lacks": (
             made(kind=["a"] * 36 + ["b"] * 4, day=range(40)),
             {"stratify": False, "time": "day"},
-            f"kind: too few rows of 'b' (4): none is among the train rows; {ADVICE}",
+            f"kind: too few rows (4) of 'b': none is in the train rows; {ADVICE}",
+        ),
+        "a class of two groups": (
+            made(kind=["a"] * 36 + ["b"] * 4, place=[n // 2 for n in range(40)]),
+            {"stratify": False, "group": "place"},
+            f"kind: too few groups (2) of 'b': none is in the valid rows; {ADVICE}",
         ),
         "few rows of a real table": (
             shipped("planes"),

@@ -20,8 +20,8 @@ from locatable.errors import ProjectError
 SOURCES = Path(locatable.__file__).parent
 # What is read before the interpreter's version is checked.
 BEFORE_CHECK = [
-    *("__init__.py", "__main__.py", "cli.py", "errors.py", "commands/__init__.py", "commands/extras.py"),
-    *("output.py", "git/__init__.py", "repository/__init__.py", "repository/project.py"),
+    *("__init__.py", "__main__.py", "cli.py", "errors.py", "output.py"),
+    *("git/__init__.py", "repository/__init__.py", "repository/project.py"),
 ]
 
 

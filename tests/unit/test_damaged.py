@@ -9,8 +9,8 @@ from tiny_git import commit, git
 
 from locatable.errors import CannotTryError, UnreadableError
 from locatable.git.objects import subject
+from locatable.locate import find_name
 from locatable.locate.by_content import find_content
-from locatable.locate.names import find_name
 from locatable.mlflow.plan import WantedRun, needs_run, wanted_runs
 from locatable.mlflow.revision import revision_content
 from locatable.repository.reader import Reader, resolve

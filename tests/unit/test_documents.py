@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-from locatable.documents.figure import Encoded, Figure, Pixels, read_figures
+from locatable.documents import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
 from locatable.documents.picture import opened
 from locatable.errors import UnreadableError

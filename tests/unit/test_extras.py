@@ -66,8 +66,6 @@ def test_pip_installs_an_extra_that_the_lock_does_not_have(tmp_path: Path) -> No
 
 # What a user's own project brings, where it is used at all; each is asked for when it is missing.
 OF_PROJECTS = {"optunahub", "pyarrow"}
-# Pydantic depends on one version of it, so that another bound could only be wrong.
-OF_PYDANTIC = {"pydantic_core"}
 PROJECT = Path(__file__).parents[2]
 
 
@@ -81,7 +79,7 @@ def test_what_is_imported_is_a_dependency() -> None:
         # What is not installed here (Prefect, Ray) has the name that it is imported by.
         if not declared & set(map(canonicalize_name, distributions.get(name, [name]))):
             undeclared.add(name)
-    assert undeclared == OF_PROJECTS | OF_PYDANTIC
+    assert undeclared == OF_PROJECTS
 
 
 def imported_packages() -> set[str]:

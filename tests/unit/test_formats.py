@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dvc.utils.serialize import PARSERS
+from dvc.utils.serialize import PARSERS, YAMLFileCorruptedError
 
 from locatable.repository.parsing import load_plain, load_yaml, parse, parse_yaml
 
@@ -38,6 +38,13 @@ def test_an_empty_value_is_null() -> None:
 
 def test_merge_keys_are_understood() -> None:
     assert load_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}\n")["b"] == {"x": 1, "y": 2}
+
+
+def test_a_key_that_is_there_twice_is_an_error_as_it_is_for_dvc() -> None:
+    with pytest.raises(yaml.YAMLError, match="duplicate key a"):
+        parse_yaml("b:\n  a: 1\n  a: 2\n")
+    with pytest.raises(YAMLFileCorruptedError):
+        PARSERS[".yaml"]("b:\n  a: 1\n  a: 2\n", "x.yaml")
 
 
 def test_yaml_that_is_broken_is_an_error() -> None:

@@ -12,8 +12,7 @@ import tiny_git
 from locatable.clones.checkout import Checkout
 from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError
-from locatable.git import REPOSITORY_VARIABLES
-from locatable.git.working_clone import clone_git, make_clone
+from locatable.git import REPOSITORY_VARIABLES, clone_git, make_clone
 
 FILES = squares.files("data/raw.txt")
 IDENTITY = "[user]\nname = Ada\nemail = ada@example.org\n"

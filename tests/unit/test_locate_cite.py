@@ -8,9 +8,17 @@ import pytest
 from tiny_git import commit, git, write
 
 from locatable.errors import ProjectError
-from locatable.locate import bibtex, locate, report_on
-from locatable.locate.citation_file import Author, read_citation_file
-from locatable.locate.cite import Citation, cite
+from locatable.locate import locate, report_on
+from locatable.locate.cite import (
+    Author,
+    Citation,
+    bibtex_entry,
+    cite,
+    read_citation_file,
+    tex_code,
+    tex_text,
+    tex_url,
+)
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import origin_url
 
@@ -272,11 +280,11 @@ def test_a_commit_without_results_has_nothing_to_cite(project: Path, reader: Rea
 
 @pytest.mark.parametrize("text", ["a{b", "a}b", "\\{", "{{", 'say "hi"', "50% & more_#$~^<>|\\"])
 def test_every_text_leaves_the_braces_of_an_entry_balanced(text: str) -> None:
-    assert is_balanced(bibtex.entry("software", "a", {"note": bibtex.escape(text) + bibtex.code(text)}))
+    assert is_balanced(bibtex_entry("a", {"note": tex_text(text) + tex_code(text)}))
 
 
 @pytest.mark.parametrize("text", ["https://example.org/a{b", "https://example.org/a b", "https://x.org/\\"])
 def test_every_address_leaves_the_braces_of_an_entry_balanced(text: str) -> None:
-    address = bibtex.url(text)
+    address = tex_url(text)
     assert is_balanced(address)
     assert not re.search(r"[\s\\]", address)

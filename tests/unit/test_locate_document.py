@@ -20,7 +20,8 @@ from tiny_git import commit, git, write
 
 import locatable
 from locatable import cli
-from locatable.locate.document import LocatedDocument, locate_document
+from locatable.locate import Located
+from locatable.locate.document import locate_document
 from locatable.repository.reader import Reader
 
 
@@ -62,7 +63,7 @@ def said(project: Path, target: str) -> list[tuple[str, list[str]]]:
     return summary(document)
 
 
-def summary(document: LocatedDocument) -> list[tuple[str, list[str]]]:
+def summary(document: Located) -> list[tuple[str, list[str]]]:
     return [
         (figure.match.name, [r.experiment.name if r.experiment else r.rev for r in figure.results])
         for figure in document.figures
@@ -148,7 +149,7 @@ def test_a_document_without_figures(
 def test_without_the_extra_it_says_what_to_install(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("locate.document", "locate.figure_match", "locate.figure_index", "documents.picture"):
+    for name in ("locate.document", "locate.figure_match", "locate.known_figures", "documents.picture"):
         monkeypatch.delitem(sys.modules, f"locatable.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert cli.main(["locate", page(tmp_path, MINE)]) == 1

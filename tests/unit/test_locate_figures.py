@@ -17,7 +17,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 from tiny_git import commit, git
 
-from locatable.locate.document import LocatedDocument, locate_document
+from locatable.locate import Located
+from locatable.locate.document import locate_document
 from locatable.repository.reader import Reader
 
 PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
@@ -42,7 +43,7 @@ def reader(project: Path) -> Iterator[Reader]:
         yield reader
 
 
-def said(document: LocatedDocument) -> list[tuple[str, str, str]]:
+def said(document: Located) -> list[tuple[str, str, str]]:
     """Place, how it was found, and the experiment, of each figure; of a tie, all that it is between."""
     lines = []
     for figure in document.figures:

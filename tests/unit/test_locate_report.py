@@ -174,7 +174,8 @@ stages:
 
 
 def test_a_report_on_an_experiment(tmp_path: Path) -> None:
-    head = commit(tmp_path, {".dvc/config": "", "dvc.lock": LOCK.format(x=1)})
+    pipeline = "stages: {train: {cmd: x}}\n"
+    head = commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline, "dvc.lock": LOCK.format(x=1)})
     rev = commit(tmp_path, {"dvc.lock": LOCK.format(x=8)})
     git(tmp_path, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/wide", rev)
     with Reader(tmp_path) as reader:
@@ -249,12 +250,18 @@ RECORD = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      param
 MADE = {".dvc/config": "", "dvc.yaml": PIPELINE, "dvc.lock": RECORD, "params.yaml": "rate: 1"}
 
 
-def test_results_that_no_stage_has_yet_are_said_to_be_missing(tmp_path: Path) -> None:
-    commit(tmp_path, {".dvc/config": "", "dvc.yaml": PIPELINE})
+@pytest.mark.parametrize(
+    ("pipeline", "advice"),
+    [(PIPELINE, ": dvc repro, then commit"), ("stages: {train: {cmd: [a: b]}}", "")],
+)
+def test_results_that_no_stage_has_yet_are_said_to_be_missing(
+    tmp_path: Path, pipeline: str, advice: str
+) -> None:
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline})
     with Reader(tmp_path) as reader:
         (result,) = locate(reader, "HEAD").results
         lines = render.to_text(report_on(reader, result, None)).splitlines()
-    assert lines[1] == "  no results are recorded yet: dvc repro, then commit"
+    assert lines[1] == f"  no results are recorded yet{advice}"
 
 
 def test_stale_results_are_rebuilt_at_the_commit_that_made_them(tmp_path: Path) -> None:

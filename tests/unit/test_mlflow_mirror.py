@@ -100,6 +100,19 @@ def test_a_file_that_is_no_database_tells_nothing(tmp_path: Path) -> None:
     assert runs_in_file(settings(tmp_path)) is None
 
 
+def test_a_database_with_other_tables_than_mlflow_makes_tells_nothing(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("create table runs (id text, experiment text)")
+    assert runs_in_file(settings(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("number", "found"), [("1", ["aaa"]), ("2", []), ("abc", [])])
+def test_runs_are_found_by_the_id_of_their_experiment(tmp_path: Path, number: str, found: list[str]) -> None:
+    store(tmp_path, {"1": {"mirror.state": "complete", "dvc.rev": "aaa"}})
+    by_id = TrackingSettings(settings(tmp_path).uri, None, tmp_path, experiment_id=number)
+    assert list(runs_in_file(by_id) or {}) == found
+
+
 def test_a_server_is_asked_through_mlflow(tmp_path: Path) -> None:
     assert runs_in_file(TrackingSettings("http://host", "ours", tmp_path)) is None
 

@@ -183,9 +183,15 @@ def test_plots_are_artifacts_however_they_are_declared(show: Show, plots: str) -
     assert {"a.csv", "b.csv"} <= content.artifacts.keys()
 
 
-@pytest.mark.parametrize("section", ["artifacts: {net: models/net.bin}", "plots: 5"])
-def test_a_pipeline_that_is_not_as_dvc_writes_it_is_named(show: Show, section: str) -> None:
-    with pytest.raises(UnreadableError, match=r"dvc\.yaml: not as DVC writes it"):
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ("artifacts: {net: models/net.bin}", "artifacts.net: expected a dictionary"),
+        ("plots: 5", "plots: expected a list"),
+    ],
+)
+def test_a_pipeline_that_dvc_refuses_is_named_with_its_reason(show: Show, section: str, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=rf"dvc\.yaml: {reason}"):
         show({"dvc.yaml": f"stages: {{}}\n{section}\n"})
 
 

@@ -94,7 +94,7 @@ def test_a_command_that_can_be_copied_stays_in_one_line():
 
 def test_a_terminal_shows_for_how_long_something_is_done():
     ours, terminal = pty.openpty()
-    code = "from locatable.commands import Steps\nwith Steps() as steps: steps.begin('building')"
+    code = "from locatable.output import Steps\nwith Steps() as steps: steps.begin('building')"
     environment = os.environ | {"PYTHONPATH": str(SOURCES), "TERM": "xterm", "COLUMNS": "80"}
     subprocess.run((sys.executable, "-c", code), stderr=terminal, env=environment, check=True)
     os.close(terminal)
@@ -106,7 +106,7 @@ def test_a_terminal_shows_for_how_long_something_is_done():
 
 
 def test_programs_get_a_line_for_each_thing_that_is_done():
-    code = "from locatable.commands import Steps\nwith Steps() as steps: steps.begin('a'); steps.begin('b')"
+    code = "from locatable.output import Steps\nwith Steps() as steps: steps.begin('a'); steps.begin('b')"
     environment = os.environ | {"PYTHONPATH": str(SOURCES)}
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, env=environment, check=True)
     assert done.stderr == b"a\nb\n"

@@ -21,10 +21,8 @@ from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
 from locatable.locate import locate, report_on
-from locatable.page.curves import Confusion, Curves
-from locatable.page.facts import Facts, Metric, read_facts
-from locatable.page.figures import figure, image_type
-from locatable.page.lineage import Step
+from locatable.page.facts import Facts, Metric, Step, read_facts
+from locatable.page.figures import Confusion, Curves, figure, image_type
 from locatable.page.write import check_place, to_html, write_page
 from locatable.repository.hashes import folder_hash
 from locatable.repository.reader import Reader

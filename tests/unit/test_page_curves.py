@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from tiny_git import commit
 
-from locatable.page.curves import MOST_CHARTS, MOST_CLASSES, Chart, Curves, draw, read_curves
+from locatable.page.figures import MOST_CHARTS, MOST_CLASSES, Chart, Curves, draw, read_curves
 from locatable.repository.reader import Reader
 
 TOP = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tiny_git import commit
 
-from locatable.page.lineage import MOST_STEPS, Step, lineage
+from locatable.page.facts import MOST_STEPS, Step, lineage
 from locatable.repository.reader import Reader
 
 PIPELINE = """\

@@ -1,9 +1,12 @@
 """The commands that rebuild a revision on a clean machine."""
 
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from tiny_git import commit, git
 
 from locatable.model import Experiment
@@ -36,6 +39,102 @@ def test_a_bare_repository_is_cloned_checked_out_and_run(tmp_path: Path) -> None
 
 def test_nothing_is_run_where_there_is_no_stage(tmp_path: Path) -> None:
     assert "dvc repro" not in commands(tmp_path, {})
+
+
+def test_what_a_lock_alone_records_is_said_not_to_be_rebuilt(tmp_path: Path) -> None:
+    assert commands(tmp_path, {"dvc.lock": LOCK})[-1] == (
+        "# train: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
+    )
+
+
+TWO = "stages:\n  a: {cmd: x, deps: [%s], outs: [%s]}\n  b: {cmd: x, deps: [%s], outs: [%s]}\n"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        (
+            "stages: {make: {cmd: ['a: b', {level: info}]}}",
+            "dvc.yaml: stages.make.cmd: YAML reads {'level': 'info'}, which cannot run: put the command in "
+            "quotes",
+        ),
+        (
+            "stages: {make: {cmd: ['${x}']}}\nvars: [{x: 5}]\n",
+            "dvc.yaml: stages.make.cmd: YAML reads 5, which cannot run: put the command in quotes",
+        ),
+        ("stages: {make: {cmd: null}}", "dvc.yaml: stages.make.cmd: expected str"),
+        ("stages: {make: {cmd: x, live: y}}", "dvc.yaml: stages.make.live: extra keys not allowed"),
+        ("stage: {make: {cmd: x}}", "dvc.yaml: stage: extra keys not allowed"),
+        (
+            "stages: {make: {cmd: x, outs: [y: {cache: 'no'}]}}",
+            "dvc.yaml: stages.make.outs.0.y.cache: expected bool",
+        ),
+        ("plots: [x: {z: y}]", "dvc.yaml: plots.0.x.z: extra keys not allowed"),
+        ("artifacts: {x: {type: y}}", "dvc.yaml: artifacts.x.path: required key not provided"),
+        (TWO % ("x", "y", "x", "y"), "output 'y' is specified in: a, b"),
+        (TWO % ("x", "y", "z", "x.csv"), "output 'x.csv' is specified in: a .dvc file, b"),
+        (TWO % ("x", "y", "x", "y/z"), "output 'y' of a has in it 'y/z' of b"),
+        (TWO % ("x", "y", "y", "x"), "each of these stages needs the next: a, b, a"),
+        (TWO % ("x", "x", "y", "z"), "a has a dependency among its outputs"),
+    ],
+)
+def test_nothing_is_pulled_or_run_where_dvc_refuses_the_pipeline(
+    tmp_path: Path, pipeline: str, reason: str
+) -> None:
+    found = commands(tmp_path, {"dvc.yaml": pipeline, "x.csv.dvc": "outs:\n- path: x.csv\n"})
+    with chdir(tmp_path / "ml"), pytest.raises(DvcException), Repo() as repo:
+        repo.reproduce(dry="YAML reads" not in reason)
+    remark = f"# DVC cannot run the pipeline, and rebuilds nothing here: {reason}"
+    assert [line for line in found if line.startswith(("dvc", "#"))] == [remark]
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [("x: 2024-05-01", "date"), ("x: !!set {y}", "set"), ("x: 2024-05-01 10:00:00", "datetime")],
+)
+def test_nothing_is_run_where_dvc_refuses_a_param(tmp_path: Path, params: str, kind: str) -> None:
+    found = commands(tmp_path, {"dvc.yaml": "stages: {make: {cmd: echo}}", "params.yaml": params})
+    reason = f"Unsupported value of type '{kind}' in 'params.yaml:x'"
+    assert found[-1] == f"# DVC cannot run the pipeline, and rebuilds nothing here: {reason}"
+    with chdir(tmp_path / "ml"), pytest.raises(TypeError, match=reason), Repo() as repo:
+        repo.reproduce(dry=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "params", "kind"),
+    [
+        ("a.toml", "x = 2024-05-01", "date"),
+        ("a.yaml", "x: 2024-05-01", "date"),
+        ("a.py", "x = {1, 2}", "set"),
+    ],
+)
+def test_nothing_is_run_where_dvc_cannot_record_a_param(
+    tmp_path: Path, file: str, params: str, kind: str
+) -> None:
+    pipeline = f"stages: {{make: {{cmd: touch y, params: [{file}: [x]], outs: [y]}}}}"
+    found = commands(tmp_path, {"dvc.yaml": pipeline, file: params})
+    reason = f"Object of type {kind} is not JSON serializable"
+    what = f"params of make in {file}: {reason}"
+    assert found[-1] == f"# DVC cannot run the pipeline, and rebuilds nothing here: {what}"
+    with chdir(tmp_path / "ml"), pytest.raises(DvcException) as refused, Repo() as repo:
+        repo.reproduce()
+    assert reason in str(refused.value.__cause__)
+
+
+def test_a_date_in_quotes_is_a_param_for_dvc(tmp_path: Path) -> None:
+    files = {"dvc.yaml": "stages: {make: {cmd: echo}}", "params.yaml": "x: '2024-05-01'"}
+    assert commands(tmp_path, files)[-1] == "dvc repro"
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "stages: {make: {cmd: echo, meta: {a: 1}, outs: [{y: {desc: b, persist: true}}]}}",
+        "stages: {make: {foreach: [a], do: {cmd: 'echo ${item}'}}}\nplots: [x: {x: {y: z}, y: {y: [z]}}]",
+    ],
+)
+def test_what_dvc_alone_can_judge_is_run_where_it_takes_it(tmp_path: Path, pipeline: str) -> None:
+    assert commands(tmp_path, {"dvc.yaml": pipeline})[-1] == "dvc repro"
 
 
 def test_a_repository_without_a_remote_is_cloned_from_its_folder(tmp_path: Path) -> None:
@@ -167,7 +266,9 @@ def test_stages_that_dvc_3_refuses_are_named(tmp_path: Path) -> None:
 
 
 def test_several_pipelines_are_all_run(tmp_path: Path) -> None:
-    assert commands(tmp_path, {"dvc.lock": LOCK, "sub/dvc.lock": LOCK})[-1] == "dvc repro --all-pipelines"
+    pipeline = "stages: {train: {cmd: x}}\n"
+    found = commands(tmp_path, {"dvc.yaml": pipeline, "sub/dvc.yaml": pipeline, "sub/dvc.lock": LOCK})
+    assert found[-1] == "dvc repro --all-pipelines"
 
 
 def test_the_origin_is_shown_without_its_password(tmp_path: Path) -> None:

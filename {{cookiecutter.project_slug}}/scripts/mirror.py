@@ -2,8 +2,7 @@
 
     python -m scripts.mirror [--watch SECONDS] [--prune] [--all-commits] [--copy-models]
 
-`locatable mirror` and `make mirror` do the same: all three call `describe` below. After a change of this
-file, the next mirror describes all runs again.
+`locatable mirror` and `make mirror` call `describe`, too. After a change, the next describes all runs again.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""How the tables that `prepare` writes are read: features apart from the target."""
+"""How the tables that `prepare` writes are read: features apart from the target; an index is the time."""
 
 import pandas as pd
 

@@ -165,8 +165,9 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
 {%- if classes %}
         missing = keys[params.target][~keys[params.target].isin(part[params.target].unique())]
         if not missing.empty:
-            what = f"too few rows of '{missing.iloc[0]}' ({len(missing)}): none is among the {name} rows"
-            refuse(params.target, f"{what}; {FEW}")
+            rows = keys[keys[params.target] == missing.iloc[0]]
+            few = f"groups ({rows[params.group].nunique()})" if params.group else f"rows ({len(rows)})"
+            refuse(params.target, f"too few {few} of '{missing.iloc[0]}': none is in the {name} rows; {FEW}")
 {%- endif %}
     return {name: part.index for name, part in parts.items()}
 
@@ -229,7 +230,8 @@ def main() -> None:
         raw, table = raw[~again], table[~again]
     PREPARED.mkdir(parents=True, exist_ok=True)
     for name, rows in split(raw, params).items():
-        table.loc[rows].to_parquet(PREPARED / f"{name}.parquet", index=False)
+        part = table.loc[rows].set_index(raw.loc[rows, params.time] if params.time else rows)
+        part.to_parquet(PREPARED / f"{name}.parquet", index=bool(params.time))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from typing import Protocol
 from ..clones.checkout import Checkout, project_root
 from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..git import git
-from ..git.partial_clone import fetch_history
-from ..git.working_clone import SETTINGS
+from ..git import CLONE_SETTINGS, git
+from ..git.objects import fetch_history
 from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
@@ -275,8 +274,8 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
         alternates.write_text(f"{objects}\n", errors="surrogateescape")
         lines = "".join(f"create {ref} {commit}\n" for ref, commit in refs.items())
         # The user's hooks are for the user's own work.
-        git(alone, "update-ref", "--stdin", text=lines, settings=SETTINGS)
-        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=SETTINGS)
+        git(alone, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
+        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
         # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
         git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
         git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *refs, settings=PACKING)

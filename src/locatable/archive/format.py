@@ -19,7 +19,7 @@ from typing import Any
 
 from ..clones.config import use_cache
 from ..errors import CannotTryError, GitError, ProjectError
-from ..git.working_clone import clone_git, make_clone
+from ..git import clone_git, make_clone
 from ..repository.bounds import require_regular
 from ..repository.replacing import mode_of_new_files, replacing
 

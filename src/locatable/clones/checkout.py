@@ -26,11 +26,10 @@ from dvc_objects.fs.generic import transfer
 from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UnreadableError, UsageError
 from ..git import annex as git_annex
-from ..git import git, is_shallow, top_folder
+from ..git import clone_git, git, is_shallow, make_clone, top_folder
 from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
-from ..git.partial_clone import fetch_commit
+from ..git.objects import fetch_commit
 from ..git.submodules import checkout_submodules
-from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
 from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder

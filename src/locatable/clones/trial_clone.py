@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
-from ..git import git
+from ..git import clone_git, git, make_clone
 from ..git.annex import fill_in_for_trials
 from ..git.lfs import needing_contents, storage
-from ..git.partial_clone import fetch_commit
+from ..git.objects import fetch_commit
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
-from ..git.working_clone import clone_git, make_clone
 from ..model import PARAMS_FILE, Key
 from ..repository.dvc_repo import (
     commands_of,

@@ -23,7 +23,7 @@ DEFAULT_LIMIT = "1GB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable archive`."""
+    """Add the arguments of `locatable archive`."""
     parser.add_argument(
         "rev", nargs="?", default="HEAD", help="a Git revision or an experiment's name (default: HEAD)"
     )
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class OnTerminal:
-    """Tells and asks a person, on the standard error."""
+    """A person at a terminal, who is told and asked on the standard error."""
 
     def say(self, line: str) -> None:
         """Show a line."""
@@ -88,7 +88,7 @@ class OnTerminal:
 
     @contextlib.contextmanager
     def progress(self, size: int) -> Iterator[Callable[[int], object]]:
-        """A bar, where there is a terminal."""
+        """Show a bar, where there is a terminal."""
         from tqdm import tqdm
 
         with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:

@@ -41,7 +41,7 @@ EXTRAS = (
 
 
 def find_extra(module: str, command: str) -> Extra | None:
-    """The extra that would have brought a module; None where it belongs to none.
+    """Return the extra that would have brought a module; None where it belongs to none.
 
     Args:
         module: name of a module that is missing.
@@ -56,22 +56,21 @@ def find_extra(module: str, command: str) -> Extra | None:
 
 
 def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
-    """The error for a command that cannot run without an extra.
+    """Return the error for a command that cannot run without an extra.
 
     Args:
         needed_by: what needs it, for example `locatable flow`.
         extra: what is missing.
         project: root of the user's project.
     """
-    if is_locked(project, extra.name):
-        install = f"make setup EXTRAS={extra.name}"
-    else:
-        install = f"pip install 'locatable[{extra.name}]'"
-    return ProjectError(f"{needed_by} needs {extra.title}: {install}")
+    command = f"pip install 'locatable[{extra.name}]'"
+    if _is_locked(project, extra.name):
+        command = f"make setup EXTRAS={extra.name}"
+    return ProjectError(f"{needed_by} needs {extra.title}: {command}")
 
 
-def is_locked(project: Path, name: str) -> bool:
-    """Return whether a generated project has the versions of an extra in its lock."""
+def _is_locked(project: Path, name: str) -> bool:
+    """Return true where a generated project has the versions of an extra in its lock."""
     try:
         settings = tomllib.loads((project / "pyproject.toml").read_text())
     except (OSError, ValueError):

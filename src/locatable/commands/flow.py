@@ -27,7 +27,7 @@ NO_ANSWER = ("Failed to reach API", "Timed out while attempting to connect to ep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable flow`."""
+    """Add the arguments of `locatable flow`."""
     parser.add_argument("rev", nargs="?", default="HEAD", help="a revision or an experiment's name (HEAD)")
     parser.add_argument("--target", action="append", metavar="STAGE", help="only this, and what it needs")
     parser.add_argument("-S", action="append", default=[], metavar="KEY=VALUE", help="set a param")
@@ -94,7 +94,7 @@ def _needing_server() -> Iterator[None]:
 
 
 def _can_write(folder: Path) -> bool:
-    """Whether files can be written to a folder, which is made where it is not there yet."""
+    """Return true where files can be written to a folder, which is created where it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

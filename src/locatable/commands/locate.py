@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..locate import Located, Report, Result
-    from ..locate.document import LocatedDocument
     from ..repository.reader import Reader
 
 # Results that are shown in full; of more, each gets a line (`--json` has all).
@@ -33,7 +32,7 @@ MOST_IN_FULL = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable locate`."""
+    """Add the arguments of `locatable locate`."""
     parser.add_argument(
         "target", help="a file, a folder, an experiment, a Git revision, an MLflow run id or a number"
     )
@@ -55,64 +54,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the results that match."""
-    from ..locate import Located
-    from ..locate.inside import locate_file_or_figures
+    """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
+    from ..locate import locate, render
     from ..repository.bounds import require_regular
     from ..repository.project import find_project
     from ..repository.reader import Reader
 
-    require_regular(Path(arguments.target))
+    target = arguments.target
+    require_regular(Path(target))
     with Reader(find_project(Path.cwd())) as reader:
-        located = locate_file_or_figures(reader, arguments.target)
-        if not isinstance(located, Located):
-            return _show_figures(reader, located, arguments)
+        located = locate(reader, target)
         _warn(located.left_out)
         for note in located.notes:
             print(note, file=sys.stderr)
         if arguments.cite or arguments.html:
             return _present(reader, located, arguments)
-        return _show_results(reader, located, arguments)
-
-
-def _show_results(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
-    """Print reports on results: the first in full, of more a line each."""
-    from ..locate import merged, render
-    from ..results.rebuild import origin_url
-
-    url = origin_url(reader)
-    if arguments.json:
-        print(render.to_json(_reports(reader, located.results, url)))
-    elif located.is_number:
-        pages = [render.to_text(report) for report in _reports(reader, located.results[:1], url)]
-        if len(located.results) > 1:
-            pages.insert(0, render.candidates(arguments.target, located.results))
-        print("\n\n".join(pages))
-    else:
-        print(_text(reader, merged(located.results), url))
-    return int(arguments.check and any(_is_stale(result) for result in located.results))
+        if located.figures:
+            reports = _reports(reader, located.results)
+            to_output = render.figures_to_json if arguments.json else render.figures_to_text
+            print(to_output(target, located, reports))
+            is_stale = arguments.check and any(report.stale for report in reports)
+            return int(is_stale or not all(figure.is_traced for figure in located.figures))
+        if arguments.json:
+            print(render.to_json(_reports(reader, located.results)))
+        elif located.is_number:
+            pages = [render.to_text(report) for report in _reports(reader, located.results[:1])]
+            if len(located.results) > 1:
+                pages.insert(0, render.candidates(target, located.results))
+            print("\n\n".join(pages))
+        else:
+            print(_text(reader, located.results))
+        return int(arguments.check and any(_is_stale(result) for result in located.results))
 
 
 def _is_stale(result: "Result") -> bool:
-    """Whether recorded results are not of the commit's files; what cannot be read is told elsewhere."""
+    """Return true where recorded results are not of the commit's files."""
     from ..errors import UnreadableError
     from ..results.staleness import differences
 
     try:
         return not result.uncommitted and bool(differences(result.snapshot))
     except UnreadableError:
-        return False
+        return False  # its report says so
 
 
-def _text(reader: "Reader", results: "list[Result]", url: str | None) -> str:
-    """Reports on the first results, and a line for each other one, and for what is merely kept in Git."""
-    from ..locate import render
+def _text(reader: "Reader", results: "list[Result]") -> str:
+    """Return reports on the first results, and a line for each other one, and for what is merely in Git."""
+    from ..locate import merged, render
 
-    traced = [result for result in results if not result.is_merely_kept]
-    kept = [result for result in results if result.is_merely_kept]
+    told = merged(results)
+    traced = [result for result in told if not result.is_merely_kept]
+    kept = [result for result in told if result.is_merely_kept]
     same_in = {(result.rev, bool(result.uncommitted)): result.same_in for result in traced}
     pages = []
-    for report in _reports(reader, traced[:MOST_IN_FULL], url):
+    for report in _reports(reader, traced[:MOST_IN_FULL]):
         pages.append(render.to_text(report, same_in[report.rev, bool(report.uncommitted)]))
     titles = [render.title(result, result.same_in) for result in [*traced[MOST_IN_FULL:], *kept]]
     if titles:
@@ -120,12 +115,28 @@ def _text(reader: "Reader", results: "list[Result]", url: str | None) -> str:
     return "\n\n".join(pages)
 
 
-def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace, found_by: str = "") -> int:
-    """Cite the first result, or write a page about it, or both."""
-    from ..locate import report_on
+def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Cite the first result, or write a page about it, or both.
+
+    Raises:
+        UsageError: the target is a document, whose figures come from several results.
+    """
+    from ..errors import UsageError
+    from ..locate import render, report_on
     from ..results.rebuild import origin_url
 
-    result = _first(located)
+    found_by = ""
+    if located.figures:
+        if len(located.figures) > 1 or len(located.results) != 1:
+            raise UsageError(
+                f"{arguments.target}: a document, and --cite and --html are about one result",
+                hint="name the result: an experiment, a commit, or a figure as a file",
+            )
+        found_by = render.how_found(located.figures[0])
+        print(found_by, file=sys.stderr)
+    result = located.results[0]
+    if len(located.results) > 1:
+        print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
     url = origin_url(reader)
     report = report_on(reader, result, url)
     if arguments.html:
@@ -146,45 +157,13 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     return int(arguments.check and bool(report.stale))
 
 
-def _first(located: "Located") -> "Result":
-    """The result that is meant, and a line about the others."""
-    from ..locate import render
-
-    result = located.results[0]
-    if len(located.results) > 1:
-        print(f"the first of {len(located.results)} results: {render.title(result)}", file=sys.stderr)
-    return result
-
-
-def _show_figures(reader: "Reader", document: "LocatedDocument", arguments: argparse.Namespace) -> int:
-    """Print where the figures of a document come from."""
-    from ..errors import UsageError
-    from ..locate import Located, render_document
-    from ..results.rebuild import origin_url
-
-    _warn(document.left_out)
-    named = document.named_results()
-    if (arguments.cite or arguments.html) and len(document.figures) == len(named) == 1:
-        found_by = render_document.how_found(document.figures[0])
-        print(found_by, file=sys.stderr)
-        return _present(reader, Located(named), arguments, found_by)
-    if arguments.cite or arguments.html:
-        raise UsageError(
-            f"{arguments.target}: a document, and --cite and --html are about one result",
-            hint="name the result: an experiment, a commit, or a figure as a file",
-        )
-    reports = _reports(reader, named, origin_url(reader))
-    to_output = render_document.to_json if arguments.json else render_document.to_text
-    print(to_output(document, reports))
-    is_stale = arguments.check and any(report.stale for report in reports)
-    return int(is_stale or not document.is_traced)
-
-
-def _reports(reader: "Reader", results: "list[Result]", url: str | None) -> "list[Report]":
-    """Reports on results; of several, one that cannot be read does not hide the others."""
+def _reports(reader: "Reader", results: "list[Result]") -> "list[Report]":
+    """Return reports on results; of several, one that cannot be read does not hide the others."""
     from ..errors import UnreadableError
     from ..locate import report_on
+    from ..results.rebuild import origin_url
 
+    url = origin_url(reader)
     reports = []
     for result in results:
         try:

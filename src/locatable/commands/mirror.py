@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable mirror`."""
+    """Add the arguments of `locatable mirror`."""
     parser.add_argument("--tracking-uri", metavar="URI", help="server or database")
     parser.add_argument("--experiment", metavar="NAME", help="MLflow experiment; default: the project's name")
     parser.add_argument("--watch", metavar="SECONDS", type=float, help="again and again, with this pause")
@@ -39,18 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
         if pause is None:
             return _mirror(arguments)
         while True:
-            _mirror_whatever_happens_to_the_store(arguments)
+            try:
+                _mirror(arguments)
+            except StoreError as error:  # the store may be back the next time
+                print(f"{error}; {error.hint}", file=sys.stderr)
             time.sleep(pause)
     except KeyboardInterrupt:
         raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
-
-
-def _mirror_whatever_happens_to_the_store(arguments: argparse.Namespace) -> None:
-    """Mirror, and only say so where the store fails: it may be back the next time."""
-    try:
-        _mirror(arguments)
-    except StoreError as error:
-        print(f"{error}; {error.hint}", file=sys.stderr)
 
 
 def _announce_script(root: Path) -> None:
@@ -91,7 +86,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
 
 
 def _why_nothing(reader: "Reader") -> str:
-    """Say why there is no run; empty where that is plain from what was asked for."""
+    """Return why there is no run; empty where that is plain from what was asked for."""
     from ..errors import NotFoundError
 
     try:

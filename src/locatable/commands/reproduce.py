@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
-from ..output import visible
+from ..output import Steps, visible
 from ..repository.project import find_project, read_settings
-from . import Steps
 
 if TYPE_CHECKING:
     from ..proof.reproduce import Progress, Report
@@ -36,7 +35,7 @@ SHORT_HASH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable reproduce`."""
+    """Add the arguments of `locatable reproduce`."""
     parser.add_argument(
         "rev",
         nargs="?",
@@ -60,12 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
-    """Return true if no project is needed around the current folder."""
-    return _is_archive(arguments.rev)
-
-
-def _is_archive(rev: str) -> bool:
-    return rev.endswith(".zip")
+    """Return true for an archive: no project is needed around the current folder."""
+    return bool(arguments.rev.endswith(".zip"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,23 +83,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
-    if _is_archive(arguments.rev):
-        return _prove_archive(arguments, progress)
-    return _prove(arguments, arguments.rev, progress)
-
-
-def _prove_archive(arguments: argparse.Namespace, progress: "Progress") -> "Report":
-    """Check and unpack an archive, and prove its revision there."""
+    """Prove a revision; that of an archive where it was checked and unpacked."""
+    if not works_anywhere(arguments):
+        return _prove(arguments, arguments.rev, progress)
     from ..archive.format import unpacked
 
-    path = Path(arguments.rev)
-    with unpacked(path, _checking) as archive, contextlib.chdir(archive.project):
+    with unpacked(Path(arguments.rev), _checking) as archive, contextlib.chdir(archive.project):
         return _prove(arguments, archive.manifest.revision, progress, archive.wheels)
 
 
 @contextlib.contextmanager
 def _checking(size: int) -> Iterator[Callable[[int], object]]:
-    """A bar for so many bytes that are checked, where there is a terminal."""
+    """Show a bar for so many bytes that are checked, where there is a terminal."""
     from tqdm import tqdm
 
     print("checking the archive", file=sys.stderr, flush=True)

@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
-from . import Steps
+from ..output import Steps
 
 # Seconds that the server has to end by itself.
 PATIENCE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `locatable ui`."""
+    """Add the arguments of `locatable ui`."""
     parser.add_argument("--port", type=int, default=5000, help="of the page on this machine (5000)")
 
 
@@ -67,7 +67,7 @@ def _require_store(uri: str) -> None:
 
 
 def _require_port(port: int) -> None:
-    """MLflow itself only logs that it cannot serve, and ends as if nothing were wrong.
+    """Refuse a port that MLflow cannot serve on: it would only log that, and end as if nothing were wrong.
 
     Raises:
         UsageError: something else uses the port, or it cannot be used.
@@ -83,7 +83,7 @@ def _require_port(port: int) -> None:
 
 
 def _serve(uri: str, port: int, folder: Path) -> int:
-    """Run `mlflow ui` until it is stopped; returns its exit code, 0 if it was stopped."""
+    """Run `mlflow ui` until it is stopped; return its exit code, 0 if it was stopped."""
     # One process is enough for one person, and is there, and gone, sooner than the usual four.
     options = ("--backend-store-uri", uri, "--port", str(port), "--workers", "1")
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -98,14 +98,9 @@ def _serve(uri: str, port: int, folder: Path) -> int:
         try:
             return server.wait()
         except KeyboardInterrupt:
-            _stop(server)
-            return 0
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End a server; one that does not end by itself is killed, with what it started."""
-    server.terminate()
-    try:
-        server.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
+            server.terminate()
+        try:
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)  # with what it started
+        return 0

@@ -12,11 +12,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import unquote
 
 from ..errors import UnreadableError
-from .figure import MOST_BYTES, Encoded, Figure, Form
+from . import MOST_BYTES, Encoded, Figure, Form
 from .text import find_in_html, linked_figure
 
 # Bytes that all members of a document together may unpack to.
@@ -70,7 +69,13 @@ def read(path: Path) -> Iterator[Figure]:
     Raises:
         UnreadableError: the document is broken or encrypted.
     """
-    with Package(path) as package:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        what = f"not the ZIP file that a {path.suffix} is"
+        raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
+    with archive:
+        package = Package(path, archive)
         for section in _sections(package):
             if section.place:
                 for _, picture in _pictures(package, section):
@@ -82,36 +87,23 @@ def read(path: Path) -> Iterator[Figure]:
 
 
 class Package:
-    """A document that is a ZIP file, read within limits; a context manager.
+    """A document that is a ZIP file, read within limits.
 
     Args:
         path: of the document.
+        archive: the file, opened.
 
     Raises:
-        UnreadableError: it is not a ZIP file, or has too many members.
+        UnreadableError: it has too many members.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
+        self._archive = archive
         self._read = 0
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-            raise UnreadableError(
-                f"{path}: encrypted or broken: not the ZIP file that a {path.suffix} is"
-            ) from None
-        names = self._zip.namelist()
-        if len(names) > MOST_MEMBERS:
+        self.names = frozenset(archive.namelist())
+        if len(self.names) > MOST_MEMBERS:
             raise UnreadableError(f"{path}: more than {MOST_MEMBERS:,} files in it are not read")
-        self.names = frozenset(names)
-
-    def __enter__(self) -> "Package":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._zip.close()
 
     def read(self, name: str) -> bytes:
         """Return the content of a member.
@@ -121,12 +113,12 @@ class Package:
         """
         where = f"{self.path}: {name}"
         try:
-            size = self._zip.getinfo(name).file_size
+            size = self._archive.getinfo(name).file_size
             # The declared size is checked first; no more than that is read, whatever the data expand to.
             if size > MOST_BYTES or self._read + size > MOST_TOGETHER:
                 raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is not read")
             self._read += size
-            with self._zip.open(name) as file:
+            with self._archive.open(name) as file:
                 return file.read(size + 1)
         except KeyError:
             raise UnreadableError(f"{where}: is missing from the document") from None

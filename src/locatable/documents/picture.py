@@ -58,14 +58,12 @@ class Fingerprint:
         height: in pixels.
         pixels: digest of size and pixels, as seen on white paper.
         inside: the picture without its margins, reduced to a grey square, `SIDE` by `SIDE`.
-        box: where the picture is without its margins: left, upper, right, lower.
     """
 
     width: int
     height: int
     pixels: bytes
     inside: np.ndarray
-    box: Box
 
 
 def opened(content: bytes) -> Image.Image:
@@ -126,7 +124,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     size = b"%d %d\0" % image.size
     digest = hashlib.sha256(size + image.tobytes()).digest()
     inside = grey.resize((SIDE, SIDE), Image.Resampling.BOX, box=box)
-    return Fingerprint(image.width, image.height, digest[:16], np.asarray(inside), box)
+    return Fingerprint(image.width, image.height, digest[:16], np.asarray(inside))
 
 
 def content_box(grey: Image.Image) -> Box:

@@ -4,7 +4,7 @@ import hashlib
 import re
 import xml.etree.ElementTree as ET
 
-from .figure import Drawing
+from . import Drawing
 from .package import local_name, parse_xml
 
 # Bytes of an SVG that is compared; larger ones are known by their bytes only.

@@ -1,4 +1,4 @@
-"""Figures that a text holds or links to: HTML, Markdown, and notebooks, whose cells are made of both.
+"""Figures that a text holds or links to: HTML, Markdown, LaTeX, and notebooks, which hold the first two.
 
 Everything here is linear in the length of the text, which somebody else wrote: patterns never go back.
 """
@@ -16,9 +16,8 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from ..errors import UnreadableError
-from .figure import MOST_BYTES, Encoded, Figure, Form, read_bounded
+from . import MOST_BYTES, NOT_FETCHED, Encoded, Figure, Form, read_bounded
 
-NOT_FETCHED = "a link to another server, which is not fetched"
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<parameters>[^,]*),(?P<data>.*)", re.DOTALL | re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _FILE_URL = re.compile("^file:(//)?", re.IGNORECASE)
@@ -65,6 +64,19 @@ _IMAGES = (
     "image/bmp",
 )
 
+# Endings that pdfTeX and XeTeX try for a name without one, in their order.
+_TEX_ENDINGS = ("", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".PDF", ".PNG", ".JPG", ".JPEG", ".eps")
+_TEX_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
+_TEX_COMMAND = re.compile(
+    r"\\(?P<command>includegraphics|includesvg|includepdf|pgfimage|input|include|subfile|begin\s*\{overpic\})"
+    r"\s*\*?\s*(?:\[[^][]*(?:\[[^][]*\][^][]*)*\]\s*)*(?:\{\s*(?P<name>[^{}]*?)\s*\})"
+)
+_GRAPHICS_PATH = re.compile(r"\\graphicspath\s*\{((?:\s*\{[^{}]*\})+)\s*\}")
+_TEX_INPUTS = ("input", "include", "subfile")
+# Sources that are read for one document, and lines that one command can go on for.
+MOST_FILES = 500
+MOST_LINES = 20
+
 # Says where a line is.
 Place = Callable[[int], str]
 
@@ -104,7 +116,7 @@ def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
         return Figure(place, name, problem=NOT_FETCHED)
     if folder is None:
         return Figure(place, name, problem="not in the document")
-    return file_figure(place, name, folder / unquote(_FILE_URL.sub("", name)))
+    return file_figure(place, name, [folder / unquote(_FILE_URL.sub("", name))])
 
 
 def _figure_in_link(place: str, data: re.Match[str]) -> Figure:
@@ -120,14 +132,15 @@ def _figure_in_link(place: str, data: re.Match[str]) -> Figure:
     return Figure(place, kind, (Encoded(content),))
 
 
-def file_figure(place: str, name: str, path: Path, *others: Path) -> Figure:
-    """Return the figure that a file is; one with a problem where no file is at this path or at `others`."""
-    try:
-        if not path.is_file():
-            return Figure(place, name, problem="there is no such file", missing=(path, *others))
-        return Figure(place, name, (Encoded(read_bounded(path)),))
-    except (UnreadableError, OSError, ValueError) as error:
-        return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))
+def file_figure(place: str, name: str, paths: list[Path]) -> Figure:
+    """Return the figure in the first of some files that is there; one with a problem where none is."""
+    for path in paths:
+        try:
+            if path.is_file():
+                return Figure(place, name, (Encoded(read_bounded(path)),))
+        except (UnreadableError, OSError, ValueError) as error:
+            return Figure(place, name, problem=str(error).removeprefix(f"{path}: "))
+    return Figure(place, name, problem="there is no such file", missing=tuple(paths))
 
 
 def read_html(path: Path) -> Iterator[Figure]:
@@ -290,3 +303,66 @@ def _figure_of_bundle(bundle: dict[str, Any], place: str, name: str) -> list[Fig
 def _joined(value: str | list[str]) -> str:
     """Return a text of a notebook, which can be there as a list of lines."""
     return value if isinstance(value, str) else "".join(value)
+
+
+def read_latex(path: Path) -> Iterator[Figure]:
+    """Yield the figures of a LaTeX source in its order, with those of the sources that it inputs.
+
+    Raises:
+        UnreadableError: it is too large.
+    """
+    text = read_text(path)
+    folders = [path.parent, *(path.parent / one for one in _graphics_path(text))]
+    yield from _figures_in_latex(text, "", folders, {path.resolve()})
+
+
+def _figures_in_latex(text: str, file: str, folders: list[Path], read_before: set[Path]) -> Iterator[Figure]:
+    """Yield the figures of a source; `file` is its name in the document, empty for the document itself."""
+    for number, line in enumerate(_logical_lines(text), start=1):
+        for match in _TEX_COMMAND.finditer(line):
+            name = match["name"].strip('"')
+            if match["command"] not in _TEX_INPUTS:
+                yield _tex_figure(f"{file} line {number}".lstrip(), name, folders)
+                continue
+            inputs = [folders[0] / f"{name}.tex", folders[0] / name]
+            below = next((path.resolve() for path in inputs if path.is_file()), None)
+            if below and below not in read_before and len(read_before) < MOST_FILES:
+                read_before.add(below)
+                yield from _figures_in_latex(read_text(below), name, folders, read_before)
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Return the lines without comments, each command that spans several joined in the first of them."""
+    lines = [_TEX_COMMENT.sub(r"\1", line) for line in text.split("\n")]
+    for index, line in enumerate(lines):
+        last = index
+        while _is_open(line) and last + 1 < len(lines) and last < index + MOST_LINES:
+            last += 1
+            line += " " + lines[last]
+            lines[last] = ""
+        lines[index] = line
+    return lines
+
+
+def _is_open(line: str) -> bool:
+    """Return true where a command that includes a file does not end in its line."""
+    start = max(line.rfind("\\include"), line.rfind("\\graphicspath"))
+    if start < 0:
+        return False
+    opened = line.count("{", start)
+    return opened == 0 or opened > line.count("}", start)
+
+
+def _tex_figure(place: str, name: str, folders: list[Path]) -> Figure:
+    if "\\" in name or "#" in name:
+        return Figure(place, name, problem="its name is made by a macro")
+    return file_figure(place, name, [folder / f"{name}{end}" for folder in folders for end in _TEX_ENDINGS])
+
+
+def _graphics_path(text: str) -> list[str]:
+    """Return the folders that the source names for its figures."""
+    # A comment ends with its line: the pattern has no newline in it.
+    match = _GRAPHICS_PATH.search(_TEX_COMMENT.sub(r"\1", text))
+    if not match:
+        return []
+    return re.findall(r"\{\s*([^{}]*?)\s*\}", match[1])

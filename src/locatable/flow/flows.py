@@ -27,8 +27,7 @@ from ..clones.params_files import write
 from ..clones.processes import kill_processes
 from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
-from ..git import git
-from ..git.working_clone import clone_git
+from ..git import clone_git, git
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.project import find_project
 from ..repository.reader import resolve
@@ -41,7 +40,7 @@ INTERVAL = 20
 
 
 class _WithoutTraceback(logging.Filter):
-    """What a stage or a user did wrong is one line: a traceback would show our code."""
+    """A filter that leaves out the traceback of what a stage or a user did wrong: it shows our code alone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], LocatableError):

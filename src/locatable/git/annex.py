@@ -5,8 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from . import git
-from .working_clone import clone_git
+from . import clone_git, git
 
 # As git-annex has it; of a file that is unlocked, Git has the text, of any other the link.
 _POINTER = re.compile(rb"/annex/objects/(?P<key>[^/\n]+)\n?(/annex/[^\n]*\n)*")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import GitError, ProjectError
-from . import first_remote, git
+from . import clone_git, first_remote, git
 from .objects import bytes_hash, hash_of
-from .working_clone import clone_git
 
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:[\w.-]+ .*\n)*"

@@ -1,21 +1,27 @@
-"""Git's objects by id or name, many at a time, out of one `git cat-file`."""
+"""Git's objects by id or name, many at a time, out of one `git cat-file`.
+
+Of a partial clone (`git clone --filter=…`), Git itself fetches each object that it lacks when it is asked for
+it, in a connection of its own: to read the files of a thousand commits, it would make thousands. So what is
+missing is fetched here, many objects at a time.
+"""
 
 import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from ..errors import GitError, UnreadableError
-from . import start_object_reader
-from .partial_clone import PartialClone
+from . import git, missing_objects, start_object_reader
 
 _CHUNK = 1 << 20  # bytes that are read at a time
 # In these folders DVC looks for no files of its own.
 NEVER_SEARCHED = frozenset((".dvc", ".git", ".hg"))
 # Modes of what is in a folder; all others are files.
 FOLDER, SUBMODULE, LINK = "40000", "160000", "120000"
+
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 # Mode and id of a file or folder in a tree.
 TreeEntry = tuple[str, str]
@@ -35,6 +41,62 @@ def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
 BATCH = 200
 MOST_TREES = 50_000  # that are kept in memory
 MOST_RESTARTS = 20  # of Git, which ends where it cannot fetch an object
+
+
+class PartialClone:
+    """A clone that has some objects of its remote, and can get the others.
+
+    Args:
+        repo: a folder of it.
+        remote: where the others are.
+        lacks_trees: whether its filter leaves out folders, too, not only files.
+
+    Attributes:
+        problem: why the remote cannot be asked; empty as long as it can.
+    """
+
+    def __init__(self, repo: Path, remote: str, lacks_trees: bool) -> None:
+        self._repo = repo
+        self.remote = remote
+        self.lacks_trees = lacks_trees
+        self.problem = ""
+
+    @classmethod
+    def of(cls, repo: Path) -> Self | None:
+        """Return the clone around a folder; None where it is not a partial one."""
+        try:
+            listed = git(repo, "config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$")
+        except GitError:
+            return None  # no such setting
+        settings = dict(entry.partition("\n")[::2] for entry in listed.split("\0") if entry)
+        for key, value in settings.items():
+            if key.endswith(".promisor") and value == "true":
+                section = key.removesuffix(".promisor")
+                lacks_trees = not settings.get(f"{section}.partialclonefilter", "").startswith("blob:")
+                return cls(repo, section.removeprefix("remote."), lacks_trees)
+        return None
+
+    def fetch(self, names: Iterable[str]) -> set[str]:
+        """Fetch objects that this clone lacks, all in one connection.
+
+        Args:
+            names: of objects; those that are not full ids are left to Git.
+
+        Returns:
+            Ids of what it still lacks.
+        """
+        missing = missing_objects(self._repo, {name for name in names if _FULL_ID.fullmatch(name)})
+        if not missing or self.problem:
+            return missing
+        # As Git does for one object. Of a folder, all folders in it come with it.
+        quietly = ("--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+        command = ("fetch", *quietly, "--filter=blob:none", "--stdin", self.remote)
+        lines = "".join(f"{name}\n" for name in missing)
+        try:
+            git(self._repo, *command, text=lines, settings={"fetch.negotiationAlgorithm": "noop"})
+        except GitError as error:
+            self.problem = error.message
+        return missing_objects(self._repo, missing)
 
 
 class GitObjects:
@@ -399,3 +461,42 @@ def subject(text: str) -> str:
     _, _, message = text.partition("\n\n")
     first, _, _ = message.lstrip("\n").partition("\n\n")
     return " ".join(first.splitlines())
+
+
+def fetch_commit(repo: Path, commit: str) -> None:
+    """Get whatever a checkout of a commit needs, where `repo` is a partial clone.
+
+    Raises:
+        GitError: it cannot be had.
+    """
+    _fetch_missing(repo, commit, "--no-walk")
+
+
+def fetch_history(repo: Path, commit: str) -> None:
+    """Get all objects of a commit and its history, where `repo` is a partial clone.
+
+    Raises:
+        GitError: they cannot be had.
+    """
+    _fetch_missing(repo, commit)
+
+
+def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
+    partial = PartialClone.of(repo)
+    if partial is None:
+        return
+    missing = _missing_from(repo, commit, *options)
+    while missing:
+        partial.fetch(missing)
+        if partial.problem:
+            raise GitError(
+                f"{commit[:7]}: files of it are missing from this partial clone, "
+                f"and {partial.remote} does not give them: {partial.problem}"
+            )
+        # What is in a folder shows when the folder is there.
+        missing = _missing_from(repo, commit, *options)
+
+
+def _missing_from(repo: Path, commit: str, *options: str) -> list[str]:
+    listed = git(repo, "rev-list", "--objects", *options, "--missing=print", commit)
+    return [line.removeprefix("?") for line in listed.splitlines() if line.startswith("?")]

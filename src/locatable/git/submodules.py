@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GitError
-from . import WITHOUT_CHECKOUT, first_remote, git
+from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone
 from .lfs import NO_FILTER, fill_in, storage
-from .partial_clone import fetch_commit
-from .working_clone import SETTINGS, clone_git, make_clone
+from .objects import fetch_commit
 
 # How `git ls-files --stage` marks a submodule.
 SUBMODULE_MODE = "160000"
@@ -67,7 +66,7 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
     try:
         # Not by `clone_git`: which places a submodule may come from is for the user's own settings to say.
         command = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout")
-        git(clone, *command, settings=SETTINGS)
+        git(clone, *command, settings=CLONE_SETTINGS)
     except GitError as error:
         problem = f"Git cannot fetch submodules: {' '.join(error.stderr.split())}"
     found = []

@@ -1,18 +1,18 @@
-"""Where a result comes from: `locate(reader, target)` finds the revisions that a file or name belongs to."""
+"""Where a result comes from: `locate` finds the revisions that a file, a name or a number belongs to."""
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UnreadableError
 from ..repository.project import limits
-from ..repository.reader import Reader, revisions_named
-from .by_content import find_content
-from .by_value import QuotedNumber, find_value, parse_quoted
-from .names import abbreviated_commit, find_name, find_recorded
-from .result import Located, Report, Result, Role, RoleKind, merged, report_on
+from ..repository.reader import Reader, commit_id, revisions_named
+from .by_content import find_content, find_recorded
+from .result import Located, Report, Result, Role, RoleKind, merged, report_on, shortened, with_projects
 
-__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "locate", "merged", "report_on"]
+__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "find_name", "locate", "merged", "report_on"]
 
 # Git itself shortens no id of a commit to fewer digits, unless it is asked to.
 SHORTEST_ID = 7
@@ -25,84 +25,176 @@ def locate(reader: Reader, target: str) -> Located:
         reader: of the repository to search.
         target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
             or the id of an MLflow run; or a number, with or without the name of the value before it. A folder
-            that has the name of one of these is not what is meant.
+            that has the name of one of these is not what is meant. Of a picture or document that is not known
+            as a whole, the figures are located.
 
     Raises:
-        NotFoundError: nothing matches.
-        UnreadableError: the only revision that can match has a broken file of DVC's.
+        NotFoundError: nothing matches, or a document has no figures.
+        UnreadableError: the only revision that can match has a broken file of DVC's; or the document is
+            broken, encrypted, or of a format that is not read.
+        ModuleNotFoundError: what reads documents is not installed.
     """
+    is_folder = os.path.isdir(target) and not reader.root.is_relative_to(Path(target).resolve())
+    if os.path.isfile(target):
+        located = _locate_file(reader, target)
+    elif is_folder and not revisions_named(reader, target):
+        located = _locate_content(reader, target)
+    else:
+        located = _locate_name(reader, target)
+    return replace(located, results=with_projects(reader, located.results))
+
+
+def _locate_file(reader: Reader, target: str) -> Located:
+    """Return the results with this content; of a document that no stage wrote, those of its figures."""
     path = Path(target)
-    is_file = os.path.isfile(target)
-    is_folder = os.path.isdir(target) and not reader.root.is_relative_to(path.resolve())
-    if not is_file and (not is_folder or revisions_named(reader, target)):
-        try:
-            located = _name_or_number(reader, target)
-        except NotFoundError:
-            recorded = find_recorded(reader, target)
-            if recorded is None:
-                raise
-            located = recorded
-        return replace(located, results=_with_projects(reader, located.results))
+    try:
+        located = _locate_content(reader, target)
+    except NotFoundError as not_found:
+        from ..documents import instead_of, is_document, is_picture
+
+        if is_picture(path):
+            return _locate_changed_picture(reader, target, not_found)
+        if is_document(path) or instead_of(path):
+            return _locate_figures(reader, target)
+        raise
+    kinds = {role.kind for result in located.results for role in result.roles.values()}
+    if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
+        return located
+    from ..documents import NOT_FETCHED, is_document
+
+    if not is_document(path):
+        return located
+    try:
+        document = _locate_figures(reader, target)
+    except (ModuleNotFoundError, NotFoundError, UnreadableError):
+        return located
+    has_badges_only = all(figure.reason == NOT_FETCHED for figure in document.figures)
+    says_less = RoleKind.INPUT in kinds or has_badges_only
+    return located if says_less and not document.results else document
+
+
+def _locate_content(reader: Reader, target: str) -> Located:
+    path = Path(target)
     located = find_content(reader, path)
-    if not located.results:
-        what = "the content of this folder, nor of a file in it" if is_folder else "a file with this content"
-        lacking = limits(reader.root, bool(reader.experiments()))
-        where = " of this clone" if lacking else ""
-        inside = f" in {reader.prefix}" if reader.prefix else ""
-        left_out = [f"left out: {line}" for line in _shortened(located.left_out)]
-        raise NotFoundError(
-            f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}",
-            hint="; ".join([*left_out, *lacking]),
-        )
-    return replace(located, results=_with_projects(reader, located.results))
+    if located.results:
+        return located
+    what = "the content of this folder, nor of a file in it" if path.is_dir() else "a file with this content"
+    lacking = limits(reader.root, bool(reader.experiments()))
+    where = " of this clone" if lacking else ""
+    inside = f" in {reader.prefix}" if reader.prefix else ""
+    left_out = [f"left out: {line}" for line in shortened(located.left_out)]
+    raise NotFoundError(
+        f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}",
+        hint="; ".join([*left_out, *lacking]),
+    )
 
 
-def _name_or_number(reader: Reader, target: str) -> Located:
-    """Results of that name; where nothing has it, results with that number.
+def _locate_figures(reader: Reader, target: str) -> Located:
+    # What compares pictures takes a second to import, and is an extra.
+    from .document import locate_document
+
+    return locate_document(reader, target)
+
+
+def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundError) -> Located:
+    """Return the results that a picture shows which has other bytes than any result's."""
+    try:
+        document = _locate_figures(reader, target)
+    except ModuleNotFoundError:
+        why = "if it was changed since: pip install 'locatable[documents]'"
+        hints = [not_found.hint, why]
+    else:
+        figure = document.figures[0]
+        if figure.results:
+            return document
+        hints = [figure.reason, not_found.hint]
+    raise NotFoundError(not_found.message, hint="; ".join(filter(None, hints))) from None
+
+
+def _locate_name(reader: Reader, target: str) -> Located:
+    """Return the results of that name or number; where there are none, those of a path that HEAD records."""
+    try:
+        return _locate_name_or_number(reader, target)
+    except NotFoundError:
+        recorded = find_recorded(reader, target)
+        if recorded is None:
+            raise
+        return recorded
+
+
+def _locate_name_or_number(reader: Reader, target: str) -> Located:
+    """Return the results of that name; where nothing has it, those with that number.
 
     A few digits are sooner a number than the beginning of a commit's id, seven and more sooner such an id.
     """
+    from .by_value import find_value, parse_quoted
+
     quoted = parse_quoted(target)
     if quoted is None:
         return Located(find_name(reader, target))
-    commit = abbreviated_commit(reader, target)
+    commit = _abbreviated_commit(reader, target)
     if commit and len(target) < SHORTEST_ID:
-        located = _find_number(reader, quoted)
-        if located.results:
+        with suppress(NotFoundError):
             note = f"{target}: taken for a number; it is also the beginning of commit {commit[:12]}"
-            return replace(located, notes=[note])
+            return replace(find_value(reader, quoted), notes=[note])
     try:
         results = find_name(reader, target)
-    except NotFoundError as error:
-        return _find_number(reader, quoted, error)
+    except NotFoundError as no_name:
+        try:
+            return find_value(reader, quoted)
+        except NotFoundError as no_number:
+            message = f"{no_name.message}, and {no_number.message}"
+            hints = [no_number.hint, no_name.hint]
+            raise NotFoundError(message, hint="; ".join(filter(None, hints))) from None
     note = f"{target}: taken for commit {commit[:12]}; for the number, write +{target}" if commit else ""
     return Located(results, notes=[note] if note else [])
 
 
-def _find_number(reader: Reader, quoted: QuotedNumber, error: NotFoundError | None = None) -> Located:
-    """Results with that number; where there are none, raises the error, if any, and says so."""
-    found = find_value(reader, quoted)
-    left_out = _shortened(found.left_out)
-    if error and not found.results:
-        what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
-        hints = [f"left out: {line}" for line in left_out]
-        if found.other_names:
-            hints.append(f"{found.other_names} revisions have this number under other names")
-        if error.hint:
-            hints.append(error.hint)
-        message = f"{error.message}, and no {what} that rounds to this number"
-        raise NotFoundError(message, hint="; ".join(hints))
-    return Located(found.results, left_out, is_number=True)
+def _abbreviated_commit(reader: Reader, text: str) -> str | None:
+    """Return the commit whose id begins with a text, None where that is a whole id or another name."""
+    commit = commit_id(reader, text)
+    if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
+        return None
+    refs = [f"refs/{kind}/{text}" for kind in ("heads", "tags", "remotes")]
+    is_ref = any(reader.objects.read(refs))
+    is_experiment = any(experiment.name == text for experiment in reader.experiments())
+    return None if is_ref or is_experiment else commit
 
 
-def _with_projects(reader: Reader, results: list[Result]) -> list[Result]:
-    """Results with the other projects that made them."""
-    experiments = [result.experiment for result in results if result.experiment]
-    foreign = reader.foreign_projects(experiments)
-    return [replace(result, project=foreign.get(result.rev, "")) for result in results]
+def find_name(reader: Reader, name: str) -> list[Result]:
+    """Return results of that name; several only where experiments of different baselines share it.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    named = revisions_named(reader, name)
+    if not named and re.fullmatch("[0-9a-f]{32}", name):
+        mirrored = _mirrored_revision(reader, name)
+        named = revisions_named(reader, mirrored) if mirrored else []
+    if not named:
+        raise NotFoundError(
+            f"{name}: no file, experiment, Git revision or MLflow run of that name",
+            hint="; ".join(limits(reader.root, bool(reader.experiments()))),
+        )
+    snapshots = reader.snapshots(one.rev for one in named)
+    return [Result(snapshot, one.experiment) for snapshot, one in zip(snapshots, named, strict=True)]
 
 
-def _shortened(left_out: list[str]) -> list[str]:
-    """What may have kept something from being found, in one line at most."""
-    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return [f"{line}{more}" for line in left_out[:1]]
+def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
+    """Return the revision that an MLflow run mirrors, None when there is no such run.
+
+    Raises:
+        NotFoundError: MLflow is not installed.
+    """
+    try:
+        from ..mlflow.settings import read_uri
+        from ..mlflow.store import mirrored_revision  # MLflow takes seconds to import.
+
+        return mirrored_revision(read_uri(reader.root), run_id)
+    except ModuleNotFoundError as error:
+        if error.name != "mlflow":
+            raise
+        raise NotFoundError(
+            f"{run_id}: no file, experiment or Git revision of that name",
+            hint="if it is an MLflow run: pip install 'locatable[mlflow]'",
+        ) from None

@@ -1,26 +1,68 @@
-"""Finds results by the content of a file or folder, in all experiments and commits of branches and tags."""
+"""Finds results by the content of files and folders: in experiments, commits, and the workspace."""
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import UnreadableError
-from ..git import git, lfs
-from ..git.objects import git_hash
-from ..model import Experiment, is_in
+from ..git import git, lfs, paths_left_out
+from ..git.objects import NEVER_SEARCHED, git_hash
+from ..model import Experiment, holder, is_in
 from ..repository.hashes import HashKind, md5_of
+from ..repository.ignored import IGNORE_FILE, hidden_in_workspace, is_ignore_file, may_hide
 from ..repository.reader import BRANCHES, Reader, commit_id
 from ..repository.snapshot import Snapshot
-from .result import Located, Result, Role, RoleKind, tracked_role
-from .workspace import find_in_workspace
+from ..results.coordinates import coordinates_of
+from ..results.rebuild import artifact_at
+from .result import Located, Result, Role, RoleKind, differing_coordinates
 
 # What DVC calls a folder.
 FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
+# Where DVC, and the stage `environment`, record results.
+RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
+
+
+class Commits:
+    """The commits in which results are looked for: those of experiments, branches and tags.
+
+    Args:
+        reader: of the repository.
+
+    Attributes:
+        experiments: by their commit.
+        head: the commit that is checked out; None where there is none.
+        revs: ids of all commits.
+        id_length: characters of a Git id here.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.experiments: dict[str, Experiment] = {}
+        for experiment in reader.experiments():
+            # The same commit can be an experiment of several names: the first counts.
+            self.experiments.setdefault(experiment.rev, experiment)
+        self.head = commit_id(reader, "HEAD")
+        tips = [*BRANCHES, "HEAD"] if self.head else BRANCHES
+        self.revs = list(dict.fromkeys([*self.experiments, *git(reader.root, "rev-list", *tips).split()]))
+        # A baseline that is on no branch can be missing from a shallow clone.
+        baselines = {experiment.baseline for experiment in self.experiments.values()}
+        others = sorted(baselines.difference(self.revs))
+        for rev, answer in zip(others, reader.objects.read(others), strict=True):
+            if answer:
+                self.revs.append(rev)
+        self.id_length = len(self.revs[0]) if self.revs else 40
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Yield all of them, counted on a terminal where that takes more than a moment."""
+        snapshots = self._reader.snapshots(self.revs)
+        yield from tqdm(snapshots, total=len(self.revs), unit="commit", disable=None, delay=1, leave=False)
 
 
 def find_content(reader: Reader, path: Path) -> Located:
@@ -32,26 +74,78 @@ def find_content(reader: Reader, path: Path) -> Located:
         reader: of the repository to search.
         path: any file or folder, wherever it is.
     """
-    located = find_all(reader, [path])
+    located = _find(reader, [path])
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
     if located.results or not files:
         return located
-    located = find_all(reader, files)
+    # A folder in which somebody changed a file, or added one, is still that of the others.
+    located = _find(reader, files)
     most = max((len(result.roles) for result in located.results), default=0)
     return replace(located, results=[result for result in located.results if len(result.roles) == most])
 
 
-def find_all(reader: Reader, targets: list[Path], names: frozenset[str] = frozenset()) -> Located:
-    """Find the revisions that have any of some files and folders, or what Git or DVC call by these names."""
-    experiments: dict[str, Experiment] = {}
-    for experiment in reader.experiments():
-        experiments.setdefault(experiment.rev, experiment)
-    head = commit_id(reader, "HEAD")
-    revisions = revisions_to_search(reader, experiments, head)
-    search = _Search(reader, targets, names, len(revisions[0]) if revisions else 0)
+def find_recorded(reader: Reader, target: str) -> Located | None:
+    """Find the revisions that have what HEAD records at a path where no file is; None where it records none.
 
+    Args:
+        reader: of the repository to search.
+        target: path of a file or folder that is not here.
+
+    Raises:
+        UnreadableError: a file of DVC's in HEAD is broken.
+    """
+    found = place_in_head(reader, Path(target))
+    if found is None:
+        return None
+    snapshot, path = found
+    names = recorded_names(snapshot, path)
+    if not names and path not in snapshot.sources and path not in snapshot.outs:
+        return None
+    located = _find(reader, [], names) if names else Located([])
+    note = f"{target}: not here; this is what {snapshot.rev[:7]} records of it"
+    if not snapshot.in_git(path):
+        note += f", and `dvc pull {quote(target)}` may get it"
+    results = located.results or [Result(snapshot, None, {path: role_at(snapshot, path)})]
+    return replace(located, results=results, notes=[note])
+
+
+def place_in_head(reader: Reader, target: Path) -> tuple[Snapshot, str] | None:
+    """Return HEAD, and the path in it that a target would have; None where that is outside of the project."""
+    head = commit_id(reader, "HEAD")
+    place = Path(os.path.abspath(target))
+    if not head or not place.is_relative_to(reader.root):
+        return None
+    return reader.snapshot(head), place.relative_to(reader.root).as_posix()
+
+
+def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
+    """Return what Git or DVC call the file or folder that a revision records at a path.
+
+    It is the hash of a tracked folder around the path where nothing lists what is in that folder; and
+    nothing where no hash is recorded.
+    """
+    kept = snapshot.reader.objects.entry(snapshot.tree, path)
+    if kept:
+        # Other revisions can have it in DVC, or as an input: their locks name its md5.
+        is_file = path in snapshot.git_files(path)
+        md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
+        return frozenset(filter(None, (kept, md5)))
+    for tracked, entry in {**snapshot.sources, **snapshot.outs}.items():
+        if not is_in(path, tracked) or "md5" not in entry:
+            continue
+        files = {} if path == tracked else snapshot.reader.folder_files(tracked, entry)
+        is_listed = any(is_in(file, path) for file in files)
+        if is_listed or not files or tracked in files:
+            return frozenset([files.get(path, str(entry["md5"]))])
+    return frozenset()
+
+
+def _find(reader: Reader, targets: list[Path], names: frozenset[str] = frozenset()) -> Located:
+    """Find the revisions that have any of some files and folders, or what Git or DVC call by these names."""
+    commits = Commits(reader)
+    search = _Search(reader, targets, names, commits.id_length)
     results, left_out = [], []
-    for snapshot in progress(reader.snapshots(revisions), len(revisions)):
+    for snapshot in commits.snapshots():
         try:
             roles = search.roles(snapshot)
         except UnreadableError as error:
@@ -59,26 +153,26 @@ def find_all(reader: Reader, targets: list[Path], names: frozenset[str] = frozen
             continue
         if roles:
             # A copy, which does not hold what was read: there can be thousands.
-            results.append(Result(replace(snapshot), experiments.get(snapshot.rev), roles))
-    if head:
+            results.append(Result(replace(snapshot), commits.experiments.get(snapshot.rev), roles))
+    if commits.head:
         try:
-            results += find_in_workspace(reader.snapshot(head), targets)
+            results += search.in_workspace(reader.snapshot(commits.head))
         except UnreadableError as error:
             left_out.append(f"workspace on {error}")
     if not results:
-        left_out += _unlisted(reader, revisions)
+        left_out += _unlisted(reader, commits)
     return Located(sorted(results, key=order), left_out)
 
 
-def progress(snapshots: Iterator[Snapshot], number: int) -> Iterator[Snapshot]:
-    """Yield the same snapshots, counted on a terminal where they take more than a moment."""
-    yield from tqdm(snapshots, total=number, unit="commit", disable=None, delay=1, leave=False)
+def order(result: Result) -> tuple[bool, bool, int]:
+    """Sort what made the target before what used it, what is committed before what is not; then by time."""
+    return not result.made_target, bool(result.uncommitted), result.snapshot.time
 
 
-def _unlisted(reader: Reader, revisions: list[str]) -> list[str]:
+def _unlisted(reader: Reader, commits: Commits) -> list[str]:
     """Return a line about tracked folders in which a file can be without being found."""
     folders = set()
-    for snapshot in reader.snapshots(revisions):
+    for snapshot in reader.snapshots(commits.revs):
         with suppress(UnreadableError):  # told already
             for path, entry in {**snapshot.sources, **snapshot.outs}.items():
                 md5 = str(entry.get("md5", ""))
@@ -93,26 +187,6 @@ def _unlisted(reader: Reader, revisions: list[str]) -> list[str]:
     ]
 
 
-def order(result: Result) -> tuple[bool, bool, int]:
-    """Return what made the target before what used it, and what is committed before what is not.
-
-    Then by time.
-    """
-    return not result.made_target, bool(result.uncommitted), result.snapshot.time
-
-
-def revisions_to_search(reader: Reader, experiments: Mapping[str, Experiment], head: str | None) -> list[str]:
-    """Return ids of all commits to search."""
-    tips = [*BRANCHES, "HEAD"] if head else [*BRANCHES]
-    commits = git(reader.root, "rev-list", *tips).split()
-    known = dict.fromkeys([*experiments, *commits])
-    # A baseline that is on no branch can be missing from a shallow clone.
-    baselines = {experiment.baseline for experiment in experiments.values()} - known.keys()
-    others = sorted(baselines)
-    answers = reader.objects.read(others)
-    return [*known, *(rev for rev, answer in zip(others, answers, strict=True) if answer)]
-
-
 @dataclass(frozen=True)
 class Hashes:
     """What DVC calls files or folders.
@@ -124,6 +198,14 @@ class Hashes:
 
     names: set[str]
     older: set[str]
+
+    def name(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether an entry of a lock or a `.dvc` file is one of them, or a folder that holds one."""
+        names = self.names if HashKind.of_entry(entry) is HashKind.MD5 else self.older
+        if entry.get("md5") in names:
+            return True
+        # In a store that keeps versions, a folder's entry lists its files.
+        return any(file.get("md5") in names for file in entry.get("files") or ())
 
 
 class _Search:
@@ -138,19 +220,18 @@ class _Search:
 
     def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
-        # What Git calls the targets; where Git LFS keeps them, Git has pointers.
-        self._blobs = {*names}
-        # What DVC calls them.
-        self._hashes = Hashes({*names}, {*names})
-        for target in targets:
-            self._blobs.add(git_hash(target, id_length))
-            if target.is_file() and reader.lfs.is_dir():
-                self._blobs.add(lfs.pointer_hash(target, id_length))
-            self._hashes.names.add(md5_of(target))
-            self._hashes.older.add(md5_of(target, HashKind.MD5_OF_TEXT))
-        self._wanted = frozenset(self._hashes.names | self._hashes.older)
+        self._targets = targets
+        self._md5s = {md5_of(target) for target in targets}
+        older = {md5_of(target, HashKind.MD5_OF_TEXT) for target in targets}
+        self._hashes = Hashes({*names, *self._md5s}, {*names, *older})
+        self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
+        if reader.lfs.is_dir():
+            # Where Git LFS keeps a file, Git has a pointer to it.
+            self._blobs.update(lfs.pointer_hash(target, id_length) for target in targets if target.is_file())
+        # What the targets themselves are called, as texts of DVC's have it.
+        self._wanted = {name.encode() for name in self._hashes.names | self._hashes.older}
         self._has_folder = any(target.is_dir() for target in targets)
-        # Whether locks and `.dvc` files, by their ids, can name a target; and folders that were looked into.
+        # By blob of a lock or `.dvc` file, which many revisions share; and folders that were looked into.
         self._can_name: dict[str, bool] = {}
         self._folders: set[str] = set()
 
@@ -162,12 +243,12 @@ class _Search:
                 the file, and this clone does not have all of it.
         """
         snapshot.check_whole()
-        objects = self._reader.objects
-        paths = [path for blob in self._blobs for path in objects.paths_of_blob(snapshot.tree, blob)]
+        paths: list[str] = []
+        for blob in self._blobs:
+            paths += self._reader.objects.paths_of_blob(snapshot.tree, blob)
+        # All of them are asked: each can name a folder that holds a target.
         records = [path for path, blob in snapshot.blobs.items() if self._names_target(blob)]
-        if not paths and not records:
-            return {}
-        return roles_of(snapshot, paths, self._hashes)
+        return roles_of(snapshot, paths, self._hashes) if paths or records else {}
 
     def _names_target(self, blob: str) -> bool:
         """Return whether a lock or a `.dvc` file can name a target, or a folder that holds one."""
@@ -176,11 +257,9 @@ class _Search:
             folders = _folder_hashes(text)
             self._look_into(folders)
             # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
-            self._can_name[blob] = (
-                (self._has_folder and b"files:" in text)
-                or not folders.isdisjoint(self._hashes.names | self._hashes.older)
-                or any(name.encode() in text for name in self._wanted)
-            )
+            is_listed = self._has_folder and b"files:" in text
+            holds_target = not folders.isdisjoint(self._hashes.names | self._hashes.older)
+            self._can_name[blob] = is_listed or holds_target or any(name in text for name in self._wanted)
         return self._can_name[blob]
 
     def _look_into(self, folders: set[str]) -> None:
@@ -188,11 +267,42 @@ class _Search:
         for folder in folders - self._folders:
             listing = self._reader.cached_file(folder)
             content = listing.read_bytes() if listing else b""
-            held = {name for name in self._wanted if name.encode() in content}
+            held = {name.decode() for name in self._wanted if name in content}
             for names in (self._hashes.names, self._hashes.older):
                 if held & names:
                     names.add(folder)
         self._folders |= folders
+
+    def in_workspace(self, head: Snapshot) -> list[Result]:
+        """Return the result of the workspace, where the target is an output that HEAD does not record.
+
+        Raises:
+            UnreadableError: a file of DVC's in the workspace is broken.
+        """
+        sizes = {target.stat().st_size for target in self._targets if target.is_file()}
+
+        def is_target(path: Path) -> bool:
+            if path.is_file():
+                return path.stat().st_size in sizes and md5_of(path) in self._md5s
+            return self._has_folder and path.is_dir() and md5_of(path) in self._md5s
+
+        workspace, outputs = workspace_outputs(head, is_target)
+        if not outputs:
+            return []
+        roles = {path: role_at(workspace, path) for path in outputs}
+        uncommitted = differing_coordinates(coordinates_of(workspace), coordinates_of(head))
+        return [Result(workspace, None, roles, uncommitted)] if uncommitted else []
+
+
+def _folder_hashes(text: bytes) -> set[str]:
+    """Return hashes of folders that a lock or a `.dvc` file names."""
+    hashes = set()
+    # To split the text is far quicker than to search it for the whole pattern.
+    for part in text.split(b".dir")[:-1]:
+        name = part[-32:] + b".dir"
+        if FOLDER_HASH.fullmatch(name):
+            hashes.add(name.decode())
+    return hashes
 
 
 def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, Role]:
@@ -206,47 +316,96 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
     Raises:
         UnreadableError: a file of DVC's in it is broken.
     """
+    # What says more replaces what says less: a stage that made the file counts most.
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
-    for path in _with_hash(snapshot.sources, hashes):
-        roles[path] = tracked_role(snapshot, path)
+    for path, source in snapshot.sources.items():
+        if hashes.name(source):
+            roles[path] = _tracked_role(snapshot, path)
     for name, stage in snapshot.records.items():
-        for path in _with_hash(stage.deps, hashes):
-            if path not in roles or roles[path].kind is RoleKind.IN_GIT:
+        for path, entry in stage.deps.items():
+            is_told = path in roles and roles[path].kind is not RoleKind.IN_GIT
+            if hashes.name(entry) and not is_told:
                 roles[path] = Role(RoleKind.INPUT, name)
     for name, stage in snapshot.records.items():
-        for path in _output_paths(stage.outs, hashes, paths):
-            roles[path] = Role(RoleKind.OUTPUT, name)
+        for out, entry in stage.outs.items():
+            # Of a folder that Git keeps, the file in it is meant.
+            inside = [path for path in paths if is_in(path, out)]
+            if not inside and hashes.name(entry):
+                inside = [out]
+            roles |= dict.fromkeys(inside, Role(RoleKind.OUTPUT, name))
     return roles
 
 
-def _with_hash(entries: Mapping[str, Mapping[str, Any]], hashes: Hashes) -> list[str]:
-    return [path for path, entry in entries.items() if _is_named(entry, hashes)]
+def role_at(snapshot: Snapshot, path: str) -> Role:
+    """Return how the file or folder at a path belongs to a revision."""
+    for name, stage in snapshot.records.items():
+        if holder(stage.outs, path):
+            return Role(RoleKind.OUTPUT, name)
+    source = holder(snapshot.sources, path)
+    return _tracked_role(snapshot, source) if source else Role(RoleKind.IN_GIT)
 
 
-def _is_named(entry: Mapping[str, Any], hashes: Hashes) -> bool:
-    """Return whether an entry of a lock or a `.dvc` file is a target, or a folder that holds one."""
-    # Since DVC 3, entries name the kind of their hash.
-    names = hashes.names if "hash" in entry else hashes.older
-    if entry.get("md5") in names:
-        return True
-    # In a store that keeps versions, a folder's entry lists its files.
-    return any(file.get("md5") in names for file in entry.get("files") or ())
+def _tracked_role(snapshot: Snapshot, source: str) -> Role:
+    """Return how a file or folder belongs to a revision in which a `.dvc` file tracks it."""
+    stage = snapshot.sources[source].get("stage")
+    if stage:
+        return Role(RoleKind.OUTPUT, stage)
+    artifact = artifact_at(snapshot, source)
+    return Role(RoleKind.ARTIFACT, artifact) if artifact else Role(RoleKind.SOURCE)
 
 
-def _output_paths(outs: Mapping[str, Mapping[str, Any]], hashes: Hashes, paths: list[str]) -> list[str]:
-    """Return where a stage wrote the file; of a folder that Git keeps, the file in it."""
-    found = []
-    for out, entry in outs.items():
-        inside = [path for path in paths if is_in(path, out)]
-        if inside:
-            found += inside
-        elif _is_named(entry, hashes):
-            found.append(out)
-    return found
+def workspace_outputs(head: Snapshot, is_wanted: Callable[[Path], bool]) -> tuple[Snapshot, dict[str, Path]]:
+    """Return files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
+
+    Args:
+        head: the commit that is checked out.
+        is_wanted: tells which files and folders are of interest.
+
+    Returns:
+        HEAD with the workspace's records, and the files and folders by path.
+
+    Raises:
+        UnreadableError: a file of DVC's in the workspace is broken.
+    """
+    records = _workspace_records(head)
+    if records == head.files:
+        return head, {}
+    workspace = replace(head, files=records)
+    root = head.reader.root
+    outputs: dict[str, Path] = {}
+    for out, entry in workspace.outs.items():
+        place = root / out
+        paths = [*place.rglob("*"), place] if place.is_dir() else [place]
+        wanted = [path for path in paths if is_wanted(path)]
+        # What is large, such as a model, is not read for nothing.
+        if wanted and md5_of(place, HashKind.of_entry(entry)) == entry.get("md5"):
+            outputs |= {path.relative_to(root).as_posix(): path for path in wanted}
+    return workspace, outputs
 
 
-def _folder_hashes(text: bytes) -> set[str]:
-    """Return hashes of folders that a lock or a `.dvc` file names."""
-    # Far quicker than to search for the whole pattern.
-    before = [part[-32:] + b".dir" for part in text.split(b".dir")[:-1]]
-    return {one.decode() for one in before if FOLDER_HASH.fullmatch(one)}
+def _workspace_records(head: Snapshot) -> dict[str, bytes]:
+    """Return content by path of the files in the workspace that record results."""
+    root = head.reader.root
+    patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
+    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
+    found = {}
+    for path in filter(None, listed.split("\0")):
+        if (root / path).is_file() and not _in_other_project(root, path):
+            found[path] = (root / path).read_bytes()
+    for path in paths_left_out(root):
+        # A sparse checkout has them as they are committed.
+        if path in head.files and path not in found:
+            found[path] = head.files[path]
+    rules = {path: content for path, content in found.items() if is_ignore_file(path)}
+    records = {path: content for path, content in found.items() if path not in rules}
+    of_dvc = [path for path in records if not path.endswith("environment.json")]
+    if may_hide(rules.values(), of_dvc):
+        for path in hidden_in_workspace(root, of_dvc):
+            del records[path]
+    return records
+
+
+def _in_other_project(root: Path, path: str) -> bool:
+    """Return whether a folder between the root and the file is another DVC project, or one of DVC's own."""
+    folders = PurePosixPath(path).parents[:-1]
+    return any(folder.name in NEVER_SEARCHED or (root / folder / ".dvc").is_dir() for folder in folders)

@@ -10,13 +10,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from ..errors import UnreadableError
-from ..model import Experiment
-from ..repository.reader import TOGETHER, Reader, commit_id
+from ..errors import NotFoundError, UnreadableError
+from ..repository.reader import TOGETHER, Reader
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, preload_values, values_of
-from .by_content import progress, revisions_to_search
-from .result import Result, ValueRole
+from .by_content import Commits
+from .result import Located, Result, ValueRole, shortened
 
 # Longer texts are no numbers that anybody quotes.
 MOST_CHARACTERS = 200
@@ -56,7 +55,7 @@ class QuotedNumber:
     key: str = ""
 
     def is_printed(self, value: Any) -> bool:
-        """Return whether a value, or a text that is a number, prints so, rounded to as many digits."""
+        """Return true where a value, or a text that is a number, prints so, rounded to as many digits."""
         real = _number_in(value)
         if real is None:
             return False
@@ -65,24 +64,24 @@ class QuotedNumber:
 
     @cached_property
     def _ranges(self) -> list[tuple[Decimal, float, float]]:
-        """Each number, and between which values all lie that round to it: a quick test for thousands."""
+        """Each number, and bounds of the values that can round to it: a quick test for thousands."""
         ranges = []
         for number in self.numbers:
-            middle, digit = float(number), float(f"1e{_exponent(number)}")
+            middle = float(number)
             # Whole numbers have digits that floats have not.
-            digit += 2 * math.ulp(middle)
+            digit = float(f"1e{_exponent(number)}") + 2 * math.ulp(middle)
             ranges.append((number, middle - digit, middle + digit))
         return ranges
 
     def is_exact(self, value: Any) -> bool:
-        """Return whether a value is the number itself."""
+        """Return true where a value is the number itself."""
         real = _number_in(value)
         return real is not None and any(Decimal(repr(real)) == number for number in self.numbers)
 
     def names(self, key: str) -> bool:
-        """Whether a key can be meant: its last words are those that were given."""
-        asked, words = _words(self.key), _words(key)
-        return not asked or words[-len(asked) :] == asked
+        """Return true where a key can be meant: its last words are those that were given."""
+        asked = _words(self.key)
+        return not asked or _words(key)[-len(asked) :] == asked
 
 
 def parse_quoted(text: str) -> QuotedNumber | None:
@@ -106,7 +105,7 @@ def parse_quoted(text: str) -> QuotedNumber | None:
 
 
 def _without_separators(mantissa: str) -> str:
-    """Digits with a decimal point, and nothing between thousands."""
+    """Return the digits with a decimal point, and nothing between thousands."""
     if _THOUSANDS.fullmatch(mantissa):
         return re.sub(rf"[,'’_{_SPACE}]", "", mantissa)
     if "," in mantissa:  # as people write who have points between thousands
@@ -115,17 +114,19 @@ def _without_separators(mantissa: str) -> str:
 
 
 def _exponent(number: Decimal) -> int:
-    """The place of the last digit."""
+    """Return the place of the last digit: -2 for 0.13."""
     exponent = number.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
 
 
 def _number_in(value: Any) -> int | float | None:
-    """The number that a value is, or that it has as text, as MLflow shows it; None where it is none."""
+    """Return a number; also that of a text, as MLflow shows it; None where there is none."""
     if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
+        # A whole number of many digits is not what its float is.
         for kind in (int, float):
             with suppress(ValueError):
                 return kind(value)
+    # True is a number for Python alone.
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -133,6 +134,7 @@ def _rounds_to(value: float, number: Decimal) -> bool:
     if not math.isfinite(value):
         return False
     digit = Decimal((0, (1,), _exponent(number)))
+    # Programs round the shortest text of a float or its exact value, half up or half to even.
     shortest = Decimal(repr(value))
     return number in (
         shortest.quantize(digit, ROUND_HALF_UP, _CONTEXT),
@@ -145,70 +147,66 @@ def _words(key: str) -> list[str]:
     return [word for word in _BETWEEN_WORDS.split(key.casefold()) if word]
 
 
-# What is most often quoted comes first.
-_KINDS = list(ValueKind)
-
-
-@dataclass(frozen=True)
-class ValueSearch:
-    """What a search for a number found.
-
-    Attributes:
-        results: best first.
-        other_names: how many results have the number under other names than the one that was asked for.
-        left_out: lines about what could not be read.
-    """
-
-    results: list[Result]
-    other_names: int
-    left_out: list[str]
-
-
 @dataclass
 class _Group:
-    """Revisions with the same results: the oldest, and what is known of all.
+    """Revisions with the same results.
 
     Attributes:
-        result: the oldest.
         values: that match, the likeliest first.
-        is_current: whether HEAD has the same results.
-        is_committed: whether a commit, and not only an experiment, has them.
+        result: the oldest revision, which made the results.
+        is_current: true if HEAD has the same results.
+        is_committed: true if a commit, and not only an experiment, has them.
     """
 
-    result: Result
     values: list[NamedValue]
+    result: Result
     is_current: bool = False
     is_committed: bool = False
 
 
-def find_value(reader: Reader, quoted: QuotedNumber) -> ValueSearch:
-    """Find the results with a metric or param that prints as a number that was quoted.
+def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
+    """Find the results with a metric or param that prints as a number that was quoted, the likeliest first.
 
     Revisions that have the same results count once; the oldest one is given, which made them.
+
+    Raises:
+        NotFoundError: there are none.
     """
-    experiments: dict[str, Experiment] = {}
-    for experiment in reader.experiments():
-        experiments.setdefault(experiment.rev, experiment)
-    head = commit_id(reader, "HEAD")
+    commits = Commits(reader)
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
     other_names = 0
-    revisions = revisions_to_search(reader, experiments, head)
-    for snapshot in _loaded(progress(reader.snapshots(revisions), len(revisions))):
+    for snapshot in _loaded(commits.snapshots()):
         printed = list(_printed(snapshot, quoted, left_out))
         values = [value for value in printed if quoted.names(value.key)]
-        other_names += bool(printed) and not values
-        if values:
-            values.sort(key=lambda value: _value_order(quoted, value))
-            group = _group(groups, snapshot, values, experiments.get(snapshot.rev))
-            group.is_current |= snapshot.rev == head
-            group.is_committed |= snapshot.rev not in experiments
-    ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
-    return ValueSearch([group.result for group in ordered], other_names, left_out)
+        if printed and not values:
+            other_names += 1
+        if not values:
+            continue
+        values.sort(key=lambda value: _likelihood(quoted, value))
+        experiment = commits.experiments.get(snapshot.rev)
+        result = Result(
+            snapshot, experiment, {value.key: ValueRole(value.kind, value.value) for value in values}
+        )
+        locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
+        group = groups.setdefault((frozenset(locks), tuple(values)), _Group(values, result))
+        if snapshot.time <= group.result.snapshot.time:  # of two at the same time, newer ones came first
+            group.result = result
+        group.is_current |= snapshot.rev == commits.head
+        group.is_committed |= experiment is None
+    left_out = shortened(left_out)
+    if groups:
+        ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
+        return Located([group.result for group in ordered], left_out, is_number=True)
+    what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
+    hints = [f"left out: {line}" for line in left_out]
+    if other_names:
+        hints.append(f"{other_names} revisions have this number under other names")
+    raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(hints))
 
 
 def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-    """Snapshots whose values are in memory."""
+    """Yield the same snapshots, with their values in memory."""
     while together := list(islice(snapshots, TOGETHER)):
         preload_values(together)
         yield from together
@@ -224,37 +222,15 @@ def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> I
         left_out.append(str(error))
 
 
-def _group(
-    groups: dict[tuple[object, ...], _Group],
-    snapshot: Snapshot,
-    values: list[NamedValue],
-    experiment: Experiment | None,
-) -> _Group:
-    """Return the group of revisions with the same results, with its oldest one for a result."""
-    locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
-    same = (frozenset(locks), tuple(values))
-    known = groups.get(same)
-    if known is None or snapshot.time <= known.result.snapshot.time:  # newer ones come first
-        roles = {value.key: ValueRole(value.kind, value.value) for value in values}
-        result = Result(snapshot, experiment, roles)
-        if known is None:
-            groups[same] = _Group(result, values)
-        else:
-            known.result = result
-    return groups[same]
-
-
-def _value_order(quoted: QuotedNumber, value: NamedValue) -> tuple[bool, int, bool, str]:
-    """Return what has just the name that was asked for, then metrics.
-
-    A param is quoted with all its digits.
-    """
+def _likelihood(quoted: QuotedNumber, value: NamedValue) -> tuple[bool, int, bool, str]:
+    """Sort what has just the name that was asked for first; then metrics, then params with all digits."""
     other_name = quoted.key not in ("", value.key, value.dotted)
+    # A param is quoted as it was set.
     is_rounded = value.kind is ValueKind.PARAM and not quoted.is_exact(value.value)
-    return other_name, _KINDS.index(value.kind), is_rounded, value.key
+    return other_name, list(ValueKind).index(value.kind), is_rounded, value.key
 
 
 def _order(quoted: QuotedNumber, group: _Group) -> tuple[object, ...]:
-    """Return the likeliest value; then HEAD's results before other commits', these before experiments'."""
-    best = _value_order(quoted, group.values[0])[:3]
+    """Sort by the likeliest value; then HEAD's results, other commits', experiments'; newer ones first."""
+    best = _likelihood(quoted, group.values[0])[:3]
     return *best, not group.is_current, not group.is_committed, -group.result.snapshot.time, group.result.rev

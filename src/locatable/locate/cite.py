@@ -1,21 +1,28 @@
-"""What belongs under a figure or into an appendix: a result, cited so that others can rebuild it."""
+"""Cites a result, under a figure or in an appendix, so that others can rebuild it: as text, and for BibTeX.
+
+Who is cited is what CITATION.cff says. Keys are those of https://citation-file-format.github.io, as far as a
+citation of ours needs them.
+"""
 
 import posixpath
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import yaml
 
 from ..addresses import redact_urls
 from ..errors import ProjectError, UnreadableError
+from ..repository.parsing import parse_yaml
 from ..repository.reader import Reader
-from ..repository.snapshot import Snapshot
-from ..results.coordinates import Coordinates
 from ..results.rebuild import rebuild_commands
 from ..results.staleness import remedy
-from . import bibtex
-from .citation_file import Author, CitationFile, read_citation_file
 from .result import Report, Result
 
+CITATION_FILE = "CITATION.cff"
 # Characters of a digest in a paragraph; the entry for BibTeX has all.
 DIGITS = 12
 # With a host: what is on this machine alone is of no use to a reader, and none of their business.
@@ -23,41 +30,107 @@ _HOST = re.compile(r"(?!file:)\w[\w+.-]*://[^/\s]+\S*|(?:[\w.-]+@)?[\w.-]{2,}:(?
 
 
 @dataclass(frozen=True)
+class Author:
+    """A person, whose name has parts, or a group, which has a name alone.
+
+    Attributes:
+        family: the family name, with what comes before it (`von`), or the name of the group.
+        given: given names; empty for a group.
+        suffix: such as `Jr.`.
+        is_group: true if `family` is a name as a whole.
+    """
+
+    family: str
+    given: str = ""
+    suffix: str = ""
+    is_group: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.given, self.family, self.suffix) if part)
+
+
+@dataclass(frozen=True)
+class CitationFile:
+    """What a project says about how to cite it; empty where it does not."""
+
+    title: str = ""
+    authors: tuple[Author, ...] = ()
+    license: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True)
 class Citation:
     """A result, cited.
 
     Attributes:
-        paragraph: in one line, for a caption or an appendix.
-        bibtex: an entry `@software`.
-        commands: that rebuild the result.
+        subject: what the result has of the target, and how; empty where a result is cited as a whole.
         title: of the project.
+        authors: of the project.
+        license: of the project; empty where it does not say.
         url: of the project; empty where none is known that others can reach.
+        year: of the commit.
+        rev: the commit that has the result.
+        experiment: name of the DVC experiment that it is; empty where it is none.
+        digests: of the coordinates, by their names.
+        commands: that rebuild the result, and comments on them.
         warnings: lines about what is missing in it.
     """
-
-    paragraph: str
-    bibtex: str
-    commands: list[str]
-    title: str
-    url: str
-    warnings: list[str]
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What a citation says, as plain text."""
 
     subject: str
     title: str
     authors: tuple[Author, ...]
     license: str
     url: str
-    time: datetime
+    year: int
     rev: str
     experiment: str
-    coordinates: Coordinates
-    rebuild: str
-    remarks: str
+    digests: Mapping[str, str]
+    commands: list[str]
+    warnings: list[str]
+
+    @property
+    def paragraph(self) -> str:
+        """The citation in one line, for a caption or an appendix."""
+        authors = ", ".join(str(author) for author in self.authors)
+        about = "; ".join(filter(None, [authors, str(self.year), self.license]))
+        where = ", ".join(filter(None, [self.url, f"commit {self.rev}", self._experiment]))
+        subject = f"{self.subject}: a result" if self.subject else "Results"
+        digests = ", ".join(f"{name} {digest[:DIGITS]}" for name, digest in self.digests.items())
+        sentences = [f"{subject} of {self.title} ({about}), {where}.", f"Coordinates: {digests}."]
+        if self._remarks:
+            sentences.append(f"Mind: {self._remarks}.")
+        sentences.append(f"To rebuild{'' if self.url else ', in a clone'}: {self._rebuild}")
+        return " ".join(sentences)
+
+    @property
+    def bibtex(self) -> str:
+        """An entry `@software`, for BibTeX and biblatex."""
+        digests = ", ".join(f"{name} {digest}" for name, digest in self.digests.items())
+        sentences = [self.subject, self._experiment, f"Coordinates: {digests}", self._remarks]
+        note = " ".join(f"{tex_text(sentence)}." for sentence in sentences if sentence)
+        values = {
+            "title": f"{{{tex_text(self.title)}}}",
+            "author": " and ".join(_tex_author(author) for author in self.authors),
+            "year": str(self.year),
+            "url": tex_url(self.url) if "://" in self.url else "",
+            "version": f"commit {self.rev}",
+            "license": tex_text(self.license),
+            "note": f"{note} Rebuild: {tex_code(self._rebuild)}",
+        }
+        return bibtex_entry(f"{self.title} {self.experiment} {self.rev[:7]}", values)
+
+    @property
+    def _experiment(self) -> str:
+        return f"DVC experiment {self.experiment}" if self.experiment else ""
+
+    @property
+    def _rebuild(self) -> str:
+        return " && ".join(command for command in self.commands if not command.startswith("#"))
+
+    @property
+    def _remarks(self) -> str:
+        return " ".join(command.lstrip("# ") for command in self.commands if command.startswith("#"))
 
 
 def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> Citation:
@@ -72,7 +145,7 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
     Raises:
         ProjectError: nobody could rebuild it from a commit.
     """
-    _check(report)
+    _require_rebuildable(report)
     warnings = []
     rev = report.results_of or result.rev
     snapshot = reader.snapshot(rev)
@@ -82,27 +155,29 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
         file = CitationFile()
         warnings.append(f"{error}; cited without it")
     url = origin if origin and _HOST.fullmatch(origin) else file.url
+    commands = rebuild_commands(snapshot, result.experiment, url)
     if not url:
         warnings.append("no remote that others can reach: the citation does not say where to clone from")
-    commands = rebuild_commands(snapshot, result.experiment, url)[0 if url else 1 :]
-    is_remark = [command.startswith("#") for command in commands]
-    facts = _Facts(
+        del commands[0]
+    name = posixpath.basename(url.rstrip("/")).rpartition(":")[2].removesuffix(".git")
+    # Where nobody says who wrote the project, it is who wrote the commit.
+    committer = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
+    return Citation(
         subject=redact_urls(", ".join(f"{path} ({role})" for path, role in report.roles.items())),
-        title=file.title or _project_name(reader, url),
-        authors=file.authors or _committer(snapshot),
+        title=file.title or name or reader.root.name,
+        authors=file.authors or committer,
         license=file.license,
         url=file.url or url,
-        time=datetime.fromtimestamp(snapshot.time, UTC),
+        year=datetime.fromtimestamp(snapshot.time, UTC).year,
         rev=rev,
         experiment=result.experiment.name if result.experiment else "",
-        coordinates=report.coordinates,
-        rebuild=" && ".join(one for one, no in zip(commands, is_remark, strict=True) if not no),
-        remarks=" ".join(one.lstrip("# ") for one, yes in zip(commands, is_remark, strict=True) if yes),
+        digests=report.coordinates.digests,
+        commands=commands,
+        warnings=warnings,
     )
-    return Citation(_paragraph(facts), _entry(facts), commands, facts.title, facts.url, warnings)
 
 
-def _check(report: Report) -> None:
+def _require_rebuildable(report: Report) -> None:
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
         raise ProjectError(f"{names} in no commit: commit, and cite then", hint="git add --all && git commit")
@@ -116,49 +191,131 @@ def _check(report: Report) -> None:
         )
 
 
-def _project_name(reader: Reader, url: str) -> str:
-    name = posixpath.basename(url.rstrip("/")).rpartition(":")[2].removesuffix(".git")
-    return name or reader.root.name
+def read_citation_file(reader: Reader, rev: str) -> CitationFile:
+    """Return what the CITATION.cff of a revision says; where it has none, that of the workspace.
+
+    Raises:
+        UnreadableError: it is not what its name says.
+    """
+    content = _content_of_citation_file(reader, rev)
+    if content is None:
+        return CitationFile()
+    try:
+        fields = parse_yaml(content)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UnreadableError(f"{CITATION_FILE}: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict):
+        raise UnreadableError(f"{CITATION_FILE}: expected keys and values, found {fields!r:.60}")
+    return CitationFile(
+        title=_text(fields, "title"),
+        authors=_authors(fields),
+        license=_license(fields),
+        url=redact_urls(_text(fields, "repository-code") or _text(fields, "url")),
+    )
 
 
-def _committer(snapshot: Snapshot) -> tuple[Author, ...]:
-    """Who wrote the commit, where nobody says who wrote the project."""
-    return (Author(snapshot.author, is_group=True),) if snapshot.author else ()
+def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
+    """Return the file beside the project, or else in the root of its Git repository."""
+    places = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
+    for answer in reader.objects.read(f"{rev}:{place}" for place in places):
+        if answer:
+            return answer[1]
+    for place in places:
+        file = reader.top / place
+        if file.is_file():
+            return file.read_bytes()
+    return None
 
 
-def _digests(coordinates: Coordinates, digits: int | None) -> str:
-    names = [coordinate.name for coordinate in fields(Coordinates)]
-    return ", ".join(f"{name} {getattr(coordinates, name).digest[:digits]}" for name in names)
+def _authors(fields: Mapping[str, Any]) -> tuple[Author, ...]:
+    entries = fields.get("authors") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UnreadableError(f"{CITATION_FILE}: authors: expected a list, each with keys and values")
+    authors = [_author(entry) for entry in entries]
+    return tuple(author for author in authors if author.family)
 
 
-def _paragraph(facts: _Facts) -> str:
-    about = [", ".join(str(author) for author in facts.authors), str(facts.time.year), facts.license]
-    where = [facts.url, f"commit {facts.rev}", _experiment(facts)]
-    subject = f"{facts.subject}: a result" if facts.subject else "Results"
-    sentences = [
-        f"{subject} of {facts.title} ({'; '.join(filter(None, about))}), {', '.join(filter(None, where))}.",
-        f"Coordinates: {_digests(facts.coordinates, DIGITS)}.",
-        facts.remarks and f"Mind: {facts.remarks}.",
-        f"To rebuild{'' if facts.url else ', in a clone'}: {facts.rebuild}",
-    ]
-    return " ".join(filter(None, sentences))
+def _author(entry: Mapping[str, Any]) -> Author:
+    name = _text(entry, "name")
+    if name:
+        return Author(name, is_group=True)
+    family = f"{_text(entry, 'name-particle')} {_text(entry, 'family-names')}".strip()
+    given = _text(entry, "given-names")
+    if not family:  # people with one name, and those who go by an alias
+        return Author(given or _text(entry, "alias"), is_group=True)
+    return Author(family, given, _text(entry, "name-suffix"))
 
 
-def _experiment(facts: _Facts) -> str:
-    return f"DVC experiment {facts.experiment}" if facts.experiment else ""
+def _license(fields: Mapping[str, Any]) -> str:
+    """Return an identifier of SPDX; of several, any can be chosen."""
+    value = fields.get("license")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " OR ".join(value)
+    return _text(fields, "license")
 
 
-def _entry(facts: _Facts) -> str:
-    sentences = [facts.subject, _experiment(facts), f"Coordinates: {_digests(facts.coordinates, None)}"]
-    sentences.append(facts.remarks)
-    note = " ".join(f"{bibtex.escape(sentence)}." for sentence in sentences if sentence)
-    values = {
-        "title": f"{{{bibtex.escape(facts.title)}}}",
-        "author": " and ".join(bibtex.author(one) for one in facts.authors),
-        "year": str(facts.time.year),
-        "url": bibtex.url(facts.url) if "://" in facts.url else "",
-        "version": f"commit {facts.rev}",
-        "license": bibtex.escape(facts.license),
-        "note": f"{note} Rebuild: {bibtex.code(facts.rebuild)}",
-    }
-    return bibtex.entry("software", f"{facts.title} {facts.experiment} {facts.rev[:7]}", values)
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    """Return a value in one line; numbers and dates are as good as their text."""
+    value = fields.get(key)
+    if isinstance(value, dict | list):
+        raise UnreadableError(f"{CITATION_FILE}: {key}: expected a text")
+    return "" if value is None else " ".join(str(value).split())
+
+
+# What means something to TeX, and what stands for it in a text.
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\symbol{34}",
+    # BibTeX counts braces, escaped ones, too.
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    **{character: f"\\{character}" for character in "$&#%_"},
+}
+_ESCAPES = str.maketrans(_SPECIAL)
+# In code, quotes and dashes are to stay as they are typed.
+_CODE_ESCAPES = str.maketrans({**_SPECIAL, "'": r"\textquotesingle{}", "`": r"\textasciigrave{}"})
+
+
+def tex_text(text: str) -> str:
+    """Return a text in one line, escaped for TeX."""
+    return " ".join(text.split()).translate(_ESCAPES)
+
+
+def tex_code(text: str) -> str:
+    """Return commands for TeX so that a reader can copy them."""
+    escaped = " ".join(text.split()).translate(_CODE_ESCAPES)
+    return rf"\texttt{{{escaped.replace('--', '-{}-')}}}"
+
+
+def tex_url(text: str) -> str:
+    """Return an address: TeX takes it as it is, but braces, backslashes and blanks would end it."""
+    return quote(text, safe="!#$%&'()*+,-./:;=?@[]_~")
+
+
+def _tex_author(author: Author) -> str:
+    """Return a name; braces keep that of a group, and one with a comma or an `and`, in one piece."""
+    if author.is_group:
+        return f"{{{tex_text(author.family)}}}"
+    parts = []
+    for part in filter(None, (author.family, author.suffix, author.given)):
+        text = tex_text(part)
+        parts.append(f"{{{text}}}" if re.search(r",|\band\b", text) else text)
+    return ", ".join(parts)
+
+
+def bibtex_entry(name: str, values: Mapping[str, str]) -> str:
+    """Return an entry `@software`, without fields that have no value.
+
+    Args:
+        name: that a text cites it by, once characters that BibTeX does not take are gone.
+        values: of its fields, escaped.
+    """
+    key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+    width = max(len(field) for field in values)
+    lines = [f"  {field:<{width}} = {{{value}}}," for field, value in values.items() if value]
+    return "\n".join([f"@software{{{key},", *lines, "}"])

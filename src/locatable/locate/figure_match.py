@@ -1,13 +1,11 @@
-"""Which results' figures a figure of a document is: by its bytes, its pixels or drawing, or its looks."""
+"""Compares a figure of a document with the figures of results: by its bytes, its drawing, its pixels."""
 
 from dataclasses import dataclass
-from enum import Enum
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-from ..documents.figure import Drawing, Encoded, Figure, Form, Pixels
+from ..documents import Drawing, Encoded, Figure, looks_of
 from ..documents.picture import (
     CLEARLY_CLOSER,
     closest,
@@ -19,10 +17,9 @@ from ..documents.picture import (
     small_enough,
     times_closer,
 )
-from ..documents.svg import drawing_of, is_svg
 from ..errors import UnreadableError
-from .figure_index import FigureIndex
 from .known_figures import Key, KnownFigures
+from .result import Match
 
 # Mean grey values by which a reduced picture may be off, and still be looked at.
 FAR = 16.0
@@ -32,19 +29,9 @@ NEAR = 1.0
 FEWEST_COMPARED = 4
 MOST_COMPARED = 48
 MOST_LOOKED_AT = 240
-_PDF = b"%PDF-"
 
-
-class Match(Enum):
-    """How a figure was found; the values are the words for it."""
-
-    BYTES = "same bytes"
-    PIXELS = "same pixels"
-    DRAWING = "same drawing"
-    SIMILAR = "most similar"
-    RECORDED = "recorded at its path"
-    TIE = "cannot tell"
-    NONE = "not found"
+# Keys of figures with the same pixels: they are known, or not, together.
+Group = tuple[Key, ...]
 
 
 @dataclass(frozen=True)
@@ -60,151 +47,139 @@ class Verdict:
     """
 
     match: Match
-    keys: tuple[Key, ...] = ()
-    others: tuple[tuple[Key, ...], ...] = ()
+    keys: Group = ()
+    others: tuple[Group, ...] = ()
     closer: float | None = None
     reason: str = ""
 
 
-@dataclass
-class Matcher:
-    """Finds figures among those that are known; the index is built when bytes do not do."""
+NOT_FOUND = Verdict(Match.NONE)
 
-    known: KnownFigures
 
-    @cached_property
-    def index(self) -> FigureIndex:
-        """Fingerprints of all known figures."""
-        return FigureIndex(self.known)
-
-    def verdicts(self, figure: Figure) -> list[tuple[Figure, Verdict]]:
-        """What a figure is; where it is not known as a whole, what its parts are."""
-        verdict = self._verdict(figure)
-        if verdict.match is not Match.NONE:
-            return [(figure, verdict)]
-        of_parts = [one for part in figure.parts for one in self.verdicts(part)]
-        if of_parts or figure.is_incidental:
-            return of_parts
+def verdicts(known: KnownFigures, figure: Figure) -> list[tuple[Figure, Verdict]]:
+    """Return what a figure is; where it is not known as a whole, what its parts are."""
+    verdict = compare(known, figure)
+    if verdict.match is not Match.NONE:
         return [(figure, verdict)]
+    of_parts: list[tuple[Figure, Verdict]] = []
+    for part in figure.parts:
+        of_parts += verdicts(known, part)
+    if of_parts or figure.is_incidental:
+        return of_parts
+    return [(figure, verdict)]
 
-    def _verdict(self, figure: Figure) -> Verdict:
-        for form in figure.forms:
-            keys = self.known.keys_of(form.content) if isinstance(form, Encoded) else []
-            if keys:
-                return Verdict(Match.BYTES, tuple(keys))
-        found = Verdict(Match.NONE, reason=figure.problem)
-        for form in figure.forms:
-            try:
-                verdict = self._of_form(form)
-            except UnreadableError as error:
-                verdict = Verdict(Match.NONE, reason=str(error))
-            if verdict.match is not Match.NONE:
-                return verdict
-            found = verdict
-        return found
 
-    def _of_form(self, form: Form) -> Verdict:
-        if isinstance(form, Pixels):
-            return self._of_picture(form.load())
-        if isinstance(form, Drawing):
-            return self._of_drawing(form)
-        if form.content.startswith(_PDF):
-            from ..documents.pdf import drawings_of
-
-            return self._of_drawings(drawings_of(form.content))
-        if is_svg(form.content):
-            return self._of_drawing(drawing_of(form.content))
-        return self._of_picture(opened(form.content))
-
-    def _of_drawings(self, drawings: list[Drawing]) -> Verdict:
-        verdicts = [self._of_drawing(drawing) for drawing in drawings]
-        found = [verdict for verdict in verdicts if verdict.match is not Match.NONE]
-        return found[0] if found else Verdict(Match.NONE)
-
-    def _of_drawing(self, drawing: Drawing) -> Verdict:
-        keys = self.index.with_digest(drawing.outline)
-        same = [key for key in keys if self.known.places(key) and self._is_drawn_as(key, drawing)]
-        return Verdict(Match.DRAWING, tuple(same)) if same else Verdict(Match.NONE)
-
-    def _is_drawn_as(self, key: Key, drawing: Drawing) -> bool:
-        """Whether a result's figure uses the same fonts, images and patterns for the same operators."""
-        content = self.known.content(key) or b""
-        if not content.startswith(_PDF):
-            return True  # of an SVG, the outline is all
-        from ..documents.pdf import drawings_of
-
-        pages = drawings_of(content)
-        # Of several pages that no stage wrote, each is a page of a text, and no figure.
-        if len(pages) > 1 and not self.known.is_figure_of_result(key):
-            return False
-        complete = drawing.complete()
-        return any(one.outline == drawing.outline and one.complete() == complete for one in pages)
-
-    def _of_picture(self, picture: Image.Image) -> Verdict:
-        print_ = fingerprint(picture)
-        keys = self.index.with_digest(print_.pixels)
+def compare(known: KnownFigures, figure: Figure) -> Verdict:
+    """Compare a figure with all that are known; the first of its forms that is one of them decides."""
+    for form in figure.forms:
+        keys = known.keys_of(form.content) if isinstance(form, Encoded) else []
         if keys:
-            return Verdict(Match.PIXELS, tuple(keys))
-        rows = self.index.pictures()
-        if not len(rows) or not says_something(print_.inside):
-            return Verdict(Match.NONE)
-        distances = nearest(print_.inside, rows["inside"])
-        least = float(distances.min())
-        if least > FAR:
-            return Verdict(Match.NONE)
-        number = max(FEWEST_COMPARED, int((distances <= least + NEAR).sum()))
-        near = np.argsort(distances, kind="stable")[:number]
-        groups = [tuple(self.index.with_digest(rows["digest"][one].tobytes())) for one in near]
-        return self._most_similar(picture, groups)
+            return Verdict(Match.BYTES, tuple(keys))
+    verdict = Verdict(Match.NONE, reason=figure.problem)
+    for form in figure.forms:
+        verdict = NOT_FOUND
+        try:
+            for look in form.looks():
+                found = _drawn(known, look) if isinstance(look, Drawing) else _pictured(known, look)
+                if found.match is not Match.NONE:
+                    return found
+                verdict = found
+        except UnreadableError as error:
+            verdict = Verdict(Match.NONE, reason=str(error))
+    return verdict
 
-    def _most_similar(self, picture: Image.Image, groups: list[tuple[Key, ...]]) -> Verdict:
-        """Which of some figures, nearest first, a picture is a copy of; a few at a time are in memory."""
-        picture = small_enough(picture)
-        verdict = Verdict(Match.NONE)
-        waiting, ahead = groups[:MOST_LOOKED_AT], list[tuple[Key, ...]]()
-        while waiting and len(ahead) < MOST_COMPARED:
-            number = MOST_COMPARED - len(ahead)
-            verdict = self._compare(picture, [*ahead, *waiting[:number]])
-            waiting = waiting[number:]
-            ahead = [] if verdict.match is Match.NONE else [verdict.keys, *verdict.others]
-        unseen = waiting + groups[MOST_LOOKED_AT:]
-        if unseen and verdict.match is Match.NONE:
-            return Verdict(Match.NONE, reason="too many figures are nearly like it to look at each")
-        if unseen:
-            return Verdict(Match.TIE, verdict.keys, (*verdict.others, *unseen))
+
+def _drawn(known: KnownFigures, drawing: Drawing) -> Verdict:
+    same = []
+    for key in known.index.with_digest(drawing.outline):
+        if known.places(key) and _is_drawn_as(known, key, drawing):
+            same.append(key)
+    return Verdict(Match.DRAWING, tuple(same)) if same else NOT_FOUND
+
+
+def _is_drawn_as(known: KnownFigures, key: Key, drawing: Drawing) -> bool:
+    """Return true where a result's figure uses the same fonts, images and patterns for the same operators."""
+    content = known.content(key)
+    if content is None:
+        return True  # the outline is all that this machine knows of it
+    pages = looks_of(content)
+    # Of several pages that no stage wrote, each is a page of a text, and no figure.
+    if len(pages) > 1 and not known.is_output(key):
+        return False
+    complete = drawing.complete()
+    for page in pages:
+        if isinstance(page, Drawing) and page.outline == drawing.outline and page.complete() == complete:
+            return True
+    return False
+
+
+def _pictured(known: KnownFigures, picture: Image.Image) -> Verdict:
+    """Find a picture by its pixels; else compare it with those that are nearest to it once reduced."""
+    print_ = fingerprint(picture)
+    keys = known.index.with_digest(print_.pixels)
+    if keys:
+        return Verdict(Match.PIXELS, tuple(keys))
+    rows = known.index.pictures()
+    if not len(rows) or not says_something(print_.inside):
+        return NOT_FOUND
+    distances = nearest(print_.inside, rows["inside"])
+    least = float(distances.min())
+    if least > FAR:
+        return NOT_FOUND
+    number = max(FEWEST_COMPARED, int((distances <= least + NEAR).sum()))
+    near = np.argsort(distances, kind="stable")[:number]
+    groups = [tuple(known.index.with_digest(digest.tobytes())) for digest in rows["digest"][near]]
+    return _most_similar(known, small_enough(picture), groups)
+
+
+def _most_similar(known: KnownFigures, picture: Image.Image, groups: list[Group]) -> Verdict:
+    """Say which of some figures, nearest first, a picture is a copy of.
+
+    A few at a time are in memory: those that were ahead among the earlier ones, and the next ones.
+    """
+    verdict = NOT_FOUND
+    waiting = groups[:MOST_LOOKED_AT]
+    ahead: list[Group] = []
+    while waiting and len(ahead) < MOST_COMPARED:
+        number = MOST_COMPARED - len(ahead)
+        verdict = _compare_closely(known, picture, [*ahead, *waiting[:number]])
+        waiting = waiting[number:]
+        ahead = [] if verdict.match is Match.NONE else [verdict.keys, *verdict.others]
+    unseen = waiting + groups[MOST_LOOKED_AT:]
+    if not unseen:
         return verdict
+    # One of those could be nearer still: nothing is guessed.
+    if verdict.match is Match.NONE:
+        return Verdict(Match.NONE, reason="too many figures are nearly like it to look at each")
+    return Verdict(Match.TIE, verdict.keys, (*verdict.others, *unseen))
 
-    def _compare(self, picture: Image.Image, groups: list[tuple[Key, ...]]) -> Verdict:
-        """Which of a few figures a picture is a copy of."""
-        originals = {}
-        for group in groups:
-            original = self._original(group)
-            if original:
-                originals[group] = original
-        compared = compare_all(picture, originals)
-        best = closest(compared)
-        if best is None or not compared[best].is_copy:
-            return Verdict(Match.NONE)
-        mine = self._revisions(best)
-        times = {
-            group: times_closer(compared[best], comparison)
-            for group, comparison in compared.items()
-            if group != best and self._revisions(group) != mine
-        }
-        tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
-        if tied:
-            return Verdict(Match.TIE, best, tuple(tied))
-        if not times:
-            return Verdict(Match.SIMILAR, best)
-        following = min(times, key=lambda group: times[group])
-        return Verdict(Match.SIMILAR, best, (following,), times[following])
 
-    def _original(self, group: tuple[Key, ...]) -> Image.Image | None:
-        for key in group:
-            content = self.known.content(key)
-            if content is not None:
-                return small_enough(opened(content))
-        return None
+def _compare_closely(known: KnownFigures, picture: Image.Image, groups: list[Group]) -> Verdict:
+    """Say which of a few figures a picture is a copy of; a tie where another result's is about as close."""
+    originals = {}
+    for group in groups:
+        contents = (known.content(key) for key in group)
+        content = next((content for content in contents if content is not None), None)
+        if content is not None:
+            originals[group] = small_enough(opened(content))
+    compared = compare_all(picture, originals)
+    best = closest(compared)
+    if best is None or not compared[best].is_copy:
+        return NOT_FOUND
+    revisions = _revisions(known, best)
+    times: dict[Group, float] = {}
+    for group, comparison in compared.items():
+        # The same result can have the figure in several sizes.
+        if group != best and _revisions(known, group) != revisions:
+            times[group] = times_closer(compared[best], comparison)
+    tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
+    if tied:
+        return Verdict(Match.TIE, best, tuple(tied))
+    if not times:
+        return Verdict(Match.SIMILAR, best)
+    following = min(times, key=lambda group: times[group])
+    return Verdict(Match.SIMILAR, best, (following,), times[following])
 
-    def _revisions(self, group: tuple[Key, ...]) -> set[str]:
-        return {snapshot.rev for key in group for snapshot, _ in self.known.places(key)}
+
+def _revisions(known: KnownFigures, group: Group) -> set[str]:
+    return {snapshot.rev for key in group for snapshot, _ in known.places(key)}

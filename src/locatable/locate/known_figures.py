@@ -1,145 +1,150 @@
-"""Figures that results have: pictures among outputs and in Git, by what Git and DVC call their content."""
+"""Figures that results have: pictures among outputs and in Git, and an index of what they look like.
 
-import hashlib
+A figure's key is a name that Git or DVC has for its content, so the same figure in many results is one.
+"""
+
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..documents import PICTURES, Drawing, looks_of
+from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git import lfs
-from ..git.lfs import object_id, stored_file
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
-from ..model import Experiment
-from ..repository.hashes import md5_of
-from ..repository.reader import Reader, commit_id
+from ..repository.hashes import content_hash, md5_of
+from ..repository.reader import Reader
+from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
-from .by_content import order, progress, revisions_to_search
-from .names import place_in_head, recorded_names, role_at
-from .result import Result, Role, RoleKind, differing_coordinates
-from .workspace import workspace_outputs
+from ..results.coordinates import coordinates_of
+from .by_content import Commits, order, place_in_head, recorded_names, role_at, workspace_outputs
+from .result import Result, Role, RoleKind, differing_coordinates, with_projects
 
-FIGURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg", ".pdf")
+FIGURES = (*PICTURES, ".pdf")
 # Figures that are read together, and so are in memory together.
-TOGETHER = 100
+TOGETHER = 32
 # Bytes of a picture that is looked at, and of a folder's list: larger ones are data.
 MOST_BYTES = 50_000_000
 LONGEST_LIST = 5_000_000
 # Pictures in a folder that are looked at: more are a data set, and known by their bytes alone.
 MOST_IN_FOLDER = 1_000
-# A name that Git or DVC has for the content of a file: `git:BLOB` or `md5:HASH`.
+# `git:BLOB` or `md5:HASH`.
 Key = str
 Place = tuple[Snapshot, str]
 
+# The index is kept here. Its number changes with what a fingerprint is.
+FILE = ".dvc/tmp/locatable/figures-1.npy"
+_LONGEST_KEY = 72
+# A PDF has a row for each page; what cannot be read has one, so that it is not tried again.
+ROW = np.dtype(
+    [
+        ("key", f"S{_LONGEST_KEY}"),
+        ("size", "<u4", 2),
+        ("digest", "u1", 16),
+        ("inside", "u1", (SIDE, SIDE)),
+    ]
+)
 
-@dataclass
+
 class KnownFigures:
-    """All figures of all results.
+    """All figures of all experiments, of all commits of branches and tags, and of the workspace.
+
+    Args:
+        reader: of the repository.
 
     Attributes:
-        reader: of the repository.
         compared: keys of figures that are compared by their looks, too.
         left_out: a line for each revision whose figures cannot be known.
         unlisted: tracked folders of which this machine does not know what is in them.
-        experiments: by their commit.
-        in_workspace: files by key, of figures that are in no commit.
-        id_length: characters of a Git id here.
         not_counted: paths of the document that is looked into: neither it nor its other versions are known.
     """
 
-    reader: Reader
-    compared: dict[Key, None] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    unlisted: set[str] = field(default_factory=set)
-    experiments: dict[str, Experiment] = field(default_factory=dict)
-    in_workspace: dict[Key, Path] = field(default_factory=dict)
-    id_length: int = 40
-    not_counted: set[str] = field(default_factory=set)
-    # Snapshot and path of each result that has a figure by itself, or a folder; and what is in folders.
-    _places: dict[Key, list[Place]] = field(default_factory=dict)
-    _folders: dict[str, list[Place]] = field(default_factory=dict)
-    _in_folders: dict[Key, list[tuple[str, str]]] = field(default_factory=dict)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._commits = Commits(reader)
+        self.compared: dict[Key, None] = {}
+        self.left_out: list[str] = []
+        self.unlisted: set[str] = set()
+        self.not_counted: set[str] = set()
+        # Where results have a figure by itself, or a folder; and what is in folders: folder and name.
+        self._places: dict[Key, list[Place]] = {}
+        self._folders: dict[str, list[Place]] = {}
+        self._in_folders: dict[Key, list[tuple[str, str]]] = {}
+        self._in_workspace: dict[Key, Path] = {}
+        # Path and blob of each figure below a tree: most trees are those of many revisions.
+        self._trees: dict[str, list[tuple[str, str]]] = {}
+        for snapshot in self._commits.snapshots():
+            try:
+                self._add_revision(snapshot)
+            except UnreadableError as error:
+                self.left_out.append(str(error))
+        if self._commits.head:
+            self._add_workspace(reader.snapshot(self._commits.head))
+
+    def leave_out(self, document: Path) -> None:
+        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
+        paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
+        place = place_in_head(self._reader, document)
+        self.not_counted = paths | {place[1]} if place else paths
 
     def places(self, key: Key) -> list[Place]:
-        """Snapshot and path of each result that has a figure; none where it is no result's."""
+        """Return snapshot and path of each result that has a figure; none where it is no result's."""
         # A folder, too, has a hash of its own.
         places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
         for folder, name in self._in_folders.get(key, ()):
             places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
         return [place for place in places if place[1] not in self.not_counted]
 
-    def leave_out(self, document: Path) -> None:
-        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
-        paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
-        place = place_in_head(self.reader, document)
-        self.not_counted = paths | {place[1]} if place else paths
-
-    def is_figure_of_result(self, key: Key) -> bool:
-        """Return whether a stage wrote a figure in any result."""
+    def is_output(self, key: Key) -> bool:
+        """Return true where a stage wrote a figure in any result."""
         return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
-
-    def add(self, key: Key, place: Place, is_compared: bool = True) -> None:
-        """Note that a result has a figure."""
-        self._places.setdefault(key, []).append(place)
-        if is_compared:
-            self.compared[key] = None
-
-    def add_folder(self, entry: Mapping[str, Any], place: Place, is_compared: bool) -> None:
-        """Note that a result has a folder that DVC tracks; the same one in many results is read once."""
-        folder = str(entry["md5"])
-        if folder not in self._folders:
-            self._folders[folder] = []
-            figures = self._figures_in(entry, place[1])
-            for name, md5 in figures.items():
-                self._in_folders.setdefault(f"md5:{md5}", []).append((folder, name))
-            if is_compared and len(figures) <= MOST_IN_FOLDER:
-                self.compared.update(dict.fromkeys(f"md5:{md5}" for md5 in figures.values()))
-        self._folders[folder].append(place)
-
-    def _figures_in(self, entry: Mapping[str, Any], path: str) -> dict[str, str]:
-        """Return hashes of a folder's figures by their path in it."""
-        listing = self.reader.cached_file(str(entry["md5"]))
-        if listing and listing.stat().st_size > LONGEST_LIST:
-            self.left_out.append(f"pictures in {path}, which is too large to look at")
-            return {}
-        if not listing and not entry.get("files"):
-            self.unlisted.add(path)
-        files = self.reader.folder_files(path, entry)
-        return {file.removeprefix(f"{path}/"): md5 for file, md5 in files.items() if is_figure(file)}
 
     def keys_of(self, content: bytes) -> list[Key]:
         """Return keys of results' figures that have the same bytes."""
-        names = [f"md5:{hashlib.md5(content, usedforsecurity=False).hexdigest()}"]
-        names.append(f"git:{bytes_hash(content, self.id_length)}")
-        if self.reader.lfs.is_dir():
-            names.append(f"git:{lfs.pointer_hash_of(content, self.id_length)}")
-        return [name for name in names if self.places(name)]
+        id_length = self._commits.id_length
+        keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
+        if self._reader.lfs.is_dir():
+            keys.append(f"git:{lfs.pointer_hash_of(content, id_length)}")
+        return [key for key in keys if self.places(key)]
 
-    def results_recorded(self, file: Path) -> list[Result]:
-        """Return the results that have the figure that HEAD records at a path where no file is."""
-        place = place_in_head(self.reader, file)
-        if place is None:
-            return []
-        snapshot, path = place
-        names = recorded_names(snapshot, path)
-        keys = [f"git:{name}" for name in names] + [f"md5:{name}" for name in names]
-        found = self.results(keys)
-        return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
-
-    def contents(self, keys: Iterable[Key]) -> Iterator[tuple[Key, bytes | None]]:
-        """Yield content of figures, a few at a time; None where this machine does not have it."""
+    def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
+        """Yield content of figures by key, a few at a time; None where this machine does not have it."""
         wanted = list(keys)
         for start in range(0, len(wanted), TOGETHER):
             together = wanted[start : start + TOGETHER]
             blobs = [key.removeprefix("git:") for key in together if key.startswith("git:")]
-            found = self.reader.objects.present_blobs(blobs)
+            found = self._reader.objects.present_blobs(blobs)
+            contents: dict[Key, bytes | None] = {}
             for key in together:
-                kind, _, name = key.partition(":")
-                yield key, self._file_of(found.get(name)) if kind == "git" else self._cached(key, name)
+                if key.startswith("git:"):
+                    contents[key] = self._in_git(found.get(key.removeprefix("git:")))
+                else:
+                    contents[key] = self._in_cache(key)
+            yield contents
 
     def content(self, key: Key) -> bytes | None:
         """Return content of a figure; None where this machine does not have it."""
-        return next(content for _, content in self.contents([key]))
+        return next(self.contents([key]))[key]
+
+    def _in_git(self, blob: bytes | None) -> bytes | None:
+        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
+        oid = lfs.object_id(blob) if blob else None
+        if not oid:
+            return blob
+        stored = lfs.stored_file(self._reader.lfs, oid)
+        return stored.read_bytes() if stored else None
+
+    def _in_cache(self, key: Key) -> bytes | None:
+        file = self._in_workspace.get(key) or self._reader.cached_file(key.removeprefix("md5:"))
+        if file and file.stat().st_size > MOST_BYTES:
+            return b""  # it is here, and too large for a figure
+        return file.read_bytes() if file else None
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
         """Return the results that have any of some figures: what made one first, then by time."""
@@ -147,114 +152,195 @@ class KnownFigures:
         roles: dict[str, dict[str, Role]] = {}
         for key in keys:
             for snapshot, path in self.places(key):
-                name = snapshot.rev if key not in self.in_workspace else "workspace"
+                name = "workspace" if key in self._in_workspace else snapshot.rev
                 snapshots[name] = snapshot
                 roles.setdefault(name, {})[path] = role_at(snapshot, path)
         results = []
         for name, snapshot in snapshots.items():
-            experiment = self.experiments.get(name)
-            uncommitted = self._uncommitted(snapshot) if name == "workspace" else []
-            results.append(Result(snapshot, experiment, roles[name], uncommitted))
-        foreign = self.reader.foreign_projects([one.experiment for one in results if one.experiment])
-        for index, result in enumerate(results):
-            if result.rev in foreign:
-                results[index] = Result(
-                    result.snapshot, result.experiment, result.roles, [], foreign[result.rev]
-                )
-        return sorted(results, key=order)
+            uncommitted = []
+            if name == "workspace":
+                head = self._reader.snapshot(snapshot.rev)
+                differing = differing_coordinates(coordinates_of(snapshot), coordinates_of(head))
+                # Equal coordinates are those of a stage that was run again, with another outcome.
+                uncommitted = differing or ["execution"]
+            results.append(Result(snapshot, self._commits.experiments.get(name), roles[name], uncommitted))
+        return sorted(with_projects(self._reader, results), key=order)
 
-    def _uncommitted(self, workspace: Snapshot) -> list[str]:
-        from ..results.coordinates import coordinates_of
+    def results_recorded(self, file: Path) -> list[Result]:
+        """Return the results that have the figure that HEAD records at a path where no file is."""
+        place = place_in_head(self._reader, file)
+        if place is None:
+            return []
+        snapshot, path = place
+        names = recorded_names(snapshot, path)
+        found = self.results([f"git:{name}" for name in names] + [f"md5:{name}" for name in names])
+        return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
 
-        head = self.reader.snapshot(workspace.rev)
-        return differing_coordinates(coordinates_of(workspace), coordinates_of(head)) or ["execution"]
+    def _add_revision(self, snapshot: Snapshot) -> None:
+        """Note the figures of a revision.
 
-    def _file_of(self, blob: bytes | None) -> bytes | None:
-        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
-        oid = object_id(blob) if blob else ""
-        if not oid:
-            return blob
-        stored = stored_file(self.reader.lfs, oid)
-        return stored.read_bytes() if stored else None
+        Raises:
+            UnreadableError: a file of DVC's in it is broken; then none of its figures is known.
+        """
+        snapshot.check_whole()
+        tracked = {**snapshot.sources, **snapshot.outs}
+        # A copy, which does not hold what was read: there can be thousands.
+        unread = replace(snapshot)
+        for path, blob in self._figures_below(snapshot.tree):
+            self._add(f"git:{blob}", (unread, path))
+        for path, entry in tracked.items():
+            md5 = str(entry.get("md5", ""))
+            is_output = path not in snapshot.sources
+            if md5.endswith(".dir") and not snapshot.in_git(path):
+                self._add_folder(md5, entry, (unread, path), is_output)
+            elif md5 and is_figure(path) and not snapshot.in_git(path):
+                self._add(f"md5:{md5}", (unread, path), is_output)
 
-    def _cached(self, key: Key, md5: str) -> bytes | None:
-        cached = self.in_workspace.get(key) or self.reader.cached_file(md5)
-        if cached and cached.stat().st_size > MOST_BYTES:
-            return b""
-        return cached.read_bytes() if cached else None
+    def _add(self, key: Key, place: Place, is_compared: bool = True) -> None:
+        self._places.setdefault(key, []).append(place)
+        if is_compared:
+            self.compared[key] = None
 
+    def _add_folder(self, folder: str, entry: Mapping[str, Any], place: Place, is_compared: bool) -> None:
+        """Note that a result has a folder that DVC tracks; the same one in many results is read once."""
+        if folder not in self._folders:
+            self._folders[folder] = []
+            figures = self._figures_in(folder, entry, place[1])
+            for name, md5 in figures.items():
+                self._in_folders.setdefault(f"md5:{md5}", []).append((folder, name))
+            if is_compared and len(figures) <= MOST_IN_FOLDER:
+                self.compared.update(dict.fromkeys(f"md5:{md5}" for md5 in figures.values()))
+        self._folders[folder].append(place)
 
-def known_figures(reader: Reader) -> KnownFigures:
-    """Return all figures of all experiments, of all commits of branches and tags, and of the workspace."""
-    known = KnownFigures(reader)
-    for experiment in reader.experiments():
-        known.experiments.setdefault(experiment.rev, experiment)
-    head = commit_id(reader, "HEAD")
-    searched = revisions_to_search(reader, known.experiments, head)
-    if not searched:
-        return known
-    known.id_length = len(searched[0])
-    trees: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in progress(reader.snapshots(searched), len(searched)):
+    def _figures_in(self, folder: str, entry: Mapping[str, Any], path: str) -> dict[str, str]:
+        """Return hashes of a tracked folder's figures by their path in it."""
+        listing = self._reader.cached_file(folder)
+        if listing and listing.stat().st_size > LONGEST_LIST:
+            self.left_out.append(f"pictures in {path}, which is too large to look at")
+            return {}
+        if not listing and not entry.get("files"):
+            self.unlisted.add(path)
+        files = self._reader.folder_files(path, entry)
+        return {file.removeprefix(f"{path}/"): md5 for file, md5 in files.items() if is_figure(file)}
+
+    def _figures_below(self, tree: str) -> list[tuple[str, str]]:
+        """Return path and blob of each figure that Git keeps below a tree."""
+        if tree not in self._trees:
+            found = []
+            for name, (mode, entry) in self._reader.objects.entries(tree).items():
+                if mode == FOLDER:
+                    found += [(f"{name}/{path}", blob) for path, blob in self._figures_below(entry)]
+                elif mode not in (SUBMODULE, LINK) and is_figure(name):
+                    found.append((name, entry))
+            self._trees[tree] = found
+        return self._trees[tree]
+
+    def _add_workspace(self, head: Snapshot) -> None:
+        """Note figures that are in the workspace, as its dvc.lock records them, and in no commit."""
         try:
-            snapshot.check_whole()
-            _add(known, snapshot, replace(snapshot), trees)
+            workspace, outputs = workspace_outputs(head, lambda path: is_figure(path.name) and path.is_file())
         except UnreadableError as error:
-            known.left_out.append(str(error))
-    if head:
-        _add_workspace(known, reader.snapshot(head))
-    return known
+            self.left_out.append(f"workspace on {error}")
+            return
+        for path, file in outputs.items():
+            if not self.keys_of(file.read_bytes()):
+                key = f"md5:{md5_of(file)}"
+                self._add(key, (workspace, path))
+                self._in_workspace[key] = file
+
+    @cached_property
+    def index(self) -> "FigureIndex":
+        """What all of them look like; what is not known yet is read now."""
+        return FigureIndex(self, self._reader.root / FILE)
 
 
 def is_figure(path: str) -> bool:
-    """Return whether a file is a figure, by its name."""
+    """Return true for the name of a figure."""
     return path.lower().endswith(FIGURES)
 
 
-def _add(
-    known: KnownFigures, snapshot: Snapshot, unread: Snapshot, trees: dict[str, list[tuple[str, str]]]
-) -> None:
-    """Note the figures of a revision, with a copy of it that does not hold what was read."""
-    # First what can fail: of a revision with a broken file of DVC's, no figure is known.
-    tracked = {**snapshot.sources, **snapshot.outs}
-    for path, blob in _figures_below(known.reader, snapshot.tree, trees):
-        known.add(f"git:{blob}", (unread, path))
-    for path, entry in tracked.items():
-        md5 = str(entry.get("md5", ""))
-        is_output = path not in snapshot.sources
-        if md5.endswith(".dir") and not snapshot.in_git(path):
-            known.add_folder(entry, (unread, path), is_output)
-        elif md5 and is_figure(path) and not snapshot.in_git(path):
-            known.add(f"md5:{md5}", (unread, path), is_output)
+class FigureIndex:
+    """Fingerprints of figures by key, kept in a file, which can be deleted at any time.
 
+    An entry is of a content and not of a file, so it is never out of date.
 
-def _figures_below(
-    reader: Reader, tree: str, trees: dict[str, list[tuple[str, str]]]
-) -> list[tuple[str, str]]:
-    """Return path and blob of each figure that Git keeps below a tree.
+    Args:
+        known: the figures.
+        place: of the file.
 
-    Most trees are those of other revisions.
+    Attributes:
+        rows: one for each picture and each page of a PDF, of known figures only.
+        missing: keys of figures that this machine does not have.
     """
-    if tree not in trees:
-        found = []
-        for name, (mode, entry) in reader.objects.entries(tree).items():
-            if mode == FOLDER:
-                found += [(f"{name}/{path}", blob) for path, blob in _figures_below(reader, entry, trees)]
-            elif mode not in (SUBMODULE, LINK) and is_figure(name):
-                found.append((name, entry))
-        trees[tree] = found
-    return trees[tree]
+
+    def __init__(self, known: KnownFigures, place: Path) -> None:
+        rows = _load(place)
+        keys = np.array([key.encode() for key in known.compared], dtype=ROW["key"])
+        have = set(rows["key"].tolist())
+        new, self.missing = _read_rows(known, [key for key in known.compared if key.encode() not in have])
+        if new:
+            rows = np.concatenate([rows, *new])
+            _save(place, rows)
+        self.rows = rows[np.isin(rows["key"], keys)]
+        self._by_digest: dict[bytes, list[Key]] = {}
+        for key, digest in zip(self.rows["key"].tolist(), self.rows["digest"], strict=True):
+            self._by_digest.setdefault(digest.tobytes(), []).append(key.decode())
+
+    def with_digest(self, digest: bytes) -> list[Key]:
+        """Return keys of figures that have these pixels, or this outline."""
+        return self._by_digest.get(digest, [])
+
+    def pictures(self) -> np.ndarray:
+        """Return the rows of pictures, the same pixels once."""
+        rows = self.rows[self.rows["size"][:, 0] > 0]
+        return rows[np.unique(rows["digest"], axis=0, return_index=True)[1]]
 
 
-def _add_workspace(known: KnownFigures, head: Snapshot) -> None:
-    """Note figures that are in the workspace, as its dvc.lock records them, and in no commit."""
-    try:
-        workspace, outputs = workspace_outputs(head, is_figure)
-    except UnreadableError as error:
-        known.left_out.append(f"workspace on {error}")
+def _load(path: Path) -> np.ndarray:
+    """Return rows of the file; none where it is not there, or not as this version writes it."""
+    with suppress(OSError, ValueError, EOFError):
+        rows = np.load(path, allow_pickle=False)
+        if rows.dtype == ROW:
+            return np.asarray(rows)
+    return np.empty(0, ROW)
+
+
+def _save(path: Path, rows: np.ndarray) -> None:
+    """Write the file whole or not at all; where it cannot be written, it is computed again next time."""
+    if not path.parents[2].is_dir():
         return
-    for path, file in outputs.items():
-        if not known.keys_of(file.read_bytes()):
-            key = f"md5:{md5_of(file)}"
-            known.add(key, (workspace, path))
-            known.in_workspace[key] = file
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            np.save(file, rows, allow_pickle=False)
+
+
+def _read_rows(known: KnownFigures, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
+    """Return rows of figures, and the keys of those that this machine does not have."""
+    rows: list[np.ndarray] = []
+    missing: list[Key] = []
+    # Pillow and zlib leave the interpreter to other threads while they work.
+    with ThreadPoolExecutor() as threads:
+        for together in known.contents(keys):
+            missing += [key for key, content in together.items() if content is None]
+            present = {key: content for key, content in together.items() if content is not None}
+            rows += threads.map(_rows_of, present.keys(), present.values())
+    return rows, missing
+
+
+def _rows_of(key: Key, content: bytes) -> np.ndarray:
+    try:
+        looks = looks_of(content)
+    except UnreadableError:
+        looks = []
+    rows = np.zeros(max(1, len(looks)), ROW)
+    rows["key"] = key.encode()
+    for row, look in zip(rows, looks, strict=False):
+        if isinstance(look, Drawing):
+            row["digest"] = np.frombuffer(look.outline, np.uint8)
+        else:
+            print_ = fingerprint(look)
+            row["size"] = print_.width, print_.height
+            row["digest"] = np.frombuffer(print_.pixels, np.uint8)
+            row["inside"] = print_.inside
+    return rows

@@ -1,13 +1,14 @@
 """Results as text: for people, at 80 columns, and as JSON."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..model import json_text
 from ..results.staleness import summary
-from .result import Report, Result
+from .result import Located, LocatedFigure, Match, Report, Result
 
 WIDTH = 80
 # Items of a list that are shown; JSON has all.
@@ -15,8 +16,11 @@ MOST_ITEMS = 5
 # Characters of a digest or commit id that are shown.
 DIGITS = 12
 UNCOMMITTED = "  UNCOMMITTED"
-# Candidates for a number that get a line.
+# Candidates for a number that get a line, and candidates of a tie that are named.
 MOST_CANDIDATES = 10
+MOST_NAMED = 5
+# More than so many times closer is not told more exactly.
+MOST_TIMES = 20
 
 
 def to_json(reports: list[Report]) -> str:
@@ -25,7 +29,7 @@ def to_json(reports: list[Report]) -> str:
 
 
 def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
-    """One line about a result: what it is called, how the target belongs to it, and where it is the same."""
+    """Return a line: what a result is called, how the target belongs to it, and where it is the same."""
     name = result.rev[:7]
     if result.experiment:
         name = f"{result.experiment.name}  {name} on {result.experiment.baseline[:7]}"
@@ -40,7 +44,7 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
 
 
 def candidates(target: str, results: list[Result]) -> str:
-    """The results that a number can be of, counted, with a line for each of the likeliest."""
+    """Return a line that counts the results that a number can be of, and one for each of the likeliest."""
     lines = [f"{target}: {len(results)} results have such a value; the likeliest first"]
     lines += [f"  {title(result)}" for result in results[:MOST_CANDIDATES]]
     if len(results) > MOST_CANDIDATES:
@@ -50,7 +54,7 @@ def candidates(target: str, results: list[Result]) -> str:
 
 
 def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
-    """A report for people to read, with the commits that are told with it."""
+    """Return a report for people to read; `same_in` are commits that are told with it."""
     lines = [title(report, same_in), *staleness_lines(report)]
     for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
@@ -59,15 +63,21 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
         return "\n".join(lines)
     if report.apply:
         lines.append(f"  {'apply':<12} {report.apply}")
-    lines.append(f"  {_rebuild_heading(report)}")
+    heading = "rebuild"
+    if report.results_of:
+        heading = f"rebuild these results, at {report.results_of[:7]}"
+    elif report.stale:
+        heading = "run what the commit holds, for results of its own"
+    lines.append(f"  {heading}")
     lines += [f"    {command}" for command in report.rebuild]
     return "\n".join(lines)
 
 
 def staleness_lines(report: Report) -> list[str]:
-    """Whether the results are of the files that the commit holds, where there is something to say."""
+    """Return lines about results that are not of the commit's files, or not there yet."""
     if not report.has_results:
-        return ["  no results are recorded yet: dvc repro, then commit"]
+        runs = not report.rebuild or report.rebuild[-1].startswith("dvc repro")
+        return ["  no results are recorded yet" + (": dvc repro, then commit" if runs else "")]
     if not report.stale:
         return []
     text = f"NOT OF THIS COMMIT: {summary(report.stale)}"
@@ -80,14 +90,8 @@ def staleness_lines(report: Report) -> list[str]:
     return [*lines, "  no commit in its history holds what made these results"]
 
 
-def _rebuild_heading(report: Report) -> str:
-    if report.results_of:
-        return f"rebuild these results, at {report.results_of[:7]}"
-    return "run what the commit holds, for results of its own" if report.stale else "rebuild"
-
-
 def summaries(report: Report) -> dict[str, list[str]]:
-    """What to show of each coordinate, by its name."""
+    """Return what to show of each coordinate, by its name."""
     coordinates = report.coordinates
     return {
         "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],
@@ -114,8 +118,7 @@ def _environment_summary(content: dict[str, Any]) -> list[str]:
 
 
 def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
-    digest = getattr(report.coordinates, name).digest
-    margin = f"  {name:<12} {digest[:DIGITS]}  "
+    margin = f"  {name:<12} {report.coordinates.digests[name][:DIGITS]}  "
     mark = UNCOMMITTED if name in report.uncommitted else ""
     first, *more = wrap_items(items, WIDTH - len(margin) - len(mark))
     indent = " " * len(margin)
@@ -123,7 +126,7 @@ def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
 
 
 def wrap_items(items: list[str], width: int) -> list[str]:
-    """Items joined by commas in lines of at most `width` characters; longer items are not broken."""
+    """Join items by commas, in lines of at most `width` characters; longer items are not broken."""
     shown = items[:MOST_ITEMS]
     if len(items) > MOST_ITEMS:
         shown[-1] += f" and {len(items) - MOST_ITEMS} more"
@@ -136,3 +139,104 @@ def wrap_items(items: list[str], width: int) -> list[str]:
         else:
             lines[-1] = joined
     return lines
+
+
+def figures_to_text(target: str, located: Located, reports: list[Report]) -> str:
+    """Return a line about a document, then some about each of its figures.
+
+    Args:
+        target: the document.
+        located: its figures.
+        reports: on the results that are named.
+    """
+    # A commit, and what is not committed on top of it, are two results.
+    warnings = {(report.rev, bool(report.uncommitted)): staleness_lines(report) for report in reports}
+    counts = Counter(figure.match for figure in located.figures)
+    found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
+    number = len(located.figures)
+    pages = [f"{target}: {number} figure{'s' if number > 1 else ''}: {found}"]
+    for figure in located.figures:
+        lines = [_place(figure), *(f"  {line}" for line in _figure_lines(figure))]
+        if figure.is_traced:
+            first = figure.results[0]
+            lines += warnings.get((first.rev, bool(first.uncommitted)), [])
+        pages.append("\n".join(lines))
+    names = dict.fromkeys(_name(result) for result in located.results)
+    if names:
+        heading = "coordinates, and how to rebuild:"
+        pages.append("\n".join([heading, *(f"  locatable locate {name}" for name in names)]))
+    return "\n\n".join(pages)
+
+
+def figures_to_json(target: str, located: Located, reports: list[Report]) -> str:
+    """Return the same for machines."""
+    figures = []
+    for figure in located.figures:
+        values = {
+            "place": figure.place,
+            "name": figure.name,
+            "match": figure.match.value,
+            "results": [_result_values(result) for result in figure.results],
+            "others": [_result_values(result) for result in figure.others],
+            "times_closer": figure.closer,
+            "reason": figure.reason,
+        }
+        figures.append(values)
+    content = {
+        "document": target,
+        "figures": figures,
+        "left_out": located.left_out,
+        "results": [asdict(report) for report in reports],
+    }
+    return json_text(content, indent=1)
+
+
+def how_found(figure: LocatedFigure) -> str:
+    """Return a line about how a figure was found."""
+    return "  ".join(filter(None, [_place(figure), f"{figure.match.value}{_lead(figure)}"]))
+
+
+def _place(figure: LocatedFigure) -> str:
+    return "  ".join(filter(None, [figure.place, figure.name]))
+
+
+def _figure_lines(figure: LocatedFigure) -> list[str]:
+    reason = figure.reason
+    if figure.match is Match.NONE:
+        return [f"not found: {reason}" if reason else "not found"]
+    if figure.match is Match.TIE:
+        named = [title(result) for result in [*figure.results[:1], *figure.others]]
+        lines = [f"cannot tell between {len(named)} figures:", *(f"  {name}" for name in named[:MOST_NAMED])]
+        if len(named) > MOST_NAMED:
+            lines.append(f"  and {len(named) - MOST_NAMED} more")
+        return lines
+    because = f" ({reason})" if reason else ""
+    lines = [f"{figure.match.value}{because}{_lead(figure)}: {title(figure.results[0])}"]
+    more = len(figure.results) - 1
+    if more:
+        others = f"{more} other result{'s' if more > 1 else ''}"
+        lines.append(f"also in {others}, such as {title(figure.results[1])}")
+    return lines
+
+
+def _lead(figure: LocatedFigure) -> str:
+    """Return how much a similar figure says, in brackets; empty for one that was found otherwise."""
+    if figure.match is not Match.SIMILAR:
+        return ""
+    if figure.closer is None:
+        return " (a lead; no other result's figure is like it)"
+    times = f"{figure.closer:.1f}" if figure.closer < MOST_TIMES else f"over {MOST_TIMES}"
+    return f" (a lead; {times} times closer than {_name(figure.others[0])})"
+
+
+def _name(result: Result) -> str:
+    return result.experiment.name if result.experiment else result.rev[:7]
+
+
+def _result_values(result: Result) -> dict[str, Any]:
+    return {
+        "rev": result.rev,
+        "experiment": result.experiment.name if result.experiment else None,
+        "paths": {path: str(role) for path, role in result.roles.items()},
+        "uncommitted": result.uncommitted,
+    }

@@ -1,16 +1,16 @@
-"""What locating finds: results, how the target belongs to each, and a full report on one of them."""
+"""Results that are located, how the target belongs to each, and a full report on one of them."""
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UnreadableError
 from ..model import Experiment, same_value
 from ..repository.reader import Reader, name_in_dvc
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
-from ..results.rebuild import artifact_at, rebuild_commands
+from ..results.rebuild import rebuild_commands
 from ..results.staleness import (
     Difference,
     commit_of_results,
@@ -18,11 +18,13 @@ from ..results.staleness import (
     has_unrecorded_pipeline,
     unread_history,
 )
-from ..results.values import ValueKind
+
+if TYPE_CHECKING:
+    from ..results.values import ValueKind
 
 
 class RoleKind(Enum):
-    """How a file can belong to a revision; the values are the words for it."""
+    """A way in which a file belongs to a revision; the values are the words for it."""
 
     OUTPUT = "output of"
     SOURCE = "source data"
@@ -33,7 +35,7 @@ class RoleKind(Enum):
 
 @dataclass(frozen=True)
 class Role:
-    """How a file belongs to a revision; `stage` writes or reads it, or it is the artifact of that name."""
+    """The part of a file in a revision: `stage` writes or reads it, or it is the artifact of that name."""
 
     kind: RoleKind
     stage: str = ""
@@ -42,20 +44,11 @@ class Role:
         return f"{self.kind.value} {self.stage}".rstrip()
 
 
-def tracked_role(snapshot: Snapshot, source: str) -> Role:
-    """Return how a file or folder belongs to a revision in which a `.dvc` file tracks it."""
-    stage = snapshot.sources[source].get("stage")
-    if stage:
-        return Role(RoleKind.OUTPUT, stage)
-    artifact = artifact_at(snapshot, source)
-    return Role(RoleKind.ARTIFACT, artifact) if artifact else Role(RoleKind.SOURCE)
-
-
 @dataclass(frozen=True)
 class ValueRole:
-    """How a number belongs to a revision: as the value of a metric or param."""
+    """The part of a number in a revision: it is the value of a metric or param."""
 
-    kind: ValueKind
+    kind: "ValueKind"
     value: int | float | str
 
     def __str__(self) -> str:
@@ -89,12 +82,12 @@ class Result:
 
     @property
     def made_target(self) -> bool:
-        """Whether a stage of this revision wrote the target."""
+        """True where a stage of this revision wrote the target."""
         return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
 
     @property
     def is_merely_kept(self) -> bool:
-        """Whether Git keeps the target, and no stage of this revision reads or writes it."""
+        """True where Git keeps the target, and no stage of this revision reads or writes it."""
         kinds = {role.kind for role in self.roles.values()}
         return kinds == {RoleKind.IN_GIT} and not self.uncommitted
 
@@ -115,6 +108,7 @@ def merged(results: Iterable[Result]) -> list[Result]:
 
 def _sameness(result: Result) -> Hashable:
     """Return what is equal for commits that are told as one."""
+    # An experiment, and what is not committed, each has a name of its own.
     if result.experiment or result.uncommitted:
         return (result.rev, bool(result.uncommitted))
     roles = frozenset(result.roles.items())
@@ -124,29 +118,85 @@ def _sameness(result: Result) -> Hashable:
         coordinates = coordinates_of(replace(result.snapshot))  # a copy: what is read of it is not held
     except UnreadableError:
         return result.rev
-    return roles, *(getattr(coordinates, each.name).digest for each in fields(Coordinates))
+    return roles, *coordinates.digests.values()
+
+
+class Match(Enum):
+    """A way in which a figure was found; the values are the words for it."""
+
+    BYTES = "same bytes"
+    PIXELS = "same pixels"
+    DRAWING = "same drawing"
+    SIMILAR = "most similar"
+    RECORDED = "recorded at its path"
+    TIE = "cannot tell"
+    NONE = "not found"
+
+
+@dataclass(frozen=True)
+class LocatedFigure:
+    """A figure of a document, and where it comes from.
+
+    Attributes:
+        place: where it is in the document, in words.
+        name: how the document calls it, if at all.
+        match: how it was found.
+        results: those that it is of, what made it first; none where it was not found. Of a tie, those of the
+            first candidate.
+        others: of a similar figure, the next result's most like it; of a tie, the other candidates.
+        closer: how many times closer a similar figure is than the next result's.
+        reason: why it was not found or not compared, where that is known.
+    """
+
+    place: str
+    name: str
+    match: Match
+    results: list[Result] = field(default_factory=list)
+    others: list[Result] = field(default_factory=list)
+    closer: float | None = None
+    reason: str = ""
+
+    @property
+    def is_traced(self) -> bool:
+        """True where one result's figure is named."""
+        return self.match not in (Match.TIE, Match.NONE)
 
 
 @dataclass(frozen=True)
 class Located:
-    """All that a target belongs to.
+    """The results that a target belongs to.
 
     Attributes:
-        results: those that made the target come before those that used it, older before newer ones.
-        left_out: one line for each revision that matches, but whose records cannot be read.
-        is_number: whether the target is a number; then the likeliest results come first.
+        results: those that made the target come before those that used it, older before newer ones; of a
+            number, the likeliest first; of a document, those that its figures come from.
+        left_out: lines about what cannot be read, and so may have kept a result from being found.
+        is_number: true if the target is a number.
         notes: lines about what else the target could be.
+        figures: of a document that is not known as a whole.
     """
 
     results: list[Result]
     left_out: list[str] = field(default_factory=list)
     is_number: bool = False
     notes: list[str] = field(default_factory=list)
+    figures: list[LocatedFigure] = field(default_factory=list)
+
+
+def with_projects(reader: Reader, results: list[Result]) -> list[Result]:
+    """Return results with the other projects that made them."""
+    foreign = reader.foreign_projects(result.experiment for result in results if result.experiment)
+    return [replace(result, project=foreign.get(result.rev, "")) for result in results]
+
+
+def shortened(left_out: list[str]) -> list[str]:
+    """Return what may have kept a result from being found, in one line at most."""
+    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return [f"{line}{more}" for line in left_out[:1]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that there is to say about a result; as JSON, an item of `locatable locate --json`.
+    """A full report on a result; as JSON, an item of `locatable locate --json`.
 
     Attributes:
         rev: full commit id.
@@ -197,13 +247,14 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     results_of = commit_of_results(reader, snapshot) if stale else None
     rebuilt = reader.snapshot(results_of) if results_of else snapshot
     commands = [] if result.uncommitted else rebuild_commands(rebuilt, result.experiment, url)
+    baseline = read_baseline(reader, result)
     return Report(
         rev=snapshot.rev,
         experiment=result.experiment,
         roles={path: str(role) for path, role in result.roles.items()},
         uncommitted=result.uncommitted,
         coordinates=coordinates_of(snapshot),
-        params_changed=_params_changed(reader, result),
+        params_changed=changed_values(baseline.params, snapshot.params) if baseline else {},
         rebuild=commands,
         project=result.project,
         has_results=not has_unrecorded_pipeline(snapshot),
@@ -214,21 +265,15 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     )
 
 
-def _params_changed(reader: Reader, result: Result) -> dict[str, tuple[Any, Any]]:
-    """Return params in which a result differs from its baseline, as far as this clone has that."""
-    baseline = baseline_of(result)
-    if baseline is None or reader.objects.read([baseline])[0] is None:
-        return {}
-    return changed_values(reader.snapshot(baseline).params, result.snapshot.params)
-
-
-def baseline_of(result: Result) -> str | None:
-    """Return the commit that a result is compared with, None where there is none."""
+def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
+    """Return the revision that a result is compared with; None where there is none, or not in this clone."""
     if result.experiment:
-        return result.experiment.baseline
-    if result.uncommitted:
-        return result.snapshot.rev
-    return None
+        rev = result.experiment.baseline
+    elif result.uncommitted:
+        rev = result.rev
+    else:
+        return None
+    return reader.snapshot(rev) if reader.objects.read([rev])[0] else None
 
 
 def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -243,5 +288,4 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
 
 def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
     """Return names of the coordinates in which two results differ."""
-    names = [coordinate.name for coordinate in fields(Coordinates)]
-    return [name for name in names if getattr(one, name).digest != getattr(other, name).digest]
+    return [name for name, digest in one.digests.items() if digest != other.digests[name]]

@@ -97,26 +97,39 @@ def find_script(root: Path) -> DescribeScript | None:
         module = ast.parse(content, str(file))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _script_error(root, error) from None
-    definition = None
-    imports_locatable = False
-    for statement in module.body:
-        if isinstance(statement, ast.ImportFrom):
-            modules = [statement.module or ""]
-            names = [alias.asname or alias.name for alias in statement.names]
-        elif isinstance(statement, ast.Import):
-            modules, names = [alias.name for alias in statement.names], []
-        else:
-            modules, names = [], [statement.name] if isinstance(statement, ast.FunctionDef) else []
-        imports_locatable |= any(name.partition(".")[0] == "locatable" for name in modules)
-        # The last one that gives the module its `describe` counts.
-        definition = statement if FUNCTION in names else definition
-    if not imports_locatable:
+    if not any(_imports_locatable(statement) for statement in module.body):
         return None
+    definition = _definition(module)
     if not definition:
         raise SettingsError(f"{SCRIPT}: there is no function {FUNCTION}(run)")
     if isinstance(definition, ast.FunctionDef) and all(map(_does_nothing, definition.body)):
         return None
     return DescribeScript(root, sha256(content).hexdigest()[:16])
+
+
+def _imports_locatable(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.ImportFrom):
+        names = [statement.module or ""]
+    elif isinstance(statement, ast.Import):
+        names = [alias.name for alias in statement.names]
+    else:
+        return False
+    return any(name.partition(".")[0] == "locatable" for name in names)
+
+
+def _definition(module: ast.Module) -> ast.stmt | None:
+    """Return the last statement that gives a module its `describe`: a function of its own, or an import."""
+    definition = None
+    for statement in module.body:
+        if isinstance(statement, ast.FunctionDef):
+            names = [statement.name]
+        elif isinstance(statement, ast.ImportFrom):
+            names = [alias.asname or alias.name for alias in statement.names]
+        else:
+            continue
+        if FUNCTION in names:
+            definition = statement
+    return definition
 
 
 def _does_nothing(statement: ast.stmt) -> bool:
@@ -127,7 +140,8 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 def _changed_keys(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
     """Return keys whose values are new, others or gone."""
-    return tuple(key for key in {**before, **after} if before.get(key) != after.get(key))
+    keys = dict.fromkeys([*before, *after])
+    return tuple(key for key in keys if before.get(key) != after.get(key))
 
 
 def _problem(run: RunContent, changed_tags: tuple[str, ...]) -> str | None:

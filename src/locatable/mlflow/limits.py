@@ -6,7 +6,7 @@ A name that a store refuses becomes one that it takes: readable, and never the s
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -58,7 +58,10 @@ class Rule:
     def rename(self, name: str, taken: Iterable[str]) -> str:
         """Return a name that can stay, and is none of those that are taken."""
         # What the store takes between two letters, it takes within a name.
-        readable = "".join(each if self._holds(f"a{each}a") else self.replace(each) for each in name)
+        characters = []
+        for each in name:
+            characters.append(each if self._holds(f"a{each}a") else self.replace(each))
+        readable = "".join(characters)
         if not self.takes(readable):
             # A name that would be a path to somewhere else.
             readable = re.sub(r"[/.]", "_", readable) or "_"
@@ -243,19 +246,21 @@ def _fit_models(fitted: FittedContent, rule: Rule) -> None:
 def _fit_artifacts(fitted: FittedContent, rule: Rule) -> None:
     files = {path: file for path, file in fitted.content.artifacts.items() if file is not None}
     # No two files or folders in a folder get the same name.
-    names: dict[str, list[str]] = {}
+    inside: dict[str, set[str]] = {}
     for path in files:
-        folder = ""
-        for name in path.split("/"):
-            names.setdefault(folder, []).append(name)
-            folder += f"{name}/"
-    by_folder = {folder: fit_names(rule, inside) for folder, inside in names.items()}
+        for folder, name in _steps(path):
+            inside.setdefault(folder, set()).add(name)
+    fitting = {folder: fit_names(rule, names) for folder, names in inside.items()}
     for path, file in files.items():
-        folder, allowed = "", []
-        for name in path.split("/"):
-            allowed.append(by_folder[folder][name])
-            folder += f"{name}/"
-        place = "/".join(allowed)
+        place = "/".join(fitting[folder][name] for folder, name in _steps(path))
         if place != path:
             fitted.keep("artifacts", path, place)
         fitted.artifacts[place] = file
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """Yield each folder of a path and the file, by the folder that it is in and its name."""
+    folder = ""
+    for name in path.split("/"):
+        yield folder, name
+        folder += f"{name}/"

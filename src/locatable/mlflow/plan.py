@@ -71,7 +71,8 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
     if head:
         commits.append(head[0])
     if all_commits:
-        commits += git(reader.root, "rev-list", *BRANCHES, *(["HEAD"] if head else [])).split()
+        places = [*BRANCHES, "HEAD"] if head else BRANCHES
+        commits += git(reader.root, "rev-list", *places).split()
     wanted: dict[str, WantedRun] = {}
     for study, of_study in trials.items():
         wanted[STUDY + study] = WantedRun(STUDY + study, study, trials=tuple(of_study))
@@ -108,8 +109,11 @@ def gone_revisions(reader: Reader, keys: Iterable[str]) -> frozenset[str]:
 def _present(reader: Reader, keys: Iterable[str]) -> list[str]:
     """Return those of these keys that are commits of this clone."""
     keys = list(keys)
-    answers = reader.objects.read(_commit(key) for key in keys)
-    return [key for key, answer in zip(keys, answers, strict=True) if answer]
+    present = []
+    for key, answer in zip(keys, reader.objects.read(map(_commit, keys)), strict=True):
+        if answer:
+            present.append(key)
+    return present
 
 
 def _commit(rev: str) -> str:
@@ -195,9 +199,6 @@ def plan_mirror(
         gone: revisions that are in no ref any more, whose runs are to be deleted; None to delete none.
     """
     staying = {key: runs[0] for key, runs in known.items()}
-    duplicates = []
-    for runs in known.values():
-        duplicates += [run.run_id for run in runs[1:]]
     planned = []
     for key, run in wanted.items():
         action = _action(run, staying.get(key), copy_models, description)
@@ -208,16 +209,23 @@ def plan_mirror(
     planned.sort(key=lambda one: actions.index(one.action))
     renames = []
     for key, existing in staying.items():
-        name = existing.own_name or (wanted[key].name if key in wanted else "")
-        if key in wanted and existing.name != name:
+        if key not in wanted:
+            continue
+        name = existing.own_name or wanted[key].name
+        if existing.name != name:
             renames.append(Rename(existing.run_id, name, wanted[key]))
     moves = {}
     for key, run in wanted.items():
         parent = staying.get(run.parent or "")
         if parent and key in staying and staying[key].parent != parent.run_id:
             moves[staying[key].run_id] = parent.run_id
-    pruned = [] if gone is None else _pruned(wanted, staying, gone)
-    return MirrorPlan(planned, duplicates, renames, moves, pruned)
+    return MirrorPlan(
+        runs=planned,
+        duplicates=[run.run_id for runs in known.values() for run in runs[1:]],
+        renames=renames,
+        moves=moves,
+        pruned=[] if gone is None else _pruned(wanted, staying, gone),
+    )
 
 
 def _action(wanted: WantedRun, known: KnownRun | None, copy_models: bool, description: str) -> Action | None:
@@ -251,8 +259,15 @@ def _growing_studies(
 
 def _pruned(wanted: WantedRuns, known: Mapping[str, KnownRun], gone: frozenset[str]) -> list[str]:
     """Return runs of what is gone, and of studies that have no run below them any more."""
-    unwanted = {key: run.run_id for key, run in known.items() if key not in wanted}
-    revisions = [run_id for key, run_id in unwanted.items() if key in gone]
-    parents = {run.parent for run in known.values() if run.run_id not in revisions}
-    studies = [run_id for key, run_id in unwanted.items() if key.startswith(STUDY) and run_id not in parents]
-    return revisions + studies
+    pruned = []
+    parents = set()
+    for key, run in known.items():
+        if key in gone and key not in wanted:
+            pruned.append(run.run_id)
+        else:
+            parents.add(run.parent)
+    for key, run in known.items():
+        is_empty_study = key.startswith(STUDY) and run.run_id not in parents
+        if is_empty_study and key not in wanted:
+            pruned.append(run.run_id)
+    return pruned

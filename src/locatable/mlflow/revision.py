@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ..addresses import redact_urls
 from ..model import Key, holder
@@ -27,6 +26,9 @@ from . import content as tag
 from .content import Content, Dataset, Model, RunContent, tag_text
 from .limits import slashed
 from .plan import WantedRun
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # That a run tells.
 MOST_DIFFERENCES = 10
@@ -290,7 +292,10 @@ def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale
 
 
 @cache
-def _note_template() -> Template:
+def _note_template() -> "Template":
+    # Imported here: a mirror that finds nothing new writes no note.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     templates = Environment(loader=PackageLoader("locatable.mlflow"), undefined=StrictUndefined)  # noqa: S701 (no HTML)
     templates.filters["cell"] = _cell
     return templates.get_template("note.md.j2")

@@ -57,7 +57,8 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     if not name and not experiment_id:
-        name = project_name(root)
+        written = project.read_section(root, "project").get("name")
+        name = written if isinstance(written, str) and written else root.name or "project"
     allowed = fit_names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
         uri=read_uri(root, uri),
@@ -103,12 +104,6 @@ def _trusted(uri: str) -> str:
 def is_server(uri: str) -> bool:
     """Return whether a tracking server answers there, rather than a database."""
     return uri.startswith("http")
-
-
-def project_name(root: Path) -> str:
-    """Return what a project calls itself in pyproject.toml, else the name of its folder."""
-    name = project.read_section(root, "project").get("name")
-    return name if isinstance(name, str) and name else root.name or "project"
 
 
 def agree(line: str) -> None:

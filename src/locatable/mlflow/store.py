@@ -358,7 +358,7 @@ class RunWriter:
             self._client.set_tag(run_id, tag.STATE, tag.COMPLETE)
 
     def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
-        """In as few batches as MLflow takes: each costs as much as everything that is in it."""
+        """Write values in as few batches as MLflow takes: each costs as much as everything that is in it."""
         params = [entities.Param(key, value) for key, value in fitted.params.items()]
         metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]

@@ -1,26 +1,29 @@
-"""What a page says about a result: read from Git and DVC's cache."""
+"""Reads all that a page says about a result, from Git and DVC's cache."""
 
 import os
 import posixpath
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import networkx
+
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
-from ..locate.result import Report, Result, Role, RoleKind, ValueRole, baseline_of
-from ..model import holder
+from ..locate.result import Report, Result, Role, RoleKind, ValueRole, read_baseline
+from ..model import Stage, holder, overlaps
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.outputs import read_outputs
 from ..results.staleness import summary
 from ..results.values import metrics_of
-from .curves import Curves, read_curves
-from .figures import MOST_BYTES, MOST_FIGURES, Figure, figure, figures
-from .lineage import Step, lineage
+from .figures import MOST_BYTES, MOST_FIGURES, Curves, Figure, figure, figures, read_curves
 
 MOST_DIFFERENCES = 10
+# From this number on, the stages of one `foreach` or `matrix` are one step.
+MOST_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,17 @@ class Metric:
 
     @property
     def file(self) -> str:
-        """The file that holds it."""
+        """Path of the file that holds it."""
         return self.key.rpartition(":")[0]
 
     @property
     def name(self) -> str:
-        """The key within that file."""
+        """Key within that file."""
         return self.key.rpartition(":")[2]
 
     @property
     def difference(self) -> str:
-        """By how much a number differs from the baseline's."""
+        """Difference from the baseline's number; empty where one of them is none."""
         if not (_is_number(self.value) and _is_number(self.before)):
             return ""
         try:
@@ -57,9 +60,28 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+@dataclass
+class Step:
+    """A stage, or all stages of one loop.
+
+    Attributes:
+        name: address of the stage, or the loop and how many stages it has.
+        depth: steps that have to run before it, on the longest way.
+        made_target: true if it made what the page is about.
+        after: names of the steps whose outputs it reads.
+        data: source data that it reads.
+    """
+
+    name: str
+    depth: int = 0
+    made_target: bool = False
+    after: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Facts:
-    """All that a page says.
+    """The content of a page.
 
     Attributes:
         title: what the result is called.
@@ -113,7 +135,7 @@ def read_facts(
         UnreadableError: a file of DVC's in it is broken.
     """
     snapshot = result.snapshot
-    before = _baseline(reader, result)
+    before = read_baseline(reader, result)
     outputs = read_outputs(snapshot)
     written_before = read_outputs(before).contents if before else {}
     pictures = _target_figure(target) or figures(outputs.contents)
@@ -141,14 +163,6 @@ def read_facts(
         missing=outputs.missing,
         found_by=found_by,
     )
-
-
-def _baseline(reader: Reader, result: Result) -> Snapshot | None:
-    """Return the revision that a result is compared with, as far as this clone has it."""
-    rev = baseline_of(result)
-    if rev is None or reader.objects.read([rev])[0] is None:
-        return None
-    return reader.snapshot(rev)
 
 
 def _title(result: Result, target: str) -> str:
@@ -193,3 +207,65 @@ def _warnings(report: Report) -> list[str]:
     if report.results_of:
         return [f"Not of this commit: {differences}. These results are of {report.results_of[:7]}."]
     return [f"Not of this commit: {differences}. No commit that can be read holds what made these results."]
+
+
+def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
+    """Return the steps of a revision.
+
+    Args:
+        snapshot: the revision.
+        makers: addresses of the stages that wrote the target; those before them made it, too.
+
+    Raises:
+        UnreadableError: a dvc.yaml is broken.
+    """
+    stages = snapshot.stages
+    graph = _graph(stages)
+    made = set(makers)
+    for maker in made & graph.nodes:
+        made = made | networkx.ancestors(graph, maker)
+    names = _names(stages)
+    steps: dict[str, Step] = {}
+    depths: dict[str, int] = {}
+    for address in _in_order(graph):
+        before = list(graph.predecessors(address))
+        depths[address] = 1 + max((depths.get(one, -1) for one in before), default=-1)
+        step = steps.setdefault(names[address], Step(names[address], depths[address]))
+        step.made_target |= address in made
+        after = [names[one] for one in before if names[one] != step.name]
+        step.after = tuple(dict.fromkeys([*step.after, *after]))
+        # It reads source data, or a part of it.
+        data = [path for path in snapshot.sources if overlaps(path, stages[address].deps)]
+        step.data = tuple(dict.fromkeys([*step.data, *data]))
+    return list(steps.values())
+
+
+def _graph(stages: Mapping[str, Stage]) -> networkx.DiGraph:
+    """Return a graph of addresses, with edges from what writes to what reads."""
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(stages)
+    for address, stage in stages.items():
+        graph.add_edges_from((writer, address) for writer in stage.needs)
+    return graph
+
+
+def _in_order(graph: networkx.DiGraph) -> list[str]:
+    """Return addresses, each after all that it reads from, and otherwise as dvc.yaml has them."""
+    position = {address: index for index, address in enumerate(graph)}
+    try:
+        return list(networkx.lexicographical_topological_sort(graph, key=position.__getitem__))
+    except networkx.NetworkXUnfeasible:  # a circle, which DVC refuses to run
+        return list(graph)
+
+
+def _names(stages: Collection[str]) -> dict[str, str]:
+    """Return what to call each stage; where there are many, those of one loop (`train@x`) share a name."""
+    loops: dict[str, list[str]] = {}
+    for address in stages:
+        loops.setdefault(address.partition("@")[0], []).append(address)
+    names = {}
+    is_long = len(stages) > MOST_STEPS
+    for loop, members in loops.items():
+        for address in members:
+            names[address] = f"{loop} ×{len(members)}" if is_long and len(members) > 1 else address
+    return names

@@ -14,8 +14,8 @@ from ..errors import UsageError
 from ..locate.render import summaries
 from ..output import visible
 from ..repository.replacing import mode_of_new_files, replacing
-from .curves import draw
 from .facts import Facts
+from .figures import draw
 
 BEGINNING = "<!doctype html>"
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from ..clones.checkout import Checkout, copy_file, load_values
 from ..clones.params_files import cut_to
 from ..errors import CannotTryError, UnreadableError
-from ..git import untracked_names
-from ..git.working_clone import clone_git
+from ..git import clone_git, untracked_names
 from ..model import Stage, flatten, overlaps
 
 # Every run has its own of these, and no result may depend on them.

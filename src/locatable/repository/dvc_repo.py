@@ -183,14 +183,18 @@ def commands_of(stage: Any) -> list[str]:
     Raises:
         ProjectError: one is no text, which DVC only sees when it is to run it.
     """
-    commands = stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
-    for command in commands:
+    wrong = no_text(stage.cmd)
+    if wrong:
+        raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {wrong}")
+    return stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
+
+
+def no_text(commands: str | list[Any]) -> str:
+    """Return what is wrong with commands of which one is no text; empty where all are."""
+    for command in commands if isinstance(commands, list) else ():
         if not isinstance(command, str):
-            raise ProjectError(
-                f"{stage.path_in_repo}: stages.{stage.name}.cmd: YAML reads {command!r}, which cannot run: "
-                "put the command in quotes"
-            )
-    return commands
+            return f"YAML reads {command!r}, which cannot run: put the command in quotes"
+    return ""
 
 
 def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:

@@ -7,17 +7,43 @@ To import DVC takes a fifth of a second, so it is only asked where a dvc.yaml ha
 import io
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from ..errors import UnreadableError
 from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
 from . import parsing
-from .dvc_repo import dvc_errors
+from .dvc_repo import dvc_errors, no_text
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
+
+# As much of DVC's schema as most files need: what is of this form, DVC takes, and it is not asked.
+_ANY, _REQUIRED = "", {"cmd", "path"}
+_OPTIONS = {"cache": bool, "persist": bool, "push": bool, "remote": str, "desc": str, "type": str}
+_STYLE = {"x": str, "y": str, "x_label": str, "y_label": str, "title": str, "template": str}
+_OUTS = [(str, {_ANY: _OPTIONS})]
+_STAGE = {
+    "cmd": (str, [str]),
+    "wdir": str,
+    "deps": [str],
+    "params": [(str, dict)],
+    "frozen": bool,
+    "always_changed": bool,
+    "desc": str,
+    "outs": _OUTS,
+    "metrics": _OUTS,
+    "plots": [(str, {_ANY: _OPTIONS | _STYLE})],
+}
+_DRAWN = {**_STYLE, "x": (str, {_ANY: str}), "y": (str, [str], {_ANY: (str, [str])})}
+_FILE = {
+    "stages": {_ANY: _STAGE},
+    "params": [str],
+    "metrics": [str],
+    "plots": [(str, {_ANY: (_DRAWN, type(None))})],
+    "artifacts": {_ANY: {"path": str, "type": str, "desc": str, "labels": [str]}},
+}
 
 
 class Pipelines:
@@ -74,6 +100,16 @@ class Pipelines:
         definition = parsing.load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
+        fault = "" if _fits(definition, _FILE) else schema_fault(definition)
+        try:
+            pipeline = self._declared(folder, content, definition, read)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            if fault:
+                raise UnreadableError(fault) from None
+            raise
+        return replace(pipeline, fault=fault or _command_fault(pipeline))
+
+    def _declared(self, folder: str, content: bytes, definition: dict[str, Any], read: Read) -> PipelineFile:
         if not has_templates(content, definition):
             return _pipeline(definition, folder, {})
         place = posixpath.join(self._prefix, folder)
@@ -81,6 +117,31 @@ class Pipelines:
         start = self._prefix or "."
         variables = {posixpath.relpath(file, start): values for file, values in resolved.variables.items()}
         return _pipeline(resolved.definition, folder, variables)
+
+
+def _fits(value: Any, form: Any) -> bool:
+    """Return whether a value has a form: of a type, a list of a form, one of several, or of known keys."""
+    match form:
+        case dict():
+            if not isinstance(value, dict) or not form.keys() & _REQUIRED <= value.keys():
+                return False
+            known = _ANY in form or value.keys() <= form.keys()
+            return known and all(_fits(item, form.get(key, form.get(_ANY))) for key, item in value.items())
+        case list():
+            return isinstance(value, list) and all(_fits(item, form[0]) for item in value)
+        case tuple():
+            return any(_fits(value, one) for one in form)
+        case _:
+            return isinstance(value, form)
+
+
+def _command_fault(pipeline: PipelineFile) -> str:
+    """Return what is no command, which DVC only sees when it is to run it; empty where all are."""
+    for name, stage in pipeline.stages.items():
+        wrong = no_text(stage.cmd)
+        if wrong:
+            return f"stages.{name}.cmd: {wrong}"
+    return ""
 
 
 def _pipeline(
@@ -188,9 +249,21 @@ def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
 
 
+def schema_fault(definition: dict[str, Any]) -> str:
+    """Return what DVC's schema refuses in a dvc.yaml, by its key; empty where DVC takes it."""
+    from dvc.dvcfile import ProjectFile
+
+    try:
+        with dvc_errors(UnreadableError):
+            ProjectFile.validate(definition)
+    except UnreadableError as error:
+        return error.message.removeprefix(": ")
+    return ""
+
+
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
     """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`."""
-    if b"${" in text:
+    if b"${" in text or "vars" in definition:
         return True
     stages = definition.get("stages")
     if not isinstance(stages, dict):

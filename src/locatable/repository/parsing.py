@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ..model import named_values
 from .bounds import (
     MOST_TEXT,
     TOO_DEEP,
@@ -54,6 +55,16 @@ class Loader(yaml.CSafeLoader):
     """PyYAML's quick loader with the plain scalars of YAML 1.2."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (not shared: the parent's would be changed otherwise)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice, as DVC does; those that are merged (`<<`) may be replaced."""
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                what = f"duplicate key {key.value}"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
 
 
 # What a plain scalar looks like, by the tag of its type, and the characters that it can begin with.
@@ -150,6 +161,8 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
             raise ValueError(word)
         key = _word(word)
         mapping = levels[-1][1]
+        if key in mapping:
+            raise ValueError(word)
         mapping[key] = _word(value) if value else None
         parent = None if value else (mapping, key)
     return content
@@ -201,6 +214,25 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
     except ParseError as error:
         raise ValueError(str(error)) from None
     return values
+
+
+def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
+    """Return why DVC cannot record params of a file, which it hashes as JSON; empty where it can.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        names: of the params; all, if there are none.
+    """
+    from dvc.utils.serialize import PARSERS, ParseError
+
+    try:
+        json.dumps(named_values(PARSERS[posixpath.splitext(path)[1]](content.decode(), path), names))
+    except ParseError:
+        return ""
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def as_recorded(value: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..errors import GitError, ProjectError, SettingsError, UnreadableError, UsageError
 from ..git import first_remote, git, is_shallow, paths_left_out, top_folder
-from ..model import PARAMS_FILE
 
 # Projects below a folder that are named.
 MOST_NAMED = 5
@@ -69,7 +68,7 @@ def require_regular_files(top: Path) -> None:
     Raises:
         UnreadableError: one is.
     """
-    # Imported here, and below: `locatable --help` reads no YAML.
+    # Imported here, and below: `locatable --help` needs as little as possible.
     from .bounds import require_regular
 
     try:
@@ -149,6 +148,8 @@ def check_dvc_files(root: Path, within: str = "") -> None:
     Raises:
         ProjectError: it does; the message names a file and says how to get it.
     """
+    from ..model import PARAMS_FILE
+
     for path in paths_left_out(root):
         is_of_dvc = path.startswith(".dvc/") or path.endswith((".dvc", "dvc.yaml", "dvc.lock"))
         if path.startswith(within) and (is_of_dvc or path == PARAMS_FILE):

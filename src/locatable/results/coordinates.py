@@ -12,7 +12,7 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,6 +58,11 @@ class Coordinates:
     params: Coordinate
     environment: Coordinate
     execution: Coordinate
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of each coordinate, by its name."""
+        return {each.name: getattr(self, each.name).digest for each in fields(self)}
 
 
 def read_coordinates(repo: str | Path, rev: str) -> Coordinates:
@@ -175,7 +180,7 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
-    """Git's ids by path of the files in the root that have such names."""
+    """Return Git's ids by path of the files in the root that have such names."""
     found: dict[str, str] = {}
     for name in snapshot.root_files():
         if names.fullmatch(name):
@@ -184,7 +189,7 @@ def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
 
 
 def _count_build_files(snapshot: Snapshot, files: _Files) -> None:
-    """Have files count for the environment that it is built from, declared as code or not at all."""
+    """Add the files that the environment is built from, be they declared as code or not at all."""
     files.installed.update(_in_root(snapshot, BUILD))
     declared = [path for path in files.code if BUILD.fullmatch(posixpath.basename(path))]
     for path in declared:
@@ -192,10 +197,11 @@ def _count_build_files(snapshot: Snapshot, files: _Files) -> None:
 
 
 def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
-    """Git's ids by path of all files that are nothing else: where no stage declares any code."""
-    of_dvc = [path for path in snapshot.files if not path.endswith("dvc.yaml")]
-    not_code = _paths(frozenset((".dvc", "params.yaml", *of_dvc, *others)))
-    return {path: blob for path, blob in snapshot.git_files("").items() if not not_code.touch(path)}
+    """Return Git's ids by path of all files that are nothing else: where no stage declares any code."""
+    not_code = {".dvc", "params.yaml", *others}
+    not_code.update(path for path in snapshot.files if not path.endswith("dvc.yaml"))
+    paths = _paths(frozenset(not_code))
+    return {path: blob for path, blob in snapshot.git_files("").items() if not paths.touch(path)}
 
 
 def _execution(stage: Record) -> dict[str, Any]:

@@ -1,19 +1,26 @@
 """The commands that rebuild a revision on a clean machine."""
 
+import posixpath
 import re
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from shlex import join, quote
 
 from ..addresses import redact_urls
+from ..errors import UnreadableError
 from ..git import remote_url
 from ..git.annex import key_of
 from ..git.objects import GitObjects
-from ..model import Experiment, is_in
+from ..model import PARAMS_FILE, Experiment, Stage, folders, is_in
+from ..repository.dvc_yaml import resolve_pipeline
+from ..repository.parsing import unrecordable_params
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
 from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
+# What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
+_DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
 # A longer list of sources is not spelled out: then all data is pulled.
 MOST_SOURCES = 11
 _VENV = "python3 -m venv .venv && source .venv/bin/activate"
@@ -80,10 +87,77 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
             *commands,
             f"# {names}: a stage as DVC 2 wrote it; DVC 3 refuses it, and rebuilds nothing here",
         ]
+    fault = pipeline_fault(snapshot)
+    if fault:
+        return [*commands, f"# DVC cannot run the pipeline, and rebuilds nothing here: {fault}"]
     commands += [*_pull_commands(snapshot), *_artifacts(snapshot)]
-    if not snapshot.records and not snapshot.stages:
-        return commands  # what Git and DVC hold is all that there is
+    if not snapshot.stages:
+        lost = ", ".join(snapshot.records)  # without any, what Git and DVC hold is all that there is
+        remark = f"# {lost}: in dvc.lock, and in no dvc.yaml of this commit: no command here rebuilds it"
+        return [*commands, remark] if lost else commands
     return [*commands, *_warm_starts(snapshot), repro_command(snapshot)]
+
+
+def pipeline_fault(snapshot: Snapshot) -> str:
+    """Return why DVC cannot run the pipeline of a revision, with file and key; empty where it can."""
+    for folder, pipeline in snapshot.pipelines.items():
+        if pipeline.fault:
+            return f"{posixpath.join(folder, 'dvc.yaml')}: {pipeline.fault}"
+        if fault := _params_fault(snapshot, folder):
+            return fault
+        for stage in pipeline.stages.values():
+            if fault := _unrecordable(snapshot, stage):
+                return fault
+    return _double_output(snapshot) or _circle(snapshot)
+
+
+def _params_fault(snapshot: Snapshot, folder: str) -> str:
+    """Return what DVC refuses in params.yaml, from which it fills templates even where there are none."""
+    path = posixpath.join(folder, PARAMS_FILE)
+    content = snapshot.read(path)
+    if not content or not _DOUBTFUL_PARAMS.search(content):
+        return ""
+    try:
+        resolve_pipeline({}, folder, {path: content}.get)
+    except UnreadableError as error:
+        return error.message
+    return ""
+
+
+def _unrecordable(snapshot: Snapshot, stage: Stage) -> str:
+    """Return which declared params DVC reads and then cannot record, such as dates in TOML."""
+    for file, names in stage.params.items():
+        content = snapshot.kept_files(file).get(file, b"")
+        if file.endswith(".py") or _DOUBTFUL_PARAMS.search(content):
+            reason = unrecordable_params(file, content, names)
+            if reason:
+                return f"params of {stage.address} in {file}: {reason}"
+    return ""
+
+
+def _double_output(snapshot: Snapshot) -> str:
+    writers = dict.fromkeys(snapshot.sources, "a .dvc file")
+    for address, stage in snapshot.stages.items():
+        for path in stage.outs:
+            if path in writers:
+                return f"output '{path}' is specified in: {writers[path]}, {address}"
+            writers[path] = address
+    for path in writers:
+        for folder in folders(path):
+            if folder in writers:
+                return f"output '{folder}' of {writers[folder]} has in it '{path}' of {writers[path]}"
+    return ""
+
+
+def _circle(snapshot: Snapshot) -> str:
+    for address, stage in snapshot.stages.items():
+        if not stage.outs.keys().isdisjoint(stage.deps):
+            return f"{address} has a dependency among its outputs"
+    try:
+        TopologicalSorter({address: stage.needs for address, stage in snapshot.stages.items()}).prepare()
+    except CycleError as error:
+        return f"each of these stages needs the next: {', '.join(error.args[1])}"
+    return ""
 
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
@@ -153,8 +227,10 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
 def is_locked_by_conda(snapshot: Snapshot) -> bool:
     """Return whether the environment of a revision is built from conda-lock.yml."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
-    read = {path for stage in snapshot.records.values() for path in stage.deps}
-    return choose_lock(present, [name for name in present if name in read]) == CONDA_LOCK
+    declared: set[str] = set()
+    for stage in snapshot.records.values():
+        declared.update(name for name in present if name in stage.deps)
+    return choose_lock(present, declared) == CONDA_LOCK
 
 
 @lru_cache(100)
@@ -206,5 +282,5 @@ def _warm_starts(snapshot: Snapshot) -> list[str]:
 def repro_command(snapshot: Snapshot) -> str:
     """Return the command of DVC that rebuilds all stages."""
     # The address of a stage outside of the root's dvc.yaml names its file.
-    several_pipelines = any(":" in address for address in snapshot.records)
+    several_pipelines = any(":" in address for address in snapshot.stages)
     return "dvc repro --all-pipelines" if several_pipelines else "dvc repro"

@@ -62,7 +62,7 @@ class Difference:
 
 
 def differences(snapshot: Snapshot) -> list[Difference]:
-    """In what a commit differs from what made the results that it records; nothing where it records none.
+    """Return in what a commit differs from what made its results; nothing where it records none.
 
     What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
 
@@ -215,15 +215,16 @@ class _Commit:
         return files[path] if path in files else _hash_of_folder(path, files)
 
     def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
-        """Hash by path of the files that DVC keeps at a path, in that folder, or in a folder around it."""
+        """Return hash by path of the files that DVC keeps at a path, in that folder, or around it."""
         files: dict[str, str | None] = {}
         for place, entry in self._tracked.items():
             if is_in(place, path):
                 files.update(self._listed(place, entry, kind))
             elif is_in(path, place):
                 listed = self._listed(place, entry, kind)
-                inside = {file: md5 for file, md5 in listed.items() if is_in(file, path)}
-                files.update(inside if place not in listed else {path: None})
+                if place in listed:  # a folder without a list
+                    listed = {path: None}
+                files.update({file: md5 for file, md5 in listed.items() if is_in(file, path)})
         if overlaps(path, self._unknown):
             files[path] = None
         return files
@@ -317,7 +318,7 @@ def remedy(found: Sequence[Difference]) -> str:
 
 
 def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
-    """The newest commit in the history of a revision that records its results and holds what made them.
+    """Return the newest commit before a revision that records its results and holds what made them.
 
     None where there is none in this clone; see `unread_history`.
     """

@@ -96,8 +96,7 @@ def main() -> None:
         "calibration": pd.DataFrame({"predicted": predicted, "observed": observed}),
         "confusion": pd.DataFrame({"actual": classes[labels], "predicted": classes[called]}),
     }
-    # As many as there are colours.
-    names = [f"{target.name} {name}" for name in classes[-truth.shape[1] :][:10]]
+    names = [f"{target.name} {name}" for name in classes[-truth.shape[1] :][:10]]  # as many as colours
     rocs = {name: roc(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
     curves = {name: precision_recall(truth[:, n], chance[:, n]) for n, name in enumerate(names)}
     shares, counts = truth.mean(axis=0), metrics.confusion_matrix(labels, called)

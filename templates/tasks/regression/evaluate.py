@@ -3,7 +3,7 @@
 Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`; writes under
 `reports/evaluate/`: `metrics.json`, `plots/rows.csv` (drawn by `dvc plots`) and `figures/*.png`.
 Beside the scores of the model are those of one number for all rows: the mean of the training rows or,
-if rows are split by time, their last value.
+if rows are split by time and no two have the same (as where a table holds many series), their last value.
 """
 
 import json
@@ -18,7 +18,6 @@ from . import figures
 from .dataset import read
 from .params import load
 from .params.evaluate import Params
-from .params.prepare import Params as PrepareParams
 
 REPORTS = Path("reports/evaluate")
 
@@ -47,8 +46,8 @@ def main() -> None:
     predicted = joblib.load("models/model.joblib").predict(features)
     test = score(observed, predicted, params.interval)
     _, known = read("data/prepared/train.parquet")
-    in_time = load("prepare", PrepareParams).time is not None
-    name, guess = ("last_value", known.iloc[-1]) if in_time else ("mean", known.mean())
+    is_series = known.index.name is not None and known.index.is_unique
+    name, guess = ("last_value", known.iloc[-1]) if is_series else ("mean", known.mean())
     guessed = score(observed, np.full(len(observed), guess), params.interval)
     rows = pd.DataFrame({"observed": observed, "predicted": predicted, "residual": observed - predicted})
     # Git keeps them with every experiment: of more than 2,000, as many at random.
