@@ -7,6 +7,7 @@ and DVC take seconds to import, and `locatable --help` should not.
 import argparse
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import pwd
@@ -83,6 +84,12 @@ def _exit_code(words: list[str]) -> int:
         # Python writes what is left when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except OSError as error:
+        # The folder is another user's, or the disk can only be read.
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
+            raise
+        print(f"{error.filename}: {error.strerror}; try it in a clone of your own", file=sys.stderr)
+        return LocatableError.exit_code
     return exit_code
 
 

@@ -1,6 +1,8 @@
 """Which servers get a user's credentials: those that the user has named, whatever a repository names."""
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tiny_git import commit, git
+from tiny_git import IDENTITY, commit, git, write
 
 SOURCES = Path(__file__).parents[2] / "src"
 RUN_ID = "0123456789abcdef" * 2
@@ -25,6 +27,14 @@ stages:
     - {{path: raw, hash: md5, md5: {MD5}, size: 3}}
     outs:
     - {{path: out, hash: md5, md5: {MD5}, size: 3}}
+"""
+# What `git lfs install` writes.
+LFS = """\
+[filter "lfs"]
+\tclean = git-lfs clean -- %f
+\tsmudge = git-lfs smudge -- %f
+\tprocess = git-lfs filter-process
+\trequired = true
 """
 DATA = f"outs:\n- md5: {MD5}\n  size: 3\n  hash: md5\n  path: raw\n"
 
@@ -70,7 +80,10 @@ def locatable(repo, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]
         "MLFLOW_TRACKING_TOKEN": "secret",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "DVC_NO_ANALYTICS": "1",
+        "DVC_STUDIO_TOKEN": "secret",
+        **IDENTITY,
     }
+    write(tmp_path, {"home/.gitconfig": LFS})
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, "-m", "locatable", *words)
@@ -101,6 +114,68 @@ def test_a_server_that_the_user_has_named_once_gets_the_token(locatable, server)
     assert "Bearer secret" in server[1]
 
 
+SCORE = '{"score": 1}'
+SCORE_MD5 = hashlib.md5(SCORE.encode(), usedforsecurity=False).hexdigest()
+TRIED = f"""\
+schema: '2.0'
+stages:
+  score:
+    cmd: cp raw m.json
+    deps:
+    - {{path: raw, hash: md5, md5: {SCORE_MD5}, size: 12}}
+    params:
+      params.yaml: {{lr: 0.1}}
+    outs:
+    - {{path: m.json, hash: md5, md5: {SCORE_MD5}, size: 12}}
+"""
+
+
+@pytest.fixture
+def named_everywhere(repo, server) -> Path:
+    """The repository, naming the server wherever something of it can name one."""
+    url = server[0]
+    places = (
+        f"[studio]\nurl = {url}\n[exp]\nauto_push = true\ngit_remote = {url}/git\n[core]\nremote = there\n"
+    )
+    stage = "stages:\n  score:\n    cmd: cp raw m.json\n    deps: [raw]\n    params: [lr]\n"
+    files = {
+        ".dvc/config": f"{places}['remote \"there\"']\nurl = {url}\n",
+        ".lfsconfig": f"[lfs]\nurl = {url}/lfs\n",
+        "CITATION.cff": f"cff-version: 1.2.0\ntitle: a\nrepository: {url}\nurl: {url}\n",
+        "dvc.lock": TRIED,
+        "dvc.yaml": f"{stage}    metrics: [m.json: {{cache: false}}]\n",
+        "m.json": SCORE,
+        "params.yaml": "lr: 0.1\n",
+        "pip.conf": f"[global]\nindex-url = {url}\n",
+        "raw": SCORE,
+        "requirements.lock": f"--index-url {url}\n",
+        "search.yaml": "study: s\nmetric: m.json:score\ndirection: maximize\nspace:\n"
+        "  lr: {type: float, low: 0.1, high: 1}\n",
+        "uv.toml": f'index-url = "{url}"\n',
+    }
+    commit(repo, files)
+    git(repo, "remote", "add", "origin", f"{url}/origin")
+    return repo
+
+
+@pytest.mark.parametrize("command", ["search --trials 1", "archive", "locate HEAD", "declare --check"])
+def test_a_server_that_a_repository_names_everywhere_is_not_asked(
+    command, named_everywhere, locatable, server
+):
+    assert locatable(*command.split()).returncode == 0
+    assert server[1] == []
+
+
+def test_neither_does_a_search_ask_it_for_contents_of_git_lfs(named_everywhere, locatable, server):
+    if not shutil.which("git-lfs"):
+        pytest.skip("Git LFS is not installed")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
+    commit(named_everywhere, {"big.bin": pointer, ".gitattributes": "*.bin filter=lfs\n"})
+    done = locatable("search", "--trials", "1")
+    assert "this machine has only a Git LFS pointer to big.bin" in done.stderr
+    assert server[1] == []
+
+
 @pytest.fixture(params=["endpointurl = http://127.0.0.1:1", "configpath = /aws"])
 def setting(request) -> str:
     """What a repository says of how to log in to its remote: a server; a file that can name commands."""
@@ -121,6 +196,30 @@ def test_a_remote_of_which_a_repository_says_how_to_log_in_is_not_asked(locatabl
     assert f"dvc remote modify --local there {setting.replace(' = ', ' ')}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "data"),
+    [
+        ("[core]\nremote = images\n['remote \"images\"']\nurl = remote://THERE/images\n", DATA),
+        ("", f"{DATA}  remote: THERE\n"),
+    ],
+    ids=["by another remote", "by its name in capitals"],
+)
+def test_neither_is_it_asked_in_a_roundabout_way(locatable, remote, repo, settings, data):
+    remote = f"{remote.replace('there', 'THERE')}url = s3://bucket\n"
+    commit(repo, {".dvc/config": settings + remote, "raw.dvc": data})
+    assert "dvc remote modify --local there" in locatable("reproduce", "--env", "current").stderr
+
+
+def test_what_a_user_has_for_one_address_goes_to_no_other_of_the_same_name(locatable, repo, server, tmp_path):
+    own = "['remote \"there\"']\nurl = http://127.0.0.1:9\nauth = basic\nuser = me\npassword = secret\n"
+    write(tmp_path, {"config/dvc/config": own})
+    settings = f"[core]\nremote = there\n['remote \"there\"']\nurl = {server[0]}\n"
+    commit(repo, {".dvc/config": settings, "dvc.lock": LOCK, "raw.dvc": DATA, ".gitignore": "/raw\n"})
+    done = locatable("reproduce", "--env", "current")
+    assert server[1] == []
+    assert f"dvc remote modify --local there url {server[0]}" in done.stderr
+
+
 def test_settings_of_the_user_can_say_it(locatable, remote, repo):
     (repo / ".dvc/config.local").write_text(remote)
     assert "your credentials" not in locatable("reproduce", "--env", "current").stderr
@@ -132,12 +231,35 @@ def test_settings_of_the_user_that_somebody_has_committed_do_not_count(locatable
     assert "your credentials" in locatable("reproduce", "--env", "current").stderr
 
 
-def test_neither_is_the_remote_of_a_repository_that_data_is_imported_from(locatable, repo, tmp_path, setting):
+def imported(source: Path, rev: str, path: str = "raw") -> str:
+    """A .dvc file that imports a path of a repository."""
+    return f"frozen: true\ndeps:\n- path: {path}\n  repo:\n    url: {source}\n    rev_lock: {rev}\n{DATA}"
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_neither_is_the_remote_of_a_repository_that_data_is_imported_from(
+    locatable, repo, tmp_path, setting, steps
+):
     section = "['remote \"there\"']\n"
     settings = f"[core]\nremote = there\n{section}url = s3://bucket\n{setting}\n"
-    rev = commit(tmp_path / "source", {".dvc/config": settings, "raw.dvc": DATA, ".gitignore": "/raw\n"})
-    source = f"deps:\n- path: raw\n  repo:\n    url: {tmp_path}/source\n    rev_lock: {rev}\n"
-    imported = {"dvc.lock": LOCK, "raw.dvc": f"frozen: true\n{source}{DATA}", ".gitignore": "/raw\n"}
-    commit(repo, imported)
+    data = DATA
+    for step in range(steps):
+        # The first in a subfolder, and each of the others imports from the one before.
+        folder = "" if step else "data/"
+        files = {".dvc/config": settings, f"{folder}raw.dvc": data, f"{folder}.gitignore": "/raw\n"}
+        rev = commit(tmp_path / f"source{step}", files)
+        data, settings = imported(tmp_path / f"source{step}", rev, f"{folder}raw"), ""
+    commit(repo, {"dvc.lock": LOCK, "raw.dvc": data, ".gitignore": "/raw\n"})
     done = locatable("reproduce", "--env", "current")
     assert f"dvc remote modify --global there {setting.replace(' = ', ' ')}" in done.stderr
+
+
+def test_repositories_that_import_from_each_other_end_in_one_line(locatable, repo, tmp_path):
+    ones, others = tmp_path / "ones", tmp_path / "others"
+    files = {".dvc/config": "", ".gitignore": "/raw\n"}
+    for source, other in ((ones, others), (others, ones)):
+        commit(source, {**files, "raw.dvc": imported(other, "HEAD")})
+    commit(repo, {"dvc.lock": LOCK, "raw.dvc": imported(ones, "HEAD"), ".gitignore": "/raw\n"})
+    done = locatable("reproduce", "--env", "current")
+    assert done.returncode == 2
+    assert "cannot try: raw.dvc: imported by more than 10 repositories in turn" in done.stderr

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import as_ordinary_user
 from tiny_git import commit, git, write
 
 import locatable.clones.checkout
@@ -84,6 +85,10 @@ SENT: dict[str, dict[str, str | Path]] = {
         "code.py": "def (:\n",
         ".venv/bin/python": "#!/bin/sh\ntouch {harm}\n",
     },
+    "a record that sets where programs are found": {
+        "environment.json": '{"variables": {"PATH": "programs"}}',
+        "programs/bwrap": "#!/bin/sh\ntouch {harm}\n",
+    },
     "names that act on a terminal": {
         "dvc.yaml": PIPELINE.replace("out: {", '"out\\x1b]0;title\\a\\u202e": {'),
         "dvc.lock": LOCK.replace("path: out", 'path: "out\\x1b]0;title\\a\\u202e"'),
@@ -91,6 +96,14 @@ SENT: dict[str, dict[str, str | Path]] = {
     },
     "a script of its own": {
         "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
+    },
+    "documents without an end": {
+        "itself.tex": "\\input{itself}\\input{other}",
+        "other.tex": "\\input{itself}\\includegraphics{none}",
+        "deep.ipynb": f'{{"cells": {NESTED}}}',
+        "many.html": "<img src='none.png'>" * 100_000,
+        "itself.pdf": "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Count 9/Kids[2 0 R 2 0 R]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
     },
     "nothing hostile": {},
 }
@@ -141,11 +154,16 @@ TABLE = (
     ("settings that are nested deeply", REPRODUCE, 2, f"pyproject.toml: {DEEP}"),
     ("code that is nested deeply", DECLARE, 1, "code.py: cannot be read as Python: nested too deeply"),
     ("an environment with a Python of its own", DECLARE, 1, "code.py:1: invalid syntax"),
+    ("a record that sets where programs are found", REPRODUCE, 0, "1 of 1 outputs rebuilt as recorded"),
     ("names that act on a terminal", "locate raw", 0, "raw (read by copy)"),
     ("names that act on a terminal", f"locate out{TITLE}", 0, SHOWN),
     ("names that act on a terminal", f"locate --json out{TITLE}", 0, r"out\u001b]0;title\u0007\u202e"),
     ("names that act on a terminal", REPRODUCE, 1, SHOWN),
     ("names that act on a terminal", f"{REPRODUCE} --json", 1, r"out\u001b]0;title\u0007\u202e"),
+    ("documents without an end", "locate itself.tex", 1, "not found: there is no such file"),
+    ("documents without an end", "locate deep.ipynb", 0, "deep.ipynb"),
+    ("documents without an end", "locate many.html", 1, "more than 2,000 figures are not looked at"),
+    ("documents without an end", "locate itself.pdf", 0, "itself.pdf"),
     ("nothing hostile", f"reproduce {TITLE}", 2, rf"\x1b]0;title\x07\u202e: {UNKNOWN}"),
     ("nothing hostile", "reproduce pipe.zip", 2, NO_FILE),
     ("nothing hostile", "reproduce zero.zip", 2, NO_FILE),
@@ -178,7 +196,7 @@ def sent(request, tmp_path, database) -> Path:
     for path, target in links.items():
         (root / path).unlink(missing_ok=True)
         (root / path).symlink_to(target)
-    for program in root.glob(".venv/bin/*"):
+    for program in [*root.glob(".venv/bin/*"), *root.glob("programs/*")]:
         program.chmod(0o755)
     # One commit: it shows what was sent, whichever commit a command takes.
     git(root, "add", "--all", "--force")
@@ -246,11 +264,74 @@ def test_what_is_sent_is_refused_or_harmless(sent, command, exit_code, printed, 
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.parametrize(
+    ("sent", "command"),
+    [
+        ("names that act on a terminal", REPRODUCE),
+        ("params that have no end", MIRROR),
+        ("an environment with a Python of its own", DECLARE),
+        ("nothing hostile", "archive -o pipe.zip"),
+    ],
+    indirect=["sent"],
+)
+def test_so_it_is_for_an_ordinary_user_without_bubblewrap(request, sent, command, tmp_path):
+    what = request.node.callspec.params["sent"]
+    exit_code, printed = next(row[2:] for row in TABLE if row[:2] == (what, command))
+    done = _run_without_bubblewrap(as_ordinary_user(tmp_path), sent, command, tmp_path)
+    said = done.stdout + done.stderr
+    assert printed in said
+    assert done.returncode == exit_code
+    assert "Traceback" not in said
+    assert not (tmp_path / "harm").exists()
+    if command == REPRODUCE:
+        assert "folders only, a stage can read and write what you can: bubblewrap is not installed" in said
+
+
+def _run_without_bubblewrap(
+    start: tuple[str, ...], root: Path, command: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a command where the PATH has few programs; `start` is what goes before it."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("cp", "env", "git", "setpriv", "sh"):
+        (programs / name).symlink_to(shutil.which(name) or "nowhere")
+    variables = {
+        "PATH": str(programs),
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(SOURCES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    line = (*start, sys.executable, "-m", "locatable", *command.split(" "))
+    return subprocess.run(
+        line, cwd=root, env=variables, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)
+def test_a_folder_that_another_user_owns_is_not_written_to(sent, tmp_path):
+    start = as_ordinary_user(tmp_path)
+    os.chown(sent / ".dvc", 0, 0)
+    done = _run_without_bubblewrap(start, sent, "search", tmp_path)
+    assert done.returncode == 1
+    assert f"{sent}/.dvc/tmp: Permission denied" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
 def test_a_script_of_the_repository_is_announced_once(sent, locatable):
     said = "runs `describe` of this repository's scripts/mirror.py"
     assert said in locatable(sent, *MIRROR.split())[1]
     assert said not in locatable(sent, *MIRROR.split())[1]
+
+
+@pytest.mark.parametrize("sent", ["a script of its own"], indirect=True)
+def test_it_is_not_said_to_be_once_where_nothing_can_be_remembered(sent, locatable, tmp_path):
+    (tmp_path / "config").touch()
+    printed = locatable(sent, *MIRROR.split())[1]
+    assert "runs `describe` of this repository's scripts/mirror.py\n" in printed
 
 
 @pytest.mark.parametrize("sent", ["nothing hostile"], indirect=True)

@@ -4,22 +4,23 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_dvc
-from tiny_git import git
+from tiny_git import write
 
 from locatable.clones.checkout import Checkout
 from locatable.proof.sandbox import (
     RunOptions,
     Sandbox,
+    _secrets,
     allowed_limits,
+    hidden_folders,
     isolation_command,
-    make_sandbox,
     run_stage,
 )
 
@@ -82,12 +83,9 @@ def attempt(home, as_user, monkeypatch) -> Callable[[str], str]:
     sandbox = Sandbox(home / "work", home / "env/bin", home / "checkout", hidden, limits)
     folder = home / "work/run"
 
-    # As of a stage, whose environment comes first.
-    variables = {**os.environ, "PATH": f"{home}/env/bin:{os.environ['PATH']}"}
-
     def run(command: str) -> str:
         line = [*as_user, *isolation_command(sandbox, folder, folder), "/bin/sh", "-c", command]
-        done = subprocess.run(line, env=variables, capture_output=True, text=True, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert not done.stderr.startswith("bwrap:"), done.stderr
         return done.stdout
 
@@ -109,31 +107,19 @@ def service(as_user) -> Iterator[Path]:
 
 @pytest.mark.parametrize("what", ATTEMPTS)
 def test_a_stage_cannot(what, attempt, home, service):
-    command = ATTEMPTS[what].format(home=home, roots=ROOTS, socket=service, pid=os.getpid())
+    # A folder for temporary files can lie anywhere.
+    roots = f"{ROOTS}|{home.parts[1]}"
+    command = ATTEMPTS[what].format(home=home, roots=roots, socket=service, pid=os.getpid())
     assert "harm" not in attempt(command)
 
 
-def test_no_program_of_the_environment_takes_the_place_of_bubblewrap(attempt, home):
-    program = home / "env/bin/bwrap"
-    program.write_text("#!/bin/sh\necho harm\n")
-    program.chmod(0o755)
-    assert "harm" not in attempt("true")
-
-
-def test_no_recorded_variable_has_bubblewrap_load_a_library(attempt, home, tmp_path, as_user):
-    """The record is a file of the repository."""
-    if as_user:
-        pytest.skip("the same for every user")
-    root = tmp_path / "project"
-    tiny_dvc.with_results(
-        root, {"raw": "1", "dvc.yaml": "stages: {a: {cmd: cp raw b, deps: [raw], outs: [b]}}"}
-    )
-    sandbox, _ = make_sandbox(home / "work", home / "env/bin", root, root, {"LD_PRELOAD": "/harm.so"})
-    with Checkout(root, git(root, "rev-parse", "HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        (stage,) = clone.stages
-        printed = run_stage(replace(stage, cmd="true"), clone, sandbox, RunOptions()).printed
-    # The shell of the stage tries, and says so.
-    assert printed.count("harm.so") == 1
+@pytest.mark.parametrize(
+    ("mode", "is_secret"), [(0o640, True), (0o711, True), (0o644, False), (0o604, False)]
+)
+def test_what_is_not_for_every_account_is_secret(tmp_path, mode, is_secret):
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(mode)
+    assert (tmp_path / "file" in _secrets(tmp_path)) == is_secret
 
 
 def test_a_stage_can_write_in_its_own_folder(attempt, home):
@@ -160,3 +146,43 @@ def test_a_stage_reaches_no_server_of_this_machine(attempt):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert "harm" not in attempt(f"bash -c 'echo > /dev/tcp/127.0.0.1/{port}' && echo harm")
+
+
+@pytest.fixture
+def printed(tmp_path, monkeypatch) -> str:
+    """The variables of a stage whose environment and record act on bubblewrap; that notes its own."""
+    if not allowed_limits()[0]:
+        pytest.skip(allowed_limits()[1])
+    harm = f"touch {tmp_path}/harm\n"
+    noting = f'#!/bin/sh\nenv >> {tmp_path}/noted\nexec {shutil.which("bwrap")} "$@"\n'
+    files = {
+        "own/bwrap": noting,
+        "env/bin/bwrap": f"#!/bin/sh\n{harm}",
+        "env/conda-meta/a.json": "{}",
+        "env/etc/conda/activate.d/a.sh": f"{harm}export ACTIVE=yes\n",
+        "work/empty": "",
+    }
+    write(tmp_path, files)
+    (tmp_path / "env/bin/python").symlink_to(sys.executable)
+    for program in tmp_path.rglob("bwrap"):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "own"), prepend=":")
+    project = tmp_path / "project"
+    tiny_dvc.init(project)
+    write(project, {"dvc.yaml": "stages: {env: {cmd: env, outs: [{out: {cache: false}}]}}\n"})
+    rev = tiny_dvc.commit(project)
+    hidden = hidden_folders(project, project)
+    recorded = {"LD_LIBRARY_PATH": "recorded"}
+    sandbox = Sandbox(tmp_path / "work", tmp_path / "env/bin", project, hidden, allowed_limits()[0], recorded)
+    with Checkout(project, rev, tmp_path / "clone", tmp_path / "dvc") as checkout:
+        return run_stage(checkout.stages[0], checkout, sandbox, RunOptions()).printed
+
+
+def test_what_a_revision_records_is_set_for_its_stages_alone(printed, tmp_path):
+    assert "LD_LIBRARY_PATH=recorded" in printed
+    assert "LD_LIBRARY_PATH" not in (tmp_path / "noted").read_text()
+
+
+def test_an_environment_is_made_active_in_the_sandbox_by_a_bubblewrap_that_is_not_its_own(printed, tmp_path):
+    assert "ACTIVE=yes" in printed
+    assert not (tmp_path / "harm").exists()

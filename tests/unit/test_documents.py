@@ -336,6 +336,16 @@ def test_a_figure_with_too_many_pixels_in_a_pdf(tmp_path: Path) -> None:
     assert [part.problem for part in page.parts] == ["pictures of more than 100 megapixels are not opened"]
 
 
+def test_a_figure_without_a_size_does_not_hide_its_page(tmp_path: Path) -> None:
+    def forget(writer: PdfWriter) -> None:
+        (image,) = writer.pages[0]["/Resources"]["/XObject"].values()
+        del image.get_object()["/Width"]
+
+    (page,) = read_figures(pdf(tmp_path / "a.pdf", forget))
+    assert not page.problem
+    assert [part.problem for part in page.parts] == ["not a picture that can be read: without a size"]
+
+
 def test_a_page_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     def damage(writer: PdfWriter) -> None:
         from pypdf.generic import NameObject, NumberObject

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import tiny_dvc
 from dvc.repo import Repo
@@ -424,6 +425,15 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     ) as clone:
         ((dependency,),) = [stage.deps for stage in clone.stages]
     assert dependency == "../src/run.py"
+
+
+def test_a_clone_that_cannot_be_read_leaves_no_process(project, tmp_path):
+    before = psutil.Process().children()
+    write(project, {"raw.dvc": "outs: 1\n"})
+    commit(project)
+    with pytest.raises(Exception, match=r"raw\.dvc"):
+        Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc")
+    assert psutil.Process().children() == before
 
 
 RAW = f"outs:\n- {{md5: '{'a' * 32}', size: 3, hash: md5, path: raw}}\n"

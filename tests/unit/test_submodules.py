@@ -14,6 +14,7 @@ from tiny_proof import clone_of, proof
 
 from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, ProjectError
+from locatable.git import clone_git, make_clone
 from locatable.git.lfs import fill_in, storage
 from locatable.git.submodules import checkout_submodules, fetch_submodules
 from locatable.search.run import SearchOptions, plan_search
@@ -146,6 +147,21 @@ def test_a_trial_that_fails_without_a_submodule_says_so(root: Path) -> None:
     assert remark_on(clone, "").endswith(
         "of submodule vendor/lib is not on this machine: `git submodule update --init --recursive`"
     )
+
+
+@pytest.mark.parametrize("name", ["{folder}/private/.git", "../../../private/.git"])
+def test_no_name_of_a_submodule_leads_to_another_repository(tmp_path: Path, name: str) -> None:
+    rev = tiny_git.commit(tmp_path / "private", {"secret": "1\n"})
+    section = f'[submodule "{name.format(folder=tmp_path)}"]\n\tpath = sub\n\turl = /nowhere\n'
+    tiny_git.commit(tmp_path / "sent", {".gitmodules": section})
+    tiny_git.git(tmp_path / "sent", "update-index", "--add", "--cacheinfo", f"160000,{rev},sub")
+    tiny_git.git(tmp_path / "sent", "commit", "--quiet", "-m", "Link")
+    (tmp_path / "sent/.git/modules").mkdir()
+    make_clone(tmp_path / "sent", tmp_path / "clone")
+    clone_git(tmp_path / "clone", "checkout", "--quiet", "HEAD")
+    (submodule,) = checkout_submodules(tmp_path / "clone", tmp_path / "sent")
+    assert "is not on this machine" in submodule.problem
+    assert not list(tmp_path.glob("clone/sub/*"))
 
 
 def test_a_commit_that_a_submodule_lacks_is_to_be_fetched(root: Path) -> None:

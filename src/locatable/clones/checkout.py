@@ -5,6 +5,7 @@ The user's repository, cache and remote are only ever read.
 
 import contextlib
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 import dpath
 import networkx as nx
 from dvc.config import Config
-from dvc.dependency import ParamsDependency, RepoDependency
+from dvc.dependency import Dependency, ParamsDependency, RepoDependency
+from dvc.dvcfile import SingleStageFile
 from dvc.exceptions import DvcException
 from dvc.fs import localfs
 from dvc.repo import Repo
@@ -30,7 +32,7 @@ from ..git import clone_git, git, is_shallow, make_clone, top_folder
 from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..git.objects import fetch_commit
 from ..git.submodules import checkout_submodules
-from ..model import PARAMS_FILE, PATTERN, Output, Stage, recorded_hash
+from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
 from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
 from ..repository.project import check_dvc_files, find_project, require_regular_files
@@ -42,6 +44,8 @@ LOGINS = (
     *("endpointurl", "oss_endpoint", "proxy_to", "data_proxy_target"),
     *("bearer_token_command", "configpath", "credentialpath"),
 )
+# Repositories that import the same data from each other, one after another.
+MOST_IMPORTS = 10
 
 
 def project_root() -> Path:
@@ -105,8 +109,15 @@ class Checkout:
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
         bound_parsed_yaml()
-        self.repo = Repo(str(self.root), config=config)
-        self._reader = Reader(project)
+        with contextlib.ExitStack() as opened:
+            self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
+            self._reader = opened.enter_context(Reader(project))
+            self._read(commit)
+            # From here on, `__exit__` closes them.
+            opened.pop_all()
+
+    def _read(self, commit: str) -> None:
+        """Read what is in the clone."""
         self.snapshot = self._reader.snapshot(commit)
         # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
         self._outs: dict[str, Any] = {}
@@ -228,34 +239,66 @@ class Checkout:
     def check_imports(self, stage: DvcStage) -> None:
         """See the same of all that a stage imports data from: repositories, remotes and other addresses.
 
+        What is imported can be an import in its own repository: DVC then asks the next one.
+
         Raises:
             CannotTryError: one of them says where or how to log in, and the user's own settings do not.
         """
-        for dependency in stage.deps:
-            if isinstance(dependency, RepoDependency):
-                for settings in _settings_of_source(dependency):
-                    for name in settings["remote"]:
-                        self._check_remote(name, settings, "--global")
-                continue
-            address = urlsplit(dependency.def_path)
-            if address.scheme == "remote":
-                self.check_login(address.netloc)
-            chosen = [option for option in LOGINS if (dependency.def_fs_config or {}).get(option)]
-            if chosen:
-                raise CannotTryError(
-                    f"{stage.path_in_repo} chooses what becomes of your credentials ({', '.join(chosen)}): "
-                    f"if you trust it, `dvc fetch {quote(stage.path_in_repo)}`"
-                )
+        waiting = [stage]
+        for _ in range(MOST_IMPORTS):
+            sources: dict[str, RepoDependency] = {}
+            for importing in waiting:
+                for dependency in importing.deps:
+                    if isinstance(dependency, RepoDependency):
+                        sources[repr((dependency.def_path, dependency.def_repo))] = dependency
+                    else:
+                        self._check_address(dependency, importing)
+            waiting = [found for source in sources.values() for found in self._check_source(source)]
+            if not waiting:
+                return
+        # They can import from each other, and then DVC never ends.
+        raise CannotTryError(
+            f"{stage.path_in_repo}: imported by more than {MOST_IMPORTS} repositories in turn"
+        )
+
+    def _check_source(self, dependency: RepoDependency) -> list[DvcStage]:
+        """Check the remotes of a repository that data is imported from; returns what it imports it with."""
+        for settings in _settings_of_source(dependency):
+            for name in settings["remote"]:
+                self._check_remote(name, settings, "--global")
+        return _imports_of_source(dependency)
+
+    def _check_address(self, dependency: Dependency, stage: DvcStage) -> None:
+        address = urlsplit(dependency.def_path)
+        if address.scheme == "remote":
+            self.check_login(address.netloc)
+        chosen = [option for option in LOGINS if (dependency.def_fs_config or {}).get(option)]
+        if chosen:
+            raise CannotTryError(
+                f"{stage.path_in_repo} chooses what becomes of your credentials ({', '.join(chosen)}): "
+                f"if you trust it, `dvc fetch {quote(stage.path_in_repo)}`"
+            )
 
     def _check_remote(self, name: str | None, settings: Config, level: str) -> None:
-        given = self._own_settings.get(name or "", {})
-        for option in LOGINS:
-            value = settings["remote"].get(name, {}).get(option)
-            if value and value != given.get(option):
-                raise CannotTryError(
-                    f"this repository chooses what becomes of your credentials for the DVC remote {name!r}: "
-                    f"if you trust it, `dvc remote modify {level} {name} {option} {redact_urls(value)}`"
-                )
+        # A remote can have its address, and its other settings, from another one. DVC's names are lower case.
+        names = [(name or "").lower()]
+        for one in names:
+            given = self._own_settings.get(one, {})
+            chosen = settings["remote"].get(one, {})
+            # To say in Git where a remote is, and on the machine how to log in, is usual. But how the user
+            # logs in to a place of their own is not for another place of this name.
+            options = (*LOGINS, "url") if "url" in given and len(given) > 1 else LOGINS
+            for option in options:
+                value = chosen.get(option)
+                if value and value != given.get(option):
+                    trust = f"dvc remote modify {level} {one} {option} {redact_urls(value)}"
+                    raise CannotTryError(
+                        "this repository chooses what becomes of your credentials for the DVC remote "
+                        f"{one!r}: if you trust it, `{trust}`"
+                    )
+            base = urlsplit(str(chosen.get("url", "")).lower())
+            if base.scheme == "remote" and base.netloc not in names:
+                names.append(base.netloc)
 
     def files_in(self, folder: Path) -> list[Path]:
         """Return all files in a folder of the clone, without those that .dvcignore excludes."""
@@ -273,6 +316,20 @@ def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:
         folder, _, name = path.rpartition("/")
         if name == "config" and folder.endswith("/.dvc") and folder != source.dvc_dir:
             yield Config(folder, fs=source.fs)
+
+
+def _imports_of_source(dependency: RepoDependency) -> list[DvcStage]:
+    """Return the stages by which a repository itself imports what is imported from it."""
+    source = dependency.fs.repo
+    wanted = posixpath.join(source.root_dir, dependency.def_path.lstrip("/"))
+    found = []
+    for path in source.fs.find(source.root_dir):
+        if not path.endswith(".dvc"):
+            continue
+        stage = SingleStageFile(source, path, verify=False).stage
+        if stage.is_import and any(overlaps(out.fs_path, [wanted]) for out in stage.outs):
+            found.append(stage)
+    return found
 
 
 def _own_settings(settings: Config, project: Path) -> dict[str, Any]:

@@ -273,7 +273,9 @@ class Clone:
             # What Git LFS keeps of a trial is to outlive this clone.
             fetch_commit(Path(setup.url), setup.baseline)
             lfs = f"--config=lfs.storage={storage(Path(setup.url))}"
-            make_clone(Path(setup.url), self.folder, "--shared", lfs)
+            # Nor does Git LFS ask the server that a repository names in `.lfsconfig`.
+            here = f"--config=lfs.url={Path(setup.url).as_uri()}"
+            make_clone(Path(setup.url), self.folder, "--shared", lfs, here)
         else:
             make_clone(setup.url, self.folder)
         for name, value in setup.identity.items():

@@ -56,8 +56,9 @@ def _announce_script(root: Path) -> None:
     script = find_script(root)
     agreed = f"script {root} {script.digest}" if script else ""
     if script and not has_agreed(agreed):
-        print(f"runs `describe` of this repository's {SCRIPT}; this is said once", file=sys.stderr)
         agree(agreed)
+        once = "; this is said once" if has_agreed(agreed) else ""
+        print(f"runs `describe` of this repository's {SCRIPT}{once}", file=sys.stderr)
 
 
 def _mirror(arguments: argparse.Namespace) -> int:

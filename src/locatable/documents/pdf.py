@@ -228,8 +228,11 @@ def _is_large(form: DictionaryObject) -> bool:
 
 
 def _picture(place: str, image: StreamObject, is_mirrored: bool) -> Figure:
-    width, height = int(image["/Width"]), int(image["/Height"])  # type: ignore[call-overload]
+    width = _int(image, "/Width", 0)
+    height = _int(image, "/Height", 0)
     try:
+        if min(width, height) < 1:
+            raise UnreadableError("not a picture that can be read: without a size")
         require_size(width, height)
     except UnreadableError as error:
         return Figure(place, problem=str(error))

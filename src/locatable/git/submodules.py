@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
 from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone
@@ -127,7 +127,10 @@ def _names(clone: Path) -> dict[str, str]:
     names = {}
     for entry in listed.split("\0"):
         key, _, path = entry.partition("\n")
-        names[path] = key.removeprefix("submodule.").removesuffix(".path")
+        name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
+        # As Git has it: no name leads out of Git's own folder, to another repository of the user's.
+        if not name.is_absolute() and ".." not in name.parts:
+            names[path] = str(name)
     return names
 
 

@@ -39,6 +39,8 @@ def locate_document(reader: Reader, target: str) -> Located:
     try:
         with bounded_reading(target):
             for figure, verdict in _compared(known, path):
+                if len(figures) == MOST_FIGURES:
+                    raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
                 figures.append(_located(known, figure, verdict))
     except UnreadableError as error:
         if not figures:
@@ -59,11 +61,7 @@ def _compared(known: KnownFigures, path: Path) -> Iterator[tuple[Figure, Verdict
     """Yield each figure of a document, or of a figure that is not known its parts, with what it is."""
     # The same file again, such as a logo on each slide, is compared once.
     before: dict[tuple[bytes, ...], list[Verdict]] = {}
-    for number, figure in enumerate(read_figures(path)):
-        if number == MOST_FIGURES:
-            problem = f"more than {MOST_FIGURES:,} figures are not looked at"
-            yield Figure("the rest"), Verdict(Match.NONE, reason=problem)
-            return
+    for figure in read_figures(path):
         files = [form.content for form in figure.forms if isinstance(form, Encoded)]
         if not files or len(files) < len(figure.forms):
             yield from verdicts(known, figure)

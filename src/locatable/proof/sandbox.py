@@ -364,7 +364,8 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
 def _bubblewrap(sandbox: Sandbox) -> list[str]:
     """Return the command that shows the system and a stage's programs, and hides all else."""
     # By its path: an environment, which is first in the PATH of a stage, can have a program of this name.
-    options = [shutil.which("bwrap") or "bwrap", "--dev", "/dev", "--proc", "/proc"]
+    program = os.path.abspath(shutil.which("bwrap") or "/usr/bin/bwrap")
+    options = [program, "--dev", "/dev", "--proc", "/proc"]
     for pattern in GRAPHICS_CARDS:
         for device in sorted(Path("/dev").glob(pattern)):
             options += ["--dev-bind", str(device), str(device)]
