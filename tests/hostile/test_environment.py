@@ -13,11 +13,9 @@ import pytest
 from tiny_git import write
 
 from locatable.errors import CannotTryError
-from locatable.proof.bubblewrap import allowed_limits, hidden_folders
-from locatable.proof.conda_lock import CondaLock
-from locatable.proof.environment import build_environment, find_lock
-from locatable.proof.hashed_lock import HashedLock
-from locatable.proof.sandbox import Sandbox
+from locatable.proof.environment import build_environment
+from locatable.proof.lock_files import CondaLock, HashedLock, find_lock
+from locatable.proof.sandbox import Sandbox, active_variables, allowed_limits, hidden_folders
 
 HARM = "import pathlib; pathlib.Path({home!r}, 'harm').write_text('done')\n"
 METADATA = "Metadata-Version: 2.1\nName: harm\nVersion: 1.0\n"
@@ -62,7 +60,7 @@ class NoPrograms:
 def installer(request, monkeypatch) -> str:
     """The program that installs: uv, or pip where no uv is found."""
     if request.param == "pip":
-        monkeypatch.setattr("locatable.proof.hashed_lock.shutil", NoPrograms)
+        monkeypatch.setattr("locatable.proof.lock_files.shutil", NoPrograms)
     return request.param
 
 
@@ -169,6 +167,21 @@ def test_a_source_package_that_may_be_built_sees_no_home(build, source, home):
         pytest.skip("bubblewrap is not installed, or not allowed")
     environment = build(source, allow_build=True).parent
     assert list(environment.glob("lib/python*/site-packages/harm.py"))
+    assert not (home / "harm").exists()
+
+
+def test_a_package_of_conda_sees_no_home_when_its_environment_becomes_active(tmp_path, home):
+    limits, problem = allowed_limits()
+    if not limits:
+        pytest.skip(problem)
+    environment = tmp_path / "work/env"
+    script = environment / "etc/conda/activate.d/harm.sh"
+    for folder in (environment / "conda-meta", environment / "bin", script.parent):
+        folder.mkdir(parents=True)
+    script.write_text(f"touch {home}/harm\nexport MADE=here\n")
+    hidden = hidden_folders(tmp_path / "project", tmp_path / "project")
+    sandbox = Sandbox(tmp_path / "work", environment / "bin", tmp_path / "project", hidden, limits)
+    assert active_variables(sandbox)["MADE"] == "here"
     assert not (home / "harm").exists()
 
 

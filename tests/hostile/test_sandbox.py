@@ -14,8 +14,15 @@ import tiny_dvc
 from tiny_git import write
 
 from locatable.clones.checkout import Checkout
-from locatable.proof.bubblewrap import _secrets, allowed_limits, hidden_folders
-from locatable.proof.sandbox import Place, RunOptions, Sandbox, isolation_command, run_stage
+from locatable.proof.sandbox import (
+    RunOptions,
+    Sandbox,
+    _secrets,
+    allowed_limits,
+    hidden_folders,
+    isolation_command,
+    run_stage,
+)
 
 NOBODY = 65534
 # Each prints `harm` where it succeeds.
@@ -74,10 +81,10 @@ def attempt(home, as_user, monkeypatch) -> Callable[[str], str]:
     monkeypatch.setenv("PATH", f"{home}/projects/bin:{Path.home()}/bin:/usr/bin:/bin")
     hidden = (home, Path("/home"), Path("/root"), home.parent)
     sandbox = Sandbox(home / "work", home / "env/bin", home / "checkout", hidden, limits)
-    place = Place(home / "work/run", home / "work/run")
+    folder = home / "work/run"
 
     def run(command: str) -> str:
-        line = [*as_user, *isolation_command(sandbox, place), "/bin/sh", "-c", command]
+        line = [*as_user, *isolation_command(sandbox, folder, folder), "/bin/sh", "-c", command]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert not done.stderr.startswith("bwrap:"), done.stderr
         return done.stdout

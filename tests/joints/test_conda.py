@@ -32,9 +32,8 @@ from trained import Trained
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
-from locatable.proof.bubblewrap import USER_FOLDERS
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.reproduce import ProofOptions, Report, reproduce
+from locatable.proof.sandbox import USER_FOLDERS
 
 EXAMPLES = Path(__file__).parents[2] / "examples/conda"
 SHOUT = {"bin/shout": "#!/bin/sh\ntr a-z A-Z < $1\necho $SHOUTED_BY\n"}

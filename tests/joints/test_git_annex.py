@@ -19,8 +19,7 @@ from tiny_git import git, write
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
 from locatable.git.annex import stored_file
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.reproduce import ProofOptions, Report, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import rebuild_commands
 from locatable.results.staleness import differences

@@ -21,6 +21,7 @@ from archived import RAW, Silent, clone, make, no_bar
 from tiny_git import commit, git, write
 
 from locatable.archive.create import ArchiveOptions, create_archive
+from locatable.archive.format import unpacked
 from locatable.archive.plan import (
     LARGEST_TEXT,
     ArchivePlan,
@@ -29,7 +30,6 @@ from locatable.archive.plan import (
     parse_size,
     show_size,
 )
-from locatable.archive.unpacked import unpacked
 from locatable.cli import main
 from locatable.commands.archive import OnTerminal
 from locatable.errors import LocatableError, ProjectError, UsageError

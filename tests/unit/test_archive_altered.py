@@ -12,8 +12,7 @@ import pytest
 from archived import Silent, make, no_bar
 
 from locatable.archive.create import ArchiveOptions, create_archive
-from locatable.archive.manifest import is_safe
-from locatable.archive.unpacked import open_archive, unpacked
+from locatable.archive.format import is_safe, open_archive, unpacked
 from locatable.cli import main
 from locatable.errors import CannotTryError
 

@@ -1,10 +1,10 @@
-"""A rebuilt output is compared with its record: by hash, and by values where there are any."""
+"""A rebuilt output is compared with its record: by hash, by values, by the numbers that follow from it."""
 
 import pytest
 
-from locatable.model import Output
-from locatable.proof.comparison import OutputVerdict, Rebuilt, Verdict, compare
-from locatable.proof.differences import Differences, values_by_key
+from locatable.model import Output, Stage
+from locatable.proof.comparison import OutputVerdict, Verdict, accept_by_what_follows, compare, unproven
+from locatable.proof.contents import Differences, values_by_key
 
 OUTPUT = Output("metrics.json", entry={"md5": "aaa"})
 
@@ -16,84 +16,66 @@ def differences(recorded: dict, rebuilt: dict, rtol: float = 0.0) -> Differences
     return found
 
 
-def changed_values(recorded: dict, rebuilt: dict, rtol: float) -> list[str]:
-    """One line per value that differs."""
-    return differences(recorded, rebuilt, rtol).changed
-
-
 def verdict_of(rebuilt: str | None, found: Differences | None = None) -> OutputVerdict:
     """The verdict on `OUTPUT`."""
-    return compare("train", OUTPUT, Rebuilt(rebuilt, found))
+    return compare("train", OUTPUT, rebuilt, found)
 
 
 def opaque(rtol: float = 0.0) -> Differences:
     """Another file of a format that has no values."""
     found = Differences(rtol)
-    found.add_opaque("model.joblib")
+    found.opaque.append("model.joblib")
     return found
 
 
-def test_the_same_hash_is_identical():
-    assert verdict_of("aaa").verdict is Verdict.IDENTICAL
-
-
-def test_another_hash_differs():
-    assert verdict_of("bbb").verdict is Verdict.DIFFERS
-
-
-def test_no_output_is_missing():
-    assert verdict_of(None).verdict is Verdict.MISSING
-
-
-def test_a_stage_that_did_not_run_is_not_tried():
-    assert compare("train", OUTPUT, None).verdict is Verdict.NOT_TRIED
-
-
-SUM = 0.1 + 0.2
-JUDGED = {
-    "equal values in other bytes": ({"loss": 1.0}, {"loss": 1.0}, 0.0, Verdict.CLOSE),
-    "equal values in other bytes, with a tolerance": (
-        {"loss": 1.0},
-        {"loss": 1.0},
-        1e-9,
+SECONDS = {"seconds": 1_700_000_000}, {"seconds": 1_700_000_001}
+ROUNDED = {"loss": 0.3}, {"loss": 0.1 + 0.2}
+VERDICTS = {
+    "the same hash is identical": ("aaa", None, Verdict.IDENTICAL),
+    "another hash differs, where the recorded output cannot be had": ("bbb", None, Verdict.DIFFERS),
+    "no output is missing": (None, None, Verdict.MISSING),
+    "equal values in other bytes are close": ("bbb", differences({"a": 1.0}, {"a": 1.0}), Verdict.CLOSE),
+    "equal values in other bytes are within a tolerance": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.0}, 1e-9),
         Verdict.WITHIN_RTOL,
     ),
-    "another last digit": ({"loss": 0.3}, {"loss": SUM}, 0.0, Verdict.CLOSE),
-    "more than rounding": ({"loss": 1.0}, {"loss": 1.00001}, 0.0, Verdict.DIFFERS),
-    "whole numbers, which are not rounded": (
-        {"s": 1_700_000_000},
-        {"s": 1_700_000_001},
-        0.0,
+    "numbers that differ in the last digit are close": ("bbb", differences(*ROUNDED), Verdict.CLOSE),
+    "numbers that differ by more than rounding differ": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.00001}),
         Verdict.DIFFERS,
     ),
-    "a text beside rounded numbers": (
-        {"loss": 0.3, "name": "a"},
-        {"loss": SUM, "name": "b"},
-        0.0,
+    "whole numbers are not rounded": ("bbb", differences(*SECONDS), Verdict.DIFFERS),
+    "a text that differs beside rounded numbers differs": (
+        "bbb",
+        differences({"loss": 0.3, "name": "a"}, {"loss": 0.1 + 0.2, "name": "b"}),
         Verdict.DIFFERS,
     ),
-    "further apart than the tolerance": ({"loss": 1.0}, {"loss": 1.1}, 1e-9, Verdict.DIFFERS),
+    "values further apart than the tolerance differ": (
+        "bbb",
+        differences({"a": 1.0}, {"a": 1.1}, 1e-9),
+        Verdict.DIFFERS,
+    ),
+    "a tolerance does not excuse an output without values": ("bbb", opaque(rtol=0.5), Verdict.DIFFERS),
 }
 
 
-@pytest.mark.parametrize("what", JUDGED)
-def test_other_bytes_are_judged_by_their_values(what):
-    recorded, rebuilt, rtol, verdict = JUDGED[what]
-    assert verdict_of("bbb", differences(recorded, rebuilt, rtol)).verdict is verdict
+@pytest.mark.parametrize(("rebuilt", "found", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_an_output_is_judged_by_its_hash_and_by_its_values(rebuilt, found, verdict):
+    assert verdict_of(rebuilt, found).verdict is verdict
+
+
+def test_a_stage_that_did_not_run_is_not_tried():
+    stage = Stage("train", ".", "true", outs={OUTPUT.path: OUTPUT})
+    (found,) = unproven(stage, Verdict.NOT_TRIED)
+    assert (found.recorded, found.rebuilt, str(found)) == ("aaa", None, "not tried")
 
 
 def test_a_verdict_shows_the_largest_relative_difference():
     assert str(verdict_of("bbb", differences({"a": 4.0, "b": 1}, {"a": 5.0, "b": 1}))) == (
         "differs (largest relative difference 0.2)"
     )
-
-
-def test_a_tolerance_does_not_excuse_an_output_without_values():
-    assert verdict_of("bbb", opaque(rtol=0.5)).verdict is Verdict.DIFFERS
-
-
-def test_a_tolerance_does_not_excuse_a_recorded_output_that_cannot_be_had():
-    assert verdict_of("bbb", None).verdict is Verdict.DIFFERS
 
 
 def test_what_changed_is_named():
@@ -136,37 +118,37 @@ def test_a_verdict_in_json_has_no_path_of_the_clone():
 
 def test_a_verdict_in_json_has_the_figure_and_what_could_not_be_compared():
     found = differences({"loss": 4.0}, {"loss": 5.0})
-    found.add_opaque("model.joblib")
+    found.opaque.append("model.joblib")
     said = verdict_of("bbb", found).to_json()
     assert (said["largest_relative_difference"], said["not_compared"]) == (0.2, ["model.joblib"])
 
 
-NAN, INFINITE = float("nan"), float("inf")
-CHANGED = {
-    "equal values": ({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0, []),
-    "a tolerance, which is relative": (
+NAN, INFINITY = float("nan"), float("inf")
+CHANGES = {
+    "equal values are no change": ({"a": 1, "b": "x"}, {"a": 1, "b": "x"}, 0.0, []),
+    "the tolerance is relative": (
         {"big": 1e6, "small": 1.0},
         {"big": 1e6 + 1, "small": 2.0},
         1e-5,
         ["small 1.0 -> 2.0"],
     ),
-    "an integer and a float of the same value": ({"n": 1}, {"n": 1.0}, 0.0, []),
-    "a truth value, which is no number": ({"done": True}, {"done": 0.99}, 0.1, ["done True -> 0.99"]),
-    "a truth value and one": ({"done": True}, {"done": 1}, 0.1, ["done True -> 1"]),
-    "NaN twice": ({"loss": NAN}, {"loss": NAN}, 0.0, []),
-    "NaN and a number": ({"loss": NAN}, {"loss": 1.0}, 0.5, ["loss nan -> 1.0"]),
-    "infinity, within no tolerance": ({"loss": INFINITE}, {"loss": 1e300}, 0.5, ["loss inf -> 1e+300"]),
-    "a whole number beyond floats": ({"n": 10**400}, {"n": 0.5}, 0.5, [f"n {10**400} -> 0.5"]),
+    "an integer and a float of the same value are equal": ({"n": 1}, {"n": 1.0}, 0.0, []),
+    "a truth value is no number": ({"done": True}, {"done": 0.99}, 0.1, ["done True -> 0.99"]),
+    "a truth value is not one": ({"done": True}, {"done": 1}, 0.1, ["done True -> 1"]),
+    "nan equals nan": ({"loss": NAN}, {"loss": NAN}, 0.0, []),
+    "nan differs from a number": ({"loss": NAN}, {"loss": 1.0}, 0.5, ["loss nan -> 1.0"]),
+    "infinity is within no tolerance": ({"loss": INFINITY}, {"loss": 1e300}, 0.5, ["loss inf -> 1e+300"]),
+    "whole numbers beyond floats": ({"n": 10**400}, {"n": 0.5}, 0.5, [f"n {10**400} -> 0.5"]),
     "a value that is gone": ({"a": 1}, {}, 0.0, ["a 1 -> nothing"]),
     "a new value": ({}, {"a": 1}, 0.0, ["a nothing -> 1"]),
-    "null, which is not nothing": ({"a": None}, {}, 0.5, ["a None -> nothing"]),
+    "null is not nothing": ({"a": None}, {}, 0.5, ["a None -> nothing"]),
+    "a text that says so is not nothing": ({"a": "nothing"}, {}, 0.5, ["a nothing -> nothing"]),
 }
 
 
-@pytest.mark.parametrize("what", CHANGED)
-def test_values_that_changed(what):
-    recorded, rebuilt, rtol, lines = CHANGED[what]
-    assert changed_values(recorded, rebuilt, rtol) == lines
+@pytest.mark.parametrize(("recorded", "rebuilt", "rtol", "changed"), CHANGES.values(), ids=CHANGES)
+def test_values_are_compared_one_by_one(recorded, rebuilt, rtol, changed):
+    assert differences(recorded, rebuilt, rtol).changed == changed
 
 
 def test_infinity_has_no_relative_difference():
@@ -181,3 +163,88 @@ def test_values_in_lists_are_named_by_position():
 @pytest.mark.parametrize("content", [3, "text", None, [], {}])
 def test_content_without_keys_is_one_value(content):
     assert values_by_key(content) == {"": content}
+
+
+def stage(name: str, *reads: str) -> Stage:
+    """A stage that reads some files."""
+    return Stage(name, ".", f"run {name}", deps=reads)
+
+
+def output(of: str, name: str, verdict: Verdict = Verdict.IDENTICAL) -> OutputVerdict:
+    """What came of an output."""
+    return OutputVerdict(of, name, "aaa", "bbb", verdict, Differences(1e-9))
+
+
+def model(of: str = "train", name: str = "model.joblib") -> OutputVerdict:
+    """What came of a model that differs in bytes."""
+    found = Differences(1e-9)
+    found.opaque.append(name)
+    return OutputVerdict(of, name, "aaa", "bbb", Verdict.DIFFERS, found)
+
+
+def is_json(path: str) -> bool:
+    """Numbers are in JSON files."""
+    return path.endswith(".json")
+
+
+TRAIN = stage("train", "rows.csv")
+EVALUATE = stage("evaluate", "model.joblib")
+
+
+def accepted(verdicts: list[OutputVerdict], *stages: Stage) -> bool:
+    """Whether the first of some outputs is accepted by what follows."""
+    judged = accept_by_what_follows(verdicts, stages, is_json)
+    return judged[0].verdict is Verdict.NUMBERS_AFTER
+
+
+@pytest.mark.parametrize("verdict", [Verdict.IDENTICAL, Verdict.WITHIN_RTOL])
+def test_a_model_whose_numbers_are_as_recorded_is_accepted(verdict):
+    assert accepted([model(), output("evaluate", "metrics.json", verdict)], TRAIN, EVALUATE)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CLOSE, Verdict.DIFFERS, Verdict.MISSING, Verdict.NOT_TRIED])
+def test_a_model_whose_numbers_are_not_as_recorded_is_not_accepted(verdict):
+    assert not accepted([model(), output("evaluate", "metrics.json", verdict)], TRAIN, EVALUATE)
+
+
+def test_a_model_that_no_stage_reads_is_not_accepted():
+    assert not accepted([model()], TRAIN)
+
+
+def test_a_model_that_only_a_picture_follows_is_not_accepted():
+    assert not accepted([model(), output("evaluate", "figure.png")], TRAIN, EVALUATE)
+
+
+def test_a_model_is_not_accepted_where_a_picture_beside_the_numbers_differs():
+    after = [output("evaluate", "metrics.json"), model("evaluate", "figure.png")]
+    assert not accepted([model(), *after], TRAIN, EVALUATE)
+
+
+def test_every_stage_that_reads_the_model_counts():
+    other = stage("explain", "model.joblib")
+    after = [output("evaluate", "metrics.json"), output("explain", "shap.json", Verdict.DIFFERS)]
+    assert not accepted([model(), *after], TRAIN, EVALUATE, other)
+
+
+def test_a_stage_that_reads_the_model_and_was_not_rebuilt_is_unknown():
+    frozen = stage("explain", "model.joblib")
+    assert not accepted([model(), output("evaluate", "metrics.json")], TRAIN, EVALUATE, frozen)
+
+
+def test_a_model_of_a_model_is_accepted_by_the_numbers_at_the_end():
+    calibrate, last = stage("calibrate", "model.joblib"), stage("evaluate", "calibrated.joblib")
+    after = [model("calibrate", "calibrated.joblib"), output("evaluate", "metrics.json")]
+    assert accepted([model(), *after], TRAIN, calibrate, last)
+
+
+def test_a_missing_model_is_not_accepted():
+    missing = output("train", "model.joblib", Verdict.MISSING)
+    assert not accepted([missing, output("evaluate", "metrics.json")], TRAIN, EVALUATE)
+
+
+def test_an_output_whose_own_numbers_differ_is_not_accepted_by_what_follows():
+    found = Differences(1e-9)
+    found.add("loss", 1.0, 2.0)
+    table = OutputVerdict("train", "a.csv", "aaa", "bbb", Verdict.DIFFERS, found)
+    reader = stage("evaluate", "a.csv")
+    assert not accepted([table, output("evaluate", "metrics.json")], TRAIN, reader)

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from locatable.errors import CannotTryError
-from locatable.proof.conda_lock import CondaLock, find_programs, install_step
-from locatable.proof.conda_prefix import active_variables, conda_packages
-from locatable.proof.installed import distributions, installed_versions, packages_not_as_locked
-from locatable.proof.installer import last_words
+from locatable.proof.environment import (
+    conda_records,
+    distributions,
+    installed_versions,
+    last_words,
+    packages_not_as_locked,
+)
+from locatable.proof.lock_files import CondaLock, conda_command, find_programs
+from locatable.proof.sandbox import Sandbox, active_variables
 
 FOLDER = Path("/scratch/env")
 CREATE = ["create", "--yes", "--quiet", "--prefix", str(FOLDER), "--file", "conda-lock.yml"]
@@ -27,7 +32,7 @@ def programs(*names: str) -> dict[str, str]:
     "names", [("micromamba",), ("micromamba", "conda-lock", "mamba", "conda"), ("micromamba", "conda")]
 )
 def test_micromamba_reads_the_lock_itself(names):
-    assert install_step(FOLDER, Path("conda-lock.yml"), programs(*names)).command == [
+    assert conda_command(FOLDER, Path("conda-lock.yml"), programs(*names)) == [
         "/usr/bin/micromamba",
         *CREATE,
     ]
@@ -38,14 +43,14 @@ def test_micromamba_reads_the_lock_itself(names):
 )
 def test_conda_lock_has_conda_or_mamba_install_the_lock(names, conda):
     expected = [*INSTALL, f"/usr/bin/{conda}", "--prefix", str(FOLDER), "conda-lock.yml"]
-    assert install_step(FOLDER, Path("conda-lock.yml"), programs(*names)).command == [
+    assert conda_command(FOLDER, Path("conda-lock.yml"), programs(*names)) == [
         "/usr/bin/conda-lock",
         *expected,
     ]
 
 
 def test_mamba_does_without_conda_lock():
-    assert install_step(FOLDER, Path("conda-lock.yml"), programs("mamba", "conda")).command == [
+    assert conda_command(FOLDER, Path("conda-lock.yml"), programs("mamba", "conda")) == [
         "/usr/bin/mamba",
         *CREATE,
     ]
@@ -56,7 +61,7 @@ def test_a_machine_without_such_a_program_is_told_what_to_do(names):
     with pytest.raises(
         CannotTryError, match=r"conda-lock\.yml needs .* install micromamba, or .*--env current$"
     ):
-        install_step(FOLDER, Path("conda-lock.yml"), programs(*names))
+        conda_command(FOLDER, Path("conda-lock.yml"), programs(*names))
 
 
 def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():
@@ -112,11 +117,11 @@ def test_packages_are_read_from_their_records(tmp_path):
     (tmp_path / "conda-meta/history").write_text("==> 2026-11-27 <==\n")
     (tmp_path / "conda-meta/state.json").write_text('{"env_vars": {}}')
     (tmp_path / "conda-meta/interrupted-1-0.json").write_text("")
-    assert conda_packages(tmp_path) == {"libgdal": "3.11.4"}
+    assert [record["name"] for record in conda_records(tmp_path)] == ["libgdal"]
 
 
 def test_a_virtual_environment_has_no_packages_of_conda(tmp_path):
-    assert conda_packages(tmp_path) == {}
+    assert list(conda_records(tmp_path)) == []
 
 
 def test_an_environment_without_packages_is_refused(tmp_path):
@@ -166,19 +171,24 @@ def test_a_package_of_python_has_the_version_that_python_knows(tmp_path):
     assert found == {"libgdal": "3.11.4", "my_package": "1.0.post1"}
 
 
+def sandbox_of(environment: Path) -> Sandbox:
+    """A sandbox for the programs of an environment, where nothing is isolated."""
+    return Sandbox(environment, environment / "bin", environment)
+
+
 def test_what_packages_set_is_set_where_the_environment_is_active(tmp_path):
     script = 'export GDAL_DATA="$CONDA_PREFIX/share/gdal"\n'
     install(tmp_path, "libgdal", "3.11.4", {"etc/conda/activate.d/gdal.sh": script})
-    assert active_variables(tmp_path) == {
+    assert active_variables(sandbox_of(tmp_path)) == {
         "CONDA_PREFIX": str(tmp_path),
         "GDAL_DATA": f"{tmp_path}/share/gdal",
     }
 
 
 def test_a_virtual_environment_sets_nothing(tmp_path):
-    assert active_variables(tmp_path) == {}
+    assert active_variables(sandbox_of(tmp_path)) == {}
 
 
 def test_a_script_that_fails_costs_only_what_it_sets(tmp_path):
     install(tmp_path, "a", "1", {"etc/conda/activate.d/a.sh": "exit 1\n"})
-    assert active_variables(tmp_path) == {"CONDA_PREFIX": str(tmp_path)}
+    assert active_variables(sandbox_of(tmp_path)) == {"CONDA_PREFIX": str(tmp_path)}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from locatable.proof import conditions
 from locatable.proof.conditions import (
     USUAL,
@@ -13,13 +15,14 @@ from locatable.proof.conditions import (
 )
 from locatable.results.processor import Processor
 
-AVAILABLE = {
-    "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),
-    "time zone": Conditions(variables={"TZ": "GMT-14"}),
-    "CPU count": Conditions(cpus=1),
+HASH_SEED = Conditions(variables={"PYTHONHASHSEED": "0"})
+TIME_ZONE = Conditions(variables={"TZ": "GMT-14"})
+ORDINARY = {"hash seed": HASH_SEED, "time zone": TIME_ZONE, "CPU count": Conditions(cpus=1)}
+PROCESSORS = {
+    "time zone": TIME_ZONE,
+    "OpenBLAS kernel": Conditions(variables={"KERNEL": "Prescott"}, processor="OpenBLAS's Prescott kernel"),
+    "number of threads": Conditions(variables={"THREADS": "3"}, processor="another number of threads"),
 }
-
-
 HERE = Processor("made up", cpus=2, numpy_features=("X86_V3", "X86_V4"))
 
 
@@ -29,57 +32,99 @@ class MadeUpStage:
     def __init__(self, looks_at, fails=False):
         self.looks_at = looks_at
         self.fails = fails
-        self.seen = []
+        self.runs = 0
 
     def __call__(self, given: Conditions) -> Observation:
         """Run under some conditions."""
-        self.seen.append(given)
+        self.runs += 1
         what = self.looks_at(given)
         if self.fails and what != self.looks_at(USUAL):
             return Observation(failed=True, hashes={"rows.csv": None})
         return Observation(failed=False, hashes={"rows.csv": str(what)})
 
+    def findings(self, available: dict[str, Conditions]) -> list[str]:
+        """What is found where these can be changed."""
+        return find_dependence("make", {"rows.csv": str(self.looks_at(USUAL))}, available, self)
 
-def findings(stage: MadeUpStage) -> list[str]:
-    """What `find_dependence` says of a made-up stage."""
-    usual = {"rows.csv": str(stage.looks_at(USUAL))}
-    return find_dependence("make", usual, AVAILABLE, stage)
+
+def variables(*names: str):
+    """What a stage looks at that reads these variables."""
+    return lambda given: [given.variables.get(name) for name in names]
+
+
+def cpus(given: Conditions):
+    """What a stage looks at that counts processors."""
+    return given.cpus
+
+
+COUNTER = iter(range(100))
+FINDINGS = {
+    "a condition that changes an output is named": (
+        MadeUpStage(variables("TZ")),
+        ORDINARY,
+        ["make: rows.csv changes with the time zone"],
+    ),
+    "two conditions that change an output are both named": (
+        MadeUpStage(lambda given: (given.variables.get("TZ"), given.cpus)),
+        ORDINARY,
+        ["make: rows.csv changes with the time zone, CPU count"],
+    ),
+    "conditions that matter only together are named together": (
+        MadeUpStage(lambda given: "TZ" in given.variables and given.cpus == 1),
+        ORDINARY,
+        ["make: rows.csv changes with the hash seed, time zone, CPU count together"],
+    ),
+    "a condition with which the stage fails is named": (
+        MadeUpStage(cpus, fails=True),
+        ORDINARY,
+        ["make fails with another CPU count"],
+    ),
+    "an output that changes from run to run accuses no condition": (
+        MadeUpStage(lambda given: next(COUNTER)),
+        ORDINARY,
+        ["make: rows.csv changes with the run, whatever the conditions"],
+    ),
+    "what a processor decides is named as its doing": (
+        MadeUpStage(variables("KERNEL")),
+        PROCESSORS,
+        ["make depends on the processor: rows.csv differs with OpenBLAS's Prescott kernel"],
+    ),
+    "all that a processor decides is one line": (
+        MadeUpStage(variables("KERNEL", "THREADS")),
+        PROCESSORS,
+        [
+            "make depends on the processor: "
+            "rows.csv differs with OpenBLAS's Prescott kernel, another number of threads"
+        ],
+    ),
+    "the processor and another condition are two lines": (
+        MadeUpStage(variables("KERNEL", "TZ")),
+        PROCESSORS,
+        [
+            "make: rows.csv changes with the time zone",
+            "make depends on the processor: rows.csv differs with OpenBLAS's Prescott kernel",
+        ],
+    ),
+    "a processor with which the stage fails is named": (
+        MadeUpStage(variables("KERNEL"), fails=True),
+        PROCESSORS,
+        ["make depends on the processor: it fails with OpenBLAS's Prescott kernel"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("stage", "available", "lines"), FINDINGS.values(), ids=FINDINGS)
+def test_what_an_output_depends_on_is_named(stage, available, lines):
+    assert stage.findings(available) == lines
 
 
 def test_a_stage_that_depends_on_nothing_runs_once():
     stage = MadeUpStage(lambda given: "always the same")
-    assert (findings(stage), len(stage.seen)) == ([], 1)
-
-
-def test_a_condition_that_changes_an_output_is_named():
-    stage = MadeUpStage(lambda given: given.variables.get("TZ"))
-    assert findings(stage) == ["make: rows.csv changes with the time zone"]
-
-
-def test_two_conditions_that_change_an_output_are_both_named():
-    stage = MadeUpStage(lambda given: (given.variables.get("TZ"), given.cpus))
-    assert findings(stage) == ["make: rows.csv changes with the time zone, CPU count"]
-
-
-def test_conditions_that_matter_only_together_are_named_together():
-    stage = MadeUpStage(lambda given: "TZ" in given.variables and given.cpus == 1)
-    assert findings(stage) == ["make: rows.csv changes with the hash seed, time zone, CPU count together"]
-
-
-def test_a_condition_with_which_the_stage_fails_is_named():
-    stage = MadeUpStage(lambda given: given.cpus, fails=True)
-    assert findings(stage) == ["make fails with another CPU count"]
-
-
-def test_an_output_that_changes_from_run_to_run_accuses_no_condition():
-    counter = iter(range(100))
-    assert findings(MadeUpStage(lambda given: next(counter))) == [
-        "make: rows.csv changes with the run, whatever the conditions"
-    ]
+    assert (stage.findings(ORDINARY), stage.runs) == ([], 1)
 
 
 def test_combined_conditions_have_all_variables():
-    both = combine([AVAILABLE["hash seed"], AVAILABLE["time zone"]])
+    both = combine([HASH_SEED, TIME_ZONE])
     assert both.variables == {"PYTHONHASHSEED": "0", "TZ": "GMT-14"}
 
 
@@ -116,45 +161,6 @@ def test_the_order_of_files_is_left_alone_where_no_program_runs_in_memory(tmp_pa
 def test_one_processor_cannot_be_made_fewer(tmp_path):
     alone = Processor("made up", cpus=1)
     assert "CPU count" not in available_conditions(tmp_path, tmp_path, alone, {})
-
-
-PROCESSORS = {
-    "time zone": Conditions(variables={"TZ": "GMT-14"}),
-    "OpenBLAS kernel": Conditions(variables={"KERNEL": "Prescott"}, processor="OpenBLAS's Prescott kernel"),
-    "number of threads": Conditions(variables={"THREADS": "3"}, processor="another number of threads"),
-}
-
-
-def processor_findings(stage: MadeUpStage) -> list[str]:
-    """What `find_dependence` says of a made-up stage."""
-    return find_dependence("make", {"rows.csv": str(stage.looks_at(USUAL))}, PROCESSORS, stage)
-
-
-def test_what_a_processor_decides_is_named_as_its_doing():
-    stage = MadeUpStage(lambda given: given.variables.get("KERNEL"))
-    assert processor_findings(stage) == [
-        "make depends on the processor: rows.csv differs with OpenBLAS's Prescott kernel"
-    ]
-
-
-def test_all_that_a_processor_decides_is_one_line():
-    stage = MadeUpStage(lambda given: (given.variables.get("KERNEL"), given.variables.get("THREADS")))
-    assert processor_findings(stage) == [
-        "make depends on the processor: "
-        "rows.csv differs with OpenBLAS's Prescott kernel, another number of threads"
-    ]
-
-
-def test_the_processor_and_another_condition_are_two_lines():
-    stage = MadeUpStage(lambda given: (given.variables.get("KERNEL"), given.variables.get("TZ")))
-    assert len(processor_findings(stage)) == 2
-
-
-def test_a_processor_with_which_the_stage_fails_is_named():
-    stage = MadeUpStage(lambda given: given.variables.get("KERNEL"), fails=True)
-    assert processor_findings(stage) == [
-        "make depends on the processor: it fails with OpenBLAS's Prescott kernel"
-    ]
 
 
 def test_features_are_disabled_that_numpy_has_code_for(tmp_path):

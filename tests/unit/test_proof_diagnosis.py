@@ -10,16 +10,16 @@ import pytest
 from locatable.model import Output, Stage
 from locatable.proof import diagnosis
 from locatable.proof.attempts import PLAIN, Attempt
-from locatable.proof.comparison import Rebuilt, compare
+from locatable.proof.comparison import compare
 from locatable.proof.diagnosis import (
     NO_SEED,
     UNSTABLE,
     diagnose_difference,
     diagnose_failure,
     has_recent_time,
+    minimal_inputs,
 )
 from locatable.proof.inputs import Input, InputKind
-from locatable.proof.minimal import minimal_inputs
 from locatable.proof.sandbox import RunOptions
 
 CLONE = Path("/clone")
@@ -55,7 +55,7 @@ class MadeUpRunner:
         """Run the stage."""
         self.runs.append(options)
         written = self.outcome({item.name for item in options.inputs}, options)
-        verdict = compare("make", OUTPUT, Rebuilt(written))
+        verdict = compare("make", OUTPUT, written)
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
 
@@ -167,7 +167,7 @@ def test_a_failing_stage_is_told_what_it_needs():
 
 def test_the_outputs_of_a_failing_stage_are_judged_with_what_it_needs():
     found = failure(MadeUpRunner(lambda given, _: "recorded" if "b.csv" in given else None))
-    assert (found.attempt.failed, found.attempt.as_recorded) == (False, True)
+    assert (found.attempt.failed, found.attempt.wrong) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
 
 def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
     runner = MadeUpRunner(lambda given, _: "recorded")
-    missing = Attempt(0, "", (compare("make", OUTPUT, Rebuilt(None)),))
+    missing = Attempt(0, "", (compare("make", OUTPUT, None),))
     monkeypatch.setattr(runner, "attempt", lambda options=PLAIN: missing)
     assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
 

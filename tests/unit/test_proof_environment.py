@@ -1,4 +1,4 @@
-"""The environment of a proof comes from a lock of the revision alone, and goes where it should."""
+"""The environment of a proof comes from a lock of the revision alone; what differs from it here is named."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,22 @@ import pytest
 
 from locatable.errors import CannotTryError
 from locatable.model import Stage
-from locatable.proof.environment import build_environment, find_lock, recorded_python, recorded_variables
-from locatable.proof.hashed_lock import KNOWN_SOURCES, HashedLock, fill_step, make_step, wheels_alone
-from locatable.proof.installer import installer_variables, isolated_variables
+from locatable.proof.environment import (
+    build_environment,
+    installer_variables,
+    isolated_variables,
+    name_packages,
+    recorded_python,
+    recorded_variables,
+)
+from locatable.proof.lock_files import (
+    KNOWN_SOURCES,
+    HashedLock,
+    fill_command,
+    find_lock,
+    make_step,
+    wheels_alone,
+)
 from locatable.proof.sandbox import Sandbox
 
 FOLDER = Path("/scratch/env")
@@ -112,29 +125,29 @@ def test_uv_runs_without_variables_that_redirect_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_the_lock_is_all_that_is_installed(uv):
-    fill = fill_step(FOLDER, LOCK, uv, None).command
+    fill = fill_command(FOLDER, LOCK, uv, None)
     assert [part for part in fill if part.endswith(".lock")] == [str(LOCK)]
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_every_package_is_checked_against_its_hash(uv):
-    assert "--require-hashes" in fill_step(FOLDER, LOCK, uv, None).command
+    assert "--require-hashes" in fill_command(FOLDER, LOCK, uv, None)
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_with_wheels_no_index_is_asked(uv):
-    fill = fill_step(FOLDER, LOCK, uv, Path("/archive/wheels")).command
+    fill = fill_command(FOLDER, LOCK, uv, Path("/archive/wheels"))
     assert "--no-index" in fill
     assert fill[fill.index("--find-links") + 1] == "/archive/wheels"
 
 
 def test_uv_is_told_which_environment_to_fill():
-    fill = fill_step(FOLDER, LOCK, "uv", None).command
+    fill = fill_command(FOLDER, LOCK, "uv", None)
     assert fill[fill.index("--python") + 1] == str(FOLDER)
 
 
 def test_pip_is_that_of_the_environment_to_fill():
-    assert fill_step(FOLDER, LOCK, None, None).command[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
+    assert fill_command(FOLDER, LOCK, None, None)[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
 
 
 @pytest.mark.parametrize(("uv", "python"), [("uv", "3.13"), (None, "python3.13")])
@@ -226,3 +239,52 @@ def test_an_isolated_installer_knows_where_packages_come_from(name):
 
 def test_an_isolated_installer_does_not_use_the_cache_of_the_user():
     assert "UV_CACHE_DIR" not in isolated_variables({"UV_CACHE_DIR": "/cache"}, FOLDER, Path("/work"))
+
+
+OWNERS = {
+    "mlflow": ["mlflow-skinny", "mlflow", "mlflow-tracing"],
+    "pandas": ["pandas"],
+    "yaml": ["PyYAML"],
+    "dvc_data": ["dvc-data"],
+}
+HERE = {
+    "mlflow": "3.17.2",
+    "mlflow-skinny": "3.17.2",
+    "mlflow-tracing": "3.17.2",
+    "pandas": "3.0.1",
+    "PyYAML": "6.0.3",
+    "dvc-data": "3.16.0",
+}
+
+
+def named(text: str, **locked: str) -> str:
+    """What is named for a stage with this code, where only some packages are locked."""
+    return name_packages(HERE, locked, OWNERS, text)
+
+
+def test_a_package_that_the_stage_imports_and_the_lock_lacks_is_named():
+    assert named("import pandas\nimport mlflow", pandas="3.0.1") == "mlflow 3.17.2"
+
+
+def test_a_package_that_python_did_not_find_is_named():
+    assert named("ModuleNotFoundError: No module named 'yaml'", pandas="3.0.1") == "PyYAML 6.0.3"
+
+
+def test_a_package_that_is_locked_in_another_version_is_named():
+    assert named("from pandas import concat", pandas="2.3.0") == "pandas 3.0.1"
+
+
+def test_a_package_that_shares_the_imported_module_is_named_where_only_it_differs():
+    assert named("import mlflow", mlflow="3.17.2", **{"mlflow-tracing": "3.17.2"}) == "mlflow-skinny 3.17.2"
+
+
+def test_a_package_is_the_same_under_every_spelling_of_its_name():
+    assert named("import yaml, dvc_data\nimport dvc_data", pyyaml="6.0.3") == "dvc-data 3.16.0"
+
+
+def test_a_longer_name_is_not_the_imported_one():
+    assert named("import pandasql", **HERE) == ""
+
+
+def test_a_few_packages_that_differ_are_named_where_the_stage_imports_none_of_them():
+    assert len(named("awk '{s += $1}'").split(", ")) == 5

@@ -12,8 +12,14 @@ import yaml
 from tiny_proof import proof
 
 from locatable.clones.params_text import keep_only
-from locatable.proof.bubblewrap import LIMITS, allowed_limits, hidden_folders
-from locatable.proof.sandbox import Place, Sandbox, isolation_command, make_sandbox
+from locatable.proof.sandbox import (
+    LIMITS,
+    Sandbox,
+    allowed_limits,
+    hidden_folders,
+    isolation_command,
+    make_sandbox,
+)
 
 
 @pytest.fixture
@@ -33,53 +39,45 @@ def arguments(command: list[str], option: str) -> list[str]:
     return [command[at + 1] for at, part in enumerate(command) if part == option]
 
 
-def plain(sandbox: Sandbox) -> Place:
-    """A run without anything special."""
-    return Place(folder=sandbox.work / "run", working=sandbox.work / "run/tree/sub")
+def isolation(sandbox: Sandbox, **options: Path) -> list[str]:
+    """What stands before a command of a stage."""
+    folder = sandbox.work / "run"
+    return isolation_command(sandbox, folder, folder / "tree/sub", **options)
+
+
+def shown(sandbox: Sandbox) -> list[str]:
+    """The folders that a stage sees, and cannot change."""
+    return arguments(isolation(sandbox), "--ro-bind")
 
 
 def test_hidden_folders_that_exist_are_empty_ones(sandbox):
-    command = isolation_command(sandbox, plain(sandbox))
-    assert arguments(command, "--tmpfs")[-2:] == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
+    assert arguments(isolation(sandbox), "--tmpfs")[-2:] == [str(sandbox.hidden[0]), str(sandbox.hidden[1])]
 
 
 def test_an_active_environment_is_none_of_the_programs_of_a_fresh_one(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home/tools/bin") not in shown
+    assert str(tmp_path / "home/tools/bin") not in shown(sandbox)
 
 
 def test_an_active_environment_belongs_to_the_current_one(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "home/tools"))
     current = replace(sandbox, programs=Path(sys.prefix) / "bin")
-    shown = arguments(isolation_command(current, plain(current)), "--ro-bind")
-    assert str(tmp_path / "home/tools/bin") in shown
+    assert str(tmp_path / "home/tools/bin") in shown(current)
 
 
-def test_the_root_of_the_machine_is_not_shown(sandbox):
-    assert "/" not in arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
+@pytest.mark.parametrize("option", ["--unshare-net", "--die-with-parent"])
+def test_there_is_no_network_and_a_stage_ends_with_the_proof(sandbox, option):
+    assert option in isolation(sandbox)
 
 
-def test_only_the_folder_of_the_run_can_be_written_to(sandbox):
-    assert arguments(isolation_command(sandbox, plain(sandbox)), "--bind") == [str(sandbox.work / "run")]
+@pytest.mark.parametrize(("option", "folder"), [("--bind", "run"), ("--chdir", "run/tree/sub")])
+def test_only_the_folder_of_the_run_can_be_written_to_and_a_stage_runs_in_it(sandbox, option, folder):
+    assert arguments(isolation(sandbox), option) == [str(sandbox.work / folder)]
 
 
-def test_a_stage_runs_in_its_working_folder(sandbox):
-    place = plain(sandbox)
-    assert arguments(isolation_command(sandbox, place), "--chdir") == [str(place.working)]
-
-
-def test_there_is_no_network(sandbox):
-    assert "--unshare-net" in isolation_command(sandbox, plain(sandbox))
-
-
-def test_a_stage_ends_with_the_proof(sandbox):
-    assert "--die-with-parent" in isolation_command(sandbox, plain(sandbox))
-
-
-def test_the_environment_of_the_proof_is_shown(sandbox):
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(sandbox.programs.parent) in shown
+def test_the_environment_of_the_proof_is_shown_and_not_the_root_of_the_machine(sandbox):
+    assert str(sandbox.programs.parent) in shown(sandbox)
+    assert "/" not in shown(sandbox)
 
 
 def test_an_environment_that_was_made_by_the_python_of_another_is_shown_with_it(sandbox, tmp_path):
@@ -87,25 +85,21 @@ def test_an_environment_that_was_made_by_the_python_of_another_is_shown_with_it(
     (tmp_path / "home/first/bin/python3").symlink_to(sys.executable)
     (sandbox.programs / "python").unlink()
     (sandbox.programs / "python").symlink_to(tmp_path / "home/first/bin/python3")
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home/first/bin") in shown
+    assert str(tmp_path / "home/first/bin") in shown(sandbox)
 
 
 def test_the_environment_of_the_user_is_not_shown(sandbox):
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert not [folder for folder in shown if folder.startswith(str(sandbox.user_top))]
+    assert not [folder for folder in shown(sandbox) if folder.startswith(str(sandbox.user_top))]
 
 
 def test_a_folder_of_programs_is_shown_without_the_files_of_a_user_beside_it(sandbox, tmp_path):
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home/tools/bin") in shown
-    assert str(tmp_path / "home/tools") not in shown
+    assert str(tmp_path / "home/tools/bin") in shown(sandbox)
+    assert str(tmp_path / "home/tools") not in shown(sandbox)
 
 
 def test_installed_software_is_shown_with_its_folder_of_programs(sandbox, tmp_path):
     (tmp_path / "home/tools/conda-meta").mkdir()
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home/tools") in shown
+    assert str(tmp_path / "home/tools") in shown(sandbox)
 
 
 def test_installed_software_that_a_link_on_the_path_leads_to_is_shown(sandbox, tmp_path):
@@ -114,32 +108,28 @@ def test_installed_software_that_a_link_on_the_path_leads_to_is_shown(sandbox, t
     (software / "bin/tool").touch()
     (software / "pyvenv.cfg").touch()
     (tmp_path / "home/scripts/tool").symlink_to(software / "bin/tool")
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(software) in shown
+    assert str(software) in shown(sandbox)
 
 
 def test_a_folder_of_programs_that_is_a_link_is_shown_by_both_names(sandbox, tmp_path):
     (tmp_path / "linked").symlink_to(tmp_path / "env/bin")
-    shown = arguments(
-        isolation_command(replace(sandbox, programs=tmp_path / "linked"), plain(sandbox)), "--ro-bind"
-    )
-    assert {str(tmp_path / "linked"), str(tmp_path / "env/bin")} <= set(shown)
+    linked = replace(sandbox, programs=tmp_path / "linked")
+    assert {str(tmp_path / "linked"), str(tmp_path / "env/bin")} <= set(shown(linked))
 
 
 def test_a_home_on_the_path_stays_hidden(sandbox, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "home"))
-    shown = arguments(isolation_command(sandbox, plain(sandbox)), "--ro-bind")
-    assert str(tmp_path / "home") not in shown
+    assert str(tmp_path / "home") not in shown(sandbox)
 
 
 def test_shown_folders_come_after_the_folders_that_hide_them(sandbox, tmp_path):
-    command = isolation_command(sandbox, plain(sandbox))
+    command = isolation(sandbox)
     assert command.index(str(tmp_path / "home")) < command.index(str(tmp_path / "home/tools/bin"))
 
 
 def test_another_count_of_processors_is_shown_in_place_of_the_machines(sandbox):
-    place = Place(sandbox.work, sandbox.work, online_cpus=sandbox.work / "online")
-    assert arguments(isolation_command(sandbox, place), "--ro-bind")[-1] == str(sandbox.work / "online")
+    command = isolation(sandbox, online_cpus=sandbox.work / "online")
+    assert arguments(command, "--ro-bind")[-1] == str(sandbox.work / "online")
 
 
 def test_the_checkout_the_cache_and_the_home_are_hidden(tmp_path, monkeypatch):

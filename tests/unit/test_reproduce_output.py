@@ -10,8 +10,7 @@ from locatable import cli
 from locatable.commands import reproduce as command
 from locatable.proof import reproduce as proof
 from locatable.proof.comparison import OutputVerdict, Verdict
-from locatable.proof.report import Report, Seconds
-from locatable.proof.tolerance import choose_rtol
+from locatable.proof.reproduce import Report, Seconds
 from locatable.results.processor import Processor
 
 LONG = "reports/" + "a-long-name/" * 12 + "metrics.json"
@@ -147,18 +146,18 @@ def root(tmp_path, monkeypatch) -> Path:
 
 
 def test_numbers_have_to_be_equal_where_nothing_else_is_said(root):
-    assert choose_rtol(root, None) == 0.0
+    assert command.choose_rtol(root, None) == 0.0
 
 
 def test_a_project_names_its_tolerance(root):
     (root / "pyproject.toml").write_text("[tool.locatable]\nrtol = 1e-9\n")
-    assert choose_rtol(root, None) == 1e-9
+    assert command.choose_rtol(root, None) == 1e-9
 
 
 @pytest.mark.parametrize("asked", [0.0, 1e-3])
 def test_a_tolerance_that_is_asked_for_has_precedence(root, asked):
     (root / "pyproject.toml").write_text("[tool.locatable]\nrtol = 1e-9\n")
-    assert choose_rtol(root, asked) == asked
+    assert command.choose_rtol(root, asked) == asked
 
 
 @pytest.mark.parametrize("written", ["-1e-9", "1.0", "nan", "inf", '"1e-9"', "true", "[]"])

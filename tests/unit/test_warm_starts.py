@@ -10,8 +10,7 @@ import tiny_git
 from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError
 from locatable.proof import diagnosis
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.reproduce import ProofOptions, Report, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import rebuild_commands
 from locatable.search.run import SearchOptions, plan_search

@@ -6,8 +6,7 @@ from pathlib import Path
 from tiny_git import git
 
 from locatable.clones.trial_clone import Clone, read_project
-from locatable.proof.report import Report
-from locatable.proof.reproduce import ProofOptions, reproduce
+from locatable.proof.reproduce import ProofOptions, Report, reproduce
 
 
 def proof(root: Path, rev: str = "HEAD") -> Report:

@@ -1,6 +1,9 @@
 """Creates an archive of a revision: plans, checks, gathers, describes and writes it."""
 
+import platform
 import posixpath
+import sys
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +13,53 @@ from typing import Protocol
 from ..clones.checkout import Checkout, project_root
 from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
-from ..model import Experiment
-from ..proof.environment import recorded_python
+from ..git import CLONE_SETTINGS, git
+from ..git.objects import fetch_history
+from ..proof.environment import Step, recorded_python, run_installer
+from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
 from ..repository.bounds import require_regular
 from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
+from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
-from .about import describing_members
-from .gathered import Gathered, check_history, download_wheels, platform_of_wheels, write_bundle
-from .manifest import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
-from .plan import (
-    GIGABYTE,
-    ArchivePlan,
-    HistoryObject,
-    find_concerns,
-    history_objects,
-    plan_archive,
-    refusal,
-    show_size,
+from .description import Archived, describing_members
+from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
+from .plan import GIGABYTE, Concern, find_concerns, history_objects, plan_archive, refusal, show_size
+
+# A clone of the bundle has this branch checked out.
+BRANCH = "refs/heads/result"
+# How objects are packed must not depend on who packs them: not on how many processors there are, which
+# settings a user has, or how the repository has packed them before.
+PACKING = {
+    "core.bigFileThreshold": "512m",
+    "core.compression": "6",
+    "pack.compression": "6",
+    "pack.depth": "50",
+    "pack.deltaCacheSize": "256m",
+    "pack.indexVersion": "2",
+    "pack.packSizeLimit": "0",
+    "pack.threads": "1",
+    "pack.useSparse": "true",
+    "pack.window": "10",
+    "pack.windowMemory": "0",
+    "repack.useDeltaIslands": "false",
+    "repack.writeBitmaps": "false",
+}
+# The last two keep pip from another version, and from packages that the lock does not name.
+_DOWNLOAD = (
+    *("-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+    *("--require-hashes", "--no-deps"),
 )
+_PROBLEM = "the packages cannot be downloaded"
+# A package that is published as source alone is built where it is installed. The pip of Python 3.11 builds by
+# setuptools, which the locks have, and by this, which no lock knows of; later ones and uv do without.
+BUILDER = """wheel==0.45.1 \\
+    --hash=sha256:708e7481cc80179af0e556bbf0cc00b8444c7321e2700b8d8580231d13017248
+"""
 
 
 @dataclass(frozen=True)
@@ -80,15 +107,14 @@ class Written:
 def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
     """Write an archive; the user's checkout, cache and remote are only read.
 
-    Args:
-        options: what to archive, and how.
-        dialogue: tells and asks the user.
-
     Raises:
         ProjectError: something may not leave, is too large, or does not allow an archive.
         CannotTryError: the revision cannot be rebuilt from what there is.
     """
-    _check_target(options.target)
+    target = options.target
+    require_regular(target)
+    if target.is_dir() or not target.parent.is_dir():
+        raise UsageError(f"{target}: an archive is a file in a folder that exists")
     root = project_root()
     commit = resolve(options.rev)
     with (
@@ -97,128 +123,70 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
     ):
         work = Path(folder).resolve()
         with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
-            creation = _Creation(options, dialogue, reader, checkout, work)
-            return creation.run(reader.snapshot(commit))
+            return _create(options, dialogue, reader, checkout, work)
 
 
-def _check_target(target: Path) -> None:
-    require_regular(target)
-    if target.is_dir() or not target.parent.is_dir():
-        raise UsageError(f"{target}: an archive is a file in a folder that exists")
+def _create(
+    options: ArchiveOptions, dialogue: Dialogue, reader: Reader, checkout: Checkout, work: Path
+) -> Written:
+    """Write the archive of a clean clone of the revision; `work` is for what is only needed meanwhile."""
+    snapshot = checkout.snapshot
+    _check_results(reader, snapshot)
+    _check_git_alone(snapshot)
+    proof = plan_proof(checkout.stages, checkout.outputs, None)
+    plan = plan_archive(proof, snapshot, options.outputs)
+    history = history_objects(reader.top, snapshot.rev)
+    _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
+    # Before anything is read: as far as sizes are recorded.
+    size_of_history = sum(stored.stored for stored in history)
+    size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
+    agreed = _agree(size_of_history + size_in_dvc, options.limit, options, dialogue)
 
+    # Places are by the path of a file or folder of the project.
+    members: dict[str, Content] = {}
+    places: dict[str, str] = {}
+    for path, content in snapshot.git_contents(plan.files).items():
+        places[path] = f"{FILES}/{path}"
+        members[places[path]] = content
+    for output in plan.kept_by_dvc:
+        dialogue.say(f"reading {output.path}")
+        objects = stored_objects(checkout, output)
+        # The first object is the file itself, or the list of a folder's files.
+        places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
+        for place, file in objects.items():
+            members[f"{OBJECTS}/{place}"] = file
+    dialogue.say("packing the history")
+    # By its name: not every clone knows that a commit is an experiment.
+    experiment = None
+    for known in reader.experiments():
+        if known.rev == snapshot.rev and known.name == options.rev:
+            experiment = known
+    refs = {BRANCH: snapshot.rev}
+    if experiment:
+        refs[experiment_ref(experiment.baseline, experiment.name)] = snapshot.rev
+    members[BUNDLE] = work / BUNDLE
+    _write_bundle(reader.top, refs, work / BUNDLE)
+    wheels_for = None
+    if options.wheels:
+        python = recorded_python(checkout.root)
+        running = f"{sys.version_info.major}.{sys.version_info.minor}"
+        wheels_for = f"Python {python or running} on {platform.system()} {platform.machine()}"
+        for file in _download_wheels(checkout, python, work, dialogue):
+            members[f"{WHEELS}/{file.name}"] = file
 
-@dataclass
-class _Creation:
-    """An archive in the making.
-
-    Attributes:
-        options: what to archive, and how.
-        dialogue: tells and asks the user.
-        reader: of the repository.
-        checkout: a clean clone of the revision.
-        work: a folder for what is only needed meanwhile.
-        agreed: bytes that the user has agreed to.
-    """
-
-    options: ArchiveOptions
-    dialogue: Dialogue
-    reader: Reader
-    checkout: Checkout
-    work: Path
-    agreed: int = 0
-
-    def run(self, snapshot: Snapshot) -> Written:
-        _check_results(self.reader, snapshot)
-        _check_git_alone(snapshot)
-        check_history(self.reader.top, snapshot.rev)
-        proof = plan_proof(self.checkout.stages, self.checkout.outputs, None)
-        plan = plan_archive(proof, snapshot, self.options.outputs)
-        history = history_objects(self.reader.top, snapshot.rev)
-        self._check_privacy(snapshot, plan, history)
-        self.agreed = self.options.limit
-        # Before anything is read: as far as sizes are recorded.
-        size_of_history = sum(stored.stored for stored in history)
-        size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
-        self._check_size(size_of_history + size_in_dvc)
-        # By its name: not every clone knows that a commit is an experiment.
-        experiment = None
-        for known in self.reader.experiments():
-            if known.rev == snapshot.rev and known.name == self.options.rev:
-                experiment = known
-        gathered = self._gather(snapshot, plan, experiment)
-        python = recorded_python(self.checkout.root)
-        manifest = Manifest(
-            revision=snapshot.rev,
-            project=self.reader.prefix,
-            experiment=experiment.name if experiment else None,
-            baseline=experiment.baseline if experiment else None,
-            wheels_for=platform_of_wheels(python) if self.options.wheels else None,
-        )
-        members = {**gathered.members, **describing_members(snapshot, plan, manifest, gathered)}
-        size = sum(map(size_of, members.values()))
-        self._check_size(size)
-        with self.dialogue.progress(size) as progress:
-            written = write_archive(self.options.target, manifest, members, snapshot.time, progress)
-        return Written(written, size)
-
-    def _check_privacy(self, snapshot: Snapshot, plan: ArchivePlan, history: list[HistoryObject]) -> None:
-        concerns = find_concerns(snapshot, plan, history)
-        names = {concern.name for concern in concerns}
-        for name in self.options.include:
-            if name not in names:
-                self.dialogue.say(f"--include {name}: nothing of that name was held back")
-        left = [concern for concern in concerns if concern.name not in self.options.include]
-        if left:
-            raise refusal(left)
-
-    def _check_size(self, size: int) -> None:
-        """Ask for more than the limit; what was agreed to is asked again only where it becomes much more."""
-        if size <= self.agreed:
-            return
-        if not self.dialogue.agrees_to(size):
-            # A tenth more than the size that is known: the whole is a little more than what is recorded.
-            raised = show_size(size * 11 // 10)
-            limit = show_size(self.options.limit)
-            raise ProjectError(
-                f"the archive would take {show_size(size)}, and the limit is {limit}",
-                f"`--max-size {raised}` raises it, `--no-outputs` leaves out what can be rebuilt",
-            )
-        self.agreed = size * 2
-
-    def _gather(self, snapshot: Snapshot, plan: ArchivePlan, experiment: Experiment | None) -> Gathered:
-        """Collect the members that hold the result: files, objects of DVC, history and packages."""
-        members: dict[str, Content] = {}
-        places: dict[str, str] = {}
-        for path, content in snapshot.git_contents(plan.files).items():
-            places[path] = f"{FILES}/{path}"
-            members[f"{FILES}/{path}"] = content
-        for output in plan.kept_by_dvc:
-            self.dialogue.say(f"reading {output.path}")
-            objects = stored_objects(self.checkout, output)
-            # The first object is the file itself, or the list of a folder's files.
-            places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
-            for place, file in objects.items():
-                members[f"{OBJECTS}/{place}"] = file
-        self.dialogue.say("packing the history")
-        bundle = self.work / BUNDLE
-        refs = {experiment_ref(experiment.baseline, experiment.name): snapshot.rev} if experiment else {}
-        write_bundle(self.reader.top, snapshot.rev, refs, bundle)
-        members[BUNDLE] = bundle
-        gathered = Gathered(members, places)
-        if self.options.wheels:
-            members.update(self._wheels(snapshot))
-        return gathered
-
-    def _wheels(self, snapshot: Snapshot) -> dict[str, Content]:
-        locks = hashed_locks(snapshot)
-        if not locks:
-            raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
-        self.dialogue.say("downloading the packages")
-        python = recorded_python(self.checkout.root)
-        wheels: dict[str, Content] = {}
-        for file in download_wheels(self.checkout.root, locks, python, self.work):
-            wheels[f"{WHEELS}/{file.name}"] = file
-        return wheels
+    manifest = Manifest(
+        revision=snapshot.rev,
+        project=reader.prefix,
+        experiment=experiment.name if experiment else None,
+        baseline=experiment.baseline if experiment else None,
+        wheels_for=wheels_for,
+    )
+    members |= describing_members(Archived(snapshot, plan, manifest, members, places))
+    size = sum(map(size_of, members.values()))
+    _agree(size, agreed, options, dialogue)
+    with dialogue.progress(size) as progress:
+        written = write_archive(options.target, manifest, members, snapshot.time, progress)
+    return Written(written, size)
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
@@ -237,12 +205,109 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
 
 
 def _check_git_alone(snapshot: Snapshot) -> None:
-    """Check that Git's own objects are all of the repository."""
-    # Submodules and Git LFS keep theirs elsewhere.
-    present = snapshot.reader.objects.files(snapshot.root_tree, "")
+    """Check that Git's own objects are all of the repository, and that they are here.
+
+    Raises:
+        ProjectError: there are submodules or files of Git LFS, or the clone is shallow.
+        GitError: the remote of a partial clone does not give what it lacks.
+    """
+    objects = snapshot.reader.objects
+    present = objects.files(snapshot.root_tree, "")
     if ".gitmodules" in present:
         raise ProjectError("an archive cannot hold submodules yet, and .gitmodules names some")
     attributes = [blob for path, blob in present.items() if posixpath.basename(path) == ".gitattributes"]
-    texts = snapshot.reader.objects.blobs(attributes).values()
-    if any(b"filter=lfs" in text for text in texts):
+    if any(b"filter=lfs" in text for text in objects.blobs(attributes).values()):
         raise ProjectError("an archive cannot hold files of Git LFS yet, and .gitattributes names some")
+    problem = shallow_history(snapshot.reader.top)
+    if problem:
+        raise ProjectError(f"an archive holds all of the history, and {problem}")
+    fetch_history(snapshot.reader.top, snapshot.rev)
+
+
+def _check_privacy(concerns: list[Concern], options: ArchiveOptions, dialogue: Dialogue) -> None:
+    names = {concern.name for concern in concerns}
+    for name in options.include:
+        if name not in names:
+            dialogue.say(f"--include {name}: nothing of that name was held back")
+    refused = [concern for concern in concerns if concern.name not in options.include]
+    if refused:
+        raise refusal(refused)
+
+
+def _agree(size: int, agreed: int, options: ArchiveOptions, dialogue: Dialogue) -> int:
+    """Ask for more bytes than were agreed to; returns how many are, and are not to be asked for again.
+
+    Raises:
+        ProjectError: the user does not want them.
+    """
+    if size <= agreed:
+        return agreed
+    if not dialogue.agrees_to(size):
+        # A tenth more than the size that is known: the whole is a little more than what is recorded.
+        raised = show_size(size * 11 // 10)
+        raise ProjectError(
+            f"the archive would take {show_size(size)}, and the limit is {show_size(options.limit)}",
+            f"`--max-size {raised}` raises it, `--no-outputs` leaves out what can be rebuilt",
+        )
+    # Who agreed is asked again only where it becomes much more.
+    return size * 2
+
+
+def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
+    """Write a bundle of Git: a file to clone from, with all of the history and the same bytes in every clone.
+
+    Git can write a bundle of the last commits alone, but that claims to be complete, and a clone of it is a
+    broken repository: `git log` and `git fsck` end with an error.
+
+    Raises:
+        GitError: Git refuses; an object may be damaged.
+    """
+    with TemporaryDirectory(prefix="bundle-", dir=target.parent) as folder:
+        # A repository with these refs alone, which reads the objects of the other one.
+        alone = Path(folder, "alone.git")
+        object_format = git(repo, "rev-parse", "--show-object-format")
+        options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
+        git(alone.parent, "init", *options, str(alone))
+        objects = git(repo, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+        alternates = alone / "objects/info/alternates"
+        alternates.parent.mkdir(exist_ok=True)
+        alternates.write_text(f"{objects}\n", errors="surrogateescape")
+        lines = "".join(f"create {ref} {commit}\n" for ref, commit in refs.items())
+        # The user's hooks are for the user's own work.
+        git(alone, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
+        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
+        # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
+        git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
+        git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *refs, settings=PACKING)
+
+
+def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
+    """Download the packages that the locks of a revision pin, each with the hash that its lock has.
+
+    Raises:
+        ProjectError: the revision has no such lock.
+        CannotTryError: pip cannot get one of them.
+    """
+    locks = hashed_locks(checkout.snapshot)
+    if not locks:
+        raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
+    dialogue.say("downloading the packages")
+    environment = folder / "pip"
+    place = folder / "wheels"
+    place.mkdir(parents=True)
+    # The environment that we run in can be without pip.
+    make = make_step(environment, version, uv=None)
+    run_installer(Step(make.command, _PROBLEM), environment)
+
+    def download(requirements: Iterable[Path]) -> None:
+        command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(place)]
+        for file in requirements:
+            command += ["--requirement", str(file), *wheels_alone(file.read_text())]
+        run_installer(Step(command, _PROBLEM), environment)
+
+    download([checkout.root / lock for lock in locks])
+    if any(file.suffix != ".whl" for file in place.iterdir()):
+        builder = folder / "builder.txt"
+        builder.write_text(BUILDER)
+        download([builder])
+    return sorted(place.iterdir())

@@ -20,7 +20,7 @@ from ..model import Output
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
 from ..results.locks import CONDA_LOCK, LOCKS
-from .manifest import is_safe
+from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
 LARGEST_TEXT = 1 << 20
@@ -123,21 +123,15 @@ class ArchivePlan:
 
 
 def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> ArchivePlan:
-    """Decide what an archive holds.
-
-    Args:
-        proof: what the proof of the same revision needs.
-        snapshot: the revision.
-        with_outputs: true to include recorded outputs, which a rebuild does not need.
-    """
+    """Decide what an archive holds."""
     # A dictionary keeps the order, and each output once.
     sources: dict[Output, None] = {}
-    for planned in proof.stages:
-        sources.update(dict.fromkeys(planned.fetched))
+    for stage in proof.stages:
+        sources.update(dict.fromkeys(proof.fetched_for(stage)))
     files = set(_FILES)
     files.update(path for path in snapshot.files if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"))
-    for stage in snapshot.records.values():
-        files.update(stage.params)
+    for record in snapshot.records.values():
+        files.update(record.params)
     files.update(name for name in snapshot.root_files() if LICENCE.fullmatch(name))
     outputs = []
     if with_outputs:

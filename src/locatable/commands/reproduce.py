@@ -22,14 +22,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CannotTryError, LocatableError, disk_full_errors
+from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
 from ..output import Steps, visible
-from ..repository.project import find_project
+from ..repository.project import find_project, read_settings
 
 if TYPE_CHECKING:
-    from ..proof.report import Report
-    from ..proof.reproduce import Progress
+    from ..proof.reproduce import Progress, Report
 
 # In the table, so many characters of a hash are shown.
 SHORT_HASH = 8
@@ -87,7 +86,7 @@ def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
     """Prove a revision; that of an archive where it was checked and unpacked."""
     if not works_anywhere(arguments):
         return _prove(arguments, arguments.rev, progress)
-    from ..archive.unpacked import unpacked
+    from ..archive.format import unpacked
 
     with unpacked(Path(arguments.rev), _checking) as archive, contextlib.chdir(archive.project):
         return _prove(arguments, archive.manifest.revision, progress, archive.wheels)
@@ -108,7 +107,6 @@ def _prove(
 ) -> "Report":
     """Prove a revision of the project around the current folder."""
     from ..proof.reproduce import ProofOptions, reproduce
-    from ..proof.tolerance import choose_rtol
 
     options = ProofOptions(
         rev=rev,
@@ -120,6 +118,33 @@ def _prove(
         allow_build=arguments.allow_build,
     )
     return reproduce(options, progress)
+
+
+def choose_rtol(root: Path, asked: float | None) -> float:
+    """Return the tolerance that is asked for, else that of `[tool.locatable]` in pyproject.toml, else none.
+
+    Args:
+        root: the DVC root.
+        asked: what the command line says.
+
+    Raises:
+        UsageError: the command line asks for something that is no tolerance.
+        SettingsError: pyproject.toml does.
+    """
+    expected = "a relative difference is a number from 0 to below 1, such as 1e-9"
+    if asked is not None:
+        if not _is_tolerance(asked):
+            raise UsageError(f"--rtol {asked}: {expected}")
+        return asked
+    written = read_settings(root).get("rtol", 0.0)
+    if not _is_tolerance(written):
+        raise SettingsError(f"{root / 'pyproject.toml'}: rtol = {written!r} of [tool.locatable]: {expected}")
+    return float(written)
+
+
+def _is_tolerance(value: object) -> bool:
+    # One would accept any number for any other of its sign. A truth value is a number for Python alone.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _print_report(report: "Report") -> None:

@@ -1,15 +1,16 @@
-"""Compare a rebuilt output with what is recorded of it. Nothing here reads a file."""
+"""Judges rebuilt outputs by what is recorded of them. Nothing here reads a file."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from ..model import Output
-from .differences import Differences, in_words
+from ..model import Output, Stage, overlaps
+from .contents import Differences, in_words
 
 
 class Verdict(StrEnum):
-    """What came of an output."""
+    """The outcome for an output, as a user reads it."""
 
     IDENTICAL = "identical"
     WITHIN_RTOL = "within rtol"
@@ -22,19 +23,6 @@ class Verdict(StrEnum):
 
 
 AS_RECORDED = frozenset({Verdict.IDENTICAL, Verdict.WITHIN_RTOL, Verdict.NUMBERS_AFTER})
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """An output as a stage wrote it.
-
-    Attributes:
-        hash: as DVC computes it, None where the stage wrote no such output.
-        differences: from the recorded output, None where the two were not or could not be compared.
-    """
-
-    hash: str | None
-    differences: Differences | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class OutputVerdict:
 
     @property
     def as_recorded(self) -> bool:
-        """Whether nothing is wrong with the output."""
+        """True if nothing is wrong with the output."""
         return self.verdict in AS_RECORDED
 
     @property
@@ -74,7 +62,7 @@ class OutputVerdict:
 
     @property
     def only_opaque(self) -> bool:
-        """Whether it differs, as far as is known, only in files whose values cannot be compared."""
+        """True if it differs, as far as is known, only in files whose values cannot be compared."""
         found = self.differences
         if self.verdict is not Verdict.DIFFERS or found is None:
             return False
@@ -100,34 +88,72 @@ class OutputVerdict:
 
 
 def compare(
-    address: str, output: Output, rebuilt: Rebuilt | None, unproven: Verdict = Verdict.NOT_TRIED
+    address: str, output: Output, rebuilt: str | None, differences: Differences | None = None
 ) -> OutputVerdict:
-    """Compare one output.
+    """Compare one output of a stage that ran.
 
     Args:
-        address: of the stage that writes it.
+        address: of the stage.
         output: the output, with its recorded hash.
-        rebuilt: the output as rebuilt, None where the stage did not run.
-        unproven: the verdict in that case.
+        rebuilt: its hash as DVC computes it, None where the stage wrote no such output.
+        differences: from the recorded output, None where the two were not or could not be compared.
     """
-    return OutputVerdict(
-        stage=address,
-        output=output.path,
-        recorded=output.recorded,
-        rebuilt=rebuilt.hash if rebuilt else None,
-        verdict=_judge(output, rebuilt) if rebuilt else unproven,
-        differences=rebuilt.differences if rebuilt else None,
-    )
+    verdict = Verdict.DIFFERS
+    if rebuilt is None:
+        verdict = Verdict.MISSING
+    elif rebuilt == output.recorded:
+        verdict = Verdict.IDENTICAL
+    elif differences and not differences.opaque:
+        if differences.rtol > 0 and differences.within_rtol:
+            verdict = Verdict.WITHIN_RTOL
+        elif differences.only_rounding:
+            verdict = Verdict.CLOSE
+    return OutputVerdict(address, output.path, output.recorded, rebuilt, verdict, differences)
 
 
-def _judge(output: Output, rebuilt: Rebuilt) -> Verdict:
-    if rebuilt.hash is None:
-        return Verdict.MISSING
-    if rebuilt.hash == output.recorded:
-        return Verdict.IDENTICAL
-    found = rebuilt.differences
-    if found is None or found.opaque:
-        return Verdict.DIFFERS
-    if found.rtol > 0 and found.within_rtol:
-        return Verdict.WITHIN_RTOL
-    return Verdict.CLOSE if found.only_rounding else Verdict.DIFFERS
+def unproven(stage: Stage, verdict: Verdict) -> list[OutputVerdict]:
+    """Return this verdict on each output of a stage that does not run."""
+    verdicts = []
+    for output in stage.outs.values():
+        verdicts.append(OutputVerdict(stage.address, output.path, output.recorded, None, verdict))
+    return verdicts
+
+
+def accept_by_what_follows(
+    verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
+) -> list[OutputVerdict]:
+    """Return the verdicts of a proof with a tolerance, once all its stages have run.
+
+    Of an output without numbers, such as a model, all that can be said is what comes of it. Where its bytes
+    differ it is accepted if every stage that reads it was rebuilt, wrote nothing but what is as recorded or
+    within the tolerance, and if numbers are among that.
+
+    Args:
+        verdicts: one for each output.
+        stages: all stages of the revision, each after those that it depends on.
+        has_numbers: whether numbers can be read from the output at a path.
+    """
+    judged = list(verdicts)
+    # The last stages first: a model can be made of a model.
+    for stage in reversed(stages):
+        for position, verdict in enumerate(judged):
+            if verdict.stage != stage.address or not verdict.only_opaque:
+                continue
+            readers = {each.address for each in stages if overlaps(verdict.output, each.deps)}
+            after = [each for each in judged if each.stage in readers]
+            # A reader that was not rebuilt, or writes nothing, leaves it open.
+            all_known = readers == {each.stage for each in after}
+            if all_known and _are_accepted_numbers(after, has_numbers):
+                judged[position] = replace(verdict, verdict=Verdict.NUMBERS_AFTER)
+    return judged
+
+
+def _are_accepted_numbers(verdicts: list[OutputVerdict], has_numbers: Callable[[str], bool]) -> bool:
+    """Return whether all of some outputs are accepted, and numbers are among them or follow from them."""
+    seen_numbers = False
+    for each in verdicts:
+        if not each.as_recorded:
+            return False
+        if each.verdict is Verdict.NUMBERS_AFTER or has_numbers(each.output):
+            seen_numbers = True
+    return seen_numbers

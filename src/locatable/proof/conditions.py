@@ -1,15 +1,19 @@
-"""Conditions that no result may depend on, as reproducible-builds' reprotest varies them."""
+"""Changes what no result may depend on, as reprotest does, and finds out what depends on it all the same."""
 
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..results.processor import Processor
-from .differences import in_words
+from .attempts import Attempt, StageRunner, remove
+from .contents import compare_contents, in_words
+from .environment import RECORD
+from .sandbox import USUAL, Conditions, RunOptions
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -25,36 +29,12 @@ Hashes = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What a run of a stage is like; the defaults are those of every rebuild.
-
-    Attributes:
-        variables: environment variables to set.
-        cpus: how many processors it may use, None for all.
-        umask: permissions that new files do not get.
-        last_file_first: create the files that the stage sees in reverse order.
-        parent: where the folder of the run is made, None for the usual place.
-        processor: what of another processor it stands for; empty where no processor decides it.
-    """
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    cpus: int | None = None
-    umask: int = 0o022
-    last_file_first: bool = False
-    parent: Path | None = None
-    processor: str = ""
-
-
-USUAL = Conditions()
-
-
-@dataclass(frozen=True)
 class Observation:
-    """What a stage did under some conditions.
+    """The outcome of a stage under some conditions.
 
     Attributes:
         failed: whether it failed.
-        hashes: of its outputs by name.
+        hashes: of its outputs by path.
         largest: the largest relative difference between a number in them and the usual one.
     """
 
@@ -63,17 +43,70 @@ class Observation:
     largest: float = 0.0
 
 
+def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[list[str], list[str]]:
+    """Run a stage under other conditions.
+
+    Args:
+        runner: runs the stage.
+        usual: its run under the usual conditions, whose outputs are in the clone, now and afterwards.
+        processor: of this machine.
+
+    Returns:
+        Names of the conditions that were changed, and lines that say what depends on which.
+    """
+    work = runner.sandbox.work
+    available = available_conditions(work, runner.checkout.tree, processor, runner.sandbox.recorded)
+    copies = {path: work / "usual" / path for path in runner.stage.outs}
+    for path, copy in copies.items():
+        _move(runner.path_of(path), copy)
+
+    def observe(conditions: Conditions) -> Observation:
+        attempt = runner.attempt(RunOptions(conditions=conditions))
+        return _compare(runner, attempt, usual, copies)
+
+    try:
+        return list(available), find_dependence(runner.stage.address, usual.hashes, available, observe)
+    finally:
+        # What runs in another file order left behind.
+        shutil.rmtree(MEMORY / work.name, ignore_errors=True)
+        for path, copy in copies.items():
+            remove(runner.path_of(path))
+            _move(copy, runner.path_of(path))
+
+
+def _compare(
+    runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
+) -> Observation:
+    """Return the outcome of an attempt; what the tolerance accepts counts as the usual output."""
+    rtol = runner.recorded.rtol
+    hashes = dict(attempt.hashes)
+    largest = 0.0
+    for path, copy in copies.items():
+        place = runner.path_of(path)
+        if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
+            continue
+        found = compare_contents(copy, place, rtol)
+        largest = max(largest, found.largest)
+        if found.opaque:
+            continue
+        # The record of the environment is there to tell of the variables that were varied.
+        told = path == RECORD and all(line.startswith("variables") for line in found.changed)
+        if told or (rtol > 0 and found.within_rtol):
+            hashes[path] = usual.hashes[path]
+    return Observation(attempt.failed, hashes, largest)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move an output, if the stage wrote it."""
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+
+
 def available_conditions(
     work: Path, tree: Path, processor: Processor, recorded: Mapping[str, str]
 ) -> dict[str, Conditions]:
-    """Conditions that can be changed on this machine, by name.
-
-    Args:
-        work: a folder to run in.
-        tree: the clone that stages get their files from.
-        processor: of this machine.
-        recorded: environment variables that a proof sets as recorded: these are the same everywhere.
-    """
+    """Return the conditions that can be changed on this machine, by name."""
     available = {
         "hash seed": Conditions(variables={"PYTHONHASHSEED": "0"}),
         "time zone": Conditions(variables={"TZ": "GMT-14"}),
@@ -88,7 +121,10 @@ def available_conditions(
     if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
     available |= _other_processors(processor, recorded)
-    return {name: each for name, each in available.items() if not each.variables.keys() & recorded.keys()}
+    for name, conditions in list(available.items()):
+        if conditions.variables.keys() & recorded.keys():
+            del available[name]
+    return available
 
 
 def runs_programs(folder: Path) -> bool:
@@ -102,6 +138,22 @@ def runs_programs(folder: Path) -> bool:
 def _has_room(folder: Path, size: int) -> bool:
     """Return whether a folder is there, can be written to, and so many bytes are free in it."""
     return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
+
+
+def _size(folder: Path) -> int:
+    """Return bytes of all files below a folder; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _other_locale() -> str | None:
+    """Return a locale of this machine that is neither C nor POSIX."""
+    if not shutil.which("locale"):
+        return None
+    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
+    for name in listed.split():
+        if not name.startswith(("C", "POSIX")):
+            return name
+    return None
 
 
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
@@ -125,41 +177,23 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
         threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
         threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            variables={name: number for name, number in threads.items() if name not in recorded},
+            {name: number for name, number in threads.items() if name not in recorded},
             processor="another number of threads",
         )
     return others
 
 
-def _other_locale() -> str | None:
-    """Return a locale of this machine that is neither C nor POSIX."""
-    if not shutil.which("locale"):
-        return None
-    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
-    others = [name for name in listed.split() if not name.startswith(("C", "POSIX"))]
-    return others[0] if others else None
-
-
-def _size(folder: Path) -> int:
-    """Return bytes of all files below a folder; links are not followed."""
-    return sum(path.lstat().st_size for path in folder.rglob("*"))
-
-
-def combine(conditions: list[Conditions]) -> Conditions:
+def combine(conditions: Sequence[Conditions]) -> Conditions:
     """Return all of these at once; where two set the same, the later one counts."""
     variables: dict[str, str] = {}
-    cpus = None
-    umask = USUAL.umask
-    last_file_first = False
-    parent = None
+    changed: dict[str, Any] = {}
     for each in conditions:
-        variables.update(each.variables)
-        cpus = each.cpus or cpus
-        parent = each.parent or parent
-        last_file_first = each.last_file_first or last_file_first
-        if each.umask != USUAL.umask:
-            umask = each.umask
-    return Conditions(variables, cpus, umask, last_file_first, parent)
+        variables |= each.variables
+        for name in ("cpus", "umask", "last_file_first", "parent"):
+            value = getattr(each, name)
+            if value != getattr(USUAL, name):
+                changed[name] = value
+    return Conditions(variables, **changed)
 
 
 def find_dependence(
@@ -187,45 +221,49 @@ def find_dependence(
         if together.failed or again.failed:
             return [f"{address} fails in one run and not in another, whatever the conditions"]
         return [f"{address}: {_changed(usual, [together])} changes with the run, whatever the conditions"]
-    observed = {name: observe(conditions) for name, conditions in available.items()}
-    guilty = {name: each for name, each in observed.items() if each.hashes != usual}
-    if not guilty:
-        return [_sentence(address, f"{', '.join(available)} together", usual, [together])]
+    # By the name of the condition; what a processor decides is told by itself.
+    guilty: dict[str, Observation] = {}
+    processors: dict[str, Observation] = {}
+    for name, conditions in available.items():
+        observed = observe(conditions)
+        if observed.hashes == usual:
+            continue
+        if conditions.processor:
+            processors[conditions.processor] = observed
+        else:
+            guilty[name] = observed
+    if not guilty and not processors:
+        guilty[f"{', '.join(available)} together"] = together
     lines = []
-    others = [name for name in guilty if not available[name].processor]
-    if others:
-        lines.append(_sentence(address, ", ".join(others), usual, [guilty[name] for name in others]))
-    names = [name for name in guilty if available[name].processor]
-    if names:
-        processors = ", ".join(available[name].processor for name in names)
-        lines.append(_processor_sentence(address, processors, usual, [guilty[name] for name in names]))
+    if guilty:
+        lines.append(_sentence(address, usual, guilty))
+    if processors:
+        lines.append(_processor_sentence(address, usual, processors))
     return lines
 
 
-def _changed(usual: Hashes, observations: list[Observation]) -> str:
-    """Return names of the outputs that changed in any of some runs."""
+def _changed(usual: Hashes, observations: Sequence[Observation]) -> str:
+    """Return paths of the outputs that changed in any of some runs."""
     changed = []
-    for name, hashed in usual.items():
-        if any(each.hashes[name] != hashed for each in observations):
-            changed.append(name)
+    for path, hashed in usual.items():
+        if any(each.hashes[path] != hashed for each in observations):
+            changed.append(path)
     return ", ".join(changed)
 
 
-def _sentence(address: str, names: str, usual: Hashes, observations: list[Observation]) -> str:
+def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    observations = list(guilty.values())
     if any(each.failed for each in observations):
         return f"{address} fails with another {names}"
     return f"{address}: {_changed(usual, observations)} changes with the {names}"
 
 
-def _processor_sentence(address: str, names: str, usual: Hashes, observations: list[Observation]) -> str:
+def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    observations = list(guilty.values())
     if any(each.failed for each in observations):
         return f"{address} depends on the processor: it fails with {names}"
     largest = max(each.largest for each in observations)
     figure = f" ({in_words(largest)})" if largest else ""
-    outputs = _changed(usual, observations)
-    return f"{address} depends on the processor: {outputs} differs with {names}{figure}"
-
-
-def remove_from_memory(work: Path) -> None:
-    """Delete what runs in another file order left behind."""
-    shutil.rmtree(MEMORY / work.name, ignore_errors=True)
+    return f"{address} depends on the processor: {_changed(usual, observations)} differs with {names}{figure}"

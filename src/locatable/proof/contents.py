@@ -1,106 +1,195 @@
-"""Reads outputs whose values can be compared: JSON, YAML, TOML, CSV, TSV, Parquet; also folders of them."""
+"""Compares outputs value by value: JSON, YAML, TOML, CSV, TSV and Parquet files, and folders of them."""
 
 import csv
 import filecmp
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..clones.checkout import load_values
 from ..errors import UnreadableError
-from .differences import NOTHING, Differences, is_number, values_by_key
+from ..model import flatten_all, same_value
 from .inputs import files_below
 
-Compare = Callable[[Path, Path, str, Differences], None]
-# One row of a table: its place for a reader, and the value in each column by name.
-Row = tuple[str, dict[str, Any]]
+Values = Mapping[str, Any]
+# The place of some values for a reader, and the values by key: a row of a table, or all of another file.
+Row = tuple[str, Values]
+
+# Relative difference up to which numbers count as equal up to rounding: that of `math.isclose`.
+ROUNDING = 1e-9
+# Values that differ and are kept for the report: a reader looks at the first ones.
+MOST_LINES = 20
+
+
+class Nothing:
+    """Stands where only the other content has a value; None and every text can be values of a file."""
+
+    def __str__(self) -> str:
+        return "nothing"
+
+
+NOTHING = Nothing()
+
+
+@dataclass
+class Differences:
+    """The differences between a recorded and a rebuilt output, gathered value by value.
+
+    Attributes:
+        rtol: relative difference up to which numbers count as equal.
+        largest: the largest relative difference between two numbers at the same place.
+        only_rounding: whether all values are equal, numbers up to rounding.
+        within_rtol: whether all values are equal, numbers up to `rtol`.
+        changed: one line for each of the first values that differ by more than that.
+        opaque: files whose bytes differ and whose values cannot be compared.
+    """
+
+    rtol: float = 0.0
+    largest: float = 0.0
+    only_rounding: bool = True
+    within_rtol: bool = True
+    changed: list[str] = field(default_factory=list)
+    opaque: list[str] = field(default_factory=list)
+
+    def add(self, place: str, recorded: Any, rebuilt: Any) -> None:
+        """Compare the two values at one place."""
+        # For Python, true is equal to 1.
+        same_kind = isinstance(recorded, bool) == isinstance(rebuilt, bool)
+        if same_kind and same_value(recorded, rebuilt):
+            return
+        relative = relative_difference(recorded, rebuilt)
+        if relative is None:
+            self.only_rounding = False
+        else:
+            self.largest = max(self.largest, relative)
+            # A whole number is not rounded.
+            whole = isinstance(recorded, int) and isinstance(rebuilt, int)
+            if whole or relative > ROUNDING:
+                self.only_rounding = False
+            if relative <= self.rtol:
+                return
+        self.within_rtol = False
+        if len(self.changed) < MOST_LINES:
+            self.changed.append(f"{place} {recorded} -> {rebuilt}")
+
+    def add_all(self, prefix: str, recorded: Values, rebuilt: Values) -> None:
+        """Compare all values of two contents by their keys."""
+        for key in sorted(recorded.keys() | rebuilt.keys()):
+            self.add(f"{prefix}{key}", recorded.get(key, NOTHING), rebuilt.get(key, NOTHING))
+
+
+def relative_difference(one: Any, other: Any) -> float | None:
+    """Return how far two numbers are apart, relative to the larger one.
+
+    None where they are not finite numbers.
+    """
+    if not (is_number(one) and is_number(other)):
+        return None
+    try:
+        if not (math.isfinite(one) and math.isfinite(other)):
+            return None
+        larger = max(abs(one), abs(other))
+        return float(abs(one - other) / larger) if larger else 0.0
+    except OverflowError:
+        # Whole numbers beyond the range of floats.
+        return None
+
+
+def in_words(largest: float) -> str:
+    """Return the largest relative difference as a user reads it."""
+    return f"largest relative difference {largest:.1g}"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number; truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def values_by_key(content: Any) -> Values:
+    """Return all values in the content of a file by dotted key, those of lists by their position."""
+    if isinstance(content, list):
+        content = dict(enumerate(content)) or content
+    if isinstance(content, Mapping) and content:
+        return flatten_all(content, lists=True)
+    # A file that holds a single value, or none.
+    return {"": content}
 
 
 def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
-    """Compare two files, or two folders file by file.
-
-    Args:
-        recorded: the output as recorded.
-        rebuilt: the same output, rebuilt.
-        rtol: relative difference up to which numbers count as equal.
-    """
-    differences = Differences(rtol)
+    """Compare two files, or two folders file by file."""
+    found = Differences(rtol)
     if recorded.is_file() and rebuilt.is_file():
-        _compare_files(recorded, rebuilt, rebuilt.name, "", differences)
-        return differences
+        _compare_files(recorded, rebuilt, rebuilt.name, "", found)
+        return found
     if recorded.is_file() or rebuilt.is_file():
-        kinds = ["a file" if path.is_file() else "a folder" for path in (recorded, rebuilt)]
-        differences.add(rebuilt.name, *kinds)
-        return differences
-    names = {str(path.relative_to(recorded)) for path in files_below(recorded)}
-    names |= {str(path.relative_to(rebuilt)) for path in files_below(rebuilt)}
+        kinds = ("a file", "a folder") if recorded.is_file() else ("a folder", "a file")
+        found.add(rebuilt.name, *kinds)
+        return found
+    names: set[str] = set()
+    for folder in (recorded, rebuilt):
+        names.update(str(file.relative_to(folder)) for file in files_below(folder))
     for name in sorted(names):
-        pair = recorded / name, rebuilt / name
-        if all(path.is_file() for path in pair):
-            _compare_files(*pair, name, f"{name}: ", differences)
+        one, other = recorded / name, rebuilt / name
+        if one.is_file() and other.is_file():
+            _compare_files(one, other, name, f"{name}: ", found)
         else:
-            there = ["a file" if path.is_file() else NOTHING for path in pair]
-            differences.add(name, *there)
-    return differences
+            # It is missing in one of them, or a folder there.
+            found.add(name, _file_or_nothing(one), _file_or_nothing(other))
+    return found
+
+
+def _file_or_nothing(path: Path) -> Any:
+    return "a file" if path.is_file() else NOTHING
+
+
+def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, found: Differences) -> None:
+    if filecmp.cmp(recorded, rebuilt, shallow=False):
+        return
+    read = READERS.get(rebuilt.suffix.lower())
+    if read is None:
+        found.opaque.append(name)
+        return
+    try:
+        for one, other in zip_longest(read(recorded), read(rebuilt)):
+            place = (one or other)[0]
+            # Most rows of a table are equal, and to see that at once is quicker.
+            if not place or one != other:
+                found.add_all(f"{prefix}{place}", one[1] if one else {}, other[1] if other else {})
+    except UnreadableError as error:
+        found.opaque.append(f"{name} ({error.message})")
+    except UnicodeDecodeError as error:
+        found.opaque.append(f"{name} ({error})")
 
 
 def can_be_compared(path: Path) -> bool:
     """Return whether an output, or a file in it, has a format whose values can be compared."""
-    return any(file.suffix.lower() in FORMATS for file in files_below(path))
+    return any(file.suffix.lower() in READERS for file in files_below(path))
 
 
 def has_numbers(path: Path) -> bool:
     """Return whether numbers can be read from an output, or from any file in it."""
-    return any(_has_numbers(file) for file in files_below(path) if file.suffix.lower() in FORMATS)
+    return any(map(_file_has_numbers, files_below(path)))
 
 
-def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, differences: Differences) -> None:
-    if filecmp.cmp(recorded, rebuilt, shallow=False):
-        return
-    compare = FORMATS.get(rebuilt.suffix.lower())
-    if compare is None:
-        differences.add_opaque(name)
-        return
+def _file_has_numbers(file: Path) -> bool:
+    read = READERS.get(file.suffix.lower())
+    if read is None:
+        return False
     try:
-        compare(recorded, rebuilt, prefix, differences)
-    except UnreadableError as error:
-        differences.add_opaque(f"{name} ({error.message})")
-    except UnicodeDecodeError as error:
-        differences.add_opaque(f"{name} ({error})")
-
-
-def _has_numbers(file: Path) -> bool:
-    try:
-        return any(is_number(value) for value in _values_of(file))
+        return any(any(map(is_number, values.values())) for _, values in read(file))
     except (UnreadableError, UnicodeDecodeError):
         return False
 
 
-def _values_of(file: Path) -> Iterator[Any]:
-    ending = file.suffix.lower()
-    if ending in TABLES:
-        for _, row in TABLES[ending](file):
-            yield from row.values()
-    else:
-        yield from values_by_key(load_values(file)).values()
+def _read_values(path: Path) -> Iterator[Row]:
+    yield "", values_by_key(load_values(path))
 
 
-def _compare_values(recorded: Path, rebuilt: Path, prefix: str, differences: Differences) -> None:
-    differences.add_all(prefix, values_by_key(load_values(recorded)), values_by_key(load_values(rebuilt)))
-
-
-def _compare_tables(recorded: Path, rebuilt: Path, prefix: str, differences: Differences) -> None:
-    read = TABLES[rebuilt.suffix.lower()]
-    for one, other in zip_longest(read(recorded), read(rebuilt)):
-        if one == other:
-            continue  # most rows are, and this is quicker
-        place = (one or other)[0]
-        differences.add_all(f"{prefix}{place} ", one[1] if one else {}, other[1] if other else {})
-
-
-def _rows_of_text(path: Path) -> Iterator[Row]:
-    """Rows of a CSV or TSV file; the first line names the columns, and is a row, too."""
+def _read_text_table(path: Path) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV file; the first line names the columns, and is a row, too."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header = file.readline()
@@ -109,11 +198,10 @@ def _rows_of_text(path: Path) -> Iterator[Row]:
             names: list[str] = []
             for row in rows:
                 names = names or row
-                cells = enumerate(row)
-                yield (
-                    f"line {rows.line_num},",
-                    {_column(names, position): _value(text) for position, text in cells},
-                )
+                values = {}
+                for position, text in enumerate(row):
+                    values[_column(names, position)] = _cell(text)
+                yield f"line {rows.line_num}, ", values
     except (csv.Error, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path.name}: {error}") from None
 
@@ -121,18 +209,19 @@ def _rows_of_text(path: Path) -> Iterator[Row]:
 def _delimiter(path: Path, header: str) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
+    # Where a comma is the decimal point, spreadsheets write semicolons.
     return ";" if ";" in header and "," not in header else ","
 
 
 def _column(names: list[str], position: int) -> str:
     """Return the name of a column; its number where the first line names none, or one of several columns."""
     name = names[position] if position < len(names) else ""
-    if name and names.count(name) == 1 and not is_number(_value(name)):
+    if name and names.count(name) == 1 and not is_number(_cell(name)):
         return name
     return f"column {position + 1}"
 
 
-def _value(text: str) -> Any:
+def _cell(text: str) -> Any:
     """Return a cell's number where it is one."""
     if "_" in text:
         return text  # digits in groups, which only Python reads as a number
@@ -144,7 +233,7 @@ def _value(text: str) -> Any:
     return text
 
 
-def _rows_of_parquet(path: Path) -> Iterator[Row]:
+def _read_parquet(path: Path) -> Iterator[Row]:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -157,20 +246,18 @@ def _rows_of_parquet(path: Path) -> Iterator[Row]:
         for batch in table.iter_batches():
             for row in batch.to_pylist():
                 number += 1
-                yield f"row {number},", dict(values_by_key(row))
+                yield f"row {number}, ", dict(values_by_key(row))
     except (OSError, ValueError, arrow.ArrowException) as error:
         raise UnreadableError(f"{path.name}: {str(error).splitlines()[0]}") from None
 
 
-TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".csv": _rows_of_text,
-    ".parquet": _rows_of_parquet,
-    ".tsv": _rows_of_text,
-}
-FORMATS: dict[str, Compare] = {
-    ".json": _compare_values,
-    ".toml": _compare_values,
-    ".yaml": _compare_values,
-    ".yml": _compare_values,
-    **dict.fromkeys(TABLES, _compare_tables),
+# By the ending of a file.
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _read_text_table,
+    ".json": _read_values,
+    ".parquet": _read_parquet,
+    ".toml": _read_values,
+    ".tsv": _read_text_table,
+    ".yaml": _read_values,
+    ".yml": _read_values,
 }

@@ -1,37 +1,115 @@
-"""The environment of a proof, built anew from a lock of the revision; what is recorded of the one before."""
+"""Builds the environment of a proof from a lock of the revision, and tells what is installed in one.
 
+The kinds of locks are in `lock_files`. What a package holds runs only in a sandbox, and only where the user
+allows it; no setting of the user's can redirect an installation or change it.
+"""
+
+import contextlib
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from packaging.utils import canonicalize_name
 
 from ..errors import CannotTryError
-from ..model import Stage
 from ..results.coordinates import read_record
-from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
-from .bubblewrap import python_folders, software_around
-from .conda_lock import CURRENT, CondaLock
-from .hashed_lock import HashedLock, servers_in
-from .installer import Step, isolated_variables, programs_in, run_installer
-from .sandbox import Sandbox, installer_isolation
+from ..results.locks import reason_of_uv
+from .sandbox import Sandbox, installer_isolation, python_folders, software_around
 
 # What results were made with: Python, packages, and under `variables` the settings that were set.
 RECORD = "environment.json"
+# Characters of what an installer says of its failure: all of it is one line for the user.
+LONGEST_REASON = 400
+# Without a package that the stage imports, so many of those that differ are named.
+MOST_PACKAGES = 5
+# conda keeps one JSON file for each package.
+CONDA_RECORDS = "conda-meta/*.json"
+
+# These would have Python look for packages elsewhere, or are those of an active environment.
+DROPPED_VARIABLES = ("PYTHON", "VIRTUAL_ENV")
+# Of the variables of installers, those that say where packages come from. Others can redirect an installation
+# (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it
+# (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS).
+KEPT_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "UV_": (
+        *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
+        *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
+        *("UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_OFFLINE"),
+        *("UV_HTTP_", "UV_REQUEST_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
+        *("UV_PYTHON_INSTALL_DIR", "UV_PYTHON_PREFERENCE"),
+    ),
+    "PIP_": (
+        *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT"),
+        *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+        *("PIP_KEYRING_PROVIDER", "PIP_TRUSTED_HOST", "PIP_PROXY"),
+        *("PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_TIMEOUT"),
+    ),
+    "CONDA_": (
+        *("CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE", "CONDA_PKGS_DIRS"),
+        *("CONDA_PROXY_SERVERS", "CONDA_REMOTE_", "CONDA_SSL_VERIFY"),
+    ),
+    "MAMBA_": (
+        *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
+        *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
+    ),
+}
+# Caches of packages are the user's: what a package runs must not change them.
+CACHES = ("CONDA_PKGS_DIRS", "MAMBA_ROOT_PREFIX", "PIP_CACHE_DIR", "UV_CACHE_DIR")
+# What an installer needs besides, in upper case.
+NETWORK_VARIABLES = (
+    *("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
+
+
+def first_words(stderr: str) -> str:
+    """Return where uv and pip say why they failed."""
+    return reason_of_uv(stderr, LONGEST_REASON)
+
+
+def last_words(stderr: str) -> str:
+    """Return where conda and its kind say why they failed: after warnings, before conda-lock's traceback."""
+    said = stderr.partition("\nTraceback (most recent call last):")[0]
+    return " ".join(said.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of an installation.
+
+    Attributes:
+        command: the program and its arguments.
+        problem: what it means if it fails, in words.
+        reason: takes the reason out of what the program prints on stderr.
+        runs_packages: whether it runs what packages hold: their builds, their scripts.
+    """
+
+    command: list[str]
+    problem: str
+    reason: Callable[[str], str] = first_words
+    runs_packages: bool = False
 
 
 class EnvironmentLock(Protocol):
-    """What an environment is built from: a lock of a revision, and how it is installed."""
+    """A kind of lock of a revision, and how it is installed.
 
-    @property
-    def name(self) -> str:
-        """The lock, in the root of the project."""
+    Attributes:
+        name: the file in the root of the project.
+    """
+
+    name: ClassVar[str]
 
     @property
     def source(self) -> str:
-        """What is installed, and where it comes from, in words."""
+        """The packages to install and where they come from, in words."""
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, from a checkout of the project.
@@ -48,47 +126,8 @@ class EnvironmentLock(Protocol):
         """
 
 
-def current_programs() -> Path:
-    """Return the folder of programs of the environment that this process runs in."""
-    return Path(sys.prefix) / "bin"
-
-
-def find_lock(
-    project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
-) -> EnvironmentLock:
-    """Return the lock that the environment of a revision is built from, see `choose_lock`.
-
-    Args:
-        project: a checkout of the revision.
-        stages: of the revision.
-        wheels: a folder with all packages of requirements.lock; None to ask the package index for them.
-        allow_build: whether packages may run what they hold while they are installed.
-
-    Raises:
-        CannotTryError: there is none.
-    """
-    present = [name for name in ENVIRONMENT_LOCKS if (project / name).is_file()]
-    read = {path for stage in stages for path in stage.deps}
-    declared = [name for name in present if name in read]
-    name = choose_lock(present, declared)
-    if name == CONDA_LOCK:
-        return CondaLock(allow_build)
-    if name == REQUIREMENTS:
-        return HashedLock(recorded_python(project), wheels, allow_build, servers_in(project / REQUIREMENTS))
-    raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
-
-
 def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbox: Sandbox) -> Path:
-    """Build an environment from a revision's lock, and from nothing else.
-
-    Args:
-        lock: what it is built from.
-        project: a checkout of the revision.
-        folder: where to build it.
-        sandbox: where what packages hold is run, if that is allowed.
-
-    Returns:
-        Its folder of programs.
+    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
 
     Raises:
         CannotTryError: the lock cannot be installed, or its Python is not here.
@@ -99,7 +138,7 @@ def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbo
         else:
             run_installer(step, folder)
     lock.check(folder)
-    return programs_in(folder)
+    return folder / "bin"
 
 
 def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
@@ -108,18 +147,85 @@ def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
     # The lock, the program, folders of packages, certificates.
-    named = [Path(word) for word in (*step.command, *variables.values()) if word.startswith("/")]
-    # A program such as conda needs the environment that it is in.
-    for path in tuple(named):
+    readable: list[Path] = []
+    for word in (*step.command, *variables.values()):
+        path = Path(word)
+        if not path.is_absolute() or not path.exists():
+            continue
+        readable.append(path)
+        # A program such as conda needs the environment that it is in.
         if path.is_file() and os.access(path, os.X_OK):
             for software in software_around(path.resolve().parent):
-                named += [software, *python_folders(software / "bin", sandbox.hidden)]
-    isolation = installer_isolation(sandbox, [path for path in named if path.exists()])
+                readable += [software, *python_folders(software / "bin", sandbox.hidden)]
+    isolation = installer_isolation(sandbox, readable)
     run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
 
 
+def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+    """Run one command of an installation, by default with the user's variables as far as they suit it.
+
+    Raises:
+        CannotTryError: it failed.
+    """
+    if variables is None:
+        variables = installer_variables(os.environ, folder)
+    try:
+        process = subprocess.Popen(
+            step.command,
+            # Beside the environment: uv would take settings from a project around its working folder.
+            cwd=folder.parent,
+            env=variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise CannotTryError(f"{step.problem}: there is no {step.command[0]} here") from None
+    try:
+        _, stderr = process.communicate()
+    finally:
+        # uv's byte-code workers, too, when someone stops the proof.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        reason = step.reason(stderr) or f"{step.command[0]} ended with {process.returncode}"
+        raise CannotTryError(f"{step.problem}: {reason}")
+
+
+def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
+    kept = {name: value for name, value in variables.items() if _is_kept(name)}
+    return {**kept, "VIRTUAL_ENV": str(folder)}
+
+
+def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -> dict[str, str]:
+    """Return those of the user's variables by which an installer finds packages, and another home."""
+    kept = {}
+    for name, value in variables.items():
+        of_installer = name.startswith(tuple(KEPT_VARIABLES)) and _is_kept(name)
+        if name.upper() in NETWORK_VARIABLES or (of_installer and name not in CACHES):
+            kept[name] = value
+    places = {"HOME": str(home), "TMPDIR": str(home), "MAMBA_ROOT_PREFIX": str(home / "mamba")}
+    return {**kept, **places, "VIRTUAL_ENV": str(folder)}
+
+
+def _is_kept(name: str) -> bool:
+    if name.startswith(DROPPED_VARIABLES):
+        return False
+    for beginning, kept in KEPT_VARIABLES.items():
+        if name.startswith(beginning):
+            return name.startswith(kept)
+    return True
+
+
+def current_programs() -> Path:
+    """Return the folder of programs of the environment that this process runs in."""
+    return Path(sys.prefix) / "bin"
+
+
 def recorded_python(project: Path) -> str | None:
-    """The version of Python that a revision records, None where it is the one that runs, or unknown."""
+    """Return the version of Python that a revision records; None where that runs here, or is unknown."""
     recorded = _record(project).get("python", "")
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", recorded):
         return None
@@ -128,17 +234,94 @@ def recorded_python(project: Path) -> str | None:
 
 
 def recorded_variables(project: Path) -> dict[str, str]:
-    """The environment variables that were set when a revision's results were made and can change numbers."""
+    """Return the environment variables that were set when results were made and can change numbers."""
     recorded = _record(project).get("variables")
     if not isinstance(recorded, Mapping):
         return {}
-    return {str(name): str(value) for name, value in recorded.items()}
+    variables = {}
+    for name, value in recorded.items():
+        # Others cannot be set: the record can be another tool's.
+        if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and "\0" not in str(value):
+            variables[name] = str(value)
+    return variables
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    """Return content of environment.json.
-
-    Nothing where there is none, or another tool's file has that name.
-    """
+    """Return the content of environment.json; nothing where there is none, or it is another tool's."""
     file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)
+
+
+def distributions(folder: Path) -> Iterable[metadata.Distribution]:
+    """Return the Python packages that are installed in an environment."""
+    site_packages = folder.glob("lib/python*/site-packages")
+    return metadata.distributions(path=list(map(str, site_packages)))
+
+
+def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what conda recorded of each package in an environment; nothing where it installed none."""
+    for file in sorted(folder.glob(CONDA_RECORDS)):
+        try:
+            record = json.loads(file.read_bytes())
+        except ValueError:
+            continue  # of an interrupted installation
+        # A file of conda's own, `state`, is beside them.
+        if isinstance(record, dict) and "name" in record and "version" in record:
+            yield record
+
+
+def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) -> dict[str, str]:
+    """Return version by name of each package, those that are not Python's included."""
+    # An interrupted installation leaves folders that name no package.
+    of_python = {package.name: package.version for package in packages if package.name}
+    known = set(map(canonicalize_name, of_python))
+    versions = {}
+    for record in conda_records(folder):
+        # conda's version of a package of Python can be written in another way; Python's own word counts.
+        if canonicalize_name(str(record["name"])) not in known:
+            versions[str(record["name"])] = str(record["version"])
+    return {**versions, **of_python}
+
+
+def packages_not_as_locked(programs: Path, text: str) -> str:
+    """Return packages installed here that the locked environment has not, or in another version.
+
+    Args:
+        programs: folder of programs of the locked environment.
+        text: what the stage printed, and its code; packages that it imports are named rather than others.
+    """
+    folder = programs.parent
+    locked = installed_versions(folder, distributions(folder))
+    here = installed_versions(Path(sys.prefix), metadata.distributions())
+    return name_packages(here, locked, metadata.packages_distributions(), text)
+
+
+def name_packages(
+    here: Mapping[str, str], locked: Mapping[str, str], owners: Mapping[str, list[str]], text: str
+) -> str:
+    """Return the names of the packages that are most likely the reason why a stage does better here.
+
+    Args:
+        here: version by name of each package installed here.
+        locked: the same, of the locked environment.
+        owners: names of the packages that a module can come from, by name of the module.
+        text: what the stage printed, and its code.
+
+    Returns:
+        Names and versions, joined by commas.
+    """
+    locked_versions = {canonicalize_name(name): version for name, version in locked.items()}
+    differing = {}
+    for name, version in here.items():
+        if locked_versions.get(canonicalize_name(name)) != version:
+            differing[name] = version
+    suspects: set[str] = set()
+    for module, packages in owners.items():
+        if not re.search(rf"(?:import|from|module named)\s+'?{re.escape(module)}\b", text):
+            continue
+        found = [name for name in packages if name in differing]
+        # Several packages can share a module; the one of its name brings the others.
+        namesakes = [name for name in found if canonicalize_name(name) == canonicalize_name(module)]
+        suspects.update(namesakes or found)
+    named = sorted(suspects) or sorted(differing)[:MOST_PACKAGES]
+    return ", ".join(f"{name} {differing[name]}" for name in named)

@@ -1,28 +1,29 @@
-"""What a proof does with which stages, decided before anything runs. Nothing here reads a file."""
+"""Plans a proof, and brings a clean clone into the state in which its stages can be rebuilt.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+No stage runs here. What the revision records of each is checked against the revision itself.
+"""
 
+import contextlib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote
+
+from ..clones.checkout import Checkout
+from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
-from ..model import Output, Stage, is_inside, overlaps
-
-
-@dataclass(frozen=True)
-class PlannedStage:
-    """A stage to rebuild.
-
-    Attributes:
-        stage: the stage.
-        fetched: recorded outputs of stages outside of the proof, and tracked data, that it depends on.
-    """
-
-    stage: Stage
-    fetched: tuple[Output, ...]
+from ..git.lfs import object_id
+from ..model import Key, Output, Stage, is_inside, overlaps, recorded_hash
+from ..repository.hashes import differs_in_line_ends
+from ..results.staleness import Difference, Kind, differences
+from .attempts import RecordedOutputs
+from .inputs import declared_files
 
 
 @dataclass(frozen=True)
 class ProofPlan:
-    """What a proof does.
+    """The stages of a proof.
 
     Attributes:
         stages: stages to rebuild, each after those that it depends on.
@@ -30,18 +31,23 @@ class ProofPlan:
         taken_as_recorded: what DVC holds and no stage of the proof writes.
     """
 
-    stages: tuple[PlannedStage, ...]
+    stages: tuple[Stage, ...]
     frozen: tuple[Stage, ...]
     taken_as_recorded: tuple[Output, ...]
 
     @property
     def rebuilt(self) -> list[Output]:
         """All outputs that the proof rebuilds."""
-        return [output for planned in self.stages for output in planned.stage.outs.values()]
+        return [output for stage in self.stages for output in stage.outs.values()]
+
+    def fetched_for(self, stage: Stage) -> list[Output]:
+        """Return what a stage reads and DVC holds: data, and outputs of stages outside of the proof."""
+        read = [*stage.deps, *stage.params]
+        return [output for output in self.taken_as_recorded if overlaps(output.path, read)]
 
 
 def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | None) -> ProofPlan:
-    """Decide which stages to rebuild, and what they need from DVC.
+    """Decide which stages to rebuild, and what is taken as recorded.
 
     Args:
         stages: all stages of a revision, each after those that it depends on.
@@ -69,14 +75,12 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
             raise CannotTryError(
                 f"{stage.address}: no record in this revision's dvc.lock: `dvc repro`, then commit"
             )
-        _check_inside(stage)
+        for path in (*stage.deps, *stage.params, *stage.outs):
+            if not is_inside(path):
+                raise CannotTryError(f"{stage.address}: {path} is outside the project")
     written = {path for stage in chosen for path in stage.outs}
     taken = [output for output in outputs if output.cached and output.recorded and output.path not in written]
-    return ProofPlan(
-        stages=tuple(PlannedStage(stage, _needed(stage, taken)) for stage in chosen),
-        frozen=tuple(frozen),
-        taken_as_recorded=tuple(taken),
-    )
+    return ProofPlan(tuple(chosen), tuple(frozen), tuple(taken))
 
 
 def _is_recorded(stage: Stage) -> bool:
@@ -84,12 +88,176 @@ def _is_recorded(stage: Stage) -> bool:
     return not stage.outs or any(output.recorded for output in stage.outs.values())
 
 
-def _check_inside(stage: Stage) -> None:
-    for path in (*stage.deps, *stage.params, *stage.outs):
-        if not is_inside(path):
-            raise CannotTryError(f"{stage.address}: {path} is outside the project")
+@dataclass
+class StageRecord:
+    """The knowledge of a stage before it is rebuilt.
+
+    Attributes:
+        findings: what is wrong with what is recorded of it, one line each.
+        contradictory: whether dvc.lock does not say what the revision holds.
+        kept: copies of its recorded persistent outputs by path, as far as they can be had.
+    """
+
+    findings: list[str]
+    contradictory: bool
+    kept: dict[str, Path] = field(default_factory=dict)
 
 
-def _needed(stage: Stage, outputs: list[Output]) -> tuple[Output, ...]:
-    read = [*stage.deps, *stage.params]
-    return tuple(output for output in outputs if overlaps(output.path, read))
+def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
+    """Check what is recorded, take recorded outputs out of the clone, and bring in what stages depend on.
+
+    Returns what is known of each stage, by its address.
+
+    Raises:
+        CannotTryError: a stage depends on something that is not available.
+    """
+    found = contradictions(plan.stages, checkout)
+    records = {}
+    # All outputs leave before data comes in: a stage can read a folder that another one writes into.
+    for stage in plan.stages:
+        findings = found.get(stage.address, [])
+        record = StageRecord(findings, contradictory=bool(findings))
+        records[stage.address] = record
+        for output in stage.outs.values():
+            if output.cached and output.recorded:
+                record.findings += damaged_objects(checkout, output)
+                if output.persistent and not checkout.path_of(output.path).exists():
+                    with contextlib.suppress(CannotTryError):
+                        fetch(checkout, output)
+            copy = recorded.set_aside(output)
+            if output.persistent and copy:
+                # No stage sees it, unless to find out whether it would make a difference.
+                record.kept[output.path] = copy
+    rebuilt = [output.path for output in plan.rebuilt]
+    for stage in plan.stages:
+        for path in stage.deps:
+            _check_links(checkout.path_of(path), checkout)
+        for output in plan.fetched_for(stage):
+            if not checkout.exists(output.path):
+                records[stage.address].findings += fetch(checkout, output)
+        _check_dependencies(stage, checkout, rebuilt)
+    return records
+
+
+def _check_links(path: Path, checkout: Checkout) -> None:
+    """Refuse a dependency that is, or holds, a link out of the clone: its target is in no revision."""
+    tree = checkout.tree.resolve()
+    for each in (path, *path.rglob("*")):
+        target = each.resolve()
+        if not target.is_relative_to(tree):
+            name = each.relative_to(checkout.root)
+            raise CannotTryError(f"{name} is a link to {target}, which is outside the project")
+
+
+def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) -> None:
+    missing = []
+    for path in stage.deps:
+        problem = checkout.missing_content(path, stage)
+        if problem:
+            raise CannotTryError(f"{stage.address} depends on {path}: {problem}")
+        if not checkout.exists(path, stage):
+            missing.append(path)
+    # Hydra can compose params files, and Git ignore what it composed.
+    missing += [file for file in stage.params if not checkout.path_of(file).exists()]
+    for path in missing:
+        if overlaps(path, rebuilt):
+            continue
+        name = checkout.path_of(path).relative_to(checkout.tree)
+        remedy = ""
+        if (checkout.user_top / name).exists():
+            remedy = f": your checkout does, so `git add {quote(str(name))}`, or `dvc add` it, and commit"
+        raise CannotTryError(f"{stage.address} depends on {path}, which neither Git nor DVC holds{remedy}")
+
+
+def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, list[str]]:
+    """Return where dvc.lock says other than dvc.yaml, params and outputs in Git, by the address of a stage.
+
+    No output of the stages may lie outside of the project: DVC asks servers for such outputs.
+    """
+    lines: dict[str, list[str]] = {}
+    addresses = {stage.address for stage in stages}
+    for found in differences(checkout.snapshot):
+        # Dependencies are compared when they are in place: earlier stages can rebuild them.
+        if found.stage in addresses and found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+            lines.setdefault(found.stage, []).append(f"{found.stage}: {_sentence(found)}")
+    for stage in stages:
+        for output in stage.outs.values():
+            if not output.recorded or output.cached:
+                continue
+            if not (checkout.exists(output.path) and checkout.path_of(output.path).exists()):
+                line = f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
+                lines.setdefault(stage.address, []).append(line)
+            elif _is_other_in_lfs(output, checkout):
+                line = f"{stage.address}: {output.path} in Git is not the one that dvc.lock records"
+                lines.setdefault(stage.address, []).append(line)
+    return lines
+
+
+def _is_other_in_lfs(output: Output, checkout: Checkout) -> bool:
+    """Return whether Git LFS keeps an output, and its content is not the recorded one.
+
+    Git alone has no more than a pointer, so the checked-out content is compared.
+    """
+    snapshot = checkout.snapshot
+    pointers = snapshot.reader.objects.blobs(snapshot.git_files(output.path).values()).values()
+    if not any(object_id(pointer) for pointer in pointers):
+        return False
+    missing = checkout.missing_contents()
+    place = checkout.path_of(output.path).relative_to(checkout.tree).as_posix()
+    return not overlaps(place, missing) and checkout.hash_of(output.path) != output.recorded
+
+
+def _sentence(found: Difference) -> str:
+    has_both = found.recorded is not None and found.present is not None
+    match found.kind:
+        case Kind.COMMAND:
+            return "dvc.lock records another command than dvc.yaml has"
+        case Kind.PARAM if has_both:
+            file = Key.parse(found.name).file
+            return f"dvc.lock records {found.name} = {found.recorded!r}, {file} has {found.present!r}"
+        case Kind.OUTPUT if found.recorded is None:
+            return f"dvc.lock does not record {found.name}"
+        case Kind.OUTPUT if has_both:
+            return f"{found.name} in Git is not the one that dvc.lock records"
+    return f"dvc.lock is not of this revision: {found.sentence}"
+
+
+def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list[str]:
+    """Return a line for each dependency that is not what dvc.lock records.
+
+    Args:
+        stage: a stage of the checkout.
+        checkout: the clean clone, with every dependency of the stage in place.
+        differing: outputs of earlier stages that already differ, and need not be named again.
+    """
+    lines = []
+    recorded = stage.record.deps if stage.record else {}
+    for path in stage.deps:
+        if overlaps(path, differing):
+            continue
+        expected = recorded_hash(recorded.get(path))
+        actual = checkout.hash_of(path, stage) or "missing"
+        if actual == expected:
+            continue
+        line = f"{stage.address}: dvc.lock records {path} as {expected}, and it is {actual}"
+        place = checkout.path_of(path)
+        if expected and place.is_file() and differs_in_line_ends(place.read_bytes(), expected):
+            line = (
+                f"{stage.address}: dvc.lock records {path} with other line ends than Git "
+                "checks out here: settle them in .gitattributes (core.autocrlf is each user's own)"
+            )
+        lines.append(line)
+    return lines
+
+
+def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
+    """Return where the command of a stage, or a file that it declares, names the user's own checkout."""
+    top = checkout.user_top
+    name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
+    places = []
+    if any(name.search(command) for command in stage.commands):
+        places.append("its command")
+    for file in declared_files(stage, checkout.root):
+        if name.search(file.read_text(errors="ignore")):
+            places.append(str(file.relative_to(checkout.root)))
+    return [f"{stage.address}: {place} names {top}, a folder that only this machine has" for place in places]

@@ -1,10 +1,11 @@
-"""Prove that a result can be rebuilt: the course of a whole proof."""
+"""Proves that a result can be rebuilt: the course of a whole proof, and its report."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ..clones.checkout import Checkout, project_root
 from ..errors import CannotTryError
@@ -12,29 +13,23 @@ from ..model import Stage, overlaps
 from ..repository.dvc_repo import dvc_errors
 from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
-from .attempts import Attempt, StageRunner
-from .comparison import OutputVerdict, Verdict, compare
-from .conditions import runs_programs
+from .attempts import Attempt, RecordedOutputs, StageRunner, remove
+from .comparison import OutputVerdict, Verdict, accept_by_what_follows, unproven
+from .conditions import runs_programs, vary
 from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import EnvironmentLock, build_environment, current_programs, find_lock, recorded_variables
-from .installer import programs_in
-from .plan import ProofPlan, plan_proof
-from .preparation import StageRecord, prepare
-from .record import foreign_paths, wrong_inputs
-from .recorded import RecordedOutputs, remove
-from .report import Report, Seconds
+from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
+from .inputs import seen_whole
+from .lock_files import find_lock
+from .plan import ProofPlan, StageRecord, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
-from .stage_folder import seen_whole
-from .tolerance import accept_by_what_follows
-from .variation import Variation
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ProofOptions:
-    """What to prove, and how.
+    """The options of a proof.
 
     Attributes:
         rev: a Git revision or the name of an experiment.
@@ -56,42 +51,78 @@ class ProofOptions:
 
 
 @dataclass
-class Proof:
-    """A proof under way.
+class Seconds:
+    """Seconds that the parts of a proof took; `stages` by address, the first run of each."""
+
+    preparation: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    environment: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a proof.
 
     Attributes:
-        options: what to prove, and how.
-        plan: which stages to rebuild.
-        checkout: the clean clone, ready for them.
-        sandbox: where they run.
-        records: what is known of each stage before it is rebuilt, by address.
-        recorded: recorded outputs, to compare with.
-        variation: runs stages under other conditions, None where that was not asked for.
-        verdicts: on the outputs of the stages so far.
-        findings: what was found in them so far, one line each.
+        revision: the commit that was rebuilt.
+        environment: which environment its stages ran in.
+        isolation: what its stages could not see.
+        varied: names of the conditions that were changed.
+        outputs: one verdict for each output.
+        findings: one line each.
+        seconds: how long it took.
+        processor: of this machine, None where all is identical and it makes no difference.
+        recorded_processor: that the results were computed on, None where nobody noted it.
         seen_whole: params files by stage, of which it declares a part and saw all.
-        postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
     """
 
-    options: ProofOptions
-    plan: ProofPlan
-    checkout: Checkout
-    sandbox: Sandbox
-    records: dict[str, StageRecord]
-    recorded: RecordedOutputs
-    variation: Variation | None = None
-    verdicts: list[OutputVerdict] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
+    revision: str
+    environment: str
+    isolation: str
+    varied: tuple[str, ...]
+    outputs: tuple[OutputVerdict, ...]
+    findings: tuple[str, ...]
+    seconds: Seconds
+    processor: Processor | None = None
+    recorded_processor: Processor | None = None
     seen_whole: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def as_recorded(self) -> int:
+        """The number of outputs that are as recorded."""
+        return sum(verdict.as_recorded for verdict in self.outputs)
+
+    @property
+    def summary(self) -> str:
+        """One line: how many outputs are as recorded, of how many, and how many are not proven."""
+        frozen = sum(verdict.verdict is Verdict.FROZEN for verdict in self.outputs)
+        not_proven = f"{frozen} of frozen stages not proven, " if frozen else ""
+        counted = f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"
+        return f"{counted}, {not_proven}{len(self.findings)} findings"
+
+    @property
+    def proven(self) -> bool:
+        """True if all outputs are as recorded, and nothing else is wrong."""
+        return not self.findings and self.as_recorded == len(self.outputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as `--json` prints it."""
+        return {
+            "revision": self.revision,
+            "environment": self.environment,
+            "isolation": self.isolation,
+            "varied": list(self.varied),
+            "params_files_seen_whole": self.seen_whole,
+            "outputs": [verdict.to_json() for verdict in self.outputs],
+            "findings": list(self.findings),
+            "seconds": asdict(self.seconds),
+            "processor": self.processor.to_json() if self.processor else None,
+            "recorded_processor": self.recorded_processor.to_json() if self.recorded_processor else None,
+        }
 
 
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
     """Rebuild the stages of a revision and compare; the user's checkout, cache and remote are only read.
-
-    Args:
-        options: what to prove, and how.
-        progress: is called with a line whenever something new begins.
 
     Raises:
         CannotTryError: it cannot be done here.
@@ -104,23 +135,31 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder,
     ):
         work = Path(folder).resolve()
-        _check_programs_run(work)
+        # Stages would fail here that do not fail in the checkout.
+        if not runs_programs(work):
+            raise CannotTryError(
+                f"no program may run in {work.parent} (mounted noexec): "
+                "set TMPDIR to a folder of another file system"
+            )
         progress("preparing a clean clone")
         begun = time.perf_counter()
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
             plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
             if plan.frozen:
                 progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
+            lock = None
+            if options.fresh_environment:
+                lock = find_lock(
+                    checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build
+                )
             # Where a stage writes the record of the environment, it is not there any more when stages run.
-            lock = _lock(options, checkout)
             variables = recorded_variables(checkout.root)
             environment = work / "env"
-            programs = programs_in(environment) if lock else current_programs()
+            programs = environment / "bin" if lock else current_programs()
             sandbox, isolation = make_sandbox(
                 work, programs, checkout.user_top, checkout.user_cache, variables
             )
-            for line in _announcement(plan, checkout, lock, isolation):
-                progress(line)
+            _announce(plan, checkout, lock, isolation, progress)
             recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
             records = prepare(plan, checkout, recorded)
             seconds.preparation = time.perf_counter() - begun
@@ -131,157 +170,160 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
-            proof = Proof(options, plan, checkout, sandbox, records, recorded)
-            if options.vary:
-                processor = processor_of_stages(sandbox)
-                proof.variation = Variation(work, processor, variables, options.rtol)
-            for planned in plan.stages:
-                progress(f"rebuilding {planned.stage.address}")
-                seconds.stages[planned.stage.address] = _prove_stage(planned.stage, proof)
-            if options.rtol > 0:
-                _tolerate(proof)
-            here = _processor(proof)
+            here = processor_of_stages(sandbox) if options.vary else None
+            proof = _Proof(plan, checkout, sandbox, recorded, records, here)
+            for stage in plan.stages:
+                progress(f"rebuilding {stage.address}")
+                seconds.stages[stage.address] = proof.rebuild(stage)
+            proof.accept_by_what_follows()
+            if not options.vary and not proof.is_identical:
+                # It can be why.
+                here = processor_of_stages(sandbox)
 
             begun = time.perf_counter()
             remove(environment)
             seconds.environment += time.perf_counter() - begun
+    verdicts: list[OutputVerdict] = []
+    for stage in plan.frozen:
+        verdicts += unproven(stage, Verdict.FROZEN)
     return Report(
         revision=commit,
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
-        varied=tuple(proof.variation.varied) if proof.variation else (),
-        seen_whole=proof.seen_whole,
-        outputs=(*_frozen(plan), *proof.verdicts),
+        varied=tuple(proof.varied),
+        outputs=(*verdicts, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
         processor=here,
         recorded_processor=read_processor(root, commit),
+        seen_whole=proof.seen_whole,
     )
 
 
-def _announcement(
-    plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str
-) -> list[str]:
-    """Return what a proof is about to run and to ask the network for: the revision can be a stranger's."""
-    lines = [f"runs {_addresses(planned.stage for planned in plan.stages)}; {isolation}"]
+def _announce(
+    plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str, progress: Progress
+) -> None:
+    """Tell what is about to run, and to be asked of the network: the revision can be a stranger's."""
+    progress(f"runs {_addresses(plan.stages)}; {isolation}")
     if lock:
-        lines.append(f"installs {lock.source}")
-    needed = [output for planned in plan.stages for output in planned.fetched if output.cached]
-    remotes = {checkout.remote_of(output) for output in needed} - {""}
+        progress(f"installs {lock.source}")
+    remotes: set[str] = set()
+    for stage in plan.stages:
+        remotes.update(checkout.remote_of(output) for output in plan.fetched_for(stage))
+    # Where no remote is set, nothing can be asked for.
+    remotes.discard("")
     if remotes:
-        lines.append(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
-    return lines
-
-
-def _lock(options: ProofOptions, checkout: Checkout) -> EnvironmentLock | None:
-    """Return what the environment is built from; None where stages use the current one."""
-    if not options.fresh_environment:
-        return None
-    return find_lock(checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build)
-
-
-def _check_programs_run(work: Path) -> None:
-    # Stages would fail here that do not fail in the checkout.
-    if not runs_programs(work):
-        raise CannotTryError(
-            f"no program may run in {work.parent} (mounted noexec): "
-            "set TMPDIR to a folder of another file system"
-        )
-
-
-def _frozen(plan: ProofPlan) -> Iterator[OutputVerdict]:
-    """Yield verdicts on outputs that nothing is known of but their record."""
-    for stage in plan.frozen:
-        for output in stage.outs.values():
-            yield compare(stage.address, output, None, Verdict.FROZEN)
+        progress(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
 
 
 def _addresses(stages: Iterable[Stage]) -> str:
     return ", ".join(stage.address for stage in stages)
 
 
-def _prove_stage(stage: Stage, proof: Proof) -> float:
-    """Rebuild a stage if its inputs could be rebuilt; returns the seconds of its first run."""
-    record = proof.records[stage.address]
-    proof.findings += record.findings
-    runner = StageRunner(
-        stage=stage,
-        checkout=proof.checkout,
-        sandbox=proof.sandbox,
-        recorded=proof.recorded,
-        taken_as_recorded=proof.plan.taken_as_recorded,
-        kept=record.kept,
-    )
-    differing = [each.output for each in proof.verdicts if each.verdict is not Verdict.IDENTICAL]
-    differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
-    foreign = foreign_paths(stage, proof.checkout)
-    if foreign or not all(proof.checkout.path_of(path).exists() for path in differing_inputs):
-        proof.findings += foreign
-        proof.verdicts += runner.not_tried()
-        return 0.0
-    wrong = wrong_inputs(stage, proof.checkout, differing)
-    proof.findings += wrong
-    # What differs in the inputs explains what differs in the outputs.
-    trusted = not (record.contradictory or wrong or differing_inputs)
-    if whole := seen_whole(stage, proof.checkout):
-        proof.seen_whole[stage.address] = whole
-    first = runner.attempt()
-    diagnosis = Diagnosis((), (), first)
-    if proof.options.rtol > 0 and trusted and _can_wait(first):
-        proof.postponed.append((runner, first))
-    else:
-        diagnosis = _diagnose(runner, first, trusted)
-    findings = list(diagnosis.findings)
-    if proof.variation and not findings and not diagnosis.attempt.failed:
-        findings += proof.variation.findings(runner, diagnosis.attempt)
-    proof.findings += findings
-    proof.verdicts += diagnosis.attempt.verdicts
-    return first.seconds
+@dataclass
+class _Proof:
+    """A proof under way.
+
+    Attributes:
+        plan: which stages to rebuild.
+        checkout: the clean clone, ready for them.
+        sandbox: where they run.
+        recorded: recorded outputs, to compare with.
+        records: what is known of each stage before it is rebuilt, by address.
+        processor: of this machine, to run stages under other conditions, too; None unless that is asked for.
+        verdicts: on the outputs of the stages so far.
+        findings: what was found in them so far, one line each.
+        varied: names of the conditions that were changed so far, in their order.
+        seen_whole: params files by stage, of which it declares a part and saw all.
+        postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
+    """
+
+    plan: ProofPlan
+    checkout: Checkout
+    sandbox: Sandbox
+    recorded: RecordedOutputs
+    records: dict[str, StageRecord]
+    processor: Processor | None
+    verdicts: list[OutputVerdict] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    varied: dict[str, None] = field(default_factory=dict)
+    seen_whole: dict[str, list[str]] = field(default_factory=dict)
+    postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
+
+    def rebuild(self, stage: Stage) -> float:
+        """Rebuild a stage if its inputs could be rebuilt; returns the seconds of its first run."""
+        record = self.records[stage.address]
+        self.findings += record.findings
+        differing = [each.output for each in self.verdicts if each.verdict is not Verdict.IDENTICAL]
+        differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
+        foreign = foreign_paths(stage, self.checkout)
+        if foreign or not all(self.checkout.path_of(path).exists() for path in differing_inputs):
+            self.findings += foreign
+            self.verdicts += unproven(stage, Verdict.NOT_TRIED)
+            return 0.0
+        wrong = wrong_inputs(stage, self.checkout, differing)
+        self.findings += wrong
+        whole = seen_whole(stage, self.checkout)
+        if whole:
+            self.seen_whole[stage.address] = whole
+        runner = StageRunner(
+            stage=stage,
+            checkout=self.checkout,
+            sandbox=self.sandbox,
+            recorded=self.recorded,
+            taken_as_recorded=self.plan.taken_as_recorded,
+            kept=record.kept,
+        )
+        first = runner.attempt()
+        # What differs in the inputs explains what differs in the outputs.
+        trusted = not (record.contradictory or wrong or differing_inputs)
+        if self.recorded.rtol > 0 and trusted and _can_wait(first):
+            self.postponed.append((runner, first))
+            diagnosis = Diagnosis(first)
+        else:
+            diagnosis = _diagnose(runner, first, trusted)
+        self.findings += diagnosis.findings
+        self.verdicts += diagnosis.attempt.verdicts
+        if self.processor and not diagnosis.findings and not diagnosis.attempt.failed:
+            varied, findings = vary(runner, diagnosis.attempt, self.processor)
+            self.varied |= dict.fromkeys(varied)
+            self.findings += findings
+        return first.seconds
+
+    def accept_by_what_follows(self) -> None:
+        """Accept what the tolerance accepts once all stages have run, and diagnose what it does not."""
+        if not self.recorded.rtol > 0:
+            return
+
+        def output_has_numbers(path: str) -> bool:
+            return has_numbers(self.checkout.path_of(path))
+
+        self.verdicts = accept_by_what_follows(self.verdicts, self.checkout.stages, output_has_numbers)
+        wrong = {verdict.stage for verdict in self.verdicts if not verdict.as_recorded}
+        for runner, first in self.postponed:
+            if runner.stage.address in wrong:
+                self.findings += _diagnose(runner, first, trusted=True).findings
+
+    @property
+    def is_identical(self) -> bool:
+        """True if every output has the recorded bytes."""
+        return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
+
+
+def _can_wait(first: Attempt) -> bool:
+    """Return whether a stage differs, and only in outputs that later stages can show to be as good."""
+    return bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
-    """Find out what is wrong with a stage, if anything is.
-
-    Args:
-        runner: runs the stage.
-        first: its first run.
-        trusted: whether its inputs are as recorded, so that a difference asks for an explanation.
-    """
-    diagnosis = Diagnosis((), (), first)
+    """Find out what is wrong with a stage, if anything is."""
+    diagnosis = Diagnosis(first)
     text = first.printed + runner.text()
     if first.failed:
         diagnosis = diagnose_failure(runner, first, text)
     last = diagnosis.attempt
-    if not trusted or last.failed or last.as_recorded:
+    if not trusted or last.failed or not last.wrong:
         return diagnosis
+    # It runs with what it needs, and still writes something else.
     difference = diagnose_difference(runner, last, text, diagnosis.inputs)
     return replace(difference, findings=diagnosis.findings + difference.findings)
-
-
-def _can_wait(first: Attempt) -> bool:
-    """Whether a stage differs, and only in outputs that are judged by what later stages make of them."""
-    wrong = [verdict for verdict in first.verdicts if not verdict.as_recorded]
-    return bool(wrong) and all(verdict.only_opaque for verdict in wrong)
-
-
-def _tolerate(proof: Proof) -> None:
-    """Accept what the tolerance accepts by what follows, and diagnose what it does not."""
-    checkout = proof.checkout
-
-    def output_has_numbers(path: str) -> bool:
-        return has_numbers(checkout.path_of(path))
-
-    proof.verdicts = accept_by_what_follows(proof.verdicts, checkout.stages, output_has_numbers)
-    wrong = {verdict.stage for verdict in proof.verdicts if not verdict.as_recorded}
-    for runner, first in proof.postponed:
-        if runner.stage.address in wrong:
-            proof.findings += _diagnose(runner, first, trusted=True).findings
-
-
-def _processor(proof: Proof) -> Processor | None:
-    """Return the processor of this machine, where it can be why something is not identical."""
-    if proof.variation:
-        return proof.variation.processor
-    if all(verdict.verdict is Verdict.IDENTICAL for verdict in proof.verdicts):
-        return None
-    return processor_of_stages(proof.sandbox)

@@ -1,4 +1,4 @@
-"""Run one stage where nothing exists but what it declares.
+"""Runs one stage where nothing exists but what it declares.
 
 The stage gets a folder with its dependencies and a params file of its declared keys, a home of its own and
 a short list of environment variables. Where bubblewrap (`bwrap`) is installed and allowed, it sees the
@@ -7,6 +7,7 @@ system's programs, read-only, and nothing else: no user's files, no service of t
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,29 +15,54 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from ..clones.checkout import Checkout
 from ..model import Stage
 from ..results.processor import Processor, describe_processor
-from .bubblewrap import allowed_limits, bubblewrap, hidden_folders, is_under, view_options
-from .conda_prefix import active_variables
-from .conditions import USUAL, Conditions
-from .inputs import Input, InputKind
-from .stage_folder import fill_folder
+from .inputs import Input, InputKind, fill_folder
 
+# What is installed, but for what programs in other places need. Of /var: what TeX and font libraries read.
+SYSTEM_FOLDERS = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/sys"),
+    *("/nix/store", "/gnu/store"),
+    *("/var/lib/texmf", "/var/lib/ghostscript", "/var/cache/fontconfig"),
+)
+# Devices of graphics cards. All other devices are those of every container: null, zero, random, tty.
+GRAPHICS_CARDS = ("nvidia*", "dri", "kfd")
+# Where users keep files, besides their homes.
+USER_FOLDERS = ("/tmp", "/var/tmp", "/home", "/media", "/mnt", "/srv")  # noqa: S108
+# What lies beside a folder `bin` of installed software. Other folders around a `bin` can hold a user's files.
+SOFTWARE_MARKS = ("pyvenv.cfg", "conda-meta", "lib/node_modules", "lib/julia", "lib/R", "Cellar")
+# Of the folder that Python was installed in, what Python needs.
+PYTHON_FOLDERS = ("bin", "lib", "lib64", "share")
+# A stage has no privilege, even where the proof is run by root, and reaches no process and no network.
+LIMITS = (
+    *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"),
+    *("--die-with-parent", "--new-session"),
+)
+# A user namespace of its own would give a stage privileges again. Kernels and bubblewraps before 0.8 cannot
+# forbid it.
+NO_MORE_NAMESPACES = ("--unshare-user", "--disable-userns")
 # Where Linux says which processors there are: more than a process may use.
 ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
 # Where an active environment is.
 ACTIVE = ("CONDA_PREFIX", "VIRTUAL_ENV")
-# Of what a stage prints, the end is kept.
+# What packages of conda have shells run when their environment becomes the active one.
+ACTIVATION = "etc/conda/activate.d/*.sh"
+# What a shell sets of its own accord.
+OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
+NO_VARIABLES: Mapping[str, str] = {}
+# Of what a stage prints, the end is kept: errors are there, and a loop can print for hours.
 MOST_BYTES_PRINTED = 20_000
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where stages run.
+    """The place where stages run.
 
     Attributes:
         work: a folder in which each run gets a folder of its own.
@@ -56,8 +82,32 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """Conditions of a run that no result may depend on; the defaults are those of every rebuild.
+
+    Attributes:
+        variables: environment variables to set.
+        cpus: how many processors the stage may use, None for all.
+        umask: permissions that new files do not get.
+        last_file_first: create the files that the stage sees in reverse order.
+        parent: where the folder of the run is made, None for the usual place.
+        processor: what of another processor they stand for; empty where no processor decides them.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    cpus: int | None = None
+    umask: int = 0o022
+    last_file_first: bool = False
+    parent: Path | None = None
+    processor: str = ""
+
+
+USUAL = Conditions()
+
+
+@dataclass(frozen=True)
 class RunOptions:
-    """How a run of a stage differs from that of a plain rebuild.
+    """The differences between a run of a stage and a plain rebuild.
 
     Attributes:
         inputs: what the stage sees beyond what it declares.
@@ -72,44 +122,30 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class StageRun:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-        tree: the folder in which the stage's outputs are, where they are in the Git root of a checkout.
-        folder: the folder around it, to be removed.
+        folder: the folder of the run, to be removed.
         exit_code: of the last command that ran.
         printed: the end of what the stage printed.
         seconds: how long it took.
     """
 
-    tree: Path
     folder: Path
     exit_code: int
     printed: str
     seconds: float
 
-
-@dataclass(frozen=True)
-class Place:
-    """The folder of one run, and where in it commands run.
-
-    Attributes:
-        folder: all that the run can write to.
-        working: the folder that commands run in.
-        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
-        variables: the environment of its commands.
-    """
-
-    folder: Path
-    working: Path
-    online_cpus: Path | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def tree(self) -> Path:
+        """The folder that the stage took for the Git root; its outputs are there."""
+        return self.folder / "tree"
 
 
 def make_sandbox(
     work: Path, programs: Path, user_top: Path, user_cache: Path, recorded: Mapping[str, str]
 ) -> tuple[Sandbox, str]:
-    """The best sandbox that this machine allows, and a phrase for the user that says what it keeps out.
+    """Return the best sandbox that this machine allows, and a phrase for the user: what it keeps out.
 
     Args:
         work: a folder in which each run gets a folder of its own.
@@ -126,71 +162,89 @@ def make_sandbox(
     return sandbox, "bubblewrap: the system's programs, and no user's files, services or network"
 
 
+def allowed_limits() -> tuple[tuple[str, ...], str]:
+    """Return the strictest limits that can be set here, as options; or none, and why not in words."""
+    if not shutil.which("bwrap"):
+        return (), "bubblewrap is not installed"
+    said = ""
+    for limits in ((*LIMITS, *NO_MORE_NAMESPACES), LIMITS):
+        command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *limits, "--", "true"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            return limits, ""
+        said = done.stderr.strip()
+    return (), f"bubblewrap is not allowed here ({said[-120:]})"
+
+
+def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
+    """Return the folders of users: the checkout, the cache, the home, and where else users keep files."""
+    folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
+    resolved = dict.fromkeys(folder.resolve() for folder in folders)
+    # The home of some service accounts.
+    resolved.pop(Path("/"), None)
+    return tuple(resolved)
+
+
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
-    place = Place(sandbox.work / "probe", sandbox.work / "probe", variables=sandbox.recorded)
-    place.folder.mkdir(exist_ok=True)
-    python = [*isolation_command(sandbox, place), str(sandbox.programs / "python")]
-    return describe_processor(python, {} if sandbox.limits else sandbox.recorded)
+    folder = _probe(sandbox)
+    isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
+    python = [*isolation, str(sandbox.programs / "python")]
+    return describe_processor(python, {} if isolation else sandbox.recorded)
+
+
+def _probe(sandbox: Sandbox) -> Path:
+    """Return a folder to run in what is no stage."""
+    folder = sandbox.work / "probe"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
-    """Run a stage's commands in a new folder.
-
-    Args:
-        stage: a stage of the checkout.
-        checkout: the clean clone, with every dependency of the stage in place.
-        sandbox: where to run.
-        options: what is different from a plain rebuild.
-    """
-    conditions = options.conditions
+    """Run a stage's commands in a new folder, up to the first that fails."""
     if options.programs:
         sandbox = replace(sandbox, programs=options.programs)
-    place = _make_place(stage, checkout, sandbox, options)
+    conditions = options.conditions
+    parent = conditions.parent or sandbox.work
+    parent.mkdir(parents=True, exist_ok=True)
+    name = stage.address.replace("/", "-").replace(":", "-")
+    # Another path for every run, and not one that holds the time: it would be taken for the stage's own.
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+    tree = folder / "tree"
+    for subfolder in (folder / "home", folder / "tmp", tree):
+        subfolder.mkdir()
+    fill_folder(stage, checkout, tree, options.inputs, conditions.last_file_first)
+    online_cpus = None
+    if conditions.cpus and ONLINE_CPUS.exists():
+        online_cpus = folder / "online"
+        online_cpus.write_text("0\n")
+    working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
+    variables = _variables(stage, checkout, sandbox, folder, options)
+    foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
+    isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
+    # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
+    shell = variables.get("SHELL", "/bin/sh")
+    if isolation:
+        variables = {name: value for name, value in variables.items() if name not in foreign}
+    exit_code = 0
     begun = time.perf_counter()
-    with (place.folder / "printed").open("w+b") as printed:
-        exit_code = 0
+    with (folder / "printed").open("w+b") as printed:
         for command in stage.commands:
-            # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
-            shell = [place.variables.get("SHELL", "/bin/sh"), "-c", command]
-            line = [*isolation_command(sandbox, place), *shell]
-            # Bubblewrap itself runs outside: nothing that a revision records may act on it.
-            variables = {} if sandbox.limits else place.variables
-            exit_code = _run_command(line, place, variables, printed, conditions)
+            line = [*isolation, shell, "-c", command]
+            exit_code = _run_command(line, printed, conditions, cwd=working, env=variables)
             if exit_code:
                 break
         seconds = time.perf_counter() - begun
         printed.seek(0, os.SEEK_END)
         printed.seek(max(0, printed.tell() - MOST_BYTES_PRINTED))
         text = printed.read().decode(errors="replace")
-    return StageRun(place.folder / "tree", place.folder, exit_code, text, seconds)
-
-
-def _make_place(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> Place:
-    name = stage.address.replace("/", "-").replace(":", "-")
-    parent = options.conditions.parent or sandbox.work
-    parent.mkdir(parents=True, exist_ok=True)
-    # Another path for every run, and not one that holds the time: it would be taken for the stage's own.
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
-    for subfolder in ("home", "tmp", "tree"):
-        (folder / subfolder).mkdir()
-    fill_folder(stage, checkout, folder / "tree", options.inputs, options.conditions.last_file_first)
-    online_cpus = None
-    if options.conditions.cpus and ONLINE_CPUS.exists():
-        online_cpus = folder / "online"
-        online_cpus.write_text("0\n")
-    return Place(
-        folder=folder,
-        working=folder / "tree" / checkout.path_of(stage.folder).relative_to(checkout.tree),
-        online_cpus=online_cpus,
-        variables=_variables(stage, checkout, sandbox, folder, options),
-    )
+    return StageRun(folder, exit_code, text, seconds)
 
 
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
 ) -> dict[str, str]:
-    active = active_variables(sandbox.programs.parent, isolation_command(sandbox, Place(folder, folder)))
+    active = active_variables(sandbox)
     variables = {
         **active,
         **sandbox.recorded,
@@ -207,66 +261,45 @@ def _variables(
     return {**variables, **options.conditions.variables}
 
 
-def _search_path(sandbox: Sandbox) -> list[Path]:
-    # The user's own environment must not serve where the locked one lacks something.
-    own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
-    if sandbox.programs.parent != Path(sys.prefix):
-        own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
-    entries = [Path(entry) for entry in os.environ["PATH"].split(os.pathsep)]
-    return [entry for entry in entries if entry.is_absolute() and not is_under(entry.resolve(), own)]
+def active_variables(sandbox: Sandbox) -> dict[str, str]:
+    """Return what is set where an environment of conda is active; nothing where conda did not make it.
 
-
-def isolation_command(sandbox: Sandbox, place: Place) -> list[str]:
-    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
-
-    Bubblewrap sets the variables of the place; without it, the caller has to.
+    Scripts of its packages are run, as `conda activate` does, where stages run.
     """
-    if not sandbox.limits:
-        return []
-    command = [bubblewrap(), *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
-    for name, value in place.variables.items():
-        command += ["--setenv", name, value]
-    command += ["--bind", str(place.folder), str(place.folder), "--chdir", str(place.working)]
-    if place.online_cpus:
-        command += ["--ro-bind", str(place.online_cpus), str(ONLINE_CPUS)]
-    return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
+    folder = sandbox.programs.parent
+    if not (folder / "conda-meta").is_dir():
+        return {}
+    probe = _probe(sandbox)
+    return _activate(folder, tuple(isolation_command(sandbox, probe, probe)))
 
 
-def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
-    """Return what to put before an installer that runs what packages hold: it has the network, but no home.
-
-    Args:
-        sandbox: in whose folder it installs.
-        readable: files and folders that it needs.
-    """
-    if not sandbox.limits:
-        return []
-    command = [bubblewrap(), *view_options(sandbox.programs, _search_path(sandbox), sandbox.hidden)]
-    # How to find servers is often said by a service of the machine.
-    for path in (*readable, Path("/etc/resolv.conf").resolve()):
-        if not path.is_relative_to(sandbox.work):
-            command += ["--ro-bind-try", str(path), str(path)]
-    command += ["--bind", str(sandbox.work), str(sandbox.work), "--remount-ro", "/"]
-    limits = [limit for limit in sandbox.limits if limit != "--unshare-net"]
-    return [*command, *limits, "--"]
+@lru_cache(10)
+def _activate(folder: Path, isolation: tuple[str, ...]) -> dict[str, str]:
+    lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
+    command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", "\n".join([*lines, "env -0"])]
+    before = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
+    done = subprocess.run(command, env=before, cwd=folder, capture_output=True, check=False)
+    found = {"CONDA_PREFIX": str(folder)}
+    for pair in os.fsdecode(done.stdout).split("\0"):
+        name, separator, value = pair.partition("=")
+        if separator and name not in OF_SHELLS:
+            found[name] = value
+    return found
 
 
 def _run_command(
-    command: list[str],
-    place: Place,
-    variables: Mapping[str, str],
-    printed: IO[bytes],
-    conditions: Conditions,
+    command: list[str], printed: IO[bytes], conditions: Conditions, *, cwd: Path, env: Mapping[str, str]
 ) -> int:
     """Run a command to its end and return its exit code; nothing that it started outlives it."""
+    # The command inherits what this process may use.
     allowed = os.sched_getaffinity(0) if conditions.cpus else None
     if allowed:
         os.sched_setaffinity(0, sorted(allowed)[: conditions.cpus])
     try:
         process = subprocess.Popen(
             command,
-            cwd=place.working,
-            env=variables,
+            cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,
@@ -275,7 +308,7 @@ def _run_command(
         )
     except FileNotFoundError as error:
         printed.write(str(error).encode())
-        return 127
+        return 127  # as shells say it
     finally:
         if allowed:
             os.sched_setaffinity(0, allowed)
@@ -286,3 +319,150 @@ def _run_command(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def isolation_command(
+    sandbox: Sandbox,
+    folder: Path,
+    working: Path,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    online_cpus: Path | None = None,
+) -> list[str]:
+    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
+
+    Args:
+        sandbox: where it runs.
+        folder: all that it can write to.
+        working: the folder that it runs in.
+        variables: to set for it, and not for bubblewrap, which can be had to load a library by them.
+        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
+    """
+    if not sandbox.limits:
+        return []
+    command = [*_bubblewrap(sandbox), "--bind", str(folder), str(folder), "--chdir", str(working)]
+    for name, value in variables.items():
+        command += ["--setenv", name, value]
+    if online_cpus:
+        command += ["--ro-bind", str(online_cpus), str(ONLINE_CPUS)]
+    return [*command, "--remount-ro", "/", *sandbox.limits, "--"]
+
+
+def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
+    """Return what to put before an installer that runs what packages hold: it has the network and no home."""
+    if not sandbox.limits:
+        return []
+    command = _bubblewrap(sandbox)
+    # How to find servers is often said by a service of the machine.
+    for path in (*readable, Path("/etc/resolv.conf").resolve()):
+        if not path.is_relative_to(sandbox.work):
+            command += ["--ro-bind-try", str(path), str(path)]
+    command += ["--bind", str(sandbox.work), str(sandbox.work), "--remount-ro", "/"]
+    limits = [limit for limit in sandbox.limits if limit != "--unshare-net"]
+    return [*command, *limits, "--"]
+
+
+def _bubblewrap(sandbox: Sandbox) -> list[str]:
+    """Return the command that shows the system and a stage's programs, and hides all else."""
+    # By its path: an environment, which is first in the PATH of a stage, can have a program of this name.
+    program = os.path.abspath(shutil.which("bwrap") or "/usr/bin/bwrap")
+    options = [program, "--dev", "/dev", "--proc", "/proc"]
+    for pattern in GRAPHICS_CARDS:
+        for device in sorted(Path("/dev").glob(pattern)):
+            options += ["--dev-bind", str(device), str(device)]
+    for folder in SYSTEM_FOLDERS:
+        if os.path.exists(folder):
+            options += ["--ro-bind", folder, folder]
+    for secret in _secrets(Path("/etc")):
+        options += ["--tmpfs", str(secret)] if secret.is_dir() else ["--ro-bind", os.devnull, str(secret)]
+    for path in sandbox.hidden:
+        if path.is_dir():
+            options += ["--tmpfs", str(path)]
+    # After what hides them: a user's programs lie in a home.
+    for shown in _program_folders(sandbox):
+        options += ["--ro-bind", str(shown), str(shown)]
+    return options
+
+
+@cache
+def _secrets(folder: Path) -> list[Path]:
+    """Return what is not for every account of the machine, though this one can read it: root can read all."""
+    secrets = []
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = Path(parent, name)
+            if path.is_symlink() or path.stat().st_mode & 0o004:
+                continue
+            if os.access(path, os.R_OK):
+                secrets.append(path)
+        folders[:] = [name for name in folders if Path(parent, name) not in secrets]
+    return secrets
+
+
+def _search_path(sandbox: Sandbox) -> list[Path]:
+    """Return the folders of the user's PATH that are for stages, too."""
+    # The user's own environment must not serve where the locked one lacks something.
+    own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
+    if sandbox.programs.parent != Path(sys.prefix):
+        own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
+    found = []
+    for entry in map(Path, os.environ["PATH"].split(os.pathsep)):
+        if entry.is_absolute() and not _is_under(entry.resolve(), own):
+            found.append(entry)
+    return found
+
+
+def _program_folders(sandbox: Sandbox) -> list[Path]:
+    """Return the folders that programs need and that would otherwise not be seen."""
+    wanted = [sandbox.programs.parent, *python_folders(sandbox.programs, sandbox.hidden)]
+    for entry in _search_path(sandbox):
+        wanted.append(entry)
+        wanted += software_around(entry)
+    shown: list[Path] = []
+    for folder in wanted:
+        resolved = folder.resolve()
+        # Others' folders on the PATH may be closed to this account.
+        is_readable = os.access(resolved, os.R_OK | os.X_OK) and resolved.is_dir()
+        if not is_readable or _holds_any(resolved, sandbox.hidden):
+            continue
+        # A folder that is named by a link is seen by both names.
+        for path in (resolved, folder.absolute()):
+            is_system = _is_under(path, SYSTEM_FOLDERS) and not _is_under(path, sandbox.hidden)
+            if not is_system and not _is_under(path, shown):
+                shown.append(path)
+    return shown
+
+
+def python_folders(programs: Path, hidden: Iterable[Path]) -> list[Path]:
+    """Return the folders of the Python that an environment was made from, which can be another environment's.
+
+    Args:
+        programs: the folder of programs of the environment.
+        hidden: folders of users, resolved.
+    """
+    folders = []
+    python = programs / "python"
+    while python.is_symlink():
+        folders.append(python.parent)
+        python = python.parent / python.readlink()
+    prefix = python.resolve().parents[1]
+    if _holds_any(prefix, hidden):
+        return folders + [prefix / name for name in PYTHON_FOLDERS]
+    return [*folders, prefix]
+
+
+def software_around(entry: Path) -> set[Path]:
+    """Return the installed software that a folder's programs belong to: around it, or where links lead."""
+    if not os.access(entry, os.R_OK | os.X_OK) or entry.resolve().is_relative_to("/usr"):
+        return set()
+    homes = {entry.resolve().parent}
+    homes.update(program.resolve().parent.parent for program in entry.iterdir() if program.is_symlink())
+    return {home for home in homes if any((home / mark).exists() for mark in SOFTWARE_MARKS)}
+
+
+def _is_under(path: Path, folders: Iterable[Path | str]) -> bool:
+    """Return whether a path lies in one of some folders, or is one."""
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _holds_any(folder: Path, others: Iterable[Path]) -> bool:
+    return any(other.is_relative_to(folder) for other in others)

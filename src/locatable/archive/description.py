@@ -1,0 +1,445 @@
+"""Describes an archive: a page with the commands that rebuild, and an RO-Crate, a Provenance Run Crate.
+
+All of it is read from the revision. Every time in it is that of the commit, and every id follows from what it
+stands for: the same revision has the same description.
+"""
+
+import json
+import math
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from shlex import join, quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as quote_url
+
+from ..model import HASHES, Record, flat_params
+from ..repository.bounds import parse_toml
+from ..repository.snapshot import Snapshot
+from ..results.coordinates import read_record
+from ..results.locks import CONDA_LOCK, LOCKS
+from ..results.rebuild import CONDA_COMMANDS, hashed_locks, is_locked_by_conda, repro_command
+from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
+from .plan import LICENCE, ArchivePlan
+
+if TYPE_CHECKING:
+    from rocrate.rocrate import ROCrate
+
+# The commands name the archive so, whatever its file is called: its bytes do not depend on that.
+ARCHIVE = "result.zip"
+# The profiles are for this version of RO-Crate.
+VERSION = "1.1"
+WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
+    WORKFLOW_CRATE: "Workflow RO-Crate",
+}
+DVC = "https://dvc.org"
+COMPLETED = "http://schema.org/CompletedActionStatus"
+_PYTHON = re.compile(r"\d+\.\d+")
+# The line of a lock that pins this package.
+_LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
+# The form of an SPDX id; ids that a project makes up have no page.
+_SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
+
+
+@dataclass(frozen=True)
+class Archived:
+    """The content of an archive that holds the result itself, and what can be said of it.
+
+    Attributes:
+        snapshot: the revision.
+        plan: of the archive.
+        manifest: of the archive, without the list of its members.
+        members: content, or a file with it, by path in the archive.
+        places: path in the archive by path of a file or folder of the project; of a folder that DVC keeps, of
+            the list of its files.
+    """
+
+    snapshot: Snapshot
+    plan: ArchivePlan
+    manifest: Manifest
+    members: Mapping[str, Content]
+    places: Mapping[str, str]
+
+    def text(self, path: str) -> str:
+        """Return a file that Git keeps; an empty text where the archive has no copy of it."""
+        content = self.members.get(f"{FILES}/{path}", b"")
+        return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+    @cached_property
+    def project(self) -> Mapping[str, Any]:
+        """`[project]` of pyproject.toml; empty where there is none that can be read."""
+        try:
+            table = parse_toml(self.text("pyproject.toml")).get("project", {})
+        except ValueError:
+            return {}
+        return table if isinstance(table, dict) else {}
+
+    @property
+    def name(self) -> str:
+        """The name of the project."""
+        return str(self.project.get("name", "DVC project"))
+
+    @property
+    def title(self) -> str:
+        """The project, and the result."""
+        return f"{self.name}: {self.manifest.experiment or f'commit {self.snapshot.rev[:7]}'}"
+
+    @property
+    def python(self) -> str:
+        """The version of Python as in its command, such as 3.11; empty where it is not recorded."""
+        recorded = read_record(self.snapshot.files.get("environment.json")).get("python", "")
+        version = _PYTHON.match(recorded)
+        return version[0] if version else ""
+
+    @cached_property
+    def by_conda(self) -> bool:
+        """True if conda-lock.yml locks the packages."""
+        return is_locked_by_conda(self.snapshot)
+
+    @cached_property
+    def locks(self) -> list[str]:
+        """The locks of packages for pip, each with hashes; none where the project has none."""
+        return [] if self.by_conda else hashed_locks(self.snapshot)
+
+    @property
+    def proves(self) -> bool:
+        """True if the locks install locatable, which compares what was rebuilt with the record."""
+        return "tools.lock" in self.locks and bool(_LOCATABLE.search(self.text("tools.lock")))
+
+    @property
+    def licence(self) -> str:
+        """The SPDX id that the project declares, else the copy of its licence, else a sentence."""
+        declared = self.project.get("license")
+        if isinstance(declared, str) and _SPDX.fullmatch(declared):
+            return declared
+        for path, place in self.places.items():
+            if LICENCE.fullmatch(path):
+                return place
+        return "The project states no licence."
+
+    @property
+    def workflow(self) -> str:
+        """The copy of the main dvc.yaml: the one in the root, else the first."""
+        found = [place for path, place in self.places.items() if posixpath.basename(path) == "dvc.yaml"]
+        return min(found, key=lambda place: (place.count("/"), place))
+
+
+def describing_members(archived: Archived) -> dict[str, Content]:
+    """Return the members that describe a result and how to rebuild it, by their path."""
+    from rocrate.rocrate import ROCrate
+
+    page = readme(archived)
+    # The manifest is left out: it is written last, and lists the crate itself.
+    sizes = {path: size_of(content) for path, content in archived.members.items()}
+    crate = ROCrate(version=VERSION)
+    _Description(crate, archived, {**sizes, README: len(page)}).add_all()
+    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
+    return {README: page, CRATE: f"{text}\n".encode()}
+
+
+def readme(archived: Archived) -> bytes:
+    """Return the content of the member `README.md`."""
+    manifest = archived.manifest
+    needs = f"Git and Python {archived.python}" if archived.python else "Git and Python"
+    if archived.by_conda:
+        needs = "Git, Python, DVC and micromamba"
+    what = f"commit `{manifest.revision}`"
+    if manifest.experiment:
+        what = f"the experiment `{manifest.experiment}`, {what}"
+    rows = {
+        BUNDLE: "the Git repository: this commit and all of its history",
+        f"{OBJECTS}/": "data and results that DVC keeps, as in a DVC remote",
+        f"{FILES}/": "copies of the pipeline, the locks, params, metrics and plots, to be read without Git",
+        CRATE: "stages, commands, inputs, outputs and params as an [RO-Crate](https://w3id.org/ro/crate)",
+        MANIFEST: "the SHA-256 of everything else",
+    }
+    lines = [f"# {archived.title}", "", f"All that is needed to rebuild {what}.", "", "## Rebuild", ""]
+    lines += [f"You need {needs}. In the folder of this archive, which the commands call `{ARCHIVE}`:", ""]
+    lines += ["```console", *_commands(archived), "```", ""]
+    lines += [_outcome(archived), ""]
+    if manifest.wheels_for:
+        lines += [f"No package index is asked. The packages are for {manifest.wheels_for}.", ""]
+        rows[f"{WHEELS}/"] = "the packages that the locks pin"
+    lines += ["The commands run code that is in this archive: do so if you trust whoever gave it to you.", ""]
+    lines += ["## What is in it", "", "| path | what it is |", "|---|---|"]
+    lines += [f"| `{path}` | {meaning} |" for path, meaning in rows.items()]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _commands(archived: Archived) -> list[str]:
+    """Return the commands that rebuild the result on a machine with Git and Python."""
+    python = f"python{archived.python}" if archived.python else "python3"
+    venv = f"{python} -m venv .venv && . .venv/bin/activate"
+    place = posixpath.join("result/project", archived.manifest.project).rstrip("/")
+    # From the folder of the project to the one that the archive is unpacked to.
+    up = posixpath.relpath("result", place)
+    commands = [
+        f"python3 -m zipfile -e {ARCHIVE} result",
+        f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
+    ]
+    if archived.by_conda:
+        commands += CONDA_COMMANDS
+    elif archived.locks:
+        install = ["pip", "install"]
+        if archived.manifest.wheels_for:
+            install += ["--no-index", "--find-links", f"{up}/{WHEELS}"]
+        install.append("--require-hashes")
+        for lock in archived.locks:
+            install += ["-r", lock]
+        commands.append(f"{venv} && {join(install)}")
+    else:
+        commands.append(f"{venv} && pip install dvc")
+    if archived.proves:
+        return [*commands, f"locatable reproduce {up}/../{ARCHIVE}"]
+    steps = [f"dvc remote add --local archive {up}/{OBJECTS}"]
+    sources = [source.path for source in archived.plan.sources]
+    if sources:
+        steps.append(join(["dvc", "pull", "--remote", "archive", *sources]))
+    steps.append(_repro_command(archived.snapshot))
+    return [*commands, " && ".join(steps)]
+
+
+def _repro_command(snapshot: Snapshot) -> str:
+    """Return the command of DVC that runs all stages; it asks for no data that none of them reads."""
+    command = repro_command(snapshot)
+    if "--all-pipelines" not in command:
+        return command
+    folders = [folder for folder, pipeline in snapshot.pipelines.items() if pipeline.stages]
+    return join(["dvc", "repro", *(posixpath.join(folder, "dvc.yaml") for folder in folders)])
+
+
+def _outcome(archived: Archived) -> str:
+    """Say what the last command does, and how to read its outcome."""
+    if archived.proves:
+        return (
+            "The last one runs every stage again and compares what it writes, by hash, with what is "
+            "recorded. It exits with 0 where all is identical."
+        )
+    sentence = "The last one runs every stage again. `git status` shows nothing where all is identical."
+    if not archived.locks and not archived.by_conda:
+        sentence += " This project locks no packages: what its stages import is for you to install first."
+    return sentence
+
+
+class _Description:
+    """Adds the entities of a result to a crate.
+
+    Args:
+        crate: the crate.
+        archived: the result.
+        sizes: bytes by path in the archive.
+    """
+
+    def __init__(self, crate: "ROCrate", archived: Archived, sizes: Mapping[str, int]) -> None:
+        self._crate = crate
+        self._archived = archived
+        self._sizes = sizes
+        self._revision = archived.snapshot.rev
+        self._time = datetime.fromtimestamp(archived.snapshot.time, UTC).isoformat()
+        # Entities by id, so that each is in the crate once.
+        self._known: dict[str, Any] = {}
+        self._folders: list[Any] = []
+
+    def add_all(self) -> None:
+        """Add everything."""
+        self._describe_root()
+        author = self._add("#author", "Person", name=self._archived.snapshot.author or "unknown")
+        self._crate.root_dataset["author"] = author
+        engine = self._add("#dvc", "SoftwareApplication", name="DVC", url=DVC)
+        records = self._archived.snapshot.records
+        tools = [self._tool(address, stage) for address, stage in records.items()]
+        workflow = self._workflow(tools)
+        actions = []
+        for tool, stage in zip(tools, records.values(), strict=True):
+            actions.append(self._action(tool, stage, author))
+        run = self._add(
+            "#run",
+            "CreateAction",
+            name=f"dvc repro of {self._revision[:7]}",
+            description="DVC ran all stages",
+            instrument=workflow,
+            agent=author,
+            endTime=self._time,
+            actionStatus=COMPLETED,
+            **_said(object=_all_of(actions, "object"), result=_all_of(actions, "result")),
+        )
+        # Which step of the workflow an action was.
+        controls = []
+        for tool, action in zip(tools, actions, strict=True):
+            name = f"Control of {action['name']}"
+            step = self._known[f"{tool.id}/step"]
+            controls.append(
+                self._add(f"{action.id}/control", "ControlAction", name=name, instrument=step, object=action)
+            )
+        if controls:
+            self._add(
+                "#dvc-run",
+                "OrganizeAction",
+                name="DVC ran the stages",
+                agent=author,
+                instrument=engine,
+                object=controls,
+                result=run,
+            )
+        self._crate.root_dataset["mentions"] = [run, *actions, *_unique(self._folders)]
+
+    def _describe_root(self) -> None:
+        archived = self._archived
+        root = self._crate.root_dataset
+        root["name"] = archived.title
+        default = f"A result of {archived.name}, and what it takes to rebuild it."
+        root["description"] = str(archived.project.get("description", default))
+        root["datePublished"] = self._time
+        root["identifier"] = self._revision
+        root["license"] = self._licence(archived.licence)
+        profiles = []
+        for address, name in PROFILES.items():
+            version = posixpath.basename(address)
+            profiles.append(self._add(address, "CreativeWork", name=name, version=version))
+        root["conformsTo"] = profiles
+        self._file(BUNDLE, name="Git repository", encodingFormat="application/x-git-bundle")
+        self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
+        # The file itself follows other profiles than the data set that it describes.
+        own = f"https://w3id.org/ro/crate/{VERSION}"
+        self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
+
+    def _licence(self, licence: str) -> Any:
+        if licence in self._sizes:
+            return self._file(licence, name="Licence", encodingFormat="text/plain")
+        if _SPDX.fullmatch(licence):
+            return self._add(f"https://spdx.org/licenses/{licence}", "CreativeWork", name=licence)
+        return licence
+
+    def _tool(self, address: str, stage: Record) -> Any:
+        command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
+        return self._add(
+            f"#stage/{quote_url(address)}",
+            "SoftwareApplication",
+            name=address,
+            description=command,
+            softwareVersion=self._revision,
+        )
+
+    def _workflow(self, tools: Sequence[Any]) -> Any:
+        language = self._add("#dvc-yaml", "ComputerLanguage", name="DVC pipeline", url=DVC)
+        workflow = self._file(
+            self._archived.workflow,
+            types=["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            name=self._archived.title,
+            encodingFormat="application/yaml",
+            programmingLanguage=language,
+            version=self._revision,
+            **_said(hasPart=tools),
+        )
+        requirements = []
+        for lock in (*LOCKS, CONDA_LOCK):
+            place = f"{FILES}/{lock}"
+            if place in self._sizes:
+                kind = "application/yaml" if lock == CONDA_LOCK else "text/plain"
+                requirements.append(self._file(place, name=f"Packages: {lock}", encodingFormat=kind))
+        version = self._archived.python
+        if version:
+            requirements.append(self._add("#python", "SoftwareApplication", name="Python", version=version))
+        steps = []
+        for position, tool in enumerate(tools):
+            step = {"name": tool["name"], "position": str(position), "workExample": tool}
+            steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
+        for name, value in _said(softwareRequirements=requirements, step=steps).items():
+            workflow[name] = value
+        self._crate.root_dataset["mainEntity"] = workflow
+        return workflow
+
+    def _action(self, tool: Any, stage: Record, agent: Any) -> Any:
+        address = tool["name"]
+        inputs = [self._data(path, entry) for path, entry in stage.deps.items()]
+        for key, value in flat_params(list(stage.params.items())).items():
+            id_ = f"#param/{quote_url(address)}/{quote_url(key)}"
+            inputs.append(self._add(id_, "PropertyValue", name=key, value=_as_text(value)))
+        outputs = [self._data(path, entry) for path, entry in stage.outs.items()]
+        return self._add(
+            f"{tool.id}/run",
+            "CreateAction",
+            name=f"Run of stage {address}",
+            description=tool["description"],
+            instrument=tool,
+            agent=agent,
+            endTime=self._time,
+            actionStatus=COMPLETED,
+            **_said(object=inputs, result=outputs),
+        )
+
+    def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
+        """Return the entity of a file or folder that a stage reads or writes."""
+        said = {"name": path}
+        for kind in HASHES:
+            if kind in entry:
+                said["identifier"] = f"{kind}:{entry[kind]}"
+                break
+        place = self._archived.places.get(path)
+        if not place:
+            # In the bundle, or left out.
+            return self._add(f"#path/{quote_url(path)}", "CreativeWork", **said)
+        if not said.get("identifier", "").endswith(".dir"):
+            return self._file(place, **said)
+        listing = self._file(place, name=f"Files in {path}", encodingFormat="application/json")
+        said |= {"hasPart": listing, "mainEntity": listing}
+        folder = self._add(f"#path/{quote_url(path)}", "Collection", **said)
+        self._folders.append(folder)
+        return folder
+
+    def _file(self, path: str, types: Sequence[str] = ("File",), **properties: Any) -> Any:
+        """Return the entity of a member of the archive; of one with several names, with the first."""
+        from rocrate.model.file import File
+
+        if path not in self._known:
+            kinds = list(types) if len(types) > 1 else types[0]
+            said = {"@type": kinds, "contentSize": str(self._sizes[path]), **properties}
+            # Without a source: the crate is only described, not written, by this library.
+            self._known[path] = self._crate.add(File(self._crate, dest_path=path, properties=said))
+        return self._known[path]
+
+    def _add(self, id_: str, kind: str, **properties: Any) -> Any:
+        """Return the entity of something that is not a file of the archive."""
+        from rocrate.model.contextentity import ContextEntity
+
+        if id_ not in self._known:
+            entity = ContextEntity(self._crate, id_, {"@type": kind, **properties})
+            self._known[id_] = self._crate.add(entity)
+        return self._known[id_]
+
+
+def _said(**lists: Sequence[Any]) -> dict[str, Any]:
+    """Return properties with several values as RO-Crate has them: one alone is no list, none is left out."""
+    said: dict[str, Any] = {}
+    for name, values in lists.items():
+        if values:
+            said[name] = values[0] if len(values) == 1 else values
+    return said
+
+
+def _all_of(entities: Iterable[Any], name: str) -> list[Any]:
+    """Return the values that a property has in any of some entities, each once."""
+    found = []
+    for entity in entities:
+        values = entity.get(name, [])
+        found += values if isinstance(values, list) else [values]
+    return _unique(found)
+
+
+def _unique(entities: Iterable[Any]) -> list[Any]:
+    # Entities of the library cannot be hashed.
+    return list({entity.id: entity for entity in entities}.values())
+
+
+def _as_text(value: Any) -> Any:
+    """Return a text or number as it is, and any other value as JSON."""
+    if isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    return json.dumps(value, sort_keys=True, default=str)

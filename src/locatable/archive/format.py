@@ -1,0 +1,368 @@
+"""The format of an archive: its members, the manifest that lists them, and the ZIP file that holds them.
+
+The bytes of the file follow from its content, and from nothing else. Who reads one checks every byte against
+the manifest before anything is unpacked.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ..clones.config import use_cache
+from ..errors import CannotTryError, GitError, ProjectError
+from ..git import clone_git, make_clone
+from ..repository.bounds import require_regular
+from ..repository.replacing import mode_of_new_files, replacing
+
+# A reader refuses archives of a higher one.
+FORMAT = 1
+
+MANIFEST = "manifest.json"
+README = "README.md"
+CRATE = "ro-crate-metadata.json"
+BUNDLE = "repository.bundle"
+# Objects of DVC, laid out as in its caches and remotes.
+OBJECTS = "dvc"
+WHEELS = "wheels"
+# Copies of files of the revision, for readers without Git.
+FILES = "files"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Bytes that are copied at a time.
+_CHUNK = 1 << 20
+# How members are marked: files of Unix that their owner can write.
+_FILE_MODE = 0o100644
+_UNIX = 3
+# ZIP knows no earlier time.
+_FIRST_TIME = 315_532_800
+# Bytes of a manifest of a million members.
+_LARGEST_MANIFEST = 1 << 28
+# The bit of a ZIP member's flags that says so.
+_ENCRYPTED = 0x1
+# Errors of Python for bytes that are no ZIP file, or one of a kind that it does not read.
+_NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
+
+Content = Path | bytes
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A member in the manifest: the hash of its bytes, and how many there are."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The manifest of an archive.
+
+    Attributes:
+        revision: the commit to be rebuilt.
+        project: path from the Git root to the DVC root, empty where they are the same.
+        experiment: name of the DVC experiment that the commit is, None where it is an ordinary one.
+        baseline: the commit that the experiment started from.
+        wheels_for: Python and platform that the wheels are for, None where there are none.
+        members: by path, without the manifest itself.
+    """
+
+    revision: str
+    project: str = ""
+    experiment: str | None = None
+    baseline: str | None = None
+    wheels_for: str | None = None
+    members: dict[str, Entry] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the member `manifest.json`."""
+        content = {"format": FORMAT, **asdict(self)}
+        return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """Return the manifest that the member `manifest.json` is.
+
+    Raises:
+        ValueError: it is not as this version writes it; the message says in what.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    written = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(written, int):
+        raise ValueError("it names no format")
+    if written > FORMAT:
+        raise ValueError(f"format {written} is newer than {FORMAT}, the newest known here: upgrade locatable")
+    try:
+        return _checked_manifest(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not as locatable writes it: {error!r}") from None
+
+
+def _checked_manifest(values: dict[str, Any]) -> Manifest:
+    if not _COMMIT.fullmatch(values["revision"]):
+        raise ValueError(f"{values['revision']!r:.80} is no commit")
+    if values["project"] and not is_safe(values["project"]):
+        raise ValueError(f"{values['project']!r:.80} is no folder of a repository")
+    members = {}
+    for path, entry in values["members"].items():
+        if not is_safe(path):
+            raise ValueError(f"{path!r:.80} is no path within an archive")
+        if not _SHA256.fullmatch(entry["sha256"]) or not isinstance(entry["size"], int):
+            raise ValueError(f"{path!r:.80} has no hash and size")
+        members[path] = Entry(entry["sha256"], entry["size"])
+    names = ("revision", "project", "experiment", "baseline", "wheels_for")
+    return Manifest(**{name: values[name] for name in names}, members=members)
+
+
+def is_safe(path: str) -> bool:
+    """Return true where a path stays inside of the folder that it is joined to, on every system."""
+    if not path or "\\" in path or ":" in path or "\0" in path:
+        return False
+    parts = PurePosixPath(path).parts
+    return "/".join(parts) == path and ".." not in parts and not path.startswith("/")
+
+
+def size_of(content: Content) -> int:
+    """Return the number of bytes of a member."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def write_archive(
+    target: Path, manifest: Manifest, members: Mapping[str, Content], when: int, progress: Progress
+) -> Manifest:
+    """Write an archive; the target is there as a whole or not at all.
+
+    Args:
+        target: the file; one that is there is replaced.
+        manifest: what it says beside the list of members.
+        members: content, or a file with it, by path in the archive.
+        when: the time that all members have, in seconds since 1970.
+        progress: is called with each number of bytes that was written.
+
+    Returns:
+        The manifest with its list of members.
+
+    Raises:
+        ProjectError: the file cannot be written, or one of the members cannot be read.
+    """
+    try:
+        with (
+            replacing(target, mode_of_new_files()) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+        ):
+            entries = {path: _add(archive, path, members[path], when, progress) for path in sorted(members)}
+            complete = replace(manifest, members=entries)
+            # Last, so that every byte is read only once.
+            _add(archive, MANIFEST, complete.to_bytes(), when, progress)
+    except OSError as error:
+        place = error.filename or target
+        raise ProjectError(f"the archive cannot be written: {error.strerror or error} ({place})") from None
+    return complete
+
+
+def _add(archive: zipfile.ZipFile, path: str, content: Content, when: int, progress: Progress) -> Entry:
+    """Add a member as it is: compressed bytes would depend on the version of zlib."""
+    info = zipfile.ZipInfo(path, time.gmtime(max(when, _FIRST_TIME))[:6])
+    info.create_system = _UNIX
+    info.external_attr = _FILE_MODE << 16
+    # ZIP writes large files in another way, and has to know that beforehand.
+    info.file_size = size_of(content)
+    hashed = hashlib.sha256()
+    size = 0
+    with archive.open(info, "w") as member:
+        for chunk in _chunks(content):
+            member.write(chunk)
+            hashed.update(chunk)
+            size += len(chunk)
+            progress(len(chunk))
+    return Entry(hashed.hexdigest(), size)
+
+
+def _chunks(content: Content) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+class Archive:
+    """An open archive whose list of members is as its manifest says; see `open_archive`.
+
+    Attributes:
+        path: the file.
+        manifest: what it says.
+        size: the number of bytes of all members.
+    """
+
+    def __init__(self, path: Path, file: zipfile.ZipFile, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.size = sum(entry.size for entry in manifest.members.values())
+        self._file = file
+
+    def check(self, progress: Progress) -> None:
+        """Compare the bytes of each member with its hash.
+
+        Raises:
+            CannotTryError: a member was altered; the message names it.
+        """
+        for path, entry in self.manifest.members.items():
+            hashed = hashlib.sha256()
+            with _reading(self.path, path, (*_NO_ZIP, OSError)), self._file.open(path) as member:
+                while chunk := member.read(_CHUNK):
+                    hashed.update(chunk)
+                    progress(len(chunk))
+            if hashed.hexdigest() != entry.sha256:
+                raise _problem(self.path, f"{path} was altered: it has other bytes than {MANIFEST} says")
+
+    def unpack(self, folder: Path) -> None:
+        """Write all members, which were checked, into a folder."""
+        for path in self.manifest.members:
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with _reading(self.path, path), self._file.open(path) as member, place.open("xb") as file:
+                shutil.copyfileobj(member, file, _CHUNK)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive.
+
+    Raises:
+        CannotTryError: `locatable archive` did not write it, or a newer one did; or it has other members
+            than its manifest says.
+        UnreadableError: it is a device or a pipe.
+    """
+    require_regular(path)
+    with ExitStack() as stack:
+        # What goes wrong while it is used is not told as a fault of the file.
+        try:
+            file = stack.enter_context(zipfile.ZipFile(path))
+            manifest = _check_list(path, file)
+        except _NO_ZIP as error:
+            raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
+        except OSError as error:
+            raise _problem(path, error.strerror or str(error)) from None
+        yield Archive(path, file, manifest)
+
+
+def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
+    """Return the manifest after comparing it with the list of members, of which nothing else is read."""
+    infos = _members(path, file)
+    if MANIFEST not in infos:
+        raise _problem(path, f"it has no {MANIFEST}: `locatable archive` did not write it")
+    if infos.pop(MANIFEST).file_size > _LARGEST_MANIFEST:
+        raise _problem(path, f"{MANIFEST} is too large")
+    with _reading(path, MANIFEST):
+        content = file.read(MANIFEST)
+    try:
+        manifest = read_manifest(content)
+    except ValueError as error:
+        raise _problem(path, f"{MANIFEST}: {error}") from None
+    for name, info in infos.items():
+        entry = manifest.members.get(name)
+        if entry is None:
+            raise _problem(path, f"{MANIFEST} does not know {name!r:.80}")
+        if entry.size != info.file_size:
+            raise _problem(path, f"{name} was altered: it has another size than {MANIFEST} says")
+    missing = manifest.members.keys() - infos.keys()
+    if missing:
+        raise _problem(path, f"{min(missing)} is missing")
+    return manifest
+
+
+def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name; refuse what `locatable archive` does not write, such as ZIP bombs."""
+    infos: dict[str, zipfile.ZipInfo] = {}
+    for info in file.infolist():
+        if info.filename in infos:
+            raise _problem(path, f"{info.filename} is in it twice")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise _problem(path, f"{info.filename} is compressed, and `locatable archive` compresses nothing")
+        if info.flag_bits & _ENCRYPTED:
+            raise _problem(path, f"{info.filename} is encrypted")
+        infos[info.filename] = info
+    # Members that share their bytes can unpack to more than any disk holds.
+    if sum(info.file_size for info in infos.values()) > path.stat().st_size:
+        raise _problem(path, "its members are larger than the file")
+    return infos
+
+
+@contextmanager
+def _reading(path: Path, member: str, kinds: tuple[type[Exception], ...] = _NO_ZIP) -> Iterator[None]:
+    """Name the member where its bytes have another checksum than the ZIP file itself says.
+
+    Args:
+        path: of the archive.
+        member: its name.
+        kinds: of errors that mean this; where nothing but the archive is read, others do, too.
+    """
+    try:
+        yield
+    except kinds:
+        raise _problem(path, f"{member} is damaged") from None
+
+
+def _problem(path: Path, reason: str) -> CannotTryError:
+    return CannotTryError(f"{path}: {reason}")
+
+
+@dataclass(frozen=True)
+class UnpackedArchive:
+    """An archive in a temporary folder.
+
+    Attributes:
+        manifest: what it says.
+        project: a clone of its bundle, whose DVC cache is the archive's objects: the DVC root in it.
+        wheels: a folder with the packages of the locks, None where the archive has none.
+    """
+
+    manifest: Manifest
+    project: Path
+    wheels: Path | None
+
+
+@contextmanager
+def unpacked(
+    path: Path, progress: Callable[[int], AbstractContextManager[Progress]]
+) -> Iterator[UnpackedArchive]:
+    """Check an archive, and unpack it into a folder that is there as long as the context.
+
+    Raises:
+        CannotTryError: the archive was altered, is of a newer version, or is none at all.
+    """
+    with TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder:
+        place = Path(folder).resolve() / "archive"
+        with open_archive(path) as archive:
+            with progress(archive.size) as checked:
+                archive.check(checked)
+            archive.unpack(place)
+            manifest = archive.manifest
+        clone = place.parent / "project"
+        try:
+            make_clone(place / BUNDLE, clone)
+            # The name of an experiment is how its reader knows it.
+            clone_git(clone, "fetch", "--quiet", "origin", "+refs/exps/*:refs/exps/*")
+            clone_git(clone, "checkout", "--quiet", "--detach", manifest.revision)
+        except GitError as error:
+            raise _problem(path, f"{BUNDLE} cannot be used: {error.message}") from None
+        project = clone / manifest.project
+        if not (project / ".dvc").is_dir():
+            raise _problem(path, f"{BUNDLE} has no DVC project in {manifest.project or 'its root'}")
+        use_cache(project, place / OBJECTS)
+        yield UnpackedArchive(manifest, project, place / WHEELS if manifest.wheels_for else None)
