@@ -171,7 +171,7 @@ def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(few, with_uv, tmp_p
     program.chmod(0o755)
     env = {**with_uv, "PATH": f"{tmp_path}{os.pathsep}{with_uv['PATH']}"}
     done = run("make", "setup", cwd=few, env=env)
-    assert "Not all are on this machine (hence the error): getting them from the package index" in done.stdout
+    assert "Not all are on this machine, hence the error: getting them from the package index" in done.stdout
     assert runs_in(few) == few / ".venv"
 
 
