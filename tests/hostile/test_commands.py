@@ -97,6 +97,10 @@ SENT: dict[str, dict[str, str | Path]] = {
     "a script of its own": {
         "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
     },
+    "an import with settings that have no end": {
+        "raw.dvc": "deps:\n- path: raw\n  repo: {url: ., config: /dev/zero, rev_lock: a}\n"
+        f"outs:\n- {{path: raw, hash: md5, md5: {MD5}, size: 4}}\n"
+    },
     "documents without an end": {
         "itself.tex": "\\input{itself}\\input{other}",
         "other.tex": "\\input{itself}\\includegraphics{none}",
@@ -120,6 +124,9 @@ UNKNOWN = "neither a Git revision nor an experiment"
 # What was sent, the command that meets it, its exit code, and what it prints.
 TABLE = (
     ("params that expand without end", "locate HEAD", 0, NOT_OF_COMMIT),
+    ("an import with settings that have no end", REPRODUCE, 2, NO_FILE),
+    ("an import with settings that have no end", "archive", 1, NO_FILE),
+    ("an import with settings that have no end", DECLARE, 1, NO_FILE),
     ("params that expand without end", MIRROR, 0, "mirrored 1 new"),
     ("params that expand without end", REPRODUCE, 2, f"params.yaml: {MANY}"),
     ("params that expand without end", "archive", 1, f"params.yaml: {MANY}"),

@@ -9,6 +9,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from tiny_git import commit, git
 
+from locatable.cli import main
 from locatable.model import Experiment
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import origin_url, rebuild_commands
@@ -291,3 +292,14 @@ def test_what_git_keeps_elsewhere_is_fetched_where_there_is_any(
 ) -> None:
     assert command not in commands(tmp_path, {".gitattributes": "* text=auto\n"})
     assert command in commands(tmp_path, files)
+
+
+@pytest.mark.parametrize("command", ["locate HEAD", "locate HEAD --cite", "reproduce", "archive"])
+def test_no_first_results_are_promised_where_dvc_cannot_record_them(tmp_path, monkeypatch, capsys, command):
+    pipeline = "stages: {make: {cmd: x, params: [p.toml: [when]], outs: [y]}}\n"
+    commit(tmp_path, {".dvc/config": "", "dvc.yaml": pipeline, "p.toml": "when = 2024-01-02\n"})
+    monkeypatch.chdir(tmp_path)
+    main(command.split())
+    printed = "".join(capsys.readouterr())
+    assert "Object of type date is not JSON serializable" in printed
+    assert "dvc repro" not in printed

@@ -24,7 +24,7 @@ from ..repository.experiments import experiment_ref
 from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import hashed_locks
+from ..results.rebuild import first_results, hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .description import Archived, describing_members
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
@@ -133,7 +133,7 @@ def _create(
     snapshot = checkout.snapshot
     _check_results(reader, snapshot)
     _check_git_alone(snapshot)
-    proof = plan_proof(checkout.stages, checkout.outputs, None)
+    proof = plan_proof(checkout.stages, checkout.outputs, None, first_results(snapshot))
     plan = plan_archive(proof, snapshot, options.outputs)
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
@@ -192,7 +192,7 @@ def _create(
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
     """Check that there are results of the revision's own files: others cannot be rebuilt from it."""
     if not snapshot.records:
-        hint = "`dvc repro`, then commit" if has_unrecorded_pipeline(snapshot) else "it has no stages"
+        hint = first_results(snapshot) if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
     found = differences(snapshot)
     if not found:

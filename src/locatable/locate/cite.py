@@ -182,7 +182,8 @@ def _require_rebuildable(report: Report) -> None:
         names = ", ".join(report.uncommitted)
         raise ProjectError(f"{names} in no commit: commit, and cite then", hint="git add --all && git commit")
     if not report.has_results:
-        raise ProjectError(f"{report.rev[:7]} has no results to cite yet", hint="dvc repro, then commit")
+        hint = "dvc repro, then commit" if report.can_run else report.rebuild[-1].removeprefix("# ")
+        raise ProjectError(f"{report.rev[:7]} has no results to cite yet", hint)
     if report.stale and not report.results_of:
         raise ProjectError(
             f"{report.rev[:7]} records results of other files than it holds, and no commit that can be read "

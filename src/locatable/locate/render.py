@@ -76,8 +76,7 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
 def staleness_lines(report: Report) -> list[str]:
     """Return lines about results that are not of the commit's files, or not there yet."""
     if not report.has_results:
-        runs = not report.rebuild or report.rebuild[-1].startswith("dvc repro")
-        return ["  no results are recorded yet" + (": dvc repro, then commit" if runs else "")]
+        return ["  no results are recorded yet" + (": dvc repro, then commit" if report.can_run else "")]
     if not report.stale:
         return []
     text = f"NOT OF THIS COMMIT: {summary(report.stale)}"

@@ -229,6 +229,11 @@ class Report:
     unread_history: str = ""
     apply: str = ""
 
+    @property
+    def can_run(self) -> bool:
+        """False where DVC cannot run the pipeline: a remark stands in place of the last command."""
+        return not self.rebuild or self.rebuild[-1].startswith("dvc repro")
+
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     """Return everything about a result.

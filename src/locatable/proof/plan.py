@@ -46,13 +46,16 @@ class ProofPlan:
         return [output for output in self.taken_as_recorded if overlaps(output.path, read)]
 
 
-def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | None) -> ProofPlan:
+def plan_proof(
+    stages: Sequence[Stage], outputs: Sequence[Output], only: str | None, advice: str = ""
+) -> ProofPlan:
     """Decide which stages to rebuild, and what is taken as recorded.
 
     Args:
         stages: all stages of a revision, each after those that it depends on.
         outputs: all that DVC knows to be written by a stage or tracked by a .dvc file.
         only: name or address of the one stage to rebuild; None for all that are not frozen.
+        advice: what to do where no results are recorded yet, see `first_results`.
 
     Raises:
         CannotTryError: there is no such stage, or a stage is not recorded or reaches outside of the project.
@@ -69,12 +72,10 @@ def plan_proof(stages: Sequence[Stage], outputs: Sequence[Output], only: str | N
         names = ", ".join(stage.address for stage in stages) or "none"
         raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")
     if only is None and not any(_is_recorded(stage) for stage in chosen):
-        raise CannotTryError("no results are recorded yet in this revision: `dvc repro`, then commit")
+        raise CannotTryError(f"no results are recorded yet in this revision: {advice}")
     for stage in chosen:
         if not _is_recorded(stage):
-            raise CannotTryError(
-                f"{stage.address}: no record in this revision's dvc.lock: `dvc repro`, then commit"
-            )
+            raise CannotTryError(f"{stage.address}: no record in this revision's dvc.lock: {advice}")
         for path in (*stage.deps, *stage.params, *stage.outs):
             if not is_inside(path):
                 raise CannotTryError(f"{stage.address}: {path} is outside the project")

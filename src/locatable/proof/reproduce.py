@@ -13,6 +13,7 @@ from ..model import Stage, overlaps
 from ..repository.dvc_repo import dvc_errors
 from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
+from ..results.rebuild import first_results
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
 from .comparison import OutputVerdict, Verdict, accept_by_what_follows, unproven
 from .conditions import runs_programs, vary
@@ -144,7 +145,8 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         progress("preparing a clean clone")
         begun = time.perf_counter()
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
-            plan = plan_proof(checkout.stages, checkout.outputs, options.stage)
+            advice = first_results(checkout.snapshot)
+            plan = plan_proof(checkout.stages, checkout.outputs, options.stage, advice)
             if plan.frozen:
                 progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
             lock = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
-from .bounds import TooLargeError, require_bounded_yaml
+from .bounds import TooLargeError, require_bounded_yaml, require_regular
 
 # Texts that are remembered; a trial reads a handful.
 REMEMBERED = 200
@@ -42,10 +42,11 @@ def remember_parsed_yaml() -> None:
 
 @functools.cache
 def bound_parsed_yaml() -> None:
-    """Have DVC refuse YAML that is too large or expands to too much: it would take all memory.
+    """Have DVC refuse YAML that is too large or expands to too much, and settings without end.
 
     What DVC parses then raises UnreadableError, which names the file.
     """
+    from dvc.config import Config
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
 
@@ -60,8 +61,17 @@ def bound_parsed_yaml() -> None:
             pass  # DVC says what is wrong, and where
         return original(text, path, typ)
 
+    load_file = Config.load_file
+
+    def load_settings(path: str, fs: Any = None) -> Any:
+        # Of an import, a `.dvc` file can name any file of this machine for the settings of its source.
+        if fs is None:
+            require_regular(Path(path))
+        return load_file(path, fs)
+
     _yaml.parse_yaml = parse_yaml
     strictyaml.parse_yaml = parse_yaml
+    Config.load_file = staticmethod(load_settings)
 
 
 if TYPE_CHECKING:

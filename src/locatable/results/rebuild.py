@@ -111,6 +111,12 @@ def pipeline_fault(snapshot: Snapshot) -> str:
     return _double_output(snapshot) or _circle(snapshot)
 
 
+def first_results(snapshot: Snapshot) -> str:
+    """Return how a revision without results gets some, or why DVC cannot make them."""
+    fault = pipeline_fault(snapshot)
+    return f"DVC cannot run the pipeline: {fault}" if fault else "`dvc repro`, then commit"
+
+
 def _params_fault(snapshot: Snapshot, folder: str) -> str:
     """Return what DVC refuses in params.yaml, from which it fills templates even where there are none."""
     path = posixpath.join(folder, PARAMS_FILE)
