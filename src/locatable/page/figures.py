@@ -23,7 +23,7 @@ from ..addresses import redact_urls
 from ..model import is_in
 from ..output import visible
 from ..repository import parsing
-from ..repository.plot_data import PlotData, plot_data
+from ..repository.dvc_repo import PlotData, plot_data
 from ..repository.snapshot import Snapshot
 from ..results.values import is_series
 
