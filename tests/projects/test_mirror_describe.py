@@ -143,9 +143,10 @@ def test_a_script_that_cannot_be_imported_writes_nothing(
     describe(project, "    import no_such_module\n")
     script = project / "scripts/mirror.py"
     script.write_text(script.read_text().replace("import sys\n", "import sys\n\nimport no_such_module\n", 1))
+    line = script.read_text().splitlines().index("import no_such_module") + 1
     done = run("locatable", "mirror", cwd=project, env=env, code=1)
     assert done.stdout == ""
-    failure = "scripts/mirror.py, line 11: ModuleNotFoundError: No module named 'no_such_module'"
+    failure = f"scripts/mirror.py, line {line}: ModuleNotFoundError: No module named 'no_such_module'"
     assert done.stderr.splitlines() == [ONCE, failure]
     assert runs() == before
 

@@ -162,3 +162,7 @@ def test_causes_are_said_once_each():
     error.__cause__ = OSError("disk\nfull")
     error.__cause__.__cause__ = ValueError("cannot write")
     assert with_causes(error) == "cannot write; disk full"
+
+
+def test_an_error_without_words_is_called_by_its_name():
+    assert with_causes(MemoryError()) == "MemoryError"

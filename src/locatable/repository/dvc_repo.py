@@ -150,7 +150,7 @@ def with_causes(error: BaseException) -> str:
         is_whole = type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError")
         following = cause.__cause__ if cause.__suppress_context__ else cause.__context__
         cause = None if is_whole else following
-    return "; ".join(messages)
+    return "; ".join(messages) or type(error).__name__
 
 
 def _in_one_line(error: BaseException) -> str:
