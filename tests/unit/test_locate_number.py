@@ -204,7 +204,7 @@ def test_another_name_is_no_match_and_the_others_are_counted(reader: Reader) -> 
     with pytest.raises(NotFoundError) as error:
         locate(reader, "accuracy 0.133")
     assert "no metric or param accuracy that rounds to this number" in error.value.message
-    assert error.value.hint == "1 revisions have this number under other names"
+    assert error.value.hint == "1 revision has this number under other names"
 
 
 @pytest.mark.parametrize(

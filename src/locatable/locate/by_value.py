@@ -201,7 +201,8 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
     what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
     hints = [f"left out: {line}" for line in left_out]
     if other_names:
-        hints.append(f"{other_names} revisions have this number under other names")
+        having = "1 revision has" if other_names == 1 else f"{other_names} revisions have"
+        hints.append(f"{having} this number under other names")
     raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(hints))
 
 
