@@ -20,6 +20,7 @@ from tiny_git import commit, git, write
 
 import locatable
 from locatable import cli
+from locatable.git.objects import GitObjects
 from locatable.locate import Located
 from locatable.locate.document import locate_document
 from locatable.repository.reader import Reader
@@ -230,6 +231,26 @@ def test_a_figure_that_is_not_here_is_told_by_its_record(
     assert "1 figure: 1 recorded at its path" in printed
     line = f"  recorded at its path (the file is not here): {rev[:7]}  {tracked} (output of evaluate)\n"
     assert line in printed
+
+
+def test_figures_that_are_nowhere_ask_git_for_nothing_each(project, tmp_path, monkeypatch):
+    asked = []
+    read = GitObjects.read
+
+    def counted(objects, names):
+        wanted = list(names)
+        asked.extend(wanted)
+        return read(objects, wanted)
+
+    monkeypatch.setattr(GitObjects, "read", counted)
+    times = {}
+    for count in (1, 40):
+        text = tmp_path / "draft.md"
+        text.write_text("".join(f"![]({number}.png)\n\n" for number in range(count)))
+        asked.clear()
+        assert len(said(project, str(text))) == count
+        times[count] = len(asked)
+    assert times[40] <= times[1]
 
 
 def test_a_figure_in_dvc_s_cache(project: Path, tmp_path: Path) -> None:

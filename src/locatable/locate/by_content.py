@@ -94,10 +94,11 @@ def find_recorded(reader: Reader, target: str) -> Located | None:
     Raises:
         UnreadableError: a file of DVC's in HEAD is broken.
     """
-    found = place_in_head(reader, Path(target))
-    if found is None:
+    head = commit_id(reader, "HEAD")
+    snapshot = reader.snapshot(head) if head else None
+    path = path_in(snapshot, Path(target)) if snapshot else None
+    if not snapshot or not path:
         return None
-    snapshot, path = found
     names = recorded_names(snapshot, path)
     if not names and path not in snapshot.sources and path not in snapshot.outs:
         return None
@@ -109,13 +110,11 @@ def find_recorded(reader: Reader, target: str) -> Located | None:
     return replace(located, results=results, notes=[note])
 
 
-def place_in_head(reader: Reader, target: Path) -> tuple[Snapshot, str] | None:
-    """Return HEAD, and the path in it that a target would have; None where that is outside of the project."""
-    head = commit_id(reader, "HEAD")
+def path_in(snapshot: Snapshot, target: Path) -> str | None:
+    """Return the path that a target would have in a revision; None where it is outside of the project."""
     place = Path(os.path.abspath(target))
-    if not head or not place.is_relative_to(reader.root):
-        return None
-    return reader.snapshot(head), place.relative_to(reader.root).as_posix()
+    root = snapshot.reader.root
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
 
 
 def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:

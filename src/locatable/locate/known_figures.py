@@ -23,7 +23,7 @@ from ..repository.reader import Reader
 from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import coordinates_of
-from .by_content import Commits, order, place_in_head, recorded_names, role_at, workspace_outputs
+from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
 from .result import Result, Role, RoleKind, differing_coordinates, with_projects
 
 FIGURES = (*PICTURES, ".pdf")
@@ -84,14 +84,16 @@ class KnownFigures:
                 self._add_revision(snapshot)
             except UnreadableError as error:
                 self.left_out.append(str(error))
-        if self._commits.head:
-            self._add_workspace(reader.snapshot(self._commits.head))
+        head = self._commits.head
+        self._head = reader.snapshot(head) if head else None
+        if self._head:
+            self._add_workspace(self._head)
 
     def leave_out(self, document: Path) -> None:
         """Have a document not count, nor its copies and other versions: it would be traced to itself."""
         paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
-        place = place_in_head(self._reader, document)
-        self.not_counted = paths | {place[1]} if place else paths
+        path = path_in(self._head, document) if self._head else None
+        self.not_counted = paths | {path} if path else paths
 
     def places(self, key: Key) -> list[Place]:
         """Return snapshot and path of each result that has a figure; none where it is no result's."""
@@ -168,10 +170,10 @@ class KnownFigures:
 
     def results_recorded(self, file: Path) -> list[Result]:
         """Return the results that have the figure that HEAD records at a path where no file is."""
-        place = place_in_head(self._reader, file)
-        if place is None:
+        snapshot = self._head
+        path = path_in(snapshot, file) if snapshot else None
+        if not snapshot or not path:
             return []
-        snapshot, path = place
         names = recorded_names(snapshot, path)
         found = self.results([f"git:{name}" for name in names] + [f"md5:{name}" for name in names])
         return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
