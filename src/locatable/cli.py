@@ -73,6 +73,9 @@ def _exit_code(words: list[str]) -> int:
         sys.stdout.flush()
     except LocatableError as error:
         lines = [str(error), error.hint]
+        # What was printed before comes before it, also where both go into one file.
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
         print("; ".join(line for line in lines if line), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -275,3 +275,19 @@ def test_a_user_whom_the_system_does_not_know_has_a_name_for_dvc(monkeypatch: py
         cli.main(["--version"])
     assert getpass.getuser() == "54321"
     assert os.environ["HOME"] == "/"
+
+
+def test_an_error_comes_after_what_was_printed_before_it():
+    program = """if True:
+        from locatable import cli, errors
+
+        def run(words):
+            print("first")
+            raise errors.ProjectError("last")
+
+        cli._run = run
+        raise SystemExit(cli.main([]))
+    """
+    command = (sys.executable, "-c", program)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.stdout.splitlines() == ["first", "last"]
