@@ -73,13 +73,10 @@ def _exit_code(words: list[str]) -> int:
         sys.stdout.flush()
     except LocatableError as error:
         lines = [str(error), error.hint]
-        # What was printed before comes before it, also where both go into one file.
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
-        print("; ".join(line for line in lines if line), file=sys.stderr)
+        _print_last("; ".join(line for line in lines if line))
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _print_last("stopped")
         return INTERRUPTED
     except BrokenPipeError:
         if not _output_is_closed():
@@ -91,9 +88,16 @@ def _exit_code(words: list[str]) -> int:
         # The folder is another user's, or the disk can only be read.
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
             raise
-        print(f"{error.filename}: {error.strerror}; try it in a clone of your own", file=sys.stderr)
+        _print_last(f"{error.filename}: {error.strerror}; try it in a clone of your own")
         return LocatableError.exit_code
     return exit_code
+
+
+def _print_last(line: str) -> None:
+    """Print why a command ends after all that it printed, also where both go into one file."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    print(line, file=sys.stderr)
 
 
 def _name_user() -> None:

@@ -277,17 +277,25 @@ def test_a_user_whom_the_system_does_not_know_has_a_name_for_dvc(monkeypatch: py
     assert os.environ["HOME"] == "/"
 
 
-def test_an_error_comes_after_what_was_printed_before_it():
-    program = """if True:
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("errors.ProjectError('last')", "last"),
+        ("KeyboardInterrupt", "stopped"),
+        ("PermissionError(13, 'denied', 'x')", "x: denied; try it in a clone of your own"),
+    ],
+)
+def test_why_a_command_ends_comes_after_all_that_it_printed(error: str, line: str) -> None:
+    program = f"""if True:
         from locatable import cli, errors
 
         def run(words):
             print("first")
-            raise errors.ProjectError("last")
+            raise {error}
 
         cli._run = run
         raise SystemExit(cli.main([]))
     """
     command = (sys.executable, "-c", program)
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.stdout.splitlines() == ["first", "last"]
+    assert done.stdout.splitlines() == ["first", line]
