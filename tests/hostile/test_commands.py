@@ -97,6 +97,10 @@ SENT: dict[str, dict[str, str | Path]] = {
     "a script of its own": {
         "scripts/mirror.py": "import locatable\n\ndef describe(run):\n    run.name = 'a'\n"
     },
+    "declared params that expand without end, with a date": {
+        "p.yaml": f"day: 2024-01-01\n{BOMB}",
+        "dvc.yaml": PIPELINE.replace("[lr]", "[lr, p.yaml: [a11]]"),
+    },
     "an import with settings that have no end": {
         "raw.dvc": "deps:\n- path: raw\n  repo: {url: ., config: /dev/zero, rev_lock: a}\n"
         f"outs:\n- {{path: raw, hash: md5, md5: {MD5}, size: 4}}\n"
@@ -124,6 +128,9 @@ UNKNOWN = "neither a Git revision nor an experiment"
 # What was sent, the command that meets it, its exit code, and what it prints.
 TABLE = (
     ("params that expand without end", "locate HEAD", 0, NOT_OF_COMMIT),
+    ("declared params that expand without end, with a date", "locate HEAD", 0, "p.yaml cannot be read"),
+    ("declared params that expand without end, with a date", REPRODUCE, 1, "p.yaml cannot be read"),
+    ("declared params that expand without end, with a date", "archive", 1, "p.yaml cannot be read"),
     ("an import with settings that have no end", REPRODUCE, 2, NO_FILE),
     ("an import with settings that have no end", "archive", 1, NO_FILE),
     ("an import with settings that have no end", DECLARE, 1, NO_FILE),

@@ -149,3 +149,13 @@ def test_lines_of_keys_and_words_are_not_parsed_as_a_whole(monkeypatch: pytest.M
     text = "a: 1\nb:\n  c: x\n  d: {}\ne: no\n"
     assert load_plain(text) == {"a": 1, "b": {"c": "x", "d": {}}, "e": "no"}
     assert text not in parsed
+
+
+BOMB = b"day: 2024-01-01\na0: &a0 [1]\n"
+for number in range(1, 12):
+    BOMB += b"a%d: &a%d [%s]\n" % (number, number, b",".join([b"*a%d" % (number - 1)] * 9))
+
+
+@pytest.mark.parametrize("content", [b"a: \xff!\n", b"a: [!\n", BOMB], ids=["encoding", "syntax", "size"])
+def test_params_that_cannot_be_read_are_not_called_unrecordable(content: bytes) -> None:
+    assert parsing.unrecordable_params("p.yaml", content, []) == ""

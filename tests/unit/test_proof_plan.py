@@ -108,7 +108,7 @@ def test_a_stage_that_never_ran_is_refused():
 def test_a_revision_before_its_first_results_is_refused_as_a_whole():
     never_ran = stage("train", "data", output("model.bin", entry=None))
     with pytest.raises(CannotTryError, match="no results are recorded yet in this revision: `dvc repro`"):
-        plan_proof([never_ran], [RAW], None, "`dvc repro`")
+        plan_proof([never_ran], [RAW], None)
 
 
 @pytest.mark.parametrize("path", ["/elsewhere/raw.csv", "..", "../raw.csv", "s3://bucket/raw.csv"])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -122,18 +123,16 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
         TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder,
     ):
         work = Path(folder).resolve()
-        with Reader(root) as reader, Checkout(root, commit, work / "clone", work / "dvc") as checkout:
-            return _create(options, dialogue, reader, checkout, work)
+        with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
+            return _create(options, dialogue, checkout, work)
 
 
-def _create(
-    options: ArchiveOptions, dialogue: Dialogue, reader: Reader, checkout: Checkout, work: Path
-) -> Written:
+def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Written:
     """Write the archive of a clean clone of the revision; `work` is for what is only needed meanwhile."""
-    snapshot = checkout.snapshot
+    snapshot, reader = checkout.snapshot, checkout.reader
     _check_results(reader, snapshot)
     _check_git_alone(snapshot)
-    proof = plan_proof(checkout.stages, checkout.outputs, None, first_results(snapshot))
+    proof = plan_proof(checkout.stages, checkout.outputs, None, partial(first_results, snapshot))
     plan = plan_archive(proof, snapshot, options.outputs)
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)

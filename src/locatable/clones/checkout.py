@@ -33,7 +33,7 @@ from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..git.objects import fetch_commit
 from ..git.submodules import checkout_submodules
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
-from ..repository.dvc_repo import bound_parsed_yaml, commands_of, one_line, path_in_project
+from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
 from ..repository.project import check_dvc_files, find_project, require_regular_files
 from ..repository.reader import Reader
@@ -68,6 +68,7 @@ class Checkout:
         user_cache: the user's DVC cache.
         tree: Git root of the clone.
         root: the DVC project in it.
+        reader: of the user's repository.
         snapshot: the revision, as it is read from Git.
         stages: all stages that have a command, each after those that it depends on; no name in their params
             is a pattern any more.
@@ -108,17 +109,17 @@ class Checkout:
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
-        bound_parsed_yaml()
+        bound_what_dvc_reads()
         with contextlib.ExitStack() as opened:
             self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
-            self._reader = opened.enter_context(Reader(project))
+            self.reader = opened.enter_context(Reader(project))
             self._read(commit)
             # From here on, `__exit__` closes them.
             opened.pop_all()
 
     def _read(self, commit: str) -> None:
         """Read what is in the clone."""
-        self.snapshot = self._reader.snapshot(commit)
+        self.snapshot = self.reader.snapshot(commit)
         # DVC's own objects: of outputs by their path, and of what stages read by the stage and the path.
         self._outs: dict[str, Any] = {}
         self._deps: dict[tuple[str, str], Any] = {}
@@ -173,7 +174,7 @@ class Checkout:
 
     def __exit__(self, *error: object) -> None:
         self.repo.close()
-        self._reader.objects.close()
+        self.reader.objects.close()
 
     def path_of(self, path: str) -> Path:
         """Return where the file or folder at a path relative to the DVC root is in the clone."""

@@ -5,7 +5,7 @@ No stage runs here. What the revision records of each is checked against the rev
 
 import contextlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -47,7 +47,10 @@ class ProofPlan:
 
 
 def plan_proof(
-    stages: Sequence[Stage], outputs: Sequence[Output], only: str | None, advice: str = ""
+    stages: Sequence[Stage],
+    outputs: Sequence[Output],
+    only: str | None,
+    advise: Callable[[], str] = lambda: "`dvc repro`, then commit",
 ) -> ProofPlan:
     """Decide which stages to rebuild, and what is taken as recorded.
 
@@ -55,7 +58,7 @@ def plan_proof(
         stages: all stages of a revision, each after those that it depends on.
         outputs: all that DVC knows to be written by a stage or tracked by a .dvc file.
         only: name or address of the one stage to rebuild; None for all that are not frozen.
-        advice: what to do where no results are recorded yet, see `first_results`.
+        advise: says what to do where no results are recorded yet, see `first_results`.
 
     Raises:
         CannotTryError: there is no such stage, or a stage is not recorded or reaches outside of the project.
@@ -72,10 +75,10 @@ def plan_proof(
         names = ", ".join(stage.address for stage in stages) or "none"
         raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")
     if only is None and not any(_is_recorded(stage) for stage in chosen):
-        raise CannotTryError(f"no results are recorded yet in this revision: {advice}")
+        raise CannotTryError(f"no results are recorded yet in this revision: {advise()}")
     for stage in chosen:
         if not _is_recorded(stage):
-            raise CannotTryError(f"{stage.address}: no record in this revision's dvc.lock: {advice}")
+            raise CannotTryError(f"{stage.address}: no record in this revision's dvc.lock: {advise()}")
         for path in (*stage.deps, *stage.params, *stage.outs):
             if not is_inside(path):
                 raise CannotTryError(f"{stage.address}: {path} is outside the project")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -145,8 +146,9 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         progress("preparing a clean clone")
         begun = time.perf_counter()
         with Checkout(root, commit, work / "clone", work / "dvc") as checkout:
-            advice = first_results(checkout.snapshot)
-            plan = plan_proof(checkout.stages, checkout.outputs, options.stage, advice)
+            plan = plan_proof(
+                checkout.stages, checkout.outputs, options.stage, partial(first_results, checkout.snapshot)
+            )
             if plan.frozen:
                 progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
             lock = None

@@ -29,7 +29,7 @@ def remember_parsed_yaml() -> None:
     from dvc.utils import strictyaml
     from dvc.utils.serialize import _yaml
 
-    bound_parsed_yaml()
+    bound_what_dvc_reads()
     original = _yaml.parse_yaml
     remembered = functools.lru_cache(REMEMBERED)(original)
 
@@ -43,7 +43,7 @@ def remember_parsed_yaml() -> None:
 
 
 @functools.cache
-def bound_parsed_yaml() -> None:
+def bound_what_dvc_reads() -> None:
     """Have DVC refuse YAML that is too large or expands to too much, and settings without end.
 
     What DVC parses then raises UnreadableError, which names the file.
@@ -95,7 +95,7 @@ def open_repo(root: Path) -> Iterator["Repo"]:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
-    bound_parsed_yaml()
+    bound_what_dvc_reads()
     with dvc_errors():
         try:
             repo = Repo(str(root))

@@ -219,20 +219,32 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
 def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
     """Return why DVC cannot record params of a file, which it hashes as JSON; empty where it can.
 
+    A file that cannot be read at all, or is too large to be, is told elsewhere.
+
     Args:
         path: of the file.
         content: of the file.
         names: of the params; all, if there are none.
     """
-    from dvc.utils.serialize import PARSERS, ParseError
-
     try:
-        json.dumps(named_values(PARSERS[posixpath.splitext(path)[1]](content.decode(), path), names))
-    except ParseError:
+        json.dumps(named_values(_parse_as_dvc(path, content), names))
+    except (ValueError, yaml.YAMLError):
         return ""
     except TypeError as error:
         return str(error)
     return ""
+
+
+@lru_cache(20)  # the stages of a revision declare parts of the same few files
+def _parse_as_dvc(path: str, content: bytes) -> Any:
+    from dvc.utils.serialize import PARSERS, ParseError
+
+    # DVC would expand what has no end.
+    parse(path, content)
+    try:
+        return PARSERS[posixpath.splitext(path)[1].lower()](content.decode(), path)
+    except ParseError as error:
+        raise ValueError(str(error)) from None
 
 
 def as_recorded(value: Any) -> Any:

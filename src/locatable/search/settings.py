@@ -93,7 +93,7 @@ class Float(_Param):
         return trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step)
 
     def to_optuna(self, value: Any) -> float:
-        """Return Optuna\'s name of a value of a params file."""
+        """Return Optuna's name of a value of a params file."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         raise ValueError(f"{value!r} is no number")
@@ -117,7 +117,7 @@ class Int(_Param):
         return int(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step))
 
     def to_optuna(self, value: Any) -> int:
-        """Return Optuna\'s name of a value of a params file."""
+        """Return Optuna's name of a value of a params file."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise ValueError(f"{value!r} is no whole number")
@@ -144,7 +144,7 @@ class Categorical(_Param):
         return self.choices[labels.index(trial.suggest_categorical(key, labels))]
 
     def to_optuna(self, value: Any) -> Any:
-        """Return Optuna\'s name of a value of a params file."""
+        """Return Optuna's name of a value of a params file."""
         # As text, since 1, 1.0 and true are equal in Python.
         texts = [json.dumps(choice) for choice in self.choices]
         return self._labels()[texts.index(json.dumps(value))]
