@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_git import commit
 
+from locatable.errors import GitError
 from locatable.mlflow.known import runs_in_file
 from locatable.mlflow.mirror import MirrorOptions, MirrorResult, mirror
 from locatable.mlflow.settings import TrackingSettings
@@ -79,6 +80,16 @@ def test_mlflow_is_not_imported(repo: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("mirrored 0 new, 1 already there, 0 failed\n", "")
+
+
+def test_an_error_of_git_is_told_without_mlflow(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise GitError("git rev-list: it ended")
+
+    monkeypatch.setattr("locatable.mlflow.mirror.gone_revisions", fail)
+    monkeypatch.setitem(sys.modules, "locatable.mlflow.store", None)
+    with Reader(repo) as reader, pytest.raises(GitError, match="it ended"):
+        mirror(reader, settings(repo), MirrorOptions(prune=True))
 
 
 def test_runs_of_another_experiment_are_not_ours(tmp_path: Path) -> None:

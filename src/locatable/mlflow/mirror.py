@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..addresses import redact_urls
-from ..errors import SettingsError, StoreError, UnreadableError
+from ..errors import LocatableError, SettingsError, StoreError, UnreadableError
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
@@ -174,6 +174,8 @@ def _store_errors(uri: str) -> Iterator[None]:
     """Turn errors of MLflow, and of what it stores to, into one line."""
     try:
         yield
+    except LocatableError:
+        raise
     except Exception as error:
         # Known only where something failed: both take long to import.
         from .store import reason  # isort: skip
