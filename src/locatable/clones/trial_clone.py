@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from ..repository.dvc_repo import (
 )
 from ..repository.experiments import choices_in, experiment_ref, message
 from ..repository.project import check_dvc_files
+from ..repository.running import RECORD, SEARCH, TaskStatus
 from .config import write_local_config
 from .params_files import Composition, composition_of, same, write_composed
 
@@ -223,6 +225,7 @@ class Clone:
     """A clone in `folder`, where nothing is yet.
 
     Attributes:
+        record: the file that says which trial runs; whoever has called `run` removes it.
         outputs: what stages write, and what DVC tracks, absolute.
         working_folders: that stages run in, absolute, inner ones first.
         submodules: of the baseline, and theirs.
@@ -235,6 +238,7 @@ class Clone:
         remember_parsed_yaml()
         self.folder = folder
         self.root = folder / setup.subdir
+        self.record = folder.with_name(f"{folder.name}{RECORD}")
         self.baseline = setup.baseline
         self.url = setup.url
         self.shared = setup.shared
@@ -328,6 +332,7 @@ class Clone:
                     undeclared.append(file)
             before = {file: stamp(self.root / file) for file in undeclared}
             composed = write_composed(repo, params)
+            self._record_running(name)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
@@ -347,6 +352,20 @@ class Clone:
             if not same(recorded, value):
                 raise ProjectError(f"{key}: {value!r} was asked for, but the experiment has {recorded!r}")
         return rev
+
+    def _record_running(self, name: str) -> None:
+        """Tell who looks at what runs here of a trial: as DVC does it of an experiment."""
+        record = {
+            "name": name,
+            "baseline_rev": self.baseline,
+            "location": SEARCH,
+            "root_dir": str(self.folder),
+            "dvc_dir": (self.root / ".dvc").relative_to(self.folder).as_posix(),
+            "status": TaskStatus.RUNNING,
+            "pid": os.getpid(),
+            "began": round(1000 * time.time()),
+        }
+        self.record.write_text(json.dumps(record), encoding="utf-8")
 
     def _commit(self, tree: str, text: str) -> str:
         # Samplers can know more than fits into an argument of a command.

@@ -205,6 +205,8 @@ def run_trial(
         if stop.is_set():
             return Pruned()
         return _failure(clone, error, log)
+    finally:
+        clone.record.unlink(missing_ok=True)
 
 
 def _run_watched(
