@@ -3,28 +3,44 @@
 Git stays the truth: a run's identity is its commit, so mirroring again adds only what is
 new, repairs what a killed mirror began, and makes a deleted store again.
 
+What DVC runs now is shown, too, by a provisional run: `dvc exp run`, the queue, `dvc repro` and trials of a
+search in this checkout. When DVC commits the result, that run becomes the commit's.
+
 Where a project has scripts/mirror.py, its function `describe` may change what runs show. A
 change of that file reaches all runs with the next mirror.
 """
 
 import argparse
+import importlib
 import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from ..mlflow.running import RunningRuns
     from ..repository.reader import Reader
+
+# Seconds between two looks at what runs, and after which what Git does not tell is looked for: fetched files.
+TICK = 1.0
+LONGEST_PAUSE = 300.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable mirror`."""
     parser.add_argument("--tracking-uri", metavar="URI", help="server or database")
     parser.add_argument("--experiment", metavar="NAME", help="MLflow experiment; default: the project's name")
-    parser.add_argument("--watch", metavar="SECONDS", type=float, help="again and again, with this pause")
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        nargs="?",
+        const=1.0,
+        help="what is new, and what runs, as it grows; look for new commits with this pause (default: 1)",
+    )
     parser.add_argument("--prune", action="store_true", help="delete runs whose experiment is gone")
     parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
     parser.add_argument("--copy-models", action="store_true", help="model files too, not only where they are")
@@ -36,16 +52,70 @@ def run(arguments: argparse.Namespace) -> int:
     if pause is not None and not 0 < pause < math.inf:
         raise UsageError("--watch: give it a number of seconds above 0")
     try:
-        if pause is None:
-            return _mirror(arguments)
-        while True:
-            try:
-                _mirror(arguments)
-            except StoreError as error:  # the store may be back the next time
-                print(f"{error}; {error.hint}", file=sys.stderr)
-            time.sleep(pause)
+        if pause is not None:
+            _watch(arguments, pause)
+        exit_code = _mirror(arguments)
+        _show_running(_running_runs(arguments))
+        return exit_code
     except KeyboardInterrupt:
         raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
+
+
+def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
+    """Show what runs every second, and mirror where something else has changed."""
+    # It takes two seconds, for which the first point is not to wait.
+    importlib.import_module("locatable.mlflow.store")
+    runs = _running_runs(arguments)
+    seen: object = None
+    running: object = None
+    mirrored = -math.inf
+    while True:
+        try:
+            # Taken before the mirror: what changes meanwhile is for the next one.
+            stamp = _stamp(runs)
+            ids = runs.ids()
+            since = time.monotonic() - mirrored
+            is_new = stamp != seen and since >= pause
+            if is_new or ids != running or since >= LONGEST_PAUSE:
+                mirrored = time.monotonic()
+                seen, running = stamp, ids
+                _mirror(arguments)
+            if ids:
+                _show_running(runs)
+        except StoreError as error:  # the store may be back the next time
+            print(f"{error}; {error.hint}", file=sys.stderr)
+            seen = None
+            runs = _running_runs(arguments)
+        time.sleep(min(pause, TICK))
+
+
+def _running_runs(arguments: argparse.Namespace) -> "RunningRuns":
+    from ..mlflow.running import RunningRuns
+    from ..mlflow.settings import read_settings
+    from ..repository.reader import Reader
+
+    with Reader(".") as reader:
+        return RunningRuns(
+            reader.root, read_settings(reader.root, arguments.tracking_uri, arguments.experiment)
+        )
+
+
+def _show_running(runs: "RunningRuns") -> None:
+    from ..mlflow.mirror import show_running
+
+    show_running(runs)
+
+
+def _stamp(runs: "RunningRuns") -> object:
+    """Return what changes where a mirror may have something to do: refs, the project's script, the store."""
+    from ..addresses import sqlite_file
+    from ..git import refs_stamp
+    from ..mlflow.describe import SCRIPT
+
+    store = sqlite_file(runs.settings.uri)
+    places = [runs.root / SCRIPT, *([store] if store else [])]
+    there = [place.stat().st_ino for place in places if place.exists()]
+    return refs_stamp(runs.root), there
 
 
 def _announce_script(root: Path) -> None:

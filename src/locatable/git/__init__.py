@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import DISK_FULL, GitError
@@ -108,6 +109,26 @@ def _reason(stderr: str, exit_code: int) -> str:
     if verdicts:
         return verdicts[-1]
     return lines[-1] if lines else f"exit code {exit_code}"
+
+
+@lru_cache
+def _folders_of_refs(folder: Path) -> tuple[Path, Path]:
+    """Return where Git keeps HEAD of a checkout, and where the refs that all checkouts share."""
+    own, shared = git(folder, "rev-parse", "--git-dir", "--git-common-dir").splitlines()
+    return folder / own, folder / shared
+
+
+def refs_stamp(folder: Path) -> dict[Path, int]:
+    """Return what changes whenever a branch, a tag, an experiment or HEAD does; Git itself is asked once."""
+    own, shared = _folders_of_refs(folder)
+    places = [own / "HEAD", shared / "packed-refs", shared / "reftable/tables.list"]
+    # A ref is written beside itself and then renamed, which its folder shows.
+    places += [Path(place) for place, _, _ in os.walk(shared / "refs")]
+    stamp = {}
+    for place in places:
+        with contextlib.suppress(FileNotFoundError):
+            stamp[place] = place.stat().st_mtime_ns
+    return stamp
 
 
 def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Popen[bytes]:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from ..model import Experiment
 from ..repository.snapshot import Snapshot
@@ -21,6 +21,9 @@ UNREAD = "mirror.unread"
 IN_GIT = "mirror.in_git"
 MODELS = "mirror.models"
 KEPT = "mirror.kept"
+# What a run shows that has no commit yet, and that nobody will find it again without one.
+RUNNING = "mirror.running"
+PROVISIONAL = "mirror.provisional"
 # Digest of the script that described the run; the name that it gave; tags and artifacts that came from it.
 DESCRIPTION = "mirror.describe"
 OWN_NAME = "mirror.name"
@@ -143,6 +146,22 @@ class Content:
     def missing_text(self) -> str:
         """The files that the run lacks, as its tag tells them; empty if it lacks none."""
         return tag_text(f"this machine does not have: {', '.join(self.lacking)}") if self.lacking else ""
+
+    def continued(self, start: int) -> Self:
+        """Return the same content for a run that began to show it before it was committed.
+
+        Args:
+            start: of that run. Series without times of their own are counted from it, and final values come
+                after all that were logged: Git leaves out the milliseconds of a commit.
+        """
+        series = {}
+        for name, points in self.series.items():
+            moved = []
+            for point in points:
+                is_counted = point.time == self.start + point.step
+                moved.append(replace(point, time=start + point.step) if is_counted else point)
+            series[name] = moved
+        return replace(self, series=series, start=self.start + 999)
 
     def find_elsewhere(self, known_missing: str) -> None:
         """Take files for present that are missing here, and that the run has from another machine.

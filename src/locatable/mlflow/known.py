@@ -21,18 +21,22 @@ from .settings import TrackingSettings
 if TYPE_CHECKING:
     from mlflow.entities import RunData
 
-# How the key of a study's run begins.
+# How the key of a study's run begins, and that of what runs and has no commit yet.
 STUDY = "study "
+RUNNING = "running "
 # MLflow's status of a run that has ended.
 FINISHED = "FINISHED"
 # Tags that say which experiment a run shows.
 EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
 # Tags whose presence says that there is something to do; so they go last, and `mirror.describe` last of all.
-REMINDERS = (tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION)
+REMINDERS = (
+    *(tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION),
+    *(tag.PROVISIONAL, tag.RUNNING),
+)
 # The tags that a KnownRun is made of.
 TAGS = (
     *(tag.STATE, tag.MISSING, tag.MODELS, tag.DESCRIPTION, tag.OWN_NAME, tag.PARENT, "mlflow.runName"),
-    *("dvc.rev", "dvc.study", "dvc.exp"),
+    *("dvc.rev", "dvc.study", "dvc.exp", tag.RUNNING),
 )
 # They are read from tables as MLflow makes them; where these have other columns, MLflow is asked.
 QUERY = """
@@ -60,7 +64,7 @@ class KnownRun:
 
     Attributes:
         run_id: MLflow's.
-        key: the revision that it shows, or `study NAME`.
+        key: the revision that it shows, `study NAME`, or `running …` of what runs and has no commit yet.
         name: as MLflow has it.
         parent: id of the run that it is nested below.
         complete: whether everything that it should hold was written.
@@ -69,6 +73,8 @@ class KnownRun:
         has_models: whether model files are among its artifacts.
         description: digest of the project's script that described it; empty when none did.
         own_name: the name which that script gave it, None if it gave none.
+        provisional: what it shows while there is no commit; empty when there is one.
+        is_running: whether it is shown as running, and has no commit.
     """
 
     run_id: str
@@ -81,6 +87,8 @@ class KnownRun:
     has_models: bool = False
     description: str = ""
     own_name: str | None = None
+    provisional: str = ""
+    is_running: bool = False
 
 
 KnownRuns = dict[str, list[KnownRun]]
@@ -88,9 +96,16 @@ KnownRuns = dict[str, list[KnownRun]]
 
 def is_complete(tags: Mapping[str, str], status: str) -> bool:
     """Return whether a mirror has written all of a run; `status` is what MLflow calls its status."""
+    if tag.RUNNING in tags:
+        return False
     if tags.get(tag.STATE) == tag.WHEN_FINISHED:
         return status == FINISHED
     return tags.get(tag.STATE) == tag.COMPLETE
+
+
+def provisional_key(text: str) -> str:
+    """Return the key of what runs, by the tag of its run: the checkout, and what runs there."""
+    return RUNNING + " ".join(text.split(" ")[:2])
 
 
 def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns:
@@ -103,11 +118,13 @@ def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns
     """
     found: KnownRuns = {}
     for run_id, status, tags in sorted(runs, key=itemgetter(0)):
-        if tag.STATE not in tags:
+        provisional = tags.get(tag.RUNNING, "") if "dvc.rev" not in tags else ""
+        if tag.STATE not in tags and not provisional:
             continue  # no mirror wrote it
+        key = tags.get("dvc.rev") or STUDY + tags.get("dvc.study", "")
         run = KnownRun(
             run_id=run_id,
-            key=tags.get("dvc.rev") or STUDY + tags.get("dvc.study", ""),
+            key=provisional_key(provisional) if provisional else key,
             name=tags.get("mlflow.runName", ""),
             parent=tags.get(tag.PARENT),
             complete=is_complete(tags, status),
@@ -116,6 +133,8 @@ def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns
             has_models=tag.MODELS in tags,
             description=tags.get(tag.DESCRIPTION, ""),
             own_name=tags.get(tag.OWN_NAME),
+            provisional=provisional,
+            is_running=bool(provisional) and status == "RUNNING",
         )
         found.setdefault(run.key, []).append(run)
     return found
@@ -171,6 +190,8 @@ def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
     changing.update(key for key in (*stored.tags, *fitted.tags) if key.startswith(tag.BEST))
     written = {*changing, *REMINDERS, tag.MODELS}
     tags = {key: value for key, value in fitted.tags.items() if key in written}
+    if tag.RUNNING in stored.tags:  # it says nothing of a commit yet
+        tags = {**fitted.tags, tag.STATE: tag.WHEN_FINISHED}
     stale = [key for key in stored.tags if key not in tags]
     return RunUpdate(
         first_deleted=tuple(key for key in stale if key in changing),
@@ -194,9 +215,10 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     unchangeable = [key for key, text in stored.params.items() if fitted.params.get(key) != text]
     for key, value in stored.metrics.items():
         values = points.get(key, [])
-        # Of a series MLflow tells the last value only, which the same steps lead to.
-        is_series = len(values) > 1
-        if not is_series and not (values and same_value(_limited(values[0]), _limited(value))):
+        # Of a series MLflow tells the last value only, which the same steps lead to; and what runs may have
+        # written another value before.
+        is_series = len(values) > 1 or bool(values and tag.RUNNING in stored.tags)
+        if not is_series and not (values and same_value(limited(values[0]), limited(value))):
             unchangeable.append(key)
     if fitted.content.missing:
         # What this machine has no file for may have come from another one.
@@ -208,7 +230,7 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     return unchangeable[0] if unchangeable else None
 
 
-def _limited(value: float) -> float:
+def limited(value: float) -> float:
     """Return a metric's value as MLflow gives it back: its databases have no infinities."""
     limit = sys.float_info.max
     return min(max(value, -limit), limit)

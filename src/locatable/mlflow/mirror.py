@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..addresses import redact_urls
 from ..errors import LocatableError, SettingsError, StoreError, UnreadableError
 from ..repository.reader import Reader
+from ..repository.running import RunningExperiments
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
 from .content import Content, RunContent
@@ -25,6 +26,7 @@ from .plan import (
     wanted_runs,
 )
 from .revision import revision_content, study_content
+from .running import ENDED, RunningRuns, settle
 from .settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
     """Bring an MLflow experiment up to date with Git.
 
     A run's identity is its commit: what is there already is left alone, and what a killed mirror began is
-    finished.
+    finished. A provisional run whose result is committed now becomes that commit's.
 
     Args:
         reader: of the DVC repository.
@@ -130,11 +132,16 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
     wanted = wanted_runs(reader, options.all_commits)
     script = find_script(reader.root)
     digest = script.digest if script else ""
+    running = RunningExperiments(reader.root)
 
     def plan(known: KnownRuns) -> MirrorPlan:
         unwanted = [key for key in known if key not in wanted]
         gone = gone_revisions(reader, unwanted) if options.prune else None
-        return plan_mirror(wanted, known, copy_models=options.copy_models, description=digest, gone=gone)
+        settled = settle(known, wanted, reader, running, options.prune)
+        copy_models = options.copy_models
+        planned = plan_mirror(wanted, settled.known, copy_models=copy_models, description=digest, gone=gone)
+        duplicates = [*planned.duplicates, *settled.deleted]
+        return replace(planned, duplicates=duplicates, endings=settled.endings)
 
     with _store_errors(settings.uri):
         known = runs_in_file(settings)
@@ -142,20 +149,30 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
         if known and plan(known).is_empty:
             return MirrorResult(present=len(wanted), pruned=0 if options.prune else None)
         # Imported here: MLflow takes two seconds, which the above does without.
-        from .store import RunWriter, connect, list_runs
+        from .store import RunWriter, connect
 
-        client, experiment_id = connect(settings)
+        writer = RunWriter(*connect(settings))
         if known is None:
-            known = list_runs(client, experiment_id)
+            known = writer.list_runs()
         planned = plan(known)
         describe = script.load() if script and planned.runs else None
-        applier = Applier(reader, RunWriter(client, experiment_id), options, describe)
+        applier = Applier(reader, writer, options, describe)
         applier.result.present = len(wanted) - planned.number_of_new
         if planned.runs:
             applier.write_runs(planned.runs, known)
-            planned = plan(runs_in_file(settings) or list_runs(client, experiment_id))
+            planned = plan(runs_in_file(settings) or writer.list_runs())
         applier.tidy(planned)
         return applier.result
+
+
+def show_running(runs: RunningRuns) -> None:
+    """Show what runs, as far as it is written.
+
+    Raises:
+        StoreError: the store failed; the next call goes on from there.
+    """
+    with _store_errors(runs.settings.uri):
+        runs.show()
 
 
 def _leave_out_commits_without_results(
@@ -253,6 +270,8 @@ class Applier:
         """Leave one run for each key, with its name and below its parent; delete what the plan prunes."""
         for run_id in plan.duplicates:
             self._writer.delete(run_id)
+        for run_id, state in plan.endings.items():
+            self._writer.end(run_id, state.value, ENDED[state])
         for rename in plan.renames:
             self._writer.rename(rename.run_id, rename.name, rename.wanted.identity_tags)
         for run_id, parent_id in plan.moves.items():

@@ -1,13 +1,14 @@
 """What a mirror has to do: the runs that there should be by Git, against those that there are. No MLflow."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..errors import UnreadableError
 from ..git import git, is_shallow
 from ..model import Experiment
 from ..repository.reader import BRANCHES, Reader
+from ..repository.running import State
 from ..repository.snapshot import Snapshot
 from .known import STUDY, KnownRun, KnownRuns
 
@@ -162,6 +163,7 @@ class MirrorPlan:
         renames: runs to be renamed.
         moves: the parent's id by id of each run that belongs below another one.
         pruned: ids of runs to delete, because what they show is gone from Git.
+        endings: how it ended by id of each run that shows as running what has ended without a commit.
     """
 
     runs: list[PlannedRun]
@@ -169,6 +171,7 @@ class MirrorPlan:
     renames: list[Rename]
     moves: dict[str, str]
     pruned: list[str]
+    endings: Mapping[str, State] = field(default_factory=dict)
 
     @property
     def number_of_new(self) -> int:
@@ -178,7 +181,8 @@ class MirrorPlan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.runs or self.duplicates or self.renames or self.moves or self.pruned)
+        tidy = not (self.duplicates or self.renames or self.moves or self.pruned or self.endings)
+        return tidy and not self.runs
 
 
 def plan_mirror(

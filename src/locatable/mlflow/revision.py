@@ -78,7 +78,7 @@ def revision_content(
         start=time,
         end=time,
         tags=tags,
-        params={key: _redacted(value) for key, value in snapshot.params.items()},
+        params={key: redacted(value) for key, value in snapshot.params.items()},
         metrics=metrics,
         series=series,
         datasets=_datasets(snapshot, coordinates, url),
@@ -127,7 +127,7 @@ def study_content(wanted: WantedRun, reader: Reader) -> Content:
             best_value = sign * value
             best = {tag.BEST: trial.name}
             for name, param in memory["trial"]["params"].items():
-                best[f"{tag.BEST}.{name}"] = str(_redacted(param))
+                best[f"{tag.BEST}.{name}"] = str(redacted(param))
         points = content.series.setdefault(f"best_{key.dotted}", [])
         points.append(Point(len(points) + 1, str(sign * best_value), 1000 * trial.committed))
     content.tags |= best
@@ -217,14 +217,14 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
     return tags | wanted.identity_tags
 
 
-def _redacted(value: Any) -> Any:
+def redacted(value: Any) -> Any:
     """Return a param without the passwords in its URLs."""
     if isinstance(value, str):
         return redact_urls(value)
     if isinstance(value, list):
-        return [_redacted(item) for item in value]
+        return [redacted(item) for item in value]
     if isinstance(value, dict):
-        return {key: _redacted(item) for key, item in value.items()}
+        return {key: redacted(item) for key, item in value.items()}
     return value
 
 

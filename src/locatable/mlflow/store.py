@@ -30,10 +30,11 @@ from .known import (
     RunDeletedError,
     find_obstacle,
     is_complete,
+    limited,
     plan_update,
     runs_by_key,
 )
-from .limits import FittedContent, NameRules, Rule, fit
+from .limits import FittedContent, MetricPoint, NameRules, Rule, fit
 from .settings import TrackingSettings
 
 # Read when MLflow is imported: nothing is reported to anyone, and no server is waited for without end.
@@ -203,18 +204,6 @@ def _create_experiment(client: MlflowClient, name: str, settings: TrackingSettin
         return experiment
 
 
-def list_runs(client: MlflowClient, experiment_id: str) -> KnownRuns:
-    """Return the mirrored runs by key, as MLflow lists them."""
-    runs = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
-        runs += [(run.info.run_id, run.info.status, run.data.tags) for run in page]
-        token = page.token
-        if not token:
-            return runs_by_key(runs)
-
-
 def mirrored_revision(uri: str, run_id: str) -> str | None:
     """Return the revision that an MLflow run mirrors, None if there is no such run in the store.
 
@@ -258,6 +247,48 @@ class RunWriter:
         self._client = client
         self._experiment_id = experiment_id
 
+    def list_runs(self) -> KnownRuns:
+        """Return the mirrored runs by key, as MLflow lists them."""
+        runs = []
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment_id], max_results=1000, page_token=token)
+            runs += [(run.info.run_id, run.info.status, run.data.tags) for run in page]
+            token = page.token
+            if not token:
+                return runs_by_key(runs)
+
+    def begin(self, content: Content, parent_id: str | None) -> str:
+        """Create the provisional run of what runs, and return its id."""
+        tags = {**content.tags, tag.PARENT: parent_id} if parent_id else content.tags
+        with _refusals():
+            run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
+        return str(run.info.run_id)
+
+    def grow(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
+        """Log params and those points that are not logged yet; each is logged once, whoever does it.
+
+        Args:
+            run_id: of a provisional run.
+            content: what it shows now.
+            logged: the points that are; new ones are added.
+
+        Raises:
+            RunDeletedError: another watcher deleted it.
+        """
+        fitted = fit(content, RULES)
+        if logged:
+            fitted.params = {}
+        fitted.points = [point for point in fitted.points if point not in logged]
+        with _refusals(), self._deletions(run_id):
+            self._log_values(run_id, fitted, {})
+        logged.update(fitted.points)
+
+    def end(self, run_id: str, status: str, text: str) -> None:
+        """Say of a provisional run how it ended."""
+        self._client.set_tag(run_id, tag.PROVISIONAL, text)
+        self._client.set_terminated(run_id, status)
+
     def create(self, content: Content, parent_id: str | None) -> str:
         """Write a run that is not there, and return its id.
 
@@ -290,27 +321,40 @@ class RunWriter:
             RefusedError: MLflow does not take the content, or the run would have to be created again, and
                 files are missing here.
         """
-        fitted = fit(content, RULES)
         with _refusals(), self._deletions(run_id):
             run = self._client.get_run(run_id)
+            is_provisional = tag.RUNNING in run.data.tags
+            # Unless it was provisional, a run begins with its commit.
+            began = run.info.start_time
+            fitted = fit(content if began == content.start else content.continued(began), RULES)
             obstacle = find_obstacle(run.data, fitted)
+            if is_provisional and not obstacle:
+                obstacle = self._foreign_point(run, fitted)
             if not obstacle:
                 update = plan_update(run.data, fitted)
                 for key in update.first_deleted:
-                    self._client.delete_tag(run_id, key)
+                    self._delete_tag(run_id, key)
                 if run.info.run_name != content.name:
                     self._client.update_run(run_id, name=content.name)
                 self._write(run_id, fitted, update.tags, run)
                 for key in update.last_deleted:
-                    self._client.delete_tag(run_id, key)
+                    self._delete_tag(run_id, key)
                 return run_id
-            if content.missing:
+            if content.missing and not is_provisional:
                 raise RefusedError(
                     f"MLflow cannot change {obstacle}; the run is created again where no file is missing "
                     "in the DVC cache"
                 )
             self._client.delete_run(run_id)
-        return self._create(fitted, parent_id)
+        return self._create(fit(content, RULES), parent_id)
+
+    def _delete_tag(self, run_id: str, key: str) -> None:
+        """Delete a tag, unless another mirror has done so."""
+        try:
+            self._client.delete_tag(run_id, key)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def rename(self, run_id: str, name: str, experiment_tags: dict[str, str]) -> None:
         """Give a run another name, and the tags of the experiment that it shows now."""
@@ -341,6 +385,17 @@ class RunWriter:
         with _refusals(), self._deletions(run_id):
             self._write(run_id, fitted, {}, None)
         return run_id
+
+    def _foreign_point(self, run: entities.Run, fitted: FittedContent) -> str | None:
+        """Return the key of a series of which a run has a point that its content has not."""
+        series: dict[str, set[tuple[int, str]]] = {}
+        for point in fitted.points:
+            series.setdefault(point.key, set()).add((point.step, str(limited(point.value))))
+        for key, points in series.items():
+            logged = self._client.get_metric_history(run.info.run_id, key) if len(points) > 1 else []
+            if any((point.step, str(point.value)) not in points for point in logged):
+                return key
+        return None
 
     def _write(
         self, run_id: str, fitted: FittedContent, tags: dict[str, str], run: entities.Run | None
