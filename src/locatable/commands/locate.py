@@ -9,9 +9,9 @@ that was changed, every figure is found: by its bytes, its pixels or what draws 
 scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
 A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
 
-It can also be the name of an experiment, a Git revision, or the id of an MLflow run; or a number
-as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the results are meant with
-a metric or param that rounds to it, metrics of dvc.yaml before params.
+It can also be the name of an experiment, also of one that runs now, a Git revision, or the id of an
+MLflow run; or a number as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the
+results are meant with a metric or param that rounds to it, metrics of dvc.yaml before params.
 
 Where code, params or data were changed and committed without `dvc repro`, the results that a
 commit records are not of its files: it says so, and names the commit that they are of.
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
+    from ..errors import NotFoundError
     from ..locate import locate, render
     from ..repository.bounds import require_regular
     from ..repository.project import find_project
@@ -63,7 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
     target = arguments.target
     require_regular(Path(target))
     with Reader(find_project(Path.cwd())) as reader:
-        located = locate(reader, target)
+        try:
+            located = locate(reader, target)
+        except NotFoundError:
+            # Imported here: what DVC has recorded is asked for far more often.
+            from ..mlflow.running import report_running
+
+            running = report_running(reader, target)
+            if not running or arguments.cite or arguments.html:
+                raise
+            print(render.running_to_json(running) if arguments.json else render.running_to_text(running))
+            return 0
         _warn(located.left_out)
         for note in located.notes:
             print(note, file=sys.stderr)

@@ -4,11 +4,15 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from ..model import json_text
 from ..results.staleness import summary
 from .result import Located, LocatedFigure, Match, Report, Result
+
+if TYPE_CHECKING:
+    from ..mlflow.running import RunningReport
 
 WIDTH = 80
 # Items of a list that are shown; JSON has all.
@@ -70,6 +74,28 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
         heading = "run what the commit holds, for results of its own"
     lines.append(f"  {heading}")
     lines += [f"    {command}" for command in report.rebuild]
+    return "\n".join(lines)
+
+
+def running_to_json(reports: "list[RunningReport]") -> str:
+    """Return reports on what runs as a JSON list; its keys are the attributes of `RunningReport`."""
+    return json_text([asdict(report) for report in reports], indent=1)
+
+
+def running_to_text(reports: "list[RunningReport]") -> str:
+    """Return for people where experiments run, since when, with which params, and their last values."""
+    lines = []
+    for report in reports:
+        since = datetime.fromtimestamp(report.since // 1000).astimezone().isoformat(" ")
+        lines.append(f"{report.name}  RUNS NOW ({report.location}) on {report.baseline[:7]}")
+        facts = {"since": [since], "in": [report.folder]}
+        facts["params"] = [f"{key} {value}" for key, value in report.params.items()]
+        facts["last values"] = [f"{key} {value}" for key, value in report.values.items()] or ["none yet"]
+        for name, items in facts.items():
+            margin = f"  {name:<12} "
+            first, *more = wrap_items(items, WIDTH - len(margin))
+            lines += [margin + first, *(" " * len(margin) + line for line in more)]
+        lines.append("  not committed: nobody will find it again unless DVC records a result of it")
     return "\n".join(lines)
 
 
