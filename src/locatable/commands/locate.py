@@ -56,8 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
     from ..locate import locate, render
-    from ..repository.bounds import require_regular
-    from ..repository.project import find_project
+    from ..repository import find_project, require_regular
     from ..repository.reader import Reader
 
     target = arguments.target

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
-from ..repository.project import find_project
+from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..search.messages import Failed

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import NotFoundError, UnreadableError
-from ..repository.project import limits
+from ..repository import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from .by_content import find_content, find_recorded
 from .result import Located, Report, Result, Role, RoleKind, merged, report_on, shortened, with_projects

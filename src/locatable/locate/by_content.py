@@ -12,11 +12,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import UnreadableError
-from ..git import git, lfs, paths_left_out
+from ..git import git, paths_left_out
 from ..git.objects import NEVER_SEARCHED, git_hash
+from ..git.pointers import lfs_pointer_hash
 from ..model import Experiment, holder, is_in
+from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
 from ..repository.hashes import HashKind, md5_of
-from ..repository.ignored import IGNORE_FILE, hidden_in_workspace, is_ignore_file, may_hide
 from ..repository.reader import BRANCHES, Reader, commit_id
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import coordinates_of
@@ -226,7 +227,7 @@ class _Search:
         self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
         if reader.lfs.is_dir():
             # Where Git LFS keeps a file, Git has a pointer to it.
-            self._blobs.update(lfs.pointer_hash(target, id_length) for target in targets if target.is_file())
+            self._blobs.update(lfs_pointer_hash(target, id_length) for target in targets if target.is_file())
         # What the targets themselves are called, as texts of DVC's have it.
         self._wanted = {name.encode() for name in self._hashes.names | self._hashes.older}
         self._has_folder = any(target.is_dir() for target in targets)
@@ -399,6 +400,8 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
     records = {path: content for path, content in found.items() if path not in rules}
     of_dvc = [path for path in records if not path.endswith("environment.json")]
     if may_hide(rules.values(), of_dvc):
+        from ..repository.dvc_repo import hidden_in_workspace
+
         for path in hidden_in_workspace(root, of_dvc):
             del records[path]
     return records

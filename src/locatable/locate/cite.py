@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import yaml
 
-from ..addresses import redact_urls
 from ..errors import ProjectError, UnreadableError
+from ..output import redact_urls
 from ..repository.parsing import parse_yaml
 from ..repository.reader import Reader
 from ..results.rebuild import rebuild_commands

@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..documents import Encoded, Figure, instead_of, is_picture, read_figures
+from ..documents import Encoded, Figure, bounded_reading, instead_of, is_picture, read_figures
 from ..errors import NotFoundError, UnreadableError
-from ..repository.bounds import bounded_reading
-from ..repository.project import limits
+from ..repository import limits
 from ..repository.reader import Reader
 from .figure_match import Verdict, verdicts
 from .known_figures import KnownFigures

@@ -16,8 +16,8 @@ import numpy as np
 from ..documents import PICTURES, Drawing, looks_of
 from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
-from ..git import lfs
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
+from ..git.pointers import lfs_file, lfs_id, lfs_pointer_hash_of
 from ..repository.hashes import content_hash, md5_of
 from ..repository.reader import Reader
 from ..repository.replacing import replacing
@@ -112,7 +112,7 @@ class KnownFigures:
         id_length = self._commits.id_length
         keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
         if self._reader.lfs.is_dir():
-            keys.append(f"git:{lfs.pointer_hash_of(content, id_length)}")
+            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
         return [key for key in keys if self.places(key)]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
@@ -136,10 +136,10 @@ class KnownFigures:
 
     def _in_git(self, blob: bytes | None) -> bytes | None:
         """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
-        oid = lfs.object_id(blob) if blob else None
+        oid = lfs_id(blob) if blob else None
         if not oid:
             return blob
-        stored = lfs.stored_file(self._reader.lfs, oid)
+        stored = lfs_file(self._reader.lfs, oid)
         return stored.read_bytes() if stored else None
 
     def _in_cache(self, key: Key) -> bytes | None:

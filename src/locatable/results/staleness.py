@@ -17,9 +17,8 @@ import yaml
 from ..errors import UnreadableError
 from ..git import git
 from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
-from ..repository import parsing
+from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
-from ..repository.project import shallow_history
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
