@@ -10,9 +10,20 @@ from ..errors import NotFoundError, UnreadableError
 from ..repository import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from .by_content import find_content, find_recorded
-from .result import Located, Report, Result, Role, RoleKind, merged, report_on, shortened, with_projects
+from .result import Located, Report, Result, Role, RoleKind, merged, note_projects, report_on, shortened
 
-__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "find_name", "locate", "merged", "report_on"]
+__all__ = [
+    "Located",
+    "Report",
+    "Result",
+    "Role",
+    "RoleKind",
+    "find_name",
+    "identity",
+    "locate",
+    "merged",
+    "report_on",
+]
 
 # Git itself shortens no id of a commit to fewer digits, unless it is asked to.
 SHORTEST_ID = 7
@@ -41,7 +52,8 @@ def locate(reader: Reader, target: str) -> Located:
         located = _locate_content(reader, target)
     else:
         located = _locate_name(reader, target)
-    return replace(located, results=with_projects(reader, located.results))
+    note_projects(reader, located.results)
+    return located
 
 
 def _locate_file(reader: Reader, target: str) -> Located:

@@ -10,7 +10,7 @@ from ..repository import limits
 from ..repository.reader import Reader
 from .figure_match import Verdict, verdicts
 from .known_figures import KnownFigures
-from .result import Located, LocatedFigure, Match, Result
+from .result import Located, LocatedFigure, Match, Result, identity
 
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
@@ -51,8 +51,7 @@ def locate_document(reader: Reader, target: str) -> Located:
     left_out = known.left_out
     if len(traced) < len(figures):
         left_out = [*left_out, *_unread(known), *limits(reader.root, bool(reader.experiments()))]
-    # Each result once, and what is not committed beside the commit that it is based on.
-    named = {(one.results[0].rev, bool(one.results[0].uncommitted)): one.results[0] for one in traced}
+    named = {identity(one.results[0]): one.results[0] for one in traced}
     return Located(list(named.values()), left_out, figures=figures)
 
 

@@ -24,7 +24,7 @@ from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import coordinates_of
 from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
-from .result import Result, Role, RoleKind, differing_coordinates, with_projects
+from .result import Result, Role, RoleKind, differing_coordinates, note_projects
 
 FIGURES = (*PICTURES, ".pdf")
 # Figures that are read together, and so are in memory together.
@@ -166,7 +166,8 @@ class KnownFigures:
                 # Equal coordinates are those of a stage that was run again, with another outcome.
                 uncommitted = differing or ["execution"]
             results.append(Result(snapshot, self._commits.experiments.get(name), roles[name], uncommitted))
-        return sorted(with_projects(self._reader, results), key=order)
+        note_projects(self._reader, results)
+        return sorted(results, key=order)
 
     def results_recorded(self, file: Path) -> list[Result]:
         """Return the results that have the figure that HEAD records at a path where no file is."""

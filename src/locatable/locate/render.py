@@ -8,7 +8,7 @@ from typing import Any
 
 from ..model import json_text
 from ..results.staleness import summary
-from .result import Located, LocatedFigure, Match, Report, Result
+from .result import Located, LocatedFigure, Match, Report, Result, identity
 
 WIDTH = 80
 # Items of a list that are shown; JSON has all.
@@ -148,8 +148,7 @@ def figures_to_text(target: str, located: Located, reports: list[Report]) -> str
         located: its figures.
         reports: on the results that are named.
     """
-    # A commit, and what is not committed on top of it, are two results.
-    warnings = {(report.rev, bool(report.uncommitted)): staleness_lines(report) for report in reports}
+    warnings = {identity(report): staleness_lines(report) for report in reports}
     counts = Counter(figure.match for figure in located.figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
     number = len(located.figures)
@@ -157,8 +156,7 @@ def figures_to_text(target: str, located: Located, reports: list[Report]) -> str
     for figure in located.figures:
         lines = [_place(figure), *(f"  {line}" for line in _figure_lines(figure))]
         if figure.is_traced:
-            first = figure.results[0]
-            lines += warnings.get((first.rev, bool(first.uncommitted)), [])
+            lines += warnings.get(identity(figure.results[0]), [])
         pages.append("\n".join(lines))
     names = dict.fromkeys(_name(result) for result in located.results)
     if names:
@@ -236,6 +234,6 @@ def _result_values(result: Result) -> dict[str, Any]:
     return {
         "rev": result.rev,
         "experiment": result.experiment.name if result.experiment else None,
-        "paths": {path: str(role) for path, role in result.roles.items()},
+        "paths": result.roles_in_words,
         "uncommitted": result.uncommitted,
     }
