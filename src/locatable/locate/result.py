@@ -88,15 +88,19 @@ class Result:
         return {path: str(role) for path, role in self.roles.items()}
 
     @property
+    def kinds(self) -> "set[RoleKind | ValueKind]":
+        """All ways in which the target belongs to it."""
+        return {role.kind for role in self.roles.values()}
+
+    @property
     def made_target(self) -> bool:
         """True where a stage of this revision wrote the target."""
-        return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
+        return RoleKind.OUTPUT in self.kinds
 
     @property
     def is_merely_kept(self) -> bool:
         """True where Git keeps the target, and no stage of this revision reads or writes it."""
-        kinds = {role.kind for role in self.roles.values()}
-        return kinds == {RoleKind.IN_GIT} and not self.uncommitted
+        return self.kinds == {RoleKind.IN_GIT} and not self.uncommitted
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -222,6 +226,11 @@ def shortened(left_out: list[str]) -> list[str]:
     return [f"{left_out[0]} and {len(left_out) - 1} more"]
 
 
+def hints(left_out: list[str]) -> list[str]:
+    """Return the same for the hint of an error."""
+    return [f"left out: {line}" for line in shortened(left_out)]
+
+
 @dataclass
 class Report:
     """A full report on a result; as JSON, an item of `locatable locate --json`.
@@ -321,6 +330,11 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
         if not same_value(old, new):
             changed[key] = (old, new)
     return changed
+
+
+def uncommitted_coordinates(workspace: Snapshot, head: Snapshot) -> list[str]:
+    """Return names of the coordinates that a workspace has and HEAD has not."""
+    return differing_coordinates(coordinates_of(workspace), coordinates_of(head))
 
 
 def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:

@@ -62,6 +62,10 @@ class Reader(Repository):
         self._missing |= missing
         return experiments
 
+    def limits(self) -> list[str]:
+        """Return a sentence about each kind of commits that this clone may lack."""
+        return limits(self.root, bool(self.experiments()))
+
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
         """Return those of some experiments that other projects in the same Git repository made.
 
@@ -307,13 +311,12 @@ def resolve(rev: str) -> str:
         CannotTryError: there is no such revision, or several experiments have the name.
         GitError: there is no repository, or Git refuses to read it.
     """
-    here = Path.cwd()
-    with Reader(here) as reader:
+    with Reader(Path.cwd()) as reader:
         named = revisions_named(reader, rev)
         if not named:
             raise CannotTryError(
                 f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
-                hint="; ".join(limits(here, bool(reader.experiments()))),
+                hint="; ".join(reader.limits()),
             )
         if len({one.rev for one in named}) > 1:
             raise CannotTryError(

@@ -228,7 +228,7 @@ class Snapshot:
     def _tracked_files(self, path: str) -> dict[str, str]:
         """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
-        for output, entry in {**self.sources, **self.outs}.items():
+        for output, entry in self.tracked.items():
             if overlaps(path, [output]):
                 files |= self.reader.folder_files(output, entry)
         return {file: md5 for file, md5 in files.items() if is_in(file, path)}
@@ -272,6 +272,11 @@ class Snapshot:
         return records
 
     @property
+    def locks(self) -> dict[str, str]:
+        """Id by path of each dvc.lock."""
+        return {path: blob for path, blob in self.blobs.items() if posixpath.basename(path) == "dvc.lock"}
+
+    @property
     def outs(self) -> dict[str, Entry]:
         """Entry by path of each output of a stage.
 
@@ -307,6 +312,11 @@ class Snapshot:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._unusual(path, error) from None
         return sources
+
+    @property
+    def tracked(self) -> dict[str, Entry]:
+        """Entry by path of what `.dvc` files track and of what stages wrote; errors as of both."""
+        return {**self.sources, **self.outs}
 
     @cached_property
     def params(self) -> dict[str, Any]:

@@ -67,6 +67,11 @@ def origin_url(reader: Reader) -> str | None:
     return redact_urls(url) if url else None
 
 
+def clone_command(source: str) -> str:
+    """Return the first command of those that rebuild a revision."""
+    return f"git clone {quote(source)} project && cd project"
+
+
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
     """Return commands that rebuild a revision on a clean machine.
 
@@ -75,8 +80,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         experiment: the DVC experiment that it is, None where it is an ordinary commit.
         url: where the project can be cloned from; by default, from its folder on this machine.
     """
-    source = url or str(snapshot.reader.top)
-    commands = [f"git clone {quote(source)} project && cd project"]
+    commands = [clone_command(url or str(snapshot.reader.top))]
     if experiment:
         # A clone has no experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")

@@ -321,9 +321,8 @@ def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
 
     None where there is none in this clone; see `unread_history`.
     """
-    locks = _locks(snapshot)
     for ancestor in reader.snapshots(_history(reader, snapshot)):
-        if _locks(ancestor) == locks and _agrees(ancestor):
+        if ancestor.locks == snapshot.locks and _agrees(ancestor):
             return ancestor.rev
     return None
 
@@ -344,10 +343,6 @@ def unread_history(reader: Reader, snapshot: Snapshot) -> str:
 
 def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
     return git(reader.root, "rev-list", snapshot.rev).split()[1:]
-
-
-def _locks(snapshot: Snapshot) -> dict[str, str]:
-    return {path: blob for path, blob in snapshot.blobs.items() if posixpath.basename(path) == "dvc.lock"}
 
 
 def _agrees(snapshot: Snapshot) -> bool:
