@@ -1,4 +1,4 @@
-"""Prints for the command line: no name that others chose acts on a terminal, and lines break at words."""
+"""What is shown: no name that others chose acts on a terminal, no URL has a password, lines are broken."""
 
 import contextlib
 import io
@@ -29,6 +29,9 @@ _ACTING = re.compile(
 _KEPT_LINE = re.compile(r" {4}")
 # A word and the column in which what belongs to it begins.
 _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
+_URL = re.compile(r"\w[\w+.-]*://\S+")
+# Stands for the `@` after a user name that stays.
+_KEPT = "\0"
 
 
 class SafeOutput:
@@ -83,6 +86,16 @@ def wrapped(line: str, width: int) -> str:
     )
     end = "\n" if line.endswith("\n") else ""
     return "\n".join(parts) + end
+
+
+def redact_urls(text: str) -> str:
+    """Return the text, without passwords in its URLs, and without user names, which only SSH needs."""
+    # Alone, a URL ends with the text, and its password can hold an `@`; within a text, a quote can end it.
+    is_url = _URL.fullmatch(text)
+    login = r"[^/\s]+" if is_url else r"[^/@\s\"']+"
+    text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", rf"\1{_KEPT}", text)
+    text = re.sub(rf"(\w://){login}@", r"\1", text)
+    return text.replace(_KEPT, "@")
 
 
 def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":

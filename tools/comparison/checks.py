@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from locatable.addresses import redact_urls
 from locatable.locate.by_content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
@@ -12,6 +11,7 @@ from locatable.mlflow.limits import slashed
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
 from locatable.model import Key, flatten, is_in
+from locatable.output import redact_urls
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of
 from locatable.results.outputs import read_outputs

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
 from ..output import Steps, progress_bar, visible
-from ..repository.project import find_project, read_settings
+from ..repository import find_project, read_settings
 
 if TYPE_CHECKING:
     from ..proof.reproduce import Report

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
 from ..output import progress_bar
-from ..repository.project import find_project
+from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..search.messages import Failed

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..addresses import redact_urls
 from ..errors import LocatableError, SettingsError, StoreError, UnreadableError
-from ..output import progress_bar
+from ..output import progress_bar, redact_urls
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
