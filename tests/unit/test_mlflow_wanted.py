@@ -63,7 +63,8 @@ def test_an_experiment_is_wanted_below_its_baseline(repo: Path, reader: Reader) 
 
 
 def test_trials_are_wanted_below_their_study(repo: Path, reader: Reader) -> None:
-    run = wanted_runs(reader)[experiment(repo, "wide-0", "search:")]
+    rev = experiment(repo, "wide-0", "search:")
+    run = wanted_runs(reader)[rev]
     assert run.parent == "study wide"
     head = git(repo, "rev-parse", "HEAD")
     assert run.identity_tags == {"dvc.exp": "wide-0", "dvc.baseline": head, "dvc.study": "wide"}
