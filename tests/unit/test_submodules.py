@@ -12,7 +12,6 @@ import tiny_dvc
 import tiny_git
 from tiny_proof import clone_of, proof
 
-from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git import clone_git, make_clone
 from locatable.git.pointers import fill_in_lfs, lfs_storage
@@ -39,8 +38,7 @@ def add_submodule(repository: Path, source: Path, path: str) -> None:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose stage runs code of a submodule, which has a submodule of its own."""
-    tiny_git.write(tmp_path, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    tiny_git.identify(tmp_path, monkeypatch)
     tiny_git.commit(tmp_path / "inner", {"inner.txt": "1\n"})
     tiny_git.commit(tmp_path / "lib", {"square.py": SQUARE})
     add_submodule(tmp_path / "lib", tmp_path / "inner", "deep/inner")
@@ -131,9 +129,7 @@ def test_a_trial_that_fails_without_a_submodule_says_so(root: Path) -> None:
     shutil.rmtree(root / "vendor/lib")
     (root / "vendor/lib").mkdir()
     shutil.rmtree(root / ".git/modules")
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    clone = Clone(root.parent / "clone", read_project(root).clone_setup(head))
-    assert remark_on(clone, "").endswith(
+    assert remark_on(clone_of(root), "").endswith(
         "of submodule vendor/lib is not on this machine: `git submodule update --init --recursive`"
     )
 

@@ -9,13 +9,12 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
-from tqdm import tqdm
-
 from ..errors import UnreadableError
 from ..git import git, paths_left_out
 from ..git.objects import NEVER_SEARCHED, git_hash
 from ..git.pointers import lfs_pointer_hash
 from ..model import Experiment, holder, is_in
+from ..output import progress_bar
 from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
 from ..repository.hashes import HashKind, md5_of
 from ..repository.reader import BRANCHES, Reader, commit_id
@@ -60,9 +59,10 @@ class Commits:
         self.id_length = len(self.revs[0]) if self.revs else 40
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """Yield all of them, counted on a terminal where that takes more than a moment."""
+        """Yield all of them, counted where that takes more than a moment."""
         snapshots = self._reader.snapshots(self.revs)
-        yield from tqdm(snapshots, total=len(self.revs), unit="commit", disable=None, delay=1, leave=False)
+        options = {"total": len(self.revs), "unit": "commit", "delay": 1, "leave": False}
+        yield from progress_bar("read {n_fmt} of {total_fmt} commits", iterable=snapshots, **options)
 
 
 def find_content(reader: Reader, path: Path) -> Located:
