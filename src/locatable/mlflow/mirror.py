@@ -97,7 +97,7 @@ class MirrorResult:
     @property
     def summary(self) -> str:
         """One line for the user."""
-        failed = sum(len(names) for names in self.failures.values())
+        failed = sum(map(len, self.failures.values()))
         parts = [f"mirrored {self.new} new", f"{self.present} already there", f"{failed} failed"]
         if self.renamed:
             parts.append(f"{self.renamed} renamed")
