@@ -84,13 +84,9 @@ class Format:
 
 
 def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
-    """Return the text with another value at a key; a list keeps its layout where its length stays.
+    """Return the text of a params file whose name ends so with another value at a key, given as its parts.
 
-    Args:
-        text: of a params file.
-        suffix: the ending of its name.
-        parts: of the key.
-        value: to be there.
+    A list keeps its layout where its length stays.
 
     Raises:
         LookupError: no text stands for this key alone.
@@ -117,10 +113,7 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
 def cut(text: str, suffix: str, keys: Sequence[Sequence[str]]) -> str | None:
     """Return the text without all values but those under some keys; None where none may be taken out.
 
-    Args:
-        text: of a params file.
-        suffix: the ending of its name.
-        keys: each as its parts, which can have the wildcards that DVC knows.
+    Keys are given as their parts, which can have the wildcards that DVC knows.
     """
     kind = FORMATS.get(suffix, YAML)
     if suffix == ".py":

@@ -122,12 +122,9 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
 
 
 def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> None:
-    """Write what is missing into each dvc.yaml; all files or, if one cannot be changed, none.
+    """Write what is missing into each dvc.yaml, and `prune` what is not needed.
 
-    Args:
-        project: the project's root.
-        plans: what has to change.
-        prune: also remove what is not needed.
+    All files are written or, if one cannot be changed, none.
 
     Raises:
         ProjectError: the `deps` of an entry cannot be changed without changing anything else, or a dvc.yaml

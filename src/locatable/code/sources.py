@@ -45,11 +45,7 @@ class SourceImports:
 
 
 def read_imports(file: Path, project: Path) -> SourceImports:
-    """Return what a file imports, inside functions too.
-
-    Args:
-        file: the source.
-        project: the folder that may hold an environment with another Python.
+    """Return what a file of a project imports, inside functions too.
 
     Raises:
         SyntaxError: no Python of this machine can read it.

@@ -93,12 +93,9 @@ def is_complete(tags: Mapping[str, str], status: str) -> bool:
 
 
 def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns:
-    """Return the mirrored ones of these runs.
+    """Return the mirrored ones of some runs, each given as its id, status and tags.
 
-    Of each key the lowest id first: that one stays, whoever made others.
-
-    Args:
-        runs: id, status and tags of each.
+    Of each key the lowest id comes first: that one stays, whoever made others.
     """
     found: KnownRuns = {}
     for run_id, status, tags in sorted(runs, key=itemgetter(0)):
@@ -159,12 +156,7 @@ class RunUpdate:
 
 
 def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
-    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays.
-
-    Args:
-        stored: what MLflow has of the run.
-        fitted: what it should hold.
-    """
+    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays."""
     changing = {*EXPERIMENT_TAGS, tag.OWN_NAME}
     for description in (Description.from_tags(stored.tags), fitted.description):
         if description:
@@ -185,8 +177,7 @@ def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
 def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     """Find something of a run that is otherwise in its content, and that MLflow cannot change.
 
-    Params and metrics keep their values, and nothing but a tag can be taken away. Arguments are those of
-    `plan_update`.
+    Params and metrics keep their values, and nothing but a tag can be taken away.
 
     Returns:
         Its key or path; None if there is nothing of that kind.

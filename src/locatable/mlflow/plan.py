@@ -53,11 +53,7 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
     """Return the runs that should be there by key: studies, baselines, experiments.
 
     Parents come before their children. Experiments of other projects in the same Git repository are not
-    among them.
-
-    Args:
-        reader: of the DVC repository.
-        all_commits: every commit of every branch and tag, not only baselines of experiments and HEAD.
+    among them. Of commits there are baselines of experiments and HEAD, or all of every branch and tag.
     """
     listed = reader.experiments()
     foreign = reader.foreign_projects(listed)

@@ -271,11 +271,7 @@ def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
     """Return how to rebuild a revision, and its five coordinates, as Markdown.
 
-    Args:
-        rev: the commit.
-        coordinates: of the revision.
-        commands: that rebuild it.
-        stale: in what it differs from what made its results; empty where they are its own.
+    `stale` says in what it differs from what made its results; it is empty where they are its own.
     """
     outputs = {}
     for name, stage in coordinates.execution.content["stages"].items():

@@ -248,10 +248,6 @@ class RunWriter:
     """Writes runs of one MLflow experiment.
 
     Every method can be called again after it failed half-way. That a run is FINISHED is written last.
-
-    Args:
-        client: of the store.
-        experiment_id: MLflow's.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
