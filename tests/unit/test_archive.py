@@ -235,6 +235,15 @@ def test_every_file_that_the_crate_describes_is_there(archive):
     }
 
 
+def test_the_crate_s_workflow_is_the_bundle_where_no_copy_of_a_pipeline_can_have_its_name(tmp_path):
+    tiny_dvc.with_results(tmp_path / "p", {"a:b/dvc.yaml": "stages: {a: {cmd: echo 1 > o, outs: [o]}}\n"})
+    known = entities(archive_of(tmp_path / "p", tmp_path / "result.zip"))
+    workflow = known[known["./"]["mainEntity"]["@id"]]
+    assert workflow["@id"] == "repository.bundle"
+    assert "ComputationalWorkflow" in workflow["@type"]
+    assert known[workflow["hasPart"]["@id"]]["name"] == "a:b/dvc.yaml:a"
+
+
 @pytest.fixture(scope="module")
 def validate() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a script with roc-validator."""

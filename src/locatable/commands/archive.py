@@ -14,12 +14,12 @@ import argparse
 import contextlib
 import importlib
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..output import progress_bar
+from . import end_as_by_ctrl_c
 
 DEFAULT_LIMIT = "1GB"
 
@@ -53,8 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     options = ArchiveOptions(
         target=arguments.output,

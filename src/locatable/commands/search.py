@@ -154,13 +154,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
-    """Keep the last output of a failed trial; return the file.
-
-    Args:
-        folder: of the search's report.
-        experiment: name of the trial's experiment.
-        failed: what the worker said.
-    """
+    """Keep the last output of a failed trial in the folder of the search's report; return the file."""
     place = make_folder(folder) / "failed"
     place.mkdir(exist_ok=True)
     path = place / f"{experiment}.txt"
@@ -172,11 +166,7 @@ def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
 class Terminal:
     """Shows the progress of a search as a bar, with other lines above it, on the standard error.
 
-    It is a context manager.
-
-    Args:
-        folder: of the report, for the output of failed trials.
-        trials: how many are wanted.
+    It is a context manager. The output of failed trials is kept in `folder`, that of the report.
     """
 
     def __init__(self, folder: Path, trials: int) -> None:
