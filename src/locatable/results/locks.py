@@ -12,8 +12,13 @@ from importlib import metadata
 REQUIREMENTS = "requirements.lock"
 # The same for conda, with Python itself and what is not Python's.
 CONDA_LOCK = "conda-lock.yml"
-# What an environment for stages is built from.
-ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
+# Those of other projects; uv can export the first as the second, which is a standard.
+UV_LOCK = "uv.lock"
+PYLOCK = "pylock.toml"
+PIXI_LOCK = "pixi.lock"
+# What an environment for stages is built from: of several, the first, so that a project that adds one for
+# other uses keeps its environment.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK, UV_LOCK, PYLOCK, PIXI_LOCK)
 # What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
 LOCKS = (REQUIREMENTS, "tools.lock")
 
@@ -36,7 +41,8 @@ class Drift:
 def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
     """Return the lock that the environment of a revision is built from; None where it has none.
 
-    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
+    Of several, it is the one that stages declare; the first of ENVIRONMENT_LOCKS where they declare several,
+    or none.
 
     Args:
         present: names of the locks in the root of the project.
