@@ -31,7 +31,9 @@ NO_SANDBOX = Sandbox(FOLDER.parent, FOLDER / "bin", FOLDER.parent)
 
 
 def test_a_revision_without_a_lock_is_refused(tmp_path):
-    expected = r"this revision has no requirements\.lock, .* uv\.lock, .* or pixi\.lock; .* --env current"
+    expected = (
+        r"the root of this project has no requirements\.lock, .* uv\.lock, .* or pixi\.lock; .* --env current"
+    )
     with pytest.raises(CannotTryError, match=expected):
         find_lock(tmp_path, [])
 

@@ -289,7 +289,7 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     """
     locks = hashed_locks(checkout.snapshot)
     if not locks:
-        raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
+        raise ProjectError("--wheels: it is not a requirements.lock with hashes that locks these packages")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
     place = folder / "wheels"

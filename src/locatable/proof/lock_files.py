@@ -7,18 +7,20 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 from shlex import join
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from packaging.markers import Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from ..errors import CannotTryError
 from ..model import Stage
@@ -56,6 +58,8 @@ INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)"
 ADDRESS = re.compile(r"\b(?:https?|ssh)://[^\s'\"]+", re.IGNORECASE)
 # In pylock.toml, a package begins with this line.
 PACKAGES = re.compile(r"^(?=\[\[packages\]\])", re.MULTILINE)
+# The first that reads and writes pylock.toml.
+OLDEST_UV = Version("0.6.15")
 # A version of Python that nothing but a version can be meant by: uv also takes paths of programs.
 PYTHON_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 PYTHON_RANGE = re.compile(r"[\d\s.,*<>=!~]+")
@@ -105,7 +109,7 @@ def find_lock(
     if name == PIXI_LOCK:
         return PixiLock(allow_build)
     names = f"{', '.join(ENVIRONMENT_LOCKS[:-1])} or {ENVIRONMENT_LOCKS[-1]}"
-    raise CannotTryError(f"this revision has no {names}; {CURRENT}")
+    raise CannotTryError(f"the root of this project has no {names}; {CURRENT}")
 
 
 def present_locks(project: Path) -> list[str]:
@@ -280,36 +284,39 @@ class PyLock(HashedLock):
         Raises:
             CannotTryError: there is no uv, or the lock is none.
         """
-        uv = shutil.which("uv", path=_search_path(os.environ))
-        if not uv:
-            raise CannotTryError(f"{self.name} needs uv, and this machine has none: install it, or {CURRENT}")
+        uv = find_uv(self.name)
         made = make_step(folder, self.version, uv)
-        yield replace(made, problem=f"{self.name} is for Python {self.version}") if self.version else made
+        if self.version:
+            made = replace(made, problem=f"{self.name} is for Python {self.version}")
+        yield made
         python = (folder / "bin/python").resolve()
-        listed = yield from self._list_packages(project, folder, uv)
-        text, local = _split_packages(listed)
-        environments = parse_toml(text).get("environments", ())
-        if environments and not any(Marker(marker).evaluate() for marker in environments):
-            raise CannotTryError(f"{self.name} is for other machines: {' or '.join(environments)}; {CURRENT}")
+        # Relative paths in it begin here. No file of the revision has this name.
+        others = project / f"pylock.{token_hex(8)}.toml"
+        text = yield from self._list_packages(project, folder, others)
+        listed, local = _split_packages(text, self.name, project)
         for name, place in local.items():
             if not place.is_dir() or not place.resolve().is_relative_to(folder.parent):
                 raise CannotTryError(
                     f"{self.name} has {name} in {os.path.relpath(place, project)}, "
                     f"and this revision has no such folder; {CURRENT}"
                 )
-        # Beside the other, where its relative paths lead to the same files.
-        alone = listed.with_name("pylock.others.toml")
-        alone.write_text(text, encoding="utf-8")
+        others.write_text(listed, encoding="utf-8")
         command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
-        yield self._fill_step([*command, "--require-hashes", str(alone)], _only_wheels(text))
-        alone.unlink()
+        yield self._fill_step([*command, "--require-hashes", str(others)], _only_wheels(listed))
+        others.unlink()
         yield _compile_step(python, folder)
         link_packages(local, project, folder)
 
-    def _list_packages(self, project: Path, folder: Path, uv: str) -> Generator[Step, None, Path]:
-        """Yield commands that make a pylock.toml of all packages; returns it."""
+    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
+        """Yield commands that find out about all packages; returns the text of a pylock.toml.
+
+        Args:
+            project: a checkout of the project.
+            folder: the environment, without packages.
+            scratch: a file in the project to be written.
+        """
         yield from ()
-        return project / self.name
+        return (project / self.name).read_text(encoding="utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
@@ -321,21 +328,37 @@ class UvLock(PyLock):
 
     name: ClassVar[str] = UV_LOCK
 
-    def _list_packages(self, project: Path, folder: Path, uv: str) -> Generator[Step, None, Path]:
+    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
         """Yield the command that exports the lock."""
-        exported = folder.parent / PYLOCK
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
         limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
         options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
-        command = [uv, "export", *options, "--output-file", str(exported)]
+        command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
-        return exported
+        return scratch.read_text(encoding="utf-8")
+
+
+def find_uv(lock: str) -> str:
+    """Return the uv that is here.
+
+    Args:
+        lock: what it is for.
+
+    Raises:
+        CannotTryError: there is none, or it is too old.
+    """
+    uv = shutil.which("uv", path=_search_path(os.environ))
+    if not uv:
+        raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {CURRENT}")
+    printed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout
+    version = PYTHON_VERSION.search(printed)
+    if version and Version(version[0]) < OLDEST_UV:
+        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {version[0]}: update it")
+    return os.path.abspath(uv)
 
 
 def _words_of_uv(stderr: str) -> str:
-    """Return why uv failed; it does not know the options of later versions."""
-    if "try '--help'" in stderr:
-        return "the uv that is here is too old for it, update uv"
+    """Return why uv cannot read a lock, without what it would do."""
     return first_words(stderr.partition("\nhint:")[0]).removeprefix("error: ")
 
 
@@ -362,8 +385,13 @@ def python_for(project: Path, lock: str) -> str | None:
     return None
 
 
-def _split_packages(lock: Path) -> tuple[str, dict[str, Path]]:
+def _split_packages(text: str, lock: str, project: Path) -> tuple[str, dict[str, Path]]:
     """Return the text of a pylock.toml without packages that are folders, and these folders by name.
+
+    Args:
+        text: all of it.
+        lock: its name for the user.
+        project: where its relative paths begin.
 
     Raises:
         CannotTryError: it is no pylock.toml.
@@ -371,17 +399,16 @@ def _split_packages(lock: Path) -> tuple[str, dict[str, Path]]:
     others = []
     local: dict[str, Path] = {}
     try:
-        text = lock.read_text(encoding="utf-8")
         parse_toml(text)
         head, *sections = PACKAGES.split(text)
         for section in sections:
             (package,) = parse_toml(section)["packages"]
             if "directory" in package:
-                local[canonicalize_name(package["name"])] = lock.parent / package["directory"]["path"]
+                local[canonicalize_name(package["name"])] = project / package["directory"]["path"]
             else:
                 others.append(section)
     except (KeyError, TypeError, ValueError) as error:
-        raise CannotTryError(f"{lock.name} cannot be read: {error}; {CURRENT}") from None
+        raise CannotTryError(f"{lock} cannot be read: {error}; {CURRENT}") from None
     return "".join([head, *others]), local
 
 

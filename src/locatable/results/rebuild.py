@@ -17,7 +17,7 @@ from ..repository.parsing import unrecordable_params
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
-from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
+from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, PIXI_LOCK, PYLOCK, REQUIREMENTS, UV_LOCK, choose_lock
 
 # What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
 _DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
@@ -31,13 +31,14 @@ _CONDA = (
 )
 # How others install, by the file that they read. For Python, the surest comes first.
 PYTHON_TOOLS = {
-    "uv.lock": ("uv sync --frozen --project {folder}", _ACTIVATE),
+    UV_LOCK: ("uv sync --frozen --project {folder}", _ACTIVATE),
+    PYLOCK: (_VENV, "uv pip sync {file}"),
     "poetry.lock": (
         "poetry --directory {folder} install",
         'source "$(poetry --directory {folder} env info --path)/bin/activate"',
     ),
     "pdm.lock": ("pdm sync --project {folder}", _ACTIVATE),
-    "pixi.lock": ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
+    PIXI_LOCK: ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
     "Pipfile.lock": ("(cd {folder} && PIPENV_VENV_IN_PROJECT=1 pipenv sync)", _ACTIVATE),
     "environment.yml": _CONDA,
     "environment.yaml": _CONDA,
@@ -47,11 +48,16 @@ OTHER_LANGUAGES = {
     "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
     "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
 }
-# The first program that reads it; conda needs conda-lock for that.
-CONDA_COMMANDS = (
-    f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
-    'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
-)
+# The same for locks in the root that a proof can install; conda needs conda-lock for it.
+TOOL_COMMANDS = {
+    CONDA_LOCK: (
+        f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
+        'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
+    ),
+    UV_LOCK: ("uv sync --frozen", "source .venv/bin/activate"),
+    PYLOCK: ("uv venv", "uv pip sync pylock.toml", "source .venv/bin/activate"),
+    PIXI_LOCK: ("pixi install --frozen", 'eval "$(pixi shell-hook)"'),
+}
 
 
 def origin_url(reader: Reader) -> str | None:
@@ -196,8 +202,9 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
     """Return how to install the packages of a revision, as far as a file that is known says which."""
-    if is_locked_by_conda(snapshot):
-        return list(CONDA_COMMANDS)
+    lock = environment_lock(snapshot)
+    if lock in TOOL_COMMANDS:
+        return list(TOOL_COMMANDS[lock])
     locks = hashed_locks(snapshot)
     if locks:
         files = " ".join(f"-r {lock}" for lock in locks)
@@ -212,7 +219,7 @@ def hashed_locks(snapshot: Snapshot) -> list[str]:
     blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
     have_hashes = all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs)
     # Tools alone are not what stages import.
-    return locks if REQUIREMENTS in locks and have_hashes else []
+    return locks if environment_lock(snapshot) == REQUIREMENTS and have_hashes else []
 
 
 def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
@@ -230,13 +237,13 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
     return commands
 
 
-def is_locked_by_conda(snapshot: Snapshot) -> bool:
-    """Return whether the environment of a revision is built from conda-lock.yml."""
+def environment_lock(snapshot: Snapshot) -> str:
+    """Return the lock that the environment of a revision is built from, see `choose_lock`; empty: none."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
     declared: set[str] = set()
     for stage in snapshot.records.values():
         declared.update(name for name in present if name in stage.deps)
-    return choose_lock(present, declared) == CONDA_LOCK
+    return choose_lock(present, declared) or ""
 
 
 @lru_cache(100)
