@@ -21,7 +21,7 @@ from ..repository.bounds import parse_toml
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import read_record
 from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, PIXI_LOCK, PYLOCK, UV_LOCK
-from ..results.rebuild import TOOL_COMMANDS, environment_lock, hashed_locks, repro_command
+from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
@@ -187,7 +187,7 @@ def _commands(archived: Archived) -> list[str]:
         f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
     if archived.tool:
-        commands += TOOL_COMMANDS[environment_lock(archived.snapshot)]
+        commands += tool_commands(environment_lock(archived.snapshot))
     elif archived.locks:
         install = ["pip", "install"]
         if archived.manifest.wheels_for:

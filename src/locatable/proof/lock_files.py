@@ -293,7 +293,11 @@ class PyLock(HashedLock):
         # Relative paths in it begin here. No file of the revision has this name.
         others = project / f"pylock.{token_hex(8)}.toml"
         text = yield from self._list_packages(project, folder, others)
-        listed, local = _split_packages(text, self.name, project)
+        try:
+            listed, local = _split_packages(text, project)
+            only_wheels = _only_wheels(listed)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CannotTryError(f"{self.name} cannot be read: {error}; {CURRENT}") from None
         for name, place in local.items():
             if not place.is_dir() or not place.resolve().is_relative_to(folder.parent):
                 raise CannotTryError(
@@ -302,7 +306,7 @@ class PyLock(HashedLock):
                 )
         others.write_text(listed, encoding="utf-8")
         command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
-        yield self._fill_step([*command, "--require-hashes", str(others)], _only_wheels(listed))
+        yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
         others.unlink()
         yield _compile_step(python, folder)
         link_packages(local, project, folder)
@@ -385,31 +389,26 @@ def python_for(project: Path, lock: str) -> str | None:
     return None
 
 
-def _split_packages(text: str, lock: str, project: Path) -> tuple[str, dict[str, Path]]:
+def _split_packages(text: str, project: Path) -> tuple[str, dict[str, Path]]:
     """Return the text of a pylock.toml without packages that are folders, and these folders by name.
 
     Args:
         text: all of it.
-        lock: its name for the user.
         project: where its relative paths begin.
-
-    Raises:
-        CannotTryError: it is no pylock.toml.
     """
+    parse_toml(text)
     others = []
     local: dict[str, Path] = {}
-    try:
-        parse_toml(text)
-        head, *sections = PACKAGES.split(text)
-        for section in sections:
-            (package,) = parse_toml(section)["packages"]
-            if "directory" in package:
-                local[canonicalize_name(package["name"])] = project / package["directory"]["path"]
-            else:
-                others.append(section)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CannotTryError(f"{lock} cannot be read: {error}; {CURRENT}") from None
-    return "".join([head, *others]), local
+    head, *sections = PACKAGES.split(text)
+    for section in sections:
+        (package,) = parse_toml(section)["packages"]
+        if "directory" in package:
+            local[canonicalize_name(package["name"])] = project / package["directory"]["path"]
+        else:
+            others.append(section)
+    # uv takes no file without packages.
+    start = "" if others or not local else "packages = []\n"
+    return "".join([start, head, *others]), local
 
 
 def _only_wheels(lock: str) -> list[str]:

@@ -43,20 +43,15 @@ PYTHON_TOOLS = {
     "environment.yml": _CONDA,
     "environment.yaml": _CONDA,
     "requirements.txt": (_VENV, "pip install -r {file}"),
+    # By the first program that reads it; conda needs conda-lock for that.
+    CONDA_LOCK: (
+        "micromamba create --yes --quiet --prefix .venv --file {file}",
+        'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
+    ),
 }
 OTHER_LANGUAGES = {
     "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
     "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
-}
-# The same for locks in the root that a proof can install; conda needs conda-lock for it.
-TOOL_COMMANDS = {
-    CONDA_LOCK: (
-        f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
-        'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
-    ),
-    UV_LOCK: ("uv sync --frozen", "source .venv/bin/activate"),
-    PYLOCK: ("uv venv", "uv pip sync pylock.toml", "source .venv/bin/activate"),
-    PIXI_LOCK: ("pixi install --frozen", 'eval "$(pixi shell-hook)"'),
 }
 
 
@@ -203,8 +198,8 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
 def _install_commands(snapshot: Snapshot) -> list[str]:
     """Return how to install the packages of a revision, as far as a file that is known says which."""
     lock = environment_lock(snapshot)
-    if lock in TOOL_COMMANDS:
-        return list(TOOL_COMMANDS[lock])
+    if lock in PYTHON_TOOLS:
+        return tool_commands(lock)
     locks = hashed_locks(snapshot)
     if locks:
         files = " ".join(f"-r {lock}" for lock in locks)
@@ -226,15 +221,19 @@ def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
     """Return how tools install that read the files which the environment's coordinate names."""
     paths = coordinates_of(snapshot).environment.content["files"]
     by_name = {path.rpartition("/")[2]: path for path in paths}
-    tools = PYTHON_TOOLS | OTHER_LANGUAGES
     for_python = [name for name in PYTHON_TOOLS if name in by_name]
     others = [name for name in OTHER_LANGUAGES if name in by_name]
     commands = []
     for name in [*for_python[:1], *others]:
-        path = by_name[name]
-        folder = path.rpartition("/")[0] or "."
-        commands += [command.format(file=quote(path), folder=quote(folder)) for command in tools[name]]
+        commands += tool_commands(by_name[name])
     return commands
+
+
+def tool_commands(path: str) -> list[str]:
+    """Return how a tool installs what this file of its own says."""
+    folder, _, name = path.rpartition("/")
+    commands = (PYTHON_TOOLS | OTHER_LANGUAGES)[name]
+    return [command.format(file=quote(path), folder=quote(folder or ".")) for command in commands]
 
 
 def environment_lock(snapshot: Snapshot) -> str:
