@@ -266,20 +266,43 @@ RUNNING = ".".join(platform.python_version_tuple()[:2])
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("files", "lock", "expected"),
     [
-        ({}, None),
-        ({".python-version": "3.12\n"}, "3.12"),
-        ({".python-version": "./my-python\n"}, None),
-        ({".python-version": "3.12\n", "environment.json": '{"python": "2.7"}'}, "2.7"),
-        ({"uv.lock": f'requires-python = ">={RUNNING}"'}, None),
-        ({"uv.lock": 'requires-python = ">=3.99, <4"'}, ">=3.99, <4"),
-        ({"uv.lock": 'requires-python = "./my-python"'}, None),
+        ({}, "", None),
+        ({".python-version": "3.12\n"}, "", "3.12"),
+        ({".python-version": "./my-python\n"}, "", None),
+        ({".python-version": "3.12\n", "environment.json": '{"python": "2.7"}'}, "", "2.7"),
+        ({}, f'requires-python = ">={RUNNING}"', None),
+        ({}, 'requires-python = ">=3.99, <4"', ">=3.99, <4"),
+        ({}, 'requires-python = "./my-python"', None),
     ],
 )
-def test_the_python_is_the_pinned_one_else_the_running_one_where_it_fits(tmp_path, files, expected) -> None:
-    write(tmp_path, {"uv.lock": "", **files})
-    assert python_for(tmp_path, "uv.lock") == expected
+def test_the_python_is_the_pinned_one_else_the_running_one_where_it_fits(tmp_path, files, lock, expected):
+    write(tmp_path, files)
+    assert python_for(tmp_path, lock) == expected
+
+
+@pytest.mark.parametrize("own", [{}, {"pyproject.toml": '[project]\nname = "ml"\nversion = "0.1.0"\n'}])
+def test_a_project_in_a_folder_of_a_workspace_has_the_lock_around_it(project: Path, own) -> None:
+    write(project / "ml", {"train.py": "", **own})
+    (project / ".git").mkdir()
+    if own:
+        members = '\n[tool.uv.workspace]\nmembers = ["ml"]\n'
+        package = '\n[[package]]\nname = "ml"\nversion = "0.1.0"\nsource = { virtual = "ml" }\n'
+        lock = LOCK.replace("\n[[", '\n[manifest]\nmembers = ["demo", "ml"]\n\n[[', 1) + package
+        write(project, {"pyproject.toml": FILES["pyproject.toml"] + members, "uv.lock": lock})
+    lock = find_lock(project / "ml", [])
+    folder = project.parent / "env"
+    sandbox = Sandbox(project.parent, folder / "bin", project.parent)
+    build_environment(lock, project / "ml", folder, sandbox)
+    expected = set() if own else {"demo"}
+    assert {package.name for package in distributions(folder)} == expected
+
+
+def test_no_lock_around_the_repository_is_taken(project: Path) -> None:
+    (project / "ml/.git").mkdir(parents=True)
+    with pytest.raises(CannotTryError, match=r"the root of this project has no .*uv\.lock"):
+        find_lock(project / "ml", [])
 
 
 def test_nothing_of_a_project_runs_or_says_where_to_write(project: Path, tmp_path: Path) -> None:

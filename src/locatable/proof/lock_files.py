@@ -102,8 +102,8 @@ def find_lock(
         return HashedLock(recorded_python(project), wheels, allow_build, servers)
     if name in (UV_LOCK, PYLOCK):
         kind = UvLock if name == UV_LOCK else PyLock
-        text = (project / name).read_text(encoding="utf-8", errors="replace")
-        return kind(python_for(project, name), None, allow_build, _servers(text))
+        text = present[name].read_text(encoding="utf-8", errors="replace")
+        return kind(python_for(project, text), None, allow_build, _servers(text))
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
     if name == PIXI_LOCK:
@@ -112,9 +112,18 @@ def find_lock(
     raise CannotTryError(f"the root of this project has no {names}; {CURRENT}")
 
 
-def present_locks(project: Path) -> list[str]:
-    """Return the names of the locks in the root of a project, the first to be taken first."""
-    return [name for name in ENVIRONMENT_LOCKS if (project / name).is_file()]
+def present_locks(project: Path) -> dict[str, Path]:
+    """Return the locks of a project by name, the first to be taken first.
+
+    They are in its root; that of uv can be around it, where the project is a part of a workspace.
+    """
+    present = {name: project / name for name in ENVIRONMENT_LOCKS if (project / name).is_file()}
+    folder = project
+    while not present and not (folder / ".git").exists() and folder != folder.parent:
+        folder = folder.parent
+        if (folder / UV_LOCK).is_file():
+            present[UV_LOCK] = folder / UV_LOCK
+    return present
 
 
 @dataclass(frozen=True)
@@ -371,7 +380,7 @@ def python_for(project: Path, lock: str) -> str | None:
 
     Args:
         project: a checkout of the revision.
-        lock: name of a lock that can say `requires-python`.
+        lock: text of a lock that can say `requires-python`.
     """
     recorded = recorded_python(project)
     if recorded:
@@ -381,7 +390,7 @@ def python_for(project: Path, lock: str) -> str | None:
         pinned = pin.read_text(errors="replace").strip()
         if PYTHON_VERSION.fullmatch(pinned):
             return pinned
-    found = re.search(r'^requires-python = "([^"]*)"', (project / lock).read_text(errors="replace"), re.M)
+    found = re.search(r'^requires-python = "([^"]*)"', lock, re.MULTILINE)
     if found and PYTHON_RANGE.fullmatch(found[1]):
         with contextlib.suppress(InvalidSpecifier):
             if platform.python_version() not in SpecifierSet(found[1]):
