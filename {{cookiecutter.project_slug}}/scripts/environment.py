@@ -1,7 +1,5 @@
 """Stage `environment`: record what is really installed, beside what the lock asks for.
 
-    python -m scripts.environment
-
 Writes `environment.json`, a dependency of every other stage: when the lock, what is installed, or a setting
 changes, results are rebuilt. It holds nothing of this machine: two with the same lock share results.
 """
@@ -51,10 +49,7 @@ def variables() -> dict[str, str]:
 
 
 def main() -> None:
-    try:
-        lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
-    except FileNotFoundError:
-        raise SystemExit(f"{LOCK}: not found; get it back from Git, or make it with `make lock`") from None
+    lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
     try:
         differences = drift(lock.decode())
     except ModuleNotFoundError:
