@@ -1,5 +1,6 @@
 """Prints for the command line: no name that others chose acts on a terminal, and lines break at words."""
 
+import argparse
 import re
 import shutil
 import sys
@@ -17,6 +18,11 @@ _ACTING = re.compile(
 _KEPT_LINE = re.compile(r" {4}")
 # A word and the column in which what belongs to it begins.
 _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
+
+
+def add_json_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--json`: the result goes to the standard output, and all else that is said to the other one."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
 
 
 class SafeOutput:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
-from ..output import Steps, visible
+from ..output import Steps, add_json_option, visible
 from ..repository.project import find_project, read_settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
     )
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    add_json_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
