@@ -28,6 +28,8 @@ DEFAULTS = {
     "license": "MIT",
     "dvc_remote": "../tumour-classifier-dvc",
     "mlflow_tracking_uri": "sqlite:///mlflow.db",
+    "__year": "2026",
+    "__answers": "",
 }
 FILES = """
 .dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/dependabot.yml .github/workflows/ci.yml
