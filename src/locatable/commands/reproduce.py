@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
-from ..output import Steps, progress_bar, visible
+from ..output import Steps, add_json_option, progress_bar, visible
 from ..repository import find_project, read_settings
 from . import end_as_by_ctrl_c
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
     )
     parser.add_argument("--log", action="store_true", help="show the last line that the running stage prints")
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    add_json_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
