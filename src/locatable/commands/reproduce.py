@@ -88,12 +88,12 @@ def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
         return _prove(arguments, arguments.rev, progress)
     from ..archive.format import unpacked
 
-    with unpacked(Path(arguments.rev), _checking) as archive, contextlib.chdir(archive.project):
+    with unpacked(Path(arguments.rev), checking) as archive, contextlib.chdir(archive.project):
         return _prove(arguments, archive.manifest.revision, progress, archive.wheels)
 
 
 @contextlib.contextmanager
-def _checking(size: int) -> Iterator[Callable[[int], object]]:
+def checking(size: int) -> Iterator[Callable[[int], object]]:
     """Show a bar for so many bytes that are checked, where there is a terminal."""
     from tqdm import tqdm
 

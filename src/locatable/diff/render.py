@@ -1,0 +1,313 @@
+"""A comparison as text of one screen, as Markdown, as JSON, and as a page with the figures of both."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from shlex import join
+from typing import TYPE_CHECKING, Any
+
+from ..locate import render
+from ..model import json_text
+from ..results.outputs import read_outputs
+from .changes import DIGITS, Change, Side, Value
+from .compare import Cause, Comparison
+
+if TYPE_CHECKING:
+    from ..page.figures import Figure
+
+WIDTH = 80
+# Items of each list that are shown; JSON has all.
+MOST_CHANGES = 4
+MOST_VALUES = 6
+MOST_FOLLOWERS = 5
+# Characters of a value, or a command.
+LONGEST_VALUE = 40
+MARGIN = 14
+
+
+def to_json(found: Comparison, patch: str = "") -> str:
+    """Return the whole comparison as JSON, with the changes of code as Git shows them, if any."""
+    coordinates = {}
+    for name, changes in found.changes.items():
+        coordinates[name] = {"same": not changes, "changes": [asdict(change) for change in changes]}
+    causes = [_cause_values(cause) for cause in found.causes]
+    content = {
+        "a": _side_values(found.a),
+        "b": _side_values(found.b),
+        "differs": found.differs,
+        "coordinates": coordinates,
+        "values": [asdict(value) for value in found.values],
+        "outputs": [{"path": path, "stage": stage} for path, stage in found.outputs.items()],
+        "first_cause": causes[0] if causes else None,
+        "other_causes": causes[1:],
+        "without_effect": [_cause_values(cause) for cause in found.idle],
+        "proof": proof_command(found),
+        "notes": found.notes,
+    }
+    if patch:
+        content["patch"] = patch
+    return json_text(content, indent=1)
+
+
+def _side_values(side: Side) -> dict[str, Any]:
+    experiment = side.result.experiment
+    return {
+        "rev": side.result.rev,
+        "experiment": experiment.name if experiment else None,
+        "uncommitted": side.result.uncommitted,
+        "digests": side.coordinates.digests,
+        "processor": side.processor.to_json() if side.processor else None,
+        "not_of_this_commit": side.stale,
+    }
+
+
+def _cause_values(cause: Cause) -> dict[str, Any]:
+    return {**asdict(cause), "reproducible": bool(cause.changes)}
+
+
+def to_text(found: Comparison) -> str:
+    """Return the comparison for people to read, on one screen."""
+    lines: list[str] = []
+    for letter, side in (("A", found.a), ("B", found.b)):
+        lines.append(f"{letter}  {render.title(side.result)}")
+        if side.stale:
+            lines.append(f"   NOT OF THIS COMMIT: {side.stale}")
+    lines += [f"   {note}" for note in found.notes[:MOST_CHANGES]]
+    lines.append("")
+    for name, changes in found.changes.items():
+        lines += _labelled(name, _shortened(map(sentence, changes), MOST_CHANGES) or ["same"])
+    lines += _labelled("", _processors(found) if found.changes["environment"] else [])
+    lines += ["", *_labelled("values", _value_lines(found)), *_labelled("outputs", [outputs_line(found)])]
+    lines += ["", *_labelled("first cause", cause_lines(found))]
+    return "\n".join(map(_cut, lines))
+
+
+def _labelled(label: str, items: Iterable[str]) -> list[str]:
+    lines = [f"{'':<{MARGIN}}{item}" for item in items]
+    if lines:
+        lines[0] = f"{label:<{MARGIN}}{lines[0][MARGIN:]}"
+    return lines
+
+
+def _cut(line: str) -> str:
+    is_command = line.lstrip().startswith("locatable ")
+    return line if len(line) <= WIDTH or is_command else f"{line[: WIDTH - 1]}…"
+
+
+def _shortened(items: Iterable[str], most: int) -> list[str]:
+    """Return the first items, and how many more there are."""
+    listed = list(items)
+    if len(listed) <= most:
+        return listed
+    return [*listed[: most - 1], f"and {len(listed) - most + 1} more"]
+
+
+def sentence(change: Change) -> str:
+    """Return a change in words."""
+    if change.coordinate == "execution":
+        return _execution_sentence(change)
+    is_file = change.name == change.source or change.coordinate in ("data", "code")
+    if not is_file:
+        detail = f" ({change.detail})" if change.detail else ""
+        return f"{change.name}: {_short(change.a)} → {_short(change.b)}{detail}"
+    if change.a is None or change.b is None:
+        only = f"only in {'B' if change.a is None else 'A'}"
+        return "  ".join(filter(None, [change.name, only, change.detail]))
+    hashes = f"{str(change.a)[:DIGITS]} → {str(change.b)[:DIGITS]}"
+    return f"{change.name}  {change.detail or hashes}"
+
+
+def _execution_sentence(change: Change) -> str:
+    if change.a is None or change.b is None:
+        return f"{change.name}: {change.detail}"
+    return f"{change.name}: command {_short(change.a)} → {_short(change.b)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
+    text = "none" if value is None else " ".join(str(value).split()) or "''"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else _short(value)
+
+
+def value_sentence(value: Value) -> str:
+    """Return a metric in words."""
+    line = f"{value.key}  {_number(value.a)} → {_number(value.b)}"
+    if value.difference is None:
+        return line
+    verdict = f"  {value.better.upper()} is better" if value.better else ""
+    return f"{line}  {signed(value.difference)}{verdict}"
+
+
+def signed(difference: float) -> str:
+    """Return a difference with its sign."""
+    return f"{difference:+.3g}".replace("-", "−", 1) if difference < 0 else f"{difference:+.3g}"
+
+
+def _value_lines(found: Comparison) -> list[str]:
+    lines = _shortened(map(value_sentence, found.values), MOST_VALUES)
+    if lines and found.equal_values:
+        lines[-1] += f"; {found.equal_values} equal"
+    return lines or [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
+
+
+def outputs_line(found: Comparison) -> str:
+    """Return how many outputs differ, and which come first."""
+    total = len(found.outputs) + found.equal_outputs
+    if not found.outputs:
+        return f"{total} outputs, all equal" if total else "no stage has recorded any"
+    first = ", ".join(_shortened(found.outputs, 3))
+    return f"{len(found.outputs)} of {total} differ: {first}"
+
+
+def _processors(found: Comparison) -> list[str]:
+    """Return a line about the processors that are noted of both results."""
+    old, new = found.a.processor, found.b.processor
+    if old == new:
+        return [f"processor of both: {old}"] if old else []
+    return [f"processor: {old or 'not noted'} → {new or 'not noted'}"]
+
+
+def cause_lines(found: Comparison) -> list[str]:
+    """Return lines about the first cause, what follows from it, and other causes."""
+    if not found.causes:
+        return _lines_without_effect(found)
+    first, *others = found.causes
+    lines = [f"{first.stage}: {line}" for line in _reasons(first)[:1]]
+    lines += [f"{' ' * (len(first.stage) + 2)}{line}" for line in _reasons(first)[1:]]
+    if not first.changes:
+        lines += [*_processors(found), *filter(None, [proof_command(found)])]
+    followers = []
+    for follower in first.follows:
+        outcome = _differ(follower.outputs) if follower.outputs else "its outputs are equal"
+        followers.append(f"{'  ' * min(follower.depth, 8)}{follower.stage}  {outcome}")
+    lines += _shortened(followers, MOST_FOLLOWERS)
+    told = [f"also {cause.stage}: {', '.join(_reasons(cause))}" for cause in others]
+    for cause in found.idle:
+        told.append(f"without effect {cause.stage}: {', '.join(_reasons(cause))}")
+    return lines + _shortened(told, 3)
+
+
+def _lines_without_effect(found: Comparison) -> list[str]:
+    if found.idle:
+        pairs = [(sentence(change), cause.stage) for cause in found.idle for change in cause.changes]
+        lines = []
+        for reason, group in groupby(sorted(pairs), key=lambda pair: pair[0]):
+            stages = ", ".join(stage for _, stage in group)
+            lines.append(f"{stages}: {reason}; without effect, no output differs")
+        return _shortened(lines, MOST_CHANGES)
+    if any(found.changes.values()):
+        return ["none: no stage has recorded what differs"]
+    if found.values:
+        return ["none: no stage has recorded these values"]
+    return ["none: coordinates, values and outputs are the same"]
+
+
+def _reasons(cause: Cause) -> list[str]:
+    """Return what of a stage differs by itself, in lines."""
+    if not cause.changes:
+        why = f" ({cause.remark})" if cause.remark else ""
+        return [f"not reproducible: its inputs are equal, and {_differ(cause.outputs)}{why}"]
+    lines = _shortened(map(sentence, cause.changes), MOST_CHANGES)
+    if not cause.is_declared:
+        lines[-1] += " (which it does not declare)"
+    return lines
+
+
+def _differ(outputs: list[str]) -> str:
+    more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
+    return f"{outputs[0]}{more} differ{'' if more else 's'}"
+
+
+def proof_command(found: Comparison) -> str:
+    """Return the command that proves that a stage is not reproducible; empty where none is."""
+    if not found.causes or found.causes[0].changes:
+        return ""
+    named = [side.target for side in (found.a, found.b) if side.target]
+    if not named:
+        return ""
+    return join(["locatable", "reproduce", named[0], "--stage", found.causes[0].stage])
+
+
+def to_markdown(found: Comparison, patch: str = "") -> str:
+    """Return the comparison as a comment on a pull request shows it, with the changes of code, if any."""
+    lines = [f"**A** {_code(render.title(found.a.result))} → **B** {_code(render.title(found.b.result))}", ""]
+    for letter, side in (("A", found.a), ("B", found.b)):
+        if side.stale:
+            lines.append(f"> **{letter} is not of its commit:** {_code(side.stale)}\n")
+    lines += [f"> {_code(note)}\n" for note in found.notes[:MOST_CHANGES]]
+    first, *more = cause_lines(found)
+    lines += [f"**First cause** {_code(first)}", *(f"<br>{_code(line)}" for line in more), ""]
+    lines += ["| coordinate | | what |", "|---|---|---|"]
+    for name, changes in found.changes.items():
+        told = "<br>".join(map(_code, _shortened(map(sentence, changes), MOST_CHANGES)))
+        lines.append(f"| {name} | {'differs' if changes else 'same'} | {told} |")
+    lines += ["", f"Outputs: {_code(outputs_line(found))}"]
+    if found.values:
+        lines += ["", "| metric | A | B | difference | |", "|---|---:|---:|---:|---|"]
+        for value in found.values[: 2 * MOST_VALUES]:
+            difference = "" if value.difference is None else signed(value.difference)
+            verdict = f"{value.better.upper()} is better" if value.better else ""
+            cells = (_code(value.key), _code(_number(value.a)), _code(_number(value.b)), difference, verdict)
+            lines.append(f"| {' | '.join(cells)} |")
+        if len(found.values) > 2 * MOST_VALUES:
+            lines.append(f"\nand {len(found.values) - 2 * MOST_VALUES} more metrics")
+    if patch:
+        # As long as none in the code can be.
+        fence = "`" * (max(map(len, re.findall("`+", patch)), default=2) + 1)
+        lines += ["", f"{fence}diff", patch.rstrip("\n"), fence]
+    return "\n".join(lines)
+
+
+# What Markdown, HTML or a table would take for marks.
+_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~"}
+
+
+def _code(text: str) -> str:
+    """Return a text that Markdown shows as it is, in a cell of a table, too."""
+    return f"<code>{text.translate(_MARKS).replace('  ', '&nbsp; ')}</code>"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A figure of both results; None where one has none of this name."""
+
+    path: str
+    a: "Figure | None"
+    b: "Figure | None"
+
+
+def to_html(found: Comparison) -> str:
+    """Return a page with the comparison, and figures and curves of both results.
+
+    Raises:
+        ModuleNotFoundError: it has curves, and matplotlib is not installed.
+    """
+    # What pages are made with takes a moment to import.
+    from .. import __version__
+    from ..page.figures import MOST_FIGURES, figures, read_curves
+    from ..page.write import page_environment
+
+    old, new = (read_outputs(side.snapshot) for side in (found.a, found.b))
+    pictures = [{figure.path: figure for figure in figures(each.contents)} for each in (old, new)]
+    paths = sorted(pictures[0].keys() | pictures[1].keys())
+    pairs = [Pair(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
+    template = page_environment().get_template("diff.html.j2")
+    return template.render(
+        found=found,
+        titles=[render.title(side.result) for side in (found.a, found.b)],
+        changes={name: list(map(sentence, changes)) for name, changes in found.changes.items()},
+        causes=cause_lines(found),
+        outputs=outputs_line(found),
+        pairs=pairs[:MOST_FIGURES],
+        more_figures=len(pairs[MOST_FIGURES:]),
+        curves=read_curves(found.b.snapshot, new.contents, old.contents),
+        missing=[*old.missing, *new.missing],
+        signed=signed,
+        version=__version__,
+    )
