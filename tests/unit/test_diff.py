@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_dvc import commit, dvc, init, with_results
+from tiny_dvc import commit, dvc, with_results
 from tiny_git import git, write
 
 from locatable.cli import main
@@ -132,3 +132,61 @@ def test_a_planted_cause_is_named_first_and_nothing_else(
     first = diff("first", name)["first_cause"]
     named = first and (first["stage"], [change["name"] for change in first["changes"]])
     assert named == CAUSES[name][1]
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_params_and_metrics_differ_as_dvc_says(
+    name: str, project: Path, diff: Callable[..., dict[str, Any]]
+) -> None:
+    with dvc(project) as repo:
+        params = repo.params.diff("first", name).get("diff", {}).get("params.yaml", {})
+        metrics = repo.metrics.diff("first", name).get("diff", {}).get("metrics.json", {})
+    found = diff("first", name)
+    changes = found["coordinates"]["params"]["changes"]
+    assert {change["name"]: (change["a"], change["b"]) for change in changes} == {
+        key: (value["old"], value["new"]) for key, value in params.items()
+    }
+    assert {value["key"]: value["difference"] for value in found["values"]} == {
+        f"metrics.json:{key}": value["diff"] for key, value in metrics.items()
+    }
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_data_and_outputs_differ_as_dvc_and_git_say(
+    name: str, project: Path, diff: Callable[..., dict[str, Any]]
+) -> None:
+    with dvc(project) as repo:
+        modified = {entry["path"] for entry in repo.diff("first", name).get("modified", [])}
+    # Outputs that DVC does not keep.
+    modified |= set(git(project, "diff", "--name-only", "first", name, "--", "*.json").split())
+    found = diff("first", name)
+    named = {output["path"] for output in found["outputs"]}
+    named |= {change["name"] for change in found["coordinates"]["data"]["changes"]}
+    assert named == modified
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_workspace_is_compared_as_its_commit_would_be(
+    name: str, project: Path, diff: Callable[..., dict[str, Any]]
+) -> None:
+    committed = diff("first", name)
+    git(project, "checkout", "--quiet", name, "--", ".")
+    try:
+        before = git(project, "status", "--porcelain"), git(project, "count-objects")
+        in_workspace = diff("first")
+        assert (git(project, "status", "--porcelain"), git(project, "count-objects")) == before
+    finally:
+        git(project, "reset", "--quiet", "--hard", "first")
+    same = ("coordinates", "values", "outputs", "first_cause", "without_effect")
+    assert {key: in_workspace[key] for key in same} == {key: committed[key] for key in same}
+
+
+def test_lines_of_code_are_counted_as_git_does(
+    project: Path, capsys: pytest.CaptureFixture[str], diff: Callable[..., dict[str, Any]]
+) -> None:
+    added, removed, path = git(project, "diff", "--numstat", "first", "code", "--", "*.sh").split()
+    (change,) = diff("first", "code")["coordinates"]["code"]["changes"]
+    assert (change["name"], change["detail"]) == (path, f"+{added} −{removed} lines")
+    main(["diff", "first", "code", "--patch"])
+    shown = capsys.readouterr().out
+    assert git(project, "diff", "first", "code", "--", "*.sh").partition("@@")[2] in shown

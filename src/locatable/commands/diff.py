@@ -103,7 +103,7 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
 
         archive = opened.enter_context(unpacked(Path(target), checking))
         reader = opened.enter_context(Reader(archive.project))
-        return Side(_with_results(find_name(reader, archive.manifest.revision)[0]), target)
+        return Side(_with_results(find_name(reader, archive.manifest.revision)[0]), target, target)
     if repo is not None and not repo.is_dir():
         raise UsageError(f"--repo {repo}: no such folder")
     here = Path.cwd()
@@ -115,7 +115,7 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         with contextlib.chdir(repo if repo and (repo / target).exists() else here):
             result = _locate(reader, target)
     is_here = repo is None and not result.uncommitted
-    return Side(_with_results(result), result.rev[:12] if is_here else "")
+    return Side(_with_results(result), target or "checked out", result.rev[:12] if is_here else "")
 
 
 def _locate(reader: "Reader", target: str) -> "Result":

@@ -76,11 +76,13 @@ class Side:
 
     Attributes:
         result: as `locate` found it.
+        asked: what was asked for.
         target: what `locatable reproduce` takes for it in the current folder; empty where it takes nothing.
         unread: gets a line for each file of it that cannot be read.
     """
 
     result: Result
+    asked: str = "checked out"
     target: str = ""
     unread: list[str] = field(default_factory=list)
 
@@ -342,8 +344,9 @@ def command_change(address: str, a: Snapshot, b: Snapshot) -> Change | None:
     old, new = a.records.get(address), b.records.get(address)
     if old and new:
         return None if old.cmd == new.cmd else Change("execution", address, old.cmd, new.cmd, "command")
-    lacks, side = (a, "B") if new else (b, "A")
-    detail = f"has results only in {side}" if address in lacks.stages else f"a stage of {side} alone"
+    lacks, one, other = (a, "B", "A") if new else (b, "A", "B")
+    is_declared = address in lacks.stages
+    detail = f"without results in {other}" if is_declared else f"a stage of {one} alone"
     return Change("execution", address, old.cmd if old else None, new.cmd if new else None, detail)
 
 

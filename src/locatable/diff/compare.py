@@ -1,9 +1,9 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..model import Record, Stage, flat_params, overlaps, recorded_hash
+from ..model import Entry, Record, Stage, flat_params, overlaps, recorded_hash
 from ..repository.project import share_history
 from .changes import (
     Change,
@@ -159,6 +159,14 @@ class _Stages:
             needs[address] = [name for name in named if name in recorded]
         return needs
 
+    def _differing_inputs(self, address: str) -> list[str]:
+        """Return paths of what a stage read that differs."""
+        old, new = self._records(address)
+        declared = [
+            each.stages[address].deps if address in each.stages else () for each in (self._a, self._b)
+        ]
+        return _differing(old.deps, new.deps, declared)
+
     def _records(self, address: str) -> tuple[Record, Record]:
         return self._a.records.get(address, Record()), self._b.records.get(address, Record())
 
@@ -170,7 +178,10 @@ class _Stages:
     def differing_outputs(self, address: str) -> list[str]:
         """Return paths of the outputs of a stage that differ."""
         old, new = self._records(address)
-        return _differing(old.outs, new.outs)
+        declared = [
+            each.stages[address].outs if address in each.stages else () for each in (self._a, self._b)
+        ]
+        return _differing(old.outs, new.outs, declared)
 
     def _find_undeclared(self, changes: Mapping[str, list[Change]]) -> list[Change]:
         """Return changes of what no stage names: of the environment, code and params."""
@@ -191,7 +202,7 @@ class _Stages:
         if command and (command.a is None or command.b is None):
             return [command]
         found: list[Change] = []
-        for path in _differing(old.deps, new.deps):
+        for path in self._differing_inputs(address):
             if self._writer(address, path):
                 continue
             seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
@@ -217,8 +228,7 @@ class _Stages:
         for address in self.order:
             outputs = self.differing_outputs(address)
             changes = [change for change in self._own_changes(address) if change not in told]
-            old, new = self._records(address)
-            inherits = any(self._writer(address, path) for path in _differing(old.deps, new.deps))
+            inherits = any(self._writer(address, path) for path in self._differing_inputs(address))
             is_declared, remark = True, ""
             if not changes and (inherits or not outputs or self._own_changes(address)):
                 continue
@@ -246,21 +256,30 @@ class _Stages:
         depths = {cause: 0}
         found = []
         for address in self.order:
-            old, new = self._records(address)
-            writers = [self._writer(address, path) for path in _differing(old.deps, new.deps)]
+            writers = [self._writer(address, path) for path in self._differing_inputs(address)]
             before = [depths[writer] for writer in writers if writer in depths]
-            if any(change in changes for change in self._own_changes(address)):
+            outputs = self.differing_outputs(address)
+            if outputs and any(change in changes for change in self._own_changes(address)):
                 before.append(0)  # the same file or param is an input of both
             if before and address != cause:
                 depths[address] = max(before) + 1
-                found.append(Follower(address, depths[address], self.differing_outputs(address)))
+                found.append(Follower(address, depths[address], outputs))
         return found
 
 
-def _differing(old: Mapping[str, Mapping[str, object]], new: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """Return paths whose recorded hashes are not the same."""
-    paths = dict.fromkeys([*old, *new])
-    return [path for path in paths if recorded_hash(old.get(path)) != recorded_hash(new.get(path))]
+def _differing(
+    old: Mapping[str, Entry], new: Mapping[str, Entry], declared: Sequence[Collection[str]]
+) -> list[str]:
+    """Return paths whose recorded hashes are not the same.
+
+    Not those that one result declares and does not record: nobody knows.
+    """
+    found = []
+    for path in dict.fromkeys([*old, *new]):
+        is_unknown = (path not in old and path in declared[0]) or (path not in new and path in declared[1])
+        if not is_unknown and recorded_hash(old.get(path)) != recorded_hash(new.get(path)):
+            found.append(path)
+    return found
 
 
 def _is_filled_in(change: Change, command: Change) -> bool:

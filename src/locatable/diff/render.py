@@ -70,9 +70,9 @@ def to_text(found: Comparison) -> str:
     """Return the comparison for people to read, on one screen."""
     lines: list[str] = []
     for letter, side in (("A", found.a), ("B", found.b)):
-        lines.append(f"{letter}  {render.title(side.result)}")
+        lines.append(f"{letter}  {title(side)}")
         if side.stale:
-            lines.append(f"   NOT OF THIS COMMIT: {side.stale}")
+            lines.append(f"   NOT OF THESE FILES: {side.stale}")
     lines += [f"   {note}" for note in found.notes[:MOST_CHANGES]]
     lines.append("")
     for name, changes in found.changes.items():
@@ -81,6 +81,12 @@ def to_text(found: Comparison) -> str:
     lines += ["", *_labelled("values", _value_lines(found)), *_labelled("outputs", [outputs_line(found)])]
     lines += ["", *_labelled("first cause", cause_lines(found))]
     return "\n".join(map(_cut, lines))
+
+
+def title(side: Side) -> str:
+    """Return what a result is called, with what was asked for."""
+    name = render.title(side.result)
+    return name if side.asked in name else f"{name}  {side.asked}"
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
@@ -120,8 +126,8 @@ def sentence(change: Change) -> str:
 
 def _execution_sentence(change: Change) -> str:
     if change.a is None or change.b is None:
-        return f"{change.name}: {change.detail}"
-    return f"{change.name}: command {_short(change.a)} → {_short(change.b)}"
+        return f"{change.name} is {change.detail}"
+    return f"command of {change.name}: {_short(change.a)} → {_short(change.b)}"
 
 
 def _short(value: Any) -> str:
@@ -152,7 +158,7 @@ def signed(difference: float) -> str:
 def _value_lines(found: Comparison) -> list[str]:
     lines = _shortened(map(value_sentence, found.values), MOST_VALUES)
     if lines and found.equal_values:
-        lines[-1] += f"; {found.equal_values} equal"
+        lines.append(f"{found.equal_values} equal")
     return lines or [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
 
 
@@ -211,8 +217,8 @@ def _lines_without_effect(found: Comparison) -> list[str]:
 def _reasons(cause: Cause) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
     if not cause.changes:
-        why = f" ({cause.remark})" if cause.remark else ""
-        return [f"not reproducible: its inputs are equal, and {_differ(cause.outputs)}{why}"]
+        remarks = [cause.remark] if cause.remark else []
+        return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
     lines = _shortened(map(sentence, cause.changes), MOST_CHANGES)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
@@ -236,7 +242,7 @@ def proof_command(found: Comparison) -> str:
 
 def to_markdown(found: Comparison, patch: str = "") -> str:
     """Return the comparison as a comment on a pull request shows it, with the changes of code, if any."""
-    lines = [f"**A** {_code(render.title(found.a.result))} → **B** {_code(render.title(found.b.result))}", ""]
+    lines = [f"**A** {_code(title(found.a))} → **B** {_code(title(found.b))}", ""]
     for letter, side in (("A", found.a), ("B", found.b)):
         if side.stale:
             lines.append(f"> **{letter} is not of its commit:** {_code(side.stale)}\n")
@@ -300,7 +306,7 @@ def to_html(found: Comparison) -> str:
     template = page_environment().get_template("diff.html.j2")
     return template.render(
         found=found,
-        titles=[render.title(side.result) for side in (found.a, found.b)],
+        titles=[title(found.a), title(found.b)],
         changes={name: list(map(sentence, changes)) for name, changes in found.changes.items()},
         causes=cause_lines(found),
         outputs=outputs_line(found),

@@ -25,6 +25,8 @@ from .result import Located, Result, Role, RoleKind, differing_coordinates
 
 # What DVC calls a folder.
 FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
+# What it calls a file or folder.
+WHOLE_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 # Where DVC, and the stage `environment`, record results.
 RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
 
@@ -398,11 +400,22 @@ def checked_out(reader: Reader) -> Result:
     try:
         files = _uncommitted_files(workspace)
         workspace.tree = reader.objects.with_files(head.tree, files, len(rev)) if files else head.tree
+        _require_whole_hashes(workspace)
         uncommitted = differing_coordinates(coordinates_of(workspace), coordinates_of(head))
     except UnreadableError as error:
         raise UnreadableError(f"workspace on {error}") from None
     experiment = next((one for one in reader.experiments() if one.rev == rev), None)
     return Result(workspace, None if uncommitted else experiment, uncommitted=uncommitted)
+
+
+def _require_whole_hashes(workspace: Snapshot) -> None:
+    """Refuse a dvc.lock that a process is still writing, or that it left half written."""
+    for address, record in workspace.records.items():
+        for path, entry in (*record.deps.items(), *record.outs.items()):
+            if "md5" in entry and not WHOLE_HASH.fullmatch(str(entry["md5"])):
+                raise UnreadableError(
+                    f"{workspace.rev[:7]}:dvc.lock: the hash of {path} of {address} is cut off"
+                )
 
 
 def _uncommitted_files(workspace: Snapshot) -> dict[str, bytes | None]:
