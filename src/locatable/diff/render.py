@@ -1,6 +1,7 @@
 """A comparison as text of one screen, as Markdown, as JSON, and as a page with the figures of both."""
 
 import re
+import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -78,7 +79,11 @@ def to_text(found: Comparison) -> str:
     for name, changes in found.changes.items():
         lines += _labelled(name, _shortened(map(sentence, changes), MOST_CHANGES) or ["same"])
     lines += _labelled("", _processors(found) if found.changes["environment"] else [])
-    lines += ["", *_labelled("values", _value_lines(found)), *_labelled("outputs", [outputs_line(found)])]
+    lines += [
+        "",
+        *_labelled("values", _value_lines(found)),
+        *_labelled("outputs", _wrapped(outputs_line(found))),
+    ]
     lines += ["", *_labelled("first cause", cause_lines(found))]
     return "\n".join(map(_cut, lines))
 
@@ -94,6 +99,10 @@ def _labelled(label: str, items: Iterable[str]) -> list[str]:
     if lines:
         lines[0] = f"{label:<{MARGIN}}{lines[0][MARGIN:]}"
     return lines
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH - MARGIN, break_long_words=False, break_on_hyphens=False)
 
 
 def _cut(line: str) -> str:
@@ -141,25 +150,38 @@ def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else _short(value)
 
 
-def value_sentence(value: Value) -> str:
-    """Return a metric in words."""
-    line = f"{value.key}  {_number(value.a)} → {_number(value.b)}"
-    if value.difference is None:
-        return line
-    verdict = f"  {value.better.upper()} is better" if value.better else ""
-    return f"{line}  {signed(value.difference)}{verdict}"
-
-
 def signed(difference: float) -> str:
     """Return a difference with its sign."""
     return f"{difference:+.3g}".replace("-", "−", 1) if difference < 0 else f"{difference:+.3g}"
 
 
 def _value_lines(found: Comparison) -> list[str]:
-    lines = _shortened(map(value_sentence, found.values), MOST_VALUES)
-    if lines and found.equal_values:
-        lines.append(f"{found.equal_values} equal")
-    return lines or [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
+    """Return the metrics that differ, below the file of each; what a search judges by comes first."""
+    if not found.values:
+        return [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
+    shown = sorted(found.values, key=lambda value: not value.better)[:MOST_VALUES]
+    width = max(len(_name(value)) for value in shown)
+    files: dict[str, list[str]] = {}
+    for value in shown:
+        line = f"  {_name(value):<{width}}  {_number(value.a)} → {_number(value.b)}"
+        files.setdefault(value.key.rpartition(":")[0], []).append(f"{line}{_verdict(value)}")
+    lines = []
+    for file, inside in files.items():
+        lines += [file, *inside] if file else inside
+    rest = [(len(found.values) - len(shown), "more differ"), (found.equal_values, "equal")]
+    told = [f"{count} {what}" for count, what in rest if count]
+    return [*lines, f"and {', '.join(told)}"] if told else lines
+
+
+def _name(value: Value) -> str:
+    return value.key.rpartition(":")[2]
+
+
+def _verdict(value: Value) -> str:
+    if value.difference is None:
+        return ""
+    better = f"  {value.better.upper()} is better" if value.better else ""
+    return f"  {signed(value.difference)}{better}"
 
 
 def outputs_line(found: Comparison) -> str:
