@@ -6,14 +6,22 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import archived
 import pytest
 from tiny_dvc import commit, dvc, init, with_results
 from tiny_git import experiment, git, write
 
+from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.cli import main
+from locatable.diff import render
+from locatable.diff.changes import Change, Side, Value
+from locatable.diff.compare import Cause, Follower, compare
+from locatable.locate.result import Result
+from locatable.repository.reader import Reader
 from locatable.results.locks import locked_versions
 
 STAGE = "stages:\n  train:\n    cmd: sh train.sh\n    deps: [train.sh]\n    outs: [model.txt]\n"
@@ -371,3 +379,74 @@ def test_a_name_that_nothing_has_ends_as_locate_does(root: Path, capsys: pytest.
         assert main([command, "nowhere"]) == 1
         said.append(capsys.readouterr().err)
     assert said[0] == said[1]
+
+
+def test_however_much_differs_one_screen_shows_it(root: Path) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    with Reader(root) as reader:
+        side = Side(Result(reader.snapshot("HEAD"), uncommitted=["code"]))
+        found = compare(side, side)
+        many = [Change("code", f"{'long/' * 12}{number}.py", "a", "b", "+1 −1 lines") for number in range(50)]
+        stages = [Follower(f"stage-{number}", number, ["out"] * 9) for number in range(50)]
+        causes = [Cause(f"stage-{number}", many, ["out"], follows=stages) for number in range(9)]
+        values = [Value(f"{number}/metrics.json:deep.name", 0.1, 0.25, 0.15, "a") for number in range(50)]
+        crowded = replace(
+            found,
+            changes=dict.fromkeys(found.changes, many),
+            values=values,
+            outputs=dict.fromkeys(map(str, range(50)), "stage"),
+            causes=causes,
+            idle=causes,
+            notes=["note"] * 9,
+        )
+        lines = render.to_text(crowded).splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_figure_of_the_workspace_has_the_values_of_the_workspace(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
+    write(root, {"train.sh": WRITES.replace("0.9", "0.95")})
+    with dvc(root) as repo:
+        repo.reproduce()
+    found = diff("HEAD", "m.json")
+    assert found["b"]["uncommitted"]
+    assert [(value["a"], value["b"]) for value in found["values"]] == [(0.9, 0.95)]
+
+
+def test_a_module_that_one_stage_reads_in_its_folder_is_told_once(root: Path, diff: Diff) -> None:
+    pipeline = """stages:
+  check: {cmd: echo 1 > checked.txt, deps: [code], outs: [checked.txt]}
+  train: {cmd: cat code/train.sh > model.txt, deps: [code/train.sh], outs: [model.txt]}
+"""
+    with_results(root, {"dvc.yaml": pipeline, "code/train.sh": "1\n", "code/other.sh": "1\n"})
+    rerun(root, {"code/train.sh": "2\n"})
+    found = diff("HEAD~1", "HEAD")
+    assert [change["name"] for change in found["coordinates"]["code"]["changes"]] == ["code/train.sh"]
+    assert (found["first_cause"]["stage"], found["without_effect"]) == ("train", [])
+
+
+def test_an_archive_is_compared_with_what_is_checked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
+) -> None:
+    root = archived.make(tmp_path / "project")
+    monkeypatch.chdir(root)
+    first = git(root, "rev-parse", "HEAD")
+    archive = tmp_path / "result.zip"
+    create_archive(ArchiveOptions(archive), archived.Silent())
+    rerun(root, {"params.yaml": "copy: {by: 2}\n"})
+    found = diff(str(archive))
+    changes = found["coordinates"]["params"]["changes"]
+    assert found["a"]["rev"] == first
+    assert [(change["name"], change["a"], change["b"]) for change in changes] == [("copy.by", 1, 2)]
+
+
+def test_a_run_of_mlflow_is_the_commit_that_it_shows(
+    root: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
+) -> None:
+    first = with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    second = rerun(root, {"train.sh": "echo 2 > model.txt\n"})
+    runs = {"a" * 32: first, "b" * 32: second}
+    monkeypatch.setattr("locatable.mlflow.store.mirrored_revision", lambda uri, run: runs.get(run))
+    found = diff("a" * 32, "b" * 32)
+    assert (found["a"]["rev"], found["b"]["rev"]) == (first, second)

@@ -15,7 +15,9 @@ that proves it is shown.
 
 import argparse
 import contextlib
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `locatable diff`."""
+    # As newer Pythons have it: -1e-5 is no option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
     parser.add_argument("a", metavar="A", help="a result, as `locatable locate` takes it, or an archive")
     parser.add_argument(
         "b", metavar="B", nargs="?", help="the same of another result (default: what is checked out)"
@@ -125,6 +129,7 @@ def _locate(reader: "Reader", target: str) -> "Result":
         UsageError: it belongs to several.
     """
     from ..locate import locate, merged, render
+    from ..locate.by_content import checked_out
 
     located = locate(reader, target)
     for line in [*located.notes, *(f"left out: {left_out}" for left_out in located.left_out)]:
@@ -136,6 +141,8 @@ def _locate(reader: "Reader", target: str) -> "Result":
         )
     results = merged(located.results)
     first, *others = results
+    if first.uncommitted:
+        first = replace(checked_out(reader), roles=first.roles)
     if not others:
         return first
     if located.is_number:

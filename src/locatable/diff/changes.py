@@ -258,14 +258,16 @@ def _code(a: Side, b: Side) -> list[Change]:
         new_files |= after
         found.append(Change("code", path, old, new, "", path))
     lines = count_lines(old_files, new_files)
-    counted: list[Change] = []
-    for change in found:
+    counted: dict[str, Change] = {}
+    # A stage may read a file, and another one the folder around it: the file is told, and once.
+    for change in sorted(found, key=lambda change: change.source not in lines):
         inside = [file for file in lines if is_in(file, change.source)]
         if change.detail or not inside:
-            counted.append(change)
-        for file in inside if not change.detail else ():
-            counted.append(replace(change, name=file, detail=lines[file]))
-    return counted
+            counted[change.name] = change
+            continue
+        for file in inside:
+            counted.setdefault(file, replace(change, name=file, detail=lines[file]))
+    return list(counted.values())
 
 
 def patch(a: Side, b: Side, changes: Iterable[Change]) -> str:

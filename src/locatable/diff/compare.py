@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..model import Entry, Record, Stage, flat_params, overlaps, recorded_hash
+from ..model import Entry, Record, Stage, flat_params, is_in, overlaps, recorded_hash
 from ..repository.project import share_history
 from .changes import (
     Change,
@@ -139,9 +139,7 @@ class _Stages:
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
         self._a, self._b = a.snapshot, b.snapshot
-        self._changes: dict[str, list[Change]] = {}
-        for change in [*changes["data"], *changes["code"], *changes["environment"]]:
-            self._changes.setdefault(change.source, []).append(change)
+        self._changes = [*changes["data"], *changes["code"], *changes["environment"]]
         # What the pipeline of the second result does not have comes after what it has.
         self._declared: dict[str, Stage] = {**self._b.stages, **self._a.stages} | self._b.stages
         self._needs = self._needs_of_both()
@@ -206,13 +204,17 @@ class _Stages:
             if self._writer(address, path):
                 continue
             seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
-            found += self._changes.get(path) or [Change("data", path, *seen, source=path)]
+            found += self._changes_at(path) or [Change("data", path, *seen, source=path)]
         found += param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
         if command:
             # DVC fills in params before it records a command.
             in_command = [each for each in self._undeclared if _is_filled_in(each, command)]
             found += in_command or [command]
         return found
+
+    def _changes_at(self, path: str) -> list[Change]:
+        """Return what has changed in a file, or in the files of a folder."""
+        return [change for change in self._changes if change.source == path or is_in(change.name, path)]
 
     def _writer(self, address: str, path: str) -> str:
         """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
@@ -234,7 +236,7 @@ class _Stages:
                 continue
             if not changes:
                 # What was installed is no input of the stage that records it.
-                changes = [each for path in outputs for each in self._changes.get(path, ())]
+                changes = [change for path in outputs for change in self._changes_at(path)]
                 if not changes:
                     changes, is_declared = self._undeclared, False
                 remark = self._remark(address)

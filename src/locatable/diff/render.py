@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from ..page.figures import Figure
 
 WIDTH = 80
-# Items of each list that are shown; JSON has all.
-MOST_CHANGES = 4
-MOST_VALUES = 6
-MOST_FOLLOWERS = 5
+# Lines of a screen.
+MOST_LINES = 40
+# Items of each list that are shown, or fewer where the screen would not hold them; JSON has all.
+MOST_ITEMS = 4
+# Metrics in a comment, which is no screen.
+MOST_ROWS = 12
 # Characters of a value, or a command.
 LONGEST_VALUE = 40
 MARGIN = 14
@@ -70,22 +72,28 @@ def _cause_values(cause: Cause) -> dict[str, Any]:
 def to_text(found: Comparison) -> str:
     """Return the comparison for people to read, on one screen."""
     lines: list[str] = []
+    for most in range(MOST_ITEMS, 1, -1):
+        lines = _lines(found, most)
+        if len(lines) <= MOST_LINES:
+            break
+    return "\n".join(map(_cut, lines))
+
+
+def _lines(found: Comparison, most: int) -> list[str]:
+    lines: list[str] = []
     for letter, side in (("A", found.a), ("B", found.b)):
         lines.append(f"{letter}  {title(side)}")
         if side.stale:
             lines.append(f"   NOT OF THESE FILES: {side.stale}")
-    lines += [f"   {note}" for note in found.notes[:MOST_CHANGES]]
+    lines += [f"   {note}" for note in _shortened(found.notes, most)]
     lines.append("")
     for name, changes in found.changes.items():
-        lines += _labelled(name, _shortened(map(sentence, changes), MOST_CHANGES) or ["same"])
-    lines += _labelled("", _processors(found) if found.changes["environment"] else [])
-    lines += [
-        "",
-        *_labelled("values", _value_lines(found)),
-        *_labelled("outputs", _wrapped(outputs_line(found))),
-    ]
-    lines += ["", *_labelled("first cause", cause_lines(found))]
-    return "\n".join(map(_cut, lines))
+        lines += _labelled(name, _shortened(map(sentence, changes), most) or ["same"])
+    if found.changes["environment"]:
+        lines += _labelled("", _processors(found))
+    lines += ["", *_labelled("values", _value_lines(found, most))]
+    lines += _labelled("outputs", _wrapped(outputs_line(found)))
+    return [*lines, "", *_labelled("first cause", cause_lines(found, most))]
 
 
 def title(side: Side) -> str:
@@ -155,11 +163,11 @@ def signed(difference: float) -> str:
     return f"{difference:+.3g}".replace("-", "−", 1) if difference < 0 else f"{difference:+.3g}"
 
 
-def _value_lines(found: Comparison) -> list[str]:
+def _value_lines(found: Comparison, most: int) -> list[str]:
     """Return the metrics that differ, below the file of each; what a search judges by comes first."""
     if not found.values:
         return [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
-    shown = sorted(found.values, key=lambda value: not value.better)[:MOST_VALUES]
+    shown = sorted(found.values, key=lambda value: not value.better)[: most + 2]
     width = max(len(_name(value)) for value in shown)
     files: dict[str, list[str]] = {}
     for value in shown:
@@ -201,24 +209,24 @@ def _processors(found: Comparison) -> list[str]:
     return [f"processor: {old or 'not noted'} → {new or 'not noted'}"]
 
 
-def cause_lines(found: Comparison) -> list[str]:
+def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
     """Return lines about the first cause, what follows from it, and other causes."""
     if not found.causes:
         return _lines_without_effect(found)
     first, *others = found.causes
-    lines = [f"{first.stage}: {line}" for line in _reasons(first)[:1]]
-    lines += [f"{' ' * (len(first.stage) + 2)}{line}" for line in _reasons(first)[1:]]
+    reason, *more = _reasons(first, most)
+    lines = [f"{first.stage}: {reason}", *(f"{' ' * len(first.stage)}  {line}" for line in more)]
     if not first.changes:
         lines += [*_processors(found), *filter(None, [proof_command(found)])]
     followers = []
     for follower in first.follows:
         outcome = _differ(follower.outputs) if follower.outputs else "its outputs are equal"
         followers.append(f"{'  ' * min(follower.depth, 8)}{follower.stage}  {outcome}")
-    lines += _shortened(followers, MOST_FOLLOWERS)
-    told = [f"also {cause.stage}: {', '.join(_reasons(cause))}" for cause in others]
+    lines += _shortened(followers, most + 1)
+    told = [f"also {cause.stage}: {', '.join(_reasons(cause, most))}" for cause in others]
     for cause in found.idle:
-        told.append(f"without effect {cause.stage}: {', '.join(_reasons(cause))}")
-    return lines + _shortened(told, 3)
+        told.append(f"without effect {cause.stage}: {', '.join(_reasons(cause, most))}")
+    return lines + _shortened(told, most)
 
 
 def _lines_without_effect(found: Comparison) -> list[str]:
@@ -228,20 +236,20 @@ def _lines_without_effect(found: Comparison) -> list[str]:
         for reason, group in groupby(sorted(pairs), key=lambda pair: pair[0]):
             stages = ", ".join(stage for _, stage in group)
             lines.append(f"{stages}: {reason}; without effect, no output differs")
-        return _shortened(lines, MOST_CHANGES)
-    if any(found.changes.values()):
-        return ["none: no stage has recorded what differs"]
-    if found.values:
-        return ["none: no stage has recorded these values"]
-    return ["none: coordinates, values and outputs are the same"]
+        return _shortened(lines, MOST_ITEMS)
+    if not found.differs:
+        return ["none: coordinates, values and outputs are the same"]
+    if not found.equal_outputs:
+        return ["none: no stage is recorded, and so nothing says what came first"]
+    return ["none: no stage read or wrote what differs"]
 
 
-def _reasons(cause: Cause) -> list[str]:
+def _reasons(cause: Cause, most: int) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
     if not cause.changes:
         remarks = [cause.remark] if cause.remark else []
         return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
-    lines = _shortened(map(sentence, cause.changes), MOST_CHANGES)
+    lines = _shortened(map(sentence, cause.changes), most)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
     return lines
@@ -268,23 +276,23 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
     for letter, side in (("A", found.a), ("B", found.b)):
         if side.stale:
             lines.append(f"> **{letter} is not of its commit:** {_code(side.stale)}\n")
-    lines += [f"> {_code(note)}\n" for note in found.notes[:MOST_CHANGES]]
+    lines += [f"> {_code(note)}\n" for note in found.notes[:MOST_ITEMS]]
     first, *more = cause_lines(found)
     lines += [f"**First cause** {_code(first)}", *(f"<br>{_code(line)}" for line in more), ""]
     lines += ["| coordinate | | what |", "|---|---|---|"]
     for name, changes in found.changes.items():
-        told = "<br>".join(map(_code, _shortened(map(sentence, changes), MOST_CHANGES)))
+        told = "<br>".join(map(_code, _shortened(map(sentence, changes), MOST_ITEMS)))
         lines.append(f"| {name} | {'differs' if changes else 'same'} | {told} |")
     lines += ["", f"Outputs: {_code(outputs_line(found))}"]
     if found.values:
         lines += ["", "| metric | A | B | difference | |", "|---|---:|---:|---:|---|"]
-        for value in found.values[: 2 * MOST_VALUES]:
+        for value in found.values[:MOST_ROWS]:
             difference = "" if value.difference is None else signed(value.difference)
             verdict = f"{value.better.upper()} is better" if value.better else ""
             cells = (_code(value.key), _code(_number(value.a)), _code(_number(value.b)), difference, verdict)
             lines.append(f"| {' | '.join(cells)} |")
-        if len(found.values) > 2 * MOST_VALUES:
-            lines.append(f"\nand {len(found.values) - 2 * MOST_VALUES} more metrics")
+        if len(found.values) > MOST_ROWS:
+            lines.append(f"\nand {len(found.values) - MOST_ROWS} more metrics")
     if patch:
         # As long as none in the code can be.
         fence = "`" * (max(map(len, re.findall("`+", patch)), default=2) + 1)
