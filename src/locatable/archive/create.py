@@ -19,10 +19,9 @@ from ..git.objects import fetch_history
 from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
-from ..repository.bounds import require_regular
+from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
-from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import first_results, hashed_locks

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from ..addresses import redact_urls
 from ..errors import ProjectError, UsageError
 from ..git import git
 from ..model import Output
+from ..output import redact_urls
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.locks import CONDA_LOCK, LOCKS
+from ..results.rebuild import CONDA_LOCK, LOCKS
 from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.

@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..output import progress_bar
+
 DEFAULT_LIMIT = "1GB"
 
 
@@ -88,8 +90,7 @@ class OnTerminal:
 
     @contextlib.contextmanager
     def progress(self, size: int) -> Iterator[Callable[[int], object]]:
-        """Show a bar, where there is a terminal."""
-        from tqdm import tqdm
-
-        with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
+        """Show how much is written."""
+        plain = "wrote {n_fmt} of {total_fmt} bytes"
+        with progress_bar(plain, total=size, unit="B", unit_scale=True) as bar:
             yield bar.update

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
-from ..repository.project import find_project
+from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..diff.changes import Side

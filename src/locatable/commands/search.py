@@ -22,7 +22,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
-from ..repository.project import find_project
+from ..output import progress_bar
+from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..search.messages import Failed
@@ -192,12 +193,11 @@ class Terminal:
 
     def progress(self, finished: int, best: float | None) -> None:
         """Move the bar."""
-        from tqdm import tqdm
-
         if self._bar is None:
             # Earlier trials do not count for the speed.
             done = min(finished, self._trials)
-            self._bar = tqdm(total=self._trials, initial=done, unit="trial", disable=None)
+            plain = "{n_fmt} of {total_fmt} trials{postfix}"
+            self._bar = progress_bar(plain, total=self._trials, initial=done, unit="trial")
         if best is not None:
             self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
         self._bar.update(finished - self._bar.n)

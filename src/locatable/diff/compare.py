@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..model import Entry, Record, Stage, flat_params, is_in, overlaps, recorded_hash
-from ..repository.project import share_history
+from ..repository import share_history
 from .changes import (
     Change,
     Side,

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
 from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone
-from .lfs import NO_FILTER, fill_in, storage
 from .objects import fetch_commit
+from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
 
 # How `git ls-files --stage` marks a submodule.
 SUBMODULE_MODE = "160000"
@@ -32,7 +32,7 @@ class Submodule:
     def reset(self) -> None:
         """Undo whatever was changed in it; byte code stays, since it follows the source."""
         # Git LFS could download, and looks for contents in the clone.
-        settings = NO_FILTER if self.source else {}
+        settings = NO_LFS_FILTER if self.source else {}
         clone_git(self.path, "checkout", "--quiet", "--force", "--detach", self.commit, settings=settings)
         clone_git(self.path, "clean", "--quiet", "-fdx", "--exclude=__pycache__")
         self._fill_in()
@@ -51,7 +51,7 @@ class Submodule:
 
     def _fill_in(self) -> list[Path]:
         """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
-        return fill_in(self.path, storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
+        return fill_in_lfs(self.path, lfs_storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProjectError
-from ..git.annex import key_of
 from ..git.objects import GitObjects
-from .dvc_repo import open_repo
+from ..git.pointers import annex_key
 
 # Bytes that are hashed at a time. DVC looks anew in each whether it is text.
 _CHUNK = 1 << 20
@@ -112,7 +111,7 @@ class BlobHashes:
         unread = [blob for blob in blobs if (blob, kind) not in self._known]
         if unread:
             for blob, content in self._objects.blobs(unread).items():
-                is_pointer = content.startswith(_LFS_POINTER) or key_of(content) is not None
+                is_pointer = content.startswith(_LFS_POINTER) or annex_key(content) is not None
                 self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
 
 
@@ -166,6 +165,8 @@ def cache_folder(root: Path) -> Path:
         section = _cache_section(file)
         if section.get("local"):
             # Projects of DVC's first years name a remote as their cache.
+            from .dvc_repo import open_repo
+
             with open_repo(root) as repo:
                 return Path(repo.cache.local_cache_dir)
         if "dir" in section:

@@ -21,8 +21,8 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 
 from ..errors import NotFoundError
 from ..model import Output, Stage, address_of
+from . import find_project
 from .dvc_repo import commands_of, open_repo, path_in_project
-from .project import find_project
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Read from Git objects alone: no checkout, no DVC lock; nothing is written.
 """
 
 import posixpath
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,15 +13,22 @@ from typing import Self
 
 from ..errors import CannotTryError, NotFoundError, UnreadableError
 from ..git import git
-from ..git.objects import BlobContents
+from ..git.objects import FOLDER, BlobContents, GitObjects, TreeEntry, commit_time, subject
 from ..model import PARAMS_FILE, Experiment
-from .experiments import LISTED, foreign_projects, read_experiments
-from .ignored import IGNORE_FILE
-from .project import limits
+from . import limits
+from .dvc_files import IGNORE_FILE
 from .snapshot import Repository, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
 TOGETHER = 50
+# How `git for-each-ref` is to list experiments, and such a line. Other names below refs/exps/ (stash, apply,
+# celery, exec, temp) are notes that DVC keeps for itself. Asked for more, Git stops at a missing commit.
+LISTED = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+_LINE = re.compile(r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)")
+# A search commits its trials under this subject, which stays when an experiment is renamed.
+_TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
+# The folder that makes the one around it a project.
+MARK = ".dvc"
 # Where commits with results are looked for, besides experiments.
 BRANCHES = ("--branches", "--remotes", "--tags")
 
@@ -53,6 +61,10 @@ class Reader(Repository):
         experiments, missing = read_experiments(self.objects, git(self.root, *LISTED).split("\n"))
         self._missing |= missing
         return experiments
+
+    def limits(self) -> list[str]:
+        """Return a sentence about each kind of commits that this clone may lack."""
+        return limits(self.root, bool(self.experiments()))
 
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
         """Return those of some experiments that other projects in the same Git repository made.
@@ -168,6 +180,87 @@ class Reader(Repository):
         return commits
 
 
+def read_experiments(objects: GitObjects, listed: Iterable[str]) -> tuple[list[Experiment], set[str]]:
+    """Return the experiments in lines of `LISTED`, oldest first, and the commits that this clone lacks."""
+    refs = [match for match in map(_LINE.fullmatch, listed) if match]
+    commits = objects.read(ref["rev"] for ref in refs)
+    experiments = []
+    missing = set()
+    for ref, commit in zip(refs, commits, strict=True):
+        text = commit[1].decode(errors="replace") if commit else ""
+        if not text:
+            missing.add(ref["rev"])
+        trial = _TRIAL.fullmatch(subject(text))
+        experiment = Experiment(
+            name=ref["name"],
+            rev=ref["rev"],
+            baseline=ref["baseline"].replace("/", ""),
+            committed=commit_time(text),
+            study=trial["study"] if trial else None,
+        )
+        experiments.append(experiment)
+    return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev)), missing
+
+
+def foreign_projects(objects: GitObjects, prefix: str, baselines: Mapping[str, str]) -> dict[str, str]:
+    """Return which experiments are those of other projects: what they changed is theirs alone.
+
+    Args:
+        objects: of the repository.
+        prefix: path from the Git root to the project, empty where they are the same.
+        baselines: commit that an experiment started from, by its own commit.
+
+    Returns:
+        Path from the Git root of another project, by the experiment's commit; `.` for the root itself.
+    """
+    baseline_trees = _trees(objects, list(dict.fromkeys(baselines.values())))
+    # One project alone: nearly all repositories.
+    shared = {rev for rev, tree in baseline_trees.items() if set(_projects(objects, tree)) - {prefix}}
+    revs = [rev for rev, baseline in baselines.items() if baseline in shared]
+    foreign = {}
+    for rev, tree in _trees(objects, revs).items():
+        changed = set(_changed_projects(objects, (FOLDER, baseline_trees[baselines[rev]]), (FOLDER, tree)))
+        if changed and prefix not in changed:
+            foreign[rev] = min(changed) or "."
+    return foreign
+
+
+def _trees(objects: GitObjects, revs: list[str]) -> dict[str, str]:
+    """Return the tree of each commit that this clone has, and read all that is in it."""
+    answers = objects.read(f"{rev}^{{tree}}" for rev in revs)
+    trees = {rev: answer[0] for rev, answer in zip(revs, answers, strict=True) if answer}
+    objects.load_trees(trees.values())
+    return trees
+
+
+def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
+    """Yield paths of the projects in a tree."""
+    for name, (mode, child) in objects.entries(tree).items():
+        if mode != FOLDER:
+            continue
+        if name == MARK:
+            yield path
+        else:
+            yield from _projects(objects, child, posixpath.join(path, name))
+
+
+def _changed_projects(
+    objects: GitObjects, before: TreeEntry, after: TreeEntry, path: str = "", project: str | None = None
+) -> Iterator[str]:
+    """Yield paths of the projects in which files differ; a file outside of all is in none."""
+    if before == after:
+        return
+    old, new = [objects.entries(entry[1]) if entry[0] == FOLDER else {} for entry in (before, after)]
+    if MARK in old or MARK in new:
+        project = path
+    if project is not None and not old and not new:
+        yield project
+    nothing: TreeEntry = ("", "")
+    for name in {**old, **new}:
+        below = posixpath.join(path, name)
+        yield from _changed_projects(objects, old.get(name, nothing), new.get(name, nothing), below, project)
+
+
 @dataclass(frozen=True)
 class Revision:
     """A commit that a name means.
@@ -218,13 +311,12 @@ def resolve(rev: str) -> str:
         CannotTryError: there is no such revision, or several experiments have the name.
         GitError: there is no repository, or Git refuses to read it.
     """
-    here = Path.cwd()
-    with Reader(here) as reader:
+    with Reader(Path.cwd()) as reader:
         named = revisions_named(reader, rev)
         if not named:
             raise CannotTryError(
                 f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
-                hint="; ".join(limits(here, bool(reader.experiments()))),
+                hint="; ".join(reader.limits()),
             )
         if len({one.rev for one in named}) > 1:
             raise CannotTryError(

@@ -12,8 +12,8 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git, top_folder
-from ..git.lfs import object_id, storage, stored_file
 from ..git.objects import GitObjects, author, commit_time
+from ..git.pointers import lfs_file, lfs_id, lfs_storage
 from ..model import (
     PARAMS_FILE,
     Artifact,
@@ -29,12 +29,9 @@ from ..model import (
     overlaps,
     with_needs,
 )
-from . import parsing
-from .dvc_lock import lock_stages
-from .dvc_yaml import Pipelines, is_written
+from . import committed_project, parsing
+from .dvc_files import IGNORE_FILE, Pipelines, is_ignore_file, is_written, lock_stages, may_hide
 from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
-from .ignored import IGNORE_FILE, hidden_in_revision, is_ignore_file, may_hide
-from .project import committed_project
 
 # Files whose names end with these are read with every revision.
 DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
@@ -78,7 +75,7 @@ class Repository:
     @cached_property
     def lfs(self) -> Path:
         """Folder of Git LFS; there is none where the repository does not use it."""
-        return storage(self.top)
+        return lfs_storage(self.top)
 
     @cached_property
     def has_annex(self) -> bool:
@@ -117,6 +114,8 @@ class Repository:
             hidden: frozenset[str] = frozenset()
             # DVC is asked only if a rule may hide one: that takes a fifth of a second.
             if may_hide(self.objects.blobs(rules.values()).values(), paths):
+                from .dvc_repo import hidden_in_revision
+
                 hidden = hidden_in_revision(self.top, rev, self.prefix, paths)
             self._hidden[key] = hidden
         return self._hidden[key]
@@ -209,8 +208,8 @@ class Snapshot:
         contents = self.reader.objects.blobs(blobs.values())
         files = {}
         for path, blob in blobs.items():
-            oid = object_id(contents[blob])
-            stored = stored_file(self.reader.lfs, oid) if oid else None
+            oid = lfs_id(contents[blob])
+            stored = lfs_file(self.reader.lfs, oid) if oid else None
             files[path] = stored.read_bytes() if stored else contents[blob]
         return files
 
@@ -229,7 +228,7 @@ class Snapshot:
     def _tracked_files(self, path: str) -> dict[str, str]:
         """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
-        for output, entry in {**self.sources, **self.outs}.items():
+        for output, entry in self.tracked.items():
             if overlaps(path, [output]):
                 files |= self.reader.folder_files(output, entry)
         return {file: md5 for file, md5 in files.items() if is_in(file, path)}
@@ -273,6 +272,11 @@ class Snapshot:
         return records
 
     @property
+    def locks(self) -> dict[str, str]:
+        """Id by path of each dvc.lock."""
+        return {path: blob for path, blob in self.blobs.items() if posixpath.basename(path) == "dvc.lock"}
+
+    @property
     def outs(self) -> dict[str, Entry]:
         """Entry by path of each output of a stage.
 
@@ -308,6 +312,11 @@ class Snapshot:
             except (KeyError, TypeError, ValueError) as error:
                 raise self._unusual(path, error) from None
         return sources
+
+    @property
+    def tracked(self) -> dict[str, Entry]:
+        """Entry by path of what `.dvc` files track and of what stages wrote; errors as of both."""
+        return {**self.sources, **self.outs}
 
     @cached_property
     def params(self) -> dict[str, Any]:
