@@ -179,7 +179,7 @@ class GrowingValues:
         start = reader.snapshot(one.start if reader.objects.read([one.start])[0] else one.baseline or "HEAD")
         tree = WorkingTree.of(start, one.folder)
         self.baseline = one.baseline or start.rev
-        self.params = {key: redacted(value) for key, value in tree.params.items()}
+        self.params: dict[str, Any] = redacted(tree.params)
         self._watched = tree.watched
         self._metric_files = tree.metric_files
         self._before = read_outputs(start).contents

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from ..model import Record
-from .bounds import MOST_TEXT
+from .parsing import MOST_TEXT
 from .snapshot import Snapshot
 
 RECORD = ".run"
