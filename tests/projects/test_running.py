@@ -1,0 +1,225 @@
+"""What DVC runs now, in MLflow: real trainings by DVCLive, read while they grow."""
+
+import random
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from mirrored import git, refs
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from support import run
+
+TRAIN = """
+import time
+import yaml
+from dvclive import Live
+
+params = yaml.safe_load(open("params.yaml"))
+with Live("live", dvcyaml=None, save_dvc_exp=False) as live:
+    for step in range(params["steps"]):
+        live.log_metric("loss", params["rate"] / (step + 1))
+        live.next_step()
+        time.sleep(params["pause"])
+"""
+PIPELINE = """
+stages:
+  train:
+    cmd: python train.py
+    deps: [train.py]
+    params: [pause, rate, steps]
+    metrics: [live/metrics.json: {cache: false}]
+    plots: [live/plots/metrics: {x: step, cache: false}]
+"""
+LONG = ("-S", "steps=20", "-S", "pause=1", "-S", "rate=8")
+# Seconds after which what a watcher should have done has not been done.
+PATIENCE = 240
+
+
+class Training:
+    """A repository in which something is trained, its watchers, and its runs in MLflow."""
+
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+        self.root = root
+        self.env = env
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command that goes on in the background."""
+        process = subprocess.Popen(command, cwd=self.root, env=self.env, stdout=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def watch(self) -> subprocess.Popen[bytes]:
+        return self.start("locatable", "mirror", "--watch")
+
+    def runs(self) -> list[Run]:
+        """Return the runs beside those of baselines."""
+        ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        return [one for one in self.client.search_runs(ids) if "baseline" not in one.info.run_name]
+
+    def until(self, status: str, points: int = 0) -> list[Run]:
+        """Look every second until the only run has a status and that many points; return what was seen."""
+        seen: list[Run] = []
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            runs = self.runs()
+            assert len(runs) <= 1
+            seen += runs
+            if runs and runs[0].info.status == status and len(self.points(runs[0])) >= points:
+                return seen
+            time.sleep(1)
+        raise AssertionError([(one.info.run_id, one.info.status, one.data.metrics) for one in seen[-1:]])
+
+    def points(self, one: Run) -> list[tuple[int, float]]:
+        history = self.client.get_metric_history(one.info.run_id, "loss")
+        return sorted((point.step, point.value) for point in history)
+
+    def kill(self, *names: str) -> None:
+        """Kill every process of the repository whose command has one of these words; a stage is one."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if Path(process.cwd()).is_relative_to(self.root) and set(names) & set(process.cmdline()):
+                    process.kill()
+
+
+@pytest.fixture
+def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
+    """A repository with results, mirrored."""
+    root = tmp_path / "project"
+    root.mkdir()
+    run("git", "init", "--quiet", cwd=root, env=env)
+    run("dvc", "init", "--quiet", cwd=root, env=env)
+    run("dvc", "config", "--local", "core.site_cache_dir", tmp_path / "site", cwd=root, env=env)
+    (root / "train.py").write_text(TRAIN)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "params.yaml").write_text("pause: 0\nrate: 4\nsteps: 2\n")
+    for subject in ("Pipeline", "Results"):
+        run("git", "add", "--all", cwd=root, env=env)
+        run("git", "commit", "--quiet", "-m", subject, cwd=root, env=env)
+        run("dvc", "repro", "--quiet", cwd=root, env=env)
+    run("locatable", "mirror", cwd=root, env=env)
+    training = Training(root, env)
+    yield training
+    training.kill("train.py", "dvc", "exp", "queue")
+    for process in training.processes:
+        process.kill()
+        process.wait()
+
+
+EXPECTED = [(step, 8 / (step + 1)) for step in range(20)]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        [("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)],
+        [("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)],
+        [
+            ("dvc", "exp", "run", "--quiet", "--queue", "--name", "forest", *LONG),
+            ("dvc", "queue", "start", "--quiet"),
+        ],
+    ],
+    ids=["workspace", "temp", "queue"],
+)
+def test_an_experiment_is_shown_while_it_grows_and_is_its_commits_run_in_the_end(
+    training: Training, how: list[tuple[str, ...]]
+) -> None:
+    training.watch()
+    for command in how:
+        training.start(*command).wait() if "--queue" in command else training.start(*command)
+    seen = training.until("FINISHED")
+    growing = [one for one in seen if one.info.status == "RUNNING"]
+    values = [one.data.metrics["loss"] for one in growing if one.data.metrics]
+    assert len(set(values)) > 2
+    assert values == sorted(values, reverse=True)
+    assert {one.info.run_id for one in seen} == {seen[-1].info.run_id}
+    assert seen[-1].data.tags["dvc.rev"] == refs(training.root)["forest"]
+    assert training.points(seen[-1]) == EXPECTED
+
+
+def test_a_training_that_is_killed_has_failed_and_keeps_its_points(training: Training) -> None:
+    training.watch()
+    training.start("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)
+    training.until("RUNNING", points=3)
+    training.kill("train.py")
+    failed = training.until("FAILED")[-1]
+    assert "nobody will find this run again" in failed.data.tags["mirror.provisional"]
+    points = training.points(failed)
+    assert points == EXPECTED[: len(points)]
+
+
+def test_an_experiment_whose_dvc_is_killed_was_killed(training: Training) -> None:
+    training.watch()
+    dvc = training.start("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)
+    training.until("RUNNING", points=2)
+    dvc.kill()
+    dvc.wait()
+    training.kill("train.py")
+    assert training.until("KILLED")[-1].data.metrics
+
+
+def test_a_watcher_that_is_killed_is_followed_by_another_one(training: Training) -> None:
+    first = training.watch()
+    training.start("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)
+    training.until("RUNNING", points=2)
+    first.kill()
+    training.watch()
+    training.watch()
+    seen = training.until("FINISHED")
+    assert {one.info.run_id for one in seen} == {seen[-1].info.run_id}
+    assert training.points(seen[-1]) == EXPECTED
+
+
+def test_a_repro_is_shown_and_becomes_the_run_of_the_next_commit(training: Training) -> None:
+    training.watch()
+    (training.root / "params.yaml").write_text("pause: 1\nrate: 8\nsteps: 20\n")
+    repro = training.start("dvc", "repro", "--quiet")
+    before = training.until("RUNNING", points=2)[-1]
+    assert repro.wait() == 0
+    training.until("FINISHED")
+    git(training.root, "commit", "--quiet", "--all", "-m", "More steps")
+    deadline = time.monotonic() + PATIENCE
+    while training.runs() and time.monotonic() < deadline:
+        time.sleep(1)
+    after = training.client.get_run(before.info.run_id)
+    assert after.data.tags["dvc.rev"] == git(training.root, "rev-parse", "HEAD").strip()
+    assert training.points(after) == EXPECTED
+
+
+@pytest.mark.weekly
+def test_many_at_once_end_as_one_run_each_whatever_is_killed(training: Training) -> None:
+    chance = random.Random(4)  # noqa: S311 (no secret)
+    for number in range(6):
+        changes = ("-S", f"rate={number + 10}", "-S", "steps=25", "-S", "pause=1")
+        run("dvc", "exp", "run", "--queue", *changes, cwd=training.root, env=training.env)
+    watchers = [training.watch(), training.watch()]
+    run("dvc", "queue", "start", "--jobs", "3", cwd=training.root, env=training.env)
+    deadline = time.monotonic() + 3 * PATIENCE
+    while time.monotonic() < deadline:
+        time.sleep(chance.uniform(4, 12))
+        status = run("dvc", "queue", "status", cwd=training.root, env=training.env).stdout
+        if "Running" not in status and "Queued" not in status:
+            break
+        watchers.pop(0).kill()
+        watchers.append(training.watch())
+        if chance.random() < 0.2:
+            training.kill("train.py")
+    for watcher in watchers:
+        watcher.kill()
+    run("locatable", "mirror", cwd=training.root, env=training.env)
+    runs = training.runs()
+    finished = {one.data.tags["dvc.rev"] for one in runs if one.info.status == "FINISHED"}
+    assert finished == set(refs(training.root).values())
+    assert {one.info.status for one in runs} <= {"FINISHED", "FAILED", "KILLED"}
+    assert len({one.info.run_name for one in runs}) == len(runs) == 6
+    for one in runs:
+        points = training.points(one)
+        rate = points[0][1] if points else 0
+        assert points == [(step, rate / (step + 1)) for step in range(len(points))]
+        assert one.info.status != "FINISHED" or len(points) == 25
