@@ -17,7 +17,7 @@ from ..model import holder
 from ..repository.reader import Reader
 from ..repository.running import REPRO, SEARCH, Running, RunningExperiments, State, WorkingTree, files_at
 from ..results.outputs import read_outputs
-from ..results.values import Measurements, Point, number, read_measurements
+from ..results.values import Measurements, Point, is_series, number, read_measurements
 from . import content as tag
 from .content import Content
 from .known import STUDY, KnownRun, KnownRuns, RunDeletedError, provisional_key, runs_in_file
@@ -111,11 +111,11 @@ def settle(
     states = {one.id: one.state for one in running.find()}
     ours: dict[str, Provisional] = {}
     for key, runs in known.items():
-        if runs[0].provisional:
-            ours[key] = Provisional.parse(runs[0].provisional)
+        with suppress(ValueError):  # it is no provisional run, or somebody else's
+            one = Provisional.parse(runs[0].provisional)
+            if one.place == place:
+                ours[key] = one
     for key, one in ours.items():
-        if one.place != place:
-            continue
         run = known[key][0]
         state = states.get(one.id) or running.ending_of(one.id)
         commit = _commit_of(one, wanted, known, reader, state)
@@ -134,9 +134,8 @@ def settle(
 
 def _replaces(other: Provisional, one: Provisional) -> bool:
     """Return whether a later run is of what an earlier one was of."""
-    same = (other.place, other.name, other.is_repro) == (one.place, one.name, one.is_repro)
-    is_same = same and (one.is_repro or other.baseline == one.baseline)
-    return is_same and other.began > one.began
+    is_same = (other.name, other.is_repro) == (one.name, one.is_repro)
+    return is_same and (one.is_repro or other.baseline == one.baseline) and other.began > one.began
 
 
 def _commit_of(
@@ -192,8 +191,9 @@ class GrowingValues:
         changed = False
         for path in self._watched:
             for file in files_at(self._running.folder, path):
-                with suppress(OSError):
-                    changed = self._read(file) or changed
+                if is_series(file) or holder(self._metric_files, file):
+                    with suppress(OSError):  # it was removed, to be written again
+                        changed = self._read(file) or changed
         return changed
 
     def _read(self, file: str) -> bool:
@@ -202,10 +202,10 @@ class GrowingValues:
         written = place.stat().st_mtime_ns
         if written == self._written.get(file) or written < 1_000_000 * self._running.began:
             return False
+        self._written[file] = written
         content = place.read_bytes()
         if file not in self._contents and content == self._before.get(file):
             return False
-        self._written[file] = written
         self._contents[file] = content
         return True
 
@@ -228,7 +228,7 @@ class GrowingValues:
             if value is not None and not is_of_series:
                 metrics[name] = value
         # A metric without steps has the time at which it was written.
-        times = [time for file, time in self._written.items() if holder(self._metric_files, file)]
+        times = [self._written[file] for file in self._contents if holder(self._metric_files, file)]
         return Content(
             key=one.id,
             name=one.name or f"dvc repro on {self.baseline[:7]}",

@@ -8,6 +8,7 @@ of the folder where its stages work; `dvc repro` is known by those locks alone. 
 import json
 import os
 import posixpath
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -275,8 +276,11 @@ class WorkingTree(Snapshot):
 
 def files_at(root: Path, path: str) -> Iterator[str]:
     """Yield paths of a file, or of the files in a folder, that can be read: no pipes, none too large."""
-    place = root / path
-    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+    names = [path]
+    for folder, _, files in os.walk(root / path):
+        names += [posixpath.join(os.path.relpath(folder, root), file) for file in files]
+    for name in names:
         with suppress(OSError):
-            if file.is_file() and file.stat().st_size <= MOST_TEXT:
-                yield posixpath.relpath(file, root)
+            status = os.stat(root / name)
+            if stat.S_ISREG(status.st_mode) and status.st_size <= MOST_TEXT:
+                yield posixpath.normpath(name)
