@@ -51,7 +51,7 @@ class Training:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a command that goes on in the background."""
-        process = subprocess.Popen(command, cwd=self.root, env=self.env, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=self.root, env=self.env, stdin=subprocess.DEVNULL)
         self.processes.append(process)
         return process
 

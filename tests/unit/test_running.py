@@ -176,6 +176,19 @@ def test_a_repro_between_two_stages_runs(tmp_path: Path) -> None:
     assert RunningExperiments(tmp_path).ending_of(own) is State.RUNNING
 
 
+def test_a_repro_that_was_found_runs_as_long_as_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = lock(tmp_path, os.getpid(), "dvc repro")
+    running = RunningExperiments(tmp_path)
+    found = [running.find()]
+    file.write_text("{}")
+    found.append(running.find())
+    monkeypatch.setattr("locatable.repository.running._birth", lambda pid: 0)
+    found.append(running.find())
+    assert list(map(len, found)) == [1, 1, 0]
+
+
 def test_a_repro_that_kept_its_locks_was_killed(tmp_path: Path, dead: int) -> None:
     lock(tmp_path, dead, "dvc repro")
     assert RunningExperiments(tmp_path).ending_of(f"repro-{dead}-5000") is State.KILLED

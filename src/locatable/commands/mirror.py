@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
+from ..errors import INTERRUPTED, GitError, LocatableError, StoreError, UsageError
 from ..model import json_text
 from ..output import add_json_option
 
@@ -86,8 +86,8 @@ def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
                 _mirror(arguments)
             if ids:
                 _show_running(runs)
-        except StoreError as error:  # the store may be back the next time
-            print(f"{error}; {error.hint}", file=sys.stderr)
+        except (GitError, StoreError) as error:  # it may be well the next time: DVC is at work
+            print("; ".join(filter(None, (str(error), error.hint))), file=sys.stderr)
             seen = None
             runs = _running_runs(arguments)
         time.sleep(min(pause, TICK))

@@ -89,6 +89,8 @@ class RunningExperiments:
         self._tmp = root / ".dvc/tmp"
         # Content of each file, and the time at which it was written.
         self._read: dict[Path, tuple[int, Any]] = {}
+        # Each `dvc repro` that was found: between two stages, nothing but its process tells that it runs.
+        self._repros: dict[int, Running] = {}
 
     def find(self) -> list[Running]:
         """Return what runs, and what ended of which there still is a record."""
@@ -173,13 +175,18 @@ class RunningExperiments:
 
     def _repro(self, experiments: list[Running]) -> Iterator[Running]:
         """Yield each `dvc repro` in the checkout itself: what holds its locks and is no experiment."""
-        if any(one.folder == self._root and one.state is State.RUNNING for one in experiments):
-            return
-        for pid, command in self._owners(self._root, commands=True).items():
+        is_experiment = any(one.folder == self._root and one.state is State.RUNNING for one in experiments)
+        owners = {} if is_experiment else self._owners(self._root, commands=True)
+        for pid, command in owners.items():
             born = _birth(pid)
             if born and REPRO in str(command).split():
                 own = f"{REPRO}-{pid}-{born}"
-                yield Running(own, "", "", REPRO, self._root, born, State.RUNNING, "HEAD")
+                self._repros[pid] = Running(own, "", "", REPRO, self._root, born, State.RUNNING, "HEAD")
+        for pid, one in list(self._repros.items()):
+            if _birth(pid) == one.began:
+                yield one
+            else:
+                del self._repros[pid]
 
     def _owners(self, root: Path, commands: bool = False) -> dict[int, Any]:
         """Return which processes write outputs: the time of the lock by process, or the command."""
