@@ -217,7 +217,7 @@ def test_many_at_once_end_as_one_run_each_whatever_is_killed(training: Training)
     finished = {one.data.tags["dvc.rev"] for one in runs if one.info.status == "FINISHED"}
     assert finished == set(refs(training.root).values())
     assert {one.info.status for one in runs} <= {"FINISHED", "FAILED", "KILLED"}
-    assert len({one.info.run_name for one in runs}) == len(runs) == 6
+    assert len({one.info.run_name for one in runs}) == len(runs)
     for one in runs:
         points = training.points(one)
         rate = points[0][1] if points else 0

@@ -12,7 +12,7 @@ import pytest
 import tiny_dvc
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from test_running import STASH, lock, write
+from running_records import STASH, lock, write
 from tiny_git import commit, git
 
 from locatable.cli import main

@@ -415,7 +415,14 @@ class RunWriter:
         metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
         while params or metrics or run_tags:
-            self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
+            batch = (metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
+            try:
+                self._client.log_batch(run_id, *batch)
+            except MlflowException as error:
+                # MLflow looks whether it has a point, then adds it: another mirror can come in between.
+                if error.error_code != "BAD_REQUEST":
+                    raise
+                self._client.log_batch(run_id, *batch)
             params = params[MOST_PARAMS:]
             metrics = metrics[MOST_METRICS:]
             run_tags = run_tags[MOST_TAGS:]
