@@ -19,15 +19,8 @@ from urllib.parse import quote as quote_url
 from ..model import HASHES, Record, flat_params
 from ..repository.parsing import parse_toml
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import read_record
-from ..results.rebuild import (
-    CONDA_COMMANDS,
-    CONDA_LOCK,
-    LOCKS,
-    hashed_locks,
-    is_locked_by_conda,
-    repro_command,
-)
+from ..results.coordinates import CONDA_LOCK, LOCKS, read_record
+from ..results.rebuild import CONDA_COMMANDS, hashed_locks, is_locked_by_conda, repro_command
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 

@@ -19,7 +19,7 @@ from ..model import Output
 from ..output import redact_urls
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import CONDA_LOCK, LOCKS
+from ..results.coordinates import CONDA_LOCK, LOCKS
 from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.

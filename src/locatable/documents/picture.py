@@ -67,11 +67,7 @@ class Fingerprint:
 
 
 def opened(content: bytes) -> Image.Image:
-    """Open a picture as it is seen on white paper, in RGB.
-
-    Raises:
-        UnreadableError: it is too large, broken, or not of a format that is read.
-    """
+    """Open a picture as it is seen on white paper, in RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -89,11 +85,7 @@ def opened(content: bytes) -> Image.Image:
 
 
 def require_size(width: int, height: int) -> None:
-    """Refuse a picture that would take too much memory.
-
-    Raises:
-        UnreadableError: it would.
-    """
+    """Refuse a picture that would take too much memory."""
     if width * height > MOST_PIXELS:
         raise UnreadableError(TOO_LARGE)
 

@@ -46,11 +46,6 @@ MOST_RESTARTS = 20  # of Git, which ends where it cannot fetch an object
 class PartialClone:
     """A clone that has some objects of its remote, and can get the others.
 
-    Args:
-        repo: a folder of it.
-        remote: where the others are.
-        lacks_trees: whether its filter leaves out folders, too, not only files.
-
     Attributes:
         problem: why the remote cannot be asked; empty as long as it can.
     """
@@ -58,7 +53,7 @@ class PartialClone:
     def __init__(self, repo: Path, remote: str, lacks_trees: bool) -> None:
         self._repo = repo
         self.remote = remote
-        self.lacks_trees = lacks_trees
+        self.lacks_trees = lacks_trees  # the filter leaves out folders, too, not only files
         self.problem = ""
 
     @classmethod

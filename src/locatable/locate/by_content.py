@@ -31,9 +31,6 @@ RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
 class Commits:
     """The commits in which results are looked for: those of experiments, branches and tags.
 
-    Args:
-        reader: of the repository.
-
     Attributes:
         experiments: by their commit.
         head: the commit that is checked out; None where there is none.
@@ -66,13 +63,9 @@ class Commits:
 
 
 def find_content(reader: Reader, path: Path) -> Located:
-    """Find the revisions that have a file or folder with the same content.
+    """Find the revisions that have a file or folder with the same content, wherever it is.
 
     Of a folder that none has, the revisions that have most of its files.
-
-    Args:
-        reader: of the repository to search.
-        path: any file or folder, wherever it is.
     """
     located = _find(reader, [path])
     if located.results or not path.is_dir():
@@ -90,10 +83,6 @@ def find_content(reader: Reader, path: Path) -> Located:
 
 def find_recorded(reader: Reader, target: str) -> Located | None:
     """Find the revisions that have what HEAD records at a path where no file is; None where it records none.
-
-    Args:
-        reader: of the repository to search.
-        target: path of a file or folder that is not here.
 
     Raises:
         UnreadableError: a file of DVC's in HEAD is broken.
@@ -219,14 +208,7 @@ class Hashes:
 
 
 class _Search:
-    """Looks for files and folders in one revision after another.
-
-    Args:
-        reader: of the repository.
-        targets: any files and folders.
-        names: hashes of what else is looked for.
-        id_length: characters of a Git id here.
-    """
+    """Looks for files and folders in one revision after another."""
 
     def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
@@ -292,11 +274,7 @@ class _Search:
         self._folders |= folders
 
     def in_workspace(self, head: Snapshot) -> list[Result]:
-        """Return the result of the workspace, where the target is an output that HEAD does not record.
-
-        Raises:
-            UnreadableError: a file of DVC's in the workspace is broken.
-        """
+        """Return the result of the workspace, where the target is an output that HEAD does not record."""
         sizes = {target.stat().st_size for target in self._targets if target.is_file()}
 
         def is_target(path: Path) -> bool:
@@ -330,9 +308,6 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
         snapshot: the revision.
         paths: where Git itself keeps them.
         hashes: what DVC calls them.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
     """
     # What says more replaces what says less: a stage that made the file counts most.
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
@@ -375,15 +350,8 @@ def _tracked_role(snapshot: Snapshot, source: str) -> Role:
 def workspace_outputs(head: Snapshot, is_wanted: Callable[[Path], bool]) -> tuple[Snapshot, dict[str, Path]]:
     """Return files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
 
-    Args:
-        head: the commit that is checked out.
-        is_wanted: tells which files and folders are of interest.
-
     Returns:
         HEAD with the workspace's records, and the files and folders by path.
-
-    Raises:
-        UnreadableError: a file of DVC's in the workspace is broken.
     """
     records = _workspace_records(head)
     if records == head.files:

@@ -138,12 +138,6 @@ class Citation:
 def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> Citation:
     """Cite a result.
 
-    Args:
-        reader: of the repository.
-        result: one that `locate` found.
-        report: on it.
-        origin: where the repository can be cloned from, None where it is nowhere but here.
-
     Raises:
         ProjectError: nobody could rebuild it from a commit.
     """

@@ -54,9 +54,6 @@ ROW = np.dtype(
 class KnownFigures:
     """All figures of all experiments, of all commits of branches and tags, and of the workspace.
 
-    Args:
-        reader: of the repository.
-
     Attributes:
         compared: keys of figures that are compared by their looks, too.
         left_out: a line for each revision whose figures cannot be known.
@@ -273,10 +270,6 @@ class FigureIndex:
     """Fingerprints of figures by key, kept in a file, which can be deleted at any time.
 
     An entry is of a content and not of a file, so it is never out of date.
-
-    Args:
-        known: the figures.
-        place: of the file.
 
     Attributes:
         rows: one for each picture and each page of a PDF, of known figures only.

@@ -181,13 +181,17 @@ def _pipeline(
         of_stage = _plot_definitions(section, stage.folder)
         plots += _plotted_files(of_stage)
         plot_definitions |= of_stage
+    artifacts = []
+    for name, entry in (definition.get("artifacts") or {}).items():
+        path = join(folder, entry.get("path", ""))
+        artifacts.append(Artifact(name, path, entry.get("type") or "", entry.get("desc") or ""))
     return PipelineFile(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         plot_definitions=plot_definitions | of_top,
         params=tuple(_joined(folder, definition.get("params"))),
-        artifacts=tuple(_artifacts(definition, folder)),
+        artifacts=tuple(artifacts),
         variables=variables,
     )
 
@@ -265,12 +269,6 @@ def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str
         for axis in ("y", "x"):
             if isinstance(settings.get(axis), dict):
                 yield from settings[axis]
-
-
-def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
-    for name, entry in (definition.get("artifacts") or {}).items():
-        path = join(folder, entry.get("path", ""))
-        yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
 
 
 def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:

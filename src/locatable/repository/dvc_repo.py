@@ -369,13 +369,13 @@ def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str,
             continue  # of a loop, or of a stage's own `vars`
         for file, dotted, value in _leaves(node):
             found.setdefault(file, {})[dotted] = value
-    return {file: _outermost(values) for file, values in found.items()}
-
-
-def _outermost(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values by dotted key, without those that are items of a list that is there as a whole."""
-    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
-    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
+    for values in found.values():
+        # Without items of a list that is there as a whole.
+        lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+        for dotted in list(values):
+            if dotted.startswith(lists):
+                del values[dotted]
+    return found
 
 
 def _named_by_templates(value: Any) -> Iterator[str]:
@@ -407,12 +407,6 @@ def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
 
 def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
     """Return those of some files that DVC does not see in a checkout of a revision.
-
-    Args:
-        top: root of the Git repository.
-        rev: commit of the revision.
-        prefix: path from `top` to the DVC root, empty where they are the same.
-        paths: of files, as seen from the DVC root.
 
     Raises:
         UnreadableError: a `.dvcignore` is broken.

@@ -87,10 +87,6 @@ class Repository:
         """Return hashes by path of the files of a tracked folder.
 
         Of `path` itself where this machine lists none.
-
-        Args:
-            path: of a file or folder that DVC tracks.
-            entry: what a lock or a `.dvc` file says of it.
         """
         md5 = str(entry.get("md5", ""))
         listing = self.cached_file(md5) if md5.endswith(".dir") else None
@@ -98,11 +94,6 @@ class Repository:
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
         """Return those of some files that the `.dvcignore` of a revision hides from DVC.
-
-        Args:
-            rev: its commit.
-            tree: id of the DVC root's tree in it.
-            paths: of files, as seen from the DVC root.
 
         Raises:
             UnreadableError: a `.dvcignore` is broken, or missing from this clone.

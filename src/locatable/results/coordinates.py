@@ -11,16 +11,24 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..model import Experiment, Record, folders, recorded_hash
+from ..model import Experiment, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
+# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
+REQUIREMENTS = "requirements.lock"
+# The same for conda, with Python itself and what is not Python's.
+CONDA_LOCK = "conda-lock.yml"
+# What an environment for stages is built from.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
+# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+LOCKS = (REQUIREMENTS, "tools.lock")
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile|renv|flake)\.lock"
@@ -95,7 +103,9 @@ def coordinates_of(snapshot: Snapshot) -> Coordinates:
     """
     files = _sort_files(snapshot)
     record = read_record(snapshot.files.get("environment.json"))
-    stages = {address: _execution(stage) for address, stage in snapshot.records.items()}
+    stages = {}
+    for address, ran in snapshot.records.items():
+        stages[address] = {"cmd": ran.cmd, "outs": _hashes(ran.outs)}
     return Coordinates(
         data=Coordinate(files.data, digest(files.data)),
         code=Coordinate({"commit": snapshot.rev, "files": files.code}, digest(files.code)),
@@ -116,13 +126,15 @@ class _Files:
 
 def _sort_files(snapshot: Snapshot) -> _Files:
     """Return everything that stages read, and everything that DVC tracks."""
-    outputs = {path for stage in snapshot.records.values() for path in stage.outs}
+    outputs = snapshot.outs.keys()
+    params_files: set[str] = set()
+    for record in snapshot.records.values():
+        params_files.update(record.params)
     written = _paths(frozenset(outputs))
     tracked = _paths(frozenset(snapshot.sources))
-    params_files = {file for stage in snapshot.records.values() for file in stage.params}
     read_as_params = params_files.union(snapshot.params_files)
     files = _Files(
-        data={path: _hash(entry) for path, entry in snapshot.sources.items()},
+        data=_hashes(snapshot.sources),
         code={},
         installed=_in_root(snapshot, ENVIRONMENT),
     )
@@ -141,11 +153,8 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             files.code[path] = seen
         else:
             files.data[path] = seen
-    # The nearest that there is: files of the project, what it is built from, files of the repository around.
     if not files.installed:
-        _count_build_files(snapshot, files)
-    if not files.installed:
-        files.installed = _installed_around(snapshot)
+        _find_installed(snapshot, files)
     if not files.code:
         files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
     return files
@@ -173,27 +182,30 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
         if tree is None:
             continue
         start = posixpath.relpath(around or ".", prefix)
-        names = [name for name in objects.names(tree) if ENVIRONMENT.fullmatch(name)]
-        if names:
-            return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
+        found = {}
+        for name in filter(ENVIRONMENT.fullmatch, objects.names(tree)):
+            found[f"{start}/{name}"] = str(objects.entry(tree, name))
+        if found:
+            return found
     return {}
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
     """Return Git's ids by path of the files in the root that have such names."""
     found: dict[str, str] = {}
-    for name in snapshot.root_files():
-        if names.fullmatch(name):
-            found.update(snapshot.git_files(name))
+    for name in filter(names.fullmatch, snapshot.root_files()):
+        found.update(snapshot.git_files(name))
     return found
 
 
-def _count_build_files(snapshot: Snapshot, files: _Files) -> None:
-    """Add the files that the environment is built from, be they declared as code or not at all."""
+def _find_installed(snapshot: Snapshot, files: _Files) -> None:
+    """Add the next best: what the environment is built from, code or not; or files around the project."""
     files.installed.update(_in_root(snapshot, BUILD))
-    declared = [path for path in files.code if BUILD.fullmatch(posixpath.basename(path))]
-    for path in declared:
-        files.installed[path] = files.code.pop(path)
+    for path in list(files.code):
+        if BUILD.fullmatch(posixpath.basename(path)):
+            files.installed[path] = files.code.pop(path)
+    if not files.installed:
+        files.installed = _installed_around(snapshot)
 
 
 def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
@@ -202,10 +214,6 @@ def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
     not_code.update(path for path in snapshot.files if not path.endswith("dvc.yaml"))
     paths = _paths(frozenset(not_code))
     return {path: blob for path, blob in snapshot.git_files("").items() if not paths.touch(path)}
-
-
-def _execution(stage: Record) -> dict[str, Any]:
-    return {"cmd": stage.cmd, "outs": {path: _hash(entry) for path, entry in stage.outs.items()}}
 
 
 @lru_cache(50_000)
@@ -218,7 +226,9 @@ class _Paths:
 
     def __init__(self, exact: frozenset[str]) -> None:
         self._exact = exact
-        self._parents = {folder for path in exact for folder in folders(path)}
+        self._parents: set[str] = set()
+        for path in exact:
+            self._parents.update(folders(path))
 
     def touch(self, path: str) -> bool:
         """Return whether a path is one of these, inside of one, or a folder around one."""
@@ -239,6 +249,10 @@ def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
     return any(not written.touch(file) and not file.endswith(".gitignore") for file in files)
 
 
+def _hashes(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {path: _hash(entry) for path, entry in entries.items()}
+
+
 def _hash(entry: Mapping[str, Any]) -> str:
     """Return the hash that DVC keeps of a file or folder, whatever kind it is."""
     recorded = recorded_hash(entry)
@@ -246,14 +260,11 @@ def _hash(entry: Mapping[str, Any]) -> str:
         return recorded
     if "files" in entry:  # a folder in a store that keeps versions
         return digest(entry["files"])
-    # An import that was not downloaded is known by its source alone.
-    origins = [_hash(origin) or _locked_revision(origin) for origin in entry.get("deps", ())]
-    return "".join(origins)
-
-
-def _locked_revision(origin: Mapping[str, Any]) -> str:
-    """Return the commit of another repository that an import comes from, empty where it comes from none."""
-    return str(origin.get("repo", {}).get("rev_lock", ""))
+    # An import that was not downloaded is known by its source alone: a hash, or a commit of its repository.
+    known = ""
+    for origin in entry.get("deps", ()):
+        known += _hash(origin) or str(origin.get("repo", {}).get("rev_lock", ""))
+    return known
 
 
 @lru_cache(1_000)
@@ -269,6 +280,22 @@ def read_record(text: bytes | None) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("python"), str):
         return {}
     return record if isinstance(record.get("drift") or {}, dict) else {}
+
+
+def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
+    """Return the lock that the environment of a revision is built from; None where it has none.
+
+    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
+
+    Args:
+        present: names of the locks in the root of the project.
+        declared: names of those that a stage depends on.
+    """
+    for candidates in (declared, present):
+        for name in ENVIRONMENT_LOCKS:
+            if name in candidates:
+                return name
+    return None
 
 
 def digest(content: Any) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
-from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
 from ..repository.reader import Reader
@@ -64,9 +64,6 @@ def differences(snapshot: Snapshot) -> list[Difference]:
     """Return in what a commit differs from what made its results; nothing where it records none.
 
     What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
     """
     if not snapshot.records:
         return []
@@ -78,11 +75,7 @@ def differences(snapshot: Snapshot) -> list[Difference]:
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
-    """Return whether a commit has stages and no results of any.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
-    """
+    """Return whether a commit has stages and no results of any."""
     return not snapshot.records and bool(snapshot.stages)
 
 
@@ -185,10 +178,6 @@ class _Commit:
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
         submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
         in the cache.
-
-        Args:
-            path: as seen from the DVC root.
-            kind: of hash.
         """
         if path in self._tracked:
             return _recorded(self._tracked[path], kind)
@@ -206,7 +195,10 @@ class _Commit:
         hidden: Collection[str] = ()
         if not is_outside:
             hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, tree, blobs.keys())
-        files = {file: self._hashes.of_blob(blob, kind) for file, blob in blobs.items() if file not in hidden}
+        files = {}
+        for file, blob in blobs.items():
+            if file not in hidden:
+                files[file] = self._hashes.of_blob(blob, kind)
         if is_outside:
             # What is not in Git may be of another DVC project.
             return _hash_of_folder(place, files) or None
@@ -223,7 +215,9 @@ class _Commit:
                 listed = self._listed(place, entry, kind)
                 if place in listed:  # a folder without a list
                     listed = {path: None}
-                files.update({file: md5 for file, md5 in listed.items() if is_in(file, path)})
+                for file, md5 in listed.items():
+                    if is_in(file, path):
+                        files[file] = md5
         if overlaps(path, self._unknown):
             files[path] = None
         return files
@@ -246,9 +240,12 @@ def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
     """Return hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
     if not files:
         return ABSENT
-    start = len(path) + 1
-    known = {file[start:]: md5 for file, md5 in files.items() if md5}
-    return folder_hash(known) if len(known) == len(files) else None
+    known = {}
+    for file, md5 in files.items():
+        if not md5:
+            return None
+        known[file.removeprefix(f"{path}/")] = md5
+    return folder_hash(known)
 
 
 def _addition(path: str) -> str:
@@ -280,7 +277,7 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
 def _leaves(key: Key, value: Any) -> dict[str, Any]:
     if value is _NONE:
         return {}
-    return {str(Key(key.file, dotted)): leaf for dotted, leaf in flatten({key.dotted: value}).items()}
+    return flat_params([(key.file, {key.dotted: value})])
 
 
 def _or_none(value: Any) -> Any:
@@ -338,7 +335,8 @@ def unread_history(reader: Reader, snapshot: Snapshot) -> str:
     damaged = [one for one in reader.snapshots(_history(reader, snapshot)) if one.damage]
     if not damaged:
         return ""
-    return f"{len(damaged)} of them cannot be read, such as {damaged[0].rev[:7]}: {damaged[0].damage}"
+    first = damaged[0]
+    return f"{len(damaged)} of them cannot be read, such as {first.rev[:7]}: {first.damage}"
 
 
 def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
