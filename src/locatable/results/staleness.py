@@ -5,7 +5,7 @@ DVC would find out in a checkout (`dvc status`); here it is read from Git, for a
 """
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -183,26 +183,23 @@ class _Commit:
             return _recorded(self._tracked[path], kind)
         if path in self._unknown or path in (".", "..") or "://" in path or posixpath.isabs(path):
             return None
-        is_outside = path.startswith("../")
-        # Seen from the Git root where it is beside the DVC project.
-        tree = self._snapshot.root_tree if is_outside else self._snapshot.tree
-        place = join(self._snapshot.reader.prefix, path) if is_outside else path
-        if place.startswith("../") or place == ".." or self._objects.is_opaque(tree, place):
-            return None
-        blobs = self._objects.files(tree, place)
-        if place in blobs:
-            return self._hashes.of_blob(blobs[place], kind)
-        hidden: Collection[str] = ()
-        if not is_outside:
-            hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, tree, blobs.keys())
-        files = {}
-        for file, blob in blobs.items():
-            if file not in hidden:
-                files[file] = self._hashes.of_blob(blob, kind)
-        if is_outside:
+        if path.startswith("../"):
             # What is not in Git may be of another DVC project.
-            return _hash_of_folder(place, files) or None
-        files |= self._tracked_hashes(path, kind)
+            place = join(self._snapshot.reader.prefix, path)
+            return self._hash_in_git(self._snapshot.root_tree, place, kind) or None
+        return self._hash_in_git(self._snapshot.tree, path, kind)
+
+    def _hash_in_git(self, tree: str, path: str, kind: HashKind) -> str | None:
+        """Return the same of a path below a tree: that of the project, or of the repository around it."""
+        if path.startswith("../") or path == ".." or self._objects.is_opaque(tree, path):
+            return None
+        files: dict[str, str | None] = {}
+        for file, blob in self._objects.files(tree, path).items():
+            files[file] = self._hashes.of_blob(blob, kind)
+        if path not in files and tree == self._snapshot.tree:
+            for file in self._snapshot.reader.hidden_files(self._snapshot.rev, tree, files.keys()):
+                del files[file]
+            files |= self._tracked_hashes(path, kind)
         return files[path] if path in files else _hash_of_folder(path, files)
 
     def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
@@ -268,10 +265,9 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
         return
     old, new = _leaves(key, recorded), _leaves(key, present)
     for name in dict.fromkeys([*old, *new]):
-        was, now = old.get(name, _NONE), new.get(name, _NONE)
-        if not same_value(now, was):
-            sentence = _param_sentence(name, was, now)
-            yield Difference(address, Kind.PARAM, name, _or_none(was), _or_none(now), sentence)
+        if not same_value(new.get(name, _NONE), old.get(name, _NONE)):
+            sentence = _param_sentence(name, old, new)
+            yield Difference(address, Kind.PARAM, name, old.get(name), new.get(name), sentence)
 
 
 def _leaves(key: Key, value: Any) -> dict[str, Any]:
@@ -280,16 +276,12 @@ def _leaves(key: Key, value: Any) -> dict[str, Any]:
     return flat_params([(key.file, {key.dotted: value})])
 
 
-def _or_none(value: Any) -> Any:
-    return None if value is _NONE else value
-
-
-def _param_sentence(name: str, was: Any, now: Any) -> str:
-    if was is _NONE:
-        return f"{name} is {_short(now)}, was not recorded"
-    if now is _NONE:
-        return f"{name} was {_short(was)}, is gone"
-    return f"{name} was {_short(was)}, is {_short(now)}"
+def _param_sentence(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if name not in old:
+        return f"{name} is {_short(new[name])}, was not recorded"
+    if name not in new:
+        return f"{name} was {_short(old[name])}, is gone"
+    return f"{name} was {_short(old[name])}, is {_short(new[name])}"
 
 
 def _short(value: Any) -> str:
