@@ -11,7 +11,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -25,8 +25,13 @@ from ..repository.snapshot import Snapshot
 REQUIREMENTS = "requirements.lock"
 # The same for conda, with Python itself and what is not Python's.
 CONDA_LOCK = "conda-lock.yml"
-# What an environment for stages is built from.
-ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
+# Those of other projects; uv can export the first as the second, which is a standard.
+UV_LOCK = "uv.lock"
+PYLOCK = "pylock.toml"
+PIXI_LOCK = "pixi.lock"
+# What an environment for stages is built from: of several, the first, so that a project that adds one for
+# other uses keeps its environment.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK, UV_LOCK, PYLOCK, PIXI_LOCK)
 # What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
 LOCKS = (REQUIREMENTS, "tools.lock")
 # Files that say what is installed, in projects of this template and in others.
@@ -136,7 +141,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     files = _Files(
         data=_hashes(snapshot.sources),
         code={},
-        installed=_in_root(snapshot, ENVIRONMENT),
+        installed=_installed_in_root(snapshot),
     )
     for path, seen in _recorded_hashes(snapshot).items():
         if _says_what_is_installed(path):
@@ -188,6 +193,15 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
         if found:
             return found
     return {}
+
+
+def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
+    """Return Git's ids by path of the files in the root that say what stages get."""
+    found = _in_root(snapshot, ENVIRONMENT)
+    if REQUIREMENTS in found or CONDA_LOCK in found:
+        # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
+        found.pop("uv.lock", None)
+    return found
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
@@ -280,22 +294,6 @@ def read_record(text: bytes | None) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("python"), str):
         return {}
     return record if isinstance(record.get("drift") or {}, dict) else {}
-
-
-def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
-    """Return the lock that the environment of a revision is built from; None where it has none.
-
-    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
-
-    Args:
-        present: names of the locks in the root of the project.
-        declared: names of those that a stage depends on.
-    """
-    for candidates in (declared, present):
-        for name in ENVIRONMENT_LOCKS:
-            if name in candidates:
-                return name
-    return None
 
 
 def digest(content: Any) -> str:
