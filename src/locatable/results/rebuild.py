@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from shlex import join, quote
