@@ -18,9 +18,9 @@ from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
 from ..git.pointers import lfs_file, lfs_id, lfs_pointer_hash_of
+from ..output import replacing
 from ..repository.hashes import content_hash, md5_of
 from ..repository.reader import Reader
-from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
 from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
 from .result import Result, Role, RoleKind, note_projects, uncommitted_coordinates

@@ -11,8 +11,7 @@ from markupsafe import Markup
 from .. import __version__
 from ..errors import UsageError
 from ..locate.render import summaries
-from ..output import redact_urls, visible
-from ..repository.replacing import mode_of_new_files, replacing
+from ..output import mode_of_new_files, redact_urls, replacing, visible
 from .facts import Facts
 from .figures import draw
 
