@@ -7,7 +7,6 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -186,10 +185,12 @@ class Reader(Repository):
             if not path.endswith("environment.json"):
                 of_dvc.append(path)
         if rules:
-            self.objects.blobs(rules)  # a rule that this clone lacks is not as good as none
-            with suppress(UnreadableError):  # whatever else is broken will say so, of this revision alone
+            try:
                 for path in self.hidden_files(snapshot.rev, snapshot.tree, of_dvc):
                     del others[path]
+            except UnreadableError:
+                # A rule that this clone lacks is not as good as none; a broken one says so itself.
+                self.objects.blobs(rules)
         return others
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
