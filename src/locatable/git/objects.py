@@ -91,7 +91,7 @@ class PartialClone:
 
 
 class GitObjects:
-    """Reads the objects of the repository around a folder; a context manager.
+    """Reads the objects of the repository around a folder, until it is closed.
 
     Args:
         repo: a folder of the repository.
@@ -119,12 +119,6 @@ class GitObjects:
         self._process = start_object_reader(self._repo, may_fetch)
         self._questions = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
-
-    def __enter__(self) -> "GitObjects":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process that reads."""

@@ -15,9 +15,9 @@ from ..git.objects import NEVER_SEARCHED, git_hash
 from ..git.pointers import lfs_pointer_hash
 from ..model import Experiment, holder, is_in, overlaps
 from ..output import progress_bar
-from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
+from ..repository.dvc_files import IGNORE_FILE, may_hide, split_rules
 from ..repository.hashes import HashKind, md5_of
-from ..repository.reader import BRANCHES, Reader, commit_id
+from ..repository.reader import BRANCHES, Reader, commit_id, revisions_named
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import artifact_at
 from .result import Located, Result, Role, RoleKind, uncommitted_coordinates
@@ -391,8 +391,8 @@ def checked_out(reader: Reader) -> Result:
         uncommitted = uncommitted_coordinates(workspace, head)
     except UnreadableError as error:
         raise UnreadableError(f"workspace on {error}") from None
-    experiment = next((one for one in reader.experiments() if one.rev == rev), None)
-    return Result(workspace, None if uncommitted else experiment, uncommitted=uncommitted)
+    (named,) = revisions_named(reader, rev)
+    return Result(workspace, None if uncommitted else named.experiment, uncommitted=uncommitted)
 
 
 def _require_whole_hashes(workspace: Snapshot) -> None:
@@ -443,18 +443,11 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
         # A sparse checkout has them as they are committed.
         if path in head.files and path not in found:
             found[path] = head.files[path]
-    records, rules, of_dvc = {}, [], []
-    for path, content in found.items():
-        if is_ignore_file(path):
-            rules.append(content)
-            continue
-        records[path] = content
-        if not path.endswith("environment.json"):
-            of_dvc.append(path)
-    if may_hide(rules, of_dvc):
+    records, rules, hideable = split_rules(found)
+    if may_hide(rules, hideable):
         from ..repository.dvc_repo import hidden_in_workspace
 
-        for path in hidden_in_workspace(root, of_dvc):
+        for path in hidden_in_workspace(root, hideable):
             del records[path]
     return records
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -432,6 +432,23 @@ IGNORE_FILE = ".dvcignore"
 def is_ignore_file(path: str) -> bool:
     """Return whether a path is that of a `.dvcignore`."""
     return posixpath.basename(path) == IGNORE_FILE
+
+
+Content = TypeVar("Content")
+
+
+def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[Content], list[str]]:
+    """Return DVC's files without the rules of each `.dvcignore`; the rules; and paths that these can hide."""
+    others, rules, hideable = {}, [], []
+    for path, content in files.items():
+        if path.endswith(IGNORE_FILE):
+            rules.append(content)
+            continue
+        others[path] = content
+        # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
+        if not path.endswith("environment.json"):
+            hideable.append(path)
+    return others, rules, hideable
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:

@@ -16,7 +16,7 @@ from ..git import git
 from ..git.objects import FOLDER, BlobContents, GitObjects, TreeEntry, commit_time, subject
 from ..model import PARAMS_FILE, Experiment
 from . import limits
-from .dvc_files import IGNORE_FILE
+from .dvc_files import split_rules
 from .snapshot import Repository, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
@@ -175,18 +175,10 @@ class Reader(Repository):
 
     def _visible(self, snapshot: Snapshot, files: Mapping[str, str]) -> dict[str, str]:
         """Return ids by path of DVC's files in a revision, without those that its `.dvcignore` hides."""
-        rules, others, of_dvc = [], {}, []
-        for path, blob in files.items():
-            if path.endswith(IGNORE_FILE):
-                rules.append(blob)
-                continue
-            others[path] = blob
-            # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
-            if not path.endswith("environment.json"):
-                of_dvc.append(path)
+        others, rules, hideable = split_rules(files)
         if rules:
             try:
-                for path in self.hidden_files(snapshot.rev, snapshot.tree, of_dvc):
+                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
                     del others[path]
             except UnreadableError:
                 # A rule that this clone lacks is not as good as none; a broken one says so itself.
