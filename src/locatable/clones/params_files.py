@@ -305,7 +305,9 @@ def _set(content: Any, key: Key, value: Any) -> None:
 def same(one: Any, other: Any) -> bool:
     """Return whether two values are equal and of the same types; a list can be a tuple."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+        if one.keys() != other.keys():
+            return False
+        return all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     # As text, since 1, 1.0 and true are equal in Python, and nan is not.

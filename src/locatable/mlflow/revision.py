@@ -164,8 +164,9 @@ def _finals(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], A
     for path, values in metrics.items():
         same = Counter(map(slashed, values))
         for dotted, value in values.items():
-            # `x.y` keeps DVC's own key beside `x/y`.
-            own = slashed(dotted) if same[slashed(dotted)] == 1 else dotted
+            own = slashed(dotted)
+            if same[own] > 1:
+                own = dotted  # `x.y` keeps DVC's own key beside `x/y`
             # A file that is one value gives it its own name.
             named[path, own or PurePosixPath(path).stem] = value
     times = Counter((posixpath.dirname(path), own) for path, own in named)

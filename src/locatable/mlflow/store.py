@@ -356,13 +356,13 @@ class RunWriter:
     def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
         """Write values in as few batches as MLflow takes: each costs as much as everything that is in it."""
         params = [entities.Param(key, value) for key, value in fitted.params.items()]
-        metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
+        metrics = []
+        for point in fitted.points:
+            metrics.append(entities.Metric(point.key, point.value, point.time, point.step))
         while params or metrics or run_tags:
             self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
-            params = params[MOST_PARAMS:]
-            metrics = metrics[MOST_METRICS:]
-            run_tags = run_tags[MOST_TAGS:]
+            del metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS]
 
     def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
