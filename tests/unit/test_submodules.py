@@ -14,7 +14,7 @@ from tiny_proof import clone_of, proof
 
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git import clone_git, make_clone
-from locatable.git.lfs import fill_in, storage
+from locatable.git.pointers import fill_in_lfs, lfs_storage
 from locatable.git.submodules import checkout_submodules, fetch_submodules
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
@@ -215,7 +215,7 @@ def lfs_project(tmp_path: Path) -> Path:
 
 
 def test_a_proof_has_what_git_lfs_keeps(lfs_project: Path) -> None:
-    tiny_git.write(storage(lfs_project), {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
+    tiny_git.write(lfs_storage(lfs_project), {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
     assert proof(lfs_project).proven
 
 
@@ -230,7 +230,7 @@ def test_a_content_that_this_machine_lacks_is_named(lfs_project: Path) -> None:
 
 def test_only_files_of_git_lfs_are_filled_in(lfs_project: Path) -> None:
     tiny_git.commit(lfs_project, {".gitattributes": "*.png filter=lfs\n"})
-    assert fill_in(lfs_project, storage(lfs_project)) == []
+    assert fill_in_lfs(lfs_project, lfs_storage(lfs_project)) == []
 
 
 def test_a_content_of_another_commit_is_fetched_by_its_commit(lfs_project: Path) -> None:
@@ -258,7 +258,7 @@ def lfs_submodule(root: Path) -> Path:
 
 def test_a_proof_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
     kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
-    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    tiny_git.write(lfs_storage(lfs_submodule / "tables"), kept)
     assert proof(lfs_submodule).proven
 
 
@@ -271,7 +271,7 @@ def test_a_content_of_a_submodule_that_this_machine_lacks_is_named(lfs_submodule
 
 def test_a_trial_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
     kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
-    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    tiny_git.write(lfs_storage(lfs_submodule / "tables"), kept)
     clone = clone_of(lfs_submodule)
     clone.reset()
     assert (clone.folder / "tables/table.csv").read_bytes() == PICTURE

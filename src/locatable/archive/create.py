@@ -20,13 +20,13 @@ from ..git.objects import fetch_history
 from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
-from ..repository.bounds import require_regular
+from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
-from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import first_results, hashed_locks
+from ..results.coordinates import REQUIREMENTS
+from ..results.rebuild import environment_lock, first_results, hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .description import Archived, describing_members
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
@@ -288,7 +288,9 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     """
     locks = hashed_locks(checkout.snapshot)
     if not locks:
-        raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
+        lock = environment_lock(checkout.snapshot)
+        remark = "" if lock in ("", REQUIREMENTS) else f", and is built from {lock}"
+        raise ProjectError(f"--wheels: this revision has no requirements.lock with hashes{remark}")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
     place = folder / "wheels"

@@ -17,11 +17,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as quote_url
 
 from ..model import HASHES, Record, flat_params
-from ..repository.bounds import parse_toml
+from ..repository.parsing import parse_toml
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import read_record
-from ..results.locks import CONDA_LOCK, LOCKS
-from ..results.rebuild import CONDA_COMMANDS, hashed_locks, is_locked_by_conda, repro_command
+from ..results.coordinates import (
+    CONDA_LOCK,
+    ENVIRONMENT_LOCKS,
+    LOCKS,
+    PIXI_LOCK,
+    PYLOCK,
+    UV_LOCK,
+    read_record,
+)
+from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
 from .format import BUNDLE, CRATE, FILES, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
@@ -43,6 +50,8 @@ WORKFLOW_TYPES = ("File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"
 DVC = "https://dvc.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 _PYTHON = re.compile(r"\d+\.\d+")
+# What installs the locks that are not for pip.
+TOOLS = {CONDA_LOCK: "micromamba", UV_LOCK: "uv", PYLOCK: "uv", PIXI_LOCK: "pixi"}
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 # The form of an SPDX id; ids that a project makes up have no page.
@@ -100,14 +109,14 @@ class Archived:
         return version[0] if version else ""
 
     @cached_property
-    def by_conda(self) -> bool:
-        """True if conda-lock.yml locks the packages."""
-        return is_locked_by_conda(self.snapshot)
+    def tool(self) -> str:
+        """The program that installs the packages, where it is not pip."""
+        return TOOLS.get(environment_lock(self.snapshot), "")
 
     @cached_property
     def locks(self) -> list[str]:
         """The locks of packages for pip, each with hashes; none where the project has none."""
-        return [] if self.by_conda else hashed_locks(self.snapshot)
+        return hashed_locks(self.snapshot)
 
     @property
     def proves(self) -> bool:
@@ -174,8 +183,8 @@ def _commands(archived: Archived) -> list[str]:
         f"python3 -m zipfile -e {ARCHIVE} result",
         f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
-    if archived.by_conda:
-        commands += CONDA_COMMANDS
+    if archived.tool:
+        commands += tool_commands(environment_lock(archived.snapshot))
     elif archived.locks:
         install = ["pip", "install"]
         if archived.manifest.wheels_for:
@@ -313,10 +322,10 @@ class _Description:
             version=self._revision,
         )
         requirements = []
-        for lock in (*LOCKS, CONDA_LOCK):
+        for lock in dict.fromkeys((*LOCKS, *ENVIRONMENT_LOCKS)):
             place = f"{FILES}/{lock}"
             if place in self._sizes:
-                kind = "application/yaml" if lock == CONDA_LOCK else "text/plain"
+                kind = "application/yaml" if lock in (CONDA_LOCK, PIXI_LOCK) else "text/plain"
                 requirements.append(self._file(place, name=f"Packages: {lock}", encodingFormat=kind))
         version = self._archived.python
         if version:

@@ -25,17 +25,16 @@ from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import LOADERS
 from dvc_objects.fs.generic import transfer
 
-from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UnreadableError, UsageError
-from ..git import annex as git_annex
 from ..git import clone_git, git, is_shallow, make_clone, top_folder
-from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..git.objects import fetch_commit
+from ..git.pointers import NO_LFS_FILTER, fill_in_annex, fill_in_lfs, lfs_fetch_command, lfs_storage
 from ..git.submodules import checkout_submodules
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
+from ..output import redact_urls
+from ..repository import check_dvc_files, find_project, require_regular_files
 from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
-from ..repository.project import check_dvc_files, find_project, require_regular_files
 from ..repository.reader import Reader
 
 # Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
@@ -94,9 +93,9 @@ class Checkout:
         self._own_settings = _own_settings(settings, project)
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
-        get = fetch_command(self.user_top, commit)
+        get = lfs_fetch_command(self.user_top, commit)
         self._problems: dict[Path, str] = {}
-        for file in fill_in(folder, storage(self.user_top)):
+        for file in fill_in_lfs(folder, lfs_storage(self.user_top)):
             name = file.relative_to(folder)
             self._problems[file] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
         self._problems |= _without_annexed(self.user_top, commit, folder)
@@ -357,7 +356,7 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
         # With a clone of it Git shares no objects, and copies those of branches alone.
         clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
     # Git LFS could download, and write to the user's storage.
-    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
+    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_LFS_FILTER)
 
 
 def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
@@ -365,7 +364,7 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     common = top / git(top, "rev-parse", "--git-common-dir")
     is_current = git(top, "rev-parse", "HEAD") == commit
     problems = {}
-    for path, key in git_annex.fill_in(clone, common).items():
+    for path, key in fill_in_annex(clone, common).items():
         name = path.relative_to(clone)
         get = f"git annex get {quote(str(name) if is_current else f'--key={key}')}"
         problems[path] = f"git-annex has no content of {name} on this machine: `{get}`"

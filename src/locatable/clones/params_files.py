@@ -15,8 +15,8 @@ import yaml
 
 from ..errors import ProjectError
 from ..model import PARAMS_FILE, Key, index
-from ..repository.bounds import parse_toml
 from ..repository.dvc_repo import dvc_errors
+from ..repository.parsing import parse_toml
 from .params_text import cut, keep_only, set_value
 
 if TYPE_CHECKING:

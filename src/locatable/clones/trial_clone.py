@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GitError, ProjectError, UnreadableError
 from ..git import clone_git, git, make_clone
-from ..git.annex import fill_in_for_trials
-from ..git.lfs import needing_contents, storage
 from ..git.objects import fetch_commit
+from ..git.pointers import fill_in_annex_for_trials, lfs_storage, needing_lfs_contents
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
 from ..model import PARAMS_FILE, Key
+from ..repository import check_dvc_files
 from ..repository.dvc_repo import (
     commands_of,
     open_repo,
@@ -33,7 +33,6 @@ from ..repository.dvc_repo import (
     with_causes,
 )
 from ..repository.experiments import choices_in, experiment_ref, message
-from ..repository.project import check_dvc_files
 from .config import write_local_config
 from .params_files import Composition, composition_of, same, write_composed
 
@@ -252,9 +251,9 @@ class Clone:
         self._clone(setup)
         # A folder of this machine is read; for anything else, Git knows where submodules come from.
         here = Path(self.url) if self.shared else None
-        with needing_contents(here, self.baseline):
+        with needing_lfs_contents(here, self.baseline):
             self.reset()
-        fill_in_for_trials(folder, here)
+        fill_in_annex_for_trials(folder, here)
         self.submodules = checkout_submodules(folder, here) if here else fetch_submodules(folder)
         # DVC's Git library writes an index in which Git can miss what changed within the same second.
         core = {**setup.config.get("core", {}), "autostage": False}
@@ -282,7 +281,7 @@ class Clone:
         if setup.shared:
             # What Git LFS keeps of a trial is to outlive this clone.
             fetch_commit(Path(setup.url), setup.baseline)
-            lfs = f"--config=lfs.storage={storage(Path(setup.url))}"
+            lfs = f"--config=lfs.storage={lfs_storage(Path(setup.url))}"
             # Nor does Git LFS ask the server that a repository names in `.lfsconfig`.
             here = f"--config=lfs.url={Path(setup.url).as_uri()}"
             make_clone(Path(setup.url), self.folder, "--shared", lfs, here)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import ProjectError
 from ..model import Stage, is_inside
@@ -77,6 +78,16 @@ class EntryPlan:
     def address(self) -> str:
         """The name that `dvc repro` takes for the entry, in the root of the project."""
         return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as `--json` prints it."""
+        return {
+            "stage": self.address,
+            "checked": self.is_seen and not self.fault,
+            "missing": [missing.file for missing in self.missing],
+            "stale": [stale.file for stale in self.removable],
+            "fault": self.fault,
+        }
 
     def missing_sentences(self, *, added: bool = False) -> list[str]:
         """Return a sentence for each dependency that is missing, or was added."""

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..addresses import redact_urls
 from ..errors import ProjectError, UsageError
+from ..output import redact_urls
 from ..repository import parsing
 
 # How Prefect begins what it says of a server that does not answer; it has no class of errors for that.

@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say where the runs are; serve them, unless a server does."""
-    from ..addresses import redact_urls
     from ..git import main_checkout
     from ..mlflow.settings import is_server, read_uri
+    from ..output import redact_urls
     from ..repository.reader import Reader
 
     with Reader(".") as reader:

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..addresses import redact_urls
 from ..errors import LocatableError, SettingsError, StoreError, UnreadableError
+from ..output import progress_bar, redact_urls
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
@@ -210,12 +210,10 @@ class Applier:
         Raises:
             MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.
         """
-        from tqdm import tqdm
-
         ids = {key: found[0].run_id for key, found in known.items()}
         # Each is read when its turn comes.
         snapshots = self._reader.snapshots(run.wanted.key for run in runs if not run.wanted.is_study)
-        for planned in tqdm(runs, unit="run", disable=None):
+        for planned in progress_bar("wrote {n_fmt} of {total_fmt} runs", iterable=runs, unit="run"):
             wanted = planned.wanted
             snapshot = None if wanted.is_study else next(snapshots)
             if snapshot and not planned.known and not needs_run(wanted, snapshot):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..addresses import redact_urls
 from ..model import Key, holder
+from ..output import redact_urls
 from ..repository import parsing
 from ..repository.experiments import memory_in
 from ..repository.reader import Reader

@@ -17,9 +17,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from ..addresses import redact_urls, sqlite_file, sqlite_url
+from ..addresses import sqlite_file, sqlite_url
 from ..errors import SettingsError, StoreError
 from ..git import leave_out
+from ..output import redact_urls
 from . import content as tag
 from .content import Content, Dataset, Model, storable
 from .known import (

@@ -35,7 +35,7 @@ from ..clones.trial_clone import ProjectSetup
 from ..errors import SettingsError
 from ..model import PARAMS_FILE, Key, flatten, holder
 from ..repository import parsing
-from ..repository.bounds import TooLargeError
+from ..repository.parsing import TooLargeError
 
 Direction = Literal["minimize", "maximize"]
 # These draw a point by its number, or count in the study which are left: another seed is another order.
