@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import joined_lines
+
 # In no TOML file: it marks where a value would be written.
 MARK = "\0"
 
@@ -293,7 +295,7 @@ def _yaml_tree(text: str) -> Node:
             if isinstance(event, yaml.NodeEvent):
                 return _yaml_node(text, event, events)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(joined_lines(error)) from None
     return Node(len(text), len(text))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..errors import joined_lines
 from ..model import Key, holder
 from ..output import redact_urls
 from ..repository import parsing
@@ -294,5 +295,5 @@ def _note_template() -> "Template":
 
 def _cell(value: object) -> str:
     """Return a value as one cell of a Markdown table; longer ones are cut, and say so."""
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    text = joined_lines(value).replace("|", "\\|").replace("`", "'")
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "…"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from ..addresses import sqlite_file, sqlite_url
-from ..errors import SettingsError, StoreError
+from ..errors import SettingsError, StoreError, joined_lines
 from ..git import leave_out
 from ..output import redact_urls
 from . import content as tag
@@ -69,7 +69,7 @@ def reason(error: Exception) -> str:
     if "MLFLOW_ALLOW_FILE_STORE" in str(error):
         return FILE_STORE
     # A database's own words end where the statement and its values begin.
-    said = redact_urls(" ".join(str(error).split()).partition(" [SQL: ")[0])
+    said = redact_urls(joined_lines(error).partition(" [SQL: ")[0])
     if len(said) <= LONGEST_REASON:
         return said
     sentences = said[:LONGEST_REASON].rpartition(". ")[0]
@@ -419,7 +419,7 @@ def _refusals() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        raise RefusedError(" ".join(str(error).split())) from None
+        raise RefusedError(joined_lines(error)) from None
 
 
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:

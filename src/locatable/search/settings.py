@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from yaml import YAMLError
 
 from ..clones.trial_clone import ProjectSetup
-from ..errors import SettingsError
+from ..errors import SettingsError, joined_lines
 from ..model import PARAMS_FILE, Key, flatten, holder
 from ..repository import parsing
 from ..repository.parsing import TooLargeError
@@ -279,7 +279,7 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     except TooLargeError as error:
         raise SettingsError(f"{name}: {error}") from None
     except YAMLError as error:
-        raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{name}: not valid YAML: {joined_lines(error)}") from None
     except ValidationError as error:
         lines = [f"{name}: {line}" for line in _faults(error)]
         raise SettingsError("\n".join(lines)) from None
@@ -428,5 +428,5 @@ def as_settings_error(section: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = joined_lines(error) or type(error).__name__
         raise _fault(section, f"{name}: {reason}") from None
