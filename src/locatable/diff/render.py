@@ -8,6 +8,7 @@ from itertools import groupby
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
 from ..results.outputs import read_outputs
@@ -150,7 +151,7 @@ def _execution_sentence(change: Change) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
-    text = "none" if value is None else " ".join(str(value).split()) or "''"
+    text = "none" if value is None else joined_lines(value) or "''"
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
