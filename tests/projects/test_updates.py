@@ -135,6 +135,7 @@ def test_newer_tools_arrive_as_a_wheel_and_a_lock(updated):
         "extras.lock",
         "pyproject.toml",
         "tools.lock",
+        "uv.lock",
         "vendor/locatable-0.2.0-py3-none-any.whl",
         "vendor/locatable-0.2.1-py3-none-any.whl",
     }
