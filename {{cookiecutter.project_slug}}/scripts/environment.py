@@ -60,9 +60,8 @@ def main() -> None:
     except FileNotFoundError:
         raise SystemExit(f"{LOCK}: not found; get it back from Git, or make it with `make lock`") from None
     except ModuleNotFoundError:
-        raise SystemExit(
-            f"{sys.executable} lacks this project's packages: `make setup`, then `source .venv/bin/activate`"
-        ) from None
+        why = f"{sys.executable} lacks the project's packages: `make setup`, then `source .venv/bin/activate`"
+        raise SystemExit(why) from None
     record = {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "lock": hashlib.md5(lock, usedforsecurity=False).hexdigest(),
