@@ -24,11 +24,12 @@ from . import __version__
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .git import leave_hook
 from .output import SafeOutput
-from .repository.project import find_project, require_regular_files
+from .repository import find_project, require_regular_files
 
 # One line each in `locatable --help`.
 COMMANDS = {
     "locate": "say which commit, data and params a file, name or run comes from",
+    "diff": "say why two results differ, and which cause came first",
     "mirror": "show all DVC experiments in MLflow, one run each",
     "search": "let Optuna propose params; every trial is a DVC experiment",
     "reproduce": "prove that a result can be rebuilt, from a clean clone",

@@ -87,12 +87,6 @@ def test_runs_that_are_there_are_described_once_and_all_else_of_them_stays(
     assert "late-0 (logistic)" in names(runs())
 
 
-def test_the_thin_script_does_the_same(project: Path, env: dict[str, str]) -> None:
-    describe(project, OWN)
-    said = run("python", "-m", "scripts.mirror", "--prune", cwd=project, env=env).stdout
-    assert said == "mirrored 0 new, 5 already there, 0 failed, 4 described again, 0 pruned\n"
-
-
 def test_a_script_that_adds_nothing_any_more_leaves_nothing_behind(
     project: Path, env: dict[str, str], runs: Callable[[], Runs]
 ) -> None:
@@ -149,9 +143,3 @@ def test_a_script_that_cannot_be_imported_writes_nothing(
     failure = f"scripts/mirror.py, line {line}: ModuleNotFoundError: No module named 'no_such_module'"
     assert done.stderr.splitlines() == [ONCE, failure]
     assert runs() == before
-
-
-def test_a_project_without_the_script_mirrors_all_the_same(project: Path, env: dict[str, str]) -> None:
-    shutil.rmtree(project / "scripts")
-    (project / "mlflow.db").unlink()
-    assert mirror(project, env) == "mirrored 5 new, 0 already there, 0 failed\n"

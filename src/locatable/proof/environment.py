@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Protocol
 
 from packaging.utils import canonicalize_name
 
-from ..addresses import redact_urls
 from ..errors import CannotTryError
+from ..output import redact_urls
 from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
 from .sandbox import Sandbox, installer_isolation, python_folders, software_around

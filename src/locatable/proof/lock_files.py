@@ -24,16 +24,16 @@ from packaging.version import Version
 
 from ..errors import CannotTryError
 from ..model import Stage
-from ..repository.bounds import parse_toml
-from ..results.locks import (
+from ..repository.parsing import parse_toml
+from ..results.coordinates import (
     CONDA_LOCK,
     ENVIRONMENT_LOCKS,
     PIXI_LOCK,
     PYLOCK,
     REQUIREMENTS,
     UV_LOCK,
-    choose_lock,
 )
+from ..results.rebuild import choose_lock
 from .environment import (
     EnvironmentLock,
     Step,
