@@ -314,6 +314,7 @@ class PyLock(HashedLock):
                     f"and this revision has no such folder; {CURRENT}"
                 )
         others.write_text(listed, encoding="utf-8")
+        # Not `uv sync`: it builds the project, and takes more from its settings than the lock.
         command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
         yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
         others.unlink()
@@ -458,6 +459,7 @@ def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> 
                 # The first line of a script cannot name a long path.
                 script.write_text(f'#!/bin/sh\n{join(start)} "$0" "$@"\n')
                 script.chmod(0o755)
+    # Python runs such lines at its start: only then is the folder of the stage known.
     (site_packages / "of_this_repository.pth").write_text("".join(lines))
 
 
