@@ -337,7 +337,8 @@ class PyLock(HashedLock):
 class UvLock(PyLock):
     """uv.lock: of this, what `uv sync` installs, which is the project's default groups and no extra.
 
-    Stages ran with these, in `.venv` or by `uv run`. uv says which they are: it exports them as pylock.toml.
+    Stages ran with these, in `.venv` or by `uv run`; in the root of a workspace with those of all its
+    members, by `uv run --package`. uv says which they are: it exports them as pylock.toml.
     """
 
     name: ClassVar[str] = UV_LOCK
@@ -347,6 +348,8 @@ class UvLock(PyLock):
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
         limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
         options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
+        if _table(_settings(project / "pyproject.toml"), "tool", "uv", "workspace"):
+            options.append("--all-packages")
         command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
         return scratch.read_text(encoding="utf-8")
