@@ -144,9 +144,14 @@ class HashedLock:
     name: ClassVar[str] = REQUIREMENTS
 
     @property
+    def places(self) -> list[str]:
+        """Where the packages come from, in words."""
+        return [str(self.wheels or "the package index"), *self.servers]
+
+    @property
     def source(self) -> str:
         """The packages to install and where they come from, in words."""
-        places = ", ".join([str(self.wheels or "the package index"), *self.servers])
+        places = ", ".join(self.places)
         if self.allow_build:
             return f"packages of {self.name} from {places}{RUNS_CODE}"
         return f"wheels of {self.name} from {places}"
@@ -280,12 +285,9 @@ class PyLock(HashedLock):
     name: ClassVar[str] = PYLOCK
 
     @property
-    def source(self) -> str:
-        """The packages to install and where they come from, in words."""
-        places = ", ".join(self.servers) or "the revision itself"
-        if self.allow_build:
-            return f"packages of {self.name} from {places}{RUNS_CODE}"
-        return f"wheels of {self.name} from {places}"
+    def places(self) -> list[str]:
+        """Where the packages come from, in words: the lock has all addresses."""
+        return list(self.servers) or ["the revision itself"]
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, from a checkout of the project.
