@@ -57,7 +57,7 @@ def root(emulated: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     root = folder / "root"
     # No script of a package runs: Python and Git work as they are unpacked.
     unpack = ("mmdebstrap", "--quiet", "--mode=chrootless", "--variant=extract", "--architectures=arm64")
-    subprocess.run((*unpack, "--include=python3.11,git,dash", "bookworm", root), check=True)
+    subprocess.run((*unpack, "--include=python3.11,git,dash,libstdc++6", "bookworm", root), check=True)
     (root / "usr/bin/python").symlink_to("python3.11")
     install = ("uv", "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode")
     kind = ("--python-version", "3.11", "--python-platform", "aarch64-manylinux_2_28")
