@@ -24,7 +24,7 @@ from . import __version__
 from .errors import INTERRUPTED, LocatableError, UsageError, disk_full_errors
 from .git import leave_hook
 from .output import SafeOutput
-from .repository.project import find_project, require_regular_files
+from .repository import find_project, require_regular_files
 
 # One line each in `locatable --help`.
 COMMANDS = {

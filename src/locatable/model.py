@@ -154,6 +154,14 @@ class Stage:
         return [out.path for out in self.outs.values() if out.persistent and not self.always_changed]
 
 
+def no_text(commands: str | list[Any]) -> str:
+    """Return what is wrong with commands of which one is no text; empty where all are."""
+    for command in commands if isinstance(commands, list) else ():
+        if not isinstance(command, str):
+            return f"YAML reads {command!r}, which cannot run: put the command in quotes"
+    return ""
+
+
 @dataclass(frozen=True)
 class PipelineFile:
     """What a dvc.yaml declares, with its templates resolved; all paths are relative to the DVC root.

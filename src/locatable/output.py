@@ -1,14 +1,26 @@
-"""Prints for the command line: no name that others chose acts on a terminal, and lines break at words."""
+"""What is shown: no name that others chose acts on a terminal, no URL has a password, lines are broken."""
 
 import argparse
+import contextlib
+import io
+import os
 import re
 import shutil
 import sys
 import textwrap
+import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from tqdm import tqdm
+
+# Seconds of work without a word, where there is no terminal.
+PAUSE = 10.0
+# Bytes of a log's end in which its last line is.
+LONGEST_LINE = 1000
 
 # What moves the cursor, sets a title, rings, changes the direction of letters, or cannot be seen.
 _ACTING = re.compile(
@@ -18,6 +30,9 @@ _ACTING = re.compile(
 _KEPT_LINE = re.compile(r" {4}")
 # A word and the column in which what belongs to it begins.
 _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
+_URL = re.compile(r"\w[\w+.-]*://\S+")
+# Stands for the `@` after a user name that stays.
+_KEPT = "\0"
 
 
 def add_json_option(parser: argparse._ActionsContainer) -> None:
@@ -79,11 +94,54 @@ def wrapped(line: str, width: int) -> str:
     return "\n".join(parts) + end
 
 
-class Steps:
-    """Says on the standard error what is done, and on a terminal for how long; a context manager."""
+def redact_urls(text: str) -> str:
+    """Return the text, without passwords in its URLs, and without user names, which only SSH needs."""
+    # Alone, a URL ends with the text, and its password can hold an `@`; within a text, a quote can end it.
+    is_url = _URL.fullmatch(text)
+    login = r"[^/\s]+" if is_url else r"[^/@\s\"']+"
+    text = re.sub(rf"(\b(?:git\+)?ssh://[^/@:\s\"']+)(?::{login})?@", rf"\1{_KEPT}", text)
+    text = re.sub(rf"(\w://){login}@", r"\1", text)
+    return text.replace(_KEPT, "@")
 
-    def __init__(self) -> None:
+
+def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":
+    """Return a bar of tqdm's; where there is no terminal, a line says every ten seconds how far it is.
+
+    Args:
+        plain: the line, as tqdm formats one: `run {n_fmt} of {total_fmt}`.
+        options: tqdm's.
+    """
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        return tqdm(**options)
+
+    class Lines(tqdm):  # type: ignore[type-arg]
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            # With a message, tqdm clears its line.
+            if msg is None:
+                print(self, file=sys.stderr, flush=True)
+
+    options |= {"file": io.StringIO(), "leave": False, "bar_format": plain, "miniters": 1}
+    options |= dict.fromkeys(["delay", "mininterval", "maxinterval"], PAUSE)
+    return Lines(**options)
+
+
+class Steps:
+    """Says on the standard error what is done; a context manager.
+
+    A terminal also shows for how long; elsewhere a line says so after ten seconds, and then each time that it
+    took twice as long.
+
+    Args:
+        shows_log: show the last line of what `follow` names, too.
+    """
+
+    def __init__(self, shows_log: bool = False) -> None:
+        self._shows_log = shows_log
+        self._log: Path | None = None
         self._shown: Progress | None = None
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Steps":
         return self
@@ -94,17 +152,26 @@ class Steps:
     def begin(self, line: str) -> None:
         """Say what is done from now on."""
         self._end()
+        self._log = None
         if not sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)
+            self._ended = threading.Event()
+            threading.Thread(target=self._say_again, args=(line, self._ended), daemon=True).start()
             return
         from rich.console import Console
-        from rich.progress import Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+        from rich.text import Text
+
+        class LastLine(ProgressColumn):
+            def render(column, task: Task) -> Text:  # noqa: N805 (self is what the steps are)
+                return Text(self.last_line, style="dim", overflow="ellipsis", no_wrap=True)
 
         text = TextColumn("{task.description}", style="", markup=False)
         # Other output goes where it would go without us.
         self._shown = Progress(
             text,
             TimeElapsedColumn(),
+            LastLine(),
             console=Console(file=sys.__stderr__),
             redirect_stdout=False,
             redirect_stderr=False,
@@ -113,7 +180,31 @@ class Steps:
         self._shown.add_task(visible(line), total=None)
         self._shown.start()
 
+    def follow(self, log: Path) -> None:
+        """Note where the program that is run now writes what it prints."""
+        self._log = log
+
+    @property
+    def last_line(self) -> str:
+        """The last line of what is followed; empty where nothing is shown of it."""
+        if not self._shows_log or not self._log:
+            return ""
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+            return visible(lines[-1]) if lines else ""
+        return ""
+
+    def _say_again(self, line: str, ended: threading.Event) -> None:
+        begun = time.monotonic()
+        pause: float = PAUSE
+        while not ended.wait(pause):
+            pause = time.monotonic() - begun
+            last = f": {self.last_line}" if self.last_line else ""
+            print(f"{line}, {pause:.0f} s so far{last}", file=sys.stderr, flush=True)
+
     def _end(self) -> None:
+        self._ended.set()
         if self._shown is not None:
             self._shown.stop()
             self._shown = None

@@ -3,7 +3,7 @@
 # [tool.joint]
 # question = "Versioning"
 # tool = "git-annex, DataLad"
-# joint = "src/locatable/git/annex.py"
+# joint = "src/locatable/git/pointers.py"
 # ///
 """A stage reads a table that git-annex keeps, whose content is in a special remote."""
 
@@ -18,7 +18,7 @@ from tiny_git import git, write
 
 from locatable import read_coordinates
 from locatable.errors import CannotTryError
-from locatable.git.annex import stored_file
+from locatable.git.pointers import annex_file
 from locatable.proof.reproduce import ProofOptions, Report, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import rebuild_commands
@@ -74,7 +74,7 @@ def proof(root: Path) -> Report:
 
 def test_a_content_is_found_where_git_annex_has_it(root: Path) -> None:
     key = annex(root, "lookupkey", "raw.csv")
-    assert stored_file(root / ".git", key) == root / annex(root, "contentlocation", key)
+    assert annex_file(root / ".git", key) == root / annex(root, "contentlocation", key)
 
 
 def test_the_coordinates_have_the_hash_of_the_content(root: Path) -> None:

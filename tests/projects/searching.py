@@ -108,6 +108,19 @@ def run(*command: str | Path, cwd: Path, env: Mapping[str, str]) -> str:
     return done.stdout
 
 
+def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
+    """Begin a search, as from a terminal of its own."""
+    return subprocess.Popen(
+        ("locatable", "search", *options),
+        cwd=folder,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def make(
     folder: Path, project: Path, env: Mapping[str, str], search: Mapping[str, Any], **train: Any
 ) -> Path:

@@ -5,25 +5,27 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import servers
 import yaml
 from searching import checkout
 from support import TEMPLATE, run
 
 pytestmark = pytest.mark.long
+# Prefect is slow to start.
+wait_for = partial(servers.wait_for, seconds=240)
 
 COMMAND = ("locatable", "flow")
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -84,14 +86,11 @@ with patch.object(SyncPrefectClient, "read_global_concurrency_limit_by_name", si
 @pytest.fixture(scope="module")
 def user(extras_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user of Prefect, of the server and of the worker."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("prefect")
     return {
         **{key: value for key, value in extras_env.items() if not key.startswith("PREFECT")},
         "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_URL": f"http://127.0.0.1:{servers.free_port()}/api",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "RUNS": str(folder / "runs"),
@@ -117,15 +116,6 @@ def running(*command: str, cwd: Path, env: Mapping[str, str], log: Path) -> Iter
                 if os.getsid(left.pid) == process.pid:
                     left.kill()
         process.wait()
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 240) -> Any:
-    """The first true answer of `what`."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.2)
-    return found
 
 
 def ask(env: Mapping[str, str], path: str, **body: Any) -> Any:

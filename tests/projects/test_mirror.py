@@ -1,7 +1,6 @@
 """`locatable mirror`: every experiment becomes one MLflow run that says all there is to say."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -71,23 +70,6 @@ def test_experiments_are_nested_below_their_baseline_and_trials_below_their_stud
         **{f"plain-{n}": f"baseline {before[:7]}" for n in range(3)},
         **dict.fromkeys(("wide", f"baseline {head[:7]}", f"baseline {before[:7]}")),
     }
-
-
-def test_a_trial_is_tagged_with_its_baseline_and_study(mirrored: Path, by_name: dict[str, dict]) -> None:
-    tags = by_name["wide-1"]["tags"]
-    assert tags["dvc.baseline"] == git(mirrored, "rev-parse", "HEAD").strip()
-    assert tags["dvc.study"] == "wide"
-
-
-@pytest.mark.parametrize("name", ["data", "code", "params"])
-def test_a_run_is_tagged_with_the_digests_of_its_coordinates(by_name: dict[str, dict], name: str) -> None:
-    assert re.fullmatch("[0-9a-f]{32}", by_name["wide-1"]["tags"][f"coordinate.{name}"])
-
-
-def test_trials_share_the_digest_of_their_code_and_not_of_their_params(by_name: dict[str, dict]) -> None:
-    one, other = by_name["wide-1"]["tags"], by_name["wide-2"]["tags"]
-    assert one["coordinate.code"] == other["coordinate.code"]
-    assert one["coordinate.params"] != other["coordinate.params"]
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,3 @@ def test_a_script_that_cannot_be_imported_writes_nothing(
     failure = f"scripts/mirror.py, line {line}: ModuleNotFoundError: No module named 'no_such_module'"
     assert done.stderr.splitlines() == [ONCE, failure]
     assert runs() == before
-
-
-def test_a_project_without_the_script_mirrors_all_the_same(project: Path, env: dict[str, str]) -> None:
-    shutil.rmtree(project / "scripts")
-    (project / "mlflow.db").unlink()
-    assert mirror(project, env) == "mirrored 5 new, 0 already there, 0 failed\n"

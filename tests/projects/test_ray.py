@@ -33,6 +33,7 @@ from searching import (
     experiments,
     kept,
     make,
+    start,
     strays,
     write,
 )
@@ -171,19 +172,6 @@ def remote(
         return folder, f"{origin[1]}/{name}"
 
     return build
-
-
-def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
-    """Begin a search, as from a terminal of its own."""
-    return subprocess.Popen(
-        (*SEARCH, *options),
-        cwd=folder,
-        env=dict(env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 # For every experiment in a single process: its start takes longer than to locate, or rebuild, one of them.

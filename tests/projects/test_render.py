@@ -42,7 +42,7 @@ tumour_classifier/__init__.py tumour_classifier/dataset.py tumour_classifier/eva
 tumour_classifier/figures.py tumour_classifier/models.py tumour_classifier/params/__init__.py
 tumour_classifier/params/__main__.py tumour_classifier/params/evaluate.py
 tools.lock tumour_classifier/params/prepare.py tumour_classifier/params/train.py
-tumour_classifier/prepare.py tumour_classifier/train.py vendor/locatable-0.2.0-py3-none-any.whl
+tumour_classifier/prepare.py tumour_classifier/train.py uv.lock vendor/locatable-0.2.0-py3-none-any.whl
 """.split()
 FLOW = ".github/workflows/ci.yml"
 LICENSES = {

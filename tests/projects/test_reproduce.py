@@ -166,7 +166,7 @@ def test_a_stopped_proof_leaves_nothing_behind(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stderr:
-        if line == "rebuilding prepare\n":
+        if line.startswith("rebuilding prepare ("):
             break
     time.sleep(0.5)
     process.send_signal(ending)

@@ -1,7 +1,6 @@
 """A search: the study is a view of experiments, and search.yaml means what it says."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from searching import (
     commit,
     experiments,
     kept,
-    make,
     trials,
-    write,
 )
 from support import Search, run
 
@@ -220,20 +217,6 @@ def test_params_in_other_formats(small: Any, search: Search, user: dict[str, str
     assert [(trial.params, trial.values) for trial in trials(folder)] == [
         (trial.params, trial.values) for trial in first
     ]
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory, rebuilt: Path, env: dict[str, str]) -> Path:
-    """A small repository whose search.yaml may be changed."""
-    folder = tmp_path_factory.mktemp("plain")
-    return make(folder / "repo", rebuilt, {**env, "RUNS": os.devnull}, {})
-
-
-def test_a_fault_ends_with_one(plain: Path, env: dict[str, str]) -> None:
-    write(plain, {"study": "a b"}, {})
-    failed = run("locatable", "search", cwd=plain, env=env, code=1)
-    assert failed.stderr == "search.yaml: study: 'a b': only letters, digits, - and _ can be in a name\n"
-    assert failed.stdout == ""
 
 
 def test_what_is_not_committed_is_refused_by_name(small: Any, search: Search, user: dict[str, str]) -> None:

@@ -4,41 +4,17 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, strays, trials
-from servers import needs_postgres, postgres
+from searching import SPACE, check_agreement, check_left_alone, checkout, experiments, start, strays, trials
+from servers import needs_postgres, postgres, wait_for
 from support import run
 
 COMMAND = ("locatable", "search")
-
-
-def start(folder: Path, env: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
-    """Begin a search, as from a terminal of its own."""
-    return subprocess.Popen(
-        (*COMMAND, *options),
-        cwd=folder,
-        env=dict(env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true answer of `what`."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-    return found
 
 
 def processes(folder: Path, kind: str) -> list[psutil.Process]:
@@ -146,18 +122,6 @@ def test_a_stage_that_fails_for_some_params(small: Any, user: dict[str, str]) ->
     assert "failed to run: python train.py" in failed[0].user_attrs["error"]
     assert len(experiments(folder)) == 2
     check_agreement(folder)
-    check_left_alone(folder, before, user)
-
-
-def test_a_trial_that_kills_its_workers_is_given_up(small: Any, user: dict[str, str]) -> None:
-    grid = {"train.x": [0.2], "train.trouble": ["murder"]}
-    space = {**SPACE, "train.trouble": {"type": "categorical", "choices": ["murder"]}}
-    folder = small({"space": space, "sampler": {"name": "GridSampler", "search_space": grid}})
-    before = checkout(folder)
-    done = run(*COMMAND, "--trials", "5", cwd=folder, env=user)
-    assert "small-1: its worker died; its params are run again" in done.stderr
-    assert "small-2 failed: its worker died" in done.stderr
-    assert [(trial.state.name, trial.params["train.x"]) for trial in trials(folder)] == [("FAIL", 0.2)] * 3
     check_left_alone(folder, before, user)
 
 

@@ -10,7 +10,7 @@ import tiny_git
 from tiny_proof import clone_of, proof
 
 from locatable.errors import CannotTryError, ProjectError
-from locatable.git.annex import key_of, stored_file
+from locatable.git.pointers import annex_file, annex_key
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import rebuild_commands
 from locatable.results.staleness import differences
@@ -66,13 +66,13 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     ],
 )
 def test_a_link_or_pointer_names_its_key(content: bytes, key: str | None) -> None:
-    assert key_of(content) == key
+    assert annex_key(content) == key
 
 
 @pytest.mark.parametrize("place", [MIXED, LOWER])
 def test_a_content_is_where_git_annex_keeps_it(tmp_path: Path, place: str) -> None:
     tiny_git.write(tmp_path, {place: TABLE})
-    assert stored_file(tmp_path, KEY) == tmp_path / place
+    assert annex_file(tmp_path, KEY) == tmp_path / place
 
 
 def test_a_proof_has_what_git_annex_keeps(root: Path) -> None:

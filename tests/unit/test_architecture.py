@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from itertools import pairwise, product
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+import tiny_dvc
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "src/locatable"
@@ -151,3 +154,22 @@ def test_one_module_runs_git(module):
             if isinstance(first, ast.Constant) and first.value == "git":
                 commands.append(node.lineno)
     assert commands == []
+
+
+# A command, and what it imported of ours, printed when it ends.
+RUN = """
+import sys
+from locatable.cli import main
+main(sys.argv[1:])
+print(*(name for name in sys.modules if name.split(".")[0] == "locatable"))
+"""
+
+
+def test_locate_passes_few_modules(tmp_path: Path) -> None:
+    pipeline = "stages: {measure: {cmd: echo 1 > m.json, metrics: [m.json: {cache: false}]}}"
+    tiny_dvc.with_results(tmp_path / "project", {"dvc.yaml": pipeline})
+    command = (sys.executable, "-c", RUN, "locate", "m.json")
+    done = subprocess.run(command, cwd=tmp_path / "project", text=True, capture_output=True, check=True)
+    *report, modules = done.stdout.splitlines()
+    assert "m.json (output of measure)" in report[0]
+    assert len(modules.split()) <= 24

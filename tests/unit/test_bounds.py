@@ -9,17 +9,17 @@ import time
 import pytest
 import yaml
 
+from locatable import documents
+from locatable.documents import bounded_reading
 from locatable.errors import UnreadableError
-from locatable.repository import bounds
-from locatable.repository.bounds import (
+from locatable.repository import require_regular
+from locatable.repository.parsing import (
     MOST_DEPTH,
     TooLargeError,
-    bounded_reading,
+    parse,
     require_bounded_depth,
     require_bounded_yaml,
-    require_regular,
 )
-from locatable.repository.parsing import parse
 
 BOMB = "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
 TOO_MUCH = {
@@ -110,7 +110,7 @@ def read_forever() -> None:
 
 
 def test_reading_ends_after_some_processor_time(monkeypatch):
-    monkeypatch.setattr(bounds, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(documents, "MOST_SECONDS", 0.2)
     with pytest.raises(UnreadableError, match="paper: takes more than 0"), bounded_reading("paper"):
         read_forever()
 

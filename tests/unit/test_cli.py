@@ -21,7 +21,7 @@ SOURCES = Path(locatable.__file__).parent
 # What is read before the interpreter's version is checked.
 BEFORE_CHECK = [
     *("__init__.py", "__main__.py", "cli.py", "errors.py", "output.py"),
-    *("git/__init__.py", "repository/__init__.py", "repository/project.py"),
+    *("git/__init__.py", "repository/__init__.py"),
 ]
 
 

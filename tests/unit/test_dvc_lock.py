@@ -9,8 +9,8 @@ import yaml
 from dvc.utils.serialize import dumps_yaml
 from ruamel.yaml import YAML
 
-from locatable.repository import dvc_lock
-from locatable.repository.dvc_lock import lock_stages
+from locatable.repository import dvc_files
+from locatable.repository.dvc_files import lock_stages
 from locatable.repository.parsing import parse_yaml
 
 # Values that YAML finds hard.
@@ -111,7 +111,7 @@ def test_what_dvc_writes_is_read_as_dvc_reads_it_and_part_by_part(
     text = dumps_yaml(lock if schema else stages)
     read = YAML(typ="safe").load(text)
     parsed: list[str] = []
-    monkeypatch.setattr(dvc_lock, "parse_yaml", lambda part: parsed.append(part) or parse_yaml(part))
+    monkeypatch.setattr(dvc_files, "parse_yaml", lambda part: parsed.append(part) or parse_yaml(part))
     assert repr(lock_stages(text.encode())) == repr(read["stages"] if schema else read)
     assert text not in parsed
 

@@ -14,10 +14,10 @@ import tiny_dvc
 import tiny_git
 import yaml
 from dvc.repo import Repo
+from tiny_proof import clone_of, proof
 
 from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError, SettingsError
-from locatable.proof.reproduce import ProofOptions, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of
 from locatable.search.git_trials import find_experiments
@@ -56,9 +56,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with results, whose params.yaml DVC had Hydra compose."""
     place = tmp_path_factory.mktemp("hydra")
     root = place / "project"
-    tiny_git.write(place, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+        tiny_git.identify(place, patch)
         tiny_dvc.init(root)
         with tiny_dvc.dvc(root) as repo, repo.config.edit() as settings:
             settings["hydra"] = {"enabled": True}
@@ -80,8 +79,7 @@ def by_dvc(root: Path, name: str, overrides: list[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def clone(root: Path) -> Clone:
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    return Clone(root.parent / "clone", read_project(root).clone_setup(head))
+    return clone_of(root)
 
 
 def test_what_follows_from_a_value_is_composed_as_dvc_does(root: Path, clone: Clone) -> None:
@@ -200,9 +198,7 @@ def test_params_that_are_composed_anew_are_remarked_on(root: Path) -> None:
 
 
 def test_a_commit_is_proven(root: Path) -> None:
-    with contextlib.chdir(root):
-        report = reproduce(ProofOptions(fresh_environment=False), lambda line: None)
-    assert report.proven
+    assert proof(root).proven
 
 
 def test_the_params_coordinate_has_the_composed_values(root: Path) -> None:

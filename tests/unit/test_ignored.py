@@ -9,7 +9,7 @@ from dvc.fs import localfs
 from dvc.ignore import DvcIgnoreFilter
 from tiny_git import commit
 
-from locatable.repository.ignored import may_hide
+from locatable.repository.dvc_files import may_hide
 from locatable.repository.reader import Reader
 
 BROKEN = "{{ outs }\n"

@@ -8,7 +8,7 @@ from tiny_git import commit, git, write
 
 from locatable.clones.trial_clone import Clone, CloneSetup
 from locatable.errors import ProjectError
-from locatable.git.lfs import object_id
+from locatable.git.pointers import lfs_id
 from locatable.locate import locate
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of
@@ -47,7 +47,7 @@ def outputs(root: Path) -> OutputFiles:
     ],
 )
 def test_a_pointer_is_told_from_other_contents(content: bytes, oid: str | None) -> None:
-    assert object_id(content) == oid
+    assert lfs_id(content) == oid
 
 
 def test_a_picture_is_shown_and_not_its_pointer_wherever_its_content_is(root: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_git import commit
+from tiny_git import commit, write
 
 from locatable.errors import SettingsError
 from locatable.mlflow.content import Description, RunContent
@@ -40,16 +40,15 @@ def run(tmp_path: Path) -> Iterator[RunContent]:
         )
 
 
-def write(root: Path, text: str) -> None:
-    """A project's script."""
-    (root / "scripts").mkdir(exist_ok=True)
-    (root / "scripts/mirror.py").write_text(text)
+def found(root: Path, text: str) -> DescribeScript | None:
+    """The script of a project with this text."""
+    write(root, {"scripts/mirror.py": text})
+    return find_script(root)
 
 
-def described(root: Path, body: str) -> DescribeScript:
+def described(root: Path, body: str, line_end: str = "\n") -> DescribeScript:
     """A script whose function has this body."""
-    write(root, f"{HEAD}    {body}\n")
-    script = find_script(root)
+    script = found(root, f"{HEAD}    {body}\n".replace("\n", line_end))
     assert script
     return script
 
@@ -71,61 +70,40 @@ def test_the_script_of_a_generated_project_adds_nothing_as_it_is() -> None:
     ],
 )
 def test_a_script_of_another_tool_is_left_alone(tmp_path: Path, text: str) -> None:
-    write(tmp_path, text)
-    assert find_script(tmp_path) is None
+    assert found(tmp_path, text) is None
 
 
-def test_a_script_without_the_function_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path, "from locatable.cli import main\n\nmain()\n")
-    with pytest.raises(SettingsError, match=r"scripts/mirror.py: there is no function describe\(run\)"):
-        find_script(tmp_path)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "from locatable.cli import main\n\nmain()\n",
+            r"scripts/mirror.py: there is no function describe\(run\)",
+        ),
+        ("import locatable\n\ndef describe(run)\n", r"scripts/mirror\.py, line 3: expected ':'"),
+    ],
+)
+def test_a_script_that_cannot_describe_is_an_error(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        found(tmp_path, text)
 
 
-def test_a_script_that_is_not_python_is_an_error_with_its_line(tmp_path: Path) -> None:
-    write(tmp_path, "import locatable\n\ndef describe(run)\n")
-    with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 3: expected ':'"):
-        find_script(tmp_path)
-
-
-def test_another_text_has_another_digest(tmp_path: Path) -> None:
-    digests = set()
-    for body in ("run.name = 'a'", "run.name = 'b'"):
-        write(tmp_path, f"{HEAD}    {body}\n")
-        script = find_script(tmp_path)
-        assert script
-        digests.add(script.digest)
-    assert len(digests) == 2
-
-
-def test_line_ends_of_another_system_are_the_same_text(tmp_path: Path) -> None:
-    digests = set()
-    for ends in ("\n", "\r\n"):
-        write(tmp_path, "")
-        text = f"{HEAD}    run.name = 'a'\n".replace("\n", ends)
-        (tmp_path / "scripts/mirror.py").write_bytes(text.encode())
-        script = find_script(tmp_path)
-        assert script
-        digests.add(script.digest)
-    assert len(digests) == 1
-
-
-def test_finding_a_script_does_not_run_it(tmp_path: Path) -> None:
-    write(tmp_path, f"raise ValueError\n{HEAD}    run.name = 'a'\n")
-    assert find_script(tmp_path) is not None
+def test_a_digest_is_of_the_text_whatever_its_line_ends(tmp_path: Path) -> None:
+    text = described(tmp_path, "run.name = 'a'").digest
+    windows = described(tmp_path, "run.name = 'a'", "\r\n").digest
+    assert text == windows != described(tmp_path, "run.name = 'b'").digest
 
 
 def test_a_function_may_be_imported_from_the_project(tmp_path: Path, run: RunContent) -> None:
-    (tmp_path / "shown_in_mlflow.py").write_text("def describe(run):\n    run.name = 'imported'\n")
-    write(tmp_path, "import locatable\nfrom shown_in_mlflow import describe\n")
-    script = find_script(tmp_path)
+    write(tmp_path, {"shown_in_mlflow.py": "def describe(run):\n    run.name = 'imported'\n"})
+    script = found(tmp_path, "import locatable\nfrom shown_in_mlflow import describe\n")
     assert script
     script.load()(run)
     assert run.name == "imported"
 
 
-def test_a_script_that_cannot_be_imported_is_an_error_with_its_line(tmp_path: Path) -> None:
-    write(tmp_path, f"import no_such_module\n{HEAD}    run.name = 'a'\n")
-    script = find_script(tmp_path)
+def test_a_script_is_run_when_it_is_loaded_and_an_error_names_its_line(tmp_path: Path) -> None:
+    script = found(tmp_path, f"import no_such_module\n{HEAD}    run.name = 'a'\n")
     assert script
     with pytest.raises(SettingsError, match=r"scripts/mirror\.py, line 1: ModuleNotFoundError"):
         script.load()
@@ -141,24 +119,23 @@ def test_a_run_gets_a_name_of_the_projects_own(tmp_path: Path, run: RunContent) 
     assert run.name == "baseline aaa (forest)"
 
 
-def test_what_the_function_did_is_noted(tmp_path: Path, run: RunContent) -> None:
-    body = "run.tags['team'] = 'x'; run.artifacts['notes.md'] = run.snapshot.read('reports/notes.md')"
+@pytest.mark.parametrize(
+    ("body", "tags", "artifacts"),
+    [
+        ("run.tags['team'] = 'x'", ("team",), ()),
+        ("del run.tags['mlflow.note.content']", ("mlflow.note.content",), ()),
+        ("run.artifacts['notes.md'] = run.snapshot.read('reports/notes.md')", (), ("notes.md",)),
+        ("run.artifacts['x.md'] = run.snapshot.read('x.md')", (), ()),
+    ],
+    ids=["a new tag", "a tag that is taken away", "a file of the revision", "a file that it has not"],
+)
+def test_what_the_function_did_is_noted(
+    tmp_path: Path, run: RunContent, body: str, tags: tuple[str, ...], artifacts: tuple[str, ...]
+) -> None:
     script = described(tmp_path, body)
     script.load()(run)
-    assert run.artifacts["notes.md"] == b"Good.\n"
-    assert run.description == Description(script.digest, None, ("team",), ("notes.md",))
-
-
-def test_a_file_that_the_revision_has_not_is_left_out(tmp_path: Path, run: RunContent) -> None:
-    described(tmp_path, "run.artifacts['x.md'] = run.snapshot.read('x.md')").load()(run)
-    assert run.description
-    assert run.description.artifacts == ()
-
-
-def test_a_tag_that_is_taken_away_is_noted(tmp_path: Path, run: RunContent) -> None:
-    described(tmp_path, "del run.tags['mlflow.note.content']").load()(run)
-    assert run.description
-    assert run.description.tags == ("mlflow.note.content",)
+    assert run.description == Description(script.digest, None, tags, artifacts)
+    assert [run.artifacts[path] for path in artifacts] == [b"Good.\n"] * len(artifacts)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from locatable.mlflow.known import KnownRun
 from locatable.mlflow.plan import Action, MirrorPlan, Rename, WantedRun, plan_mirror
 from locatable.model import Experiment
@@ -26,88 +28,49 @@ def plan(wanted: list[WantedRun], known: list[KnownRun], **policy: Any) -> Mirro
     return plan_mirror({run.key: run for run in wanted}, by_key, **policy)
 
 
-def actions(made: MirrorPlan) -> dict[str, Action]:
-    """What is done to which run, in order."""
-    return {run.wanted.name: run.action for run in made.runs}
+LACKING = replace(BASELINE_RUN, missing="this machine does not have: p.csv")
+BEGUN = replace(BASELINE_RUN, complete=False)
+DESCRIBED = replace(BASELINE_RUN, description="old")
+OWN = replace(BASELINE_RUN, description="same", name="my name", own_name="my name")
+RENAMED = replace(FOREST_RUN, description="same", experiment="old name")
+WITH_MODELS = replace(BASELINE_RUN, has_models=True)
+COPY = {"copy_models": True}
+SAME = {"description": "same"}
+ALL_RUNS = [BASELINE_RUN, FOREST_RUN, STUDY_RUN, TRIAL_RUN]
+FOUR_CREATED = dict.fromkeys(["wide", "baseline aaa", "forest", "wide-0"], Action.CREATE)
+# The wanted runs, those that there are, how to mirror, and what is done to which run, in this order.
+Case = tuple[list[WantedRun], list[KnownRun], dict[str, Any], dict[str, Action]]
+ACTIONS: dict[str, Case] = {
+    "nothing where every run is there": ([BASELINE, FOREST, STUDY, TRIAL], ALL_RUNS, {}, {}),
+    "a run that is not there": ([BASELINE, FOREST], [BASELINE_RUN], {}, {"forest": Action.CREATE}),
+    "parents before their children": ([STUDY, BASELINE, FOREST, TRIAL], [], {}, FOUR_CREATED),
+    "a run that another mirror began, after the new ones": (
+        *([BASELINE, FOREST], [BEGUN], {}),
+        {"forest": Action.CREATE, "baseline aaa": Action.FINISH},
+    ),
+    "a study with a new trial, before it": (
+        *([STUDY, TRIAL], [STUDY_RUN], {}),
+        {"wide": Action.GROW, "wide-0": Action.CREATE},
+    ),
+    "no study whose trials are all there": ([STUDY, TRIAL], [STUDY_RUN, TRIAL_RUN], {}, {}),
+    "a run that lacks files": ([BASELINE], [LACKING], {}, {"baseline aaa": Action.EXTEND}),
+    "a run that lacks models": ([BASELINE], [BASELINE_RUN], COPY, {"baseline aaa": Action.EXTEND}),
+    "no run that has models": ([BASELINE], [WITH_MODELS], COPY, {}),
+    "no models of a study": ([STUDY], [STUDY_RUN], COPY, {}),
+    "a run of another script": ([BASELINE], [DESCRIBED], SAME, {"baseline aaa": Action.DESCRIBE}),
+    "a run whose script is gone": ([BASELINE], [DESCRIBED], {}, {"baseline aaa": Action.DESCRIBE}),
+    "no run of this script": ([BASELINE], [OWN], SAME, {}),
+    "a described run under a new name": ([FOREST], [RENAMED], SAME, {"forest": Action.DESCRIBE}),
+    "no study by a script": ([STUDY], [STUDY_RUN], SAME, {}),
+    "nothing is pruned unasked": ([BASELINE], [BASELINE_RUN, FOREST_RUN, STUDY_RUN], {}, {}),
+}
 
 
-def test_nothing_is_done_where_every_run_is_there() -> None:
-    wanted = [BASELINE, FOREST, STUDY, TRIAL]
-    assert plan(wanted, [BASELINE_RUN, FOREST_RUN, STUDY_RUN, TRIAL_RUN]).is_empty
-
-
-def test_a_run_that_is_not_there_is_created() -> None:
-    assert actions(plan([BASELINE, FOREST], [BASELINE_RUN])) == {"forest": Action.CREATE}
-
-
-def test_parents_are_created_before_their_children() -> None:
-    assert list(actions(plan([STUDY, BASELINE, FOREST, TRIAL], []))) == [
-        "wide",
-        "baseline aaa",
-        "forest",
-        "wide-0",
-    ]
-
-
-def test_a_run_that_another_mirror_began_is_finished_after_the_new_ones() -> None:
-    begun = replace(BASELINE_RUN, complete=False)
-    assert list(actions(plan([BASELINE, FOREST], [begun])).items()) == [
-        ("forest", Action.CREATE),
-        ("baseline aaa", Action.FINISH),
-    ]
-
-
-def test_a_study_grows_with_a_new_trial_and_before_it() -> None:
-    assert list(actions(plan([STUDY, TRIAL], [STUDY_RUN])).items()) == [
-        ("wide", Action.GROW),
-        ("wide-0", Action.CREATE),
-    ]
-
-
-def test_a_study_whose_trials_are_all_there_is_left_alone() -> None:
-    assert plan([STUDY, TRIAL], [STUDY_RUN, TRIAL_RUN]).is_empty
-
-
-def test_a_run_that_lacks_files_is_extended() -> None:
-    lacking = replace(BASELINE_RUN, missing="this machine does not have: p.csv")
-    assert actions(plan([BASELINE], [lacking])) == {"baseline aaa": Action.EXTEND}
-
-
-def test_a_run_without_model_files_is_extended_where_they_are_asked_for() -> None:
-    assert actions(plan([BASELINE], [BASELINE_RUN], copy_models=True)) == {"baseline aaa": Action.EXTEND}
-
-
-def test_a_run_that_has_model_files_is_left_alone() -> None:
-    assert plan([BASELINE], [replace(BASELINE_RUN, has_models=True)], copy_models=True).is_empty
-
-
-def test_a_study_has_no_model_files_to_wait_for() -> None:
-    assert plan([STUDY], [STUDY_RUN], copy_models=True).is_empty
-
-
-def test_a_run_that_another_script_described_is_described_again() -> None:
-    described = replace(BASELINE_RUN, description="old")
-    assert actions(plan([BASELINE], [described], description="new")) == {"baseline aaa": Action.DESCRIBE}
-
-
-def test_a_run_is_described_again_where_the_script_is_gone() -> None:
-    assert actions(plan([BASELINE], [replace(BASELINE_RUN, description="old")])) == {
-        "baseline aaa": Action.DESCRIBE
-    }
-
-
-def test_a_run_that_this_script_described_is_left_alone() -> None:
-    described = replace(BASELINE_RUN, description="same", name="my name", own_name="my name")
-    assert plan([BASELINE], [described], description="same").is_empty
-
-
-def test_a_described_run_is_described_again_where_its_experiment_has_another_name() -> None:
-    described = replace(FOREST_RUN, description="same", experiment="old name")
-    assert actions(plan([FOREST], [described], description="same")) == {"forest": Action.DESCRIBE}
-
-
-def test_a_study_is_not_described() -> None:
-    assert plan([STUDY], [STUDY_RUN], description="new").is_empty
+@pytest.mark.parametrize(("wanted", "known", "policy", "expected"), ACTIONS.values(), ids=ACTIONS)
+def test_what_is_done(wanted: Any, known: Any, policy: Any, expected: dict[str, Action]) -> None:
+    made = plan(wanted, known, **policy)
+    assert [(run.wanted.name, run.action) for run in made.runs] == list(expected.items())
+    assert made.is_empty is not bool(expected)
 
 
 def test_of_several_runs_for_a_key_the_first_one_stays() -> None:
@@ -135,28 +98,19 @@ def test_a_run_whose_parent_is_not_there_stays_where_it_is() -> None:
     assert plan([FOREST], [FOREST_RUN]).moves == {}
 
 
-def test_runs_of_what_is_gone_are_pruned() -> None:
-    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], gone=frozenset(["bbb"])).pruned == ["2"]
+STUDIED = [BASELINE_RUN, STUDY_RUN, TRIAL_RUN]
+PRUNED: dict[str, tuple[list[KnownRun], list[str], list[str]]] = {
+    "runs of what is gone": ([BASELINE_RUN, FOREST_RUN], ["bbb"], ["2"]),
+    "no runs of what this clone never had": ([BASELINE_RUN, FOREST_RUN], [], []),
+    "a study with its last trial": (STUDIED, ["ccc"], ["3", "4"]),
+    "no study with a trial left": (STUDIED, [], []),
+}
 
 
-def test_runs_of_what_this_clone_never_had_are_not_pruned() -> None:
-    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN], gone=frozenset()).pruned == []
-
-
-def test_a_study_is_pruned_with_its_last_trial() -> None:
-    known = [BASELINE_RUN, STUDY_RUN, TRIAL_RUN]
-    assert plan([BASELINE], known, gone=frozenset(["ccc"])).pruned == ["3", "4"]
-
-
-def test_a_study_with_a_trial_left_is_not_pruned() -> None:
-    known = [BASELINE_RUN, STUDY_RUN, TRIAL_RUN]
-    assert plan([BASELINE], known, gone=frozenset()).pruned == []
-
-
-def test_nothing_is_pruned_unless_asked_for() -> None:
-    assert plan([BASELINE], [BASELINE_RUN, FOREST_RUN, STUDY_RUN]).is_empty
+@pytest.mark.parametrize(("known", "gone", "pruned"), PRUNED.values(), ids=PRUNED)
+def test_what_is_pruned(known: list[KnownRun], gone: list[str], pruned: list[str]) -> None:
+    assert plan([BASELINE], known, gone=frozenset(gone)).pruned == pruned
 
 
 def test_runs_that_are_not_complete_count_as_new() -> None:
-    begun = replace(BASELINE_RUN, complete=False)
-    assert plan([STUDY, BASELINE, TRIAL], [begun, STUDY_RUN]).number_of_new == 2
+    assert plan([STUDY, BASELINE, TRIAL], [BEGUN, STUDY_RUN]).number_of_new == 2

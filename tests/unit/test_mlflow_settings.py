@@ -1,6 +1,7 @@
 """Where a project's runs are."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_git import commit, git
@@ -21,10 +22,6 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_store_is_a_file_of_the_project_by_default(repo: Path) -> None:
     assert read_settings(repo).uri == f"sqlite:///{repo}/mlflow.db"
-
-
-def test_the_experiment_has_the_name_of_the_folder_by_default(repo: Path) -> None:
-    assert read_settings(repo).experiment == "repo"
 
 
 def name_store(repo: Path, uri: str) -> None:
@@ -75,37 +72,49 @@ def test_a_store_is_trusted_where_nothing_can_be_remembered(repo: Path, tmp_path
     assert read_uri(repo, "https://host") == "https://host"
 
 
-def test_the_experiment_has_the_name_of_the_project(repo: Path) -> None:
-    (repo / "pyproject.toml").write_text('[project]\nname = "tumours"\n')
-    assert read_settings(repo).experiment == "tumours"
+NAMED = {"MLFLOW_EXPERIMENT_NAME": "mine"}
+NUMBERED = {"MLFLOW_EXPERIMENT_ID": "7"}
+# The project's name, variables, the argument, and the experiment's name and id.
+EXPERIMENTS: dict[str, tuple[str, dict[str, str], str | None, str | None, str | None]] = {
+    "the folder by default": ("", {}, None, "repo", None),
+    "the project": ("tumours", {}, None, "tumours", None),
+    "a variable before the project": ("tumours", NAMED, None, "mine", None),
+    "an argument before a variable": ("", NAMED, "asked", "asked", None),
+    "an id": ("", NUMBERED, None, None, "7"),
+    "both a name and an id": ("", {**NAMED, **NUMBERED}, None, "mine", "7"),
+    "an argument before an id": ("", NUMBERED, "asked", "asked", None),
+    "any name that a database holds": ("", {}, "größe: 7/x", "größe: 7/x", None),
+}
 
 
-def test_variables_of_mlflow_precede_pyproject(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (repo / "pyproject.toml").write_text('[project]\nname = "tumours"\n')
+@pytest.mark.parametrize(
+    ("project", "variables", "argument", "name", "number"), EXPERIMENTS.values(), ids=EXPERIMENTS
+)
+def test_what_names_the_experiment(
+    repo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    project: str,
+    variables: Any,
+    argument: Any,
+    name: Any,
+    number: Any,
+) -> None:
+    if project:
+        (repo / "pyproject.toml").write_text(f'[project]\nname = "{project}"\n')
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    settings = read_settings(repo, experiment=argument)
+    found = (settings.experiment, settings.experiment_id, settings.refused_name)
+    assert found == (name, number, None)
+
+
+def test_an_address_is_that_of_the_argument_or_else_of_mlflow_s_variable(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_store(repo, "sqlite:///runs/all.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    settings = read_settings(repo)
-    assert (settings.uri, settings.experiment) == ("http://other", "mine")
-
-
-def test_arguments_precede_variables(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    settings = read_settings(repo, "http://asked", "asked")
-    assert (settings.uri, settings.experiment) == ("http://asked", "asked")
-
-
-def test_an_experiment_can_be_given_by_its_id(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
-    settings = read_settings(repo)
-    assert (settings.experiment, settings.experiment_id) == (None, "7")
-
-
-def test_name_and_id_of_an_experiment_both_count(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
-    settings = read_settings(repo)
-    assert (settings.experiment, settings.experiment_id) == ("mine", "7")
+    assert read_settings(repo).uri == "http://other"
+    assert read_settings(repo, "http://asked").uri == "http://asked"
 
 
 def test_a_run_to_go_on_with_is_refused_by_name(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,17 +128,6 @@ def test_a_name_that_no_database_holds_is_cut_and_kept(repo: Path) -> None:
     assert settings.experiment
     assert len(settings.experiment) <= 256
     assert settings.refused_name == "x" * 600
-
-
-def test_a_name_that_a_database_holds_stays(repo: Path) -> None:
-    settings = read_settings(repo, experiment="größe: 7/x")
-    assert (settings.experiment, settings.refused_name) == ("größe: 7/x", None)
-
-
-def test_an_argument_precedes_an_id(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
-    settings = read_settings(repo, experiment="asked")
-    assert (settings.experiment, settings.experiment_id) == ("asked", None)
 
 
 def test_a_relative_file_is_one_of_the_main_checkout(repo: Path) -> None:

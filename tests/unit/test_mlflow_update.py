@@ -21,69 +21,52 @@ def content(**parts: Any) -> Content:
     return Content(key="aaa", name="a", start=0, end=0, **parts)
 
 
-def obstacle(wanted: Content, tags: Any = None, params: Any = None, metrics: Any = None) -> str | None:
-    """What keeps a stored run from becoming the wanted one."""
-    return find_obstacle(
-        SimpleNamespace(tags=tags or {}, params=params or {}, metrics=metrics or {}), fit(wanted, RULES)
-    )
-
-
 def update(wanted: Content, tags: dict[str, str]) -> RunUpdate:
     """What changes in the tags of a stored run."""
     stored: Any = SimpleNamespace(tags=tags, params={}, metrics={})
     return plan_update(stored, fit(wanted, RULES))
 
 
-def test_what_is_new_is_no_obstacle() -> None:
-    assert obstacle(content(params={"p": 1}, metrics={"m": 1.0}, artifacts={"a": b"x"})) is None
+SERIES = content(series={"s": [Point(0, "0.5", 0), Point(1, "0.25", 1)]})
+PARAM = content(params={"p": 1})
+# What is wanted, what is stored of it, and what keeps the one from becoming the other.
+OBSTACLES: dict[str, tuple[Content, dict[str, Any], str | None]] = {
+    "what is new": (content(params={"p": 1}, metrics={"m": 1.0}, artifacts={"a": b"x"}), {}, None),
+    "what is there": (
+        content(params={"p": 1}, metrics={"m": 1.0}),
+        {"params": {"p": "1"}, "metrics": {"m": 1.0}},
+        None,
+    ),
+    "no number": (content(metrics={"m": math.nan}), {"metrics": {"m": math.nan}}, None),
+    "infinity": (content(metrics={"m": math.inf}), {"metrics": {"m": sys.float_info.max}}, None),
+    "another value": (content(metrics={"m": 1.0}), {"metrics": {"m": 2.0}}, "m"),
+    "0 for no number": (content(metrics={"m": math.nan}), {"metrics": {"m": 0.0}}, "m"),
+    "the other infinity": (content(metrics={"m": math.inf}), {"metrics": {"m": -math.inf}}, "m"),
+    "another param": (PARAM, {"params": {"p": "2"}}, "p"),
+    "a param that is gone": (content(), {"params": {"p": "2"}}, "p"),
+    "the last value of a series": (SERIES, {"metrics": {"s": 0.25}}, None),
+    "a file that is not here": (content(missing=["m.json"]), {"metrics": {"m": 2.0}}, None),
+    "another value beside a file that is not here": (
+        content(missing=["m.json"], metrics={"m": 1.0}),
+        {"metrics": {"m": 2.0}},
+        "m",
+    ),
+    "an artifact that is not described any more": (content(), {"tags": DESCRIBED}, "notes.md"),
+    "one that is again": (content(artifacts={"notes.md": b"new"}), {"tags": DESCRIBED}, None),
+    "a run that does not tell what was described": (
+        content(),
+        {"tags": {"mirror.describe": "old", "mirror.described": ""}},
+        "artifacts",
+    ),
+}
 
 
-def test_what_is_there_already_is_no_obstacle() -> None:
-    wanted = content(params={"p": 1}, metrics={"m": 1.0})
-    assert obstacle(wanted, params={"p": "1"}, metrics={"m": 1.0}) is None
-
-
-@pytest.mark.parametrize(("value", "stored"), [(math.nan, math.nan), (math.inf, sys.float_info.max)])
-def test_a_metric_as_mlflow_gives_it_back_is_none(value: float, stored: float) -> None:
-    assert obstacle(content(metrics={"m": value}), metrics={"m": stored}) is None
-
-
-@pytest.mark.parametrize(("value", "stored"), [(1.0, 2.0), (math.nan, 0.0), (math.inf, -math.inf)])
-def test_a_metric_of_another_value_is_one(value: float, stored: float) -> None:
-    assert obstacle(content(metrics={"m": value}), metrics={"m": stored}) == "m"
-
-
-def test_a_param_of_another_value_is_one() -> None:
-    assert obstacle(content(params={"p": 1}), params={"p": "2"}) == "p"
-
-
-def test_a_param_that_is_gone_is_one() -> None:
-    assert obstacle(content(), params={"p": "2"}) == "p"
-
-
-def test_the_last_value_of_a_series_is_none() -> None:
-    wanted = content(series={"s": [Point(0, "0.5", 0), Point(1, "0.25", 1)]})
-    assert obstacle(wanted, metrics={"s": 0.25}) is None
-
-
-def test_a_metric_whose_file_is_not_on_this_machine_is_none() -> None:
-    assert obstacle(content(missing=["m.json"]), metrics={"m": 2.0}) is None
-
-
-def test_a_metric_that_another_machine_found_elsewhere_is_one_nevertheless() -> None:
-    assert obstacle(content(missing=["m.json"], metrics={"m": 1.0}), metrics={"m": 2.0}) == "m"
-
-
-def test_an_artifact_that_is_not_described_any_more_is_one() -> None:
-    assert obstacle(content(), DESCRIBED) == "notes.md"
-
-
-def test_an_artifact_that_is_described_again_is_none() -> None:
-    assert obstacle(content(artifacts={"notes.md": b"new"}), DESCRIBED) is None
-
-
-def test_a_run_that_does_not_tell_what_was_described_is_an_obstacle() -> None:
-    assert obstacle(content(), {"mirror.describe": "old", "mirror.described": ""}) == "artifacts"
+@pytest.mark.parametrize(("wanted", "stored", "expected"), OBSTACLES.values(), ids=OBSTACLES)
+def test_what_keeps_a_run_from_being_updated(
+    wanted: Content, stored: dict[str, Any], expected: str | None
+) -> None:
+    data: Any = SimpleNamespace(**{"tags": {}, "params": {}, "metrics": {}, **stored})
+    assert find_obstacle(data, fit(wanted, RULES)) == expected
 
 
 def test_tags_that_were_changed_by_hand_stay() -> None:

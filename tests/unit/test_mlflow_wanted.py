@@ -57,18 +57,17 @@ def test_commits_of_other_branches_are_among_them(repo: Path, reader: Reader) ->
 def test_an_experiment_is_wanted_below_its_baseline(repo: Path, reader: Reader) -> None:
     rev = experiment(repo, "forest")
     run = wanted_runs(reader)[rev]
-    assert (run.name, run.parent) == ("forest", git(repo, "rev-parse", "HEAD"))
-
-
-def test_an_experiment_says_which_one_it_is(repo: Path, reader: Reader) -> None:
-    rev = experiment(repo, "forest")
     head = git(repo, "rev-parse", "HEAD")
-    assert wanted_runs(reader)[rev].identity_tags == {"dvc.exp": "forest", "dvc.baseline": head}
+    assert (run.name, run.parent) == ("forest", head)
+    assert run.identity_tags == {"dvc.exp": "forest", "dvc.baseline": head}
 
 
 def test_trials_are_wanted_below_their_study(repo: Path, reader: Reader) -> None:
     rev = experiment(repo, "wide-0", "search:")
-    assert wanted_runs(reader)[rev].parent == "study wide"
+    run = wanted_runs(reader)[rev]
+    assert run.parent == "study wide"
+    head = git(repo, "rev-parse", "HEAD")
+    assert run.identity_tags == {"dvc.exp": "wide-0", "dvc.baseline": head, "dvc.study": "wide"}
 
 
 def test_a_study_knows_its_trials(repo: Path, reader: Reader) -> None:

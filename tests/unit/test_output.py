@@ -92,21 +92,77 @@ def test_a_command_that_can_be_copied_stays_in_one_line():
     assert wrapped(line, 20) == line
 
 
-def test_a_terminal_shows_for_how_long_something_is_done():
+PLAIN = os.environ | {"PYTHONPATH": str(SOURCES), "TERM": "xterm", "COLUMNS": "80"}
+
+
+def on_terminal(code: str) -> bytes:
+    """Return what a program shows on a terminal as its standard error."""
     ours, terminal = pty.openpty()
-    code = "from locatable.output import Steps\nwith Steps() as steps: steps.begin('building')"
-    environment = os.environ | {"PYTHONPATH": str(SOURCES), "TERM": "xterm", "COLUMNS": "80"}
-    subprocess.run((sys.executable, "-c", code), stderr=terminal, env=environment, check=True)
+    subprocess.run((sys.executable, "-c", code), stderr=terminal, env=PLAIN, check=True)
     os.close(terminal)
     shown = b""
     with contextlib.suppress(OSError):  # the end of what a terminal got
         while part := os.read(ours, 10_000):
             shown += part
-    assert re.search(rb"building .*0:00:0\d", shown)
+    return shown
+
+
+def elsewhere(code: str) -> str:
+    """Return what a program writes to a file as its standard error; ten seconds are 0.05."""
+    code = f"from locatable import output\noutput.PAUSE = 0.05\n{code}"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, env=PLAIN, check=True)
+    return done.stderr
+
+
+FOLLOWED = """
+import pathlib, time
+from locatable.output import Steps
+log = pathlib.Path({log!r})
+log.write_text("epoch 1\\nepoch 2\\n")
+with Steps(shows_log={shows_log}) as steps:
+    steps.begin("building")
+    steps.follow(log)
+    time.sleep(0.7)
+"""
+
+
+def test_a_terminal_shows_for_how_long_something_is_done():
+    code = "from locatable.output import Steps\nwith Steps() as steps: steps.begin('building')"
+    assert re.search(rb"building .*0:00:0\d", on_terminal(code))
+
+
+def test_a_terminal_shows_the_last_line_of_a_log_on_request(tmp_path: Path):
+    shown = on_terminal(FOLLOWED.format(log=str(tmp_path / "log"), shows_log=True))
+    assert b"epoch 2" in shown
+    assert b"epoch 1" not in shown
+
+
+def test_a_terminal_shows_no_log_unasked(tmp_path: Path):
+    assert b"epoch" not in on_terminal(FOLLOWED.format(log=str(tmp_path / "log"), shows_log=False))
 
 
 def test_programs_get_a_line_for_each_thing_that_is_done():
     code = "from locatable.output import Steps\nwith Steps() as steps: steps.begin('a'); steps.begin('b')"
-    environment = os.environ | {"PYTHONPATH": str(SOURCES)}
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, env=environment, check=True)
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, env=PLAIN, check=True)
     assert done.stderr == b"a\nb\n"
+
+
+def test_programs_are_told_again_what_takes_long_with_the_last_line_of_its_log(tmp_path: Path):
+    lines = elsewhere(FOLLOWED.format(log=str(tmp_path / "log"), shows_log=True)).splitlines()
+    assert lines[0] == "building"
+    assert set(lines[1:]) <= {"building, 0 s so far: epoch 2", "building, 1 s so far: epoch 2"}
+    assert 2 <= len(lines[1:]) <= 4  # each time after twice as long
+
+
+def test_programs_are_told_how_far_a_long_count_is():
+    code = (
+        "import time\nwith output.progress_bar('wrote {n_fmt} of {total_fmt} runs', total=4) as bar:"
+        "\n for _ in range(4): time.sleep(0.06); bar.update()"
+    )
+    lines = elsewhere(code).splitlines()
+    assert "wrote 2 of 4 runs" in lines
+    assert all(re.fullmatch("wrote [1-4] of 4 runs", line) for line in lines)
+
+
+def test_programs_are_told_nothing_of_a_short_count():
+    assert elsewhere("list(output.progress_bar('{n_fmt}', iterable=[1, 2]))") == ""

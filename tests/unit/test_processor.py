@@ -44,6 +44,13 @@ def test_the_processor_has_a_name_where_the_machine_says_none(tmp_path, monkeypa
     assert describe_processor(HERE, {}).name
 
 
+def test_a_processor_of_arm_is_named_by_its_numbers(tmp_path, monkeypatch):
+    """As Linux lists an Arm Neoverse N1."""
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    assert describe_processor(HERE, {}).name.endswith(" CPU implementer 0x41 CPU part 0xd0c")
+
+
 def test_a_processor_is_said_in_one_line():
     assert str(Processor("Xeon", 4, "openblas 0.3.31 SkylakeX", 4)) == (
         "Xeon, 4 CPUs, openblas 0.3.31 SkylakeX, 4 BLAS threads"

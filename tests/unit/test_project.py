@@ -6,7 +6,7 @@ import pytest
 from tiny_git import commit, git
 
 from locatable.errors import UsageError
-from locatable.repository.project import find_project
+from locatable.repository import find_project
 
 
 @pytest.fixture

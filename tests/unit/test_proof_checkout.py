@@ -1,6 +1,5 @@
 """The clean clone that a proof starts from, in a small DVC repository."""
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -43,22 +42,9 @@ stages:
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory) -> Path:
     """A DVC project whose results are committed; copy it."""
-    from dvc.repo import Repo
-
     root = tmp_path_factory.mktemp("rebuilt") / "project"
-    (root / "data").mkdir(parents=True)
-    (root / "data/raw.txt").write_text("one\ntwo\n")
-    (root / "dvc.yaml").write_text(PIPELINE)
-    (root / "params.yaml").write_text("copy: {by: 1}\n")
-    git(root, "init", "--quiet")
-    with contextlib.chdir(root), Repo.init(str(root)) as repo:
-        with repo.config.edit("local") as settings:
-            settings["core"] = {"site_cache_dir": str(root.parent / "site"), "analytics": False}
-        repo.add("data/raw.txt")
-        repo.reproduce()
-    for key, value in {"user.name": "Ada", "user.email": "ada@example.org"}.items():
-        git(root, "config", key, value)
-    commit(root)
+    files = {"data/raw.txt": "one\ntwo\n", "dvc.yaml": PIPELINE, "params.yaml": "copy: {by: 1}\n"}
+    tiny_dvc.with_results(root, files, "data/raw.txt")
     return root
 
 
@@ -71,17 +57,30 @@ def project(rebuilt, tmp_path, monkeypatch) -> Path:
     return root
 
 
-def commit(root: Path, *options: str) -> None:
-    """Commit all there is."""
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "Results", *options)
+def clone_of(project: Path) -> Checkout:
+    """A clean clone of a project's last commit, beside it."""
+    return Checkout(project, resolve("HEAD"), project.parent / "clone", project.parent / "dvc")
+
+
+def edited(project: Path, files: dict[str, str]) -> Checkout:
+    """A clone of a project after a commit that edits files of it."""
+    write(project, files)
+    tiny_dvc.commit(project)
+    return clone_of(project)
 
 
 @pytest.fixture
-def checkout(project, tmp_path):
+def checkout(project):
     """A clean clone of the project's last commit."""
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with clone_of(project) as clone:
         yield clone
+
+
+@pytest.fixture
+def raw(checkout) -> Output:
+    """The data that DVC tracks."""
+    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
+    return raw
 
 
 def test_stages_come_after_those_that_they_depend_on(checkout):
@@ -107,14 +106,12 @@ def test_what_dvc_holds_is_not_in_the_clone(checkout):
     assert not (checkout.root / "data/raw.txt").exists()
 
 
-def test_data_is_fetched_from_the_cache_of_the_user(checkout):
-    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
+def test_data_is_fetched_from_the_cache_of_the_user(checkout, raw):
     fetch(checkout, raw)
     assert checkout.path_of(raw.path).read_text() == "one\ntwo\n"
 
 
-def test_data_that_is_nowhere_cannot_be_fetched(checkout):
-    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
+def test_data_that_is_nowhere_cannot_be_fetched(checkout, raw):
     (checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]).unlink()
     with pytest.raises(
         CannotTryError, match=r"data/raw\.txt .* is in neither the DVC cache nor a remote .*add"
@@ -129,23 +126,20 @@ def test_data_that_is_nowhere_cannot_be_fetched(checkout):
         (True, "run `dvc push` where it is"),
     ],
 )
-def test_a_remote_that_is_a_folder_is_named_where_it_does_not_exist(project, tmp_path, made, said):
+def test_a_remote_that_is_a_folder_is_named_where_it_does_not_exist(project, made, said):
     folder = project.parent / "remote"
     config = "[core]\n    remote = mine\n['remote \"mine\"']\n    url = ../../remote\n"
-    (project / ".dvc/config").write_text(config)
     shutil.rmtree(project / ".dvc/cache")
     if made:
         folder.mkdir()
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with edited(project, {".dvc/config": config}) as clone:
         (raw,) = [output for output in clone.outputs if output.path == "data/raw.txt"]
         with pytest.raises(CannotTryError) as refusal:
             fetch(clone, raw)
     assert str(refusal.value).endswith(f"nor remote 'mine'; {said.format(folder)}")
 
 
-def test_a_damaged_object_of_the_cache_is_named(checkout):
-    (raw,) = [output for output in checkout.outputs if output.path == "data/raw.txt"]
+def test_a_damaged_object_of_the_cache_is_named(checkout, raw):
     place = checkout.user_cache / "files/md5" / raw.recorded[:2] / raw.recorded[2:]
     place.chmod(0o644)
     place.write_text("other\n")
@@ -153,20 +147,9 @@ def test_a_damaged_object_of_the_cache_is_named(checkout):
     assert line.startswith(f"data/raw.txt: the DVC cache holds other bytes than its hash {raw.recorded} says")
 
 
-def test_hooks_of_the_user_do_not_run_in_the_clone(project, tmp_path, monkeypatch):
-    hook = tmp_path / "hooks/post-checkout"
-    hook.parent.mkdir()
-    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
-    hook.chmod(0o755)
-    (tmp_path / "gitconfig").write_text(f"[core]\n\thooksPath = {hook.parent}\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc"):
-        assert not (tmp_path / "ran").exists()
-
-
 def test_an_experiment_of_a_shallow_clone_is_cloned(project, tmp_path, monkeypatch):
     rev = experiment(project, {"params.yaml": "copy: {by: 2}\n"}, "mine")
-    commit(project, "--allow-empty")
+    tiny_dvc.commit(project)
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", str(shallow))
     git(shallow, "fetch", "--quiet", "--depth=1", "origin", "refs/exps/*:refs/exps/*")
@@ -185,16 +168,14 @@ def test_an_experiment_that_a_clone_names_and_lacks_is_one_line(project):
         resolve("mine")
 
 
-def test_other_line_ends_are_named(project, tmp_path):
-    (project / "code.py").write_text("1\n2\n")
-    (project / "dvc.yaml").write_text(PIPELINE.replace("deps: [copy.txt]", "deps: [copy.txt, code.py]"))
-    from dvc.repo import Repo
-
-    with Repo(str(project)) as repo:
+def test_other_line_ends_are_named(project):
+    pipeline = PIPELINE.replace("deps: [copy.txt]", "deps: [copy.txt, code.py]")
+    write(project, {"code.py": "1\n2\n", "dvc.yaml": pipeline})
+    with tiny_dvc.dvc(project) as repo:
         repo.reproduce()
-    commit(project)
+    tiny_dvc.commit(project)
     git(project, "config", "core.autocrlf", "true")
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with clone_of(project) as clone:
         lines = wrong_inputs(clone.stages[1], clone, ["copy.txt"])
     assert lines == [
         "count: dvc.lock records code.py with other line ends than Git checks out here: "
@@ -217,68 +198,44 @@ def test_an_honest_record_contradicts_nothing(checkout):
         ("sub/../my.yaml: ", {"my.yaml": "x: 3\ny: 4\n", "sub/keep": ""}),
     ],
 )
-def test_params_as_they_were_recorded_are_no_contradiction(project, tmp_path, declared, files):
+def test_params_as_they_were_recorded_are_no_contradiction(project, declared, files):
     write(project, files)
     write(project, {"dvc.yaml": f"stages:\n  one: {{cmd: touch o, params: [{declared}], outs: [o]}}\n"})
-    with Repo(str(project)) as repo:
+    with tiny_dvc.dvc(project) as repo:
         repo.reproduce()
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    tiny_dvc.commit(project)
+    with clone_of(project) as clone:
         assert contradictions(clone.stages, clone) == {}
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("file", "text", "said"),
     [
-        ("copy: {by: .nan}\n", "copy: dvc.lock records copy.by = 1, params.yaml has nan"),
-        ("copy: {}\n", "copy: dvc.lock is not of this revision: copy.by was 1, is gone"),
+        ("params.yaml", "copy: {by: 2}\n", "copy: dvc.lock records copy.by = 1, params.yaml has 2"),
+        ("params.yaml", "copy: {by: .nan}\n", "copy: dvc.lock records copy.by = 1, params.yaml has nan"),
+        ("params.yaml", "copy: {}\n", "copy: dvc.lock is not of this revision: copy.by was 1, is gone"),
+        (
+            "dvc.yaml",
+            PIPELINE.replace("wc -l", "wc -c"),
+            "count: dvc.lock records another command than dvc.yaml has",
+        ),
+        ("count.txt", "3\n", "count: count.txt in Git is not the one that dvc.lock records"),
     ],
 )
-def test_params_other_than_recorded_are_named(project, tmp_path, params, said):
-    (project / "params.yaml").write_text(params)
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages, clone)["copy"] == [said]
-
-
-def test_a_param_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
-    (project / "params.yaml").write_text("copy: {by: 2}\n")
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages, clone)["copy"] == [
-            "copy: dvc.lock records copy.by = 1, params.yaml has 2"
-        ]
-
-
-def test_a_command_that_changed_without_a_rebuild_is_a_contradiction(project, tmp_path):
-    (project / "dvc.yaml").write_text(PIPELINE.replace("wc -l", "wc -c"))
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages, clone)["count"] == [
-            "count: dvc.lock records another command than dvc.yaml has"
-        ]
-
-
-def test_an_output_in_git_that_was_edited_is_a_contradiction(project, tmp_path):
-    (project / "count.txt").write_text("3\n")
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
-        assert contradictions(clone.stages, clone)["count"] == [
-            "count: count.txt in Git is not the one that dvc.lock records"
-        ]
+def test_an_edit_without_a_rebuild_is_a_contradiction(project, file, text, said):
+    with edited(project, {file: text}) as clone:
+        assert contradictions(clone.stages, clone)[said.partition(":")[0]] == [said]
 
 
 @pytest.mark.parametrize(
     ("content", "named"),
     [(b"2\n", []), (b"3\n", ["count: count.txt in Git is not the one that dvc.lock records"])],
 )
-def test_an_output_in_git_lfs_is_compared_by_its_content(project, tmp_path, content, named):
+def test_an_output_in_git_lfs_is_compared_by_its_content(project, content, named):
     oid = hashlib.sha256(content).hexdigest()
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
     write(project, {f".git/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}": content})
-    write(project, {".gitattributes": "count.txt filter=lfs -text\n", "count.txt": pointer})
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with edited(project, {".gitattributes": "count.txt filter=lfs -text\n", "count.txt": pointer}) as clone:
         assert contradictions(clone.stages, clone).get("count", []) == named
 
 
@@ -289,10 +246,8 @@ def test_nothing_is_asked_of_stages_that_are_not_of_the_proof(checkout, monkeypa
     assert asked == []
 
 
-def test_a_command_that_names_the_checkout_is_found(project, tmp_path):
-    (project / "dvc.yaml").write_text(PIPELINE.replace("cp data", f"cp {project}/data"))
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+def test_a_command_that_names_the_checkout_is_found(project):
+    with edited(project, {"dvc.yaml": PIPELINE.replace("cp data", f"cp {project}/data")}) as clone:
         assert foreign_paths(clone.stages[0], clone) == [
             f"copy: its command names {project}, a folder that only this machine has"
         ]
@@ -306,10 +261,8 @@ def test_preparing_takes_recorded_outputs_out_and_brings_sources_in(checkout, tm
 
 
 def test_params_that_git_does_not_hold_are_named(project, tmp_path):
-    (project / ".gitignore").write_text("params.yaml\n")
     git(project, "rm", "--quiet", "--cached", "params.yaml")
-    commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with edited(project, {".gitignore": "params.yaml\n"}) as clone:
         plan = plan_proof(clone.stages, clone.outputs, None)
         said = (
             r"copy depends on params\.yaml, which neither Git nor DVC holds: your .* `git add params\.yaml`"
@@ -370,7 +323,7 @@ def test_an_unknown_name_is_refused():
 
 def test_a_name_of_two_experiments_is_refused(project):
     first = resolve("HEAD")
-    git(project, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    tiny_dvc.commit(project)
     for each in (first, resolve("HEAD")):
         name_experiment(project, each)
     with pytest.raises(CannotTryError, match="2 experiments have this name"):
@@ -379,7 +332,7 @@ def test_a_name_of_two_experiments_is_refused(project):
 
 def test_a_name_of_both_is_what_dvc_takes_it_for(project):
     first = resolve("HEAD")
-    git(project, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    tiny_dvc.commit(project)
     git(project, "tag", "brave-otter", "HEAD")
     name_experiment(project, first)
     with Repo(str(project)) as repo:
@@ -427,12 +380,10 @@ def test_what_is_beside_a_project_in_a_subfolder_is_named_as_seen_from_it(tmp_pa
     assert dependency == "../src/run.py"
 
 
-def test_a_clone_that_cannot_be_read_leaves_no_process(project, tmp_path):
+def test_a_clone_that_cannot_be_read_leaves_no_process(project):
     before = psutil.Process().children()
-    write(project, {"raw.dvc": "outs: 1\n"})
-    commit(project)
     with pytest.raises(Exception, match=r"raw\.dvc"):
-        Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc")
+        edited(project, {"raw.dvc": "outs: 1\n"})
     assert psutil.Process().children() == before
 
 
@@ -454,7 +405,7 @@ def import_from(path: str, settings: str, project: Path, tmp_path: Path) -> None
     where = f"{{path: {path}, repo: {{url: {source}, rev_lock: '{rev}'}}}}"
     write(project, {"raw.dvc": f"frozen: true\ndeps:\n- {where}\n{RAW}"})
     tiny_dvc.commit(project)
-    with Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone:
+    with clone_of(project) as clone:
         (stage,) = [one for one in clone.repo.index.stages if one.path_in_repo == "raw.dvc"]
         clone.check_imports(stage)
 
@@ -480,15 +431,8 @@ def test_data_may_be_imported_from_a_remote_that_says_no_such_thing(project, tmp
         ),
     ],
 )
-def test_no_address_that_data_is_imported_from_may_say_how_to_log_in(
-    project, tmp_path, path, settings, reason
-):
-    write(project, {".dvc/config": CHOSEN})
-    commit(project)
+def test_no_address_that_data_is_imported_from_may_say_how_to_log_in(project, path, settings, reason):
     dependency = SimpleNamespace(def_path=path, def_fs_config=settings)
     stage = SimpleNamespace(deps=[dependency], path_in_repo="raw.dvc")
-    with (
-        Checkout(project, resolve("HEAD"), tmp_path / "clone", tmp_path / "dvc") as clone,
-        pytest.raises(CannotTryError, match=reason),
-    ):
+    with edited(project, {".dvc/config": CHOSEN}) as clone, pytest.raises(CannotTryError, match=reason):
         clone.check_imports(stage)

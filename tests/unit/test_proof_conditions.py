@@ -173,13 +173,23 @@ def test_features_are_left_alone_where_numpy_is_not_installed(tmp_path):
     assert "set of NumPy's processor features" not in found
 
 
-def test_a_kernel_is_tried_on_the_processors_that_have_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(conditions.platform, "machine", lambda: "aarch64")
+@pytest.mark.parametrize(("machine", "kernel"), [("x86_64", "Prescott"), ("aarch64", "ARMV8")])
+def test_the_oldest_kernel_is_tried_that_this_kind_of_processor_has(tmp_path, monkeypatch, machine, kernel):
+    monkeypatch.setattr(conditions.platform, "machine", lambda: machine)
+    found = available_conditions(tmp_path, tmp_path, HERE, {})["OpenBLAS kernel"]
+    assert found.variables == {"OPENBLAS_CORETYPE": kernel}
+
+
+def test_no_kernel_is_tried_where_none_is_known_that_all_processors_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions.platform, "machine", lambda: "riscv64")
     assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, HERE, {})
 
 
-def test_a_processor_of_the_oldest_kernel_can_be_given_no_other(tmp_path):
-    old = Processor("made up", cpus=2, blas="openblas 0.3.33 Prescott", threads=2)
+# As threadpoolctl writes them.
+@pytest.mark.parametrize(("machine", "kernel"), [("x86_64", "Prescott"), ("arm64", "armv8")])
+def test_a_processor_of_the_oldest_kernel_can_be_given_no_other(tmp_path, monkeypatch, machine, kernel):
+    monkeypatch.setattr(conditions.platform, "machine", lambda: machine)
+    old = Processor("made up", cpus=2, blas=f"openblas 0.3.33 {kernel}", threads=2)
     assert "OpenBLAS kernel" not in available_conditions(tmp_path, tmp_path, old, {})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from locatable.addresses import redact_urls
+from locatable.output import redact_urls
 
 
 @pytest.mark.parametrize(

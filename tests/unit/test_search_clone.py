@@ -2,15 +2,15 @@
 
 import json
 import sys
-from contextlib import chdir
 from pathlib import Path
 from shlex import quote
 
 import pytest
+import tiny_dvc
 import tiny_git
-from dvc.repo import Repo
+from tiny_proof import clone_of
 
-from locatable.clones.trial_clone import Clone, read_project
+from locatable.clones.trial_clone import read_project
 from locatable.errors import ProjectError, UnreadableError
 from locatable.repository.dvc_repo import with_causes
 
@@ -27,7 +27,6 @@ assert x >= 0, "x is negative"
 json.dump({"loss": x * 2}, open("metrics.json", "w"))
 open("model.bin", "w").write(str(x))
 """
-HOOKS = ("post-checkout", "post-index-change", "pre-push", "reference-transaction")
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +37,20 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def project(place):
-    """A DVC repository with results, of a user whose hooks for all repositories note that they ran."""
+    """A DVC repository with results."""
     # A name as people give them.
     folder = place / "größe é? #1 100%"
-    tiny_git.commit(folder, {"train.py": TRAIN, "params.yaml": "x: 1\n"})
-    Repo.init(str(folder)).close()
-    local = f"[core]\n    site_cache_dir = {place / 'site'}\n    analytics = false\n"
     pipeline = json.dumps({"stages": {"train": STAGE}})
-    tiny_git.write(folder, {"dvc.yaml": pipeline, ".dvc/config.local": local})
-    with chdir(folder), Repo(str(folder)) as repo:
-        repo.reproduce()
-    tiny_git.git(folder, "add", "--all")
-    tiny_git.git(folder, "commit", "--quiet", "-m", "Results")
-    for name in HOOKS:
-        script = f"#!/bin/sh\necho $PWD {name} >> {place}/hooks-that-ran\n"
-        tiny_git.write(place, {f"hooks/{name}": script})
-        (place / "hooks" / name).chmod(0o755)
-    identity = "[user]\nname = Ada\nemail = ada@example.org\n"
-    tiny_git.write(place, {"gitconfig": f"{identity}[core]\nhooksPath = {place / 'hooks'}\n"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", str(place / "gitconfig"))
+        tiny_git.identify(place, patch)
+        tiny_dvc.with_results(folder, {"train.py": TRAIN, "params.yaml": "x: 1\n", "dvc.yaml": pipeline})
         yield folder
 
 
 @pytest.fixture(scope="module")
-def shared_clone(project, place):
+def shared_clone(project):
     """A clone at the last commit."""
-    head = tiny_git.git(project, "rev-parse", "HEAD")
-    return Clone(place / "clone", read_project(project).clone_setup(head))
+    return clone_of(project)
 
 
 @pytest.fixture
@@ -106,13 +91,6 @@ def test_the_current_folder_stays_what_it_was(clone):
     before = Path.cwd()
     clone.run("small-1", {"x": 3})
     assert Path.cwd() == before
-
-
-def test_hooks_of_the_user_do_not_run_in_a_clone(clone, rev, place):
-    assert rev
-    marks = place / "hooks-that-ran"
-    ran = marks.read_text().splitlines() if marks.exists() else []
-    assert [line for line in ran if line.startswith(str(clone.folder))] == []
 
 
 def test_a_pushed_experiment_is_in_the_users_repository(clone, rev, project):

@@ -2,15 +2,15 @@
 
 import json
 import sys
-from contextlib import chdir
 from pathlib import Path
 from shlex import quote
 
 import pytest
+import tiny_dvc
 import tiny_git
-from dvc.repo import Repo
+from tiny_proof import clone_of
 
-from locatable.clones.trial_clone import Clone, read_project
+from locatable.clones.trial_clone import read_project
 from locatable.errors import ProjectError, SettingsError
 from locatable.search.settings import check, load
 
@@ -29,29 +29,14 @@ STAGE = {
 
 @pytest.fixture(autouse=True)
 def _identity(tmp_path, monkeypatch):
-    tiny_git.write(tmp_path, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    tiny_git.identify(tmp_path, monkeypatch)
 
 
 def repository(tmp_path: Path, pipelines: dict[str, object], files: dict[str, str]) -> Path:
     """A DVC repository with these pipelines, by folder, after they all ran."""
-    folder = tmp_path / "project"
-    tiny_git.commit(folder, files)
-    Repo.init(str(folder)).close()
-    local = f"[core]\n    site_cache_dir = {tmp_path / 'site'}\n    analytics = false\n"
-    tiny_git.write(folder, {".dvc/config.local": local})
-    for place, pipeline in pipelines.items():
-        tiny_git.write(folder, {f"{place}/dvc.yaml": json.dumps(pipeline)})
-    with chdir(folder), Repo(str(folder)) as repo:
-        repo.reproduce(all_pipelines=True)
-    tiny_git.git(folder, "add", "--all")
-    tiny_git.git(folder, "commit", "--quiet", "-m", "Results")
-    return folder
-
-
-def clone_of(folder: Path) -> Clone:
-    head = tiny_git.git(folder, "rev-parse", "HEAD")
-    return Clone(folder.parent / "clone", read_project(folder).clone_setup(head))
+    definitions = {f"{place}/dvc.yaml": json.dumps(pipeline) for place, pipeline in pipelines.items()}
+    tiny_dvc.with_results(tmp_path / "project", files | definitions)
+    return tmp_path / "project"
 
 
 def settings_error(folder: Path, metric: str, key: str) -> str | None:

@@ -46,8 +46,7 @@ stages:
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     """A clone of a project that has files which Git ignores."""
-    tiny_git.write(tmp_path, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    tiny_git.identify(tmp_path, monkeypatch)
     root = tmp_path / "project"
     tiny_dvc.init(root)
     tiny_git.write(root, {"dvc.yaml": PIPELINE, ".gitignore": "key.txt\nmodel.bin\n"})

@@ -9,7 +9,7 @@ from tiny_git import commit, git
 
 from locatable.errors import UnreadableError
 from locatable.model import Record, join
-from locatable.repository import dvc_yaml as pipelines_module
+from locatable.repository import dvc_repo
 from locatable.repository.reader import Reader
 from locatable.repository.snapshot import Snapshot
 
@@ -150,10 +150,8 @@ def test_metrics_of_templates_have_their_real_names(read: Read) -> None:
 
 
 def test_a_pipeline_is_resolved_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve, calls = pipelines_module.resolve_pipeline, []
-    monkeypatch.setattr(
-        pipelines_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
-    )
+    resolve, calls = dvc_repo.resolve_pipeline, []
+    monkeypatch.setattr(dvc_repo, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given))
     definition = "stages:\n  s:\n    foreach: [a, b]\n    do: {cmd: x, wdir: 'd/${item}'}\n"
     lock = "schema: '2.0'\nstages:\n  s@a:\n    cmd: x\n  s@b:\n    cmd: x\n"
     snapshot = read({"dvc.yaml": definition, "dvc.lock": lock})
@@ -168,10 +166,8 @@ def test_a_revision_without_a_pipeline_has_none(read: Read) -> None:
 def test_a_pipeline_is_resolved_once_for_all_revisions_with_the_same_values(
     read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve, calls = pipelines_module.resolve_pipeline, []
-    monkeypatch.setattr(
-        pipelines_module, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given)
-    )
+    resolve, calls = dvc_repo.resolve_pipeline, []
+    monkeypatch.setattr(dvc_repo, "resolve_pipeline", lambda *given: calls.append(given) or resolve(*given))
     reader = read({"dvc.yaml": "metrics: ['${x}.json']\n", "params.yaml": "x: a\n"}).reader
     read({"README.md": "two\n"})
     read({"params.yaml": "x: b\n"})

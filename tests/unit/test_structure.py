@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from locatable.errors import UnreadableError
-from locatable.repository.dvc_yaml import ResolvedPipeline, has_templates, resolve_pipeline
+from locatable.repository.dvc_files import has_templates
+from locatable.repository.dvc_repo import ResolvedPipeline, resolve_pipeline
 from locatable.repository.parsing import python_params
 
 

@@ -12,10 +12,9 @@ import tiny_dvc
 import tiny_git
 from tiny_proof import clone_of, proof
 
-from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import CannotTryError, ProjectError
 from locatable.git import clone_git, make_clone
-from locatable.git.lfs import fill_in, storage
+from locatable.git.pointers import fill_in_lfs, lfs_storage
 from locatable.git.submodules import checkout_submodules, fetch_submodules
 from locatable.search.run import SearchOptions, plan_search
 from locatable.search.settings import load
@@ -39,8 +38,7 @@ def add_submodule(repository: Path, source: Path, path: str) -> None:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose stage runs code of a submodule, which has a submodule of its own."""
-    tiny_git.write(tmp_path, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    tiny_git.identify(tmp_path, monkeypatch)
     tiny_git.commit(tmp_path / "inner", {"inner.txt": "1\n"})
     tiny_git.commit(tmp_path / "lib", {"square.py": SQUARE})
     add_submodule(tmp_path / "lib", tmp_path / "inner", "deep/inner")
@@ -131,9 +129,7 @@ def test_a_trial_that_fails_without_a_submodule_says_so(root: Path) -> None:
     shutil.rmtree(root / "vendor/lib")
     (root / "vendor/lib").mkdir()
     shutil.rmtree(root / ".git/modules")
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    clone = Clone(root.parent / "clone", read_project(root).clone_setup(head))
-    assert remark_on(clone, "").endswith(
+    assert remark_on(clone_of(root), "").endswith(
         "of submodule vendor/lib is not on this machine: `git submodule update --init --recursive`"
     )
 
@@ -219,7 +215,7 @@ def lfs_project(tmp_path: Path) -> Path:
 
 
 def test_a_proof_has_what_git_lfs_keeps(lfs_project: Path) -> None:
-    tiny_git.write(storage(lfs_project), {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
+    tiny_git.write(lfs_storage(lfs_project), {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE})
     assert proof(lfs_project).proven
 
 
@@ -234,7 +230,7 @@ def test_a_content_that_this_machine_lacks_is_named(lfs_project: Path) -> None:
 
 def test_only_files_of_git_lfs_are_filled_in(lfs_project: Path) -> None:
     tiny_git.commit(lfs_project, {".gitattributes": "*.png filter=lfs\n"})
-    assert fill_in(lfs_project, storage(lfs_project)) == []
+    assert fill_in_lfs(lfs_project, lfs_storage(lfs_project)) == []
 
 
 def test_a_content_of_another_commit_is_fetched_by_its_commit(lfs_project: Path) -> None:
@@ -262,7 +258,7 @@ def lfs_submodule(root: Path) -> Path:
 
 def test_a_proof_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
     kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
-    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    tiny_git.write(lfs_storage(lfs_submodule / "tables"), kept)
     assert proof(lfs_submodule).proven
 
 
@@ -275,7 +271,7 @@ def test_a_content_of_a_submodule_that_this_machine_lacks_is_named(lfs_submodule
 
 def test_a_trial_has_what_git_lfs_keeps_of_a_submodule(lfs_submodule: Path) -> None:
     kept = {f"objects/{OID[:2]}/{OID[2:4]}/{OID}": PICTURE}
-    tiny_git.write(storage(lfs_submodule / "tables"), kept)
+    tiny_git.write(lfs_storage(lfs_submodule / "tables"), kept)
     clone = clone_of(lfs_submodule)
     clone.reset()
     assert (clone.folder / "tables/table.csv").read_bytes() == PICTURE

@@ -1,16 +1,14 @@
 """Stages that go on from their own last output (`persist: true`): a proof, a search and a rebuild say so."""
 
-import contextlib
 from pathlib import Path
 
 import pytest
 import tiny_dvc
 import tiny_git
+from tiny_proof import clone_of, proof
 
-from locatable.clones.trial_clone import Clone, read_project
 from locatable.errors import ProjectError
 from locatable.proof import diagnosis
-from locatable.proof.reproduce import ProofOptions, Report, reproduce
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import rebuild_commands
 from locatable.search.run import SearchOptions, plan_search
@@ -37,8 +35,7 @@ space: {epochs: {type: int, low: 5, high: 9}}
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose second commit has a model of 2 + 3 epochs."""
     monkeypatch.setattr(diagnosis, "PAUSE", 0.0)
-    tiny_git.write(tmp_path, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    tiny_git.identify(tmp_path, monkeypatch)
     root = tmp_path / "project"
     tiny_dvc.init(root)
     tiny_git.write(root, {"dvc.yaml": PIPELINE, "search.yaml": SEARCH})
@@ -50,11 +47,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tiny_dvc.commit(root)
     assert (root / "m.yaml").read_text() == "m: 5\n"
     return root
-
-
-def proof(root: Path, rev: str) -> Report:
-    with contextlib.chdir(root):
-        return reproduce(ProofOptions(rev=rev, fresh_environment=False), lambda line: None)
 
 
 def test_a_result_that_began_from_nothing_is_proven(root: Path) -> None:
@@ -94,8 +86,7 @@ def test_a_search_does_not_begin_without_it(root: Path) -> None:
 
 def epochs_of_trials(root: Path) -> list[object]:
     """Epochs of the models of two trials of 4 epochs each."""
-    head = tiny_git.git(root, "rev-parse", "HEAD")
-    clone = Clone(root.parent / "clone", read_project(root).clone_setup(head))
+    clone = clone_of(root)
     epochs = []
     for name in ("s-0", "s-1"):
         clone.reset()

@@ -38,7 +38,7 @@ def commit(root: Path, message: str = "Next") -> str:
 
 
 def with_results(root: Path, files: Mapping[str, str], *data: str) -> str:
-    """Make a repository of these files, run its stages, and return the commit of all of it.
+    """Make a repository of these files, run all its pipelines, and return the commit of all of it.
 
     Args:
         root: a folder, which need not be there.
@@ -50,5 +50,5 @@ def with_results(root: Path, files: Mapping[str, str], *data: str) -> str:
     with dvc(root) as repo:
         for path in data:
             repo.add(path)
-        repo.reproduce()
+        repo.reproduce(all_pipelines=True)
     return commit(root)

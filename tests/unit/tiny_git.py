@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.org",
@@ -52,3 +54,9 @@ def experiment(folder: Path, files: Mapping[str, str | bytes], name: str) -> str
     git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", rev)
     git(folder, "reset", "--quiet", "--hard", head)
     return rev
+
+
+def identify(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Git know Ada as the user, by a file in a folder and no other settings of this machine."""
+    write(folder, {"gitconfig": "[user]\nname = Ada\nemail = ada@example.org\n"})
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))

@@ -608,6 +608,7 @@ stages:
     Feature(
         "artifacts",
         files={"artifacts/in_git.txt": "of Git\n"},
+        data={"artifacts/table.csv": "1\n"},
         stages={
             "artifacts": {
                 "cmd": "mkdir -p artifacts/folder && echo 1 > artifacts/folder/model.bin"
@@ -623,8 +624,10 @@ stages:
                 "a/b": {"path": "./artifacts/b.bin", "type": "model"},
                 "größe (mm)": {"path": "artifacts/in_git.txt", "type": "model"},
                 "7": {"path": "artifacts/absent.bin", "type": "dataset"},
+                "table": {"path": "artifacts/table.csv", "type": "dataset"},
             }
         },
+        track=_add("artifacts/table.csv"),
     ),
     Feature(
         "settings",

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from locatable.addresses import redact_urls
 from locatable.locate.by_content import Hashes, roles_of
 from locatable.locate.result import RoleKind
 from locatable.mlflow.content import RunContent
 from locatable.mlflow.limits import slashed
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content
-from locatable.model import Key, flatten
+from locatable.model import Key, flatten, is_in
+from locatable.output import redact_urls
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of
 from locatable.results.outputs import read_outputs
@@ -188,7 +188,10 @@ def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
             expect(path, entry, _role(RoleKind.INPUT, address))
     # Who made a file is told rather than who read it.
     for path, entry in said.sources.items():
-        expect(path, entry, _role(RoleKind.SOURCE), replacing=True)
+        named = [address for address, (place, _) in said.artifacts.items() if is_in(place, path)]
+        name = named[0].rpartition(":")[2] if named else ""
+        role = _role(RoleKind.ARTIFACT, name) if name else _role(RoleKind.SOURCE)
+        expect(path, entry, role, replacing=True)
     for address, stage in recorded.items():
         for path, entry in stage.outs.items():
             expect(path, entry, _role(RoleKind.OUTPUT, address), replacing=True)

@@ -113,9 +113,8 @@ def check_feature(values: pd.Series) -> pd.Series:
 
 def are_dates(text: pd.Series) -> bool:
     """Whether all are dates with a year or three numbers: not May, nor the range 10-12."""
-    if text.empty or not text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all():
-        return False
-    return bool(pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
+    dated = not text.empty and text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all()
+    return bool(dated and pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
 
 {% if classes %}
 def check_target(target: pd.Series) -> pd.Series:

@@ -3,10 +3,11 @@
 import platform
 import posixpath
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -19,10 +20,9 @@ from ..git.objects import fetch_history
 from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
-from ..repository.bounds import require_regular
+from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
-from ..repository.project import shallow_history
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import first_results, hashed_locks
@@ -137,9 +137,8 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
     # Before anything is read: as far as sizes are recorded.
-    size_of_history = sum(stored.stored for stored in history)
-    size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
-    agreed = _agree(size_of_history + size_in_dvc, options.limit, options, dialogue)
+    sizes = [*map(attrgetter("stored"), history), *map(attrgetter("size"), plan.kept_by_dvc)]
+    agreed = _agree(sum(sizes), options.limit, options, dialogue)
 
     # Places are by the path of a file or folder of the project.
     members: dict[str, Content] = {}
@@ -156,13 +155,12 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
             members[f"{OBJECTS}/{place}"] = file
     dialogue.say("packing the history")
     # By its name: not every clone knows that a commit is an experiment.
-    experiment = None
-    for known in reader.experiments():
-        if known.rev == snapshot.rev and known.name == options.rev:
-            experiment = known
+    name = baseline = None
     refs = {BRANCH: snapshot.rev}
-    if experiment:
-        refs[experiment_ref(experiment.baseline, experiment.name)] = snapshot.rev
+    for experiment in reader.experiments():
+        if experiment.rev == snapshot.rev and experiment.name == options.rev:
+            name, baseline = experiment.name, experiment.baseline
+            refs[experiment_ref(baseline, name)] = snapshot.rev
     members[BUNDLE] = work / BUNDLE
     _write_bundle(reader.top, refs, work / BUNDLE)
     wheels_for = None
@@ -176,8 +174,8 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     manifest = Manifest(
         revision=snapshot.rev,
         project=reader.prefix,
-        experiment=experiment.name if experiment else None,
-        baseline=experiment.baseline if experiment else None,
+        experiment=name,
+        baseline=baseline,
         wheels_for=wheels_for,
     )
     members |= describing_members(Archived(snapshot, plan, manifest, members, places))
@@ -298,15 +296,15 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     make = make_step(environment, version, uv=None)
     run_installer(Step(make.command, _PROBLEM), environment)
 
-    def download(requirements: Iterable[Path]) -> None:
+    def download(*requirements: Path) -> None:
         command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(place)]
         for file in requirements:
             command += ["--requirement", str(file), *wheels_alone(file.read_text())]
         run_installer(Step(command, _PROBLEM), environment)
 
-    download([checkout.root / lock for lock in locks])
+    download(*map(checkout.root.joinpath, locks))
     if any(file.suffix != ".whl" for file in place.iterdir()):
         builder = folder / "builder.txt"
         builder.write_text(BUILDER)
-        download([builder])
+        download(builder)
     return sorted(place.iterdir())

@@ -17,11 +17,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as quote_url
 
 from ..model import HASHES, Record, flat_params
-from ..repository.bounds import parse_toml
+from ..repository.parsing import parse_toml
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import read_record
-from ..results.locks import CONDA_LOCK, LOCKS
-from ..results.rebuild import CONDA_COMMANDS, hashed_locks, is_locked_by_conda, repro_command
+from ..results.rebuild import (
+    CONDA_COMMANDS,
+    CONDA_LOCK,
+    LOCKS,
+    hashed_locks,
+    is_locked_by_conda,
+    repro_command,
+)
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
@@ -39,6 +45,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     WORKFLOW_CRATE: "Workflow RO-Crate",
 }
+WORKFLOW_TYPES = ("File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo")
 DVC = "https://dvc.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 _PYTHON = re.compile(r"\d+\.\d+")
@@ -126,9 +133,13 @@ class Archived:
 
     @property
     def workflow(self) -> str:
-        """The copy of the main dvc.yaml: the one in the root, else the first."""
-        found = [place for path, place in self.places.items() if posixpath.basename(path) == "dvc.yaml"]
-        return min(found, key=lambda place: (place.count("/"), place))
+        """The copy of the main dvc.yaml, the one in the root, else the first; the bundle where there is none.
+
+        There is no copy of a file whose name Windows cannot have, for example in a folder `a:b`.
+        """
+        found = [path for path in self.places if posixpath.basename(path) == "dvc.yaml"]
+        found.sort(key=lambda path: (path.count("/"), path))
+        return self.places[found[0]] if found else BUNDLE
 
 
 def describing_members(archived: Archived) -> dict[str, Content]:
@@ -211,8 +222,11 @@ def _repro_command(snapshot: Snapshot) -> str:
     command = repro_command(snapshot)
     if "--all-pipelines" not in command:
         return command
-    folders = [folder for folder, pipeline in snapshot.pipelines.items() if pipeline.stages]
-    return join(["dvc", "repro", *(posixpath.join(folder, "dvc.yaml") for folder in folders)])
+    words = ["dvc", "repro"]
+    for folder, pipeline in snapshot.pipelines.items():
+        if pipeline.stages:
+            words.append(posixpath.join(folder, "dvc.yaml"))
+    return join(words)
 
 
 def _outcome(archived: Archived) -> str:
@@ -229,13 +243,7 @@ def _outcome(archived: Archived) -> str:
 
 
 class _Description:
-    """Adds the entities of a result to a crate.
-
-    Args:
-        crate: the crate.
-        archived: the result.
-        sizes: bytes by path in the archive.
-    """
+    """Adds the entities of a result to a crate; `sizes` are in bytes, by path in the archive."""
 
     def __init__(self, crate: "ROCrate", archived: Archived, sizes: Mapping[str, int]) -> None:
         self._crate = crate
@@ -304,7 +312,8 @@ class _Description:
             version = posixpath.basename(address)
             profiles.append(self._add(address, "CreativeWork", name=name, version=version))
         root["conformsTo"] = profiles
-        self._file(BUNDLE, name="Git repository", encodingFormat="application/x-git-bundle")
+        types = WORKFLOW_TYPES if archived.workflow == BUNDLE else ("File",)
+        self._file(BUNDLE, types, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
         # The file itself follows other profiles than the data set that it describes.
         own = f"https://w3id.org/ro/crate/{VERSION}"
@@ -331,12 +340,11 @@ class _Description:
         language = self._add("#dvc-yaml", "ComputerLanguage", name="DVC pipeline", url=DVC)
         workflow = self._file(
             self._archived.workflow,
-            types=["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            WORKFLOW_TYPES,
             name=self._archived.title,
             encodingFormat="application/yaml",
             programmingLanguage=language,
             version=self._revision,
-            **_said(hasPart=tools),
         )
         requirements = []
         for lock in (*LOCKS, CONDA_LOCK):
@@ -351,7 +359,7 @@ class _Description:
         for position, tool in enumerate(tools):
             step = {"name": tool["name"], "position": str(position), "workExample": tool}
             steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
-        for name, value in _said(softwareRequirements=requirements, step=steps).items():
+        for name, value in _said(hasPart=tools, softwareRequirements=requirements, step=steps).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow

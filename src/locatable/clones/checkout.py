@@ -25,17 +25,16 @@ from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import LOADERS
 from dvc_objects.fs.generic import transfer
 
-from ..addresses import redact_urls
 from ..errors import CannotTryError, ProjectError, UnreadableError, UsageError
-from ..git import annex as git_annex
 from ..git import clone_git, git, is_shallow, make_clone, top_folder
-from ..git.lfs import NO_FILTER, fetch_command, fill_in, storage
 from ..git.objects import fetch_commit
+from ..git.pointers import NO_LFS_FILTER, fill_in_annex, fill_in_lfs, lfs_fetch_command, lfs_storage
 from ..git.submodules import checkout_submodules
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
+from ..output import redact_urls
+from ..repository import check_dvc_files, find_project, require_regular_files
 from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
-from ..repository.project import check_dvc_files, find_project, require_regular_files
 from ..repository.reader import Reader
 
 # Settings of remotes that name a server to log in to in place of the cloud's own, or what is run to log in:
@@ -94,9 +93,9 @@ class Checkout:
         self._own_settings = _own_settings(settings, project)
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
-        get = fetch_command(self.user_top, commit)
+        get = lfs_fetch_command(self.user_top, commit)
         self._problems: dict[Path, str] = {}
-        for file in fill_in(folder, storage(self.user_top)):
+        for file in fill_in_lfs(folder, lfs_storage(self.user_top)):
             name = file.relative_to(folder)
             self._problems[file] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
         self._problems |= _without_annexed(self.user_top, commit, folder)
@@ -131,12 +130,12 @@ class Checkout:
                 params = {file: self._keys(file, names) for file, names in stage.params.items()}
                 self.stages.append(replace(stage, params=params))
         self.outputs: list[Output] = []
+        self.params_files = {self.path_of(PARAMS_FILE)}
         for stage in self.stages:
             self.outputs += stage.outs.values()
+            self.params_files.update(map(self.path_of, stage.params))
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
-        files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))
-        self.params_files = {self.path_of(file) for file in files}
 
     def _load(self) -> list[str]:
         """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
@@ -155,17 +154,13 @@ class Checkout:
 
     def _keys(self, file: str, names: list[str]) -> list[str]:
         """Return names of params with those keys in place of a pattern that match it."""
-        names = [str(name) for name in names]
         place = self.path_of(file)
-        if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
-            return names
-        content = load_values(place)
         keys: list[str] = []
-        for name in names:
+        for name in map(str, names):
             matching: list[str] = []
-            if not PATTERN.isdisjoint(name):
-                found = dpath.search(content, name, yielded=True, separator=".")
-                matching = [str(key) for key, _ in found]
+            if not PATTERN.isdisjoint(name) and place.is_file():
+                for key, _ in dpath.search(load_values(place), name, yielded=True, separator="."):
+                    matching.append(str(key))
             keys += matching or [name]
         return keys
 
@@ -220,10 +215,13 @@ class Checkout:
 
     def remote_of(self, output: Output) -> str:
         """Return the address of the remote that has the data of an output; empty where none is set."""
-        out = self._outs[output.path]
-        name = out.remote or self.repo.config["core"].get("remote")
-        settings = self.repo.config["remote"].get(name, {})
+        settings = self.repo.config["remote"].get(self.remote_name(output), {})
         return redact_urls(settings.get("url", ""))
+
+    def remote_name(self, output: Output) -> str | None:
+        """Return the name of the remote that has the data of an output; None where none is set."""
+        own: str | None = self._outs[output.path].remote
+        return own or self.repo.config["core"].get("remote")
 
     def check_login(self, name: str | None) -> None:
         """See that a remote sends the user's credentials to nobody whom a repository chose.
@@ -254,7 +252,9 @@ class Checkout:
                         sources[repr((dependency.def_path, dependency.def_repo))] = dependency
                     else:
                         self._check_address(dependency, importing)
-            waiting = [found for source in sources.values() for found in self._check_source(source)]
+            waiting = []
+            for source in sources.values():
+                waiting += self._check_source(source)
             if not waiting:
                 return
         # They can import from each other, and then DVC never ends.
@@ -273,7 +273,8 @@ class Checkout:
         address = urlsplit(dependency.def_path)
         if address.scheme == "remote":
             self.check_login(address.netloc)
-        chosen = [option for option in LOGINS if (dependency.def_fs_config or {}).get(option)]
+        settings = dependency.def_fs_config or {}
+        chosen = [option for option in LOGINS if settings.get(option)]
         if chosen:
             raise CannotTryError(
                 f"{stage.path_in_repo} chooses what becomes of your credentials ({', '.join(chosen)}): "
@@ -303,7 +304,7 @@ class Checkout:
 
     def files_in(self, folder: Path) -> list[Path]:
         """Return all files in a folder of the clone, without those that .dvcignore excludes."""
-        return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+        return list(map(Path, self.repo.dvcignore.find(localfs, str(folder))))
 
 
 def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:
@@ -355,7 +356,7 @@ def _clone(top: Path, commit: str, folder: Path) -> None:
         # With a clone of it Git shares no objects, and copies those of branches alone.
         clone_git(folder, "fetch", "--quiet", "--no-tags", "--update-shallow", str(top), commit)
     # Git LFS could download, and write to the user's storage.
-    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_FILTER)
+    clone_git(folder, "checkout", "--quiet", "--detach", commit, settings=NO_LFS_FILTER)
 
 
 def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
@@ -363,7 +364,7 @@ def _without_annexed(top: Path, commit: str, clone: Path) -> dict[Path, str]:
     common = top / git(top, "rev-parse", "--git-common-dir")
     is_current = git(top, "rev-parse", "HEAD") == commit
     problems = {}
-    for path, key in git_annex.fill_in(clone, common).items():
+    for path, key in fill_in_annex(clone, common).items():
         name = path.relative_to(clone)
         get = f"git annex get {quote(str(name) if is_current else f'--key={key}')}"
         problems[path] = f"git-annex has no content of {name} on this machine: `{get}`"

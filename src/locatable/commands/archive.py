@@ -14,13 +14,13 @@ import argparse
 import contextlib
 import importlib
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..model import json_text
-from ..output import add_json_option
+from ..output import add_json_option, progress_bar
+from . import end_as_by_ctrl_c
 
 DEFAULT_LIMIT = "1GB"
 
@@ -55,8 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     options = ArchiveOptions(
         target=arguments.output,
@@ -101,8 +100,7 @@ class OnTerminal:
 
     @contextlib.contextmanager
     def progress(self, size: int) -> Iterator[Callable[[int], object]]:
-        """Show a bar, where there is a terminal."""
-        from tqdm import tqdm
-
-        with tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
+        """Show how much is written."""
+        plain = "wrote {n_fmt} of {total_fmt} bytes"
+        with progress_bar(plain, total=size, unit="B", unit_scale=True) as bar:
             yield bar.update

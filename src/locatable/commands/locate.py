@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
     from ..locate import locate, render
-    from ..repository.bounds import require_regular
-    from ..repository.project import find_project
+    from ..repository import find_project, require_regular
     from ..repository.reader import Reader
 
     target = arguments.target
@@ -92,10 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _is_stale(result: "Result") -> bool:
     """Return true where recorded results are not of the commit's files."""
     from ..errors import UnreadableError
-    from ..results.staleness import differences
 
     try:
-        return not result.uncommitted and bool(differences(result.snapshot))
+        return bool(result.stale)
     except UnreadableError:
         return False  # its report says so
 
@@ -103,14 +101,15 @@ def _is_stale(result: "Result") -> bool:
 def _text(reader: "Reader", results: "list[Result]") -> str:
     """Return reports on the first results, and a line for each other one, and for what is merely in Git."""
     from ..locate import merged, render
+    from ..locate.result import identity
 
     told = merged(results)
     traced = [result for result in told if not result.is_merely_kept]
     kept = [result for result in told if result.is_merely_kept]
-    same_in = {(result.rev, bool(result.uncommitted)): result.same_in for result in traced}
+    same_in = {identity(result): result.same_in for result in traced}
     pages = []
     for report in _reports(reader, traced[:MOST_IN_FULL]):
-        pages.append(render.to_text(report, same_in[report.rev, bool(report.uncommitted)]))
+        pages.append(render.to_text(report, same_in[identity(report)]))
     titles = [render.title(result, result.same_in) for result in [*traced[MOST_IN_FULL:], *kept]]
     if titles:
         pages.append("\n".join(titles))

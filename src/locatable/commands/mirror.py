@@ -69,7 +69,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
     """Mirror once and print what came of it."""
     from ..mlflow.mirror import MirrorOptions, mirror
     from ..mlflow.settings import read_settings
-    from ..repository.project import shallow_history
+    from ..repository import shallow_history
     from ..repository.reader import Reader
 
     options = MirrorOptions(arguments.prune, arguments.all_commits, arguments.copy_models)

@@ -2,7 +2,7 @@
 
     locatable reproduce [REV | EXPERIMENT | ARCHIVE.zip] [--stage NAME]
                         [--env lock|current] [--allow-build]
-                        [--vary] [--rtol R] [--json]
+                        [--vary] [--rtol R] [--log] [--json]
 
 Each stage sees only what it declares, and the outputs of earlier stages as they were just
 rebuilt, so that nothing but the source data is taken on trust. What it writes is compared with
@@ -16,7 +16,6 @@ project around.
 import argparse
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +23,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
-from ..output import Steps, add_json_option, visible
-from ..repository.project import find_project, read_settings
+from ..output import Steps, add_json_option, progress_bar, visible
+from ..repository import find_project, read_settings
+from . import end_as_by_ctrl_c
 
 if TYPE_CHECKING:
-    from ..proof.reproduce import Progress, Report
+    from ..proof.reproduce import Report
 
 # In the table, so many characters of a hash are shown.
 SHORT_HASH = 8
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
     )
+    parser.add_argument("--log", action="store_true", help="show the last line that the running stage prints")
     add_json_option(parser)
 
 
@@ -66,12 +67,11 @@ def works_anywhere(arguments: argparse.Namespace) -> bool:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something differs."""
     # A job that is ended, too, leaves no stage running and no folder behind.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
-        with disk_full_errors(), Steps() as steps:
-            report = _report(arguments, steps.begin)
+        with disk_full_errors(), Steps(arguments.log) as steps:
+            report = _report(arguments, steps)
     except LocatableError as error:
         error.exit_code = CannotTryError.exit_code  # 1 says that something differs
         raise
@@ -82,29 +82,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if report.proven else 1
 
 
-def _report(arguments: argparse.Namespace, progress: "Progress") -> "Report":
+def _report(arguments: argparse.Namespace, steps: Steps) -> "Report":
     """Prove a revision; that of an archive where it was checked and unpacked."""
     if not works_anywhere(arguments):
-        return _prove(arguments, arguments.rev, progress)
+        return _prove(arguments, arguments.rev, steps)
     from ..archive.format import unpacked
 
     with unpacked(Path(arguments.rev), _checking) as archive, contextlib.chdir(archive.project):
-        return _prove(arguments, archive.manifest.revision, progress, archive.wheels)
+        return _prove(arguments, archive.manifest.revision, steps, archive.wheels)
 
 
 @contextlib.contextmanager
 def _checking(size: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar for so many bytes that are checked, where there is a terminal."""
-    from tqdm import tqdm
-
+    """Show how many of so many bytes are checked."""
     print("checking the archive", file=sys.stderr, flush=True)
-    with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+    plain = "checked {n_fmt} of {total_fmt} bytes"
+    with progress_bar(plain, total=size, unit="B", unit_scale=True, leave=False) as bar:
         yield bar.update
 
 
-def _prove(
-    arguments: argparse.Namespace, rev: str, progress: "Progress", wheels: Path | None = None
-) -> "Report":
+def _prove(arguments: argparse.Namespace, rev: str, steps: Steps, wheels: Path | None = None) -> "Report":
     """Prove a revision of the project around the current folder."""
     from ..proof.reproduce import ProofOptions, reproduce
 
@@ -116,16 +113,13 @@ def _prove(
         rtol=choose_rtol(find_project(Path.cwd()), arguments.rtol),
         wheels=wheels,
         allow_build=arguments.allow_build,
+        follow=steps.follow,
     )
-    return reproduce(options, progress)
+    return reproduce(options, steps.begin)
 
 
 def choose_rtol(root: Path, asked: float | None) -> float:
     """Return the tolerance that is asked for, else that of `[tool.locatable]` in pyproject.toml, else none.
-
-    Args:
-        root: the DVC root.
-        asked: what the command line says.
 
     Raises:
         UsageError: the command line asks for something that is no tolerance.

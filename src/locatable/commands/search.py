@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
 from ..model import json_text
-from ..output import add_json_option
-from ..repository.project import find_project
+from ..output import add_json_option, progress_bar
+from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..search.messages import Failed
@@ -170,13 +170,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
-    """Keep the last output of a failed trial; return the file.
-
-    Args:
-        folder: of the search's report.
-        experiment: name of the trial's experiment.
-        failed: what the worker said.
-    """
+    """Keep the last output of a failed trial in the folder of the search's report; return the file."""
     place = make_folder(folder) / "failed"
     place.mkdir(exist_ok=True)
     path = place / f"{experiment}.txt"
@@ -188,11 +182,7 @@ def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
 class Terminal:
     """Shows the progress of a search as a bar, with other lines above it, on the standard error.
 
-    It is a context manager.
-
-    Args:
-        folder: of the report, for the output of failed trials.
-        trials: how many are wanted.
+    It is a context manager. The output of failed trials is kept in `folder`, that of the report.
     """
 
     def __init__(self, folder: Path, trials: int) -> None:
@@ -209,12 +199,11 @@ class Terminal:
 
     def progress(self, finished: int, best: float | None) -> None:
         """Move the bar."""
-        from tqdm import tqdm
-
         if self._bar is None:
             # Earlier trials do not count for the speed.
             done = min(finished, self._trials)
-            self._bar = tqdm(total=self._trials, initial=done, unit="trial", disable=None)
+            plain = "{n_fmt} of {total_fmt} trials{postfix}"
+            self._bar = progress_bar(plain, total=self._trials, initial=done, unit="trial")
         if best is not None:
             self._bar.set_postfix_str(f"best {best:.6g}", refresh=False)
         self._bar.update(finished - self._bar.n)

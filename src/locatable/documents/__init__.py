@@ -4,11 +4,16 @@ Each format has a module that is imported when a document of that format is read
 results.
 """
 
+import resource
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import UnreadableError
@@ -47,6 +52,9 @@ INSTEAD = {
     ".key": ".pdf",
     ".pages": ".pdf",
 }
+# For one document: seconds of processor time, and bytes of memory beyond what is in use before.
+MOST_SECONDS = 60
+MOST_MEMORY = 1_000_000_000
 # The problem of a figure that is a badge, for example.
 NOT_FETCHED = "a link to another server, which is not fetched"
 
@@ -186,3 +194,54 @@ def read_bounded(path: Path) -> bytes:
 def _read(path: Path, changed: int) -> bytes:
     # The time of the last change is part of the key only.
     return path.read_bytes()
+
+
+class _OutOfTime(BaseException):
+    """Raised wherever a reader is; not an `Exception`, which decoders of broken pictures catch."""
+
+
+@contextmanager
+def bounded_reading(what: str) -> Iterator[None]:
+    """Bound the processor time and the memory of what is read inside; for the main thread of a command.
+
+    Args:
+        what: is read, for the message.
+
+    Raises:
+        UnreadableError: a bound was reached.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGPROF, _stop_reading)
+    try:
+        _limit_memory(limits)
+        # Once more each second: what raises inside of a destructor is lost.
+        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS, 1)
+        yield
+    except _OutOfTime:
+        raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None
+    except MemoryError:
+        gigabytes = MOST_MEMORY // 1_000_000_000
+        raise UnreadableError(f"{what}: takes more than {gigabytes} GB of memory to read") from None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, handler)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def _limit_memory(limits: tuple[int, int]) -> None:
+    """Let this process use little more memory than it has; nothing is limited where that is not known."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return
+    used = int(status.read_text().split()[0]) * resource.getpagesize()
+    most = used + MOST_MEMORY
+    if limits[0] != resource.RLIM_INFINITY:
+        most = min(most, limits[0])
+    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+
+
+def _stop_reading(number: int, frame: FrameType | None) -> None:
+    raise _OutOfTime

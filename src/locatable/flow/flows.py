@@ -28,8 +28,8 @@ from ..clones.processes import kill_processes
 from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
 from ..git import clone_git, git
+from ..repository import find_project
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
-from ..repository.project import find_project
 from ..repository.reader import resolve
 from . import steps
 

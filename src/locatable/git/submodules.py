@@ -1,13 +1,12 @@
 """Submodules in clones, checked out from what the user's checkout has of them: no network is asked."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
-from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone
-from .lfs import NO_FILTER, fill_in, storage
+from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone, settings_like
 from .objects import fetch_commit
+from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
 
 # How `git ls-files --stage` marks a submodule.
 SUBMODULE_MODE = "160000"
@@ -32,7 +31,7 @@ class Submodule:
     def reset(self) -> None:
         """Undo whatever was changed in it; byte code stays, since it follows the source."""
         # Git LFS could download, and looks for contents in the clone.
-        settings = NO_FILTER if self.source else {}
+        settings = NO_LFS_FILTER if self.source else {}
         clone_git(self.path, "checkout", "--quiet", "--force", "--detach", self.commit, settings=settings)
         clone_git(self.path, "clean", "--quiet", "-fdx", "--exclude=__pycache__")
         self._fill_in()
@@ -51,7 +50,7 @@ class Submodule:
 
     def _fill_in(self) -> list[Path]:
         """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
-        return fill_in(self.path, storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
+        return fill_in_lfs(self.path, lfs_storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
@@ -120,13 +119,9 @@ def _links(clone: Path) -> dict[str, str]:
 
 def _names(clone: Path) -> dict[str, str]:
     """Return what .gitmodules calls each submodule, by its path; a repository can be added without a name."""
-    listed = ""
-    with suppress(GitError):
-        pattern = r"^submodule\..*\.path$"
-        listed = clone_git(clone, "config", "--file", ".gitmodules", "-z", "--get-regexp", pattern)
     names = {}
-    for entry in listed.split("\0"):
-        key, _, path = entry.partition("\n")
+    listed = settings_like(clone, r"^submodule\..*\.path$", "--file", ".gitmodules")
+    for key, path in listed.items():
         name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
         # As Git has it: no name leads out of Git's own folder, to another repository of the user's.
         if not name.is_absolute() and ".." not in name.parts:

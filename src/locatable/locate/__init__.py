@@ -5,14 +5,28 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UnreadableError
-from ..repository.project import limits
 from ..repository.reader import Reader, commit_id, revisions_named
 from .by_content import find_content, find_recorded
-from .result import Located, Report, Result, Role, RoleKind, merged, report_on, shortened, with_projects
+from .result import Located, Report, Result, Role, RoleKind, hints, merged, note_projects, report_on
 
-__all__ = ["Located", "Report", "Result", "Role", "RoleKind", "find_name", "locate", "merged", "report_on"]
+if TYPE_CHECKING:
+    from ..results.values import ValueKind
+
+__all__ = [
+    "Located",
+    "Report",
+    "Result",
+    "Role",
+    "RoleKind",
+    "find_name",
+    "identity",
+    "locate",
+    "merged",
+    "report_on",
+]
 
 # Git itself shortens no id of a commit to fewer digits, unless it is asked to.
 SHORTEST_ID = 7
@@ -41,7 +55,8 @@ def locate(reader: Reader, target: str) -> Located:
         located = _locate_content(reader, target)
     else:
         located = _locate_name(reader, target)
-    return replace(located, results=with_projects(reader, located.results))
+    note_projects(reader, located.results)
+    return located
 
 
 def _locate_file(reader: Reader, target: str) -> Located:
@@ -57,7 +72,9 @@ def _locate_file(reader: Reader, target: str) -> Located:
         if is_document(path) or instead_of(path):
             return _locate_figures(reader, target)
         raise
-    kinds = {role.kind for result in located.results for role in result.roles.values()}
+    kinds: set[RoleKind | ValueKind] = set()
+    for result in located.results:
+        kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
     from ..documents import NOT_FETCHED, is_document
@@ -68,8 +85,8 @@ def _locate_file(reader: Reader, target: str) -> Located:
         document = _locate_figures(reader, target)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
-    has_badges_only = all(figure.reason == NOT_FETCHED for figure in document.figures)
-    says_less = RoleKind.INPUT in kinds or has_badges_only
+    reasons = {figure.reason for figure in document.figures}
+    says_less = RoleKind.INPUT in kinds or reasons == {NOT_FETCHED}
     return located if says_less and not document.results else document
 
 
@@ -79,13 +96,12 @@ def _locate_content(reader: Reader, target: str) -> Located:
     if located.results:
         return located
     what = "the content of this folder, nor of a file in it" if path.is_dir() else "a file with this content"
-    lacking = limits(reader.root, bool(reader.experiments()))
+    lacking = reader.limits()
     where = " of this clone" if lacking else ""
     inside = f" in {reader.prefix}" if reader.prefix else ""
-    left_out = [f"left out: {line}" for line in shortened(located.left_out)]
+    hint = "; ".join([*hints(located.left_out), *lacking])
     raise NotFoundError(
-        f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}",
-        hint="; ".join([*left_out, *lacking]),
+        f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}", hint
     )
 
 
@@ -102,13 +118,13 @@ def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundErro
         document = _locate_figures(reader, target)
     except ModuleNotFoundError:
         why = "if it was changed since: pip install 'locatable[documents]'"
-        hints = [not_found.hint, why]
+        reasons = [not_found.hint, why]
     else:
         figure = document.figures[0]
         if figure.results:
             return document
-        hints = [figure.reason, not_found.hint]
-    raise NotFoundError(not_found.message, hint="; ".join(filter(None, hints))) from None
+        reasons = [figure.reason, not_found.hint]
+    raise NotFoundError(not_found.message, hint="; ".join(filter(None, reasons))) from None
 
 
 def _locate_name(reader: Reader, target: str) -> Located:
@@ -144,8 +160,8 @@ def _locate_name_or_number(reader: Reader, target: str) -> Located:
             return find_value(reader, quoted)
         except NotFoundError as no_number:
             message = f"{no_name.message}, and {no_number.message}"
-            hints = [no_number.hint, no_name.hint]
-            raise NotFoundError(message, hint="; ".join(filter(None, hints))) from None
+            hint = "; ".join(filter(None, [no_number.hint, no_name.hint]))
+            raise NotFoundError(message, hint) from None
     note = f"{target}: taken for commit {commit[:12]}; for the number, write +{target}" if commit else ""
     return Located(results, notes=[note] if note else [])
 
@@ -155,10 +171,9 @@ def _abbreviated_commit(reader: Reader, text: str) -> str | None:
     commit = commit_id(reader, text)
     if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
         return None
-    refs = [f"refs/{kind}/{text}" for kind in ("heads", "tags", "remotes")]
-    is_ref = any(reader.objects.read(refs))
-    is_experiment = any(experiment.name == text for experiment in reader.experiments())
-    return None if is_ref or is_experiment else commit
+    is_ref = any(reader.objects.read([f"refs/heads/{text}", f"refs/tags/{text}", f"refs/remotes/{text}"]))
+    names = {experiment.name for experiment in reader.experiments()}
+    return None if is_ref or text in names else commit
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:
@@ -174,10 +189,9 @@ def find_name(reader: Reader, name: str) -> list[Result]:
     if not named:
         raise NotFoundError(
             f"{name}: no file, experiment, Git revision or MLflow run of that name",
-            hint="; ".join(limits(reader.root, bool(reader.experiments()))),
+            hint="; ".join(reader.limits()),
         )
-    snapshots = reader.snapshots(one.rev for one in named)
-    return [Result(snapshot, one.experiment) for snapshot, one in zip(snapshots, named, strict=True)]
+    return [Result(reader.snapshot(one.rev), one.experiment) for one in named]
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:

@@ -9,19 +9,18 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
-from tqdm import tqdm
-
 from ..errors import UnreadableError
-from ..git import git, lfs, paths_left_out
+from ..git import git, paths_left_out
 from ..git.objects import NEVER_SEARCHED, git_hash
+from ..git.pointers import lfs_pointer_hash
 from ..model import Experiment, holder, is_in
+from ..output import progress_bar
+from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
 from ..repository.hashes import HashKind, md5_of
-from ..repository.ignored import IGNORE_FILE, hidden_in_workspace, is_ignore_file, may_hide
 from ..repository.reader import BRANCHES, Reader, commit_id
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import coordinates_of
 from ..results.rebuild import artifact_at
-from .result import Located, Result, Role, RoleKind, differing_coordinates
+from .result import Located, Result, Role, RoleKind, uncommitted_coordinates
 
 # What DVC calls a folder.
 FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
@@ -60,9 +59,10 @@ class Commits:
         self.id_length = len(self.revs[0]) if self.revs else 40
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """Yield all of them, counted on a terminal where that takes more than a moment."""
+        """Yield all of them, counted where that takes more than a moment."""
         snapshots = self._reader.snapshots(self.revs)
-        yield from tqdm(snapshots, total=len(self.revs), unit="commit", disable=None, delay=1, leave=False)
+        options = {"total": len(self.revs), "unit": "commit", "delay": 1, "leave": False}
+        yield from progress_bar("read {n_fmt} of {total_fmt} commits", iterable=snapshots, **options)
 
 
 def find_content(reader: Reader, path: Path) -> Located:
@@ -75,13 +75,17 @@ def find_content(reader: Reader, path: Path) -> Located:
         path: any file or folder, wherever it is.
     """
     located = _find(reader, [path])
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
-    if located.results or not files:
+    if located.results or not path.is_dir():
         return located
     # A folder in which somebody changed a file, or added one, is still that of the others.
-    located = _find(reader, files)
-    most = max((len(result.roles) for result in located.results), default=0)
-    return replace(located, results=[result for result in located.results if len(result.roles) == most])
+    located = _find(reader, [file for file in path.rglob("*") if file.is_file()])
+    most: list[Result] = []
+    for result in located.results:
+        if not most or len(result.roles) > len(most[0].roles):
+            most = [result]
+        elif len(result.roles) == len(most[0].roles):
+            most.append(result)
+    return replace(located, results=most)
 
 
 def find_recorded(reader: Reader, target: str) -> Located | None:
@@ -129,13 +133,15 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
         is_file = path in snapshot.git_files(path)
         md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
         return frozenset(filter(None, (kept, md5)))
-    for tracked, entry in {**snapshot.sources, **snapshot.outs}.items():
-        if not is_in(path, tracked) or "md5" not in entry:
+    for tracked, entry in snapshot.tracked.items():
+        if "md5" not in entry or not is_in(path, tracked):
             continue
-        files = {} if path == tracked else snapshot.reader.folder_files(tracked, entry)
-        is_listed = any(is_in(file, path) for file in files)
-        if is_listed or not files or tracked in files:
-            return frozenset([files.get(path, str(entry["md5"]))])
+        md5 = str(entry["md5"])
+        if path == tracked:
+            return frozenset([md5])
+        files = snapshot.reader.folder_files(tracked, entry)
+        if tracked in files or any(is_in(file, path) for file in files):
+            return frozenset([files.get(path, md5)])
     return frozenset()
 
 
@@ -173,10 +179,10 @@ def _unlisted(reader: Reader, commits: Commits) -> list[str]:
     folders = set()
     for snapshot in reader.snapshots(commits.revs):
         with suppress(UnreadableError):  # told already
-            for path, entry in {**snapshot.sources, **snapshot.outs}.items():
+            for path, entry in snapshot.tracked.items():
                 md5 = str(entry.get("md5", ""))
-                is_listed = not md5.endswith(".dir") or "files" in entry or snapshot.in_git(path)
-                if not is_listed and not reader.cached_file(md5):
+                is_unlisted = md5.endswith(".dir") and "files" not in entry and not snapshot.in_git(path)
+                if is_unlisted and not reader.cached_file(md5):
                     folders.add(md5)
     if not folders:
         return []
@@ -197,6 +203,11 @@ class Hashes:
 
     names: set[str]
     older: set[str]
+
+    @property
+    def all(self) -> set[str]:
+        """Both."""
+        return self.names | self.older
 
     def name(self, entry: Mapping[str, Any]) -> bool:
         """Return whether an entry of a lock or a `.dvc` file is one of them, or a folder that holds one."""
@@ -220,16 +231,22 @@ class _Search:
     def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
         self._targets = targets
-        self._md5s = {md5_of(target) for target in targets}
-        older = {md5_of(target, HashKind.MD5_OF_TEXT) for target in targets}
-        self._hashes = Hashes({*names, *self._md5s}, {*names, *older})
-        self._blobs = {*names, *(git_hash(target, id_length) for target in targets)}
-        if reader.lfs.is_dir():
-            # Where Git LFS keeps a file, Git has a pointer to it.
-            self._blobs.update(lfs.pointer_hash(target, id_length) for target in targets if target.is_file())
+        self._md5s: set[str] = set()
+        self._hashes = Hashes(set(names), set(names))
+        self._blobs = set(names)
+        self._has_folder = False
+        for target in targets:
+            self._md5s.add(md5_of(target))
+            self._hashes.older.add(md5_of(target, HashKind.MD5_OF_TEXT))
+            self._blobs.add(git_hash(target, id_length))
+            if target.is_dir():
+                self._has_folder = True
+            elif reader.lfs.is_dir():
+                # Where Git LFS keeps a file, Git has a pointer to it.
+                self._blobs.add(lfs_pointer_hash(target, id_length))
+        self._hashes.names.update(self._md5s)
         # What the targets themselves are called, as texts of DVC's have it.
-        self._wanted = {name.encode() for name in self._hashes.names | self._hashes.older}
-        self._has_folder = any(target.is_dir() for target in targets)
+        self._wanted = {name.encode() for name in self._hashes.all}
         # By blob of a lock or `.dvc` file, which many revisions share; and folders that were looked into.
         self._can_name: dict[str, bool] = {}
         self._folders: set[str] = set()
@@ -257,7 +274,7 @@ class _Search:
             self._look_into(folders)
             # After a push to a remote that keeps versions, a folder's own hash is written nowhere.
             is_listed = self._has_folder and b"files:" in text
-            holds_target = not folders.isdisjoint(self._hashes.names | self._hashes.older)
+            holds_target = not folders.isdisjoint(self._hashes.all)
             self._can_name[blob] = is_listed or holds_target or any(name in text for name in self._wanted)
         return self._can_name[blob]
 
@@ -265,7 +282,9 @@ class _Search:
         """Note which of some tracked folders hold a target, where the DVC cache has their lists."""
         for folder in folders - self._folders:
             listing = self._reader.cached_file(folder)
-            content = listing.read_bytes() if listing else b""
+            if not listing:
+                continue
+            content = listing.read_bytes()
             held = {name.decode() for name in self._wanted if name in content}
             for names in (self._hashes.names, self._hashes.older):
                 if held & names:
@@ -289,7 +308,7 @@ class _Search:
         if not outputs:
             return []
         roles = {path: role_at(workspace, path) for path in outputs}
-        uncommitted = differing_coordinates(coordinates_of(workspace), coordinates_of(head))
+        uncommitted = uncommitted_coordinates(workspace, head)
         return [Result(workspace, None, roles, uncommitted)] if uncommitted else []
 
 
@@ -395,10 +414,17 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
         # A sparse checkout has them as they are committed.
         if path in head.files and path not in found:
             found[path] = head.files[path]
-    rules = {path: content for path, content in found.items() if is_ignore_file(path)}
-    records = {path: content for path, content in found.items() if path not in rules}
-    of_dvc = [path for path in records if not path.endswith("environment.json")]
-    if may_hide(rules.values(), of_dvc):
+    records, rules, of_dvc = {}, [], []
+    for path, content in found.items():
+        if is_ignore_file(path):
+            rules.append(content)
+            continue
+        records[path] = content
+        if not path.endswith("environment.json"):
+            of_dvc.append(path)
+    if may_hide(rules, of_dvc):
+        from ..repository.dvc_repo import hidden_in_workspace
+
         for path in hidden_in_workspace(root, of_dvc):
             del records[path]
     return records
@@ -406,5 +432,7 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
 
 def _in_other_project(root: Path, path: str) -> bool:
     """Return whether a folder between the root and the file is another DVC project, or one of DVC's own."""
-    folders = PurePosixPath(path).parents[:-1]
-    return any(folder.name in NEVER_SEARCHED or (root / folder / ".dvc").is_dir() for folder in folders)
+    for folder in PurePosixPath(path).parents[:-1]:
+        if folder.name in NEVER_SEARCHED or (root / folder / ".dvc").is_dir():
+            return True
+    return False

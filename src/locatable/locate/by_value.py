@@ -15,7 +15,7 @@ from ..repository.reader import TOGETHER, Reader
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, preload_values, values_of
 from .by_content import Commits
-from .result import Located, Result, ValueRole, shortened
+from .result import Located, Result, ValueRole, hints, shortened
 
 # Longer texts are no numbers that anybody quotes.
 MOST_CHARACTERS = 200
@@ -59,8 +59,7 @@ class QuotedNumber:
         real = _number_in(value)
         if real is None:
             return False
-        near = [number for number, low, high in self._ranges if low <= real <= high]
-        return any(_rounds_to(real, number) for number in near)
+        return any(low <= real <= high and _rounds_to(real, number) for number, low, high in self._ranges)
 
     @cached_property
     def _ranges(self) -> list[tuple[Decimal, float, float]]:
@@ -76,7 +75,7 @@ class QuotedNumber:
     def is_exact(self, value: Any) -> bool:
         """Return true where a value is the number itself."""
         real = _number_in(value)
-        return real is not None and any(Decimal(repr(real)) == number for number in self.numbers)
+        return real is not None and Decimal(repr(real)) in self.numbers
 
     def names(self, key: str) -> bool:
         """Return true where a key can be meant: its last words are those that were given."""
@@ -144,7 +143,7 @@ def _rounds_to(value: float, number: Decimal) -> bool:
 
 
 def _words(key: str) -> list[str]:
-    return [word for word in _BETWEEN_WORDS.split(key.casefold()) if word]
+    return list(filter(None, _BETWEEN_WORDS.split(key.casefold())))
 
 
 @dataclass
@@ -185,25 +184,22 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
             continue
         values.sort(key=lambda value: _likelihood(quoted, value))
         experiment = commits.experiments.get(snapshot.rev)
-        result = Result(
-            snapshot, experiment, {value.key: ValueRole(value.kind, value.value) for value in values}
-        )
-        locks = [(path, blob) for path, blob in snapshot.blobs.items() if path.endswith("dvc.lock")]
-        group = groups.setdefault((frozenset(locks), tuple(values)), _Group(values, result))
+        roles = {value.key: ValueRole(value.kind, value.value) for value in values}
+        result = Result(snapshot, experiment, roles)
+        group = groups.setdefault((frozenset(snapshot.locks.items()), *values), _Group(values, result))
         if snapshot.time <= group.result.snapshot.time:  # of two at the same time, newer ones came first
             group.result = result
         group.is_current |= snapshot.rev == commits.head
         group.is_committed |= experiment is None
-    left_out = shortened(left_out)
     if groups:
         ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
-        return Located([group.result for group in ordered], left_out, is_number=True)
+        return Located([group.result for group in ordered], shortened(left_out), is_number=True)
     what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
-    hints = [f"left out: {line}" for line in left_out]
+    reasons = hints(left_out)
     if other_names:
         having = "1 revision has" if other_names == 1 else f"{other_names} revisions have"
-        hints.append(f"{having} this number under other names")
-    raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(hints))
+        reasons.append(f"{having} this number under other names")
+    raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(reasons))
 
 
 def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:

@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 import yaml
 
-from ..addresses import redact_urls
 from ..errors import ProjectError, UnreadableError
+from ..output import redact_urls
 from ..repository.parsing import parse_yaml
 from ..repository.reader import Reader
-from ..results.rebuild import rebuild_commands
+from ..results.rebuild import clone_command
 from ..results.staleness import remedy
 from .result import Report, Result
 
@@ -46,7 +46,7 @@ class Author:
     is_group: bool = False
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.given, self.family, self.suffix) if part)
+        return " ".join(filter(None, [self.given, self.family, self.suffix]))
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,11 @@ class Citation:
     @property
     def paragraph(self) -> str:
         """The citation in one line, for a caption or an appendix."""
-        authors = ", ".join(str(author) for author in self.authors)
+        authors = ", ".join(map(str, self.authors))
         about = "; ".join(filter(None, [authors, str(self.year), self.license]))
         where = ", ".join(filter(None, [self.url, f"commit {self.rev}", self._experiment]))
         subject = f"{self.subject}: a result" if self.subject else "Results"
-        digests = ", ".join(f"{name} {digest[:DIGITS]}" for name, digest in self.digests.items())
-        sentences = [f"{subject} of {self.title} ({about}), {where}.", f"Coordinates: {digests}."]
+        sentences = [f"{subject} of {self.title} ({about}), {where}.", f"{self._coordinates(DIGITS)}."]
         if self._remarks:
             sentences.append(f"Mind: {self._remarks}.")
         sentences.append(f"To rebuild{'' if self.url else ', in a clone'}: {self._rebuild}")
@@ -106,12 +105,11 @@ class Citation:
     @property
     def bibtex(self) -> str:
         """An entry `@software`, for BibTeX and biblatex."""
-        digests = ", ".join(f"{name} {digest}" for name, digest in self.digests.items())
-        sentences = [self.subject, self._experiment, f"Coordinates: {digests}", self._remarks]
-        note = " ".join(f"{tex_text(sentence)}." for sentence in sentences if sentence)
+        sentences = [self.subject, self._experiment, self._coordinates(), self._remarks]
+        note = " ".join(f"{tex_text(sentence)}." for sentence in filter(None, sentences))
         values = {
             "title": f"{{{tex_text(self.title)}}}",
-            "author": " and ".join(_tex_author(author) for author in self.authors),
+            "author": " and ".join(map(_tex_author, self.authors)),
             "year": str(self.year),
             "url": tex_url(self.url) if "://" in self.url else "",
             "version": f"commit {self.rev}",
@@ -123,6 +121,10 @@ class Citation:
     @property
     def _experiment(self) -> str:
         return f"DVC experiment {self.experiment}" if self.experiment else ""
+
+    def _coordinates(self, digits: int | None = None) -> str:
+        digests = ", ".join(f"{name} {digest[:digits]}" for name, digest in self.digests.items())
+        return f"Coordinates: {digests}"
 
     @property
     def _rebuild(self) -> str:
@@ -147,29 +149,31 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
     """
     _require_rebuildable(report)
     warnings = []
-    rev = report.results_of or result.rev
-    snapshot = reader.snapshot(rev)
+    snapshot = reader.snapshot(report.results_of) if report.results_of else result.snapshot
     try:
-        file = read_citation_file(reader, rev)
+        file = read_citation_file(reader, snapshot.rev)
     except UnreadableError as error:
         file = CitationFile()
         warnings.append(f"{error}; cited without it")
     url = origin if origin and _HOST.fullmatch(origin) else file.url
-    commands = rebuild_commands(snapshot, result.experiment, url)
-    if not url:
+    # The first one clones, perhaps from a folder that nobody else has.
+    commands = report.rebuild[1:]
+    if url:
+        commands.insert(0, clone_command(url))
+    else:
         warnings.append("no remote that others can reach: the citation does not say where to clone from")
-        del commands[0]
     name = posixpath.basename(url.rstrip("/")).rpartition(":")[2].removesuffix(".git")
     # Where nobody says who wrote the project, it is who wrote the commit.
     committer = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
+    subject = ", ".join(f"{path} ({role})" for path, role in report.roles.items())
     return Citation(
-        subject=redact_urls(", ".join(f"{path} ({role})" for path, role in report.roles.items())),
+        subject=redact_urls(subject),
         title=file.title or name or reader.root.name,
         authors=file.authors or committer,
         license=file.license,
         url=file.url or url,
         year=datetime.fromtimestamp(snapshot.time, UTC).year,
-        rev=rev,
+        rev=snapshot.rev,
         experiment=result.experiment.name if result.experiment else "",
         digests=report.coordinates.digests,
         commands=commands,
@@ -218,7 +222,8 @@ def read_citation_file(reader: Reader, rev: str) -> CitationFile:
 def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
     """Return the file beside the project, or else in the root of its Git repository."""
     places = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
-    for answer in reader.objects.read(f"{rev}:{place}" for place in places):
+    for place in places:
+        (answer,) = reader.objects.read([f"{rev}:{place}"])
         if answer:
             return answer[1]
     for place in places:
@@ -230,13 +235,17 @@ def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
 
 def _authors(fields: Mapping[str, Any]) -> tuple[Author, ...]:
     entries = fields.get("authors") or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    authors = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        author = _author(entry)
+        if author.family:
+            authors.append(author)
+    return tuple(authors)
+
+
+def _author(entry: Any) -> Author:
+    if not isinstance(entry, dict):
         raise UnreadableError(f"{CITATION_FILE}: authors: expected a list, each with keys and values")
-    authors = [_author(entry) for entry in entries]
-    return tuple(author for author in authors if author.family)
-
-
-def _author(entry: Mapping[str, Any]) -> Author:
     name = _text(entry, "name")
     if name:
         return Author(name, is_group=True)
@@ -250,8 +259,8 @@ def _author(entry: Mapping[str, Any]) -> Author:
 def _license(fields: Mapping[str, Any]) -> str:
     """Return an identifier of SPDX; of several, any can be chosen."""
     value = fields.get("license")
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " OR ".join(value)
+    if isinstance(value, list):
+        return " OR ".join(_text({"license": item}, "license") for item in value)
     return _text(fields, "license")
 
 
@@ -317,6 +326,9 @@ def bibtex_entry(name: str, values: Mapping[str, str]) -> str:
         values: of its fields, escaped.
     """
     key = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
-    width = max(len(field) for field in values)
-    lines = [f"  {field:<{width}} = {{{value}}}," for field, value in values.items() if value]
-    return "\n".join([f"@software{{{key},", *lines, "}"])
+    width = max(map(len, values))
+    lines = [f"@software{{{key},"]
+    for field, value in values.items():
+        if value:
+            lines.append(f"  {field:<{width}} = {{{value}}},")
+    return "\n".join([*lines, "}"])

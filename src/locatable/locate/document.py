@@ -1,17 +1,16 @@
 """Where the figures of a document come from."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..documents import Encoded, Figure, instead_of, is_picture, read_figures
+from ..documents import Encoded, Figure, bounded_reading, instead_of, is_picture, read_figures
 from ..errors import NotFoundError, UnreadableError
-from ..repository.bounds import bounded_reading
-from ..repository.project import limits
 from ..repository.reader import Reader
 from .figure_match import Verdict, verdicts
 from .known_figures import KnownFigures
-from .result import Located, LocatedFigure, Match, Result
+from .result import Located, LocatedFigure, Match, Result, identity
 
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
@@ -51,16 +50,15 @@ def locate_document(reader: Reader, target: str) -> Located:
     traced = [figure for figure in figures if figure.is_traced]
     left_out = known.left_out
     if len(traced) < len(figures):
-        left_out = [*left_out, *_unread(known), *limits(reader.root, bool(reader.experiments()))]
-    # Each result once, and what is not committed beside the commit that it is based on.
-    named = {(one.results[0].rev, bool(one.results[0].uncommitted)): one.results[0] for one in traced}
+        left_out = [*left_out, *_unread(known), *reader.limits()]
+    named = {identity(one.results[0]): one.results[0] for one in traced}
     return Located(list(named.values()), left_out, figures=figures)
 
 
 def _compared(known: KnownFigures, path: Path) -> Iterator[tuple[Figure, Verdict]]:
     """Yield each figure of a document, or of a figure that is not known its parts, with what it is."""
     # The same file again, such as a logo on each slide, is compared once.
-    before: dict[tuple[bytes, ...], list[Verdict]] = {}
+    before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
     for figure in read_figures(path):
         files = [form.content for form in figure.forms if isinstance(form, Encoded)]
         if not files or len(files) < len(figure.forms):
@@ -68,8 +66,8 @@ def _compared(known: KnownFigures, path: Path) -> Iterator[tuple[Figure, Verdict
             continue
         key = tuple(hashlib.sha256(content).digest() for content in files)
         if key not in before:
-            before[key] = [verdict for _, verdict in verdicts(known, figure)]
-        for verdict in before[key]:
+            before[key] = list(verdicts(known, figure))
+        for _, verdict in before[key]:
             yield figure, verdict
 
 
@@ -91,8 +89,8 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 def _unread(known: KnownFigures) -> list[str]:
     """Return lines about figures that cannot be compared, since this machine does not have them."""
     lines = []
-    in_git = sum(key.startswith("git:") for key in known.index.missing)
-    in_cache = len(known.index.missing) - in_git
+    kinds = Counter(key.partition(":")[0] for key in known.index.missing)
+    in_git, in_cache = kinds["git"], kinds["md5"]
     if known.unlisted:
         lines.append(f"lists of tracked folders, such as {min(known.unlisted)}, {FETCHED}")
     if in_cache:

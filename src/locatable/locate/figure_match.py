@@ -158,10 +158,11 @@ def _compare_closely(known: KnownFigures, picture: Image.Image, groups: list[Gro
     """Say which of a few figures a picture is a copy of; a tie where another result's is about as close."""
     originals = {}
     for group in groups:
-        contents = (known.content(key) for key in group)
-        content = next((content for content in contents if content is not None), None)
-        if content is not None:
-            originals[group] = small_enough(opened(content))
+        for key in group:
+            content = known.content(key)
+            if content is not None:
+                originals[group] = small_enough(opened(content))
+                break
     compared = compare_all(picture, originals)
     best = closest(compared)
     if best is None or not compared[best].is_copy:
@@ -177,9 +178,12 @@ def _compare_closely(known: KnownFigures, picture: Image.Image, groups: list[Gro
         return Verdict(Match.TIE, best, tuple(tied))
     if not times:
         return Verdict(Match.SIMILAR, best)
-    following = min(times, key=lambda group: times[group])
+    following = min(times, key=times.__getitem__)
     return Verdict(Match.SIMILAR, best, (following,), times[following])
 
 
 def _revisions(known: KnownFigures, group: Group) -> set[str]:
-    return {snapshot.rev for key in group for snapshot, _ in known.places(key)}
+    revisions: set[str] = set()
+    for key in group:
+        revisions.update(snapshot.rev for snapshot, _ in known.places(key))
+    return revisions

@@ -16,15 +16,14 @@ import numpy as np
 from ..documents import PICTURES, Drawing, looks_of
 from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
-from ..git import lfs
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
+from ..git.pointers import lfs_file, lfs_id, lfs_pointer_hash_of
 from ..repository.hashes import content_hash, md5_of
 from ..repository.reader import Reader
 from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import coordinates_of
 from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
-from .result import Result, Role, RoleKind, differing_coordinates, with_projects
+from .result import Result, Role, RoleKind, note_projects, uncommitted_coordinates
 
 FIGURES = (*PICTURES, ".pdf")
 # Figures that are read together, and so are in memory together.
@@ -91,7 +90,9 @@ class KnownFigures:
 
     def leave_out(self, document: Path) -> None:
         """Have a document not count, nor its copies and other versions: it would be traced to itself."""
-        paths = {path for key in self.keys_of(document.read_bytes()) for _, path in self.places(key)}
+        paths: set[str] = set()
+        for key in self.keys_of(document.read_bytes()):
+            paths.update(path for _, path in self.places(key))
         path = path_in(self._head, document) if self._head else None
         self.not_counted = paths | {path} if path else paths
 
@@ -100,7 +101,8 @@ class KnownFigures:
         # A folder, too, has a hash of its own.
         places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
         for folder, name in self._in_folders.get(key, ()):
-            places += [(snapshot, f"{path}/{name}") for snapshot, path in self._folders[folder]]
+            for snapshot, path in self._folders[folder]:
+                places.append((snapshot, f"{path}/{name}"))
         return [place for place in places if place[1] not in self.not_counted]
 
     def is_output(self, key: Key) -> bool:
@@ -112,7 +114,7 @@ class KnownFigures:
         id_length = self._commits.id_length
         keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
         if self._reader.lfs.is_dir():
-            keys.append(f"git:{lfs.pointer_hash_of(content, id_length)}")
+            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
         return [key for key in keys if self.places(key)]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
@@ -124,10 +126,8 @@ class KnownFigures:
             found = self._reader.objects.present_blobs(blobs)
             contents: dict[Key, bytes | None] = {}
             for key in together:
-                if key.startswith("git:"):
-                    contents[key] = self._in_git(found.get(key.removeprefix("git:")))
-                else:
-                    contents[key] = self._in_cache(key)
+                kind, _, name = key.partition(":")
+                contents[key] = self._in_git(found.get(name)) if kind == "git" else self._in_cache(key)
             yield contents
 
     def content(self, key: Key) -> bytes | None:
@@ -136,10 +136,10 @@ class KnownFigures:
 
     def _in_git(self, blob: bytes | None) -> bytes | None:
         """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
-        oid = lfs.object_id(blob) if blob else None
+        oid = lfs_id(blob) if blob else None
         if not oid:
             return blob
-        stored = lfs.stored_file(self._reader.lfs, oid)
+        stored = lfs_file(self._reader.lfs, oid)
         return stored.read_bytes() if stored else None
 
     def _in_cache(self, key: Key) -> bytes | None:
@@ -162,11 +162,11 @@ class KnownFigures:
             uncommitted = []
             if name == "workspace":
                 head = self._reader.snapshot(snapshot.rev)
-                differing = differing_coordinates(coordinates_of(snapshot), coordinates_of(head))
                 # Equal coordinates are those of a stage that was run again, with another outcome.
-                uncommitted = differing or ["execution"]
+                uncommitted = uncommitted_coordinates(snapshot, head) or ["execution"]
             results.append(Result(snapshot, self._commits.experiments.get(name), roles[name], uncommitted))
-        return sorted(with_projects(self._reader, results), key=order)
+        note_projects(self._reader, results)
+        return sorted(results, key=order)
 
     def results_recorded(self, file: Path) -> list[Result]:
         """Return the results that have the figure that HEAD records at a path where no file is."""
@@ -174,9 +174,12 @@ class KnownFigures:
         path = path_in(snapshot, file) if snapshot else None
         if not snapshot or not path:
             return []
-        names = recorded_names(snapshot, path)
-        found = self.results([f"git:{name}" for name in names] + [f"md5:{name}" for name in names])
-        return found or ([Result(snapshot, None, {path: role_at(snapshot, path)})] if names else [])
+        keys = []
+        for name in recorded_names(snapshot, path):
+            keys += [f"git:{name}", f"md5:{name}"]
+        if not keys:
+            return []
+        return self.results(keys) or [Result(snapshot, None, {path: role_at(snapshot, path)})]
 
     def _add_revision(self, snapshot: Snapshot) -> None:
         """Note the figures of a revision.
@@ -185,17 +188,19 @@ class KnownFigures:
             UnreadableError: a file of DVC's in it is broken; then none of its figures is known.
         """
         snapshot.check_whole()
-        tracked = {**snapshot.sources, **snapshot.outs}
+        tracked = snapshot.tracked
         # A copy, which does not hold what was read: there can be thousands.
         unread = replace(snapshot)
         for path, blob in self._figures_below(snapshot.tree):
             self._add(f"git:{blob}", (unread, path))
         for path, entry in tracked.items():
             md5 = str(entry.get("md5", ""))
+            if not md5 or snapshot.in_git(path):
+                continue
             is_output = path not in snapshot.sources
-            if md5.endswith(".dir") and not snapshot.in_git(path):
+            if md5.endswith(".dir"):
                 self._add_folder(md5, entry, (unread, path), is_output)
-            elif md5 and is_figure(path) and not snapshot.in_git(path):
+            elif is_figure(path):
                 self._add(f"md5:{md5}", (unread, path), is_output)
 
     def _add(self, key: Key, place: Place, is_compared: bool = True) -> None:
@@ -208,10 +213,12 @@ class KnownFigures:
         if folder not in self._folders:
             self._folders[folder] = []
             figures = self._figures_in(folder, entry, place[1])
+            is_compared = is_compared and len(figures) <= MOST_IN_FOLDER
             for name, md5 in figures.items():
-                self._in_folders.setdefault(f"md5:{md5}", []).append((folder, name))
-            if is_compared and len(figures) <= MOST_IN_FOLDER:
-                self.compared.update(dict.fromkeys(f"md5:{md5}" for md5 in figures.values()))
+                key = f"md5:{md5}"
+                self._in_folders.setdefault(key, []).append((folder, name))
+                if is_compared:
+                    self.compared[key] = None
         self._folders[folder].append(place)
 
     def _figures_in(self, folder: str, entry: Mapping[str, Any], path: str) -> dict[str, str]:
@@ -231,7 +238,8 @@ class KnownFigures:
             found = []
             for name, (mode, entry) in self._reader.objects.entries(tree).items():
                 if mode == FOLDER:
-                    found += [(f"{name}/{path}", blob) for path, blob in self._figures_below(entry)]
+                    for path, blob in self._figures_below(entry):
+                        found.append((f"{name}/{path}", blob))
                 elif mode not in (SUBMODULE, LINK) and is_figure(name):
                     found.append((name, entry))
             self._trees[tree] = found
@@ -277,9 +285,8 @@ class FigureIndex:
 
     def __init__(self, known: KnownFigures, place: Path) -> None:
         rows = _load(place)
-        keys = np.array([key.encode() for key in known.compared], dtype=ROW["key"])
-        have = set(rows["key"].tolist())
-        new, self.missing = _read_rows(known, [key for key in known.compared if key.encode() not in have])
+        keys = np.array(list(known.compared), dtype=ROW["key"])
+        new, self.missing = _read_rows(known, np.setdiff1d(keys, rows["key"]).astype(str).tolist())
         if new:
             rows = np.concatenate([rows, *new])
             _save(place, rows)
@@ -324,8 +331,8 @@ def _read_rows(known: KnownFigures, keys: list[Key]) -> tuple[list[np.ndarray], 
     # Pillow and zlib leave the interpreter to other threads while they work.
     with ThreadPoolExecutor() as threads:
         for together in known.contents(keys):
-            missing += [key for key, content in together.items() if content is None]
             present = {key: content for key, content in together.items() if content is not None}
+            missing += together.keys() - present.keys()
             rows += threads.map(_rows_of, present.keys(), present.values())
     return rows, missing
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..model import json_text
 from ..results.staleness import summary
-from .result import Located, LocatedFigure, Match, Report, Result
+from .result import Located, LocatedFigure, Match, Report, Result, identity
 
 WIDTH = 80
 # Items of a list that are shown; JSON has all.
@@ -25,7 +25,7 @@ MOST_TIMES = 20
 
 def to_json(reports: list[Report]) -> str:
     """Return reports as a JSON list; its keys are the attributes of `Report`. See also `json_text`."""
-    return json_text([asdict(report) for report in reports], indent=1)
+    return json_text(list(map(asdict, reports)), indent=1)
 
 
 def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
@@ -37,7 +37,9 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
         name = f"workspace on {name}"
     if result.project:
         name = f"{name}  of another project, {result.project}"
-    parts = [name, *(f"{path} ({role})" for path, role in result.roles.items())]
+    parts = [name]
+    for path, role in result.roles.items():
+        parts.append(f"{path} ({role})")
     if same_in:
         parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {same_in[-1][:7]}")
     return "  ".join(parts)
@@ -46,7 +48,8 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
 def candidates(target: str, results: list[Result]) -> str:
     """Return a line that counts the results that a number can be of, and one for each of the likeliest."""
     lines = [f"{target}: {len(results)} results have such a value; the likeliest first"]
-    lines += [f"  {title(result)}" for result in results[:MOST_CANDIDATES]]
+    for result in results[:MOST_CANDIDATES]:
+        lines.append(f"  {title(result)}")
     if len(results) > MOST_CANDIDATES:
         more = len(results) - MOST_CANDIDATES
         lines.append(f"  and {more} more: give more digits, or the name before the number (--json: all)")
@@ -68,15 +71,15 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
         heading = f"rebuild these results, at {report.results_of[:7]}"
     elif report.stale:
         heading = "run what the commit holds, for results of its own"
-    lines.append(f"  {heading}")
-    lines += [f"    {command}" for command in report.rebuild]
-    return "\n".join(lines)
+    commands = textwrap.indent("\n".join(report.rebuild), "    ")
+    return "\n".join([*lines, f"  {heading}", commands])
 
 
 def staleness_lines(report: Report) -> list[str]:
     """Return lines about results that are not of the commit's files, or not there yet."""
     if not report.has_results:
-        return ["  no results are recorded yet" + (": dvc repro, then commit" if report.can_run else "")]
+        remedy = ": dvc repro, then commit" if report.can_run else ""
+        return [f"  no results are recorded yet{remedy}"]
     if not report.stale:
         return []
     text = f"NOT OF THIS COMMIT: {summary(report.stale)}"
@@ -120,8 +123,10 @@ def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
     margin = f"  {name:<12} {report.coordinates.digests[name][:DIGITS]}  "
     mark = UNCOMMITTED if name in report.uncommitted else ""
     first, *more = wrap_items(items, WIDTH - len(margin) - len(mark))
-    indent = " " * len(margin)
-    return [f"{margin}{first}{mark}", *(indent + line for line in more)]
+    lines = [f"{margin}{first}{mark}"]
+    for line in more:
+        lines.append(" " * len(margin) + line)
+    return lines
 
 
 def wrap_items(items: list[str], width: int) -> list[str]:
@@ -148,22 +153,19 @@ def figures_to_text(target: str, located: Located, reports: list[Report]) -> str
         located: its figures.
         reports: on the results that are named.
     """
-    # A commit, and what is not committed on top of it, are two results.
-    warnings = {(report.rev, bool(report.uncommitted)): staleness_lines(report) for report in reports}
+    warnings = {identity(report): staleness_lines(report) for report in reports}
     counts = Counter(figure.match for figure in located.figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
     number = len(located.figures)
     pages = [f"{target}: {number} figure{'s' if number > 1 else ''}: {found}"]
     for figure in located.figures:
-        lines = [_place(figure), *(f"  {line}" for line in _figure_lines(figure))]
+        lines = [_place(figure), textwrap.indent(_figure_text(figure), "  ")]
         if figure.is_traced:
-            first = figure.results[0]
-            lines += warnings.get((first.rev, bool(first.uncommitted)), [])
+            lines += warnings.get(identity(figure.results[0]), [])
         pages.append("\n".join(lines))
-    names = dict.fromkeys(_name(result) for result in located.results)
-    if names:
-        heading = "coordinates, and how to rebuild:"
-        pages.append("\n".join([heading, *(f"  locatable locate {name}" for name in names)]))
+    commands = dict.fromkeys(f"  locatable locate {_name(result)}" for result in located.results)
+    if commands:
+        pages.append("\n".join(["coordinates, and how to rebuild:", *commands]))
     return "\n\n".join(pages)
 
 
@@ -175,19 +177,14 @@ def figures_to_json(target: str, located: Located, reports: list[Report]) -> str
             "place": figure.place,
             "name": figure.name,
             "match": figure.match.value,
-            "results": [_result_values(result) for result in figure.results],
-            "others": [_result_values(result) for result in figure.others],
+            "results": _results_values(figure.results),
+            "others": _results_values(figure.others),
             "times_closer": figure.closer,
             "reason": figure.reason,
         }
         figures.append(values)
-    content = {
-        "document": target,
-        "figures": figures,
-        "left_out": located.left_out,
-        "results": [asdict(report) for report in reports],
-    }
-    return json_text(content, indent=1)
+    content = {"document": target, "figures": figures, "left_out": located.left_out}
+    return json_text({**content, "results": list(map(asdict, reports))}, indent=1)
 
 
 def how_found(figure: LocatedFigure) -> str:
@@ -199,23 +196,25 @@ def _place(figure: LocatedFigure) -> str:
     return "  ".join(filter(None, [figure.place, figure.name]))
 
 
-def _figure_lines(figure: LocatedFigure) -> list[str]:
+def _figure_text(figure: LocatedFigure) -> str:
     reason = figure.reason
     if figure.match is Match.NONE:
-        return [f"not found: {reason}" if reason else "not found"]
+        return f"not found: {reason}" if reason else "not found"
     if figure.match is Match.TIE:
-        named = [title(result) for result in [*figure.results[:1], *figure.others]]
-        lines = [f"cannot tell between {len(named)} figures:", *(f"  {name}" for name in named[:MOST_NAMED])]
-        if len(named) > MOST_NAMED:
-            lines.append(f"  and {len(named) - MOST_NAMED} more")
-        return lines
+        tied = [*figure.results[:1], *figure.others]
+        lines = [f"cannot tell between {len(tied)} figures:"]
+        for result in tied[:MOST_NAMED]:
+            lines.append(f"  {title(result)}")
+        if len(tied) > MOST_NAMED:
+            lines.append(f"  and {len(tied) - MOST_NAMED} more")
+        return "\n".join(lines)
     because = f" ({reason})" if reason else ""
-    lines = [f"{figure.match.value}{because}{_lead(figure)}: {title(figure.results[0])}"]
+    text = f"{figure.match.value}{because}{_lead(figure)}: {title(figure.results[0])}"
     more = len(figure.results) - 1
     if more:
         others = f"{more} other result{'s' if more > 1 else ''}"
-        lines.append(f"also in {others}, such as {title(figure.results[1])}")
-    return lines
+        text += f"\nalso in {others}, such as {title(figure.results[1])}"
+    return text
 
 
 def _lead(figure: LocatedFigure) -> str:
@@ -232,10 +231,14 @@ def _name(result: Result) -> str:
     return result.experiment.name if result.experiment else result.rev[:7]
 
 
-def _result_values(result: Result) -> dict[str, Any]:
-    return {
-        "rev": result.rev,
-        "experiment": result.experiment.name if result.experiment else None,
-        "paths": {path: str(role) for path, role in result.roles.items()},
-        "uncommitted": result.uncommitted,
-    }
+def _results_values(results: list[Result]) -> list[dict[str, Any]]:
+    listed = []
+    for result in results:
+        values = {
+            "rev": result.rev,
+            "experiment": result.experiment.name if result.experiment else None,
+            "paths": result.roles_in_words,
+            "uncommitted": result.uncommitted,
+        }
+        listed.append(values)
+    return listed

@@ -1,8 +1,9 @@
 """Results that are located, how the target belongs to each, and a full report on one of them."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnreadableError
@@ -55,9 +56,9 @@ class ValueRole:
         return f"{self.kind.value}, {self.value!r}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
-    """A revision that the target belongs to.
+    """A revision that the target belongs to; what costs time is read when it is first asked for, and once.
 
     Attributes:
         snapshot: the revision; of a result that is not committed, HEAD with the workspace's own records.
@@ -65,7 +66,8 @@ class Result:
         roles: how the target belongs to it, by path; by key if it is a number; empty if it is a name.
         uncommitted: names of the coordinates that the workspace has and HEAD has not.
         project: path from the Git root of another project that made the experiment, empty where this one did.
-        same_in: later commits with the same coordinates, and to which the target belongs in the same way.
+        same_in: later commits with the same coordinates, and to which the target belongs in the same way; see
+            `merged`.
     """
 
     snapshot: Snapshot
@@ -73,7 +75,7 @@ class Result:
     roles: Mapping[str, Role | ValueRole] = field(default_factory=dict)
     uncommitted: list[str] = field(default_factory=list)
     project: str = ""
-    same_in: tuple[str, ...] = ()
+    same_in: list[str] = field(default_factory=list)
 
     @property
     def rev(self) -> str:
@@ -81,44 +83,72 @@ class Result:
         return self.snapshot.rev
 
     @property
+    def roles_in_words(self) -> dict[str, str]:
+        """How the target belongs to it, by path."""
+        return {path: str(role) for path, role in self.roles.items()}
+
+    @property
+    def kinds(self) -> "set[RoleKind | ValueKind]":
+        """All ways in which the target belongs to it."""
+        return {role.kind for role in self.roles.values()}
+
+    @property
     def made_target(self) -> bool:
         """True where a stage of this revision wrote the target."""
-        return any(role.kind is RoleKind.OUTPUT for role in self.roles.values())
+        return RoleKind.OUTPUT in self.kinds
 
     @property
     def is_merely_kept(self) -> bool:
         """True where Git keeps the target, and no stage of this revision reads or writes it."""
-        kinds = {role.kind for role in self.roles.values()}
-        return kinds == {RoleKind.IN_GIT} and not self.uncommitted
+        return self.kinds == {RoleKind.IN_GIT} and not self.uncommitted
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """Where it comes from; raises `UnreadableError` where a file of DVC's is broken."""
+        return coordinates_of(self.snapshot)
+
+    @cached_property
+    def stale(self) -> list[Difference]:
+        """In what the commit differs from what made its results; raises `UnreadableError`, too."""
+        # What is in the workspace only was made of other files than those that are committed.
+        return [] if self.uncommitted else differences(self.snapshot)
 
 
-def merged(results: Iterable[Result]) -> list[Result]:
+def identity(one: "Result | Report") -> tuple[str, bool]:
+    """Return what tells results apart: a commit, and what is not committed on top of it, are two."""
+    return one.rev, bool(one.uncommitted)
+
+
+def merged(results: list[Result]) -> list[Result]:
     """Return results in their order, with commits that differ in nothing that is told as one.
-
-    See `Result.same_in`.
 
     Experiments stay alone, as does what is not committed. Of files that are merely kept in Git, the
     coordinates do not count.
     """
-    groups: dict[Hashable, list[Result]] = {}
+    if len(results) == 1:
+        return results
+    first_of: dict[Hashable, Result] = {}
     for result in results:
-        groups.setdefault(_sameness(result), []).append(result)
-    return [replace(first, same_in=tuple(one.rev for one in more)) for first, *more in groups.values()]
+        first = first_of.setdefault(_sameness(result), result)
+        if first is not result:
+            first.same_in.append(result.rev)
+    return list(first_of.values())
 
 
 def _sameness(result: Result) -> Hashable:
     """Return what is equal for commits that are told as one."""
     # An experiment, and what is not committed, each has a name of its own.
     if result.experiment or result.uncommitted:
-        return (result.rev, bool(result.uncommitted))
+        return identity(result)
     roles = frozenset(result.roles.items())
     if result.is_merely_kept:
         return roles
     try:
-        coordinates = coordinates_of(replace(result.snapshot))  # a copy: what is read of it is not held
+        # Not kept: there can be thousands of results, and a few of them are shown.
+        coordinates = coordinates_of(replace(result.snapshot))
+        return roles, *coordinates.digests.values()
     except UnreadableError:
         return result.rev
-    return roles, *coordinates.digests.values()
 
 
 class Match(Enum):
@@ -182,19 +212,26 @@ class Located:
     figures: list[LocatedFigure] = field(default_factory=list)
 
 
-def with_projects(reader: Reader, results: list[Result]) -> list[Result]:
-    """Return results with the other projects that made them."""
+def note_projects(reader: Reader, results: list[Result]) -> None:
+    """Note on results which other projects made them."""
     foreign = reader.foreign_projects(result.experiment for result in results if result.experiment)
-    return [replace(result, project=foreign.get(result.rev, "")) for result in results]
+    for result in results:
+        result.project = foreign.get(result.rev, "")
 
 
 def shortened(left_out: list[str]) -> list[str]:
     """Return what may have kept a result from being found, in one line at most."""
-    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return [f"{line}{more}" for line in left_out[:1]]
+    if len(left_out) < 2:
+        return left_out
+    return [f"{left_out[0]} and {len(left_out) - 1} more"]
 
 
-@dataclass(frozen=True)
+def hints(left_out: list[str]) -> list[str]:
+    """Return the same for the hint of an error."""
+    return [f"left out: {line}" for line in shortened(left_out)]
+
+
+@dataclass
 class Report:
     """A full report on a result; as JSON, an item of `locatable locate --json`.
 
@@ -220,8 +257,8 @@ class Report:
     roles: dict[str, str]
     uncommitted: list[str]
     coordinates: Coordinates
-    params_changed: dict[str, tuple[Any, Any]]
-    rebuild: list[str]
+    params_changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    rebuild: list[str] = field(default_factory=list)
     project: str = ""
     has_results: bool = True
     stale: list[Difference] = field(default_factory=list)
@@ -247,27 +284,31 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
         UnreadableError: a file of DVC's in the revision, or in its baseline, is broken.
     """
     snapshot = result.snapshot
-    # What is in the workspace only was made of other files than those that are committed.
-    stale = [] if result.uncommitted else differences(snapshot)
-    results_of = commit_of_results(reader, snapshot) if stale else None
-    rebuilt = reader.snapshot(results_of) if results_of else snapshot
-    commands = [] if result.uncommitted else rebuild_commands(rebuilt, result.experiment, url)
-    baseline = read_baseline(reader, result)
-    return Report(
+    report = Report(
         rev=snapshot.rev,
         experiment=result.experiment,
-        roles={path: str(role) for path, role in result.roles.items()},
+        roles=result.roles_in_words,
         uncommitted=result.uncommitted,
-        coordinates=coordinates_of(snapshot),
-        params_changed=changed_values(baseline.params, snapshot.params) if baseline else {},
-        rebuild=commands,
+        coordinates=result.coordinates,
         project=result.project,
         has_results=not has_unrecorded_pipeline(snapshot),
-        stale=stale,
-        results_of=results_of,
-        unread_history=unread_history(reader, snapshot) if stale and not results_of else "",
-        apply=f"dvc exp apply {name_in_dvc(reader, result.experiment)}" if result.experiment else "",
+        stale=result.stale,
     )
+    rebuilt = snapshot
+    if report.stale:
+        report.results_of = commit_of_results(reader, snapshot)
+        if report.results_of:
+            rebuilt = reader.snapshot(report.results_of)
+        else:
+            report.unread_history = unread_history(reader, snapshot)
+    if not result.uncommitted:
+        report.rebuild = rebuild_commands(rebuilt, result.experiment, url)
+    baseline = read_baseline(reader, result)
+    if baseline:
+        report.params_changed = changed_values(baseline.params, snapshot.params)
+    if result.experiment:
+        report.apply = f"dvc exp apply {name_in_dvc(reader, result.experiment)}"
+    return report
 
 
 def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
@@ -289,6 +330,11 @@ def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, t
         if not same_value(old, new):
             changed[key] = (old, new)
     return changed
+
+
+def uncommitted_coordinates(workspace: Snapshot, head: Snapshot) -> list[str]:
+    """Return names of the coordinates that a workspace has and HEAD has not."""
+    return differing_coordinates(coordinates_of(workspace), coordinates_of(head))
 
 
 def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..addresses import absolute_url, redact_urls, sqlite_file
+from .. import repository
+from ..addresses import absolute_url, sqlite_file
 from ..errors import SettingsError
 from ..git import main_checkout
-from ..repository import project
+from ..output import redact_urls
 from .limits import Rule, fit_names
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -57,7 +58,7 @@ def read_settings(root: Path, uri: str | None = None, experiment: str | None = N
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID") or None
     if not name and not experiment_id:
-        written = project.read_section(root, "project").get("name")
+        written = repository.read_section(root, "project").get("name")
         name = written if isinstance(written, str) and written else root.name or "project"
     allowed = fit_names(EXPERIMENT_RULE, [name])[name] if name else None
     return TrackingSettings(
@@ -80,7 +81,7 @@ def read_uri(root: Path, uri: str | None = None) -> str:
         agree(_trusted(given))
         return absolute_url(given, main_checkout(root))
     pyproject = root / "pyproject.toml"
-    written = project.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
+    written = repository.read_settings(root).get("mlflow-tracking-uri", DEFAULT_URI)
     if not isinstance(written, str) or not written:
         raise SettingsError(f"{pyproject}: mlflow-tracking-uri of [tool.locatable] is not an address")
     file = sqlite_file(written)

@@ -19,9 +19,8 @@ from typing import Any
 
 import yaml
 
-from ..addresses import redact_urls
 from ..model import is_in
-from ..output import visible
+from ..output import redact_urls, visible
 from ..repository import parsing
 from ..repository.dvc_repo import PlotData, plot_data
 from ..repository.snapshot import Snapshot

@@ -9,10 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import __version__
-from ..addresses import redact_urls
 from ..errors import UsageError
 from ..locate.render import summaries
-from ..output import visible
+from ..output import redact_urls, visible
 from ..repository.replacing import mode_of_new_files, replacing
 from .facts import Facts
 from .figures import draw

@@ -19,9 +19,8 @@ from .sandbox import USUAL, Conditions, RunOptions
 MEMORY = Path("/dev/shm")  # noqa: S108
 # How many times the clone must fit in there: a stage gets a copy of what it reads, and writes.
 COPIES_IN_MEMORY = 3
-X86_64 = ("x86_64", "AMD64")
-# The oldest kernel of OpenBLAS for these processors, which each of them can run.
-OLDEST_KERNEL = "Prescott"
+# OpenBLAS's oldest kernel for a kind of processor, by each system's name for it: all of them can run it.
+OLDEST_KERNELS = {"x86_64": "Prescott", "AMD64": "Prescott", "aarch64": "ARMV8", "arm64": "ARMV8"}
 # As OpenMP's other number of threads.
 FEW_THREADS = 3
 
@@ -159,10 +158,11 @@ def _other_locale() -> str | None:
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
     """Return what another processor would do, as far as libraries can be made to behave as if on it."""
     others = {}
+    kernel = OLDEST_KERNELS.get(platform.machine())
     # A processor that OpenBLAS gives the oldest kernel can run no other one.
-    if platform.machine() in X86_64 and not processor.blas.endswith(f" {OLDEST_KERNEL}"):
+    if kernel and not processor.blas.upper().endswith(f" {kernel.upper()}"):
         others["OpenBLAS kernel"] = Conditions(
-            variables={"OPENBLAS_CORETYPE": OLDEST_KERNEL}, processor=f"OpenBLAS's {OLDEST_KERNEL} kernel"
+            variables={"OPENBLAS_CORETYPE": kernel}, processor=f"OpenBLAS's {kernel} kernel"
         )
     if processor.numpy_features:
         names = " ".join(processor.numpy_features)

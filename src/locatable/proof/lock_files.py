@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ..errors import CannotTryError
 from ..model import Stage
-from ..results.locks import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from ..results.rebuild import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
 from .environment import (
     EnvironmentLock,
     Step,

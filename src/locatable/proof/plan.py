@@ -13,7 +13,7 @@ from shlex import quote
 from ..clones.checkout import Checkout
 from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
-from ..git.lfs import object_id
+from ..git.pointers import lfs_id
 from ..model import Key, Output, Stage, is_inside, overlaps, recorded_hash
 from ..repository.hashes import differs_in_line_ends
 from ..results.staleness import Difference, Kind, differences
@@ -204,7 +204,7 @@ def _is_other_in_lfs(output: Output, checkout: Checkout) -> bool:
     """
     snapshot = checkout.snapshot
     pointers = snapshot.reader.objects.blobs(snapshot.git_files(output.path).values()).values()
-    if not any(object_id(pointer) for pointer in pointers):
+    if not any(lfs_id(pointer) for pointer in pointers):
         return False
     missing = checkout.missing_contents()
     place = checkout.path_of(output.path).relative_to(checkout.tree).as_posix()

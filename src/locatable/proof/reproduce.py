@@ -41,6 +41,7 @@ class ProofOptions:
         rtol: relative difference up to which numbers in outputs count as equal.
         wheels: a folder with all packages of the lock, for machines without a package index.
         allow_build: whether packages of the lock may run what they hold while they are installed.
+        follow: called with the file that takes what a stage prints, before it runs; None: nobody wants it.
     """
 
     rev: str = "HEAD"
@@ -50,6 +51,7 @@ class ProofOptions:
     rtol: float = 0.0
     wheels: Path | None = None
     allow_build: bool = False
+    follow: Callable[[Path], object] | None = None
 
 
 @dataclass
@@ -163,6 +165,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             sandbox, isolation = make_sandbox(
                 work, programs, checkout.user_top, checkout.user_cache, variables
             )
+            sandbox = replace(sandbox, follow=options.follow)
             _announce(plan, checkout, lock, isolation, progress)
             recorded = RecordedOutputs(checkout, work / "recorded", options.rtol)
             records = prepare(plan, checkout, recorded)
@@ -176,8 +179,8 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
 
             here = processor_of_stages(sandbox) if options.vary else None
             proof = _Proof(plan, checkout, sandbox, recorded, records, here)
-            for stage in plan.stages:
-                progress(f"rebuilding {stage.address}")
+            for number, stage in enumerate(plan.stages, start=1):
+                progress(f"rebuilding {stage.address} ({number} of {len(plan.stages)})")
                 seconds.stages[stage.address] = proof.rebuild(stage)
             proof.accept_by_what_follows()
             if not options.vary and not proof.is_identical:

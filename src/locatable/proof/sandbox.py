@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -71,6 +71,7 @@ class Sandbox:
         hidden: folders that stages cannot see where bubblewrap is used.
         limits: what bubblewrap forbids, as options; empty where it is not used.
         recorded: environment variables that were set when the results were made.
+        follow: called with the file that takes what a stage prints, before it runs; None: nobody wants it.
     """
 
     work: Path
@@ -79,6 +80,7 @@ class Sandbox:
     hidden: tuple[Path, ...] = ()
     limits: tuple[str, ...] = ()
     recorded: Mapping[str, str] = field(default_factory=dict)
+    follow: Callable[[Path], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,8 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
     exit_code = 0
     begun = time.perf_counter()
     with (folder / "printed").open("w+b") as printed:
+        if sandbox.follow:
+            sandbox.follow(folder / "printed")
         for command in stage.commands:
             line = [*isolation, shell, "-c", command]
             exit_code = _run_command(line, printed, conditions, cwd=working, env=variables)

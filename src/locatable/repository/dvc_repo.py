@@ -1,21 +1,32 @@
-"""Answers of DVC itself: the project as it opens it, what it refuses in one line, the points of a plot."""
+"""Answers of DVC itself: the project as it opens it, what it refuses in one line, templates of a dvc.yaml,
+files that .dvcignore hides, the points of a plot."""
 
 import copy
 import functools
+import io
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
-from .bounds import TooLargeError, require_bounded_yaml, require_regular
+from ..model import no_text
+from . import require_regular
+from .parsing import TooLargeError, require_bounded_yaml
 
+if TYPE_CHECKING:
+    from dvc.fs import FileSystem
+    from dvc.repo import Repo
+
+# Packages whose errors are DVC's answers.
+DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
 # Texts that are remembered; a trial reads a handful.
 REMEMBERED = 200
 
@@ -76,13 +87,6 @@ def bound_what_dvc_reads() -> None:
     Config.load_file = staticmethod(load_settings)
 
 
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-
-# Packages whose errors are DVC's answers.
-DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
-
-
 @contextmanager
 def open_repo(root: Path) -> Iterator["Repo"]:
     """Open the project around a folder as DVC does.
@@ -130,12 +134,13 @@ def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
 
 def _is_of_dvc(error: Exception) -> bool:
     """Return whether an error was raised in DVC, or in what DVC called."""
-    modules = [type(error).__module__]
+    packages = {type(error).__module__.partition(".")[0]}
     trace = error.__traceback__
     while trace is not None:
-        modules.append(trace.tb_frame.f_globals.get("__name__", ""))
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        packages.add(module.partition(".")[0])
         trace = trace.tb_next
-    return any(module.partition(".")[0] in DVC_PACKAGES for module in modules)
+    return not packages.isdisjoint(DVC_PACKAGES)
 
 
 def with_causes(error: BaseException) -> str:
@@ -164,7 +169,7 @@ def _in_one_line(error: BaseException) -> str:
         return f"{error.relpath.removeprefix('./')}{line}: invalid YAML: {getattr(cause, 'problem', None)}"
     if isinstance(error, YAMLValidationError):
         first = error.exc.errors[0]
-        where = ".".join(str(part) for part in first.path)
+        where = ".".join(map(str, first.path))
         return f"{error.path.removeprefix('./')}: {where}: {first.error_message}"
     if mark := getattr(error, "problem_mark", None):
         return f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
@@ -199,14 +204,6 @@ def commands_of(stage: Any) -> list[str]:
     if wrong:
         raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {wrong}")
     return stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
-
-
-def no_text(commands: str | list[Any]) -> str:
-    """Return what is wrong with commands of which one is no text; empty where all are."""
-    for command in commands if isinstance(commands, list) else ():
-        if not isinstance(command, str):
-            return f"YAML reads {command!r}, which cannot run: put the command in quotes"
-    return ""
 
 
 def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
@@ -259,14 +256,17 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
         raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"not as a plot's file is: {error!r}") from None
-    lines: dict[str, list[tuple[Any, Any]]] = {}
+    # A line is named after its file, its column or both: after what tells it from the others.
     several_files = len({point["filename"] for point in points}) > 1
-    several_fields = len({point["field"] for point in points}) > 1
+    several_columns = len({point["field"] for point in points}) > 1
+    lines: dict[str, list[tuple[Any, Any]]] = {}
     for point in points:
-        parts = [posixpath.splitext(point["filename"])[0]] if several_files else []
-        parts += [point["field"]] if several_fields or not several_files else []
-        pair = (point.get(found["x"]), point.get(found["y"]))
-        lines.setdefault(" ".join(parts), []).append(pair)
+        line, _ = posixpath.splitext(point["filename"])
+        if not several_files:
+            line = point["field"]
+        elif several_columns:
+            line = f"{line} {point['field']}"
+        lines.setdefault(line, []).append((point.get(found["x"]), point.get(found["y"])))
     return PlotData(
         title=str(settings.get("title") or name),
         x_label=str(found.get("x_label") or ""),
@@ -274,3 +274,171 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
         template=str(settings.get("template") or ""),
         lines=lines,
     )
+
+
+def schema_fault(definition: dict[str, Any]) -> str:
+    """Return what DVC's schema refuses in a dvc.yaml, by its key; empty where DVC takes it."""
+    from dvc.dvcfile import ProjectFile
+
+    try:
+        with dvc_errors(UnreadableError):
+            ProjectFile.validate(definition)
+    except UnreadableError as error:
+        return error.message.removeprefix(": ")
+    return ""
+
+
+@dataclass(frozen=True)
+class ResolvedPipeline:
+    """A dvc.yaml whose templates are resolved.
+
+    Attributes:
+        definition: its content.
+        variables: values that the templates name, by file and dotted key; the file as seen from the Git root.
+    """
+
+    definition: dict[str, Any]
+    variables: dict[str, dict[str, Any]]
+
+
+def resolve_pipeline(
+    definition: dict[str, Any], folder: str, read: Callable[[str], bytes | None]
+) -> ResolvedPipeline:
+    """Have DVC resolve the templates of a dvc.yaml.
+
+    Args:
+        definition: content of the file, parsed.
+        folder: where the file is, seen from the Git root; empty for the root itself.
+        read: content of a file, by its path as seen from the Git root; None where there is none.
+
+    Raises:
+        UnreadableError: DVC refuses it; the message is what DVC says.
+    """
+    from dvc.parsing import DataResolver
+
+    with dvc_errors(UnreadableError):
+        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
+        resolved = {
+            "stages": resolver.resolve()["stages"],
+            "metrics": resolver.resolve_metrics(),
+            "params": resolver.resolve_params(),
+            "plots": resolver.resolve_plots(),
+            "artifacts": resolver.resolve_artifacts(),
+        }
+        variables = _variables(resolver, definition)
+    return ResolvedPipeline({**definition, **resolved}, variables)
+
+
+class _Files:
+    """As much of a file system as DVC asks for to resolve templates."""
+
+    def __init__(self, read: Callable[[str], bytes | None]) -> None:
+        self._read = read
+        self.join = posixpath.join
+        self.normpath = posixpath.normpath
+
+    def suffix(self, path: str) -> str:
+        return posixpath.splitext(path)[1]
+
+    def exists(self, path: str) -> bool:
+        return self._read(path) is not None
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def open(self, path: str, encoding: str = "utf-8") -> io.TextIOWrapper:
+        return io.TextIOWrapper(io.BytesIO(self._read(path) or b""), encoding)
+
+
+def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return values of files that templates name.
+
+    DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
+    templates outside of stages do: it shows all of params.yaml.
+    """
+    from dvc.parsing.context import ContextError
+
+    found: dict[str, dict[str, Any]] = {}
+    for tracked in resolver.tracked_vars.values():
+        for file, values in tracked.items():
+            found.setdefault(file, {}).update(values)
+    for name in _named_by_templates(definition):
+        try:
+            node = resolver.context.select(name)
+        except ContextError:
+            continue  # of a loop, or of a stage's own `vars`
+        for file, dotted, value in _leaves(node):
+            found.setdefault(file, {})[dotted] = value
+    return {file: _outermost(values) for file, values in found.items()}
+
+
+def _outermost(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values by dotted key, without those that are items of a list that is there as a whole."""
+    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
+
+
+def _named_by_templates(value: Any) -> Iterator[str]:
+    """Yield what stands between the braces of each `${...}` in a value."""
+    from dvc.parsing.interpolate import get_matches
+
+    match value:
+        case str():
+            for found in get_matches(value):
+                yield found["inner"].strip()
+        case dict():
+            for item in value.values():
+                yield from _named_by_templates(item)
+        case list():
+            for item in value:
+                yield from _named_by_templates(item)
+
+
+def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield file, dotted key and value of what a name of DVC's stands for, if a file says it."""
+    from dvc.parsing.context import CtxDict
+
+    if isinstance(node, CtxDict):
+        for item in node.values():
+            yield from _leaves(item)
+    elif node.meta.source and not node.meta.local:
+        yield node.meta.source, node.meta.path(), node.value
+
+
+def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
+    """Return those of some files that DVC does not see in a checkout of a revision.
+
+    Args:
+        top: root of the Git repository.
+        rev: commit of the revision.
+        prefix: path from `top` to the DVC root, empty where they are the same.
+        paths: of files, as seen from the DVC root.
+
+    Raises:
+        UnreadableError: a `.dvcignore` is broken.
+    """
+    from dvc.fs import GitFileSystem
+
+    return _hidden(GitFileSystem(path=str(top), rev=rev), f"/{prefix}", paths)
+
+
+def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
+    """Return those of some files that DVC does not see in a workspace.
+
+    Raises:
+        UnreadableError: a `.dvcignore` is broken.
+    """
+    from dvc.fs import localfs
+
+    return _hidden(localfs, str(root), paths)
+
+
+def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]:
+    from dvc.exceptions import DvcException
+    from dvc.ignore import DvcIgnoreFilter
+
+    try:
+        ignored = DvcIgnoreFilter(fs, root)
+        return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
+    except (DvcException, ValueError, re.error) as error:
+        raise UnreadableError(f".dvcignore: {' '.join(str(error).split())}") from None

@@ -1,11 +1,13 @@
 """Files that DVC reads, understood as DVC does, and quickly for thousands of revisions.
 
+No file takes all memory, whoever wrote it: what is too large, or nested too deeply, is refused.
 PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follows 1.2.
 """
 
 import json
 import posixpath
 import re
+import tomllib
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
@@ -13,16 +15,118 @@ from typing import Any, TypeVar
 import yaml
 
 from ..model import named_values
-from .bounds import (
-    MOST_TEXT,
-    TOO_DEEP,
-    TOO_LONG,
-    TooLargeError,
-    is_doubtful_yaml,
-    parse_toml,
-    require_bounded_depth,
-    require_bounded_yaml,
-)
+
+# Bytes of a params, metrics or pipeline file; those of large projects have one million.
+MOST_TEXT = 50_000_000
+# Values of such a file, each counted wherever an alias repeats it, and how deep they are nested.
+MOST_VALUES = 2_000_000
+MOST_DEPTH = 200
+# How a line begins that is within so many others.
+_DEEP_LINE = re.compile(rf"^[ \t?:-]{{{MOST_DEPTH}}}", re.MULTILINE)
+TOO_LONG = f"larger than {MOST_TEXT // 1_000_000} MB"
+TOO_DEEP = f"nested more than {MOST_DEPTH} deep"
+
+
+class TooLargeError(ValueError):
+    """A text is beyond a bound."""
+
+
+def is_doubtful_yaml(text: str | bytes) -> bool:
+    """Return whether a YAML text could be refused; most can be seen not to be, which is quicker.
+
+    What is nested deeply would end the process: the loader is written in C.
+    """
+    decoded = text.decode("latin-1") if isinstance(text, bytes) else text
+    if len(decoded) > MOST_TEXT or "*" in decoded:
+        return True
+    return decoded.count("[") + decoded.count("{") > MOST_DEPTH or bool(_DEEP_LINE.search(decoded))
+
+
+def require_bounded_yaml(text: str | bytes) -> None:
+    """Refuse a YAML text that is too large, too deep, or expands to too much by its aliases.
+
+    Only the parser's events are looked at: nothing is expanded here.
+
+    Raises:
+        TooLargeError: it is one of these.
+        yaml.YAMLError: it is not YAML.
+    """
+    if len(text) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    size = _ExpandedSize()
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.NodeEvent):
+            size.begin(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size.end()
+
+
+def require_bounded_depth(value: Any) -> None:
+    """Refuse values that are nested too deeply to be walked through.
+
+    Raises:
+        TooLargeError: they are.
+    """
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+            elif isinstance(item, list | tuple):
+                below += item
+        level = below
+        if not level:
+            return
+    raise TooLargeError(TOO_DEEP)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: it is not TOML, too large, or nested too deeply.
+    """
+    if len(text) > MOST_TEXT:
+        raise TooLargeError(TOO_LONG)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TooLargeError(TOO_DEEP) from None
+
+
+class _ExpandedSize:
+    """Counts values, those below an alias wherever it stands."""
+
+    def __init__(self) -> None:
+        self._values = 0
+        self._by_anchor: dict[str, int] = {}
+        # Of each collection that has not ended: its anchor, and how many values came before it.
+        self._open: list[tuple[str | None, int]] = []
+
+    def begin(self, event: yaml.NodeEvent) -> None:
+        """Count a value, or what an alias repeats."""
+        if isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            if any(anchor == name for anchor, _ in self._open):
+                raise TooLargeError(f"the anchor {name} holds itself")
+            self._values += self._by_anchor.get(name, 0)
+        else:
+            self._open.append((event.anchor, self._values))
+            self._values += 1
+            if isinstance(event, yaml.ScalarEvent):
+                self.end()
+        if self._values > MOST_VALUES:
+            raise TooLargeError(f"more than {MOST_VALUES:,} values")
+        if len(self._open) > MOST_DEPTH:
+            raise TooLargeError(TOO_DEEP)
+
+    def end(self) -> None:
+        """Remember how many values are below the anchor of the value that ends."""
+        anchor, before = self._open.pop()
+        if anchor:
+            self._by_anchor[anchor] = self._values - before
+
 
 # Characters of the texts whose answers a function remembers: many small files, or a few large ones.
 MOST_REMEMBERED = 8_000_000

@@ -20,6 +20,7 @@ from typing import Any
 from ..model import Experiment, Record, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
+from .locks import CONDA_LOCK, REQUIREMENTS
 
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
@@ -124,7 +125,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     files = _Files(
         data={path: _hash(entry) for path, entry in snapshot.sources.items()},
         code={},
-        installed=_in_root(snapshot, ENVIRONMENT),
+        installed=_installed_in_root(snapshot),
     )
     for path, seen in _recorded_hashes(snapshot).items():
         if _says_what_is_installed(path):
@@ -177,6 +178,15 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
         if names:
             return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
     return {}
+
+
+def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
+    """Return Git's ids by path of the files in the root that say what stages get."""
+    found = _in_root(snapshot, ENVIRONMENT)
+    if REQUIREMENTS in found or CONDA_LOCK in found:
+        # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
+        found.pop("uv.lock", None)
+    return found
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:

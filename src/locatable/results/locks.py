@@ -4,18 +4,8 @@
 """
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import metadata
-
-# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
-REQUIREMENTS = "requirements.lock"
-# The same for conda, with Python itself and what is not Python's.
-CONDA_LOCK = "conda-lock.yml"
-# What an environment for stages is built from.
-ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
-# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
-LOCKS = (REQUIREMENTS, "tools.lock")
 
 
 @dataclass(frozen=True)
@@ -31,22 +21,6 @@ class Drift:
     name: str
     locked: str
     installed: str | None
-
-
-def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
-    """Return the lock that the environment of a revision is built from; None where it has none.
-
-    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
-
-    Args:
-        present: names of the locks in the root of the project.
-        declared: names of those that a stage depends on.
-    """
-    for candidates in (declared, present):
-        for name in ENVIRONMENT_LOCKS:
-            if name in candidates:
-                return name
-    return None
 
 
 def drift(lock: str) -> list[Drift]:

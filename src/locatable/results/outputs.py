@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..git.lfs import object_id
+from ..git.pointers import lfs_id
 from ..model import holder, is_in
 from ..repository.snapshot import Snapshot
 
@@ -32,7 +32,7 @@ def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
     shown = [*snapshot.metric_files, *snapshot.plot_files]
     files = OutputFiles({}, [])
     for path, content in snapshot.git_contents({*outs, *shown}).items():
-        if object_id(content):
+        if lfs_id(content):
             files.missing.append(f"{path} (Git LFS)")
         else:
             files.contents[path] = content

@@ -119,16 +119,23 @@ def _ask_libraries(python: Sequence[str], variables: Mapping[str, str]) -> dict[
 
 
 def _name() -> str:
-    """Return the processor's name; of the kind of machine where it has none."""
+    """Return the processor's name; where it has none, its kind and the numbers that Linux has for it."""
     try:
         lines = CPU_INFO.read_text().splitlines()
     except OSError:
         lines = []
+    facts = {}
     for line in lines:
         key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine()
+        facts[key.strip()] = value.strip()
+    if "model name" in facts:
+        return facts["model name"]
+    parts = [platform.processor() or platform.machine()]
+    # An ARM processor has numbers in place of a name.
+    for key in ("CPU implementer", "CPU part"):
+        if key in facts:
+            parts.append(f"{key} {facts[key]}")
+    return " ".join(parts)
 
 
 REF = "locatable"

@@ -2,23 +2,30 @@
 
 import posixpath
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from shlex import join, quote
 
-from ..addresses import redact_urls
 from ..errors import UnreadableError
 from ..git import remote_url
-from ..git.annex import key_of
 from ..git.objects import GitObjects
+from ..git.pointers import annex_key
 from ..model import PARAMS_FILE, Experiment, Stage, folders, is_in
-from ..repository.dvc_yaml import resolve_pipeline
+from ..output import redact_urls
 from ..repository.parsing import unrecordable_params
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .coordinates import coordinates_of
-from .locks import CONDA_LOCK, ENVIRONMENT_LOCKS, LOCKS, REQUIREMENTS, choose_lock
 
+# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
+REQUIREMENTS = "requirements.lock"
+# The same for conda, with Python itself and what is not Python's.
+CONDA_LOCK = "conda-lock.yml"
+# What an environment for stages is built from.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
+# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+LOCKS = (REQUIREMENTS, "tools.lock")
 # What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
 _DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
 # A longer list of sources is not spelled out: then all data is pulled.
@@ -60,6 +67,11 @@ def origin_url(reader: Reader) -> str | None:
     return redact_urls(url) if url else None
 
 
+def clone_command(source: str) -> str:
+    """Return the first command of those that rebuild a revision."""
+    return f"git clone {quote(source)} project && cd project"
+
+
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
     """Return commands that rebuild a revision on a clean machine.
 
@@ -68,8 +80,7 @@ def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str
         experiment: the DVC experiment that it is, None where it is an ordinary commit.
         url: where the project can be cloned from; by default, from its folder on this machine.
     """
-    source = url or str(snapshot.reader.top)
-    commands = [f"git clone {quote(source)} project && cd project"]
+    commands = [clone_command(url or str(snapshot.reader.top))]
     if experiment:
         # A clone has no experiments.
         commands.append("git fetch origin 'refs/exps/*:refs/exps/*'")
@@ -123,6 +134,8 @@ def _params_fault(snapshot: Snapshot, folder: str) -> str:
     content = snapshot.read(path)
     if not content or not _DOUBTFUL_PARAMS.search(content):
         return ""
+    from ..repository.dvc_repo import resolve_pipeline
+
     try:
         resolve_pipeline({}, folder, {path: content}.get)
     except UnreadableError as error:
@@ -191,7 +204,7 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
     """Return whether git-annex keeps a file, or one in a folder."""
     blobs = snapshot.git_files(path).values()
     contents = snapshot.reader.objects.present_blobs(blobs)
-    return any(key_of(content) for content in contents.values())
+    return any(annex_key(content) for content in contents.values())
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
@@ -237,6 +250,22 @@ def is_locked_by_conda(snapshot: Snapshot) -> bool:
     for stage in snapshot.records.values():
         declared.update(name for name in present if name in stage.deps)
     return choose_lock(present, declared) == CONDA_LOCK
+
+
+def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
+    """Return the lock that the environment of a revision is built from; None where it has none.
+
+    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
+
+    Args:
+        present: names of the locks in the root of the project.
+        declared: names of those that a stage depends on.
+    """
+    for candidates in (declared, present):
+        for name in ENVIRONMENT_LOCKS:
+            if name in candidates:
+                return name
+    return None
 
 
 @lru_cache(100)

@@ -17,9 +17,8 @@ import yaml
 from ..errors import UnreadableError
 from ..git import git
 from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
-from ..repository import parsing
+from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
-from ..repository.project import shallow_history
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -322,9 +321,8 @@ def commit_of_results(reader: Reader, snapshot: Snapshot) -> str | None:
 
     None where there is none in this clone; see `unread_history`.
     """
-    locks = _locks(snapshot)
     for ancestor in reader.snapshots(_history(reader, snapshot)):
-        if _locks(ancestor) == locks and _agrees(ancestor):
+        if ancestor.locks == snapshot.locks and _agrees(ancestor):
             return ancestor.rev
     return None
 
@@ -345,10 +343,6 @@ def unread_history(reader: Reader, snapshot: Snapshot) -> str:
 
 def _history(reader: Reader, snapshot: Snapshot) -> list[str]:
     return git(reader.root, "rev-list", snapshot.rev).split()[1:]
-
-
-def _locks(snapshot: Snapshot) -> dict[str, str]:
-    return {path: blob for path, blob in snapshot.blobs.items() if posixpath.basename(path) == "dvc.lock"}
 
 
 def _agrees(snapshot: Snapshot) -> bool:

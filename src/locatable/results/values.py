@@ -68,8 +68,7 @@ def values_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
     for path, content in snapshot.git_contents(_undeclared(snapshot)).items():
         if len(content) <= MOST_BYTES:
             with suppress(ValueError, yaml.YAMLError):  # nobody says that it has values
-                for key, value in _keyed_values(path, content):
-                    yield NamedValue(ValueKind.OUTPUT, key, value)
+                yield from _named(ValueKind.OUTPUT, path, content)
     for key, value in snapshot.params.items():
         items = flatten({key: value}, lists=True) if isinstance(value, list) else {key: value}
         for item_key, item in items.items():
@@ -97,26 +96,15 @@ def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
             unread.append(f"{snapshot.rev[:7]}:{path}: {missing}")
     for path, content in contents.items():
         try:
-            for key, value in _keyed_values(path, content):
-                yield NamedValue(ValueKind.METRIC, key, value)
+            yield from _named(ValueKind.METRIC, path, content)
         except (ValueError, yaml.YAMLError) as error:
             unread.append(f"{snapshot.rev[:7]}:{path}: {' '.join(str(error).split())}")
 
 
-@lru_cache(2_000)  # the same file is in many revisions
-def _keyed_values(path: str, content: bytes) -> tuple[tuple[str, Any], ...]:
-    """Return values of a metrics file by DVC's keys; of a file that is one value, by its path.
-
-    Raises:
-        ValueError or yaml.YAMLError: it has none.
-    """
-    values = parsing.parse(path, content)
-    if isinstance(values, list):
-        values = dict(enumerate(values))
-    if not isinstance(values, dict):
-        return ((path, values),)
-    flat = flatten_all(values, lists=True)
-    return tuple((f"{path}:{dotted}", value) for dotted, value in flat.items())
+def _named(kind: ValueKind, path: str, content: bytes) -> Iterator[NamedValue]:
+    """Yield the values of a file by DVC's keys, those in lists one by one."""
+    for dotted, value in read_metrics(path, content, lists=True).items():
+        yield NamedValue(kind, f"{path}:{dotted}" if dotted else path, value)
 
 
 def _undeclared(snapshot: Snapshot) -> list[str]:
@@ -179,8 +167,16 @@ def read_measurements(
     return found
 
 
-def read_metrics(path: str, content: bytes) -> dict[str, Any]:
+@lru_cache(2_000)  # the same file is in many revisions
+def read_metrics(path: str, content: bytes, *, lists: bool = False) -> dict[str, Any]:
     """Return values of a metrics file by their dotted names; of a file that is one value, by no name.
+
+    The answer is shared by all who ask, so do not change it.
+
+    Args:
+        path: of the file; its ending says how it is read.
+        content: of the file.
+        lists: give items of lists names of their own, which end with their positions.
 
     Raises:
         ValueError or yaml.YAMLError: it has no such values.
@@ -188,9 +184,11 @@ def read_metrics(path: str, content: bytes) -> dict[str, Any]:
     values = parsing.parse(path, content)
     if isinstance(values, int | float | str):
         return {"": values}
+    if lists and isinstance(values, list):
+        values = dict(enumerate(values))
     if not isinstance(values, dict):
         raise ValueError(f"expected keys and values, found {values!r:.60}")
-    return flatten_all(values)
+    return flatten_all(values, lists=lists)
 
 
 def is_series(path: str) -> bool:

@@ -23,7 +23,7 @@ from ..clones.processes import CLONE_VARIABLE, kill_processes
 from ..clones.trial_clone import CloneSetup, read_project
 from ..errors import ProjectError
 from ..git import git
-from ..repository.project import find_project
+from ..repository import find_project
 from ..results.processor import write_processor
 from .messages import (
     Complete,

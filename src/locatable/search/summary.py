@@ -149,14 +149,7 @@ def recommend(
     baseline: str,
     name_in_dvc: Callable[[Experiment], str],
 ) -> str:
-    """Say how to take over the best trial that still has an experiment, and which are of another baseline.
-
-    Args:
-        study: of the search.
-        experiments: all that there are.
-        baseline: commit that this search's trials start from.
-        name_in_dvc: what DVC's commands take for an experiment.
-    """
+    """Say how to take over the best trial that still has an experiment, and which are of another baseline."""
     by_rev = {experiment.rev: experiment for experiment in experiments}
     found = []
     for trial in best_trials(study):

@@ -1,20 +1,36 @@
-"""What each dvc.yaml of a revision declares: read once for all revisions that have the same.
+"""What DVC's files of a revision say: dvc.yaml, dvc.lock and .dvcignore, quickly for thousands of revisions.
 
-To import DVC takes a fifth of a second, so it is only asked where a dvc.yaml has templates.
+Each is read once for all revisions that have the same. To import DVC takes a fifth of a second, so it is only
+asked where a dvc.yaml has templates, or where a rule of a .dvcignore may hide one of DVC's own files.
 `tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
 """
 
-import io
+import fnmatch
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
+import yaml
+
 from ..errors import UnreadableError
-from ..model import PARAMS_FILE, Artifact, Output, PipelineFile, Stage, address_of, folders, join
-from . import parsing
-from .dvc_repo import dvc_errors, no_text
+from ..model import (
+    PARAMS_FILE,
+    Artifact,
+    Output,
+    PipelineFile,
+    Record,
+    Stage,
+    address_of,
+    folders,
+    join,
+    no_text,
+)
+from .hashes import with_hash
+from .parsing import MOST_REMEMBERED, load_plain, load_yaml, parse_yaml, remembered
 
 # Content of a file by its path as seen from the Git root; None where there is none.
 Read = Callable[[str], bytes | None]
@@ -79,7 +95,7 @@ class Pipelines:
         if key in self._read:
             return self._read[key]
         self._size += len(content)
-        if self._size > parsing.MOST_REMEMBERED:
+        if self._size > MOST_REMEMBERED:
             self._read.clear()
             self._named_files.clear()
             self._size = len(content)
@@ -97,10 +113,15 @@ class Pipelines:
         return pipeline
 
     def _resolve(self, folder: str, content: bytes, read: Read) -> PipelineFile:
-        definition = parsing.load_yaml(content) or {}
+        definition = load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
-        fault = "" if _fits(definition, _FILE) else schema_fault(definition)
+        fault = ""
+        if not _fits(definition, _FILE):
+            # DVC itself is imported only where it is needed.
+            from .dvc_repo import schema_fault
+
+            fault = schema_fault(definition)
         try:
             pipeline = self._declared(folder, content, definition, read)
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -112,6 +133,8 @@ class Pipelines:
     def _declared(self, folder: str, content: bytes, definition: dict[str, Any], read: Read) -> PipelineFile:
         if not has_templates(content, definition):
             return _pipeline(definition, folder, {})
+        from .dvc_repo import resolve_pipeline
+
         place = posixpath.join(self._prefix, folder)
         resolved = resolve_pipeline(definition, place.rstrip("/"), read)
         start = self._prefix or "."
@@ -148,13 +171,13 @@ def _pipeline(
     definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
 ) -> PipelineFile:
     stages: dict[str, Stage] = {}
-    metrics = [join(folder, path) for path in definition.get("metrics") or ()]
+    metrics = _joined(folder, definition.get("metrics"))
     of_top = _plot_definitions(definition, folder)
     plots = [*_plotted_files(of_top)]
     plot_definitions: dict[str, dict[str, Any]] = {}
     for name, section in (definition.get("stages") or {}).items():
         stages[name] = stage = _stage(name, section, folder)
-        metrics += [join(stage.folder, path) for path, _ in _with_options(section.get("metrics"))]
+        metrics += _joined(stage.folder, section.get("metrics"))
         of_stage = _plot_definitions(section, stage.folder)
         plots += _plotted_files(of_stage)
         plot_definitions |= of_stage
@@ -163,7 +186,7 @@ def _pipeline(
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         plot_definitions=plot_definitions | of_top,
-        params=tuple(join(folder, path) for path in definition.get("params") or ()),
+        params=tuple(_joined(folder, definition.get("params"))),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
     )
@@ -180,7 +203,7 @@ def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
         address=address_of(folder, name),
         folder=wdir,
         cmd=definition["cmd"],
-        deps=tuple(join(wdir, path) for path, _ in _with_options(definition.get("deps"))),
+        deps=tuple(_joined(wdir, definition.get("deps"))),
         params=_declared_params(definition, wdir),
         outs=outs,
         frozen=bool(definition.get("frozen")),
@@ -199,7 +222,9 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
             params.setdefault(path, []).extend(names or [])
             if not names:
                 whole.add(path)
-    return {path: [] if path in whole else names for path, names in params.items()}
+    for path in whole:
+        params[path] = []
+    return params
 
 
 def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -208,6 +233,11 @@ def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         settings = item if isinstance(item, dict) else {item: {}}
         for path, options in settings.items():
             yield path, options or {}
+
+
+def _joined(folder: str, items: Any) -> list[str]:
+    """Return the paths in a list, seen from a folder, relative to the DVC root."""
+    return [join(folder, path) for path, _ in _with_options(items)]
 
 
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
@@ -249,18 +279,6 @@ def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
 
 
-def schema_fault(definition: dict[str, Any]) -> str:
-    """Return what DVC's schema refuses in a dvc.yaml, by its key; empty where DVC takes it."""
-    from dvc.dvcfile import ProjectFile
-
-    try:
-        with dvc_errors(UnreadableError):
-            ProjectFile.validate(definition)
-    except UnreadableError as error:
-        return error.message.removeprefix(": ")
-    return ""
-
-
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
     """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`."""
     if b"${" in text or "vars" in definition:
@@ -274,116 +292,177 @@ def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class ResolvedPipeline:
-    """A dvc.yaml whose templates are resolved.
+# A lock is cut, at its indentation, into stages, fields, and entries of files. Each is read by itself, and
+# once for all revisions in which it is the same. Nearly all entries and params are so plain that a pattern
+# reads them; any other part goes to the YAML parser. Where a part is not YAML by itself, the whole lock does.
 
-    Attributes:
-        definition: its content.
-        variables: values that the templates name, by file and dotted key; the file as seen from the Git root.
-    """
+# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
+# number, or another word of YAML's own.
+_ENTRY = re.compile(
+    r"( +)- path: ((?!(?i:true|false|null)\n)[A-Za-z][\w./@-]*|[\w.-][\w.@-]*/[\w./@-]*)"
+    r"(?:\n\1  hash: (md5))?\n\1  md5: ((?=[0-9e]*[a-df])[0-9a-f]{32}(?:\.dir)?)"
+    r"\n\1  size: (\d+)(?:\n\1  nfiles: (\d+))?"
+)
 
-    definition: dict[str, Any]
-    variables: dict[str, dict[str, Any]]
+
+class LockedStage(dict[str, Any]):
+    """The fields of a stage in a lock; shared by all revisions that have the same, so do not change it."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self._records: dict[str, Record] = {}
+
+    def record(self, wdir: str) -> Record:
+        """Return what they record of a stage that runs in a folder.
+
+        Raises:
+            AttributeError, KeyError, TypeError or ValueError: they are not as DVC writes them.
+        """
+        if wdir not in self._records:
+            self._records[wdir] = _record(self, wdir)
+        return self._records[wdir]
 
 
-def resolve_pipeline(definition: dict[str, Any], folder: str, read: Read) -> ResolvedPipeline:
-    """Have DVC resolve the templates of a dvc.yaml.
+def _record(fields: Mapping[str, Any], wdir: str) -> Record:
+    record = Record(fields.get("cmd") or "")
+    for dep in fields.get("deps") or ():
+        record.deps[join(wdir, dep["path"])] = with_hash(dep)
+    for out in fields.get("outs") or ():
+        record.outs[join(wdir, out["path"])] = with_hash(out)
+    for file, values in (fields.get("params") or {}).items():
+        record.params[join(wdir, file)] = dict(values or {})
+    return record
 
-    Args:
-        definition: content of the file, parsed.
-        folder: where the file is, seen from the Git root; empty for the root itself.
-        read: content of a file, by its path as seen from the Git root; None where there is none.
+
+@remembered
+def lock_stages(content: bytes) -> Any:
+    """Return stages of a `dvc.lock`: name to `LockedStage`; shared, so do not change them.
 
     Raises:
-        UnreadableError: DVC refuses it; the message is what DVC says.
+        ValueError or yaml.YAMLError: the text is not YAML.
     """
-    from dvc.parsing import DataResolver
-
-    with dvc_errors(UnreadableError):
-        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
-        resolved = {
-            "stages": resolver.resolve()["stages"],
-            "metrics": resolver.resolve_metrics(),
-            "params": resolver.resolve_params(),
-            "plots": resolver.resolve_plots(),
-            "artifacts": resolver.resolve_artifacts(),
-        }
-        variables = _variables(resolver, definition)
-    return ResolvedPipeline({**definition, **resolved}, variables)
+    text = content.decode()
+    try:
+        return _by_parts(text.removesuffix("\n"))
+    except (ValueError, yaml.YAMLError):
+        pass  # an alias of another part, more than DVC writes, or broken: the whole text tells
+    lock = parse_yaml(text) or {}
+    if isinstance(lock, dict) and "schema" in lock:
+        lock = lock.get("stages") or {}
+    return _locked(lock) if isinstance(lock, dict) else lock
 
 
-class _Files:
-    """As much of a file system as DVC asks for to resolve templates."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self.join = posixpath.join
-        self.normpath = posixpath.normpath
-
-    def suffix(self, path: str) -> str:
-        return posixpath.splitext(path)[1]
-
-    def exists(self, path: str) -> bool:
-        return self._read(path) is not None
-
-    def isdir(self, path: str) -> bool:
-        return False
-
-    def open(self, path: str, encoding: str = "utf-8") -> io.TextIOWrapper:
-        return io.TextIOWrapper(io.BytesIO(self._read(path) or b""), encoding)
+def _locked(stages: dict[str, Any]) -> dict[str, Any]:
+    """Return the same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
+    locked: dict[str, Any] = {}
+    for name, fields in stages.items():
+        locked[name] = LockedStage(fields or {}) if isinstance(fields, (dict, type(None))) else fields
+    return locked
 
 
-def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return values of files that templates name.
+def _by_parts(text: str) -> dict[str, Any]:
+    """Return stages in a lock as DVC writes it; ValueError or yaml.YAMLError if there is more in it."""
+    blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, a lock held nothing but stages
+    if "schema: '2.0'" in blocks:
+        blocks.remove("schema: '2.0'")
+        blocks = list(chain.from_iterable(map(_stages_below, blocks)))
+    found: dict[str, Any] = {}
+    for block in blocks:
+        found.update(_locked_stage(block))
+    return found
 
-    DVC keeps track of those in stages, but not of sections, of what `foreach` and `matrix` name, and of what
-    templates outside of stages do: it shows all of params.yaml.
+
+def _stages_below(block: str) -> list[str]:
+    """Return text of each stage below a key of the top; none below other keys than `stages`."""
+    key, *stages = re.split(r"\n(?=  \S)", block)
+    if key == "stages:":
+        return stages
+    if not isinstance(load_yaml(block), dict) or block.startswith("stages"):
+        raise ValueError(block)
+    return []
+
+
+@remembered
+def _locked_stage(text: str) -> dict[str, Any]:
+    """Return a stage by its name."""
+    indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
+    head, *blocks = re.split(rf"\n(?={indent}[a-z])", text)
+    heading = load_yaml(head)
+    if not isinstance(heading, dict) or len(heading) != 1:
+        raise ValueError(head)
+    if not blocks:
+        return _locked(heading)
+    ((name, nothing),) = heading.items()
+    if nothing is not None:
+        raise ValueError(head)
+    fields: dict[str, Any] = {}
+    for block in blocks:
+        fields.update(_locked_field(block, indent))
+    return _locked({name: fields})
+
+
+def _locked_field(text: str, indent: str) -> dict[str, Any]:
+    """Return a field of a stage, by its name."""
+    name, _, _ = text.strip().partition(":")
+    if name in ("deps", "outs"):
+        # Each entry begins with a dash below the first letter of the name.
+        heading, *entries = text.split(f"\n{indent}- ")
+        if entries and heading == f"{indent}{name}:":
+            return {name: [_locked_entry(f"{indent}- {entry}") for entry in entries]}
+    field = load_plain(text)
+    if not isinstance(field, dict):
+        raise ValueError(text)
+    return field
+
+
+@remembered
+def _locked_entry(text: str) -> Any:
+    """Return a file or folder in `deps` or `outs`."""
+    match = _ENTRY.fullmatch(text)
+    if not match:
+        (entry,) = parse_yaml(text)
+        return entry
+    _, path, kind, md5, size, nfiles = match.groups()
+    entry = {"path": path, "hash": kind} if kind else {"path": path}
+    entry |= {"md5": md5, "size": int(size)}
+    return entry | {"nfiles": int(nfiles)} if nfiles else entry
+
+
+IGNORE_FILE = ".dvcignore"
+
+
+def is_ignore_file(path: str) -> bool:
+    """Return whether a path is that of a `.dvcignore`."""
+    return posixpath.basename(path) == IGNORE_FILE
+
+
+def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
+    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it.
+
+    Args:
+        rules: contents of all `.dvcignore` of a project.
+        paths: of files, as seen from the DVC root.
     """
-    from dvc.parsing.context import ContextError
-
-    found: dict[str, dict[str, Any]] = {}
-    for tracked in resolver.tracked_vars.values():
-        for file, values in tracked.items():
-            found.setdefault(file, {}).update(values)
-    for name in _named_by_templates(definition):
-        try:
-            node = resolver.context.select(name)
-        except ContextError:
-            continue  # of a loop, or of a stage's own `vars`
-        for file, dotted, value in _leaves(node):
-            found.setdefault(file, {})[dotted] = value
-    return {file: _outermost(values) for file, values in found.items()}
+    names: set[str] = set()
+    for path in paths:
+        names.update(path.split("/"))
+    for pattern in chain.from_iterable(map(_last_names, rules)):
+        # An escape, or a class such as [[:alpha:]], is beyond fnmatch.
+        if not pattern or "\\" in pattern or "[:" in pattern or pattern in names:
+            return True
+        if re.search(r"[*?\[]", pattern) and fnmatch.filter(names, pattern):
+            return True
+    return False
 
 
-def _outermost(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values by dotted key, without those that are items of a list that is there as a whole."""
-    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
-    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
-
-
-def _named_by_templates(value: Any) -> Iterator[str]:
-    """Yield what stands between the braces of each `${...}` in a value."""
-    from dvc.parsing.interpolate import get_matches
-
-    match value:
-        case str():
-            for found in get_matches(value):
-                yield found["inner"].strip()
-        case dict():
-            for item in value.values():
-                yield from _named_by_templates(item)
-        case list():
-            for item in value:
-                yield from _named_by_templates(item)
-
-
-def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
-    """Yield file, dotted key and value of what a name of DVC's stands for, if a file says it."""
-    from dvc.parsing.context import CtxDict
-
-    if isinstance(node, CtxDict):
-        for item in node.values():
-            yield from _leaves(item)
-    elif node.meta.source and not node.meta.local:
-        yield node.meta.source, node.meta.path(), node.value
+@lru_cache(1_000)
+def _last_names(text: bytes) -> tuple[str, ...]:
+    """Return each rule's pattern of the file's or folder's own name; empty where it can be any."""
+    names = []
+    for line in text.decode(errors="replace").splitlines():
+        rule = line.strip()
+        # A rule that begins with an exclamation mark hides nothing.
+        if rule and not rule.startswith(("#", "!")):
+            parts = [part for part in rule.split("/") if part not in ("", "**")]
+            names.append(parts[-1] if parts else "")
+    return tuple(names)
