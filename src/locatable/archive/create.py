@@ -25,7 +25,8 @@ from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import first_results, hashed_locks
+from ..results.coordinates import REQUIREMENTS
+from ..results.rebuild import environment_lock, first_results, hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .description import Archived, describing_members
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
@@ -287,7 +288,9 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     """
     locks = hashed_locks(checkout.snapshot)
     if not locks:
-        raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
+        lock = environment_lock(checkout.snapshot)
+        remark = "" if lock in ("", REQUIREMENTS) else f", and is built from {lock}"
+        raise ProjectError(f"--wheels: this revision has no requirements.lock with hashes{remark}")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
     place = folder / "wheels"

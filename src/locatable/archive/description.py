@@ -19,15 +19,16 @@ from urllib.parse import quote as quote_url
 from ..model import HASHES, Record, flat_params
 from ..repository.parsing import parse_toml
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import read_record
-from ..results.rebuild import (
-    CONDA_COMMANDS,
+from ..results.coordinates import (
     CONDA_LOCK,
+    ENVIRONMENT_LOCKS,
     LOCKS,
-    hashed_locks,
-    is_locked_by_conda,
-    repro_command,
+    PIXI_LOCK,
+    PYLOCK,
+    UV_LOCK,
+    read_record,
 )
+from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
@@ -49,6 +50,8 @@ WORKFLOW_TYPES = ("File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"
 DVC = "https://dvc.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 _PYTHON = re.compile(r"\d+\.\d+")
+# What installs the locks that are not for pip.
+TOOLS = {CONDA_LOCK: "micromamba", UV_LOCK: "uv", PYLOCK: "uv", PIXI_LOCK: "pixi"}
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 # The form of an SPDX id; ids that a project makes up have no page.
@@ -106,14 +109,14 @@ class Archived:
         return version[0] if version else ""
 
     @cached_property
-    def by_conda(self) -> bool:
-        """True if conda-lock.yml locks the packages."""
-        return is_locked_by_conda(self.snapshot)
+    def tool(self) -> str:
+        """The program that installs the packages, where it is not pip."""
+        return TOOLS.get(environment_lock(self.snapshot), "")
 
     @cached_property
     def locks(self) -> list[str]:
         """The locks of packages for pip, each with hashes; none where the project has none."""
-        return [] if self.by_conda else hashed_locks(self.snapshot)
+        return hashed_locks(self.snapshot)
 
     @property
     def proves(self) -> bool:
@@ -159,8 +162,8 @@ def readme(archived: Archived) -> bytes:
     """Return the content of the member `README.md`."""
     manifest = archived.manifest
     needs = f"Git and Python {archived.python}" if archived.python else "Git and Python"
-    if archived.by_conda:
-        needs = "Git, Python, DVC and micromamba"
+    if archived.tool:
+        needs = f"Git, Python, DVC and {archived.tool}"
     what = f"commit `{manifest.revision}`"
     if manifest.experiment:
         what = f"the experiment `{manifest.experiment}`, {what}"
@@ -195,8 +198,8 @@ def _commands(archived: Archived) -> list[str]:
         f"python3 -m zipfile -e {ARCHIVE} result",
         f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
-    if archived.by_conda:
-        commands += CONDA_COMMANDS
+    if archived.tool:
+        commands += tool_commands(environment_lock(archived.snapshot))
     elif archived.locks:
         install = ["pip", "install"]
         if archived.manifest.wheels_for:
@@ -237,7 +240,7 @@ def _outcome(archived: Archived) -> str:
             "recorded. It exits with 0 where all is identical."
         )
     sentence = "The last one runs every stage again. `git status` shows nothing where all is identical."
-    if not archived.locks and not archived.by_conda:
+    if not archived.locks and not archived.tool:
         sentence += " This project locks no packages: what its stages import is for you to install first."
     return sentence
 
@@ -347,10 +350,10 @@ class _Description:
             version=self._revision,
         )
         requirements = []
-        for lock in (*LOCKS, CONDA_LOCK):
+        for lock in dict.fromkeys((*LOCKS, *ENVIRONMENT_LOCKS)):
             place = f"{FILES}/{lock}"
             if place in self._sizes:
-                kind = "application/yaml" if lock == CONDA_LOCK else "text/plain"
+                kind = "application/yaml" if lock in (CONDA_LOCK, PIXI_LOCK) else "text/plain"
                 requirements.append(self._file(place, name=f"Packages: {lock}", encodingFormat=kind))
         version = self._archived.python
         if version:

@@ -19,7 +19,7 @@ from ..model import Output
 from ..output import redact_urls
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import CONDA_LOCK, LOCKS
+from ..results.coordinates import ENVIRONMENT_LOCKS, LOCKS
 from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
@@ -50,7 +50,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # Concerns that are named in one line; the rest is counted.
 _MOST_NAMED = 8
 # Files that a reader without Git wants to see first, beside the pipeline.
-_FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
+_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 

@@ -20,8 +20,20 @@ from typing import Any
 from ..model import Experiment, Record, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from .locks import CONDA_LOCK, REQUIREMENTS
 
+# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
+REQUIREMENTS = "requirements.lock"
+# The same for conda, with Python itself and what is not Python's.
+CONDA_LOCK = "conda-lock.yml"
+# Those of other projects; uv can export the first as the second, which is a standard.
+UV_LOCK = "uv.lock"
+PYLOCK = "pylock.toml"
+PIXI_LOCK = "pixi.lock"
+# What an environment for stages is built from: of several, the first, so that a project that adds one for
+# other uses keeps its environment.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK, UV_LOCK, PYLOCK, PIXI_LOCK)
+# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+LOCKS = (REQUIREMENTS, "tools.lock")
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile|renv|flake)\.lock"
