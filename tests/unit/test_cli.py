@@ -175,7 +175,7 @@ def test_outside_of_a_project_nothing_is_made(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = [name, "target"] if name == "locate" else [name]
+    arguments = [name, "target"] if name in ("diff", "locate") else [name]
     assert cli.main(arguments) == 2
     assert capsys.readouterr().err == f"not inside a DVC project: {tmp_path}\n"
     assert list(tmp_path.iterdir()) == []

@@ -35,8 +35,8 @@ EXTRAS = (
     Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
     Extra("prefect", "Prefect", ("prefect",), ("flow",)),
     Extra("ray", "Ray", ("ray",)),
-    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate",)),
-    Extra("page", "matplotlib", ("matplotlib",), ("locate",)),
+    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "numpy"), ("locate", "diff")),
+    Extra("page", "matplotlib", ("matplotlib",), ("locate", "diff")),
 )
 
 

@@ -88,12 +88,12 @@ def _report(arguments: argparse.Namespace, steps: Steps) -> "Report":
         return _prove(arguments, arguments.rev, steps)
     from ..archive.format import unpacked
 
-    with unpacked(Path(arguments.rev), _checking) as archive, contextlib.chdir(archive.project):
+    with unpacked(Path(arguments.rev), checking) as archive, contextlib.chdir(archive.project):
         return _prove(arguments, archive.manifest.revision, steps, archive.wheels)
 
 
 @contextlib.contextmanager
-def _checking(size: int) -> Iterator[Callable[[int], object]]:
+def checking(size: int) -> Iterator[Callable[[int], object]]:
     """Show how many of so many bytes are checked."""
     print("checking the archive", file=sys.stderr, flush=True)
     plain = "checked {n_fmt} of {total_fmt} bytes"

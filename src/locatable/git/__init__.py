@@ -126,6 +126,50 @@ def settings_like(folder: Path, pattern: str, *options: str) -> dict[str, str]:
     return settings
 
 
+def diff_contents(one: Mapping[str, bytes], other: Mapping[str, bytes], *options: str) -> str:
+    """Return what `git diff` says of two sets of files, content by path, which can be of two repositories.
+
+    Files whose path leads elsewhere are left out. The paths that Git prints begin with `a/` and `b/`.
+    """
+    from tempfile import TemporaryDirectory  # `locatable --help` needs as little as possible
+
+    with TemporaryDirectory(prefix="diff-") as folder:
+        for side, files in (("a", one), ("b", other)):
+            place = Path(folder, side)
+            place.mkdir()
+            for path, content in files.items():
+                if not {"..", ".git", ""}.isdisjoint(path.split("/")):
+                    continue
+                file = place / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        # No setting or attribute of the user's acts on it.
+        command = ("git", "-C", folder, "diff", "--no-index", "--no-ext-diff", "--no-textconv", "--no-color")
+        done = subprocess.run(
+            (*command, "--no-renames", "--no-prefix", *options, "a", "b"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**environment(), "GIT_CEILING_DIRECTORIES": folder, "GIT_CONFIG_GLOBAL": os.devnull},
+            check=False,
+        )
+    if done.returncode > 1:  # 1 says that something differs
+        stderr = done.stderr.decode(errors="replace").strip()
+        raise GitError(f"git diff: {_reason(stderr, done.returncode)}", stderr)
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def count_lines(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> dict[str, str]:
+    """Return how many lines Git counts as added and removed in each file that differs, by its path."""
+    # Of each file: both counts, and its two paths, one of which is /dev/null where it is not in both.
+    parts = diff_contents(one, other, "--numstat", "-z").split("\0")
+    lines = {}
+    for counts, old, new in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        added, removed, _ = counts.split("\t")
+        path = (old if new == "/dev/null" else new)[2:]
+        lines[path] = "binary" if added == "-" else f"+{added} −{removed} lines"
+    return lines
+
+
 def start_object_reader(folder: Path, may_fetch: bool = True) -> subprocess.Popen[bytes]:
     """Start a process that answers names of objects with their content (`git cat-file --batch`).
 

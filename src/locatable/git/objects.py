@@ -115,6 +115,8 @@ class GitObjects:
         self._opaque: dict[str, bool] = {}
         self._paths_of_blob: dict[tuple[str, str], list[str]] = {}
         self._preloaded: dict[str, bytes] = {}
+        # Contents of files that no commit has, by what Git would call them.
+        self._uncommitted: dict[str, bytes] = {}
         # Trees that are not in this clone.
         self._missing: set[str] = set()
 
@@ -207,6 +209,8 @@ class GitObjects:
         for name in dict.fromkeys(ids):
             if name in self._preloaded:
                 contents[name] = self._preloaded[name]
+            elif name in self._uncommitted:
+                contents[name] = self._uncommitted[name]
             else:
                 unread.append(name)
         lacking = self.fetch(unread)
@@ -308,6 +312,33 @@ class GitObjects:
                         matching[f"{name}/{path}"] = blob
             self._matching[tree] = matching
         return self._matching[tree]
+
+    def with_files(self, tree: str, files: Mapping[str, bytes | None], id_length: int) -> str:
+        """Return the id of a tree like another one but for some files; it is in memory alone.
+
+        Args:
+            tree: the other one.
+            files: content by path; None for a file that is gone.
+            id_length: characters of an id in this repository.
+        """
+        entries = dict(self.entries(tree))
+        below: dict[str, dict[str, bytes | None]] = {}
+        for path, content in files.items():
+            name, _, inner = path.partition("/")
+            if inner:
+                below.setdefault(name, {})[inner] = content
+            elif content is None:
+                entries.pop(name, None)
+            else:
+                blob = bytes_hash(content, id_length)
+                self._uncommitted[blob] = content
+                entries[name] = ("100644", blob)
+        for name, inside in below.items():
+            mode, child = entries.get(name, (FOLDER, ""))
+            entries[name] = (FOLDER, self.with_files(child if mode == FOLDER else "", inside, id_length))
+        made = f"in memory {len(self._trees)}"
+        self._trees[made] = entries
+        return made
 
     def names(self, tree: str) -> list[str]:
         """Return names of the files in a tree, not in the folders below it."""

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
-from ..errors import UnreadableError
+from ..errors import NotFoundError, UnreadableError
 from ..git import git, paths_left_out
 from ..git.objects import NEVER_SEARCHED, git_hash
 from ..git.pointers import lfs_pointer_hash
-from ..model import Experiment, holder, is_in
+from ..model import Experiment, holder, is_in, overlaps
 from ..output import progress_bar
 from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
 from ..repository.hashes import HashKind, md5_of
@@ -24,6 +24,8 @@ from .result import Located, Result, Role, RoleKind, uncommitted_coordinates
 
 # What DVC calls a folder.
 FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
+# What it calls a file or folder.
+WHOLE_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 # Where DVC, and the stage `environment`, record results.
 RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
 
@@ -399,6 +401,65 @@ def workspace_outputs(head: Snapshot, is_wanted: Callable[[Path], bool]) -> tupl
         if wanted and md5_of(place, HashKind.of_entry(entry)) == entry.get("md5"):
             outputs |= {path.relative_to(root).as_posix(): path for path in wanted}
     return workspace, outputs
+
+
+def checked_out(reader: Reader) -> Result:
+    """Return the result that the workspace holds: HEAD's, with the files in which the workspace differs.
+
+    Raises:
+        NotFoundError: nothing is committed yet.
+        UnreadableError: a file of DVC's in the workspace is broken.
+    """
+    rev = commit_id(reader, "HEAD")
+    if rev is None:
+        raise NotFoundError("nothing is checked out: there is no commit yet")
+    head = reader.snapshot(rev)
+    head.check_whole()
+    workspace = replace(head, files=_workspace_records(head))
+    try:
+        files = _uncommitted_files(workspace)
+        workspace.tree = reader.objects.with_files(head.tree, files, len(rev)) if files else head.tree
+        _require_whole_hashes(workspace)
+        uncommitted = uncommitted_coordinates(workspace, head)
+    except UnreadableError as error:
+        raise UnreadableError(f"workspace on {error}") from None
+    experiment = next((one for one in reader.experiments() if one.rev == rev), None)
+    return Result(workspace, None if uncommitted else experiment, uncommitted=uncommitted)
+
+
+def _require_whole_hashes(workspace: Snapshot) -> None:
+    """Refuse a dvc.lock that a process is still writing, or that it left half written."""
+    for address, record in workspace.records.items():
+        for path, entry in (*record.deps.items(), *record.outs.items()):
+            if "md5" in entry and not WHOLE_HASH.fullmatch(str(entry["md5"])):
+                raise UnreadableError(
+                    f"{workspace.rev[:7]}:dvc.lock: the hash of {path} of {address} is cut off"
+                )
+
+
+def _uncommitted_files(workspace: Snapshot) -> dict[str, bytes | None]:
+    """Return content by path of files in which the workspace differs from HEAD; None for one that is gone.
+
+    Of files that Git does not track, those that a stage reads or writes.
+    """
+    root = workspace.reader.root
+    options = ("--name-only", "--no-renames", "--relative", "--ignore-submodules", "-z")
+    listed = git(root, "diff", *options, "HEAD", settings={"core.fsmonitor": "false"})
+    paths = list(filter(None, listed.split("\0")))
+    named = {*workspace.metric_files, *workspace.plot_files}
+    for stage in workspace.stages.values():
+        named.update((*stage.deps, *stage.outs, *stage.params))
+    untracked = git(root, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+    paths += [path for path in untracked if path and overlaps(path, named)]
+    left_out = set(paths_left_out(root))
+    files: dict[str, bytes | None] = {}
+    for path in paths:
+        place = root / path
+        if place.is_file() and not place.is_symlink():
+            files[path] = place.read_bytes()
+        elif not os.path.lexists(place) and path not in left_out:
+            files[path] = None
+    return files
 
 
 def _workspace_records(head: Snapshot) -> dict[str, bytes]:

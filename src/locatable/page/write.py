@@ -25,6 +25,12 @@ def to_html(page: Facts) -> str:
     Raises:
         ModuleNotFoundError: it has curves, and matplotlib is not installed.
     """
+    template = page_environment().get_template("page.html.j2")
+    return template.render(page=page, summaries=summaries(page.report), version=__version__)
+
+
+def page_environment() -> Environment:
+    """Return the environment of the templates: all that they are given is escaped, and nothing in it acts."""
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -34,8 +40,7 @@ def to_html(page: Facts) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"breakable": _breakable, "draw": draw, "literal": _literal}
-    template = environment.get_template("page.html.j2")
-    return template.render(page=page, summaries=summaries(page.report), version=__version__)
+    return environment
 
 
 def _printable(value: object) -> object:

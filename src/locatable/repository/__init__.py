@@ -129,6 +129,15 @@ def shallow_history(repo: Path) -> str:
     return "this clone is shallow: `git fetch --unshallow` gets the rest of its history"
 
 
+def share_history(repo: Path, rev: str, other_repo: Path, other_rev: str) -> bool:
+    """Return whether two commits have a first commit in common; true where a shallow clone cannot tell."""
+    if is_shallow(repo) or is_shallow(other_repo):
+        return True
+    first = git(repo, "rev-list", "--max-parents=0", rev).split()
+    others = git(other_repo, "rev-list", "--max-parents=0", other_rev).split()
+    return not set(first).isdisjoint(others)
+
+
 def limits(repo: Path, has_experiments: bool) -> list[str]:
     """Return a sentence about each kind of commits that a clone may lack."""
     found = [shallow_history(repo)]

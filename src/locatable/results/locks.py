@@ -3,9 +3,16 @@
 `scripts/environment.py` of a generated project does the same for itself: a stage imports nothing of ours.
 """
 
+import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
+
+import yaml
+
+from ..repository import parsing
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,55 @@ class Drift:
     name: str
     locked: str
     installed: str | None
+
+
+def locked_versions(path: str, content: bytes) -> dict[str, str]:
+    """Return the version by name of each package that a file pins, whatever tool reads it; none if unknown.
+
+    Several versions of one package, as for several platforms, are joined by commas.
+    """
+    name = posixpath.basename(path)
+    try:
+        if name.startswith("requirements"):
+            pairs = _PINNED.findall(content.decode())
+        else:
+            pairs = list(_pairs(parsing.parse(_as_known(name), content)))
+    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        return {}
+    versions: dict[str, set[str]] = {}
+    for package, version in pairs:
+        versions.setdefault(package.lower().replace("_", "-"), set()).add(version.lstrip("="))
+    return {package: ", ".join(sorted(found)) for package, found in versions.items()}
+
+
+# A package and its version, as pip's lists have them.
+_PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*((?:[=<>!~]=?=?)[^\s;#\\]+)", re.MULTILINE)
+
+
+def _as_known(name: str) -> str:
+    """Return a name with the ending of its format: `.lock` is TOML for some tools and JSON for others."""
+    if name in ("renv.lock", "Pipfile.lock", "flake.lock"):
+        return f"{name}.json"
+    return f"{name}.toml" if name.endswith(".lock") else name
+
+
+def _pairs(content: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and version of the packages in a lock of poetry, uv, PDM, pylock, conda, Pipenv or renv."""
+    for key in ("package", "packages"):
+        for package in content.get(key) or ():
+            if "name" in package and "version" in package:
+                yield package["name"], str(package["version"])
+    for section in ("default", "Packages"):
+        for package, entry in (content.get(section) or {}).items():
+            version = entry.get("version") or entry.get("Version")
+            if version:
+                yield package, str(version)
+    for line in content.get("dependencies") or ():
+        lines = line.get("pip") or () if isinstance(line, dict) else [line]
+        for pinned in lines:
+            package, _, version = pinned.partition("=")
+            if version:
+                yield package.rstrip("<>!~ "), version.lstrip("=")
 
 
 def drift(lock: str) -> list[Drift]:

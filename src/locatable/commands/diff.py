@@ -1,0 +1,173 @@
+"""Why two results differ: which data, code, params, environment or commands, and which of them came first.
+
+    locatable diff A [B] [--repo FOLDER] [--patch] [--check]
+                   [--json | --markdown] [--html FILE]
+
+A and B are anything that `locatable locate` takes, a file, an experiment, a revision, an MLflow run, a
+number, or an archive that `locatable archive` wrote. Without B, A is compared with what is checked out,
+as it is in the workspace. With --repo, B is of another clone, such as a colleague's.
+
+It shows in what each coordinate differs, then the metrics and outputs, then the first cause: the
+earliest stage whose own inputs differ and whose outputs do, too, with the stages that follow from it.
+Where all inputs of a stage are equal and its outputs differ, it is not reproducible, and the command
+that proves it is shown.
+"""
+
+import argparse
+import contextlib
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import NotFoundError, UsageError
+from ..repository import find_project
+
+if TYPE_CHECKING:
+    from ..diff.changes import Side
+    from ..diff.compare import Comparison
+    from ..locate import Result
+    from ..repository.reader import Reader
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `locatable diff`."""
+    # As newer Pythons have it: -1e-5 is no option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    parser.add_argument("a", metavar="A", help="a result, as `locatable locate` takes it, or an archive")
+    parser.add_argument(
+        "b", metavar="B", nargs="?", help="the same of another result (default: what is checked out)"
+    )
+    parser.add_argument("--repo", metavar="FOLDER", type=Path, help="the clone that B is of")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything, for machines")
+    form.add_argument("--markdown", action="store_true", help="for a comment on a pull request")
+    parser.add_argument("--patch", action="store_true", help="show the changes of code, too")
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page with the figures and curves of both"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 if anything differs")
+
+
+def works_anywhere(arguments: argparse.Namespace) -> bool:
+    """Return true for two archives: no project is needed around the current folder."""
+    return _is_archive(arguments.a) and _is_archive(arguments.b or "")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the comparison; the exit code is 1 where `--check` finds a difference."""
+    from ..diff import render
+    from ..diff.changes import patch
+    from ..diff.compare import compare
+
+    if arguments.html:
+        from ..page.write import check_place
+
+        check_place(arguments.html)
+    with contextlib.ExitStack() as opened:
+        a = _find(opened, arguments.a, None)
+        b = _find(opened, arguments.b, arguments.repo)
+        found = compare(a, b)
+        changes = patch(a, b, found.changes["code"]) if arguments.patch else ""
+        if arguments.json:
+            print(render.to_json(found, changes))
+        elif arguments.markdown:
+            print(render.to_markdown(found, changes))
+        else:
+            print(render.to_text(found))
+            print(f"\n{changes}" if changes else "", end="")
+        if arguments.html:
+            _write_page(arguments.html, found)
+        return int(arguments.check and found.differs)
+
+
+def _write_page(path: Path, found: "Comparison") -> None:
+    from ..diff.render import to_html
+    from ..page.write import write_page
+
+    replaced = write_page(path, to_html(found))
+    print(f"{'replaced' if replaced else 'wrote'} {path}", file=sys.stderr)
+
+
+def _is_archive(target: str) -> bool:
+    return target.endswith(".zip") and Path(target).is_file()
+
+
+def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -> "Side":
+    """Return the one result that a target belongs to, of the project around a folder or of an archive."""
+    from ..diff.changes import Side
+    from ..locate import find_name
+    from ..locate.by_content import checked_out
+    from ..repository.reader import Reader
+
+    if target and _is_archive(target):
+        from ..archive.format import unpacked
+        from .reproduce import checking
+
+        archive = opened.enter_context(unpacked(Path(target), checking))
+        reader = opened.enter_context(Reader(archive.project))
+        return Side(_with_results(find_name(reader, archive.manifest.revision)[0]), target, target)
+    if repo is not None and not repo.is_dir():
+        raise UsageError(f"--repo {repo}: no such folder")
+    here = Path.cwd()
+    reader = opened.enter_context(Reader(find_project(repo or here)))
+    if target is None:
+        result = checked_out(reader)
+    else:
+        # A path is seen from the other clone, as after `git -C`, where it has such a file.
+        with contextlib.chdir(repo if repo and (repo / target).exists() else here):
+            result = _locate(reader, target)
+    is_here = repo is None and not result.uncommitted
+    return Side(_with_results(result), target or "checked out", result.rev[:12] if is_here else "")
+
+
+def _locate(reader: "Reader", target: str) -> "Result":
+    """Return the one result that a target belongs to; of a file that several have, the first one.
+
+    Raises:
+        UsageError: it belongs to several.
+    """
+    from ..locate import locate, merged, render
+    from ..locate.by_content import checked_out
+
+    located = locate(reader, target)
+    for line in [*located.notes, *(f"left out: {left_out}" for left_out in located.left_out)]:
+        print(line, file=sys.stderr)
+    if len(located.figures) > 1 or any(not figure.is_traced for figure in located.figures):
+        raise UsageError(
+            render.figures_to_text(target, located, []),
+            hint="name one result: an experiment, a commit, or a figure as a file",
+        )
+    results = merged(located.results)
+    first, *others = results
+    if first.uncommitted:
+        first = replace(checked_out(reader), roles=first.roles)
+    if not others:
+        return first
+    if located.is_number:
+        raise UsageError(render.candidates(target, results), hint="name one of them")
+    if not first.roles:
+        names = ", ".join(f"{each.rev[:7]}" for each in results)
+        raise UsageError(f"{target}: {len(results)} experiments have this name; give a commit: {names}")
+    print(f"the first of {len(results)} results with {target}: {render.title(first)}", file=sys.stderr)
+    return first
+
+
+def _with_results(result: "Result") -> "Result":
+    """Return a result that has something to compare.
+
+    Raises:
+        NotFoundError: it has not.
+    """
+    from ..results.rebuild import first_results
+    from ..results.staleness import has_unrecorded_pipeline
+
+    snapshot = result.snapshot
+    snapshot.check_whole()
+    name = result.experiment.name if result.experiment else result.rev[:7]
+    if has_unrecorded_pipeline(snapshot):
+        raise NotFoundError(f"{name}: no results are recorded yet", hint=first_results(snapshot))
+    if not (snapshot.records or snapshot.sources or snapshot.metric_files):
+        raise NotFoundError(f"{name}: no results are recorded: no stage, no data and no metrics of DVC")
+    return result

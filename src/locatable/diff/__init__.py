@@ -1,0 +1,4 @@
+"""Why two results differ.
+
+`changes` compares coordinates and values, `compare` finds what came first, and `render` shows both.
+"""

@@ -1,0 +1,452 @@
+"""`locatable diff` where results are odd: other pipelines, other repositories, broken files, chance."""
+
+import base64
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import archived
+import pytest
+from tiny_dvc import commit, dvc, init, with_results
+from tiny_git import experiment, git, write
+
+from locatable.archive.create import ArchiveOptions, create_archive
+from locatable.cli import main
+from locatable.diff import render
+from locatable.diff.changes import Change, Side, Value
+from locatable.diff.compare import Cause, Follower, compare
+from locatable.locate.result import Result
+from locatable.repository.reader import Reader
+from locatable.results.locks import locked_versions
+
+STAGE = "stages:\n  train:\n    cmd: sh train.sh\n    deps: [train.sh]\n    outs: [model.txt]\n"
+CHANCE = {"dvc.yaml": STAGE, "train.sh": "cat ../chance > model.txt\n"}
+
+Diff = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def diff(capsys: pytest.CaptureFixture[str]) -> Diff:
+    """Run the command, and return what it prints as JSON."""
+
+    def run(*words: str) -> dict[str, Any]:
+        assert main(["diff", *words, "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    return run
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project, which is the current one."""
+    place = tmp_path / "project"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+def rerun(root: Path, files: dict[str, str], *targets: str) -> str:
+    write(root, files)
+    with dvc(root) as repo:
+        repo.reproduce(list(targets) or None, force=True)
+    return commit(root)
+
+
+def by_chance(root: Path) -> None:
+    """Two commits whose only stage has equal inputs and another output."""
+    write(root, {"../chance": "1\n"})
+    with_results(root, CHANCE)
+    rerun(root, {"../chance": "2\n", "README.md": "x\n"})
+
+
+def test_a_stage_with_equal_inputs_and_other_outputs_is_not_reproducible(root: Path, diff: Diff) -> None:
+    by_chance(root)
+    found = diff("HEAD~1", "HEAD")
+    first = found["first_cause"]
+    assert (first["stage"], first["changes"], first["reproducible"]) == ("train", [], False)
+    assert found["proof"] == f"locatable reproduce {git(root, 'rev-parse', 'HEAD~1')[:12]} --stage train"
+
+
+def test_the_command_that_proves_it_is_shown_whole(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_chance(root)
+    main(["diff", "HEAD~1", "HEAD"])
+    text = capsys.readouterr().out
+    assert "train: not reproducible\n" in text
+    assert "its inputs are equal, and model.txt differs" in text
+    assert f"locatable reproduce {git(root, 'rev-parse', 'HEAD~1')[:12]} --stage train" in text
+
+
+def test_processors_that_are_noted_are_compared_where_no_input_differs(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_chance(root)
+    for rev, name in (("HEAD~1", "Zen"), ("HEAD", "Haswell")):
+        git(root, "notes", "--ref", "locatable", "add", "-m", json.dumps({"name": name, "cpus": 2}), rev)
+    main(["diff", "HEAD~1", "HEAD"])
+    assert "processor: Zen, 2 CPUs → Haswell, 2 CPUs" in capsys.readouterr().out
+
+
+def test_packages_that_no_stage_declares_come_before_chance(root: Path, diff: Diff) -> None:
+    write(root, {"../chance": "1\n", "requirements.txt": "numpy==1.26.4\npandas==2.2.0\n"})
+    with_results(root, CHANCE)
+    rerun(root, {"../chance": "2\n", "requirements.txt": "numpy==2.1.0\npandas==2.2.0\n"})
+    first = diff("HEAD~1", "HEAD")["first_cause"]
+    named = [(change["name"], change["a"], change["b"]) for change in first["changes"]]
+    assert (first["stage"], named, first["is_declared"]) == ("train", [("numpy", "1.26.4", "2.1.0")], False)
+
+
+def test_a_param_that_fills_in_a_command_is_the_cause_and_not_the_command(root: Path, diff: Diff) -> None:
+    pipeline = "stages: {train: {cmd: 'echo ${lr} > model.txt', outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "params.yaml": "lr: 0.1\n"})
+    rerun(root, {"params.yaml": "lr: 0.25\n"})
+    first = diff("HEAD~1", "HEAD")["first_cause"]
+    assert [change["name"] for change in first["changes"]] == ["lr"]
+
+
+def test_a_change_without_effect_is_not_the_cause_of_what_differs(root: Path, diff: Diff) -> None:
+    pipeline = """stages:
+  prepare: {cmd: sh prepare.sh, deps: [prepare.sh], outs: [rows.txt]}
+  train: {cmd: sh train.sh, deps: [train.sh, rows.txt], outs: [model.txt]}
+"""
+    scripts = {"prepare.sh": "echo 1 > rows.txt\n", "train.sh": "cat rows.txt > model.txt\n"}
+    with_results(root, {"dvc.yaml": pipeline, **scripts})
+    rerun(root, {"prepare.sh": "# said better\necho 1 > rows.txt\n", "train.sh": "echo 2 > model.txt\n"})
+    found = diff("HEAD~1", "HEAD")
+    assert [found["first_cause"]["stage"], found["other_causes"]] == ["train", []]
+    assert [cause["stage"] for cause in found["without_effect"]] == ["prepare"]
+
+
+def test_what_follows_is_indented_below_its_cause(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stages = ["  s0: {cmd: cat in.txt > s0.txt, deps: [in.txt], outs: [s0.txt]}"]
+    for number in range(1, 30):
+        before = f"s{number - 1}.txt"
+        stages.append(
+            f"  s{number}: {{cmd: cat {before} > s{number}.txt, deps: [{before}], outs: [s{number}.txt]}}"
+        )
+    with_results(root, {"dvc.yaml": "\n".join(["stages:", *stages]), "in.txt": "1\n"})
+    rerun(root, {"in.txt": "2\n"})
+    main(["diff", "HEAD~1", "HEAD"])
+    lines = capsys.readouterr().out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("first cause"))
+    assert lines[start].split()[2:4] == ["s0:", "in.txt"]
+    assert [line.strip() for line in lines[start + 1 : start + 3]] == [
+        "s1  s1.txt differs",
+        "s2  s2.txt differs",
+    ]
+    indents = [len(line) - len(line.lstrip()) for line in lines[start : start + 3]]
+    assert indents[1] < indents[2]
+    assert lines[-1].endswith("and 25 more")
+    assert len(lines) <= 40
+
+
+def test_stages_of_one_pipeline_alone_are_named(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    other = "stages: {fit: {cmd: echo 2 > fitted.txt, outs: [fitted.txt]}}\n"
+    rerun(root, {"dvc.yaml": other})
+    found = diff("HEAD~1", "HEAD")
+    details = {change["name"]: change["detail"] for change in found["coordinates"]["execution"]["changes"]}
+    assert details == {"train": "a stage of A alone", "fit": "a stage of B alone"}
+
+
+def test_folders_differ_as_dvc_says(root: Path, diff: Diff) -> None:
+    write(root, {"images/a": "1", "images/b": "2", "images/c": "3", "images/old": "4"})
+    pipeline = "stages: {train: {cmd: ls images > model.txt, deps: [images], outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline}, "images")
+    for name in ("a", "old"):
+        os.remove(root / "images" / name)
+    write(root, {"images/b": "5", "images/new": "4", "images/d": "6", "images/e": "7"})
+    with dvc(root) as repo:
+        repo.add("images")
+        repo.reproduce()
+    commit(root)
+    with dvc(root) as repo:
+        said = repo.diff("HEAD~1", "HEAD")
+    # Without the folder itself.
+    counts = {what: sum("images/" in str(each["path"])[:-1] for each in said[what]) for what in said}
+    (change,) = diff("HEAD~1", "HEAD")["coordinates"]["data"]["changes"]
+    for what in ("added", "deleted", "modified", "renamed"):
+        assert f"{counts[what]} {what}" in change["detail"]
+
+
+def test_a_revision_without_results_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(root)
+    write(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    first = commit(root)
+    rerun(root, {})
+    assert main(["diff", "HEAD~1"]) == 1
+    assert capsys.readouterr().err == f"{first[:7]}: no results are recorded yet; `dvc repro`, then commit\n"
+
+
+METRICS = """stages:
+  train:
+    cmd: sh train.sh
+    deps: [train.sh]
+    metrics: [m.json: {cache: false}]
+    outs: [environment.json: {cache: false}]
+"""
+WRITES = 'echo \'{"auc": 0.9}\' > m.json; echo \'{"python": "3.11"}\' > environment.json\n'
+
+
+@pytest.mark.parametrize("content", ["", '{"auc": 0.', '{"pyth'])
+def test_metrics_that_are_half_written_are_named_and_have_no_value(
+    root: Path, content: str, diff: Diff
+) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
+    write(root, {"m.json": content})
+    found = diff("HEAD")
+    assert [(value["key"], value["b"]) for value in found["values"]] == [("m.json:auc", None)]
+    assert any(":m.json:" in note for note in found["notes"])
+
+
+def test_a_record_that_is_half_written_is_named(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
+    write(root, {"environment.json": '{"pyth'})
+    assert diff("HEAD")["b"]["not_of_this_commit"] == "environment.json is not what train wrote"
+
+
+def test_what_a_lock_does_not_record_is_not_said_to_differ(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    lock = (root / "dvc.lock").read_text()
+    write(root, {"dvc.lock": lock.partition("    outs:")[0]})
+    found = diff("HEAD")
+    assert (found["outputs"], found["first_cause"]) == ([], None)
+    assert found["b"]["not_of_this_commit"] == "model.txt of train is not recorded"
+
+
+def test_a_lock_that_is_half_written_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    lock = (root / "dvc.lock").read_text()
+    for end in (lock.rindex("path:") + 2, lock.rindex("md5:") + 10):
+        (root / "dvc.lock").write_text(lock[:end])
+        capsys.readouterr()
+        assert main(["diff", "HEAD"]) == 1
+        said = capsys.readouterr().err
+        assert (said.startswith("workspace on "), said.count("\n"), "dvc.lock" in said) == (True, 1, True)
+
+
+def test_b_is_of_a_colleagues_clone(root: Path, tmp_path: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    git(tmp_path, "clone", "--quiet", str(root), "theirs")
+    with dvc(tmp_path / "theirs") as repo:
+        repo.config["core"]["analytics"] = False
+        repo.reproduce(force=True)
+    theirs = rerun(tmp_path / "theirs", {"train.sh": "echo 2 > model.txt\n"})
+    for words in (["--repo", "../theirs"], ["model.txt", "--repo", "../theirs"]):
+        found = diff("HEAD", *words)
+        assert (found["b"]["rev"], found["first_cause"]["changes"][0]["name"]) == (theirs, "train.sh")
+        assert found["notes"] == []
+
+
+def test_repositories_without_a_common_history_are_compared_by_content(
+    root: Path, tmp_path: Path, diff: Diff
+) -> None:
+    files = {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"}
+    with_results(root, files)
+    with_results(tmp_path / "other", {**files, "README.md": "another\n"})
+    found = diff("HEAD", "--repo", "../other")
+    assert (found["differs"], len(found["notes"])) == (False, 1)
+    assert "share no history" in found["notes"][0]
+
+
+def test_figures_name_the_results_that_made_them(root: Path, tmp_path: Path, diff: Diff) -> None:
+    first = with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    shutil.copy(root / "model.txt", tmp_path / "draft-1.txt")
+    second = rerun(root, {"train.sh": "echo 2 > model.txt\n"})
+    shutil.copy(root / "model.txt", tmp_path / "draft-2.txt")
+    found = diff("../draft-2.txt", "../draft-1.txt")
+    assert (found["a"]["rev"], found["b"]["rev"]) == (second, first)
+
+
+def test_check_fails_where_anything_differs(root: Path) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    rerun(root, {"train.sh": "echo 2 > model.txt\n"})
+    assert main(["diff", "HEAD", "HEAD", "--check"]) == 0
+    assert main(["diff", "HEAD~1", "HEAD", "--check"]) == 1
+
+
+def test_experiments_of_one_name_are_not_guessed_between(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    revs = []
+    for number in (1, 2):
+        commit(root, f"baseline {number}")
+        revs.append(experiment(root, {"README.md": f"{number}\n"}, "tuned")[:7])
+    assert main(["diff", "tuned"]) == 2
+    said = capsys.readouterr().err
+    assert all(rev in said for rev in revs)
+
+
+def test_markdown_shows_names_as_they_are(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(
+        root, {"dvc.yaml": "stages: {train: {cmd: 'true', params: [name]}}\n", "params.yaml": "name: a\n"}
+    )
+    rerun(root, {"params.yaml": "name: '<img src=x> | `*b*`'\n"})
+    main(["diff", "HEAD~1", "HEAD", "--markdown"])
+    text = capsys.readouterr().out
+    row = next(line for line in text.splitlines() if line.startswith("| params |"))
+    assert (row.count("|"), "<img" in text, "`" in text) == (4, False, False)
+
+
+TOML = b"""[[packages]]
+name = "numpy"
+version = "2.1.0"
+[[packages]]
+name = "pandas"
+version = "2.2"
+"""
+LOCKS = {
+    "requirements.txt": b"numpy==2.1.0 ; python_version > '3.8'\nPandas[extra]>=2.2 # why\n-r more.txt\n",
+    "uv.lock": TOML.replace(b"packages", b"package"),
+    "pylock.toml": TOML,
+    "conda-lock.yml": b"package:\n- {name: numpy, version: 2.1.0}\n- {name: pandas, version: '2.2'}\n",
+    "Pipfile.lock": b'{"default": {"numpy": {"version": "==2.1.0"}, "pandas": {"version": "==2.2"}}}',
+    "renv.lock": b'{"Packages": {"numpy": {"Version": "2.1.0"}, "pandas": {"Version": "2.2"}}}',
+    "environment.yml": b"dependencies: [numpy=2.1.0, pip, {pip: [pandas==2.2]}]\n",
+}
+
+
+@pytest.mark.parametrize("path", LOCKS)
+def test_versions_are_read_from_the_locks_of_all_tools(path: str) -> None:
+    versions = locked_versions(path, LOCKS[path])
+    assert (versions["numpy"], versions["pandas"]) == (
+        "2.1.0",
+        ">=2.2" if path == "requirements.txt" else "2.2",
+    )
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[1]", b"package: 5", b"{", b""])
+@pytest.mark.parametrize("path", LOCKS)
+def test_a_lock_that_is_none_has_no_versions(path: str, content: bytes) -> None:
+    assert locked_versions(path, content) == {}
+
+
+PICTURES = """stages:
+  draw:
+    cmd: sh draw.sh
+    deps: [draw.sh]
+    outs: [figure.svg: {cache: false}]
+    plots: [loss.csv: {cache: false, x: step, y: loss}]
+"""
+
+
+def drawing(colour: str, loss: float) -> str:
+    picture = f"<svg xmlns='http://www.w3.org/2000/svg' fill='{colour}'/>"
+    return f'echo "{picture}" > figure.svg; printf "step,loss\\n0,1\\n1,{loss}\\n" > loss.csv\n'
+
+
+def test_a_page_has_figures_and_curves_of_both(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_results(root, {"dvc.yaml": PICTURES, "draw.sh": drawing("red", 0.5)})
+    old = (root / "figure.svg").read_bytes()
+    rerun(root, {"draw.sh": drawing("blue", 0.25)})
+    new = (root / "figure.svg").read_bytes()
+    main(["diff", "HEAD~1", "HEAD", "--html", "../page.html"])
+    page = (tmp_path / "page.html").read_text()
+    for picture in (old, new):
+        assert base64.b64encode(picture).decode() in page
+    assert 'class="swatch before"></i>A<' in page
+    assert "draw: draw.sh  +1 −1 lines" in page
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+
+
+def test_a_page_takes_the_place_of_no_other_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    assert main(["diff", "HEAD", "--html", "model.txt"]) == 2
+    assert (root / "model.txt").read_text() == "1\n"
+
+
+def test_a_number_of_several_results_is_not_guessed_between(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
+    rerun(root, {"train.sh": f"# again\n{WRITES}"})
+    assert main(["diff", "auc 0.9"]) == 2
+    assert "2 results have such a value" in capsys.readouterr().err
+
+
+def test_a_name_that_nothing_has_ends_as_locate_does(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    said = []
+    for command in ("locate", "diff"):
+        assert main([command, "nowhere"]) == 1
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+
+
+def test_however_much_differs_one_screen_shows_it(root: Path) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    with Reader(root) as reader:
+        side = Side(Result(reader.snapshot("HEAD"), uncommitted=["code"]))
+        found = compare(side, side)
+        many = [Change("code", f"{'long/' * 12}{number}.py", "a", "b", "+1 −1 lines") for number in range(50)]
+        stages = [Follower(f"stage-{number}", number, ["out"] * 9) for number in range(50)]
+        causes = [Cause(f"stage-{number}", many, ["out"], follows=stages) for number in range(9)]
+        values = [Value(f"{number}/metrics.json:deep.name", 0.1, 0.25, 0.15, "a") for number in range(50)]
+        crowded = replace(
+            found,
+            changes=dict.fromkeys(found.changes, many),
+            values=values,
+            outputs=dict.fromkeys(map(str, range(50)), "stage"),
+            causes=causes,
+            idle=causes,
+            notes=["note"] * 9,
+        )
+        lines = render.to_text(crowded).splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_figure_of_the_workspace_has_the_values_of_the_workspace(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
+    write(root, {"train.sh": WRITES.replace("0.9", "0.95")})
+    with dvc(root) as repo:
+        repo.reproduce()
+    found = diff("HEAD", "m.json")
+    assert found["b"]["uncommitted"]
+    assert [(value["a"], value["b"]) for value in found["values"]] == [(0.9, 0.95)]
+
+
+def test_a_module_that_one_stage_reads_in_its_folder_is_told_once(root: Path, diff: Diff) -> None:
+    pipeline = """stages:
+  check: {cmd: echo 1 > checked.txt, deps: [code], outs: [checked.txt]}
+  train: {cmd: cat code/train.sh > model.txt, deps: [code/train.sh], outs: [model.txt]}
+"""
+    with_results(root, {"dvc.yaml": pipeline, "code/train.sh": "1\n", "code/other.sh": "1\n"})
+    rerun(root, {"code/train.sh": "2\n"})
+    found = diff("HEAD~1", "HEAD")
+    assert [change["name"] for change in found["coordinates"]["code"]["changes"]] == ["code/train.sh"]
+    assert (found["first_cause"]["stage"], found["without_effect"]) == ("train", [])
+
+
+def test_an_archive_is_compared_with_what_is_checked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
+) -> None:
+    root = archived.make(tmp_path / "project")
+    monkeypatch.chdir(root)
+    first = git(root, "rev-parse", "HEAD")
+    archive = tmp_path / "result.zip"
+    create_archive(ArchiveOptions(archive), archived.Silent())
+    rerun(root, {"params.yaml": "copy: {by: 2}\n"})
+    found = diff(str(archive))
+    changes = found["coordinates"]["params"]["changes"]
+    assert found["a"]["rev"] == first
+    assert [(change["name"], change["a"], change["b"]) for change in changes] == [("copy.by", 1, 2)]
+
+
+def test_a_run_of_mlflow_is_the_commit_that_it_shows(
+    root: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
+) -> None:
+    first = with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    second = rerun(root, {"train.sh": "echo 2 > model.txt\n"})
+    runs = {"a" * 32: first, "b" * 32: second}
+    monkeypatch.setattr("locatable.mlflow.store.mirrored_revision", lambda uri, run: runs.get(run))
+    found = diff("a" * 32, "b" * 32)
+    assert (found["a"]["rev"], found["b"]["rev"]) == (first, second)
