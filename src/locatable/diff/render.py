@@ -103,7 +103,12 @@ def title(side: Side) -> str:
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
-    lines = [f"{'':<{MARGIN}}{item}" for item in items]
+    lines = []
+    for item in items:
+        before, arrow, after = item.partition(" → ")
+        is_long = arrow and len(item) > WIDTH - MARGIN
+        for part in (before, f"  → {after}") if is_long else (item,):
+            lines.append(f"{'':<{MARGIN}}{part}")
     if lines:
         lines[0] = f"{label:<{MARGIN}}{lines[0][MARGIN:]}"
     return lines
@@ -129,7 +134,7 @@ def _shortened(items: Iterable[str], most: int) -> list[str]:
 def sentence(change: Change) -> str:
     """Return a change in words."""
     if change.coordinate == "execution":
-        return _execution_sentence(change)
+        return f"{change.name}: {_execution(change)}"
     is_file = change.name == change.source or change.coordinate in ("data", "code")
     if not is_file:
         detail = f" ({change.detail})" if change.detail else ""
@@ -141,10 +146,10 @@ def sentence(change: Change) -> str:
     return f"{change.name}  {change.detail or hashes}"
 
 
-def _execution_sentence(change: Change) -> str:
+def _execution(change: Change) -> str:
     if change.a is None or change.b is None:
-        return f"{change.name} is {change.detail}"
-    return f"command of {change.name}: {_short(change.a)} → {_short(change.b)}"
+        return change.detail
+    return f"command {_short(change.a)} → {_short(change.b)}"
 
 
 def _short(value: Any) -> str:
@@ -231,12 +236,12 @@ def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
 
 def _lines_without_effect(found: Comparison) -> list[str]:
     if found.idle:
-        pairs = [(sentence(change), cause.stage) for cause in found.idle for change in cause.changes]
+        pairs = [(_reason(cause, change), cause.stage) for cause in found.idle for change in cause.changes]
         lines = []
         for reason, group in groupby(sorted(pairs), key=lambda pair: pair[0]):
             stages = ", ".join(stage for _, stage in group)
-            lines.append(f"{stages}: {reason}; without effect, no output differs")
-        return _shortened(lines, MOST_ITEMS)
+            lines.append(f"{stages}: {reason}")
+        return [*_shortened(lines, MOST_ITEMS), "without effect: no output differs"]
     if not found.differs:
         return ["none: coordinates, values and outputs are the same"]
     if not found.equal_outputs:
@@ -244,12 +249,17 @@ def _lines_without_effect(found: Comparison) -> list[str]:
     return ["none: no stage read or wrote what differs"]
 
 
+def _reason(cause: Cause, change: Change) -> str:
+    is_its_own = change.coordinate == "execution" and change.name == cause.stage
+    return _execution(change) if is_its_own else sentence(change)
+
+
 def _reasons(cause: Cause, most: int) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
     if not cause.changes:
         remarks = [cause.remark] if cause.remark else []
         return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
-    lines = _shortened(map(sentence, cause.changes), most)
+    lines = _shortened([_reason(cause, change) for change in cause.changes], most)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
     return lines
