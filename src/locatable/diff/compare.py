@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..model import Entry, Record, Stage, flat_params, is_in, overlaps, recorded_hash
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, overlaps, recorded_hash
 from ..repository import share_history
 from .changes import (
     Change,
@@ -139,7 +139,8 @@ class _Stages:
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
         self._a, self._b = a.snapshot, b.snapshot
-        self._changes = [*changes["data"], *changes["code"], *changes["environment"]]
+        inputs = ("data", "code", "params", "environment")
+        self._changes = [change for name in inputs for change in changes[name]]
         # What the pipeline of the second result does not have comes after what it has.
         self._declared: dict[str, Stage] = {**self._b.stages, **self._a.stages} | self._b.stages
         self._needs = self._needs_of_both()
@@ -214,7 +215,15 @@ class _Stages:
 
     def _changes_at(self, path: str) -> list[Change]:
         """Return what has changed in a file, or in the files of a folder."""
-        return [change for change in self._changes if change.source == path or is_in(change.name, path)]
+        found = []
+        for change in self._changes:
+            if change.coordinate == "params":
+                is_there = Key.parse(change.name).file == path  # it reads the whole file
+            else:
+                is_there = change.source == path or is_in(change.name, path)
+            if is_there:
+                found.append(change)
+        return found
 
     def _writer(self, address: str, path: str) -> str:
         """Return which of the stages that one needs changed what it reads at a path; empty where none did."""

@@ -3,19 +3,15 @@
 import re
 import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import asdict
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..locate import render
 from ..model import json_text
 from ..results.outputs import read_outputs
 from .changes import DIGITS, Change, Side, Value
 from .compare import Cause, Comparison
-
-if TYPE_CHECKING:
-    from ..page.figures import Figure
 
 WIDTH = 80
 # Lines of a screen.
@@ -217,7 +213,7 @@ def _processors(found: Comparison) -> list[str]:
 def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
     """Return lines about the first cause, what follows from it, and other causes."""
     if not found.causes:
-        return _lines_without_effect(found)
+        return _lines_without_effect(found, most)
     first, *others = found.causes
     reason, *more = _reasons(first, most)
     lines = [f"{first.stage}: {reason}", *(f"{' ' * len(first.stage)}  {line}" for line in more)]
@@ -234,14 +230,12 @@ def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
     return lines + _shortened(told, most)
 
 
-def _lines_without_effect(found: Comparison) -> list[str]:
+def _lines_without_effect(found: Comparison, most: int) -> list[str]:
     if found.idle:
-        pairs = [(_reason(cause, change), cause.stage) for cause in found.idle for change in cause.changes]
         lines = []
-        for reason, group in groupby(sorted(pairs), key=lambda pair: pair[0]):
-            stages = ", ".join(stage for _, stage in group)
-            lines.append(f"{stages}: {reason}")
-        return [*_shortened(lines, MOST_ITEMS), "without effect: no output differs"]
+        for cause in found.idle:
+            lines += [f"{cause.stage}: {reason}" for reason in _reasons(cause, most)]
+        return [*_shortened(lines, most), "without effect: no output differs"]
     if not found.differs:
         return ["none: coordinates, values and outputs are the same"]
     if not found.equal_outputs:
@@ -249,17 +243,16 @@ def _lines_without_effect(found: Comparison) -> list[str]:
     return ["none: no stage read or wrote what differs"]
 
 
-def _reason(cause: Cause, change: Change) -> str:
-    is_its_own = change.coordinate == "execution" and change.name == cause.stage
-    return _execution(change) if is_its_own else sentence(change)
-
-
 def _reasons(cause: Cause, most: int) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
     if not cause.changes:
         remarks = [cause.remark] if cause.remark else []
         return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
-    lines = _shortened([_reason(cause, change) for change in cause.changes], most)
+    reasons = []
+    for change in cause.changes:
+        is_its_own = change.coordinate == "execution" and change.name == cause.stage
+        reasons.append(_execution(change) if is_its_own else sentence(change))
+    lines = _shortened(reasons, most)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
     return lines
@@ -311,21 +304,12 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
 
 
 # What Markdown, HTML or a table would take for marks.
-_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~"}
+_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~\n\r"}
 
 
 def _code(text: str) -> str:
     """Return a text that Markdown shows as it is, in a cell of a table, too."""
     return f"<code>{text.translate(_MARKS).replace('  ', '&nbsp; ')}</code>"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A figure of both results; None where one has none of this name."""
-
-    path: str
-    a: "Figure | None"
-    b: "Figure | None"
 
 
 def to_html(found: Comparison) -> str:
@@ -342,7 +326,7 @@ def to_html(found: Comparison) -> str:
     old, new = (read_outputs(side.snapshot) for side in (found.a, found.b))
     pictures = [{figure.path: figure for figure in figures(each.contents)} for each in (old, new)]
     paths = sorted(pictures[0].keys() | pictures[1].keys())
-    pairs = [Pair(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
+    pairs = [(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
     template = page_environment().get_template("diff.html.j2")
     return template.render(
         found=found,
