@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+ANSWERS = json.loads(sys.argv[1] if "COPIER_OPERATION" in os.environ else r"""{{ cookiecutter | tojson }}""")
 
 
 def git(*command):
@@ -98,7 +98,7 @@ def main():
         )
     if advice:
         sys.stdout.write("\n" + advice + "\n")
-    sys.stdout.write(f"\nNext, type:\n\n  cd {ANSWERS['project_slug']}\n  make setup\n  make repro\n")
+    sys.stdout.write(f"\nNext, type:\n\n  cd {os.path.basename(os.getcwd())}\n  make setup\n  make repro\n")
 
 
 if __name__ == "__main__":

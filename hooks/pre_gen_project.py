@@ -12,8 +12,8 @@ import subprocess
 import sys
 import unicodedata
 
-# Answers are data: tojson leaves no quote that could end this literal.
-ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+# Answers are data: tojson leaves no quote that could end this literal. Copier hands them over instead.
+ANSWERS = json.loads(sys.argv[1] if "COPIER_OPERATION" in os.environ else r"""{{ cookiecutter | tojson }}""")
 
 FREE_TEXT = ("project_name", "description", "author")
 REMOTES = ("s3", "gs", "azure", "ssh", "webdavs")
@@ -172,7 +172,7 @@ def main():
             # Whatever a hook does, cookiecutter reports its refusal by a traceback.
             sys.exit(
                 f"{question}: {shown!a} is not allowed; it should be {allowed}\n"
-                "Nothing was generated; the traceback that follows is how cookiecutter ends."
+                "Nothing was generated; the traceback that follows is how the generator ends."
             )
 
 

@@ -3,10 +3,9 @@
 `requirements.lock` is what stages may import, and is the same in every project. In templates/locks/,
 `tools.lock` and `extras.lock` are those of a project whose DVC remote is a folder. `s3.lock` and the others
 hold what a remote of that kind adds to both, and templates/macros.j2 merges them. All come from one
-resolution, so that no plug-in of DVC changes another package.
+resolution, so that no plug-in of DVC changes another package. A project's uv.lock is rendered from them.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +34,8 @@ def generate(remote: str, folder: str) -> Path:
     )
 
 
-def resolve_together(projects: list[Path], folder: Path) -> Path:
-    """Resolve all projects at once, and return the file that holds the versions."""
+def resolve_together(projects: list[Path], folder: Path) -> None:
+    """Resolve all projects at once, and have uv.lock of each new project prefer these versions."""
     together = folder / "all.lock"
     # What is locked already stays, unless a project wants another version.
     together.write_text("".join(path.read_text() for path in LOCKS.glob("*.lock")))
@@ -48,14 +47,14 @@ def resolve_together(projects: list[Path], folder: Path) -> Path:
         for group in ("tools", "dev"):
             command += ["--group", f"{project / 'pyproject.toml'}:{group}"]
     subprocess.run([*command, "--all-extras"], check=True)
-    return together
+    (LOCKS / "extras.lock").write_text(together.read_text())
 
 
-def resolve(project: Path, constraint: Path) -> None:
-    """Run a project's own `make lock`."""
-    subprocess.run(
-        ["make", "-C", project, "lock"], env={**os.environ, "UV_CONSTRAINT": str(constraint)}, check=True
-    )
+def resolve(remote: str, folder: str) -> Path:
+    """Run the own `make lock` of a project for this DVC remote, and return the project."""
+    project = generate(remote, folder)
+    subprocess.run(["make", "-C", project, "lock"], check=True)
+    return project
 
 
 def packages(lock: str) -> list[str]:
@@ -70,10 +69,11 @@ def main() -> None:
     for name in ["tools", "extras", *REMOTES]:
         (LOCKS / f"{name}.lock").touch()
     with TemporaryDirectory() as name:
-        plain = generate("../folder", name)
-        projects = {remote: generate(f"{remote}://bucket/path", name) for remote in REMOTES}
-        together = resolve_together([plain, *projects.values()], Path(name))
-        resolve(plain, together)
+        addresses = {remote: f"{remote}://bucket/path" for remote in REMOTES}
+        unresolved = [generate(address, name) for address in ("../folder", *addresses.values())]
+        resolve_together(unresolved, Path(name))
+        plain = resolve("../folder", f"{name}/resolved")
+        projects = {remote: resolve(address, f"{name}/resolved") for remote, address in addresses.items()}
         for lock, path in [
             ("requirements", PROJECT / "requirements.lock"),
             ("tools", LOCKS / "tools.lock"),
@@ -82,10 +82,9 @@ def main() -> None:
             path.write_text((plain / f"{lock}.lock").read_text().removeprefix(HEADER))
         core = packages((plain / "tools.lock").read_text())
         for remote, project in projects.items():
-            resolve(project, together)
             locked = packages((project / "tools.lock").read_text())
             (LOCKS / f"{remote}.lock").write_text("".join(block for block in locked if block not in core))
-            rendered = generate(f"{remote}://bucket/path", f"{name}/rendered")
+            rendered = generate(addresses[remote], f"{name}/rendered")
             for lock in ("requirements.lock", "tools.lock", "extras.lock"):
                 if (rendered / lock).read_text() != (project / lock).read_text():
                     sys.exit(f"{remote}: the plug-in changes other packages in {lock}")

@@ -1,5 +1,6 @@
 """What is shown: no name that others chose acts on a terminal, no URL has a password, lines are broken."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -32,6 +33,11 @@ _LABEL = re.compile(r" *\S+ {2,}(?=\S)")
 _URL = re.compile(r"\w[\w+.-]*://\S+")
 # Stands for the `@` after a user name that stays.
 _KEPT = "\0"
+
+
+def add_json_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--json`: the result goes to the standard output, and all else that is said to the other one."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
 
 
 class SafeOutput:

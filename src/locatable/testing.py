@@ -1,17 +1,37 @@
 """Checks for a project's own tests.
 
-A test of a project may be as short as this:
+A module of tests that has this line has a test of its own project:
 
-    from locatable.testing import undeclared_imports
-
-    def test_stages_declare_what_they_import():
-        assert undeclared_imports() == []
+    from locatable.testing import test_stages_declare_what_they_import
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .code.declare import plan
 from .repository.pipeline import read_declarations
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_stages_declare_what_they_import(request: "pytest.FixtureRequest") -> None:
+    """Fail where a stage of the project that is tested imports a module and does not declare it in dvc.yaml.
+
+    It counts as skipped where stages start Python in other ways: `locatable reproduce` checks these.
+
+    Args:
+        request: what pytest knows of the module of tests, which lies in the project.
+
+    Raises:
+        AssertionError: with a sentence for each import.
+    """
+    import pytest
+
+    missing = undeclared_imports(request.path.parent)
+    assert not missing, "\n".join(missing)
+    if unchecked := unchecked_stages(request.path.parent):
+        pytest.skip("\n".join(unchecked))
 
 
 def undeclared_imports(project: Path = Path()) -> list[str]:

@@ -153,7 +153,8 @@ def test_servers_that_a_lock_names_are_announced(tmp_path):
     lock = "--extra-index-url https://me:secret@wheels.example/cpu # http://a comment\na==1\n"
     (tmp_path / "requirements.lock").write_text(lock)
     named = find_lock(tmp_path, [])
-    assert named.source == "wheels of requirements.lock from the package index, https://wheels.example"
+    expected = "wheels of requirements.lock from the package index, https://wheels.example"
+    assert named.source == f"{expected} (its login is in the lock)"
 
 
 def test_a_source_package_is_not_built_unless_that_is_allowed(build, source, home):

@@ -52,10 +52,11 @@ FRAMEWORK = "docs/how-to/frameworks.md"
 # What headings of that page call the framework of a joint.
 FRAMEWORKS = {"huggingface": "Trainer", "keras": "Keras", "lightning": "Lightning", "skorch": "skorch"}
 CHANGES = ["docs/changes.md"]
+AGENTS = "AGENTS.md"
 OURS = sorted(path.relative_to(TEMPLATE) for path in (TEMPLATE / "docs").rglob("*.md"))
 THEIRS = sorted(
     path.relative_to(TEMPLATE / GENERATED)
-    for path in [TEMPLATE / GENERATED / "README.md", *(TEMPLATE / GENERATED / "docs").rglob("*.md")]
+    for path in [*(TEMPLATE / GENERATED).glob("*.md"), *(TEMPLATE / GENERATED / "docs").rglob("*.md")]
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"not run( here)?: .")
@@ -243,6 +244,21 @@ def test_a_project_from_its_readme_to_a_colleague(env, bare_env, tmp_path, lent)
     colleague.follow(ours(HANDOVER))
 
 
+def test_what_agents_run_before_they_claim_anything(project, env, tmp_path):
+    borrow(env, project)
+    Shell(project, env, tmp_path / "notes").follow(theirs(project, AGENTS))
+
+
+def test_what_agents_run_in_the_template(tmp_path):
+    path = f"{TEMPLATE / '.venv/bin'}:{os.environ['PATH']}"
+    Shell(TEMPLATE, {**os.environ, "PATH": path}, tmp_path / "notes").follow(ours(AGENTS))
+
+
+@pytest.mark.parametrize("page", [TEMPLATE / AGENTS, TEMPLATE / GENERATED / AGENTS])
+def test_agents_read_a_short_page(page):
+    assert len(page.read_text().splitlines()) <= 40
+
+
 @pytest.mark.weekly
 def test_every_usual_change(project, env, tmp_path):
     borrow(env, project)
@@ -286,9 +302,9 @@ def copy_environment(venv: Path, copy: Path) -> None:
 
 
 def test_no_command_is_left_untried(rebuilt):
-    followed = {"README.md", HANDOVER, MODEL, CONDA, FRAMEWORK}
+    followed = {"README.md", AGENTS, HANDOVER, MODEL, CONDA, FRAMEWORK}
     followed.update(f"docs/{name}" for name in [*TOUR, *HOW_TO])
-    for path in ["README.md", *OURS]:
+    for path in ["README.md", AGENTS, *OURS]:
         for block in blocks(Path(path), (TEMPLATE / path).read_text()):
             assert block.kind, f"{block.place}: say what the block holds"
             assert block.kind not in ("sh", "bash", "shell"), f"{block.place}: commands are `console`"
@@ -296,12 +312,12 @@ def test_no_command_is_left_untried(rebuilt):
             assert block.kind != "console" or tried, f"{block.place}: not followed by any test"
     for path in THEIRS:
         for block in blocks(path, (rebuilt / path).read_text()):
-            tried = str(path) in ("README.md", *CHANGES)
+            tried = str(path) in ("README.md", AGENTS, *CHANGES)
             assert block.kind not in ("", "sh", "bash", "shell"), f"{block.place}: commands are `console`"
             assert block.kind != "console" or tried or NOT_RUN.match(block.note), block.place
 
 
-@pytest.mark.parametrize("name", ["README.md", *[str(path) for path in OURS]])
+@pytest.mark.parametrize("name", ["README.md", AGENTS, *[str(path) for path in OURS]])
 def test_links_of_the_template_resolve(name):
     check_links(TEMPLATE / name)
 
@@ -335,7 +351,7 @@ def test_the_tour_is_linked_in_order():
 
 def pages_together(rebuilt: Path) -> str:
     """The text of all pages, of the template and of a generated project."""
-    pages = [TEMPLATE / name for name in ["README.md", "CONTRIBUTING.md", *OURS]]
+    pages = [TEMPLATE / name for name in ["README.md", AGENTS, "CONTRIBUTING.md", *OURS]]
     pages += [rebuilt / name for name in THEIRS]
     return "\n".join(page.read_text() for page in pages)
 

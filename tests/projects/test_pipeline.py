@@ -305,8 +305,6 @@ def test_missing_data_and_a_missing_lock_are_named(project, sh):
     done = sh("dvc", "repro", code=None)
     assert done.returncode != 0
     assert "requirements.lock" in done.stderr
-    said = sh("python", "-m", "scripts.environment", code=1).stderr
-    assert said == "requirements.lock: not found; get it back from Git, or make it with `make lock`\n"
 
 
 def test_the_projects_own_tests_pass(project, sh):

@@ -28,10 +28,12 @@ DEFAULTS = {
     "license": "MIT",
     "dvc_remote": "../tumour-classifier-dvc",
     "mlflow_tracking_uri": "sqlite:///mlflow.db",
+    "__year": "2026",
+    "__answers": "",
 }
 FILES = """
-.dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/workflows/ci.yml .gitignore LICENSE
-.pre-commit-config.yaml CITATION.cff Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc
+.dvc/.gitignore .dvc/config .dvcignore .gitattributes .github/dependabot.yml .github/workflows/ci.yml
+.gitignore LICENSE AGENTS.md CITATION.cff Makefile README.md data/.gitignore data/README.md data/raw.csv.dvc
 docs/changes.md dvc.yaml
 extras.lock params.yaml pyproject.toml
 requirements.lock scripts/__init__.py scripts/environment.py scripts/mirror.py scripts/setup.py
@@ -40,7 +42,7 @@ tumour_classifier/__init__.py tumour_classifier/dataset.py tumour_classifier/eva
 tumour_classifier/figures.py tumour_classifier/models.py tumour_classifier/params/__init__.py
 tumour_classifier/params/__main__.py tumour_classifier/params/evaluate.py
 tools.lock tumour_classifier/params/prepare.py tumour_classifier/params/train.py
-tumour_classifier/prepare.py tumour_classifier/train.py vendor/locatable-0.2.0-py3-none-any.whl
+tumour_classifier/prepare.py tumour_classifier/train.py uv.lock vendor/locatable-0.2.0-py3-none-any.whl
 """.split()
 FLOW = ".github/workflows/ci.yml"
 LICENSES = {
@@ -158,20 +160,20 @@ def test_the_default_project_parses_and_keeps_no_braces(default):
 def test_the_workflow_is_valid_and_a_security_linter_finds_nothing(default):
     zizmor = Path(sys.executable).with_name("zizmor")
     done = subprocess.run(
-        [zizmor, "--offline", "--no-progress", default / ".github/workflows"],
+        [zizmor, "--offline", "--no-progress", default / ".github"],
         text=True,
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (steps,) = [job["steps"] for job in yaml.safe_load((default / FLOW).read_text())["jobs"].values()]
+    steps = yaml.safe_load((default / FLOW).read_text())["jobs"]["prove"]["steps"]
     assert any("locatable reproduce" in step.get("run", "") for step in steps)
 
 
 def test_the_workflow_archives_each_tag_and_nothing_else(default):
     workflow = yaml.safe_load((default / FLOW).read_text())
     assert workflow[True]["push"]["tags"] == ["*"]  # to YAML, `on` is a truth value
-    (steps,) = [job["steps"] for job in workflow["jobs"].values()]
+    steps = workflow["jobs"]["prove"]["steps"]
     write, upload = [step for step in steps if step.get("if") == "github.ref_type == 'tag'"]
     assert write["run"].startswith("locatable archive ")
     assert write["run"].endswith(f" {upload['with']['path']}")

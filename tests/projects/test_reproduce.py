@@ -4,10 +4,12 @@ What it finds in dishonest ones is in test_reproduce_faults.py.
 """
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -207,24 +209,27 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     path = project / ".github/workflows/ci.yml"
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
-    (job,) = workflow["jobs"].values()
+    job, comment = workflow["jobs"].values()
     used = [step["uses"] for step in job["steps"] if "uses" in step]
     assert used
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used)
+    # What may write runs no file of the pull request.
+    assert "permissions" not in job
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert not [step for step in comment["steps"] if "uses" in step]
     assert job["steps"][0]["with"] == {"fetch-depth": 0, "persist-credentials": False}
     assert "{%" not in path.read_text()
     assert "${{ secrets.DVC_REMOTE_CONFIG }}" in path.read_text()
 
-    # The last step, on a machine that has neither cache nor remote.
-    (command,) = (step["run"] for step in job["steps"] if step.get("name") == "Reproduce")
+    # The proof, on a machine that has neither cache nor remote.
+    command = script(project, "Reproduce")
     shutil.rmtree(project / ".dvc/cache")
-    summary = tmp_path / "summary.md"
-    before = f"export XDG_CONFIG_HOME={tmp_path / 'config'} GITHUB_STEP_SUMMARY={summary}; "
-    before += "set -e; DVC_REMOTE_CONFIG="
+    before = f"export XDG_CONFIG_HOME={tmp_path / 'config'}; set -e; DVC_REMOTE_CONFIG="
     passed = sh("bash", "-c", f"{before} ; {command}")
-    assert "::warning::not reproduced: the DVC remote is a folder of another machine" in passed.stdout
-    assert "data/raw.csv" in passed.stderr
-    assert "data/raw.csv" in summary.read_text()
+    assert (
+        "::warning::not reproduced: set the secret DVC_REMOTE_CONFIG, unless the remote is" in passed.stdout
+    )
+    assert "data/raw.csv" in passed.stdout
     # All of a config.local, as `make setup` and `dvc remote modify --local` write it.
     config = f"{before}$'[core]\\nsite_cache_dir = {tmp_path}\\n[\\'remote \"storage\"\\']\\nverify = true'"
     sh("bash", "-c", f"{config} ; {command}", code=1)
@@ -232,13 +237,21 @@ def test_the_workflow_asks_for_little_and_does_what_it_says(sh: Shell, project: 
     # Without the secret, only the lack of data is let pass.
     sh("git", "rm", "--quiet", "--cached", "requirements.lock")
     sh("git", "commit", "--quiet", "-m", "Without a lock")
-    assert sh("bash", "-c", f"{before} ; {command}", code=1).stdout == ""
+    assert "::" not in sh("bash", "-c", f"{before} ; {command}", code=1).stdout
+
+
+def script(project: Path, step: str) -> str:
+    """The shell script of a step of the project's workflow, or of the one step of its other job."""
+    jobs = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"]
+    (comment,) = jobs["comment"]["steps"]
+    steps = {one.get("name"): one for one in [*jobs["prove"]["steps"], {**comment, "name": "Comment"}]}
+    return str(steps[step]["run"])
 
 
 def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[str, str]) -> None:
     project = generate(tmp_path)
-    (job,) = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"].values()
-    variables = {"DVC_REMOTE_CONFIG": "", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    job = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"]["prove"]
+    variables = {"DVC_REMOTE_CONFIG": "", **on_github(project, tmp_path)}
     printed = ""
     for step in job["steps"]:
         if "run" in step and "if" not in step and step.get("name") != "Set up":
@@ -246,37 +259,134 @@ def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[
     assert "::notice::nothing to prove yet: dvc repro, commit" in printed
 
 
-def ran_workflow(project: Path, folder: Path, script: str, code: int) -> subprocess.CompletedProcess[str]:
-    """The last step of the workflow, as GitHub runs it, with a script in place of `locatable`."""
-    workflow = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())
-    (step,) = (step for step in workflow["jobs"]["prove"]["steps"] if step.get("name") == "Reproduce")
-    (folder / "locatable").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "locatable").chmod(0o755)
-    variables = {
-        "PATH": f"{folder}:/usr/bin:/bin",
-        "XDG_CONFIG_HOME": str(folder / "config"),
-        "DVC_REMOTE_CONFIG": "",
+def on_github(project: Path, folder: Path, base: str = "") -> dict[str, str]:
+    """Variables of a run of the workflow; the files that GitHub reads afterwards are in a folder."""
+    head = run("git", "rev-parse", "HEAD", cwd=project, env=os.environ).stdout.strip()
+    return {
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "ada/tumours",
         "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+        "GITHUB_OUTPUT": str(folder / "output"),
+        "BASE": base,
+        "HEAD": head,
     }
-    return run("bash", "-e", "-c", step["run"], cwd=folder, env=variables, code=code)
 
 
-@pytest.mark.parametrize(
-    ("said", "lacks"),
-    [
-        ("run `dvc push` where it is", "set the secret DVC_REMOTE_CONFIG"),
-        ("that remote is the folder /a", "the DVC remote is a folder of another machine"),
-    ],
-)
-def test_the_workflow_asks_for_a_secret_where_one_can_help(
-    project: Path, tmp_path: Path, said: str, lacks: str
+def summed_up(sh: Shell, project: Path, env: dict[str, str], folder: Path, base: str = "") -> str:
+    """The summary of a run of the workflow."""
+    variables = {**env, **on_github(project, folder, base)}
+    sh("bash", "-eo", "pipefail", "-c", script(project, "Report"), env=variables)
+    return (folder / "summary.md").read_text()
+
+
+def test_the_summary_of_a_pull_request_shows_what_it_changes(
+    sh: Shell, project: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
-    script = f"echo 'x is in neither the DVC cache nor remote; {said}' >&2; exit 2"
-    assert f"::warning::not reproduced: {lacks}\n" in ran_workflow(project, tmp_path, script, code=0).stdout
+    sh("git", "update-ref", "refs/remotes/origin/main", "HEAD")
+    sh("dvc", "exp", "run", "-S", "train.logistic.alpha=0.01")
+    sh("git", "commit", "--quiet", "--all", "-m", "Another alpha")
+    (project / "proof").write_text("10 of 10 outputs rebuilt as recorded, 0 findings\n")
+    summary = summed_up(sh, project, env, tmp_path, base="main")
+    rows = [re.split(r" *\| *", line)[1:-1] for line in summary.splitlines() if line.startswith("|")]
+    assert ["params.yaml", "train.logistic.alpha", "0.001", "0.01"] in rows
+    recorded = []
+    for rev in ("HEAD~1", "HEAD"):
+        metrics = sh("git", "show", f"{rev}:reports/evaluate/metrics.json").stdout
+        recorded.append(json.loads(metrics)["test"]["log_loss"])
+    (row,) = (row for row in rows if row[1] == "test.log_loss")
+    assert [float(value) for value in row[2:4]] == pytest.approx(recorded, abs=1e-4)
+    head = sh("git", "rev-parse", "HEAD").stdout.strip()
+    figure = f"https://github.com/ada/tumours/raw/{head}/reports/evaluate/figures/roc.png"
+    assert f"\n[![reports/evaluate/figures/roc.png](<{figure}>)](<{figure}>)\n" in summary
+    assert "NOT OF THIS COMMIT" not in summary
+    assert summary.endswith("10 of 10 outputs rebuilt as recorded, 0 findings\n```\n")
+    # The other job gets the same text.
+    assert (tmp_path / "output").read_text() == f"report<<{head}\n{summary}\n{head}\n"
+
+
+def test_the_summary_names_stale_results_and_a_proof_that_was_not_begun(
+    sh: Shell, project: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("alpha: 0.001", "alpha: 0.002"))
+    sh("git", "commit", "--quiet", "--all", "-m", "Forgot dvc repro")
+    summary = summed_up(sh, project, env, tmp_path)
+    assert "  NOT OF THIS COMMIT: train.logistic.alpha was 0.001, is 0.002\n" in summary
+    assert summary.endswith("not reproduced, since a step before it failed\n```\n")
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_the_summary_of_the_workflow_shows_the_table(project: Path, tmp_path: Path, code: int) -> None:
+def test_the_workflow_ends_as_the_proof_does_and_keeps_what_it_says(
+    rebuilt: Path, tmp_path: Path, code: int
+) -> None:
     # What the table is, and when it ends with which code, other tests say.
-    ran_workflow(project, tmp_path, f"echo train model.joblib close; exit {code}", code)
-    assert (tmp_path / "summary.md").read_text() == "```text\ntrain model.joblib close\n```\n"
+    stand_in = tmp_path / "locatable"
+    stand_in.write_text(f"#!/bin/sh\necho train model.joblib close; exit {code}\n")
+    stand_in.chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "DVC_REMOTE_CONFIG": "",
+    }
+    done = run("bash", "-e", "-c", script(rebuilt, "Reproduce"), cwd=tmp_path, env=variables, code=code)
+    assert done.stdout == (tmp_path / "proof").read_text() == "train model.joblib close\n"
+
+
+# GitHub's own program: it lists comments, writes one, or refuses; what it is asked to write is kept.
+GH = """#!{python}
+import json, subprocess, sys
+given = sys.argv[1:]
+if {refuses} and "--raw-field" in given:
+    sys.exit("gh: Resource not accessible by integration (HTTP 403)")
+if "--jq" in given:
+    assert given[:3] == ["api", "--paginate", "repos/ada/tumours/issues/7/comments"]
+    sys.exit(subprocess.run(["jq", given[4]], input={comments!r}, text=True).returncode)
+assert given[0] == "api"
+with open("given.json", "w") as file:
+    json.dump(given[1:], file)
+"""
+REPORT = "<!-- locatable -->\n`alpha` $HOME 0.01"
+BOT = {"login": "github-actions[bot]"}
+
+
+def commented(
+    rebuilt: Path, folder: Path, comments: list[dict[str, object]], refuses: bool = False
+) -> tuple[str, list[str] | None]:
+    """What the workflow's other job prints, and what it has `gh` write where these comments are there."""
+    if not shutil.which("jq"):
+        pytest.skip("GitHub's program has jq in it, and there is none here")
+    gh = folder / "gh"
+    gh.write_text(GH.format(python=sys.executable, refuses=refuses, comments=json.dumps(comments)))
+    gh.chmod(0o755)
+    variables = {"GITHUB_REPOSITORY": "ada/tumours", "NUMBER": "7", "REPORT": REPORT}
+    path = f"{folder}:{os.environ['PATH']}"
+    done = run(*("bash", "-e", "-c", script(rebuilt, "Comment")), cwd=folder, env={"PATH": path, **variables})
+    given = folder / "given.json"
+    return done.stdout, json.loads(given.read_text()) if given.exists() else None
+
+
+@pytest.mark.parametrize(
+    ("comments", "to"),
+    [
+        ([], ["repos/ada/tumours/issues/7/comments"]),
+        # Somebody else's is left alone, whatever it begins with.
+        ([{"id": 3, "user": {"login": "eve"}, "body": REPORT}], ["repos/ada/tumours/issues/7/comments"]),
+        ([{"id": 4, "user": BOT, "body": "coverage"}], ["repos/ada/tumours/issues/7/comments"]),
+        (
+            [
+                {"id": 5, "user": BOT, "body": "coverage"},
+                {"id": 6, "user": BOT, "body": "<!-- locatable -->\nold"},
+            ],
+            ["--method", "PATCH", "repos/ada/tumours/issues/comments/6"],
+        ),
+    ],
+)
+def test_a_pull_request_has_one_comment_of_its_results(
+    rebuilt: Path, tmp_path: Path, comments: list[dict[str, object]], to: list[str]
+) -> None:
+    assert commented(rebuilt, tmp_path, comments) == ("", [*to, "--raw-field", f"body={REPORT}"])
+
+
+def test_a_pull_request_of_a_fork_has_its_results_in_the_summary(rebuilt: Path, tmp_path: Path) -> None:
+    said = "::notice::no comment: the report is in the summary\n"
+    assert commented(rebuilt, tmp_path, [], refuses=True) == (said, None)

@@ -175,6 +175,15 @@ def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(few, with_uv, tmp_p
     assert runs_in(few) == few / ".venv"
 
 
+def test_where_uv_is_too_old_pip_installs(few, with_uv):
+    project = few / "pyproject.toml"
+    project.write_text(project.read_text().replace('required-version = ">=', 'required-version = ">=99'))
+    done = run("make", "setup", cwd=few, env=with_uv)
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
+    assert "Going on without uv" in done.stdout
+    assert runs_in(few) == few / ".venv"
+
+
 def test_a_python_that_is_gone_is_replaced(ready, with_uv):
     # As if the environment had been made by a Python that was removed since.
     made = ready / ".venv/made"

@@ -235,6 +235,15 @@ def test_every_file_that_the_crate_describes_is_there(archive):
     }
 
 
+def test_the_crate_s_workflow_is_the_bundle_where_no_copy_of_a_pipeline_can_have_its_name(tmp_path):
+    tiny_dvc.with_results(tmp_path / "p", {"a:b/dvc.yaml": "stages: {a: {cmd: echo 1 > o, outs: [o]}}\n"})
+    known = entities(archive_of(tmp_path / "p", tmp_path / "result.zip"))
+    workflow = known[known["./"]["mainEntity"]["@id"]]
+    assert workflow["@id"] == "repository.bundle"
+    assert "ComputationalWorkflow" in workflow["@type"]
+    assert known[workflow["hasPart"]["@id"]]["name"] == "a:b/dvc.yaml:a"
+
+
 @pytest.fixture(scope="module")
 def validate() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a script with roc-validator."""
@@ -396,6 +405,7 @@ def test_the_size_is_asked_for_before_any_data_is_read(project, tmp_path):
         ({".gitattributes": "*.bin filter=lfs\n"}, {}, "an archive cannot hold files of Git LFS yet"),
         ({".gitmodules": "[submodule]\n"}, {}, "an archive cannot hold submodules yet"),
         ({"requirements.lock": "numpy==2.0\n"}, {"wheels": True}, "no requirements.lock with hashes"),
+        ({"uv.lock": ""}, {"wheels": True}, "no requirements.lock with hashes, and is built from uv.lock"),
         ({"params.yaml": "copy: {by: 3}\n"}, {}, "are not of its files"),
     ],
 )
@@ -456,14 +466,29 @@ def test_the_readme_of_a_project_with_locks_proves_where_they_have_the_tools(pro
     assert ("\nlocatable reproduce ../../result.zip\n" in readme) == tools.startswith("locatable")
 
 
-def test_the_readme_of_a_project_of_conda_installs_its_lock(project, tmp_path):
-    committed(project, {"conda-lock.yml": "version: 1\n"})
+@pytest.mark.parametrize(
+    ("lock", "tool", "command"),
+    [
+        (
+            "conda-lock.yml",
+            "micromamba",
+            "micromamba create --yes --quiet --prefix .venv --file conda-lock.yml",
+        ),
+        ("uv.lock", "uv", "uv sync --frozen --project ."),
+        ("pylock.toml", "uv", "uv pip sync pylock.toml"),
+        ("pixi.lock", "pixi", "(cd . && pixi install --frozen)"),
+    ],
+)
+def test_the_readme_of_a_project_installs_its_lock_with_the_tool_of_the_lock(
+    project, tmp_path, lock, tool, command
+):
+    committed(project, {lock: "version: 1\n"})
     members = contents(archive_of(project, tmp_path / "result.zip"))
     readme = members["README.md"].decode()
-    assert "\nYou need Git, Python, DVC and micromamba." in readme
-    assert "\nmicromamba create --yes --quiet --prefix .venv --file conda-lock.yml\n" in readme
+    assert f"\nYou need Git, Python, DVC and {tool}." in readme
+    assert f"\n{command}\n" in readme
     assert "locks no packages" not in readme
-    assert members["files/conda-lock.yml"] == b"version: 1\n"
+    assert members[f"files/{lock}"] == b"version: 1\n"
 
 
 def test_data_that_is_nowhere_is_named(project, tmp_path):

@@ -321,6 +321,9 @@ ELSEWHERE = ["src/requirements.txt", "docker/Dockerfile", "env/environment.yml"]
         (["docs/requirements.txt"], [], []),
         # Beside what is installed, what an environment is built from does not count.
         (["requirements.txt", "setup.py"], [], ["requirements.txt"]),
+        # As in a generated project: uv.lock has the tools, too.
+        (["requirements.lock", "uv.lock"], [], ["requirements.lock"]),
+        (["conda-lock.yml", "uv.lock"], [], ["conda-lock.yml"]),
     ],
 )
 def test_environment_files_count_in_the_root_and_where_a_stage_declares_them(

@@ -196,6 +196,11 @@ CONDA = 'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.
             {"uv.lock": "", "requirements.txt": ""},
             ["uv sync --frozen --project .", "source ./.venv/bin/activate"],
         ),
+        (
+            {"pixi.lock": "", "requirements.lock": "numpy==2.0 --hash=sha256:aa\n"},
+            [VENV, "pip install --require-hashes -r requirements.lock"],
+        ),
+        ({"pylock.toml": "", "requirements.txt": ""}, [VENV, "uv pip sync pylock.toml"]),
         ({"../uv.lock": ""}, ["uv sync --frozen --project ..", "source ../.venv/bin/activate"]),
         ({"environment.yml": ""}, ["conda env create --prefix ./.venv --file environment.yml"]),
         (
@@ -221,12 +226,17 @@ def test_the_environment_that_was_found_is_installed_by_its_tool(
     assert commands(tmp_path, files)[3:][: len(expected)] == expected
 
 
-def test_of_two_locks_the_one_that_stages_declare_is_installed(tmp_path: Path) -> None:
-    deps = "    deps:\n    - {path: conda-lock.yml, md5: 5d41402abc4b2a76b9719d911017c592}\n"
-    locks = {"requirements.lock": "", "conda-lock.yml": "version: 1\n"}
-    pipeline = "stages:\n  train:\n    cmd: x\n    deps: [conda-lock.yml]\n"
+@pytest.mark.parametrize(
+    ("lock", "command"), [("conda-lock.yml", CONDA), ("uv.lock", "uv sync --frozen --project .")]
+)
+def test_of_two_locks_the_one_that_stages_declare_is_installed(
+    tmp_path: Path, lock: str, command: str
+) -> None:
+    deps = f"    deps:\n    - {{path: {lock}, md5: 5d41402abc4b2a76b9719d911017c592}}\n"
+    locks = {"requirements.lock": "", lock: "version: 1\n"}
+    pipeline = f"stages:\n  train:\n    cmd: x\n    deps: [{lock}]\n"
     found = commands(tmp_path, {**locks, "dvc.yaml": pipeline, "dvc.lock": LOCK + deps})
-    assert CONDA in found
+    assert command in found
 
 
 def test_data_is_pulled_by_name(tmp_path: Path) -> None:

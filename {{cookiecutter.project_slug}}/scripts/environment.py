@@ -1,21 +1,20 @@
 """Stage `environment`: record what is really installed, beside what the lock asks for.
 
-    python -m scripts.environment
-
 Writes `environment.json`, a dependency of every other stage: when the lock, what is installed, or a setting
 changes, results are rebuilt. It holds nothing of this machine: two with the same lock share results.
 """
 
 import hashlib
-import importlib
 import json
 import os
 import re
 import sys
-from importlib import metadata
+import tomllib
+from importlib import import_module, metadata
 from pathlib import Path
 
 LOCK = Path("requirements.lock")
+PROJECT = Path("pyproject.toml")
 RECORD = Path("environment.json")
 # Settings that can change the last digits of results; recorded where they are set.
 SETTINGS = (
@@ -27,40 +26,41 @@ SETTINGS = (
 
 
 def drift(lock: str) -> dict[str, dict[str, str | None]]:
-    """Packages whose installed version is not the one locked with `==`; `None` where not installed."""
+    """Packages whose installed version is not the one locked with `==`; `None` where there is none."""
     from packaging.markers import Marker
+    from packaging.utils import canonicalize_name
 
+    pins = re.findall(r"^([\w.-]+)\S*==(\S+)(?: ; ([^\\\n]+))?", lock, re.MULTILINE)
+    locked = {name: version for name, version, marker in pins if not marker or Marker(marker).evaluate()}
+    # `uv add` before `make lock`. No stage depends on this file, so that a proof of stages does not have it.
+    asked = tomllib.loads(PROJECT.read_text())["project"]["dependencies"] if PROJECT.exists() else []
     found = {}
-    for name, locked, marker in re.findall(r"^([\w.-]+)\S*==(\S+)(?: ; ([^\\\n]+))?", lock, re.MULTILINE):
-        if marker and not Marker(marker).evaluate():
-            continue
+    for name in [*locked, *(canonicalize_name(re.split(r"[^\w.-]", text)[0]) for text in asked)]:
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
             installed = None
-        if installed != locked:
-            found[name] = {"locked": locked, "installed": installed}
+        if installed != locked.get(name):
+            found[name] = {"locked": locked.get(name), "installed": installed}
     return found
 
 
 def variables() -> dict[str, str]:
     """The settings that stages get from outside; what the package sets itself is alike everywhere."""
     outside = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
-    importlib.import_module("{{ cookiecutter.package_name }}")
+    import_module("{{ cookiecutter.package_name }}")
     return {name: value for name, value in outside.items() if name not in os.environ}
 
 
 def main() -> None:
     try:
         lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
+        differences = drift(lock.decode())
     except FileNotFoundError:
         raise SystemExit(f"{LOCK}: not found; get it back from Git, or make it with `make lock`") from None
-    try:
-        differences = drift(lock.decode())
     except ModuleNotFoundError:
-        raise SystemExit(
-            f"{sys.executable} lacks this project's packages: `make setup`, then `source .venv/bin/activate`"
-        ) from None
+        why = f"{sys.executable} lacks the project's packages: `make setup`, then `source .venv/bin/activate`"
+        raise SystemExit(why) from None
     record = {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "lock": hashlib.md5(lock, usedforsecurity=False).hexdigest(),
@@ -75,6 +75,9 @@ def main() -> None:
         was, now = before.get(name, "not set"), record["variables"].get(name, "not set")
         if was != now:
             print(f"{RECORD}: {name} was {was}, is {now}")
+    if differences:
+        names = ", ".join(differences)
+        print(f"Not as {LOCK} pins it: {names}; after `uv add` or `uv lock`: `make lock`, else: `make setup`")
     RECORD.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

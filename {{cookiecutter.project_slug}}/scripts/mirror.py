@@ -1,18 +1,10 @@
-"""Show all DVC experiments in MLflow, one run each; what a run shows is yours to change.
+"""What MLflow shows of each run: `locatable mirror` calls `describe`, after a change here for all again."""
 
-    python -m scripts.mirror [--watch SECONDS] [--prune] [--all-commits] [--copy-models]
-
-`locatable mirror` and `make mirror` call `describe`, too. After a change, the next describes all runs again.
-"""
-
-import sys
-
-from locatable.cli import main
 from locatable.mlflow import RunContent
 
 
 def describe(run: RunContent) -> None:
-    """Change what MLflow shows of a revision; what Git and DVC know is there. Then `make mirror`, `make ui`.
+    """Change what MLflow shows of a revision; what Git and DVC know is there. Then `make mirror ui`.
 
     `run.name`, `run.tags`, `run.params`, `run.metrics` and `run.artifacts` are yours to change, but for tags
     that begin with `dvc.`; `run.snapshot` and `run.experiment` are there to look at.
@@ -25,7 +17,3 @@ def describe(run: RunContent) -> None:
 
     # One more file of that revision; left out where Git has none there:
     # run.artifacts["notes.md"] = run.snapshot.read("reports/notes.md")
-
-
-if __name__ == "__main__":
-    sys.exit(main(["mirror", *sys.argv[1:]]))

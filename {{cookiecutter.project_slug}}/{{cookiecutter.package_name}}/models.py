@@ -20,9 +20,8 @@ from sklearn.linear_model import {{ 'SGDClassifier' if classes else 'ElasticNet'
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .params.train import Params
-
-FOREST_STEP = 10
+{% if not classes %}from .dataset import rounded
+{% endif %}from .params.train import Params
 
 
 def make_encoder(params: Params) -> ColumnTransformer:
@@ -58,7 +57,7 @@ def select_model(params: Params) -> tuple[{{ kind }}Mixin, list[int]]:
         case "forest":
             chosen = params.forest
             estimator = RandomForest{{ kind }}(max_depth=chosen.max_depth, **growing)
-            sizes = [*range(FOREST_STEP, chosen.trees, FOREST_STEP), chosen.trees]
+            sizes = [*range(10, chosen.trees, 10), chosen.trees]  # ten more each time
         case "boosting":
             chosen = params.boosting
             shape = {"learning_rate": chosen.learning_rate, "max_depth": chosen.max_depth}
@@ -86,6 +85,10 @@ def fit_step(estimator: RegressorMixin, size: int, features: np.ndarray, target:
             # One pass at a time is not meant to converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(features, target)
+        # Unlike the other models this one adds up by BLAS, in another order for each kind of processor.
+        estimator.coef_ = np.vectorize(rounded)(estimator.coef_)
+        estimator.intercept_ = rounded(estimator.intercept_)
+        estimator.dual_gap_ = rounded(estimator.dual_gap_)
     else:
         estimator.set_params(n_estimators=size).fit(features, target)
 {%- endif %}

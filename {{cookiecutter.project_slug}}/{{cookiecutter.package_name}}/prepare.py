@@ -18,7 +18,6 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from .params import load
 from .params.prepare import Params
 
-PREPARED = Path("data/prepared")
 RAW = next(filter(Path.exists, [Path("data/raw.csv"), Path("data/raw.parquet")]), Path("data/raw.csv"))
 FORMAT = "a CSV is in UTF-8, with a comma between values, a point in numbers, and a line of names"
 FEW = "merge it with another, take its rows out, or choose another column"
@@ -94,8 +93,7 @@ def check_feature(values: pd.Series) -> pd.Series:
         refuse(values.name, "it has no name, and may be a row number; add it to prepare.drop, or name it")
     if kind in ("boolean", "decimal", "integer") or is_numeric_dtype(values):
         numbers = values.astype("float64")
-        large = numbers.abs() > LARGEST
-        if large.any():
+        if (large := numbers.abs() > LARGEST).any():
             refuse(values.name, "infinite HERE, or nearly; leave it empty, or take the row out", large)
         return numbers
     text = values.astype("str")
@@ -115,9 +113,8 @@ def check_feature(values: pd.Series) -> pd.Series:
 
 def are_dates(text: pd.Series) -> bool:
     """Whether all are dates with a year or three numbers: not May, nor the range 10-12."""
-    if text.empty or not text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all():
-        return False
-    return bool(pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
+    dated = not text.empty and text.str.contains(r"\d{4}|\d[-/.]\d+[-/.]\d").all()
+    return bool(dated and pd.to_datetime(text, format="mixed", errors="coerce", utc=True).notna().all())
 
 {% if classes %}
 def check_target(target: pd.Series) -> pd.Series:
@@ -148,9 +145,8 @@ def split(raw: pd.DataFrame, params: Params) -> dict[str, pd.Index]:
         keys[column] = raw[column]
         if column == params.time and not is_numeric_dtype(raw[column]):
             keys[column] = pd.to_datetime(raw[column], format="ISO8601", errors="coerce", utc=True)
-        if keys[column].isna().any():
-            what = "empty HERE, or no date: write all like 2026-01-31, or split by another"
-            refuse(column, what, keys[column].isna())
+        if (gaps := keys[column].isna()).any():
+            refuse(column, "empty HERE, or no date: write all like 2026-01-31, or split by another", gaps)
     if params.time:
         keys = keys.sort_values(params.time, kind="stable")
     try:
@@ -228,10 +224,10 @@ def main() -> None:
         print(f"{RAW}: {again.sum()} of {len(raw)} rows are like an earlier one; {advice}")
     if params.distinct:
         raw, table = raw[~again], table[~again]
-    PREPARED.mkdir(parents=True, exist_ok=True)
+    Path("data/prepared").mkdir(parents=True, exist_ok=True)
     for name, rows in split(raw, params).items():
         part = table.loc[rows].set_index(raw.loc[rows, params.time] if params.time else rows)
-        part.to_parquet(PREPARED / f"{name}.parquet", index=bool(params.time))
+        part.to_parquet(f"data/prepared/{name}.parquet", index=bool(params.time))
 
 
 if __name__ == "__main__":

@@ -18,12 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 {%- endif %}
 
-from .dataset import read
+from .dataset import read, rounded
 from .models import fit_step, make_encoder, select_model
 from .params import load
 from .params.train import Params
-
-MODEL = Path("models/model.joblib")
 
 {% if classes %}
 def losses(estimator: ClassifierMixin, features: np.ndarray, target: pd.Series) -> dict[str, float]:
@@ -61,11 +59,11 @@ def main() -> None:
             for name in encoded:
                 for metric, value in losses(estimator, encoded[name], target[name]).items():
                     # A time stamp would make every rebuild differ.
-                    live.log_metric(f"{name}/{metric}", value, timestamp=False)
+                    live.log_metric(f"{name}/{metric}", rounded(value), timestamp=False)
             live.next_step()
 
-    MODEL.parent.mkdir(parents=True, exist_ok=True)
-    joblib.dump(make_pipeline(encoder, estimator), MODEL)
+    Path("models").mkdir(exist_ok=True)
+    joblib.dump(make_pipeline(encoder, estimator), "models/model.joblib")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 import platform
 import posixpath
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -24,7 +25,8 @@ from ..repository.dvc_repo import dvc_errors
 from ..repository.experiments import experiment_ref
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import first_results, hashed_locks
+from ..results.coordinates import REQUIREMENTS
+from ..results.rebuild import environment_lock, first_results, hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .description import Archived, describing_members
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
@@ -136,9 +138,8 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
     # Before anything is read: as far as sizes are recorded.
-    size_of_history = sum(stored.stored for stored in history)
-    size_in_dvc = sum(output.size for output in plan.kept_by_dvc)
-    agreed = _agree(size_of_history + size_in_dvc, options.limit, options, dialogue)
+    sizes = [*map(attrgetter("stored"), history), *map(attrgetter("size"), plan.kept_by_dvc)]
+    agreed = _agree(sum(sizes), options.limit, options, dialogue)
 
     # Places are by the path of a file or folder of the project.
     members: dict[str, Content] = {}
@@ -155,13 +156,12 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
             members[f"{OBJECTS}/{place}"] = file
     dialogue.say("packing the history")
     # By its name: not every clone knows that a commit is an experiment.
-    experiment = None
-    for known in reader.experiments():
-        if known.rev == snapshot.rev and known.name == options.rev:
-            experiment = known
+    name = baseline = None
     refs = {BRANCH: snapshot.rev}
-    if experiment:
-        refs[experiment_ref(experiment.baseline, experiment.name)] = snapshot.rev
+    for experiment in reader.experiments():
+        if experiment.rev == snapshot.rev and experiment.name == options.rev:
+            name, baseline = experiment.name, experiment.baseline
+            refs[experiment_ref(baseline, name)] = snapshot.rev
     members[BUNDLE] = work / BUNDLE
     _write_bundle(reader.top, refs, work / BUNDLE)
     wheels_for = None
@@ -175,8 +175,8 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     manifest = Manifest(
         revision=snapshot.rev,
         project=reader.prefix,
-        experiment=experiment.name if experiment else None,
-        baseline=experiment.baseline if experiment else None,
+        experiment=name,
+        baseline=baseline,
         wheels_for=wheels_for,
     )
     members |= describing_members(Archived(snapshot, plan, manifest, members, places))
@@ -288,7 +288,9 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     """
     locks = hashed_locks(checkout.snapshot)
     if not locks:
-        raise ProjectError("--wheels: this revision has no requirements.lock with hashes")
+        lock = environment_lock(checkout.snapshot)
+        remark = "" if lock in ("", REQUIREMENTS) else f", and is built from {lock}"
+        raise ProjectError(f"--wheels: this revision has no requirements.lock with hashes{remark}")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
     place = folder / "wheels"
@@ -297,15 +299,15 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
     make = make_step(environment, version, uv=None)
     run_installer(Step(make.command, _PROBLEM), environment)
 
-    def download(requirements: Iterable[Path]) -> None:
+    def download(*requirements: Path) -> None:
         command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(place)]
         for file in requirements:
             command += ["--requirement", str(file), *wheels_alone(file.read_text())]
         run_installer(Step(command, _PROBLEM), environment)
 
-    download([checkout.root / lock for lock in locks])
+    download(*map(checkout.root.joinpath, locks))
     if any(file.suffix != ".whl" for file in place.iterdir()):
         builder = folder / "builder.txt"
         builder.write_text(BUILDER)
-        download([builder])
+        download(builder)
     return sorted(place.iterdir())

@@ -19,15 +19,16 @@ from urllib.parse import quote as quote_url
 from ..model import HASHES, Record, flat_params
 from ..repository.parsing import parse_toml
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import read_record
-from ..results.rebuild import (
-    CONDA_COMMANDS,
+from ..results.coordinates import (
     CONDA_LOCK,
+    ENVIRONMENT_LOCKS,
     LOCKS,
-    hashed_locks,
-    is_locked_by_conda,
-    repro_command,
+    PIXI_LOCK,
+    PYLOCK,
+    UV_LOCK,
+    read_record,
 )
+from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
 from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
@@ -45,9 +46,12 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     WORKFLOW_CRATE: "Workflow RO-Crate",
 }
+WORKFLOW_TYPES = ("File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo")
 DVC = "https://dvc.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 _PYTHON = re.compile(r"\d+\.\d+")
+# What installs the locks that are not for pip.
+TOOLS = {CONDA_LOCK: "micromamba", UV_LOCK: "uv", PYLOCK: "uv", PIXI_LOCK: "pixi"}
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
 # The form of an SPDX id; ids that a project makes up have no page.
@@ -105,14 +109,14 @@ class Archived:
         return version[0] if version else ""
 
     @cached_property
-    def by_conda(self) -> bool:
-        """True if conda-lock.yml locks the packages."""
-        return is_locked_by_conda(self.snapshot)
+    def tool(self) -> str:
+        """The program that installs the packages, where it is not pip."""
+        return TOOLS.get(environment_lock(self.snapshot), "")
 
     @cached_property
     def locks(self) -> list[str]:
         """The locks of packages for pip, each with hashes; none where the project has none."""
-        return [] if self.by_conda else hashed_locks(self.snapshot)
+        return hashed_locks(self.snapshot)
 
     @property
     def proves(self) -> bool:
@@ -132,9 +136,13 @@ class Archived:
 
     @property
     def workflow(self) -> str:
-        """The copy of the main dvc.yaml: the one in the root, else the first."""
-        found = [place for path, place in self.places.items() if posixpath.basename(path) == "dvc.yaml"]
-        return min(found, key=lambda place: (place.count("/"), place))
+        """The copy of the main dvc.yaml, the one in the root, else the first; the bundle where there is none.
+
+        There is no copy of a file whose name Windows cannot have, for example in a folder `a:b`.
+        """
+        found = [path for path in self.places if posixpath.basename(path) == "dvc.yaml"]
+        found.sort(key=lambda path: (path.count("/"), path))
+        return self.places[found[0]] if found else BUNDLE
 
 
 def describing_members(archived: Archived) -> dict[str, Content]:
@@ -154,8 +162,8 @@ def readme(archived: Archived) -> bytes:
     """Return the content of the member `README.md`."""
     manifest = archived.manifest
     needs = f"Git and Python {archived.python}" if archived.python else "Git and Python"
-    if archived.by_conda:
-        needs = "Git, Python, DVC and micromamba"
+    if archived.tool:
+        needs = f"Git, Python, DVC and {archived.tool}"
     what = f"commit `{manifest.revision}`"
     if manifest.experiment:
         what = f"the experiment `{manifest.experiment}`, {what}"
@@ -190,8 +198,8 @@ def _commands(archived: Archived) -> list[str]:
         f"python3 -m zipfile -e {ARCHIVE} result",
         f"git clone --quiet result/{BUNDLE} result/project && cd {quote(place)}",
     ]
-    if archived.by_conda:
-        commands += CONDA_COMMANDS
+    if archived.tool:
+        commands += tool_commands(environment_lock(archived.snapshot))
     elif archived.locks:
         install = ["pip", "install"]
         if archived.manifest.wheels_for:
@@ -217,8 +225,11 @@ def _repro_command(snapshot: Snapshot) -> str:
     command = repro_command(snapshot)
     if "--all-pipelines" not in command:
         return command
-    folders = [folder for folder, pipeline in snapshot.pipelines.items() if pipeline.stages]
-    return join(["dvc", "repro", *(posixpath.join(folder, "dvc.yaml") for folder in folders)])
+    words = ["dvc", "repro"]
+    for folder, pipeline in snapshot.pipelines.items():
+        if pipeline.stages:
+            words.append(posixpath.join(folder, "dvc.yaml"))
+    return join(words)
 
 
 def _outcome(archived: Archived) -> str:
@@ -229,19 +240,13 @@ def _outcome(archived: Archived) -> str:
             "recorded. It exits with 0 where all is identical."
         )
     sentence = "The last one runs every stage again. `git status` shows nothing where all is identical."
-    if not archived.locks and not archived.by_conda:
+    if not archived.locks and not archived.tool:
         sentence += " This project locks no packages: what its stages import is for you to install first."
     return sentence
 
 
 class _Description:
-    """Adds the entities of a result to a crate.
-
-    Args:
-        crate: the crate.
-        archived: the result.
-        sizes: bytes by path in the archive.
-    """
+    """Adds the entities of a result to a crate; `sizes` are in bytes, by path in the archive."""
 
     def __init__(self, crate: "ROCrate", archived: Archived, sizes: Mapping[str, int]) -> None:
         self._crate = crate
@@ -310,7 +315,8 @@ class _Description:
             version = posixpath.basename(address)
             profiles.append(self._add(address, "CreativeWork", name=name, version=version))
         root["conformsTo"] = profiles
-        self._file(BUNDLE, name="Git repository", encodingFormat="application/x-git-bundle")
+        types = WORKFLOW_TYPES if archived.workflow == BUNDLE else ("File",)
+        self._file(BUNDLE, types, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
         # The file itself follows other profiles than the data set that it describes.
         own = f"https://w3id.org/ro/crate/{VERSION}"
@@ -337,18 +343,17 @@ class _Description:
         language = self._add("#dvc-yaml", "ComputerLanguage", name="DVC pipeline", url=DVC)
         workflow = self._file(
             self._archived.workflow,
-            types=["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            WORKFLOW_TYPES,
             name=self._archived.title,
             encodingFormat="application/yaml",
             programmingLanguage=language,
             version=self._revision,
-            **_said(hasPart=tools),
         )
         requirements = []
-        for lock in (*LOCKS, CONDA_LOCK):
+        for lock in dict.fromkeys((*LOCKS, *ENVIRONMENT_LOCKS)):
             place = f"{FILES}/{lock}"
             if place in self._sizes:
-                kind = "application/yaml" if lock == CONDA_LOCK else "text/plain"
+                kind = "application/yaml" if lock in (CONDA_LOCK, PIXI_LOCK) else "text/plain"
                 requirements.append(self._file(place, name=f"Packages: {lock}", encodingFormat=kind))
         version = self._archived.python
         if version:
@@ -357,7 +362,7 @@ class _Description:
         for position, tool in enumerate(tools):
             step = {"name": tool["name"], "position": str(position), "workExample": tool}
             steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
-        for name, value in _said(softwareRequirements=requirements, step=steps).items():
+        for name, value in _said(hasPart=tools, softwareRequirements=requirements, step=steps).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow

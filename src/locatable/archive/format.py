@@ -289,6 +289,7 @@ def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
 def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the members by name; refuse what `locatable archive` does not write, such as ZIP bombs."""
     infos: dict[str, zipfile.ZipInfo] = {}
+    size = 0
     for info in file.infolist():
         if info.filename in infos:
             raise _problem(path, f"{info.filename} is in it twice")
@@ -297,8 +298,9 @@ def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if info.flag_bits & _ENCRYPTED:
             raise _problem(path, f"{info.filename} is encrypted")
         infos[info.filename] = info
+        size += info.file_size
     # Members that share their bytes can unpack to more than any disk holds.
-    if sum(info.file_size for info in infos.values()) > path.stat().st_size:
+    if size > path.stat().st_size:
         raise _problem(path, "its members are larger than the file")
     return infos
 

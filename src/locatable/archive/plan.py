@@ -19,7 +19,7 @@ from ..model import Output
 from ..output import redact_urls
 from ..proof.plan import ProofPlan
 from ..repository.snapshot import Snapshot
-from ..results.rebuild import CONDA_LOCK, LOCKS
+from ..results.coordinates import ENVIRONMENT_LOCKS, LOCKS
 from .format import is_safe
 
 # Larger files, and those with a zero byte, are data rather than what a person wrote.
@@ -50,7 +50,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # Concerns that are named in one line; the rest is counted.
 _MOST_NAMED = 8
 # Files that a reader without Git wants to see first, beside the pipeline.
-_FILES = (*LOCKS, CONDA_LOCK, "environment.json", "params.yaml", "pyproject.toml")
+_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 
@@ -91,12 +91,13 @@ class HistoryObject:
 
 def history_objects(repo: Path, commit: str) -> list[HistoryObject]:
     """Return all objects that can be reached from a commit."""
-    # A line has an id and, after a space, a path, which may be empty.
-    listed = [line.partition(" ") for line in git(repo, "rev-list", "--objects", commit).split("\n")]
-    ids = "".join(f"{id_}\n" for id_, _, _ in listed)
+    listed = git(repo, "rev-list", "--objects", commit).split("\n")
+    ids = "".join(f"{line.partition(' ')[0]}\n" for line in listed)
     answers = git(repo, "cat-file", f"--batch-check={_FORMAT}", text=ids).split("\n")
     found = []
-    for (id_, _, path), answer in zip(listed, answers, strict=True):
+    for line, answer in zip(listed, answers, strict=True):
+        # After its id, a file or folder has its path; that of the whole tree is empty.
+        id_, _, path = line.partition(" ")
         _, kind, size, stored = answer.split(" ")
         found.append(HistoryObject(id_, kind == "blob", int(size), int(stored), path))
     return found
@@ -128,11 +129,12 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     sources: dict[Output, None] = {}
     for stage in proof.stages:
         sources.update(dict.fromkeys(proof.fetched_for(stage)))
-    files = set(_FILES)
-    files.update(path for path in snapshot.files if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"))
+    files = {*_FILES, *filter(LICENCE.fullmatch, snapshot.root_files())}
+    for path in snapshot.files:
+        if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"):
+            files.add(path)
     for record in snapshot.records.values():
         files.update(record.params)
-    files.update(name for name in snapshot.root_files() if LICENCE.fullmatch(name))
     outputs = []
     if with_outputs:
         for output in proof.rebuilt:
@@ -141,7 +143,7 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
             elif output.recorded:
                 outputs.append(output)
     # There is no copy of a file outside of the project, nor of one whose name Windows cannot have.
-    safe = [path for path in sorted(files) if is_safe(path)]
+    safe = filter(is_safe, sorted(files))
     return ArchivePlan(tuple(sources), tuple(outputs), tuple(safe))
 
 
@@ -230,9 +232,10 @@ def refusal(concerns: Sequence[Concern]) -> ProjectError:
     named = "; ".join(map(str, first))
     more = len(concerns) - len(first)
     rest = f"; and {more} more" if more else ""
-    names = dict.fromkeys(concern.name for concern in first)
-    options = " ".join(f"--include {quote(name)}" for name in names)
-    return ProjectError(f"not for others, perhaps: {named}{rest}", f"if they may have it: {options}")
+    options = dict.fromkeys(f"--include {quote(concern.name)}" for concern in first)
+    return ProjectError(
+        f"not for others, perhaps: {named}{rest}", f"if they may have it: {' '.join(options)}"
+    )
 
 
 def parse_size(text: str) -> int:

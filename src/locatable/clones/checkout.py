@@ -130,12 +130,12 @@ class Checkout:
                 params = {file: self._keys(file, names) for file, names in stage.params.items()}
                 self.stages.append(replace(stage, params=params))
         self.outputs: list[Output] = []
+        self.params_files = {self.path_of(PARAMS_FILE)}
         for stage in self.stages:
             self.outputs += stage.outs.values()
+            self.params_files.update(map(self.path_of, stage.params))
         for path, entry in self.snapshot.sources.items():
             self.outputs.append(Output(path, entry.get("cache", True), entry=entry))
-        files = {PARAMS_FILE}.union(*(stage.params for stage in self.stages))
-        self.params_files = {self.path_of(file) for file in files}
 
     def _load(self) -> list[str]:
         """Keep DVC's objects; returns the addresses of the stages, each after those that it depends on."""
@@ -154,17 +154,13 @@ class Checkout:
 
     def _keys(self, file: str, names: list[str]) -> list[str]:
         """Return names of params with those keys in place of a pattern that match it."""
-        names = [str(name) for name in names]
         place = self.path_of(file)
-        if all(PATTERN.isdisjoint(name) for name in names) or not place.is_file():
-            return names
-        content = load_values(place)
         keys: list[str] = []
-        for name in names:
+        for name in map(str, names):
             matching: list[str] = []
-            if not PATTERN.isdisjoint(name):
-                found = dpath.search(content, name, yielded=True, separator=".")
-                matching = [str(key) for key, _ in found]
+            if not PATTERN.isdisjoint(name) and place.is_file():
+                for key, _ in dpath.search(load_values(place), name, yielded=True, separator="."):
+                    matching.append(str(key))
             keys += matching or [name]
         return keys
 
@@ -219,10 +215,13 @@ class Checkout:
 
     def remote_of(self, output: Output) -> str:
         """Return the address of the remote that has the data of an output; empty where none is set."""
-        out = self._outs[output.path]
-        name = out.remote or self.repo.config["core"].get("remote")
-        settings = self.repo.config["remote"].get(name, {})
+        settings = self.repo.config["remote"].get(self.remote_name(output), {})
         return redact_urls(settings.get("url", ""))
+
+    def remote_name(self, output: Output) -> str | None:
+        """Return the name of the remote that has the data of an output; None where none is set."""
+        own: str | None = self._outs[output.path].remote
+        return own or self.repo.config["core"].get("remote")
 
     def check_login(self, name: str | None) -> None:
         """See that a remote sends the user's credentials to nobody whom a repository chose.
@@ -253,7 +252,9 @@ class Checkout:
                         sources[repr((dependency.def_path, dependency.def_repo))] = dependency
                     else:
                         self._check_address(dependency, importing)
-            waiting = [found for source in sources.values() for found in self._check_source(source)]
+            waiting = []
+            for source in sources.values():
+                waiting += self._check_source(source)
             if not waiting:
                 return
         # They can import from each other, and then DVC never ends.
@@ -272,7 +273,8 @@ class Checkout:
         address = urlsplit(dependency.def_path)
         if address.scheme == "remote":
             self.check_login(address.netloc)
-        chosen = [option for option in LOGINS if (dependency.def_fs_config or {}).get(option)]
+        settings = dependency.def_fs_config or {}
+        chosen = [option for option in LOGINS if settings.get(option)]
         if chosen:
             raise CannotTryError(
                 f"{stage.path_in_repo} chooses what becomes of your credentials ({', '.join(chosen)}): "
@@ -302,7 +304,7 @@ class Checkout:
 
     def files_in(self, folder: Path) -> list[Path]:
         """Return all files in a folder of the clone, without those that .dvcignore excludes."""
-        return [Path(path) for path in self.repo.dvcignore.find(localfs, str(folder))]
+        return list(map(Path, self.repo.dvcignore.find(localfs, str(folder))))
 
 
 def _settings_of_source(dependency: RepoDependency) -> Iterator[Config]:

@@ -67,11 +67,9 @@ def default_sites() -> tuple[str, ...]:
 
 
 def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:
-    """Write config.local: `Config.edit`, which writes ASCII only, fails on a cache in `/home/jürgen`.
+    """Write sections of config.local; others stay as they are.
 
-    Args:
-        config: of the project, as it was before.
-        settings: options by section; sections that are not among them stay as they are.
+    `Config.edit`, which writes ASCII only, fails on a cache in `/home/jürgen`.
 
     Raises:
         dvc.config.ConfigError: DVC would not take them.

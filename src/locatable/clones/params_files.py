@@ -87,11 +87,13 @@ class Composition:
             else:
                 stack.enter_context(initialize_config_module(self.module or "", version_base=None))
             loader = GlobalHydra.instance().config_loader()
-            names = [name for name in loader.list_groups("") if name != "hydra"]
-            for name in names:
-                # The list grows while it is gone through.
-                names += [f"{name}/{below}" for below in loader.list_groups(name)]
-            return {name: loader.get_group_options(name) for name in names}
+            groups: dict[str, list[str]] = {}
+            waiting = [name for name in loader.list_groups("") if name != "hydra"]
+            while waiting:
+                name = waiting.pop(0)
+                groups[name] = loader.get_group_options(name)
+                waiting += [f"{name}/{below}" for below in loader.list_groups(name)]
+            return groups
 
 
 def composition_of(repo: "Repo") -> Composition | None:
@@ -117,9 +119,10 @@ def _override(value: Any) -> str:
         case str():
             return QuotedString(value, Quote.single).with_quotes()
         case list():
-            return "[" + ",".join(_override(item) for item in value) + "]"
+            return f"[{','.join(map(_override, value))}]"
         case dict():
-            return "{" + ",".join(f"{_override(key)}:{_override(item)}" for key, item in value.items()) + "}"
+            items = [f"{_override(key)}:{_override(item)}" for key, item in value.items()]
+            return f"{{{','.join(items)}}}"
         case float():
             return repr(value)
     return json.dumps(value)
@@ -154,8 +157,11 @@ def write_composed(repo: "Repo", params: Mapping[str, Any]) -> list[str]:
         write(root, params)
         return []
     keys = {text: Key.parse(text) for text in params}
-    values = {key.dotted: params[text] for text, key in keys.items() if key.file == PARAMS_FILE}
-    composition.write(root / PARAMS_FILE, values)
+    composed = {}
+    for text, key in keys.items():
+        if key.file == PARAMS_FILE:
+            composed[key.dotted] = params[text]
+    composition.write(root / PARAMS_FILE, composed)
     content = load_yaml(str(root / PARAMS_FILE))
     # Hydra leaves out quotes that YAML 1.2 needs. The key of a group names a section, or nothing.
     written = {}
@@ -201,9 +207,10 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     readings = list(_readings(text, file))
     new = text
     for key, value in values.items():
-        if all(same(_value_at(key, before), value) for _, before in readings):
+        found = [_value_at(key, before) for _, before in readings]
+        if same(found, [value] * len(found)):
             continue
-        if _value_at(key, readings[0][1]) is ABSENT:
+        if found[0] is ABSENT:
             raise ProjectError(f"{key}: there is no such value in {key.file}")
         try:
             new = set_value(new, suffix, key.parts, value)
@@ -218,7 +225,7 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
         except (LookupError, TypeError):
             continue  # for YAML 1.1, `on` is no text, and no name of a section either
         if not same(_parsed(parse, new), expected):
-            keys = ", ".join(str(key) for key in values)
+            keys = ", ".join(map(str, values))
             raise ProjectError(f"{keys}: cannot be set to {list(values.values())!r} and nothing else with it")
     return new
 
@@ -274,9 +281,11 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
     with dvc_errors():
         before = parse_dvc(text, file)
     yield lambda one: parse_dvc(one, file), before
-    others: dict[str, Parse | None] = {".json": None, ".py": None, ".toml": parse_toml}
-    other = others.get(suffix, _load_yaml)
-    if other and (read := _parsed(other, text)) is not None:
+    if suffix in (".json", ".py"):
+        return
+    other: Parse = parse_toml if suffix == ".toml" else _load_yaml
+    read = _parsed(other, text)
+    if read is not None:
         yield other, read
 
 

@@ -64,9 +64,10 @@ class Node:
                 return item
         raise LookupError(f"no text of its own stands for {name}")
 
-    def has(self, name: str) -> bool:
-        """Return whether there is an item of that name."""
-        return any(item.name == name for item in self.items)
+    @property
+    def names(self) -> list[str]:
+        """The names of the items."""
+        return [item.name for item in self.items]
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,9 @@ class Format:
 
 
 def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
-    """Return the text with another value at a key; a list keeps its layout where its length stays.
+    """Return the text of a params file whose name ends so with another value at a key, given as its parts.
 
-    Args:
-        text: of a params file.
-        suffix: the ending of its name.
-        parts: of the key.
-        value: to be there.
+    A list keeps its layout where its length stays.
 
     Raises:
         LookupError: no text stands for this key alone.
@@ -102,10 +99,10 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
     container = kind.tree(text)
     for part in parts[:-1]:
         container = container.item(part)
-    if container.alias or not container.has(parts[-1]):
+    if container.alias or parts[-1] not in container.names:
         return _override(text, container, parts[-1], kind.render(value, container))
     old = container.item(parts[-1])
-    names = [each.name for each in old.items]
+    names = old.names
     if isinstance(value, list | tuple) and names and not old.is_mapping and len(names) == len(value):
         for name, each in zip(names, value, strict=True):
             text = set_value(text, suffix, [*parts, name], each)
@@ -116,10 +113,7 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
 def cut(text: str, suffix: str, keys: Sequence[Sequence[str]]) -> str | None:
     """Return the text without all values but those under some keys; None where none may be taken out.
 
-    Args:
-        text: of a params file.
-        suffix: the ending of its name.
-        keys: each as its parts, which can have the wildcards that DVC knows.
+    Keys are given as their parts, which can have the wildcards that DVC knows.
     """
     kind = FORMATS.get(suffix, YAML)
     if suffix == ".py":
@@ -172,16 +166,17 @@ def _replaced(text: str, container: Node, old: Node, new: str) -> str:
 
 def _replaced_anchor(text: str, old: Node, new: str) -> str:
     """Return the text with a new value under an anchor: the first alias of it gets the old one."""
-    named = [event for event in yaml.parse(text) if getattr(event, "anchor", None) == old.anchor]
-    later = [event for event in named if span(event)[0] > old.start]
-    first = later[0] if later and isinstance(later[0], yaml.AliasEvent) else None
-    written = text[old.start : old.end]
-    if first is None:
-        return text[: old.start] + new + text[old.end :]
-    if "\n" in written:
-        raise LookupError(f"*{old.anchor} stands for it, too")
-    start, end = span(first)
-    return text[: old.start] + new + text[old.end : start] + written + text[end:]
+    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
+    for event in yaml.parse(text):
+        start, end = span(event)
+        if start <= old.start or getattr(event, "anchor", None) != old.anchor:
+            continue
+        if not isinstance(event, yaml.AliasEvent):
+            break  # another value has that name from there on
+        if "\n" in written:
+            raise LookupError(f"*{old.anchor} stands for it, too")
+        return before + new + text[old.end : start] + written + text[end:]
+    return before + new + after
 
 
 def _override(text: str, container: Node, name: str, new: str) -> str:
@@ -190,7 +185,7 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
     if container.alias:
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
         return text[: container.start] + new + text[container.end :]
-    if not container.has("<<"):
+    if "<<" not in container.names:
         raise LookupError(f"no text of its own stands for {name}")
     start = container.items[0].key_start
     separator = ", "
@@ -226,8 +221,8 @@ def _undeclared(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iter
             yield item.key_start, item_end
     if kept_end and item_end > kept_end and not mapping.is_block:
         # The comma after what is kept, which stands before the first one taken out.
-        following = min(item.key_start for item in mapping.items if item.key_start > kept_end)
-        yield kept_end, following
+        following = [item.key_start for item in mapping.items if item.key_start > kept_end]
+        yield kept_end, min(following)
 
 
 def _lines(text: str, item_start: int, item_end: int) -> tuple[int, int]:
@@ -282,7 +277,10 @@ def _cut_toml(text: str, keys: Sequence[Sequence[str]]) -> str | None:
     left = document.as_string()
     # Each line that is left is one of the file's, in the same order.
     lines = iter(text.splitlines(keepends=True))
-    return left if all(line in lines for line in left.splitlines(keepends=True)) else None
+    for line in left.splitlines(keepends=True):
+        if line not in lines:
+            return None
+    return left
 
 
 def _yaml_tree(text: str) -> Node:
@@ -333,7 +331,7 @@ def yaml_text(value: Any, old: Node | None = None) -> str:
         case str() if _is_plain_word(value):
             return value
         case list() | tuple():
-            return f"[{', '.join(yaml_text(item) for item in value)}]"
+            return f"[{', '.join(map(yaml_text, value))}]"
         case dict():
             items = [f"{yaml_text(key)}: {yaml_text(item)}" for key, item in value.items()]
             return f"{{{', '.join(items)}}}"
@@ -395,7 +393,7 @@ def _toml_text(value: Any, old: Node | None = None) -> str:
         case datetime.date() | datetime.time():
             return value.isoformat()
         case list() | tuple():
-            return f"[{', '.join(_toml_text(item) for item in value)}]"
+            return f"[{', '.join(map(_toml_text, value))}]"
         case dict():
             items = [f"{_toml_text(str(key))} = {_toml_text(item)}" for key, item in value.items()]
             return f"{{{', '.join(items)}}}"
@@ -407,7 +405,9 @@ class _PythonText:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+        self.starts = [0]
+        for line_end in re.finditer(r"\r\n|\r|\n", text):
+            self.starts.append(line_end.end())
 
     def place(self, line: int, column: int) -> int:
         """Return the place that the parser of Python calls so."""
@@ -424,7 +424,8 @@ class _PythonText:
                 if key:
                     items.append(self.item(str(ast.literal_eval(key)), key, item))
         elif isinstance(value, ast.List | ast.Tuple):
-            items = [self.item(str(at), item, item) for at, item in enumerate(value.elts)]
+            for position, item in enumerate(value.elts):
+                items.append(self.item(str(position), item, item))
         is_tuple = isinstance(value, ast.Tuple)
         return Node(start, end, tuple(items), isinstance(value, ast.Dict), is_tuple=is_tuple)
 

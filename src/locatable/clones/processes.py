@@ -55,12 +55,15 @@ def kill_processes(folder: Path, *, stages_only: bool = False, patience: float =
     """
     started = time.monotonic()
     while True:
-        alive = [found for found in clone_processes(folder) if found.of_stage or not stages_only]
-        if not alive:
-            return
+        alive = []
         is_late = time.monotonic() - started > patience
-        for found in alive:
+        for found in clone_processes(folder):
+            if stages_only and not found.of_stage:
+                continue
+            alive.append(found.process)
             with suppress(psutil.Error):
                 if found.of_stage or is_late or not found.process.name().startswith("git"):
                     found.process.kill()
-        psutil.wait_procs([found.process for found in alive], INTERVAL)
+        if not alive:
+            return
+        psutil.wait_procs(alive, INTERVAL)

@@ -45,12 +45,11 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
     out = checkout.dvc_output(output)
     objects, entries = _with_entries(checkout, output, _objects)
     place = target or checkout.path_of(output.path)
-    files = {place: objects.intact[out.hash_info.value]}
-    if out.hash_info.isdir:
-        files = {place / name: objects.intact[oid] for name, oid in entries.items()}
-    for path, source in files.items():
+    # A file is the only entry of itself.
+    for name, oid in entries.items() if out.hash_info.isdir else [("", out.hash_info.value)]:
+        path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        copy_file(source, path)
+        copy_file(objects.intact[oid], path)
         path.chmod(0o755 if out.meta.isexec else 0o644)
     return objects.damaged
 
@@ -83,8 +82,9 @@ def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[Cache
     if not info.isdir or info.value not in found.intact:
         return found, {}
     # DVC lists what is in a folder in an object of its own.
-    listed = json.loads(found.intact[info.value].read_text())
-    entries = {entry["relpath"]: entry["md5"] for entry in listed}
+    entries = {}
+    for entry in json.loads(found.intact[info.value].read_text()):
+        entries[entry["relpath"]] = entry["md5"]
     files = find(checkout, output, entries.values())
     return CachedObjects(found.intact | files.intact, found.damaged + files.damaged), entries
 
@@ -104,10 +104,10 @@ def _objects(checkout: Checkout, output: Output, oids: Iterable[str]) -> CachedO
         path = Path(out.cache.oid_to_path(oid))
         if problem or not path.is_file():
             reason = f" ({problem})" if problem else ""
-            hint = _where_to_look(out)
+            name = checkout.remote_name(output)
+            hint = _where_to_look(out, name)
             if cached.damaged:
                 hint = ": " + cached.damaged[-1].split(": ", 1)[1]
-            name = out.remote or out.repo.config["core"].get("remote")
             remote = f"remote '{name}'" if name else "a remote (none is set)"
             what = f"{output.path} ({out.hash_name} {oid})"
             raise CannotTryError(f"{what} is in neither the DVC cache nor {remote}{reason}{hint}")
@@ -140,10 +140,10 @@ def _place_in_cache(out: Any, oid: str) -> Path:
 
 def _download(checkout: Checkout, out: Any, oids: list[str]) -> str:
     """Bring objects from the remote into the clone's own cache; returns what went wrong, or nothing."""
-    places = [out.cache.oid_to_path(oid) for oid in oids]
+    places = list(map(out.cache.oid_to_path, oids))
     try:
         remote = out.repo.cloud.get_remote_odb(out.remote, "reproduce", out.hash_name)
-        remote.fs.get([remote.oid_to_path(oid) for oid in oids], places, batch_size=remote.fs.jobs)
+        remote.fs.get(list(map(remote.oid_to_path, oids)), places, batch_size=remote.fs.jobs)
     except (FileNotFoundError, NoRemoteError, RemoteConfigError):
         # Imports and cloud-versioned data have no address by hash; DVC fetches these.
         _fetch_by_dvc(checkout, out)
@@ -164,9 +164,9 @@ def _fetch_by_dvc(checkout: Checkout, out: Any) -> None:
         raise CannotTryError(f"{out}: DVC cannot fetch it: {with_causes(error)}") from None
 
 
-def _where_to_look(out: Any) -> str:
-    """Return what to do about an object that the remote does not give."""
-    if not (out.remote or out.repo.config["core"].get("remote")):
+def _where_to_look(out: Any, remote_name: str | None) -> str:
+    """Return what to do about an object that the remote of this name does not give."""
+    if not remote_name:
         return "; add one (`dvc remote add --default NAME URL`) and `dvc push` where the data is"
     try:
         remote = out.repo.cloud.get_remote(out.remote)

@@ -155,29 +155,34 @@ def _project_setup(repo: "Repo") -> ProjectSetup:
     # What Hydra composes counts, not what its last run left in params.yaml.
     values = _params_values(repo, root)
     composition = composition_of(repo)
-    composed = {PARAMS_FILE: composition.compose()} if composition else {}
-    is_composed_anew = any(values.get(file) != content for file, content in composed.items())
+    groups: dict[str, list[str]] = {}
+    is_composed_anew = False
+    if composition:
+        groups = composition.groups()
+        composed = composition.compose()
+        is_composed_anew = values.get(PARAMS_FILE) != composed
+        values[PARAMS_FILE] = composed
     # The user's own config.local, with the cache and the remotes as they are in effect.
     config = repo.config.load_one("local")
     config["remote"] = repo.config["remote"]
     config["cache"]["dir"] = repo.cache.local_cache_dir
     status = repo.data_status()
-    not_in_cache = {path.rstrip("/") for path in status["not_in_cache"]}
+    missing = {path.rstrip("/") for path in status["not_in_cache"]}
     return ProjectSetup(
         top=repo.scm.root_dir,
         subdir=root.relative_to(repo.scm.root_dir).as_posix(),
         identity={name: git(root, "config", "--default", "", name) for name in IDENTITY},
         config=config,
-        params_files=values | composed,
+        params_files=values,
         composition=composition,
-        groups=composition.groups() if composition else {},
+        groups=groups,
         is_composed_anew=is_composed_anew,
         outputs=outputs,
         frozen_outputs=frozen,
         metric_files=[Path(path).as_posix() for path in _collect_top_level_metrics(repo)],
         modified=status["uncommitted"].get("modified", []),
         persistent=persistent,
-        missing=[path for path in started_from if path in not_in_cache],
+        missing=[path for path in started_from if path in missing],
     )
 
 
@@ -190,7 +195,8 @@ def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
     shown = _collect_params(repo, default_file=ParamsDependency.DEFAULT_PARAMS_FILE)
     paths = {root / path.lstrip("/") for path in shown}
     for stage in repo.index.stages:
-        paths |= {Path(repo.fs.abspath(file)) for file in getattr(stage, "tracked_vars", None) or ()}
+        for file in getattr(stage, "tracked_vars", None) or ():
+            paths.add(Path(repo.fs.abspath(file)))
     files = {}
     for path in sorted(paths):
         if path.is_file() and path.suffix.lower() in LOADERS:
@@ -214,8 +220,9 @@ def missing_on_remote(root: Path) -> list[str]:
     if status.returncode:
         lines = status.stderr.strip().splitlines() or [f"exit code {status.returncode}"]
         raise ProjectError(f"the DVC remote cannot be used: {lines[0].removeprefix('ERROR: ')}")
+    states = json.loads(status.stdout)
     # What is `deleted` there is missing in the cache here only.
-    return sorted(path for path, state in json.loads(status.stdout).items() if state != "deleted")
+    return sorted(path for path in states if states[path] != "deleted")
 
 
 class Clone:
@@ -252,13 +259,16 @@ class Clone:
         core = {**setup.config.get("core", {}), "autostage": False}
         with self._repo() as repo:
             write_local_config(repo.config, {**setup.config, "core": core})
+        self.outputs: list[Path] = []
         with self._repo() as repo:
-            self.outputs = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
             for out in repo.index.outs:
+                if not out.is_in_repo:
+                    continue
+                place = Path(out.fs_path)
+                self.outputs.append(place)
                 # What DVC checks out: no trial finds what its baseline does not record (`persist`).
-                if out.is_in_repo and out.use_cache and out.hash_info:
-                    tracked = Path(out.fs_path).relative_to(self.folder)
-                    self._keep_tracked.append(f"--exclude=/{tracked.as_posix()}")
+                if out.use_cache and out.hash_info:
+                    self._keep_tracked.append(f"--exclude=/{place.relative_to(self.folder).as_posix()}")
             stages = {Path(stage.wdir) for stage in repo.index.stages if stage.cmd}
             self.working_folders = sorted({self.root, *stages}, reverse=True)
             composition = composition_of(repo)
@@ -321,21 +331,22 @@ class Clone:
         """
         with self._repo() as repo:
             # DVC brings declared outputs up to date; all else that a stage writes is the baseline's at first.
-            undeclared = []
+            undeclared = {}
             for file in metric_files:
-                if not any((self.root / file).is_relative_to(output) for output in self.outputs):
-                    undeclared.append(file)
-            before = {file: stamp(self.root / file) for file in undeclared}
+                place = self.root / file
+                if not any(place.is_relative_to(output) for output in self.outputs):
+                    undeclared[file] = stamp(place)
             composed = write_composed(repo, params)
             # Outputs that an earlier trial left are not those of the baseline.
             repo.checkout(force=True, allow_missing=True)
             # All pipelines: a metric or a param can be of one in a subfolder, and the root may have none.
             repo.reproduce(all_pipelines=True)
-            for file in undeclared:
-                if stamp(self.root / file) in (before[file], None):
+            for file, before in undeclared.items():
+                if stamp(self.root / file) in (before, None):
                     raise ProjectError(f"{file}: no stage wrote it in this trial")
-            new = [path for path in possibly_new_files(repo.index.stages) if os.path.lexists(path)]
-            new += [str(self.root / file) for file in [*undeclared, *composed]]
+            new = list(filter(os.path.lexists, possibly_new_files(repo.index.stages)))
+            for file in (*undeclared, *composed):
+                new.append(str(self.root / file))
         # All that `dvc exp run` commits, without its stash, queue and locks: they take as long as the rest.
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)

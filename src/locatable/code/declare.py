@@ -3,7 +3,10 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import ProjectError
 from ..model import Stage, is_inside
@@ -76,6 +79,16 @@ class EntryPlan:
         """The name that `dvc repro` takes for the entry, in the root of the project."""
         return self.name if self.pipeline == "dvc.yaml" else f"{self.pipeline}:{self.name}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as `--json` prints it."""
+        return {
+            "stage": self.address,
+            "checked": self.is_seen and not self.fault,
+            "missing": [missing.file for missing in self.missing],
+            "stale": [stale.file for stale in self.removable],
+            "fault": self.fault,
+        }
+
     def missing_sentences(self, *, added: bool = False) -> list[str]:
         """Return a sentence for each dependency that is missing, or was added."""
         start = f"added to {self.pipeline}:" if added else f"{self.pipeline} does not declare"
@@ -84,14 +97,16 @@ class EntryPlan:
     def stale_sentences(self, *, removed: bool = False) -> list[str]:
         """Return a sentence for each dependency that is not needed, or was removed."""
         start = f"removed from {self.pipeline}:" if removed else f"{self.pipeline} declares"
-        return [
-            f"{self.name}: {start} {stale.file}, which the stage does not import" for stale in self.removable
-        ]
+        end = "which the stage does not import"
+        return [f"{self.name}: {start} {stale.file}, {end}" for stale in self.removable]
 
     def doubtful_sentences(self) -> list[str]:
         """Return a sentence for each dependency that may be needed, though no import of it can be seen."""
-        doubtful = [stale for stale in self.stale if stale.doubt]
-        return [f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}" for stale in doubtful]
+        sentences = []
+        for stale in self.stale:
+            if stale.doubt:
+                sentences.append(f"{self.name}: {stale.file} stays in {self.pipeline}: {stale.doubt}")
+        return sentences
 
 
 def plan(declarations: Declarations) -> list[EntryPlan]:
@@ -103,27 +118,24 @@ def plan(declarations: Declarations) -> list[EntryPlan]:
     """
     reader = ImportReader(declarations.project)
     plans = []
-    errors: list[str] = []
+    errors = []
     for (pipeline, name), stages in declarations.entries.items():
         try:
             plans.append(_plan_entry(name, pipeline, stages, declarations, reader))
         except ProjectError as error:
-            if error.message not in errors:
-                errors.append(error.message)
+            errors.append(error.message)
             fault = f"{name}: {error.message.removeprefix(f'{name}: ')}"
             plans.append(EntryPlan(name, pipeline, stages, fault=fault))
-    if plans and all(entry_plan.fault for entry_plan in plans):
-        raise ProjectError("; ".join(errors))
+    if plans and len(errors) == len(plans):
+        # Several entries can have one fault.
+        raise ProjectError("; ".join(dict.fromkeys(errors)))
     return plans
 
 
 def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> None:
-    """Write what is missing into each dvc.yaml; all files or, if one cannot be changed, none.
+    """Write what is missing into each dvc.yaml, and `prune` what is not needed.
 
-    Args:
-        project: the project's root.
-        plans: what has to change.
-        prune: also remove what is not needed.
+    All files are written or, if one cannot be changed, none.
 
     Raises:
         ProjectError: the `deps` of an entry cannot be changed without changing anything else, or a dvc.yaml
@@ -153,8 +165,8 @@ def apply(project: Path, plans: Sequence[EntryPlan], prune: bool = False) -> Non
 
 def _check_that_all_have(project: Path, entry_plan: EntryPlan) -> None:
     """Raise `ProjectError` unless a missing dependency exists for every stage that is made from an entry."""
-    for missing in entry_plan.missing:
-        if not all((project / stage.folder / missing.path).exists() for stage in entry_plan.stages):
+    for missing, stage in product(entry_plan.missing, entry_plan.stages):
+        if not (project / stage.folder / missing.path).exists():
             raise ProjectError(
                 f"{entry_plan.name}: only some of its stages import {missing.path}; "
                 f"declare it by hand in {entry_plan.pipeline}, with ${{}}"
@@ -190,8 +202,8 @@ def _plan_entry(
         pipeline,
         stages,
         is_seen,
-        missing=[missing[path] for path in sorted(missing)],
-        stale=sorted(stale or (), key=_index),
+        missing=sorted(missing.values(), key=attrgetter("path")),
+        stale=sorted(stale or (), key=attrgetter("index")),
     )
 
 
@@ -231,10 +243,6 @@ def _doubt(file: str, closure: ImportClosure, project: Path) -> str:
         if name in closure.unresolved:
             return f"{_relative(closure.unresolved[name], project)} imports {name} from an unknown folder"
     return ""
-
-
-def _index(stale: Stale) -> int:
-    return stale.index
 
 
 def _relative(path: Path, project: Path) -> str:

@@ -95,13 +95,10 @@ def _add_line(text: str, listed: SequenceNode, index: int, name: str) -> str:
     """Return the text with one more item in a list that has a line for each."""
     items = listed.value
     line = f"{' ' * listed.start_mark.column}- {_scalar(name)}"
-    is_last = index == len(items)
     # Comments between two items are left with the one that the new item has less in common with.
-    is_like_next = not is_last and (
-        index == 0
-        or _common_folders(name, items[index].value) > _common_folders(name, items[index - 1].value)
-    )
-    if is_like_next:
+    before = _common_folders(name, items[index - 1].value) if index else -1
+    after = _common_folders(name, items[index].value) if index < len(items) else -1
+    if after > before:
         return _insert_line(text, _line_start(text, _start(items[index])), line)
     return _insert_line(text, _line_end(text, _end(items[index - 1])), line)
 

@@ -72,9 +72,10 @@ def entry_points(commands: tuple[str, ...], folder: Path, reader: ImportReader) 
             previous = ""
             for index, word in enumerate(command.words):
                 option, separator, value = word.partition("=")
-                if previous in FOLDER_OPTIONS or (separator and option in FOLDER_OPTIONS):
-                    place = word if previous in FOLDER_OPTIONS else value
-                    command = replace(command, folder=_absolute(command.folder, place))
+                if previous in FOLDER_OPTIONS:
+                    command = replace(command, folder=_absolute(command.folder, word))
+                elif separator and option in FOLDER_OPTIONS:
+                    command = replace(command, folder=_absolute(command.folder, value))
                 elif previous == "-m":
                     _add_module(found, index, command, reader)
                 elif word.endswith(".py"):
@@ -91,8 +92,8 @@ def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: 
     search_path = _search_path(command.folder, command, reader.project)
     modules = reader.find(f"{name}.__main__", search_path)
     path = name.replace(".", "/")
-    expected = (f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py")
-    if any(module.file.relative_to(module.root).as_posix() in expected for module in modules):
+    expected = {f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py"}
+    if expected & {module.file.relative_to(module.root).as_posix() for module in modules}:
         found.modules += modules
     elif _is_run_by_python(command.words, index - 1) and (modules or _has_namespace(name, search_path)):
         found.missing.append(name)
@@ -175,7 +176,7 @@ def _words(text: str) -> list[str]:
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
-        return [word for word in lexer if word]
+        return list(filter(None, lexer))
     except ValueError:
         # Quotes that do not match up, in a here-document for example.
         return text.split()
@@ -186,8 +187,11 @@ def _python_path(words: tuple[str, ...], folder: Path, before: tuple[Path, ...])
     for word in words:
         name, _, value = word.partition("=")
         if name == "PYTHONPATH":
-            entries = [entry for entry in value.split(":") if entry and not UNKNOWN & set(entry)]
-            return tuple(_absolute(folder, entry) for entry in entries)
+            entries = []
+            for entry in value.split(":"):
+                if entry and not UNKNOWN & set(entry):
+                    entries.append(_absolute(folder, entry))
+            return tuple(entries)
     return before
 
 

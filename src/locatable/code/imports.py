@@ -141,9 +141,12 @@ class ImportReader:
     def _find(self, name: str, folders: tuple[Path, ...], search_path: SearchPath) -> list[Module]:
         """Return the modules of the project that `import name` executes, if these folders have them."""
         for root in folders:
-            files = [file for file in _files(name, root) if file.is_relative_to(self.project)]
-            if files:
-                return [Module(file, root, search_path) for file in files]
+            found = []
+            for file in _files(name, root):
+                if file.is_relative_to(self.project):
+                    found.append(Module(file, root, search_path))
+            if found:
+                return found
         return []
 
     def _resolve(self, name: str, module: Module) -> list[Module]:
@@ -172,11 +175,11 @@ class ImportReader:
         if spec is None:
             return False
         places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
-        return not all(self._is_own_source(Path(place)) for place in places)
-
-    def _is_own_source(self, place: Path) -> bool:
-        """Return whether a file is of the project and not installed into an environment inside it."""
-        return place.is_relative_to(self.project) and "site-packages" not in place.parts
+        for place in map(Path, places):
+            # An environment can be inside of the project.
+            if not place.is_relative_to(self.project) or "site-packages" in place.parts:
+                return True
+        return False
 
     def _imports(self, file: Path) -> SourceImports:
         """Return what a file imports itself, inside functions too.

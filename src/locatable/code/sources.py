@@ -45,11 +45,7 @@ class SourceImports:
 
 
 def read_imports(file: Path, project: Path) -> SourceImports:
-    """Return what a file imports, inside functions too.
-
-    Args:
-        file: the source.
-        project: the folder that may hold an environment with another Python.
+    """Return what a file of a project imports, inside functions too.
 
     Raises:
         SyntaxError: no Python of this machine can read it.
@@ -58,9 +54,8 @@ def read_imports(file: Path, project: Path) -> SourceImports:
     try:
         return _read(file)
     except SyntaxError:
-        pythons = _pythons_of(project)
-        pythons += [found for found in map(shutil.which, OTHER_PYTHONS) if found]
-        for python in pythons:
+        others = filter(None, map(shutil.which, OTHER_PYTHONS))
+        for python in (*_pythons_of(project), *others):
             command = (python, "-I", __file__, str(file))
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             if done.returncode == 0:
@@ -69,13 +64,15 @@ def read_imports(file: Path, project: Path) -> SourceImports:
         raise
 
 
-def _pythons_of(project: Path) -> list[str]:
-    """Return the programs that the environments of a project were made from.
+def _pythons_of(project: Path) -> Iterator[str]:
+    """Yield the programs that the environments of a project were made from.
 
     Environments and their packages can be a repository's own, and are not run.
     """
-    found = [(project / place).resolve() for place in PROJECT_PYTHON if (project / place).is_file()]
-    return [str(python) for python in found if not python.is_relative_to(project.resolve())]
+    for place in PROJECT_PYTHON:
+        python = (project / place).resolve()
+        if python.is_file() and not python.is_relative_to(project.resolve()):
+            yield str(python)
 
 
 def _read(file: Path) -> SourceImports:

@@ -14,12 +14,13 @@ import argparse
 import contextlib
 import importlib
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..output import progress_bar
+from ..model import json_text
+from ..output import add_json_option, progress_bar
+from . import end_as_by_ctrl_c
 
 DEFAULT_LIMIT = "1GB"
 
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-size", default=DEFAULT_LIMIT, metavar="SIZE", help=f"do not write more ({DEFAULT_LIMIT})"
     )
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,8 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..archive.create import ArchiveOptions, create_archive
     from ..archive.plan import parse_size, show_size
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     options = ArchiveOptions(
         target=arguments.output,
@@ -66,6 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     )
     written = create_archive(options, OnTerminal())
     manifest = written.manifest
+    if arguments.json:
+        content = {
+            "file": str(options.target),
+            "revision": manifest.revision,
+            "experiment": manifest.experiment,
+            "size": written.size,
+        }
+        print(json_text(content))
+        return 0
     result = f"{manifest.experiment}, " if manifest.experiment else ""
     print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(written.size)}")
     print(f"prove it, here or elsewhere: locatable reproduce {options.target}")

@@ -13,6 +13,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..model import json_text
+from ..output import add_json_option
+
 if TYPE_CHECKING:
     from ..code.declare import EntryPlan
 
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="change nothing, name what is missing or not needed, and exit with 1 if there is anything",
     )
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,22 +44,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     declarations = read_declarations(Path.cwd(), arguments.stages)
     plans = declare.plan(declarations)
-    if arguments.check:
-        return _check(plans)
-    declare.apply(declarations.project, plans, arguments.prune)
-    lines = _changes(plans, arguments.prune)
-    if not lines:
-        lines = [f"nothing to do: {line}" for line in _all_declared(plans)]
-    print("\n".join([*lines, *_unchecked(plans)]))
-    return int(any(plan.fault for plan in plans))
-
-
-def _check(plans: "list[EntryPlan]") -> int:
-    """Print what is missing or not needed; 1 if there is anything, or may be in what cannot be read."""
     problems = []
-    for plan in plans:
-        problems += plan.missing_sentences() + plan.stale_sentences()
-    print("\n".join([*(problems or _all_declared(plans)), *_unchecked(plans)]))
+    if arguments.check:
+        for plan in plans:
+            problems += plan.missing_sentences() + plan.stale_sentences()
+        lines = problems or _all_declared(plans)
+    else:
+        declare.apply(declarations.project, plans, arguments.prune)
+        lines = _changes(plans, arguments.prune)
+        if not lines:
+            lines = [f"nothing to do: {line}" for line in _all_declared(plans)]
+    if arguments.json:
+        print(json_text([plan.to_json() for plan in plans], indent=2))
+    else:
+        print("\n".join([*lines, *_unchecked(plans)]))
+    # There may be something in what cannot be read.
     return int(bool(problems) or any(plan.fault for plan in plans))
 
 

@@ -56,13 +56,7 @@ def find_extra(module: str, command: str) -> Extra | None:
 
 
 def missing_extra(needed_by: str, extra: Extra, project: Path) -> ProjectError:
-    """Return the error for a command that cannot run without an extra.
-
-    Args:
-        needed_by: what needs it, for example `locatable flow`.
-        extra: what is missing.
-        project: root of the user's project.
-    """
+    """Return the error for a command, for example `locatable flow`, that cannot run without an extra."""
     command = f"pip install 'locatable[{extra.name}]'"
     if _is_locked(project, extra.name):
         command = f"make setup EXTRAS={extra.name}"

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ..errors import ProjectError, UsageError
@@ -129,17 +128,9 @@ def _rebuild(request: dict[str, Any]) -> int:
     with get_client(sync_client=True):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Prefect ends the run, and sends the signal on: its own server has to end with us.
-    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _terminate)
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
     state = flows.rebuild(**request, return_state=True)
     print(state.message)
     return 0 if state.is_completed() else 1
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGTERM)

@@ -23,6 +23,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..output import add_json_option
+
 if TYPE_CHECKING:
     from ..locate import Located, Report, Result
     from ..repository.reader import Reader
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # As newer Pythons have it: -1e-5 is no option.
     parser._negative_number_matcher = re.compile(r"-\.?\d")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything, for machines")
+    add_json_option(form)
     form.add_argument(
         "--cite",
         action="store_true",

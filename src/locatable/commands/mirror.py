@@ -11,10 +11,13 @@ import argparse
 import math
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import INTERRUPTED, LocatableError, StoreError, UsageError
+from ..model import json_text
+from ..output import add_json_option
 
 if TYPE_CHECKING:
     from ..repository.reader import Reader
@@ -28,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prune", action="store_true", help="delete runs whose experiment is gone")
     parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
     parser.add_argument("--copy-models", action="store_true", help="model files too, not only where they are")
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,7 +84,7 @@ def _mirror(arguments: argparse.Namespace) -> int:
         print(f"left out: commits that are not here{also}; {shallow}", file=sys.stderr)
     for line in result.failure_lines:
         print(line, file=sys.stderr)
-    print(result.summary, flush=True)
+    print(json_text(asdict(result)) if arguments.json else result.summary, flush=True)
     if reason:
         print(reason, file=sys.stderr)
     return 1 if result.failures else 0

@@ -16,7 +16,6 @@ project around.
 import argparse
 import contextlib
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
 from ..model import json_text
-from ..output import Steps, progress_bar, visible
+from ..output import Steps, add_json_option, progress_bar, visible
 from ..repository import find_project, read_settings
+from . import end_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from ..proof.reproduce import Report
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rtol", type=float, help="relative tolerance for numbers (default: rtol of [tool.locatable], or 0)"
     )
     parser.add_argument("--log", action="store_true", help="show the last line that the running stage prints")
-    parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
+    add_json_option(parser)
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
@@ -67,8 +67,7 @@ def works_anywhere(arguments: argparse.Namespace) -> bool:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something differs."""
     # A job that is ended, too, leaves no stage running and no folder behind.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
         with disk_full_errors(), Steps(arguments.log) as steps:
@@ -121,10 +120,6 @@ def _prove(arguments: argparse.Namespace, rev: str, steps: Steps, wheels: Path |
 
 def choose_rtol(root: Path, asked: float | None) -> float:
     """Return the tolerance that is asked for, else that of `[tool.locatable]` in pyproject.toml, else none.
-
-    Args:
-        root: the DVC root.
-        asked: what the command line says.
 
     Raises:
         UsageError: the command line asks for something that is no tolerance.

@@ -1,7 +1,7 @@
 """Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
 
     locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
-                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror]
+                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror] [--json]
 
 What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
 command continues the study. Workers run the trials in clones of their own: the checkout is left alone.
@@ -15,14 +15,15 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import INTERRUPTED, ProjectError, UsageError
-from ..output import progress_bar
+from ..model import json_text
+from ..output import add_json_option, progress_bar
 from ..repository import find_project
 
 if TYPE_CHECKING:
@@ -53,10 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin from a commit whose results are not of its files: each trial runs those stages again",
     )
     parser.add_argument("--mirror", action="store_true", help="mirror the experiments into MLflow afterwards")
+    add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Search; the exit code is 130 if someone stopped it."""
+    if not arguments.json:
+        return _run(arguments)
+    output = sys.stdout
+    with redirect_stdout(sys.stderr):
+        return _run(arguments, output)
+
+
+def _run(arguments: argparse.Namespace, json_output: TextIO | None = None) -> int:
+    """Search, and write the result as JSON, too, if it is said where."""
     for value in (arguments.trials, arguments.workers, arguments.timeout):
         if value is not None and value <= 0:
             raise UsageError("--trials, --workers and --timeout are to be positive")
@@ -78,13 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         with _only_search_of(settings.study, root):
-            was_stopped = _search(root, settings, options)
+            was_stopped = _search(root, settings, options, json_output)
     except StorageInternalError as error:
         said = " ".join(str(error).split())
         raise ProjectError(f"the storage failed: {said}; run the same command to continue") from None
     except KeyboardInterrupt:
         was_stopped = True
-    mirror_code = _mirror() if arguments.mirror else 0
+    mirror_code = _mirror(sys.stderr if json_output else None) if arguments.mirror else 0
     return INTERRUPTED if was_stopped else mirror_code
 
 
@@ -105,12 +116,15 @@ def _only_search_of(study: str, root: Path) -> Iterator[None]:
         yield
 
 
-def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") -> bool:
+def _search(
+    root: Path, settings: "SearchSettings", options: "SearchOptions", json_output: TextIO | None
+) -> bool:
     """Continue a study until it has enough finished trials, and report what it found.
 
     Returns:
         Whether someone asked it to stop.
     """
+    from ..search import summary
     from ..search.run import Search, plan_search
 
     _silence_optuna()
@@ -128,6 +142,8 @@ def _search(root: Path, settings: "SearchSettings", options: "SearchOptions") ->
     finally:
         search.finish()
         _print_report(search, folder)
+        if json_output:
+            print(json_text(summary.to_json(search.study.optuna), indent=2), file=json_output)
     return search.pool.interrupts > 0
 
 
@@ -154,13 +170,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
-    """Keep the last output of a failed trial; return the file.
-
-    Args:
-        folder: of the search's report.
-        experiment: name of the trial's experiment.
-        failed: what the worker said.
-    """
+    """Keep the last output of a failed trial in the folder of the search's report; return the file."""
     place = make_folder(folder) / "failed"
     place.mkdir(exist_ok=True)
     path = place / f"{experiment}.txt"
@@ -172,11 +182,7 @@ def write_failure(folder: Path, experiment: str, failed: "Failed") -> Path:
 class Terminal:
     """Shows the progress of a search as a bar, with other lines above it, on the standard error.
 
-    It is a context manager.
-
-    Args:
-        folder: of the report, for the output of failed trials.
-        trials: how many are wanted.
+    It is a context manager. The output of failed trials is kept in `folder`, that of the report.
     """
 
     def __init__(self, folder: Path, trials: int) -> None:
@@ -270,7 +276,8 @@ def _print_report(search: "Search", folder: Path) -> None:
         print(f"For more:  locatable search --study {study.study_name} --trials {more}")
 
 
-def _mirror() -> int:
+def _mirror(output: TextIO | None) -> int:
     import subprocess
 
-    return subprocess.run((sys.executable, "-m", "locatable", "mirror"), check=False).returncode
+    command = (sys.executable, "-m", "locatable", "mirror")
+    return subprocess.run(command, stdout=output, check=False).returncode

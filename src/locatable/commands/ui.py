@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..output import Steps
+from . import end_as_by_ctrl_c
 
 # Seconds that the server has to end by itself.
 PATIENCE = 10
@@ -87,9 +88,7 @@ def _serve(uri: str, port: int, folder: Path) -> int:
     # One process is enough for one person, and is there, and gone, sooner than the usual four.
     options = ("--backend-store-uri", uri, "--port", str(port), "--workers", "1")
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # To be stopped by another process, or with the terminal, is the same as Ctrl-C.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    end_as_by_ctrl_c()
     command = (sys.executable, "-m", "mlflow", "ui", *options)
     # Ctrl-C does not reach a session of its own: the server would print a traceback.
     with subprocess.Popen(

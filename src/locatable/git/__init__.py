@@ -48,8 +48,10 @@ CONVERSIONS = r"^(core\.(autocrlf|eol)|filter\.lfs\.(clean|process|required|smud
 
 def environment() -> dict[str, str]:
     """Return our environment for Git, without what names a repository or leaves out contents."""
-    dropped = {*REPOSITORY_VARIABLES, NO_CONTENTS}
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = dict(os.environ)
+    for name in (*REPOSITORY_VARIABLES, NO_CONTENTS):
+        kept.pop(name, None)
+    return kept
 
 
 def leave_hook() -> None:
@@ -99,15 +101,29 @@ def _reason(stderr: str, exit_code: int) -> str:
     # What a line ends with `:` for is in the next one, with a tab.
     joined = stderr.replace(":\n\t", ": ")
     lines = [line for line in joined.splitlines() if not line.startswith("hint:")]
-    advice = [line.strip() for line in lines if "safe.directory" in line]
-    if advice:
-        # The checkout is another user's: without Git's advice, nobody knows what to do about it.
-        return f"{lines[0]}; {advice[-1]}"
-    full = [line for line in lines if DISK_FULL.search(line)]
-    verdicts = full or [line for line in lines if line.startswith(("fatal:", "error:"))]
-    if verdicts:
-        return verdicts[-1]
-    return lines[-1] if lines else f"exit code {exit_code}"
+    if not lines:
+        return f"exit code {exit_code}"
+    verdicts = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    for line in reversed(lines):
+        if "safe.directory" in line:
+            # The checkout is another user's: without Git's advice, nobody knows what to do about it.
+            return f"{lines[0]}; {line.strip()}"
+        if DISK_FULL.search(line):
+            return line
+    return verdicts[-1] if verdicts else lines[-1]
+
+
+def settings_like(folder: Path, pattern: str, *options: str) -> dict[str, str]:
+    """Return Git's settings whose names match a pattern; of several files that have one, the last counts."""
+    try:
+        listed = git(folder, "config", *options, "-z", "--get-regexp", pattern)
+    except GitError:
+        return {}  # there are none
+    settings = {}
+    for entry in filter(None, listed.split("\0")):
+        name, _, value = entry.partition("\n")
+        settings[name] = value
+    return settings
 
 
 def diff_contents(one: Mapping[str, bytes], other: Mapping[str, bytes], *options: str) -> str:
@@ -292,7 +308,9 @@ def make_clone(source: Path | str, folder: Path, *options: str) -> None:
     Raises:
         GitError: Git refused.
     """
-    settings = {**CLONE_SETTINGS, **_conversions(source)}
+    # Files of a clone have the same bytes as those of the checkout.
+    conversions = settings_like(source, CONVERSIONS) if isinstance(source, Path) else {}
+    settings = {**CLONE_SETTINGS, **conversions}
     # They are also written into the clone: DVC, and stages, can use Git there.
     written = [f"--config={name}={value}" for name, value in settings.items()]
     command = ["clone", "--quiet", "--no-checkout", "--template=", *written, *options]
@@ -322,16 +340,3 @@ def _allowing(source: Path | str) -> dict[str, str]:
     """Return the settings for a command that reads from, or pushes to, a repository."""
     # A user can forbid Git to clone from folders, as submodules of strangers may ask it to.
     return {**CLONE_SETTINGS, "protocol.file.allow": "always"} if isinstance(source, Path) else CLONE_SETTINGS
-
-
-def _conversions(source: Path | str) -> dict[str, str]:
-    """Return settings of a checkout without which files of a clone would have other bytes."""
-    if not isinstance(source, Path):
-        return {}
-    try:
-        listed = git(source, "config", "-z", "--get-regexp", CONVERSIONS)
-    except GitError:
-        return {}  # there are none
-    entries = [entry.partition("\n") for entry in listed.split("\0") if entry]
-    # Of several files that say something, the last one counts.
-    return {name: value for name, _, value in entries}

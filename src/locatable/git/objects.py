@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Self, cast
 
 from ..errors import GitError, UnreadableError
-from . import git, missing_objects, start_object_reader
+from . import git, missing_objects, settings_like, start_object_reader
 
 _CHUNK = 1 << 20  # bytes that are read at a time
 # In these folders DVC looks for no files of its own.
@@ -64,11 +64,7 @@ class PartialClone:
     @classmethod
     def of(cls, repo: Path) -> Self | None:
         """Return the clone around a folder; None where it is not a partial one."""
-        try:
-            listed = git(repo, "config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$")
-        except GitError:
-            return None  # no such setting
-        settings = dict(entry.partition("\n")[::2] for entry in listed.split("\0") if entry)
+        settings = settings_like(repo, r"^remote\..*\.(promisor|partialclonefilter)$")
         for key, value in settings.items():
             if key.endswith(".promisor") and value == "true":
                 section = key.removesuffix(".promisor")
@@ -209,12 +205,16 @@ class GitObjects:
 
     def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Return content by id of those of some objects that this clone has."""
-        asked = dict.fromkeys(ids)
-        contents = {name: self._preloaded[name] for name in asked if name in self._preloaded}
-        contents |= {name: self._uncommitted[name] for name in asked if name in self._uncommitted}
-        wanted = [name for name in asked if name not in contents]
-        lacking = self.fetch(wanted)
-        wanted = [name for name in wanted if name not in lacking]
+        contents, unread = {}, []
+        for name in dict.fromkeys(ids):
+            if name in self._preloaded:
+                contents[name] = self._preloaded[name]
+            elif name in self._uncommitted:
+                contents[name] = self._uncommitted[name]
+            else:
+                unread.append(name)
+        lacking = self.fetch(unread)
+        wanted = [name for name in unread if name not in lacking]
         for name, answer in zip(wanted, self.read(wanted), strict=True):
             if answer:
                 contents[name] = answer[1]
@@ -264,17 +264,16 @@ class GitObjects:
             self._paths_of_blob.clear()
         level = list(roots)
         while level:
-            new = (tree for tree in dict.fromkeys(level) if tree not in self._trees)
-            unread = [tree for tree in new if tree not in self._missing]
+            unread = set(level).difference(self._trees, self._missing)
             self.fetch_trees(unread)
-            wanted = [tree for tree in unread if tree not in self._missing]
-            answers = zip(wanted, self.read(wanted), strict=True)
-            contents = {tree: answer[1] for tree, answer in answers if answer}
-            self._missing.update(tree for tree in wanted if tree not in contents)
+            wanted = list(unread - self._missing)
             level = []
-            for tree, content in contents.items():
-                self._trees[tree] = entries_of(content, len(tree) // 2)
-                level += [child for _, child in self._subfolders(tree)]
+            for tree, answer in zip(wanted, self.read(wanted), strict=True):
+                if answer is None:
+                    self._missing.add(tree)
+                    continue
+                self._trees[tree] = entries_of(answer[1], len(tree) // 2)
+                level += self._subfolders(tree).values()
 
     def entries(self, tree: str) -> dict[str, TreeEntry]:
         """Return mode and id by name of what is in a tree.
@@ -292,9 +291,9 @@ class GitObjects:
             raise UnreadableError(self.missing(tree))
         return self._trees[tree]
 
-    def _subfolders(self, tree: str) -> list[tuple[str, str]]:
-        """Return name and id of each folder in a tree."""
-        return [(name, child) for name, (mode, child) in self.entries(tree).items() if mode == FOLDER]
+    def _subfolders(self, tree: str) -> dict[str, str]:
+        """Return id by name of each folder in a tree."""
+        return {name: child for name, (mode, child) in self.entries(tree).items() if mode == FOLDER}
 
     def matching_files(self, tree: str) -> dict[str, str]:
         """Return ids by path of the files below a tree whose names end as `endings` says.
@@ -306,10 +305,11 @@ class GitObjects:
             for name, (mode, blob) in self.entries(tree).items():
                 if name.endswith(self._endings) and mode != FOLDER:
                     matching[name] = blob
-            for name, child in self._subfolders(tree):
+            # After the files: those of outer folders come first.
+            for name, child in self._subfolders(tree).items():
                 if name not in NEVER_SEARCHED and ".dvc" not in self.entries(child):
-                    below = self.matching_files(child)
-                    matching.update({f"{name}/{path}": blob for path, blob in below.items()})
+                    for path, blob in self.matching_files(child).items():
+                        matching[f"{name}/{path}"] = blob
             self._matching[tree] = matching
         return self._matching[tree]
 
@@ -346,42 +346,37 @@ class GitObjects:
 
     def entry(self, tree: str, path: str) -> str | None:
         """Return id of the file or folder at `path` below a tree, None when Git keeps none there."""
-        found = self._entry(tree, path)
-        return found[1] if found else None
+        (mode, found), is_end = self._walk(tree, path)
+        # What a submodule holds is another repository's.
+        return found if is_end and mode != SUBMODULE else None
 
-    def _entry(self, tree: str, path: str) -> TreeEntry | None:
+    def _walk(self, tree: str, path: str) -> tuple[TreeEntry, bool]:
+        """Return the last place on a path below a tree that Git keeps, and whether the path ends there."""
         here: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
-            mode, folder = here
-            if mode != FOLDER:
-                return None
-            here = self.entries(folder).get(name, (SUBMODULE, ""))
-        # What a submodule holds is another repository's.
-        return None if here[0] == SUBMODULE else here
+            below = self.entries(here[1]) if here[0] == FOLDER else {}
+            if name not in below:
+                return here, False
+            here = below[name]
+        return here, True
 
     def is_in_submodule(self, tree: str, path: str) -> bool:
         """Return whether a path below a tree is that of a submodule, or in one."""
-        here: TreeEntry = (FOLDER, tree)
-        for name in path.split("/"):
-            here = self.entries(here[1]).get(name, ("", ""))
-            if here[0] != FOLDER:
-                break
-        return here[0] == SUBMODULE
+        (mode, _), _ = self._walk(tree, path)
+        return mode == SUBMODULE
 
     def is_opaque(self, tree: str, path: str) -> bool:
         """Return whether a path is, holds or is in a submodule or a link: Git keeps only a name of it."""
-        here: TreeEntry = (FOLDER, tree)
-        for name in path.split("/") if path else ():
-            here = self.entries(here[1]).get(name, ("", ""))
-            if here[0] != FOLDER:
-                return here[0] in (SUBMODULE, LINK)
-        return self._has_opaque(here[1])
+        (mode, found), is_end = self._walk(tree, path)
+        if mode == FOLDER:
+            return is_end and self._has_opaque(found)
+        return mode in (SUBMODULE, LINK)
 
     def _has_opaque(self, tree: str) -> bool:
         if tree not in self._opaque:
             modes = {mode for mode, _ in self.entries(tree).values()}
-            below = any(self._has_opaque(child) for _, child in self._subfolders(tree))
-            self._opaque[tree] = below or SUBMODULE in modes or LINK in modes
+            is_opaque = SUBMODULE in modes or LINK in modes
+            self._opaque[tree] = is_opaque or any(map(self._has_opaque, self._subfolders(tree).values()))
         return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
@@ -389,8 +384,9 @@ class GitObjects:
         key = (tree, blob)
         if key not in self._paths_of_blob:
             paths = [name for name, (_, entry) in self.entries(tree).items() if entry == blob]
-            for name, child in self._subfolders(tree):
-                paths += [f"{name}/{path}" for path in self.paths_of_blob(child, blob)]
+            for name, child in self._subfolders(tree).items():
+                for path in self.paths_of_blob(child, blob):
+                    paths.append(f"{name}/{path}")
             self._paths_of_blob[key] = paths
         return self._paths_of_blob[key]
 
@@ -399,13 +395,12 @@ class GitObjects:
 
         Empty when Git keeps none.
         """
-        found = self._entry(tree, path)
-        if not found:
+        (mode, found), is_end = self._walk(tree, path)
+        if not is_end or mode == SUBMODULE:
             return {}
-        mode, entry = found
         if mode == FOLDER:
-            return self._files_below(entry, f"{path}/" if path else "")
-        return {path: entry}
+            return self._files_below(found, f"{path}/" if path else "")
+        return {path: found}
 
     def _files_below(self, tree: str, prefix: str) -> dict[str, str]:
         files = {}

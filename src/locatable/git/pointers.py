@@ -180,9 +180,12 @@ def fill_in_annex_for_trials(clone: Path, source: Path | None) -> None:
 
 def _annexed(clone: Path) -> dict[Path, str]:
     """Return key by path of what git-annex keeps of a clone."""
-    names = clone_git(clone, "ls-files", "-z").split("\0")
-    keys = {clone / name: _annex_key_at(clone / name) for name in names if name}
-    return {path: key for path, key in keys.items() if key is not None}
+    keys = {}
+    for name in filter(None, clone_git(clone, "ls-files", "-z").split("\0")):
+        key = _annex_key_at(clone / name)
+        if key is not None:
+            keys[clone / name] = key
+    return keys
 
 
 def _annex_key_at(path: Path) -> str | None:

@@ -1,11 +1,10 @@
 """Submodules in clones, checked out from what the user's checkout has of them: no network is asked."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
-from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone
+from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone, settings_like
 from .objects import fetch_commit
 from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
 
@@ -120,13 +119,9 @@ def _links(clone: Path) -> dict[str, str]:
 
 def _names(clone: Path) -> dict[str, str]:
     """Return what .gitmodules calls each submodule, by its path; a repository can be added without a name."""
-    listed = ""
-    with suppress(GitError):
-        pattern = r"^submodule\..*\.path$"
-        listed = clone_git(clone, "config", "--file", ".gitmodules", "-z", "--get-regexp", pattern)
     names = {}
-    for entry in listed.split("\0"):
-        key, _, path = entry.partition("\n")
+    listed = settings_like(clone, r"^submodule\..*\.path$", "--file", ".gitmodules")
+    for key, path in listed.items():
         name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
         # As Git has it: no name leads out of Git's own folder, to another repository of the user's.
         if not name.is_absolute() and ".." not in name.parts:

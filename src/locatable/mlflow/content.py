@@ -145,11 +145,7 @@ class Content:
         return tag_text(f"this machine does not have: {', '.join(self.lacking)}") if self.lacking else ""
 
     def find_elsewhere(self, known_missing: str) -> None:
-        """Take files for present that are missing here, and that the run has from another machine.
-
-        Args:
-            known_missing: the tag of the run that tells what it lacks.
-        """
+        """Take files for present that are missing here and, by the tag of the run, not in the run."""
         if len(known_missing) < LONGEST_TEXT:  # else it does not tell all
             self.lacking = [file for file in self.missing if storable(file) in known_missing]
 

@@ -97,7 +97,7 @@ def find_script(root: Path) -> DescribeScript | None:
         module = ast.parse(content, str(file))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _script_error(root, error) from None
-    if not any(_imports_locatable(statement) for statement in module.body):
+    if not any(map(_imports_locatable, module.body)):
         return None
     definition = _definition(module)
     if not definition:
@@ -169,8 +169,9 @@ def _script_error(root: Path, error: BaseException) -> SettingsError:
     file = str(root / SCRIPT)
     if isinstance(error, SyntaxError) and error.filename == file:
         return SettingsError(f"{SCRIPT}, line {error.lineno}: {error.msg}")
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
-    place = f"{SCRIPT}, line {lines[-1]}" if lines else SCRIPT
+    place = SCRIPT
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == file:
+            place = f"{SCRIPT}, line {frame.lineno}"
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return SettingsError(f"{place}: {reason}")

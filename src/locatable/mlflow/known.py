@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -94,12 +93,9 @@ def is_complete(tags: Mapping[str, str], status: str) -> bool:
 
 
 def runs_by_key(runs: Iterable[tuple[str, str, Mapping[str, str]]]) -> KnownRuns:
-    """Return the mirrored ones of these runs.
+    """Return the mirrored ones of some runs, each given as its id, status and tags.
 
-    Of each key the lowest id first: that one stays, whoever made others.
-
-    Args:
-        runs: id, status and tags of each.
+    Of each key the lowest id comes first: that one stays, whoever made others.
     """
     found: KnownRuns = {}
     for run_id, status, tags in sorted(runs, key=itemgetter(0)):
@@ -137,10 +133,11 @@ def runs_in_file(settings: TrackingSettings) -> KnownRuns | None:
             rows = database.execute(QUERY, asked).fetchall()
     except sqlite3.Error:
         return None
-    runs = []
-    for (run_id, status), group in groupby(rows, itemgetter(0, 1)):
-        runs.append((run_id, status, {key: value for _, _, key, value in group}))
-    return runs_by_key(runs)
+    # A row for each tag of a run.
+    tags: dict[tuple[str, str], dict[str, str]] = {}
+    for run_id, status, key, value in rows:
+        tags.setdefault((run_id, status), {})[key] = value
+    return runs_by_key((*run, of_run) for run, of_run in tags.items())
 
 
 @dataclass(frozen=True)
@@ -159,16 +156,14 @@ class RunUpdate:
 
 
 def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
-    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays.
-
-    Args:
-        stored: what MLflow has of the run.
-        fitted: what it should hold.
-    """
+    """Return how the tags of a run become those of its content; what was changed in MLflow by hand stays."""
     changing = {*EXPERIMENT_TAGS, tag.OWN_NAME}
     for description in (Description.from_tags(stored.tags), fitted.description):
-        changing.update(description.tags if description else ())
-    changing.update(key for key in (*stored.tags, *fitted.tags) if key.startswith(tag.BEST))
+        if description:
+            changing.update(description.tags)
+    for key in (*stored.tags, *fitted.tags):
+        if key.startswith(tag.BEST):
+            changing.add(key)
     written = {*changing, *REMINDERS, tag.MODELS}
     tags = {key: value for key, value in fitted.tags.items() if key in written}
     stale = [key for key in stored.tags if key not in tags]
@@ -182,8 +177,7 @@ def plan_update(stored: "RunData", fitted: FittedContent) -> RunUpdate:
 def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     """Find something of a run that is otherwise in its content, and that MLflow cannot change.
 
-    Params and metrics keep their values, and nothing but a tag can be taken away. Arguments are those of
-    `plan_update`.
+    Params and metrics keep their values, and nothing but a tag can be taken away.
 
     Returns:
         Its key or path; None if there is nothing of that kind.
@@ -191,21 +185,26 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
     points: dict[str, list[float]] = {}
     for point in fitted.points:
         points.setdefault(point.key, []).append(point.value)
-    unchangeable = [key for key, text in stored.params.items() if fitted.params.get(key) != text]
+    # What this machine has no file for may have come from another one.
+    may_be_elsewhere = bool(fitted.content.missing)
+    for key, text in stored.params.items():
+        if fitted.params.get(key) != text and not (may_be_elsewhere and key not in fitted.params):
+            return key
     for key, value in stored.metrics.items():
         values = points.get(key, [])
+        if may_be_elsewhere and not values:
+            continue
         # Of a series MLflow tells the last value only, which the same steps lead to.
         is_series = len(values) > 1
         if not is_series and not (values and same_value(_limited(values[0]), _limited(value))):
-            unchangeable.append(key)
-    if fitted.content.missing:
-        # What this machine has no file for may have come from another one.
-        unchangeable = [key for key in unchangeable if key in fitted.params or key in points]
+            return key
     before = Description.from_tags(stored.tags)
     if before is None:
         return "artifacts"
-    unchangeable += [path for path in before.artifacts if fitted.content.artifacts.get(path) is None]
-    return unchangeable[0] if unchangeable else None
+    for path in before.artifacts:
+        if fitted.content.artifacts.get(path) is None:
+            return path
+    return None
 
 
 def _limited(value: float) -> float:

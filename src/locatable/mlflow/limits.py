@@ -149,7 +149,7 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
     _fit_datasets(fitted, rules.dataset)
     _fit_models(fitted, rules.model)
     _fit_artifacts(fitted, rules.artifact)
-    count = sum(len(values) for values in fitted.kept.values())
+    count = sum(map(len, fitted.kept.values()))
     if count:
         fitted.tags[tag.KEPT] = f"{count} as they are in Git: see {KEPT_FILE}"
         text = json_text(fitted.kept, indent=1, ensure_ascii=False)
@@ -174,8 +174,8 @@ def _fit_tags(fitted: FittedContent, rule: Rule) -> None:
     if content.has_models:
         fitted.tags[tag.MODELS] = "copied"
     if content.description:
-        described = tuple(keys.get(name, name) for name in content.description.tags)
-        fitted.description = replace(content.description, tags=described)
+        described = [keys.get(name, name) for name in content.description.tags]
+        fitted.description = replace(content.description, tags=tuple(described))
         fitted.tags |= fitted.description.to_tags()
 
 
@@ -252,7 +252,8 @@ def _fit_artifacts(fitted: FittedContent, rule: Rule) -> None:
             inside.setdefault(folder, set()).add(name)
     fitting = {folder: fit_names(rule, names) for folder, names in inside.items()}
     for path, file in files.items():
-        place = "/".join(fitting[folder][name] for folder, name in _steps(path))
+        names = [fitting[folder][name] for folder, name in _steps(path)]
+        place = "/".join(names)
         if place != path:
             fitted.keep("artifacts", path, place)
         fitted.artifacts[place] = file

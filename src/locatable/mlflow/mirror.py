@@ -97,7 +97,7 @@ class MirrorResult:
     @property
     def summary(self) -> str:
         """One line for the user."""
-        failed = sum(len(names) for names in self.failures.values())
+        failed = sum(map(len, self.failures.values()))
         parts = [f"mirrored {self.new} new", f"{self.present} already there", f"{failed} failed"]
         if self.renamed:
             parts.append(f"{self.renamed} renamed")
@@ -117,11 +117,6 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
 
     A run's identity is its commit: what is there already is left alone, and what a killed mirror began is
     finished.
-
-    Args:
-        reader: of the DVC repository.
-        settings: where the runs are.
-        options: what was asked for.
 
     Raises:
         StoreError: the store failed; what is written stays, and the next call goes on from there.
@@ -190,16 +185,9 @@ def _store_errors(uri: str) -> Iterator[None]:
 
 
 class Applier:
-    """Applies plans to one MLflow experiment.
+    """Applies plans to one MLflow experiment; `result` says what was done.
 
-    Args:
-        reader: of the DVC repository.
-        writer: of the MLflow experiment.
-        options: what was asked for.
-        describe: what the project adds to its runs, None if nothing.
-
-    Attributes:
-        result: what was done.
+    `describe` changes what runs show as the project's own script does; None where it has none.
     """
 
     def __init__(
@@ -217,11 +205,7 @@ class Applier:
         self.result = MirrorResult()
 
     def write_runs(self, runs: Sequence[PlannedRun], known: KnownRuns) -> None:
-        """Write runs, each whole; those that cannot be written are in `result.failures`.
-
-        Args:
-            runs: parents before their children.
-            known: the runs that are there.
+        """Write runs, parents before their children, each whole; `result.failures` has those that cannot be.
 
         Raises:
             MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.

@@ -53,18 +53,15 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
     """Return the runs that should be there by key: studies, baselines, experiments.
 
     Parents come before their children. Experiments of other projects in the same Git repository are not
-    among them.
-
-    Args:
-        reader: of the DVC repository.
-        all_commits: every commit of every branch and tag, not only baselines of experiments and HEAD.
+    among them. Of commits there are baselines of experiments and HEAD, or all of every branch and tag.
     """
     listed = reader.experiments()
     foreign = reader.foreign_projects(listed)
     experiments = [experiment for experiment in listed if experiment.rev not in foreign]
     trials: dict[str, list[Experiment]] = {}
-    commits = [experiment.baseline for experiment in experiments]
+    commits = []
     for experiment in experiments:
+        commits.append(experiment.baseline)
         if experiment.study:
             trials.setdefault(experiment.study, []).append(experiment)
     head = reader.objects.read([_commit("HEAD")])[0]
@@ -173,7 +170,7 @@ class MirrorPlan:
     @property
     def number_of_new(self) -> int:
         """How many runs are not complete yet."""
-        return sum(1 for run in self.runs if run.action in NEW)
+        return len([run for run in self.runs if run.action in NEW])
 
     @property
     def is_empty(self) -> bool:
@@ -198,7 +195,11 @@ def plan_mirror(
         description: digest of the project's script that describes runs; empty where it adds nothing.
         gone: revisions that are in no ref any more, whose runs are to be deleted; None to delete none.
     """
-    staying = {key: runs[0] for key, runs in known.items()}
+    staying: dict[str, KnownRun] = {}
+    duplicates = []
+    for key, (first, *others) in known.items():
+        staying[key] = first
+        duplicates += [run.run_id for run in others]
     planned = []
     for key, run in wanted.items():
         action = _action(run, staying.get(key), copy_models, description)
@@ -221,7 +222,7 @@ def plan_mirror(
             moves[staying[key].run_id] = parent.run_id
     return MirrorPlan(
         runs=planned,
-        duplicates=[run.run_id for runs in known.values() for run in runs[1:]],
+        duplicates=duplicates,
         renames=renames,
         moves=moves,
         pruned=[] if gone is None else _pruned(wanted, staying, gone),

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
+from operator import attrgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -62,23 +63,24 @@ def revision_content(
     tags = _tags(snapshot, coordinates, wanted, url)
     # Large outputs stay in Git alone: they would be copied into each run, the same or not.
     shown = [*snapshot.metric_files, *snapshot.plot_files, *copied]
-    large = [path for path, content in outputs.contents.items() if len(content) > MOST_BYTES]
-    large = [path for path in large if snapshot.in_git(path) and not holder(shown, path)]
-    if large:
-        tags[tag.IN_GIT] = tag_text(f"in Git only, for their size: {', '.join(large)}")
-    # Series that could be read are metrics already.
-    read = [path for path in outputs.contents if is_series(path) and path not in measured.unread]
+    large = []
     artifacts: dict[str, bytes | None] = {}
     for path, content in (outputs.contents | _definition_files(snapshot)).items():
-        if path not in large and path not in read and not path.startswith("../"):
+        is_large = path in outputs.contents and len(content) > MOST_BYTES
+        if is_large and snapshot.in_git(path) and not holder(shown, path):
+            large.append(path)
+        # Series that could be read are metrics already.
+        elif (not is_series(path) or path in measured.unread) and not path.startswith("../"):
             artifacts[path] = content
+    if large:
+        tags[tag.IN_GIT] = tag_text(f"in Git only, for their size: {', '.join(large)}")
     return RunContent(
         key=snapshot.rev,
         name=wanted.name,
         start=time,
         end=time,
         tags=tags,
-        params={key: _redacted(value) for key, value in snapshot.params.items()},
+        params=_redacted(snapshot.params),
         metrics=metrics,
         series=series,
         datasets=_datasets(snapshot, coordinates, url),
@@ -99,13 +101,13 @@ def study_content(wanted: WantedRun, reader: Reader) -> Content:
     Params in MLflow cannot change, but the best trial does: so its params are tags.
     """
     root = reader.root
-    times = [1000 * trial.committed for trial in wanted.trials]
+    trials = sorted(wanted.trials, key=attrgetter("committed", "name"))
     note = f"Search `{wanted.name}`, each trial a DVC experiment: `dvc exp apply <dvc.rev of its run>`"
     content = Content(
         key=wanted.key,
         name=wanted.name,
-        start=min(times),
-        end=max(times),
+        start=1000 * trials[0].committed,
+        end=1000 * trials[-1].committed,
         tags={"dvc.study": wanted.name, tag.NOTE: note},
     )
     for file in (root / "reports" / "search" / wanted.name).rglob("*"):
@@ -113,7 +115,6 @@ def study_content(wanted: WantedRun, reader: Reader) -> Content:
             content.artifacts[file.relative_to(root).as_posix()] = file.read_bytes()
     best: dict[str, str] = {}
     best_value = math.inf
-    trials = sorted(wanted.trials, key=lambda trial: (trial.committed, trial.name))
     for trial, snapshot in zip(trials, reader.snapshots(trial.rev for trial in trials), strict=True):
         try:
             memory = memory_in(snapshot.commit)
@@ -145,39 +146,34 @@ def name_values(measured: Measurements) -> tuple[dict[str, Any], dict[str, list[
         place, _, own = path.rpartition(SERIES_FOLDER)
         series[place, own.removesuffix(".tsv")] = points
     finals = _finals(measured.metrics)
-    keys = _unique_keys([*series, *(name for name in finals if name not in series)])
+    keys = _unique_keys(list(dict.fromkeys([*series, *finals])))
     metrics = {}
-    for name, points in series.items():
-        if name in finals and points:
-            last = points[-1].value
-            if str(finals[name]) != last and finals[name] != number(last):
-                metrics[f"final/{keys[name]}"] = finals[name]
     for name, value in finals.items():
         if name not in series:
             metrics[keys[name]] = value
+        elif series[name]:
+            last = series[name][-1].value
+            if str(value) != last and value != number(last):
+                metrics[f"final/{keys[name]}"] = value
     return metrics, {keys[name]: points for name, points in series.items()}
 
 
 def _finals(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
     """Return final values by name and its place: a folder, or a file where two in a folder have the name."""
-    slashed_names: dict[str, dict[str, Any]] = {}
-    times: Counter[tuple[str, str]] = Counter()
+    named: dict[tuple[str, str], Any] = {}
     for path, values in metrics.items():
-        same = Counter(slashed(dotted) for dotted in values)
-        named = {}
+        same = Counter(map(slashed, values))
         for dotted, value in values.items():
             # `x.y` keeps DVC's own key beside `x/y`.
             own = slashed(dotted) if same[slashed(dotted)] == 1 else dotted
             # A file that is one value gives it its own name.
-            named[own or PurePosixPath(path).stem] = value
-        slashed_names[path] = named
-        times.update((posixpath.dirname(path), own) for own in named)
+            named[path, own or PurePosixPath(path).stem] = value
+    times = Counter((posixpath.dirname(path), own) for path, own in named)
     finals = {}
-    for path, named in slashed_names.items():
+    for (path, own), value in named.items():
         folder = posixpath.dirname(path)
-        for own, value in named.items():
-            place = folder if times[folder, own] == 1 else path
-            finals[f"{place}/" if place else "", own] = value
+        place = folder if times[folder, own] == 1 else path
+        finals[f"{place}/" if place else "", own] = value
     return finals
 
 
@@ -222,7 +218,7 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, str):
         return redact_urls(value)
     if isinstance(value, list):
-        return [_redacted(item) for item in value]
+        return list(map(_redacted, value))
     if isinstance(value, dict):
         return {key: _redacted(item) for key, item in value.items()}
     return value
@@ -238,14 +234,12 @@ def _datasets(snapshot: Snapshot, coordinates: Coordinates, url: str | None) -> 
             repository = dep.get("repo", {}).get("url")
             origins.append(redact_urls(str(repository or dep.get("path", ""))))
         name = redact_urls(path)
-        source = {
-            "dvc": name,
-            "md5": digest,
-            "repo": url or snapshot.reader.root.name,
-            "imported from": ", ".join(origins),
-            "size": entry.get("size"),
-        }
-        datasets.append(Dataset(name, digest, {key: value for key, value in source.items() if value}))
+        source = {"dvc": name, "md5": digest, "repo": url or snapshot.reader.root.name}
+        if origins:
+            source["imported from"] = ", ".join(origins)
+        if entry.get("size"):
+            source["size"] = entry["size"]
+        datasets.append(Dataset(name, digest, source))
     return datasets
 
 
@@ -277,11 +271,7 @@ def _definition_files(snapshot: Snapshot) -> dict[str, bytes]:
 def revision_note(rev: str, coordinates: Coordinates, commands: list[str], stale: str = "") -> str:
     """Return how to rebuild a revision, and its five coordinates, as Markdown.
 
-    Args:
-        rev: the commit.
-        coordinates: of the revision.
-        commands: that rebuild it.
-        stale: in what it differs from what made its results; empty where they are its own.
+    `stale` says in what it differs from what made its results; it is empty where they are its own.
     """
     outputs = {}
     for name, stage in coordinates.execution.content["stages"].items():

@@ -249,10 +249,6 @@ class RunWriter:
     """Writes runs of one MLflow experiment.
 
     Every method can be called again after it failed half-way. That a run is FINISHED is written last.
-
-    Args:
-        client: of the store.
-        experiment_id: MLflow's.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str) -> None:
@@ -378,7 +374,7 @@ class RunWriter:
             self._client.log_artifacts(run_id, folder)
 
     def _log_datasets(self, run_id: str, datasets: list[Dataset]) -> None:
-        inputs = [dataset_input(dataset) for dataset in datasets]
+        inputs = list(map(dataset_input, datasets))
         try:
             self._client.log_inputs(run_id, inputs)
         except MlflowException as error:
@@ -428,12 +424,7 @@ def _refusals() -> Iterator[None]:
 
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:
     """Return source data as MLflow takes it."""
-    profile = {key: dataset.source[key] for key in ("size", "nfiles") if key in dataset.source}
-    entity = entities.Dataset(
-        dataset.name,
-        dataset.digest,
-        "external",
-        json.dumps(dataset.source),
-        profile=json.dumps(profile),
-    )
+    profile = {"size": dataset.source["size"]} if "size" in dataset.source else {}
+    source = json.dumps(dataset.source)
+    entity = entities.Dataset(dataset.name, dataset.digest, "external", source, profile=json.dumps(profile))
     return entities.DatasetInput(entity, [entities.InputTag("mlflow.data.context", "source data")])

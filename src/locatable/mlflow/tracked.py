@@ -113,8 +113,9 @@ def tracked_run(content: Content) -> TrackedRun:
     fitted = fit(content, RULES)
     keys = fit_names(RULES.param, content.params)
     params = {keys[name]: _param(value, fitted.params[keys[name]]) for name, value in content.params.items()}
-    datasets = {f"dataset {dataset.name}": dataset.digest for dataset in fitted.datasets}
-    models = {f"model {model.name}": model.tags["dvc.md5"] for model in fitted.models}
+    inputs = {f"dataset {dataset.name}": dataset.digest for dataset in fitted.datasets}
+    for model in fitted.models:
+        inputs[f"model {model.name}"] = model.tags["dvc.md5"]
     tags = {}
     for key, text in fitted.tags.items():
         if not key.startswith("mlflow.") and key not in OWN_TAGS:
@@ -127,7 +128,7 @@ def tracked_run(content: Content) -> TrackedRun:
         tags=tags,
         params=params,
         points=sorted(fitted.points, key=lambda point: point.step),
-        inputs=datasets | models,
+        inputs=inputs,
         artifacts=fitted.artifacts,
     )
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 from packaging.utils import canonicalize_name
 
 from ..errors import CannotTryError
+from ..output import redact_urls
 from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
 from .sandbox import Sandbox, installer_isolation, python_folders, software_around
@@ -189,14 +190,16 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
-        reason = step.reason(stderr) or f"{step.command[0]} ended with {process.returncode}"
+        # Addresses in a lock can hold a login.
+        reason = redact_urls(step.reason(stderr)) or f"{step.command[0]} ended with {process.returncode}"
         raise CannotTryError(f"{step.problem}: {reason}")
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
     kept = {name: value for name, value in variables.items() if _is_kept(name)}
-    return {**kept, "VIRTUAL_ENV": str(folder)}
+    # By the second, uv does not look at an environment of the project's, and run its Python.
+    return {**kept, "VIRTUAL_ENV": str(folder), "UV_PROJECT_ENVIRONMENT": str(folder)}
 
 
 def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -> dict[str, str]:

@@ -1,26 +1,45 @@
 """Environments from the locks that a revision can have, one class for each kind of lock."""
 
 import base64
+import contextlib
 import hashlib
 import os
+import platform
 import re
 import shutil
+import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from secrets import token_hex
+from shlex import join
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from ..errors import CannotTryError
 from ..model import Stage
-from ..results.rebuild import CONDA_LOCK, ENVIRONMENT_LOCKS, REQUIREMENTS, choose_lock
+from ..repository.parsing import parse_toml
+from ..results.coordinates import (
+    CONDA_LOCK,
+    ENVIRONMENT_LOCKS,
+    PIXI_LOCK,
+    PYLOCK,
+    REQUIREMENTS,
+    UV_LOCK,
+)
+from ..results.rebuild import choose_lock
 from .environment import (
     EnvironmentLock,
     Step,
     conda_records,
     distributions,
+    first_words,
     last_words,
     recorded_python,
 )
@@ -36,7 +55,21 @@ NO_PART = re.compile(r"(?:^|\s)#.*|\\\n", re.MULTILINE)
 # In which pip would see other letters.
 OTHER_ENCODING = re.compile(r"^#.*coding[:=]\s*(?!utf-?8\b)", re.MULTILINE | re.IGNORECASE)
 INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)", re.MULTILINE)
-ADDRESS = re.compile(r"\bhttps?://[^\s'\"]+", re.IGNORECASE)
+ADDRESS = re.compile(r"\b(?:https?|ssh)://[^\s'\"]+", re.IGNORECASE)
+# In pylock.toml, a package begins with this line.
+PACKAGES = re.compile(r"^(?=\[\[packages\]\])", re.MULTILINE)
+# The first that reads and writes pylock.toml.
+OLDEST_UV = Version("0.6.15")
+# A version of Python that nothing but a version can be meant by: uv also takes paths of programs.
+PYTHON_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+PYTHON_RANGE = re.compile(r"[\d\s.,*<>=!~]+")
+# What can be the name of a file, and is no path.
+FILE_NAME = re.compile(r"\w[\w.+!-]*", re.ASCII)
+# Runs a command of a package as the function that its entry, `module:function`, names.
+START = (
+    "import sys; from importlib.metadata import EntryPoint; del sys.argv[0], sys.path[0]; "
+    "sys.exit(EntryPoint('', {function!r}, '').load()())"
+)
 # The programs that install conda-lock.yml, alone or together.
 CONDA_PROGRAMS = ("micromamba", "conda-lock", "mamba", "conda")
 # Where the shell functions of micromamba, mamba and conda find the program, which need not be in PATH.
@@ -61,15 +94,36 @@ def find_lock(
     Raises:
         CannotTryError: there is none.
     """
-    present = [name for name in ENVIRONMENT_LOCKS if (project / name).is_file()]
+    present = present_locks(project)
     read = {path for stage in stages for path in stage.deps}
     name = choose_lock(present, [name for name in present if name in read])
     if name == REQUIREMENTS:
         servers = servers_in(project / REQUIREMENTS)
         return HashedLock(recorded_python(project), wheels, allow_build, servers)
+    if name in (UV_LOCK, PYLOCK):
+        kind = UvLock if name == UV_LOCK else PyLock
+        text = present[name].read_text(encoding="utf-8", errors="replace")
+        return kind(python_for(project, text), None, allow_build, _servers(text))
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
-    raise CannotTryError(f"this revision has no {' and no '.join(ENVIRONMENT_LOCKS)}; {CURRENT}")
+    if name == PIXI_LOCK:
+        return PixiLock(allow_build)
+    names = f"{', '.join(ENVIRONMENT_LOCKS[:-1])} or {ENVIRONMENT_LOCKS[-1]}"
+    raise CannotTryError(f"the root of this project has no {names}; {CURRENT}")
+
+
+def present_locks(project: Path) -> dict[str, Path]:
+    """Return the locks of a project by name, the first to be taken first.
+
+    They are in its root; that of uv can be around it, where the project is a part of a workspace.
+    """
+    present = {name: project / name for name in ENVIRONMENT_LOCKS if (project / name).is_file()}
+    folder = project
+    while not present and not (folder / ".git").exists() and folder != folder.parent:
+        folder = folder.parent
+        if (folder / UV_LOCK).is_file():
+            present[UV_LOCK] = folder / UV_LOCK
+    return present
 
 
 @dataclass(frozen=True)
@@ -94,8 +148,8 @@ class HashedLock:
         """The packages to install and where they come from, in words."""
         places = ", ".join([str(self.wheels or "the package index"), *self.servers])
         if self.allow_build:
-            return f"packages of {REQUIREMENTS} from {places}{RUNS_CODE}"
-        return f"wheels of {REQUIREMENTS} from {places}"
+            return f"packages of {self.name} from {places}{RUNS_CODE}"
+        return f"wheels of {self.name} from {places}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder."""
@@ -106,16 +160,16 @@ class HashedLock:
         python = (folder / "bin/python").resolve()
         lock = project / REQUIREMENTS
         command = fill_command(folder, lock, uv, self.wheels)
-        problem = f"{REQUIREMENTS} cannot be installed"
-        if self.allow_build:
-            yield Step(command, problem, runs_packages=True)
-        else:
-            command += wheels_alone(lock.read_text())
-            yield Step(command, f"{problem} from wheels alone (`--allow-build` lets packages run code)")
+        yield self._fill_step(command, wheels_alone(lock.read_text()))
         if uv:
-            # pip does it by itself. Without `site`: `.pth` files run code at the start of Python.
-            compileall = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
-            yield Step([str(python), *compileall], "the packages cannot be compiled")
+            yield _compile_step(python, folder)
+
+    def _fill_step(self, command: list[str], only_wheels: list[str]) -> Step:
+        problem = f"{self.name} cannot be installed"
+        if self.allow_build:
+            return Step(command, problem, runs_packages=True)
+        problem += " from wheels alone (`--allow-build` lets packages run code)"
+        return Step([*command, *only_wheels], problem)
 
     def check(self, folder: Path) -> None:
         """See that packages are as they were released.
@@ -162,10 +216,27 @@ def servers_in(lock: Path) -> tuple[str, ...]:
                 "anyone: say in your own settings where packages come from, and take them out"
             )
         text = NO_PART.sub("", text)
-        for address in map(urlsplit, ADDRESS.findall(text)):
-            servers[f"{address.scheme}://{address.netloc.rpartition('@')[2]}"] = None
+        servers.update(dict.fromkeys(_servers(text)))
         waiting += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
     return tuple(servers)
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    """Return the servers that a text names, without logins: that it holds one is said."""
+    servers: dict[str, str] = {}
+    for address in map(urlsplit, ADDRESS.findall(text)):
+        login, _, host = address.netloc.rpartition("@")
+        remark = " (its login is in the lock)" if login and address.scheme != "ssh" else ""
+        server = f"{address.scheme}://{host}"
+        servers[server] = servers.get(server) or remark
+    return tuple(server + remark for server, remark in servers.items())
+
+
+def _compile_step(python: Path, folder: Path) -> Step:
+    """Return the command that compiles what uv installed; pip does it by itself."""
+    # Without `site`: `.pth` files run code at the start of Python.
+    compileall = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
+    return Step([str(python), *compileall], "the packages cannot be compiled")
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
@@ -200,6 +271,227 @@ def wheels_alone(lock: str) -> list[str]:
 
 
 @dataclass(frozen=True)
+class PyLock(HashedLock):
+    """pylock.toml: files of packages with their addresses and hashes, which uv installs.
+
+    Packages of the repository itself are not built, but found by stages where they are declared.
+    """
+
+    name: ClassVar[str] = PYLOCK
+
+    @property
+    def source(self) -> str:
+        """The packages to install and where they come from, in words."""
+        places = ", ".join(self.servers) or "the revision itself"
+        if self.allow_build:
+            return f"packages of {self.name} from {places}{RUNS_CODE}"
+        return f"wheels of {self.name} from {places}"
+
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that build the environment in a folder, from a checkout of the project.
+
+        Raises:
+            CannotTryError: there is no uv, or the lock is none.
+        """
+        uv = find_uv(self.name)
+        made = make_step(folder, self.version, uv)
+        if self.version:
+            made = replace(made, problem=f"{self.name} is for Python {self.version}")
+        yield made
+        python = (folder / "bin/python").resolve()
+        # Relative paths in it begin here. No file of the revision has this name.
+        others = project / f"pylock.{token_hex(8)}.toml"
+        text = yield from self._list_packages(project, folder, others)
+        try:
+            listed, local = _split_packages(text, project)
+            only_wheels = _only_wheels(listed)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CannotTryError(f"{self.name} cannot be read: {error}; {CURRENT}") from None
+        for name, place in local.items():
+            if not place.is_dir() or not place.resolve().is_relative_to(folder.parent):
+                raise CannotTryError(
+                    f"{self.name} has {name} in {os.path.relpath(place, project)}, "
+                    f"and this revision has no such folder; {CURRENT}"
+                )
+        others.write_text(listed, encoding="utf-8")
+        command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
+        yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
+        others.unlink()
+        yield _compile_step(python, folder)
+        link_packages(local, project, folder)
+
+    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
+        """Yield commands that find out about all packages; returns the text of a pylock.toml.
+
+        Args:
+            project: a checkout of the project.
+            folder: the environment, without packages.
+            scratch: a file in the project to be written.
+        """
+        yield from ()
+        return (project / self.name).read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class UvLock(PyLock):
+    """uv.lock: of this, what `uv sync` installs, which is the project's default groups and no extra.
+
+    Stages ran with these, in `.venv` or by `uv run`. uv says which they are: it exports them as pylock.toml.
+    """
+
+    name: ClassVar[str] = UV_LOCK
+
+    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
+        """Yield the command that exports the lock."""
+        # A project can have a Python of its own and name a cache: none of it is run, or written to.
+        limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
+        options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
+        command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
+        yield Step(command, f"{self.name} cannot be used", _words_of_uv)
+        return scratch.read_text(encoding="utf-8")
+
+
+def find_uv(lock: str) -> str:
+    """Return the uv that is here.
+
+    Args:
+        lock: what it is for.
+
+    Raises:
+        CannotTryError: there is none, or it is too old.
+    """
+    uv = shutil.which("uv", path=_search_path(os.environ))
+    if not uv:
+        raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {CURRENT}")
+    printed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout
+    version = PYTHON_VERSION.search(printed)
+    if version and Version(version[0]) < OLDEST_UV:
+        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {version[0]}: update it")
+    return os.path.abspath(uv)
+
+
+def _words_of_uv(stderr: str) -> str:
+    """Return why uv cannot read a lock, without what it would do."""
+    return first_words(stderr.partition("\nhint:")[0]).removeprefix("error: ")
+
+
+def python_for(project: Path, lock: str) -> str | None:
+    """Return the Python that results were made with, as far as the revision says; None for the running one.
+
+    Args:
+        project: a checkout of the revision.
+        lock: text of a lock that can say `requires-python`.
+    """
+    recorded = recorded_python(project)
+    if recorded:
+        return recorded
+    pin = project / ".python-version"
+    if pin.is_file():
+        pinned = pin.read_text(errors="replace").strip()
+        if PYTHON_VERSION.fullmatch(pinned):
+            return pinned
+    found = re.search(r'^requires-python = "([^"]*)"', lock, re.MULTILINE)
+    if found and PYTHON_RANGE.fullmatch(found[1]):
+        with contextlib.suppress(InvalidSpecifier):
+            if platform.python_version() not in SpecifierSet(found[1]):
+                return found[1]
+    return None
+
+
+def _split_packages(text: str, project: Path) -> tuple[str, dict[str, Path]]:
+    """Return the text of a pylock.toml without packages that are folders, and these folders by name.
+
+    Args:
+        text: all of it.
+        project: where its relative paths begin.
+    """
+    parse_toml(text)
+    others = []
+    local: dict[str, Path] = {}
+    head, *sections = PACKAGES.split(text)
+    for section in sections:
+        (package,) = parse_toml(section)["packages"]
+        if "directory" in package:
+            local[canonicalize_name(package["name"])] = project / package["directory"]["path"]
+        else:
+            others.append(section)
+    # uv takes no file without packages.
+    start = "" if others or not local else "packages = []\n"
+    return "".join([start, head, *others]), local
+
+
+def _only_wheels(lock: str) -> list[str]:
+    """Return options by which uv builds no package of a pylock.toml, see `wheels_alone`."""
+    options = []
+    for package in parse_toml(lock).get("packages", ()):
+        hashes = package.get("sdist", {}).get("hashes", {})
+        known = KNOWN_SOURCES.get(package["name"])
+        if known is None or f"sha256:{hashes.get('sha256')}" != known:
+            options += ["--only-binary", package["name"]]
+    return options
+
+
+def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> None:
+    """Have stages import packages from the files that they declare, and run their commands.
+
+    It is what an editable installation does, without a build of theirs, and without showing a stage more.
+
+    Args:
+        packages: folder by name of each, in the checkout.
+        project: the DVC root there.
+        folder: the environment.
+    """
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    lines = []
+    for name, place in packages.items():
+        settings = _settings(place / "pyproject.toml")
+        module_root = _table(settings, "tool", "uv", "build-backend").get("module-root", "src")
+        for source in (place / str(module_root), place):
+            path = os.path.relpath(source, project)
+            lines.append(f"import os, sys; sys.path.append(os.path.join(os.environ['DVC_ROOT'], {path!r}))\n")
+        _describe_package(name, settings, site_packages)
+        for command, function in _table(settings, "project", "scripts").items():
+            script = folder / "bin" / command
+            # Nothing that is there, such as Python, is overwritten.
+            if FILE_NAME.fullmatch(command) and not os.path.lexists(script):
+                start = ["exec", str(folder / "bin/python"), "-c", START.format(function=str(function))]
+                # The first line of a script cannot name a long path.
+                script.write_text(f'#!/bin/sh\n{join(start)} "$0" "$@"\n')
+                script.chmod(0o755)
+    (site_packages / "of_this_repository.pth").write_text("".join(lines))
+
+
+def _describe_package(name: str, settings: dict[str, Any], site_packages: Path) -> None:
+    """Write what importlib.metadata reads; nothing where only a build could know the version."""
+    version = str(_table(settings, "project").get("version", ""))
+    if not FILE_NAME.fullmatch(version):
+        return
+    place = site_packages / f"{name.replace('-', '_')}-{version}.dist-info"
+    place.mkdir(exist_ok=True)
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    groups = {"console_scripts": _table(settings, "project", "scripts")}
+    groups |= _table(settings, "project", "entry-points")
+    lines = []
+    for group, entries in groups.items():
+        lines += [f"[{group}]", *(f"{entry} = {target}" for entry, target in entries.items())]
+    (place / "entry_points.txt").write_text("\n".join(lines))
+
+
+def _settings(pyproject: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        return parse_toml(pyproject.read_text(encoding="utf-8"))
+    return {}
+
+
+def _table(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a table of TOML, empty where there is none."""
+    for name in names:
+        found = settings.get(name)
+        settings = found if isinstance(found, dict) else {}
+    return settings
+
+
+@dataclass(frozen=True)
 class CondaLock:
     """conda-lock.yml, which micromamba and mamba install, or conda by conda-lock; it locks Python, too.
 
@@ -213,7 +505,7 @@ class CondaLock:
     @property
     def source(self) -> str:
         """The packages to install and where they come from, in words."""
-        return f"packages of {CONDA_LOCK} from their channels{RUNS_CODE}"
+        return f"packages of {self.name} from their channels{RUNS_CODE}"
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the command that builds the environment in a folder.
@@ -223,11 +515,15 @@ class CondaLock:
         """
         if not self.allow_build:
             raise CannotTryError(
-                f"packages of {CONDA_LOCK} can run scripts while they are installed: allow it by "
+                f"packages of {self.name} can run scripts while they are installed: allow it by "
                 f"`--allow-build`, or {CURRENT}"
             )
-        command = conda_command(folder, project / CONDA_LOCK, find_programs(os.environ))
-        yield Step(command, f"{CONDA_LOCK} cannot be installed", last_words, runs_packages=True)
+        command = self._command(project, folder)
+        yield Step(command, f"{self.name} cannot be installed", last_words, runs_packages=True)
+
+    def _command(self, project: Path, folder: Path) -> list[str]:
+        """Return the command that builds the environment."""
+        return conda_command(folder, project / CONDA_LOCK, find_programs(os.environ))
 
     def check(self, folder: Path) -> None:
         """See that packages are there, and as they were released.
@@ -237,7 +533,7 @@ class CondaLock:
         """
         records = list(conda_records(folder))
         if not records:
-            raise CannotTryError(f"{CONDA_LOCK} has no packages for this platform; {CURRENT}")
+            raise CannotTryError(f"{self.name} has no packages for this platform; {CURRENT}")
         # Several packages can bring the same file; the last one that was installed has its way.
         released: dict[str, set[str]] = defaultdict(set)
         owners: dict[str, str] = {}
@@ -256,6 +552,28 @@ class CondaLock:
                     f"{path} is not as {package} was released: remove {package} from the folder of packages "
                     "that `conda info` or `micromamba info` names, then again"
                 )
+
+
+@dataclass(frozen=True)
+class PixiLock(CondaLock):
+    """pixi.lock: of this, the environment `default`, which pixi installs."""
+
+    name: ClassVar[str] = PIXI_LOCK
+
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the command that builds the environment."""
+        yield from super().steps(project, folder)
+        # pixi makes environments in the project, and their files name that place.
+        folder.symlink_to(project / ".pixi/envs/default")
+
+    def _command(self, project: Path, folder: Path) -> list[str]:
+        pixi = shutil.which("pixi", path=_search_path(os.environ))
+        if not pixi:
+            raise CannotTryError(
+                f"{self.name} needs pixi, and this machine has none: install it, or {CURRENT}"
+            )
+        options = ["--frozen", "--quiet", "--environment", "default", "--manifest-path", str(project)]
+        return [os.path.abspath(pixi), "install", *options]
 
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
 from .inputs import seen_whole
-from .lock_files import find_lock
+from .lock_files import find_lock, present_locks
 from .plan import ProofPlan, StageRecord, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 
@@ -214,6 +214,9 @@ def _announce(
     progress(f"runs {_addresses(plan.stages)}; {isolation}")
     if lock:
         progress(f"installs {lock.source}")
+        others = [name for name in present_locks(checkout.root) if name != lock.name]
+        if others:
+            progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:
         remotes.update(checkout.remote_of(output) for output in plan.fetched_for(stage))

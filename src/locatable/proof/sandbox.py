@@ -266,11 +266,15 @@ def _variables(
 
 
 def active_variables(sandbox: Sandbox) -> dict[str, str]:
-    """Return what is set where an environment of conda is active; nothing where conda did not make it.
+    """Return what is set where the environment is active.
 
-    Scripts of its packages are run, as `conda activate` does, where stages run.
+    Scripts of the packages of conda are run, as `conda activate` does, where stages run.
     """
     folder = sandbox.programs.parent
+    if (folder / "pyvenv.cfg").is_file():
+        # So that `uv run` in a command of a stage uses it, and changes nothing in it.
+        place = str(folder)
+        return {"VIRTUAL_ENV": place, "UV_PROJECT_ENVIRONMENT": place, "UV_NO_SYNC": "1"}
     if not (folder / "conda-meta").is_dir():
         return {}
     probe = _probe(sandbox)

@@ -5,6 +5,7 @@ first. A sentence about what "no commit" has is true of the clone that it was re
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def find_project(folder: Path) -> Path:
 
 def _projects_below(folder: Path) -> str:
     """Say where DVC projects are below a folder; empty where Git knows none."""
-    listed = git(folder, "ls-files", "-z", "--", "*/.dvc/config").split("\0")
-    projects = sorted(name.removesuffix("/.dvc/config") for name in listed if name)
+    listed = git(folder, "ls-files", "-z", "--", "*/.dvc/config")
+    projects = sorted(name.removesuffix("/.dvc/config") for name in filter(None, listed.split("\0")))
     if not projects:
         return ""
     more = f" and {len(projects) - MOST_NAMED} more" if len(projects) > MOST_NAMED else ""
@@ -139,23 +140,22 @@ def share_history(repo: Path, rev: str, other_repo: Path, other_rev: str) -> boo
 
 def limits(repo: Path, has_experiments: bool) -> list[str]:
     """Return a sentence about each kind of commits that a clone may lack."""
-    found = [shallow_history(repo), _followed_branches(repo)]
+    found = [shallow_history(repo)]
     remote = first_remote(repo)
+    if remote:
+        found.append(_followed_branches(repo, remote))
     if remote and not has_experiments:
         get = f"dvc exp pull --all-commits {remote}"
         found.append(f"this clone has no experiments: `{get}` gets those that {remote} has")
-    return [sentence for sentence in found if sentence]
+    return list(filter(None, found))
 
 
-def _followed_branches(repo: Path) -> str:
-    remote = first_remote(repo)
-    if not remote:
-        return ""
+def _followed_branches(repo: Path, remote: str) -> str:
     try:
         followed = git(repo, "config", "--get-all", f"remote.{remote}.fetch").split()
     except GitError:
         return ""  # it is fetched from by hand
-    if any("refs/heads/*" in refs or "refs/*" in refs for refs in followed):
+    if any(re.search(r"refs/(heads/)?\*", refs) for refs in followed):
         return ""
     get = f"git remote set-branches {remote} '*' && git fetch {remote}"
     return f"this clone does not follow all branches of {remote}: `{get}` gets the others"

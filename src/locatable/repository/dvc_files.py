@@ -5,11 +5,11 @@ asked where a dvc.yaml has templates, or where a rule of a .dvcignore may hide o
 `tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
 """
 
+import fnmatch
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -171,13 +171,13 @@ def _pipeline(
     definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
 ) -> PipelineFile:
     stages: dict[str, Stage] = {}
-    metrics = [join(folder, path) for path in definition.get("metrics") or ()]
+    metrics = _joined(folder, definition.get("metrics"))
     of_top = _plot_definitions(definition, folder)
     plots = [*_plotted_files(of_top)]
     plot_definitions: dict[str, dict[str, Any]] = {}
     for name, section in (definition.get("stages") or {}).items():
         stages[name] = stage = _stage(name, section, folder)
-        metrics += [join(stage.folder, path) for path, _ in _with_options(section.get("metrics"))]
+        metrics += _joined(stage.folder, section.get("metrics"))
         of_stage = _plot_definitions(section, stage.folder)
         plots += _plotted_files(of_stage)
         plot_definitions |= of_stage
@@ -186,7 +186,7 @@ def _pipeline(
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         plot_definitions=plot_definitions | of_top,
-        params=tuple(join(folder, path) for path in definition.get("params") or ()),
+        params=tuple(_joined(folder, definition.get("params"))),
         artifacts=tuple(_artifacts(definition, folder)),
         variables=variables,
     )
@@ -203,7 +203,7 @@ def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
         address=address_of(folder, name),
         folder=wdir,
         cmd=definition["cmd"],
-        deps=tuple(join(wdir, path) for path, _ in _with_options(definition.get("deps"))),
+        deps=tuple(_joined(wdir, definition.get("deps"))),
         params=_declared_params(definition, wdir),
         outs=outs,
         frozen=bool(definition.get("frozen")),
@@ -222,7 +222,9 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
             params.setdefault(path, []).extend(names or [])
             if not names:
                 whole.add(path)
-    return {path: [] if path in whole else names for path, names in params.items()}
+    for path in whole:
+        params[path] = []
+    return params
 
 
 def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -231,6 +233,11 @@ def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         settings = item if isinstance(item, dict) else {item: {}}
         for path, options in settings.items():
             yield path, options or {}
+
+
+def _joined(folder: str, items: Any) -> list[str]:
+    """Return the paths in a list, seen from a folder, relative to the DVC root."""
+    return [join(folder, path) for path, _ in _with_options(items)]
 
 
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
@@ -317,13 +324,14 @@ class LockedStage(dict[str, Any]):
 
 
 def _record(fields: Mapping[str, Any], wdir: str) -> Record:
-    params = {file: dict(values or {}) for file, values in (fields.get("params") or {}).items()}
-    return Record(
-        cmd=fields.get("cmd") or "",
-        deps={join(wdir, dep["path"]): with_hash(dep) for dep in fields.get("deps") or ()},
-        outs={join(wdir, out["path"]): with_hash(out) for out in fields.get("outs") or ()},
-        params={join(wdir, file): values for file, values in params.items()},
-    )
+    record = Record(fields.get("cmd") or "")
+    for dep in fields.get("deps") or ():
+        record.deps[join(wdir, dep["path"])] = with_hash(dep)
+    for out in fields.get("outs") or ():
+        record.outs[join(wdir, out["path"])] = with_hash(out)
+    for file, values in (fields.get("params") or {}).items():
+        record.params[join(wdir, file)] = dict(values or {})
+    return record
 
 
 @remembered
@@ -438,25 +446,21 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
-    patterns = chain.from_iterable(map(_last_names, rules))
-    return any(_matches(pattern, names) for pattern in patterns)
-
-
-def _matches(pattern: str, names: Collection[str]) -> bool:
-    # An escape, or a class such as [[:alpha:]], is beyond fnmatch.
-    if not pattern or "\\" in pattern or "[:" in pattern:
-        return True
-    if not re.search(r"[*?\[]", pattern):
-        return pattern in names
-    return any(fnmatchcase(name, pattern) for name in names)
+    for pattern in chain.from_iterable(map(_last_names, rules)):
+        # An escape, or a class such as [[:alpha:]], is beyond fnmatch.
+        if not pattern or "\\" in pattern or "[:" in pattern or pattern in names:
+            return True
+        if re.search(r"[*?\[]", pattern) and fnmatch.filter(names, pattern):
+            return True
+    return False
 
 
 @lru_cache(1_000)
 def _last_names(text: bytes) -> tuple[str, ...]:
     """Return each rule's pattern of the file's or folder's own name; empty where it can be any."""
-    lines = [line.strip() for line in text.decode(errors="replace").splitlines()]
     names = []
-    for rule in lines:
+    for line in text.decode(errors="replace").splitlines():
+        rule = line.strip()
         # A rule that begins with an exclamation mark hides nothing.
         if rule and not rule.startswith(("#", "!")):
             parts = [part for part in rule.split("/") if part not in ("", "**")]

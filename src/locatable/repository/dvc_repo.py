@@ -134,12 +134,13 @@ def dvc_errors(kind: type[LocatableError] = ProjectError) -> Iterator[None]:
 
 def _is_of_dvc(error: Exception) -> bool:
     """Return whether an error was raised in DVC, or in what DVC called."""
-    modules = [type(error).__module__]
+    packages = {type(error).__module__.partition(".")[0]}
     trace = error.__traceback__
     while trace is not None:
-        modules.append(trace.tb_frame.f_globals.get("__name__", ""))
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        packages.add(module.partition(".")[0])
         trace = trace.tb_next
-    return any(module.partition(".")[0] in DVC_PACKAGES for module in modules)
+    return not packages.isdisjoint(DVC_PACKAGES)
 
 
 def with_causes(error: BaseException) -> str:
@@ -168,7 +169,7 @@ def _in_one_line(error: BaseException) -> str:
         return f"{error.relpath.removeprefix('./')}{line}: invalid YAML: {getattr(cause, 'problem', None)}"
     if isinstance(error, YAMLValidationError):
         first = error.exc.errors[0]
-        where = ".".join(str(part) for part in first.path)
+        where = ".".join(map(str, first.path))
         return f"{error.path.removeprefix('./')}: {where}: {first.error_message}"
     if mark := getattr(error, "problem_mark", None):
         return f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
@@ -255,14 +256,17 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
         raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"not as a plot's file is: {error!r}") from None
-    lines: dict[str, list[tuple[Any, Any]]] = {}
+    # A line is named after its file, its column or both: after what tells it from the others.
     several_files = len({point["filename"] for point in points}) > 1
-    several_fields = len({point["field"] for point in points}) > 1
+    several_columns = len({point["field"] for point in points}) > 1
+    lines: dict[str, list[tuple[Any, Any]]] = {}
     for point in points:
-        parts = [posixpath.splitext(point["filename"])[0]] if several_files else []
-        parts += [point["field"]] if several_fields or not several_files else []
-        pair = (point.get(found["x"]), point.get(found["y"]))
-        lines.setdefault(" ".join(parts), []).append(pair)
+        line, _ = posixpath.splitext(point["filename"])
+        if not several_files:
+            line = point["field"]
+        elif several_columns:
+            line = f"{line} {point['field']}"
+        lines.setdefault(line, []).append((point.get(found["x"]), point.get(found["y"])))
     return PlotData(
         title=str(settings.get("title") or name),
         x_label=str(found.get("x_label") or ""),

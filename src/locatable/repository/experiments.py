@@ -31,9 +31,12 @@ def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) ->
 
 def choices_in(text: str) -> dict[str, str]:
     """Return what a message, or any text around it, says was chosen of Hydra's groups."""
-    lines = [line for line in text.split("\n") if CHOSEN in line and not line.startswith(MEMORY)]
-    entries = [line.partition(CHOSEN) for line in lines]
-    return {group: chosen for group, _, chosen in entries}
+    choices = {}
+    for line in text.split("\n"):
+        group, mark, chosen = line.partition(CHOSEN)
+        if mark and not line.startswith(MEMORY):
+            choices[group] = chosen
+    return choices
 
 
 def memory_in(text: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ them, with the same parser, from the same files; a unit test compares the two.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import ProjectError
 from ..git.objects import GitObjects
@@ -49,24 +50,26 @@ def md5_of(path: Path, kind: HashKind = HashKind.MD5) -> str:
     """Return the hash by which DVC knows a file, or a folder: then it ends with `.dir`."""
     if path.is_file():
         return _file_hash(path, kind)
-    files = [file for file in path.rglob("*") if file.is_file()]
-    return folder_hash({file.relative_to(path).as_posix(): _file_hash(file, kind) for file in files})
+    hashes = {}
+    for file in path.rglob("*"):
+        if file.is_file():
+            hashes[file.relative_to(path).as_posix()] = _file_hash(file, kind)
+    return folder_hash(hashes)
 
 
 def _file_hash(path: Path, kind: HashKind) -> str:
     with path.open("rb") as file:
-        return _hash_of_chunks(iter(lambda: file.read(_CHUNK), b""), kind)
+        return _hash_of_file(file, kind)
 
 
 def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
     """Return the hash by which DVC knows this content of a file."""
-    starts = range(0, len(content), _CHUNK)
-    return _hash_of_chunks((content[start : start + _CHUNK] for start in starts), kind)
+    return _hash_of_file(io.BytesIO(content), kind)
 
 
-def _hash_of_chunks(chunks: Iterator[bytes], kind: HashKind) -> str:
+def _hash_of_file(file: IO[bytes], kind: HashKind) -> str:
     hashed = hashlib.md5(usedforsecurity=False)
-    for chunk in chunks:
+    while chunk := file.read(_CHUNK):
         if kind is HashKind.MD5_OF_TEXT:
             block = chunk[:_TEXT_BLOCK]
             others = block.translate(None, _TEXT)
@@ -109,10 +112,9 @@ class BlobHashes:
     def load(self, blobs: Iterable[str], kind: HashKind) -> None:
         """Hash files that will be asked for: together, they are read far quicker than one by one."""
         unread = [blob for blob in blobs if (blob, kind) not in self._known]
-        if unread:
-            for blob, content in self._objects.blobs(unread).items():
-                is_pointer = content.startswith(_LFS_POINTER) or annex_key(content) is not None
-                self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
+        for blob, content in self._objects.blobs(unread).items():
+            is_pointer = content.startswith(_LFS_POINTER) or annex_key(content) is not None
+            self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
 
 
 def with_hash(entry: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def files_of(path: str, entry: Mapping[str, Any], listing: Path | None) -> dict[
     """
     hashes = _listed_hashes(entry)
     if not hashes and listing:
-        hashes = {file["relpath"]: file["md5"] for file in json.loads(listing.read_bytes())}
+        hashes = _listed_hashes({"files": json.loads(listing.read_bytes())})
     if not hashes:
         return {path: str(entry.get("md5", ""))}
     return {f"{path}/{name}": md5 for name, md5 in hashes.items()}
@@ -145,10 +147,12 @@ def files_of(path: str, entry: Mapping[str, Any], listing: Path | None) -> dict[
 
 def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
     """Return the hash of each file that a folder's entry lists; none if one of them has no md5."""
-    files = entry.get("files") or ()
-    if not all("md5" in file for file in files):
-        return {}
-    return {file["relpath"]: str(file["md5"]) for file in files}
+    hashes = {}
+    for file in entry.get("files") or ():
+        if "md5" not in file:
+            return {}
+        hashes[file["relpath"]] = str(file["md5"])
+    return hashes
 
 
 def cache_folder(root: Path) -> Path:
@@ -218,6 +222,9 @@ def _cache_section(file: Path) -> dict[str, Any]:
     except (ConfigObjError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ProjectError(f"{file}: {reason}") from None
-    sections = {name.lower(): section for name, section in settings.items()}
-    section = sections.get("cache", {})
-    return {name.lower(): value for name, value in section.items()}
+    cache: dict[str, Any] = {}
+    for title, section in settings.items():
+        if title.lower() == "cache":
+            for name, value in section.items():
+                cache[name.lower()] = value
+    return cache

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 from dvc.config import Config
@@ -152,8 +153,7 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
             entry = _entry(stage, root)
             if entry and (not names or entry in chosen):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
-        outputs = frozenset(path_in_project(repo, out) for out in repo.index.outs)
-        return Declarations(root, entries, outputs)
+        return Declarations(root, entries, frozenset(_paths(repo, repo.index.outs)))
 
 
 def _entries_named(repo: Repo, name: str) -> set[tuple[str, str]]:
@@ -162,8 +162,7 @@ def _entries_named(repo: Repo, name: str) -> set[tuple[str, str]]:
         stages = repo.stage.collect(name)
     except (StageNotFound, StageFileDoesNotExistError) as error:
         raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
-    entries = {_entry(stage, Path(repo.root_dir)) for stage in stages}
-    return {entry for entry in entries if entry}
+    return set(filter(None, (_entry(stage, Path(repo.root_dir)) for stage in stages)))
 
 
 def _entry(stage: object, root: Path) -> tuple[str, str] | None:
@@ -175,13 +174,18 @@ def _entry(stage: object, root: Path) -> tuple[str, str] | None:
 
 def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
     """Return what a stage of DVC's declares, params and what is recorded aside."""
-    read = [path_in_project(repo, dep) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    written = [path_in_project(repo, out) for out in stage.outs]
+    read = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    written = _paths(repo, stage.outs)
     folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
         address=address_of(folder, stage.name),
         folder=repo.fs.relpath(stage.wdir, repo.root_dir),
         cmd=commands_of(stage),
-        deps=tuple(read),
-        outs={path: Output(path) for path in written},
+        deps=_paths(repo, read),
+        outs=dict(zip(written, map(Output, written), strict=True)),
     )
+
+
+def _paths(repo: Repo, items: Iterable[Any]) -> tuple[str, ...]:
+    """Return paths of outputs or dependencies of DVC's, relative to the DVC root."""
+    return tuple(path_in_project(repo, item) for item in items)

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -42,8 +43,6 @@ class Reader(Repository):
 
     def __init__(self, repo: str | Path) -> None:
         super().__init__(repo)
-        # By the rules of all .dvcignore, and the paths of DVC's files.
-        self._visible_files: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
         # Commits of experiments that this clone lacks.
         self._missing: set[str] = set()
 
@@ -58,9 +57,23 @@ class Reader(Repository):
 
         One whose commit this clone lacks, which is damage, comes first; its snapshot says what is missing.
         """
-        experiments, missing = read_experiments(self.objects, git(self.root, *LISTED).split("\n"))
-        self._missing |= missing
-        return experiments
+        listed = git(self.root, *LISTED).split("\n")
+        refs = [match for match in map(_LINE.fullmatch, listed) if match]
+        experiments = []
+        for ref, commit in zip(refs, self.objects.read(ref["rev"] for ref in refs), strict=True):
+            text = commit[1].decode(errors="replace") if commit else ""
+            if not text:
+                self._missing.add(ref["rev"])
+            trial = _TRIAL.fullmatch(subject(text))
+            experiment = Experiment(
+                name=ref["name"],
+                rev=ref["rev"],
+                baseline=ref["baseline"].replace("/", ""),
+                committed=commit_time(text),
+                study=trial["study"] if trial else None,
+            )
+            experiments.append(experiment)
+        return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
 
     def limits(self) -> list[str]:
         """Return a sentence about each kind of commits that this clone may lack."""
@@ -69,11 +82,33 @@ class Reader(Repository):
     def foreign_projects(self, experiments: Iterable[Experiment]) -> dict[str, str]:
         """Return those of some experiments that other projects in the same Git repository made.
 
+        What they changed is theirs alone.
+
         Returns:
-            Path from the Git root to the other project, by the experiment's commit.
+            Path from the Git root to the other project, by the experiment's commit; `.` for the root itself.
         """
         baselines = {experiment.rev: experiment.baseline for experiment in experiments}
-        return foreign_projects(self.objects, self.prefix, baselines)
+        before = self._trees(dict.fromkeys(baselines.values()))
+        # One project alone: nearly all repositories.
+        shared = {rev for rev, tree in before.items() if set(_projects(self.objects, tree)) - {self.prefix}}
+        after = self._trees(rev for rev, baseline in baselines.items() if baseline in shared)
+        foreign = {}
+        for rev, tree in after.items():
+            old: TreeEntry = (FOLDER, before[baselines[rev]])
+            changed = set(_changed_projects(self.objects, old, (FOLDER, tree)))
+            if changed and self.prefix not in changed:
+                foreign[rev] = min(changed) or "."
+        return foreign
+
+    def _trees(self, revs: Iterable[str]) -> dict[str, str]:
+        """Return the tree of each commit that this clone has, and read all that is in it."""
+        wanted = list(revs)
+        trees = {}
+        for rev, answer in zip(wanted, self.objects.read(f"{rev}^{{tree}}" for rev in wanted), strict=True):
+            if answer:
+                trees[rev] = answer[0]
+        self.objects.load_trees(trees.values())
+        return trees
 
     def snapshot(self, rev: str) -> Snapshot:
         """Return one revision, by any name that Git knows it by.
@@ -105,14 +140,12 @@ class Reader(Repository):
         for snapshot, answer in zip(snapshots, answers, strict=True):
             snapshot.tree = answer[0] if answer else ""
         self.objects.load_trees(snapshot.tree for snapshot in snapshots if snapshot.tree)
-        blobs: dict[str, dict[str, str]] = {}
         for snapshot in snapshots:
             try:
-                blobs[snapshot.rev] = self._blobs_of(snapshot)
+                snapshot.blobs = self._blobs_of(snapshot)
             except UnreadableError as error:
-                blobs[snapshot.rev] = {}
                 snapshot.damage = error.message
-        self._load(snapshots, blobs)
+        self._load([snapshot for snapshot in snapshots if not snapshot.damage])
         return snapshots
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
@@ -124,43 +157,40 @@ class Reader(Repository):
             self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
         return self._visible(snapshot, self.objects.matching_files(snapshot.tree))
 
-    def _load(self, snapshots: list[Snapshot], blobs: Mapping[str, dict[str, str]]) -> None:
+    def _load(self, snapshots: list[Snapshot]) -> None:
         """Give snapshots their files; what this clone lacks of one is no other's damage."""
-        whole = [snapshot for snapshot in snapshots if not snapshot.damage]
         wanted: list[str] = []
-        for files in blobs.values():
-            wanted += files.values()
-        for snapshot in whole:
+        for snapshot in snapshots:
+            wanted += snapshot.blobs.values()
             params_file = self.objects.entry(snapshot.tree, PARAMS_FILE)
             if params_file:
                 wanted.append(params_file)
         # All at once: one by one, each would cost a round trip.
         present = self.objects.preload(wanted)
-        for snapshot in whole:
-            files = blobs[snapshot.rev]
-            snapshot.blobs = {path: blob for path, blob in files.items() if blob in present}
+        for snapshot in snapshots:
+            for path, blob in list(snapshot.blobs.items()):
+                if blob not in present:
+                    del snapshot.blobs[path]
+                    snapshot.damage = f"{path}: {self.objects.missing(blob)}"
             snapshot.files = BlobContents(self.objects, snapshot.blobs)
-            for path in files.keys() - snapshot.blobs.keys():
-                snapshot.damage = f"{path}: {self.objects.missing(files[path])}"
 
-    def _visible(self, snapshot: Snapshot, files: dict[str, str]) -> dict[str, str]:
+    def _visible(self, snapshot: Snapshot, files: Mapping[str, str]) -> dict[str, str]:
         """Return ids by path of DVC's files in a revision, without those that its `.dvcignore` hides."""
-        rules = {path: blob for path, blob in files.items() if path.endswith(IGNORE_FILE)}
-        if not rules:
-            return files
-        others = {path: blob for path, blob in files.items() if path not in rules}
-        key = (frozenset(f"{path}:{blob}" for path, blob in rules.items()), frozenset(others))
-        if key not in self._visible_files:
-            self.objects.blobs(rules.values())  # a rule that this clone lacks is not as good as none
+        rules, others, of_dvc = [], {}, []
+        for path, blob in files.items():
+            if path.endswith(IGNORE_FILE):
+                rules.append(blob)
+                continue
+            others[path] = blob
             # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
-            of_dvc = [path for path in others if not path.endswith("environment.json")]
-            try:
-                hidden = self.hidden_files(snapshot.rev, snapshot.tree, of_dvc)
-            except UnreadableError:
-                hidden = frozenset()  # whatever else is broken will say so, of this revision alone
-            self._visible_files[key] = hidden
-        hidden = self._visible_files[key]
-        return {path: blob for path, blob in others.items() if path not in hidden}
+            if not path.endswith("environment.json"):
+                of_dvc.append(path)
+        if rules:
+            self.objects.blobs(rules)  # a rule that this clone lacks is not as good as none
+            with suppress(UnreadableError):  # whatever else is broken will say so, of this revision alone
+                for path in self.hidden_files(snapshot.rev, snapshot.tree, of_dvc):
+                    del others[path]
+        return others
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Return id and text of the commits that revisions name.
@@ -180,59 +210,6 @@ class Reader(Repository):
         return commits
 
 
-def read_experiments(objects: GitObjects, listed: Iterable[str]) -> tuple[list[Experiment], set[str]]:
-    """Return the experiments in lines of `LISTED`, oldest first, and the commits that this clone lacks."""
-    refs = [match for match in map(_LINE.fullmatch, listed) if match]
-    commits = objects.read(ref["rev"] for ref in refs)
-    experiments = []
-    missing = set()
-    for ref, commit in zip(refs, commits, strict=True):
-        text = commit[1].decode(errors="replace") if commit else ""
-        if not text:
-            missing.add(ref["rev"])
-        trial = _TRIAL.fullmatch(subject(text))
-        experiment = Experiment(
-            name=ref["name"],
-            rev=ref["rev"],
-            baseline=ref["baseline"].replace("/", ""),
-            committed=commit_time(text),
-            study=trial["study"] if trial else None,
-        )
-        experiments.append(experiment)
-    return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev)), missing
-
-
-def foreign_projects(objects: GitObjects, prefix: str, baselines: Mapping[str, str]) -> dict[str, str]:
-    """Return which experiments are those of other projects: what they changed is theirs alone.
-
-    Args:
-        objects: of the repository.
-        prefix: path from the Git root to the project, empty where they are the same.
-        baselines: commit that an experiment started from, by its own commit.
-
-    Returns:
-        Path from the Git root of another project, by the experiment's commit; `.` for the root itself.
-    """
-    baseline_trees = _trees(objects, list(dict.fromkeys(baselines.values())))
-    # One project alone: nearly all repositories.
-    shared = {rev for rev, tree in baseline_trees.items() if set(_projects(objects, tree)) - {prefix}}
-    revs = [rev for rev, baseline in baselines.items() if baseline in shared]
-    foreign = {}
-    for rev, tree in _trees(objects, revs).items():
-        changed = set(_changed_projects(objects, (FOLDER, baseline_trees[baselines[rev]]), (FOLDER, tree)))
-        if changed and prefix not in changed:
-            foreign[rev] = min(changed) or "."
-    return foreign
-
-
-def _trees(objects: GitObjects, revs: list[str]) -> dict[str, str]:
-    """Return the tree of each commit that this clone has, and read all that is in it."""
-    answers = objects.read(f"{rev}^{{tree}}" for rev in revs)
-    trees = {rev: answer[0] for rev, answer in zip(revs, answers, strict=True) if answer}
-    objects.load_trees(trees.values())
-    return trees
-
-
 def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
     """Yield paths of the projects in a tree."""
     for name, (mode, child) in objects.entries(tree).items():
@@ -250,7 +227,8 @@ def _changed_projects(
     """Yield paths of the projects in which files differ; a file outside of all is in none."""
     if before == after:
         return
-    old, new = [objects.entries(entry[1]) if entry[0] == FOLDER else {} for entry in (before, after)]
+    old = objects.entries(before[1]) if before[0] == FOLDER else {}
+    new = objects.entries(after[1]) if after[0] == FOLDER else {}
     if MARK in old or MARK in new:
         project = path
     if project is not None and not old and not new:
@@ -290,9 +268,12 @@ def revisions_named(reader: Reader, name: str) -> list[Revision]:
     """
     experiments = reader.experiments()
     rev = commit_id(reader, name)
-    if rev:
-        return [Revision(rev, next((one for one in experiments if one.rev == rev), None))]
-    return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]
+    if not rev:
+        return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]
+    for experiment in experiments:
+        if experiment.rev == rev:
+            return [Revision(rev, experiment)]
+    return [Revision(rev)]
 
 
 def name_in_dvc(reader: Reader, experiment: Experiment) -> str:

@@ -61,7 +61,7 @@ class Repository:
         self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
         self.hashes = BlobHashes(self.objects)
         # By what decides it: the rules of all .dvcignore, and the paths.
-        self._hidden: dict[tuple[frozenset[tuple[str, str]], frozenset[str]], frozenset[str]] = {}
+        self._hidden: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
 
     @cached_property
     def cache(self) -> Path:
@@ -108,8 +108,8 @@ class Repository:
             UnreadableError: a `.dvcignore` is broken, or missing from this clone.
         """
         files = self.objects.matching_files(tree)
-        rules = {path: blob for path, blob in files.items() if is_ignore_file(path)}
-        key = (frozenset(rules.items()), frozenset(paths))
+        rules = {f"{path}:{blob}": blob for path, blob in files.items() if is_ignore_file(path)}
+        key = (frozenset(rules), frozenset(paths))
         if key not in self._hidden:
             hidden: frozenset[str] = frozenset()
             # DVC is asked only if a rule may hide one: that takes a fifth of a second.
@@ -134,6 +134,8 @@ def _dvc_root(here: Path, top: Path) -> Path:
 @dataclass
 class Snapshot:
     """A revision of a DVC repository; all paths are relative to its root.
+
+    What is read of DVC's files raises `UnreadableError` where one of them is broken, or missing.
 
     Attributes:
         reader: the repository that it was read from.
@@ -229,17 +231,16 @@ class Snapshot:
         """Return hash by path of what DVC tracks at a path, in that folder, or in a folder around it."""
         files: dict[str, str] = {}
         for output, entry in self.tracked.items():
-            if overlaps(path, [output]):
-                files |= self.reader.folder_files(output, entry)
-        return {file: md5 for file, md5 in files.items() if is_in(file, path)}
+            if not overlaps(path, [output]):
+                continue
+            for file, md5 in self.reader.folder_files(output, entry).items():
+                if is_in(file, path):
+                    files[file] = md5
+        return files
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Stages by their DVC address: what dvc.yaml declares, and what dvc.lock records of it.
-
-        Raises:
-            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
-        """
+        """Stages by their DVC address: what dvc.yaml declares, and what dvc.lock records of it."""
         stages = {}
         for pipeline in self.pipelines.values():
             for stage in pipeline.stages.values():
@@ -251,9 +252,6 @@ class Snapshot:
         """What dvc.lock files record, by the stage's DVC address: `train`, `pipelines/a/dvc.yaml:train@x`.
 
         What a lock says of a stage that the dvc.yaml beside it no longer has, DVC does not read.
-
-        Raises:
-            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
         """
         records = {}
         for path in self._paths("dvc.lock"):
@@ -261,7 +259,7 @@ class Snapshot:
             if is_written(folder, self.pipelines):
                 continue
             pipeline = self.pipelines.get(folder)
-            for name, entry in self._parsed(path, lock_stages).items():
+            for name, entry in self._checked(path, self.files[path], lock_stages).items():
                 if pipeline and name not in pipeline.stages:
                     continue
                 wdir = pipeline.stages[name].folder if pipeline else folder
@@ -278,11 +276,7 @@ class Snapshot:
 
     @property
     def outs(self) -> dict[str, Entry]:
-        """Entry by path of each output of a stage.
-
-        Raises:
-            UnreadableError: a dvc.lock, or a dvc.yaml, is broken.
-        """
+        """Entry by path of each output of a stage."""
         outs = {}
         for record in self.records.values():
             outs.update(record.outs)
@@ -293,16 +287,13 @@ class Snapshot:
         """What `.dvc` files track: entry by path, its `deps` saying where an import comes from.
 
         Up to DVC 2, a `.dvc` file could be a stage: then `stage` of the entry is its path.
-
-        Raises:
-            UnreadableError: a `.dvc` file, or a dvc.yaml, is broken.
         """
         self.check_whole()
         sources = {}
         for path in self.files:
             if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
-            tracked = self._parsed(path, parsing.load_yaml)
+            tracked = self._checked(path, self.files[path], parsing.load_yaml)
             try:
                 wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
                 made = {"stage": path} if tracked.get("cmd") else {}
@@ -315,7 +306,7 @@ class Snapshot:
 
     @property
     def tracked(self) -> dict[str, Entry]:
-        """Entry by path of what `.dvc` files track and of what stages wrote; errors as of both."""
+        """Entry by path of what `.dvc` files track and of what stages wrote."""
         return {**self.sources, **self.outs}
 
     @cached_property
@@ -325,9 +316,6 @@ class Snapshot:
         They are those that stages used, as their lock has them; those that stages without a record name, and
         templates; and all of a file that a dvc.yaml calls params. `params.yaml` counts as one where no stage
         names a value of it, or where a stage reads the whole file.
-
-        Raises:
-            UnreadableError: a dvc.lock, a dvc.yaml, or a params file that is needed, is broken.
         """
         # By what counts most, last.
         variables: list[tuple[str, dict[str, Any]]] = []
@@ -349,15 +337,13 @@ class Snapshot:
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
-        """Values by file of the params files all of whose values count.
-
-        Raises:
-            UnreadableError: one of them, a dvc.lock or a dvc.yaml is broken.
-        """
-        records = self.records.values()
-        is_named = any(PARAMS_FILE in record.params for record in records)
-        is_read = any(PARAMS_FILE in record.deps for record in records)
-        paths = [] if is_named and not is_read else [PARAMS_FILE]
+        """Values by file of the params files all of whose values count."""
+        named: set[str] = set()
+        read: set[str] = set()
+        for record in self.records.values():
+            named.update(record.params)
+            read.update(record.deps)
+        paths = [] if PARAMS_FILE in named - read else [PARAMS_FILE]
         for pipeline in self.pipelines.values():
             paths += pipeline.params
         values = {}
@@ -372,28 +358,24 @@ class Snapshot:
 
     @cached_property
     def metric_files(self) -> list[str]:
-        """What dvc.yaml files call metrics; raises `UnreadableError` where one is broken."""
+        """What dvc.yaml files call metrics."""
         declared = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
         return list(dict.fromkeys(declared))
 
     @cached_property
     def plot_files(self) -> list[str]:
-        """What dvc.yaml files call plots; raises `UnreadableError` where one is broken."""
+        """What dvc.yaml files call plots."""
         declared = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
         return list(dict.fromkeys(declared))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What dvc.yaml files call artifacts; raises `UnreadableError` where one is broken."""
+        """What dvc.yaml files call artifacts."""
         return list(chain.from_iterable(pipeline.artifacts for pipeline in self.pipelines.values()))
 
     @cached_property
     def pipelines(self) -> dict[str, PipelineFile]:
-        """What each dvc.yaml declares, by the folder that it is in.
-
-        Raises:
-            UnreadableError: a dvc.yaml is broken.
-        """
+        """What each dvc.yaml declares, by the folder that it is in."""
         pipelines: dict[str, PipelineFile] = {}
         # Files of outer folders come first.
         for path in self._paths("dvc.yaml"):
@@ -425,9 +407,6 @@ class Snapshot:
         """Return paths of the files of this name."""
         self.check_whole()
         return [path for path in self.files if posixpath.basename(path) == name]
-
-    def _parsed(self, path: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
-        return self._checked(path, self.files[path], parse)
 
     def _checked(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
         """Return keys and values in a file; none where it is empty."""

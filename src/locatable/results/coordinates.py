@@ -21,6 +21,19 @@ from ..model import Experiment, Record, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
+# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
+REQUIREMENTS = "requirements.lock"
+# The same for conda, with Python itself and what is not Python's.
+CONDA_LOCK = "conda-lock.yml"
+# Those of other projects; uv can export the first as the second, which is a standard.
+UV_LOCK = "uv.lock"
+PYLOCK = "pylock.toml"
+PIXI_LOCK = "pixi.lock"
+# What an environment for stages is built from: of several, the first, so that a project that adds one for
+# other uses keeps its environment.
+ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK, UV_LOCK, PYLOCK, PIXI_LOCK)
+# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
+LOCKS = (REQUIREMENTS, "tools.lock")
 # Files that say what is installed, in projects of this template and in others.
 ENVIRONMENT = re.compile(
     r"environment\.(json|ya?ml)|requirements[\w.-]*\.(lock|txt)|(uv|poetry|pdm|pixi|Pipfile|renv|flake)\.lock"
@@ -124,7 +137,7 @@ def _sort_files(snapshot: Snapshot) -> _Files:
     files = _Files(
         data={path: _hash(entry) for path, entry in snapshot.sources.items()},
         code={},
-        installed=_in_root(snapshot, ENVIRONMENT),
+        installed=_installed_in_root(snapshot),
     )
     for path, seen in _recorded_hashes(snapshot).items():
         if _says_what_is_installed(path):
@@ -177,6 +190,15 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
         if names:
             return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
     return {}
+
+
+def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
+    """Return Git's ids by path of the files in the root that say what stages get."""
+    found = _in_root(snapshot, ENVIRONMENT)
+    if REQUIREMENTS in found or CONDA_LOCK in found:
+        # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
+        found.pop("uv.lock", None)
+    return found
 
 
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:

@@ -16,16 +16,17 @@ from ..output import redact_urls
 from ..repository.parsing import unrecordable_params
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from .coordinates import coordinates_of
+from .coordinates import (
+    CONDA_LOCK,
+    ENVIRONMENT_LOCKS,
+    LOCKS,
+    PIXI_LOCK,
+    PYLOCK,
+    REQUIREMENTS,
+    UV_LOCK,
+    coordinates_of,
+)
 
-# What stages may import, for uv and pip; the tools have a lock of their own, which no result depends on.
-REQUIREMENTS = "requirements.lock"
-# The same for conda, with Python itself and what is not Python's.
-CONDA_LOCK = "conda-lock.yml"
-# What an environment for stages is built from.
-ENVIRONMENT_LOCKS = (REQUIREMENTS, CONDA_LOCK)
-# What pip installs. The second has all of it; of 0.2.0, only what the tools add to the first.
-LOCKS = (REQUIREMENTS, "tools.lock")
 # What can be a date, a tag or a set, which DVC refuses as params; otherwise it is not asked.
 _DOUBTFUL_PARAMS = re.compile(rb"\d[-:]\d|!|^\s*\?", re.MULTILINE)
 # A longer list of sources is not spelled out: then all data is pulled.
@@ -38,27 +39,28 @@ _CONDA = (
 )
 # How others install, by the file that they read. For Python, the surest comes first.
 PYTHON_TOOLS = {
-    "uv.lock": ("uv sync --frozen --project {folder}", _ACTIVATE),
+    UV_LOCK: ("uv sync --frozen --project {folder}", _ACTIVATE),
+    PYLOCK: (_VENV, "uv pip sync {file}"),
     "poetry.lock": (
         "poetry --directory {folder} install",
         'source "$(poetry --directory {folder} env info --path)/bin/activate"',
     ),
     "pdm.lock": ("pdm sync --project {folder}", _ACTIVATE),
-    "pixi.lock": ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
+    PIXI_LOCK: ("(cd {folder} && pixi install --frozen)", 'eval "$(cd {folder} && pixi shell-hook)"'),
     "Pipfile.lock": ("(cd {folder} && PIPENV_VENV_IN_PROJECT=1 pipenv sync)", _ACTIVATE),
     "environment.yml": _CONDA,
     "environment.yaml": _CONDA,
     "requirements.txt": (_VENV, "pip install -r {file}"),
+    # By the first program that reads it; conda needs conda-lock for that.
+    CONDA_LOCK: (
+        "micromamba create --yes --quiet --prefix .venv --file {file}",
+        'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
+    ),
 }
 OTHER_LANGUAGES = {
     "renv.lock": ("(cd {folder} && Rscript -e 'renv::restore(prompt = FALSE)')",),
     "Manifest.toml": ("julia --project={folder} -e 'import Pkg; Pkg.instantiate()'",),
 }
-# The first program that reads it; conda needs conda-lock for that.
-CONDA_COMMANDS = (
-    f"micromamba create --yes --quiet --prefix .venv --file {CONDA_LOCK}",
-    'eval "$(micromamba shell hook --shell bash)" && micromamba activate ./.venv',
-)
 
 
 def origin_url(reader: Reader) -> str | None:
@@ -209,8 +211,9 @@ def _is_annexed(snapshot: Snapshot, path: str) -> bool:
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
     """Return how to install the packages of a revision, as far as a file that is known says which."""
-    if is_locked_by_conda(snapshot):
-        return list(CONDA_COMMANDS)
+    lock = environment_lock(snapshot)
+    if lock in PYTHON_TOOLS:
+        return tool_commands(lock)
     locks = hashed_locks(snapshot)
     if locks:
         files = " ".join(f"-r {lock}" for lock in locks)
@@ -225,37 +228,42 @@ def hashed_locks(snapshot: Snapshot) -> list[str]:
     blobs = [snapshot.git_files(lock).get(lock, "") for lock in locks]
     have_hashes = all(_has_hashes(snapshot.reader.objects, blob) for blob in blobs)
     # Tools alone are not what stages import.
-    return locks if REQUIREMENTS in locks and have_hashes else []
+    return locks if environment_lock(snapshot) == REQUIREMENTS and have_hashes else []
 
 
 def _commands_of_other_tools(snapshot: Snapshot) -> list[str]:
     """Return how tools install that read the files which the environment's coordinate names."""
     paths = coordinates_of(snapshot).environment.content["files"]
     by_name = {path.rpartition("/")[2]: path for path in paths}
-    tools = PYTHON_TOOLS | OTHER_LANGUAGES
     for_python = [name for name in PYTHON_TOOLS if name in by_name]
     others = [name for name in OTHER_LANGUAGES if name in by_name]
     commands = []
     for name in [*for_python[:1], *others]:
-        path = by_name[name]
-        folder = path.rpartition("/")[0] or "."
-        commands += [command.format(file=quote(path), folder=quote(folder)) for command in tools[name]]
+        commands += tool_commands(by_name[name])
     return commands
 
 
-def is_locked_by_conda(snapshot: Snapshot) -> bool:
-    """Return whether the environment of a revision is built from conda-lock.yml."""
+def tool_commands(path: str) -> list[str]:
+    """Return how a tool installs what this file of its own says."""
+    folder, _, name = path.rpartition("/")
+    commands = (PYTHON_TOOLS | OTHER_LANGUAGES)[name]
+    return [command.format(file=quote(path), folder=quote(folder or ".")) for command in commands]
+
+
+def environment_lock(snapshot: Snapshot) -> str:
+    """Return the lock that the environment of a revision is built from, see `choose_lock`; empty: none."""
     present = [name for name in ENVIRONMENT_LOCKS if snapshot.in_git(name)]
     declared: set[str] = set()
     for stage in snapshot.records.values():
         declared.update(name for name in present if name in stage.deps)
-    return choose_lock(present, declared) == CONDA_LOCK
+    return choose_lock(present, declared) or ""
 
 
 def choose_lock(present: Collection[str], declared: Collection[str]) -> str | None:
     """Return the lock that the environment of a revision is built from; None where it has none.
 
-    Of two, it is the one that stages declare; requirements.lock where they declare both, or neither.
+    Of several, it is the one that stages declare; the first of ENVIRONMENT_LOCKS where they declare several,
+    or none.
 
     Args:
         present: names of the locks in the root of the project.

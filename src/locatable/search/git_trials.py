@@ -186,12 +186,7 @@ def study_attributes(study: optuna.Study) -> dict[str, Any]:
 
 
 def with_other_ids(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:
-    """Return attributes of a study that name trials in another way: a storage's ids are its own.
-
-    Args:
-        attributes: of the study.
-        ids: the other name by the one that they use.
-    """
+    """Return attributes of a study that name trials in another way, by `ids`: a storage's ids are its own."""
     changed = dict(attributes)
     for name, value in attributes.items():
         if PARENTS in name:

@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from ..clones.trial_clone import CloneSetup
 from ..results.processor import Processor
@@ -101,11 +101,7 @@ TrialResult = Complete | Pruned | Failed
 WorkerMessage = Ready | Unusable | Progress | TrialResult
 PoolMessage = CloneSetup | Job | Stop
 Message = PoolMessage | WorkerMessage
-KINDS: tuple[type[Message], ...] = (
-    *(CloneSetup, Job, Stop),
-    *(Ready, Unusable, Progress, Complete, Pruned, Failed),
-)
-TYPES = {kind.__name__: kind for kind in KINDS}
+TYPES: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def to_json(message: Message) -> str:

@@ -23,7 +23,7 @@ from ..clones.trial_clone import CloneSetup, missing_on_remote
 from ..errors import GitError, LocatableError, ProjectError
 from ..git import git, top_folder
 from ..repository.experiments import experiment_ref
-from ..results.rebuild import LOCKS
+from ..results.coordinates import LOCKS
 from .messages import Complete, Job, PoolMessage, Receive, Unusable, WorkerMessage, from_json, to_json
 from .settings import Resources
 
@@ -68,11 +68,7 @@ def prepared_environment(root: Path) -> dict[str, Any]:
 
 
 def connect(address: str, root: Path) -> None:
-    """Connect to a Ray cluster, or start one.
-
-    Args:
-        address: `auto`, `local`, HOST:PORT or ray://HOST:PORT.
-        root: the project.
+    """Connect to a Ray cluster at `auto`, HOST:PORT or ray://HOST:PORT, or start one: `local`.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
@@ -184,10 +180,7 @@ class GitRemote:
             raise ProjectError(f"not on the DVC remote: {', '.join(missing)}: dvc push")
 
     def fetch(self, *refs: str) -> None:
-        """Fetch experiments.
-
-        Args:
-            refs: which; none for all of the study that are not here yet.
+        """Fetch the experiments at these refs; without any, all of the study that are not here yet.
 
         Raises:
             ProjectError: the remote does not answer.

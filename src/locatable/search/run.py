@@ -120,16 +120,6 @@ class SearchPlan:
         return lines
 
     @property
-    def own_storage(self) -> Path:
-        """The file of Optuna's database, if no other storage is asked for."""
-        return self.root / "optuna.db"
-
-    @property
-    def storage(self) -> str:
-        """The URL of Optuna's storage."""
-        return self.options.storage or sqlite_url(self.own_storage)
-
-    @property
     def owner(self) -> str:
         """Marks the trials that this project, on this machine, runs.
 
@@ -403,10 +393,11 @@ class Search:
         # What a killed search left. Git is asked only then: its worker could still be pushing a trial.
         self._remove_clones()
         # Optuna creates its tables in several steps, which two searches must not do at once.
+        own_storage = plan.root / "optuna.db"
         with FileLock(study_folder(plan.root) / "studies.lock"):
-            study = open_study(plan.settings, plan.storage)
+            study = open_study(plan.settings, plan.options.storage or sqlite_url(own_storage))
         if not plan.options.storage:
-            leave_out(plan.own_storage)
+            leave_out(own_storage)
         self.study = SearchStudy(
             study, plan.settings, plan.project.params_files, self._find_experiments, plan.owner
         )

@@ -61,14 +61,6 @@ class _Param(Section, ABC):
     def distribution(self) -> BaseDistribution:
         """Return the range as Optuna knows it; raises ValueError where it is impossible."""
 
-    @abstractmethod
-    def suggest(self, trial: Trial, key: str) -> Any:
-        """Let the sampler choose a value."""
-
-    @abstractmethod
-    def to_optuna(self, value: Any) -> Any:
-        """Return Optuna's name of a value of a params file; raises ValueError where it has none."""
-
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         self.distribution()
@@ -131,11 +123,11 @@ class Categorical(_Param):
 
     def distribution(self) -> BaseDistribution:
         """Return the range as Optuna knows it."""
-        labels = self._labels()
-        for position, label in enumerate(labels):
-            if label in labels[:position]:
-                choice = self.choices[position]
+        labels: list[Any] = []
+        for choice, label in zip(self.choices, self._labels(), strict=True):
+            if label in labels:
                 raise ValueError(f"choices: Optuna cannot tell {choice!r} from another choice")
+            labels.append(label)
         return CategoricalDistribution(labels)
 
     def suggest(self, trial: Trial, key: str) -> Any:
@@ -186,23 +178,22 @@ def active_values(
     """
     chosen: dict[str, Any] = {}
     for key in in_order(space):
-        conditions = space[key].when.items()
-        if all(_holds(other, wanted, space, chosen, read_fixed) for other, wanted in conditions):
+        if _has_effect(space[key], space, chosen, read_fixed):
             chosen[key] = choose(key)
     return chosen
 
 
-def _holds(
-    key: str, wanted: Any, space: Space, chosen: Mapping[str, Any], read_fixed: Callable[[str], Any]
+def _has_effect(
+    param: _Param, space: Space, chosen: Mapping[str, Any], read_fixed: Callable[[str], Any]
 ) -> bool:
-    """Return true where a param has the value, or one of the values, that a condition asks for."""
-    if key in space and key not in chosen:
-        # It has no effect itself.
-        return False
-    value = chosen[key] if key in chosen else read_fixed(key)
-    if isinstance(wanted, list):
-        return value in wanted
-    return bool(value == wanted)
+    """Return true where all that a param depends on has the value, or one of the values, that it asks for."""
+    for key, wanted in param.when.items():
+        if key in space and key not in chosen:
+            return False  # it has no effect itself
+        value = chosen[key] if key in chosen else read_fixed(key)
+        if value not in (wanted if isinstance(wanted, list) else [wanted]):
+            return False
+    return True
 
 
 class Resources(Section):
@@ -292,14 +283,15 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     except YAMLError as error:
         raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{name}: {line}" for line in _faults(error))) from None
+        lines = [f"{name}: {line}" for line in _faults(error)]
+        raise SettingsError("\n".join(lines)) from None
 
 
 def _faults(error: ValidationError) -> list[str]:
     """Return a line for each place: where a value could be of several types, the first fault says enough."""
     lines: dict[str, str] = {}
     for fault in error.errors():
-        parts = [str(part) for part in fault["loc"]]
+        parts = list(map(str, fault["loc"]))
         # In a space, the third part only names the type that was tried.
         place = ".".join(parts[:2] + parts[3:] if parts[:1] == ["space"] else parts[:1])
         words = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))

@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from threading import Event
 from typing import Any
 
@@ -156,7 +157,7 @@ def _additions(
     Trials before it that failed, or were pruned, have left no experiment, and so a gap.
     """
     additions: list[FrozenTrial] = []
-    for experiment in sorted(candidates, key=lambda candidate: candidate.number):
+    for experiment in sorted(candidates, key=attrgetter("number")):
         missing = range(length + len(additions), experiment.number)
         if len(missing) < LARGEST_GAP:
             unknown = create_trial(

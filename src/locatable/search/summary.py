@@ -54,7 +54,30 @@ def write_trials(study: optuna.Study, path: Path) -> None:
             rows.writerow([*row, trial.user_attrs.get("error", "")])
 
 
-def totals(study: optuna.Study) -> str:
+def to_json(study: optuna.Study) -> dict[str, Any]:
+    """Return the result of a study as `--json` prints it."""
+    states = count_states(study)
+    best = []
+    for trial in best_trials(study) if states[TrialState.COMPLETE] else []:
+        row = {
+            "experiment": trial.user_attrs.get("experiment"),
+            "rev": trial.user_attrs.get("rev"),
+            "values": trial.values,
+            "params": trial.params,
+        }
+        best.append(row)
+    return {
+        "study": study.study_name,
+        "metrics": study.metric_names or [],
+        "complete": states[TrialState.COMPLETE],
+        "pruned": states[TrialState.PRUNED],
+        "failed": states[TrialState.FAIL],
+        "stopped": states[TrialState.WAITING],
+        "best": best,
+    }
+
+
+def count_states(study: optuna.Study) -> Counter[TrialState]:
     """Return how many trials there are in each state; those that are run again do not count as failed."""
     trials = study.get_trials(deepcopy=False)
     repeated = repeated_trials(trials)
@@ -62,6 +85,12 @@ def totals(study: optuna.Study) -> str:
     for trial in trials:
         if trial.state is not TrialState.FAIL or trial.number not in repeated:
             states[trial.state] += 1
+    return states
+
+
+def totals(study: optuna.Study) -> str:
+    """Return a line that says how many trials there are in each state."""
+    states = count_states(study)
     text = (
         f"{states[TrialState.COMPLETE]} complete, {states[TrialState.PRUNED]} pruned, "
         f"{states[TrialState.FAIL]} failed"
@@ -120,14 +149,7 @@ def recommend(
     baseline: str,
     name_in_dvc: Callable[[Experiment], str],
 ) -> str:
-    """Say how to take over the best trial that still has an experiment, and which are of another baseline.
-
-    Args:
-        study: of the search.
-        experiments: all that there are.
-        baseline: commit that this search's trials start from.
-        name_in_dvc: what DVC's commands take for an experiment.
-    """
+    """Say how to take over the best trial that still has an experiment, and which are of another baseline."""
     by_rev = {experiment.rev: experiment for experiment in experiments}
     found = []
     for trial in best_trials(study):

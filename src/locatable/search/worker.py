@@ -178,12 +178,7 @@ def run_trial(
 ) -> TrialResult:
     """Run one trial; its experiment is pushed to the user's repository only when it is complete.
 
-    Args:
-        clone: where to run it.
-        job: the trial.
-        stop: set from outside to prune it.
-        log: where its output goes.
-        reply: called with each new point of the series.
+    `stop` is set from outside to prune it; `reply` is called with each new point of the series.
     """
     try:
         clone.reset()

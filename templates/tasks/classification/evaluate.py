@@ -16,7 +16,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from . import figures
-from .dataset import read
+from .dataset import read, rounded
 from .params import load
 from .params.evaluate import Params
 
@@ -53,7 +53,7 @@ def score(labels: np.ndarray, probability: np.ndarray, threshold: float) -> dict
     else:
         scores["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, called)
         scores["macro_f1"] = metrics.f1_score(labels, called, average="macro", zero_division=0.0)
-    return scores
+    return {name: rounded(value) for name, value in scores.items()}
 
 
 def thin(curve: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def main() -> None:
     (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
     (REPORTS / "metrics.json").write_text(json.dumps({"test": test, "prior": prior}, indent=2) + "\n")
     for name, table in tables.items():
-        table.to_csv(REPORTS / "plots" / f"{name}.csv", index=False, lineterminator="\n")
+        table.to_csv(REPORTS / f"plots/{name}.csv", index=False, lineterminator="\n", float_format=rounded)
     for draw, what, key, *data in [
         (figures.roc, "ROC curve", "roc_auc", rocs),
         (figures.precision_recall, "Precision–recall", "average_precision", curves, shares),

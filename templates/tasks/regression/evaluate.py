@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn import metrics
 
 from . import figures
-from .dataset import read
+from .dataset import read, rounded
 from .params import load
 from .params.evaluate import Params
 
@@ -32,10 +32,10 @@ def score(observed: np.ndarray, predicted: np.ndarray, interval: float) -> dict[
     """
     distance = np.abs(observed - predicted)
     return {
-        "rmse": metrics.root_mean_squared_error(observed, predicted),
-        "mae": metrics.mean_absolute_error(observed, predicted),
-        "r2": metrics.r2_score(observed, predicted),
-        "half_width": float(np.quantile(distance, interval, method="higher")),
+        "rmse": rounded(metrics.root_mean_squared_error(observed, predicted)),
+        "mae": rounded(metrics.mean_absolute_error(observed, predicted)),
+        "r2": rounded(metrics.r2_score(observed, predicted)),
+        "half_width": rounded(np.quantile(distance, interval, method="higher")),
     }
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     params = load("evaluate", Params)
     features, target = read("data/prepared/test.parquet")
     observed = target.to_numpy()
-    predicted = joblib.load("models/model.joblib").predict(features)
+    predicted = np.vectorize(rounded)(joblib.load("models/model.joblib").predict(features))
     test = score(observed, predicted, params.interval)
     _, known = read("data/prepared/train.parquet")
     is_series = known.index.name is not None and known.index.is_unique
