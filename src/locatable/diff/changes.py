@@ -2,6 +2,7 @@
 
 import csv
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -191,16 +192,16 @@ def _folder_detail(a: Side, b: Side, path: str, old: Entry, new: Entry) -> str:
     common = before.keys() & after.keys()
     counts = dict.fromkeys(("added", "deleted", "modified", "renamed"), 0)
     counts["modified"] = sum(before[file] != after[file] for file in common)
-    gone = [before[file] for file in before if file not in common]
+    gone = Counter(before[file] for file in before if file not in common)
     for file in after:
         if file in common:
             continue
-        if after[file] in gone:  # DVC knows a file that moved by its hash
-            gone.remove(after[file])
+        if gone[after[file]]:  # DVC knows a file that moved by its hash
+            gone[after[file]] -= 1
             counts["renamed"] += 1
         else:
             counts["added"] += 1
-    counts["deleted"] = len(gone)
+    counts["deleted"] = gone.total()
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"{', '.join(told)} of {len(after)} files"
 
