@@ -10,7 +10,7 @@ import tiny_git
 
 from locatable import git as git_module
 from locatable.errors import GitError
-from locatable.git import git, leave_out, main_checkout, remote_url, top_folder
+from locatable.git import git, leave_out, main_checkout, refs_stamp, remote_url, top_folder
 
 
 @pytest.fixture
@@ -188,3 +188,24 @@ def test_a_file_outside_of_repositories_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "new.db").touch()
     leave_out(tmp_path / "new.db")
     assert [path.name for path in tmp_path.iterdir()] == ["new.db"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("commit", "--quiet", "--allow-empty", "-m", "Next"),
+        ("tag", "v1"),
+        ("checkout", "--quiet", "--detach"),
+        ("update-ref", "refs/exps/aa/bb/forest", "HEAD"),
+        ("update-ref", "-d", "refs/exps/aa/cc/gone"),
+        ("pack-refs", "--all"),
+    ],
+    ids=" ".join,
+)
+def test_the_stamp_of_refs_changes_with_each_of_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+    tiny_git.commit(tmp_path, {"a": ""})
+    tiny_git.git(tmp_path, "update-ref", "refs/exps/aa/cc/gone", "HEAD")
+    before = refs_stamp(tmp_path)
+    assert refs_stamp(tmp_path) == before
+    tiny_git.git(tmp_path, *command)
+    assert refs_stamp(tmp_path) != before

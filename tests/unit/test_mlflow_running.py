@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import tiny_dvc
@@ -16,6 +17,7 @@ from running_records import STASH, lock, write
 from tiny_git import commit, git
 
 from locatable.cli import main
+from locatable.errors import StoreError
 from locatable.mlflow.mirror import MirrorOptions, mirror, show_running
 from locatable.mlflow.running import RunningRuns, report_running
 from locatable.mlflow.settings import read_settings
@@ -386,3 +388,20 @@ def test_a_name_that_does_not_run_any_more_is_not_found(checkout: Checkout, dead
     checkout.record(dead)
     with Reader(checkout.root) as reader:
         assert report_running(reader, "forest") == []
+
+
+def test_a_mirror_that_died_while_the_run_became_the_commits_is_continued(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout.write(SERIES, "".join(STEPS[:3]))
+    checkout.show()
+    before = checkout.run().info.run_id
+    checkout.commit(STEPS)
+    with monkeypatch.context() as patch, pytest.raises(StoreError):
+        patch.setattr(MlflowClient, "set_terminated", Mock(side_effect=OSError))
+        checkout.mirror()
+    checkout.mirror()
+    run = checkout.run()
+    assert (run.info.run_id, run.info.status) == (before, "FINISHED")
+    assert "mirror.provisional" not in run.data.tags
+    assert checkout.points() == [(0, 4.0), (1, 3.0), (2, 2.0)]

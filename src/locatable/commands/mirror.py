@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="?",
         const=1.0,
-        help="what is new, and what runs, as it grows; look for new commits with this pause (default: 1)",
+        help="go on: what runs is shown as it grows, what is new after this pause (default: 1)",
     )
     parser.add_argument("--prune", action="store_true", help="delete runs whose experiment is gone")
     parser.add_argument("--all-commits", action="store_true", help="also all commits that have a dvc.lock")
