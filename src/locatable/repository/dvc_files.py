@@ -63,11 +63,7 @@ _FILE = {
 
 
 class Pipelines:
-    """Reads dvc.yaml files; asks DVC where one has templates.
-
-    Args:
-        prefix: path from the Git root to the DVC root, empty where they are the same.
-    """
+    """Reads dvc.yaml files; asks DVC where one has templates."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -452,12 +448,7 @@ def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
-    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it.
-
-    Args:
-        rules: contents of all `.dvcignore` of a project.
-        paths: of files, as seen from the DVC root.
-    """
+    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it."""
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))

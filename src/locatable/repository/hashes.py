@@ -148,9 +148,6 @@ def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
 def cache_folder(root: Path) -> Path:
     """Return the folder in which DVC keeps objects of a project.
 
-    Args:
-        root: the DVC root, an absolute path.
-
     Raises:
         ProjectError: one of DVC's configuration files is broken.
     """
