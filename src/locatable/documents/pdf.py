@@ -28,7 +28,7 @@ from pypdf.generic import (
     StreamObject,
 )
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
 from .picture import flattened, require_size
 
@@ -183,7 +183,7 @@ def _guarded(problem: str, read: Callable[[], Value]) -> Value:
     except UnreadableError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"{problem}: {reason}") from None
 
 

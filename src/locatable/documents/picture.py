@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 
 # Formats that are read. Not EPS: Pillow starts Ghostscript for it.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000")
@@ -80,7 +80,7 @@ def opened(content: bytes) -> Image.Image:
         raise
     except Exception as error:
         # Decoders raise whatever broken bytes make of them.
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"not a picture that can be read: {reason}") from None
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from ..errors import joined_lines
 from ..model import is_in
 from ..output import redact_urls, visible
 from ..repository import parsing
@@ -174,7 +175,7 @@ def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Map
         try:
             data = plot_data(name, settings, _parsed(paths, contents))
         except UNREADABLE as error:
-            curves.undrawn[name] = " ".join(str(error).split())
+            curves.undrawn[name] = joined_lines(error)
             continue
         before = None
         if baseline.keys() >= set(paths):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
+from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full, joined_lines
 from ..model import no_text
 from . import require_regular
 from .parsing import TooLargeError, require_bounded_yaml
@@ -435,4 +435,4 @@ def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]
         ignored = DvcIgnoreFilter(fs, root)
         return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
     except (DvcException, ValueError, re.error) as error:
-        raise UnreadableError(f".dvcignore: {' '.join(str(error).split())}") from None
+        raise UnreadableError(f".dvcignore: {joined_lines(error)}") from None

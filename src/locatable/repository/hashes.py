@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, joined_lines
 from ..git.objects import GitObjects
 from ..git.pointers import annex_key
 
@@ -203,7 +203,7 @@ def _cache_section(file: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ConfigObjError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = joined_lines(error)
         raise ProjectError(f"{file}: {reason}") from None
     cache: dict[str, Any] = {}
     for title, section in settings.items():

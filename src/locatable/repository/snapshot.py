@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from ..git import git, top_folder
 from ..git.objects import GitObjects, author, commit_time
 from ..git.pointers import lfs_file, lfs_id, lfs_storage
@@ -379,7 +379,7 @@ class Snapshot:
             except UnreadableError as error:
                 raise self._unreadable(path, error.message) from None
             except (yaml.YAMLError, ValueError) as error:
-                raise self._unreadable(path, " ".join(str(error).split())) from None
+                raise self._unreadable(path, joined_lines(error)) from None
             except (AttributeError, KeyError, TypeError) as error:
                 raise self._unusual(path, error) from None
         return pipelines
@@ -404,7 +404,7 @@ class Snapshot:
         try:
             values = parse(content)
         except (yaml.YAMLError, ValueError) as error:
-            raise self._unreadable(path, " ".join(str(error).split())) from None
+            raise self._unreadable(path, joined_lines(error)) from None
         if values is not None and not isinstance(values, dict):
             raise self._unreadable(path, f"expected keys and values, found {values!r:.60}")
         return values or {}

@@ -198,7 +198,7 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
 def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
     """Return Git's ids by path of the files in the root that say what stages get."""
     found = _in_root(snapshot, ENVIRONMENT)
-    if REQUIREMENTS in found or CONDA_LOCK in found:
+    if "requirements.lock" in found or "conda-lock.yml" in found:
         # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
         found.pop("uv.lock", None)
     return found

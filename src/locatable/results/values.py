@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from ..model import PARAMS_FILE, flatten, flatten_all, holder
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
@@ -95,7 +95,7 @@ def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
         try:
             yield from _named(ValueKind.METRIC, path, content)
         except (ValueError, yaml.YAMLError) as error:
-            unread.append(f"{snapshot.rev[:7]}:{path}: {' '.join(str(error).split())}")
+            unread.append(f"{snapshot.rev[:7]}:{path}: {joined_lines(error)}")
 
 
 def _named(kind: ValueKind, path: str, content: bytes) -> Iterator[NamedValue]:
