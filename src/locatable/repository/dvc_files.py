@@ -350,7 +350,8 @@ def _locked(stages: dict[str, Any]) -> dict[str, Any]:
     """Return the same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
     locked: dict[str, Any] = {}
     for name, fields in stages.items():
-        locked[name] = LockedStage(fields or {}) if isinstance(fields, (dict, type(None))) else fields
+        is_stage = fields is None or isinstance(fields, dict)
+        locked[name] = LockedStage(fields or {}) if is_stage else fields
     return locked
 
 
