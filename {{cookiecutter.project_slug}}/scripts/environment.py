@@ -54,11 +54,9 @@ def variables() -> dict[str, str]:
 
 
 def main() -> None:
+    lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
     try:
-        lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
         differences = drift(lock.decode())
-    except FileNotFoundError:
-        raise SystemExit(f"{LOCK}: not found; get it back from Git, or make it with `make lock`") from None
     except ModuleNotFoundError:
         why = f"{sys.executable} lacks the project's packages: `make setup`, then `source .venv/bin/activate`"
         raise SystemExit(why) from None

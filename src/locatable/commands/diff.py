@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
+from ..output import add_json_option
 from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..diff.changes import Side
-    from ..diff.compare import Comparison
     from ..locate import Result
     from ..repository.reader import Reader
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--repo", metavar="FOLDER", type=Path, help="the clone that B is of")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything, for machines")
+    add_json_option(form)
     form.add_argument("--markdown", action="store_true", help="for a comment on a pull request")
     parser.add_argument("--patch", action="store_true", help="show the changes of code, too")
     parser.add_argument(
@@ -78,16 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
             print(render.to_text(found))
             print(f"\n{changes}" if changes else "", end="")
         if arguments.html:
-            _write_page(arguments.html, found)
+            from ..page.write import write_page
+
+            replaced = write_page(arguments.html, render.to_html(found))
+            print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
         return int(arguments.check and found.differs)
-
-
-def _write_page(path: Path, found: "Comparison") -> None:
-    from ..diff.render import to_html
-    from ..page.write import write_page
-
-    replaced = write_page(path, to_html(found))
-    print(f"{'replaced' if replaced else 'wrote'} {path}", file=sys.stderr)
 
 
 def _is_archive(target: str) -> bool:
