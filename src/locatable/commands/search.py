@@ -1,7 +1,8 @@
 """Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
 
     locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
-                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror] [--json]
+                     [--storage URL] [--ray ADDRESS] [--allow-stale]
+                     [--mirror] [--json]
 
 What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
 command continues the study. Workers run the trials in clones of their own: the checkout is left alone.
