@@ -426,6 +426,33 @@ def test_a_module_that_one_stage_reads_in_its_folder_is_told_once(root: Path, di
     assert (found["first_cause"]["stage"], found["without_effect"]) == ("train", [])
 
 
+def test_a_params_file_that_a_stage_reads_as_a_whole_is_told_by_its_values(root: Path, diff: Diff) -> None:
+    pipeline = "stages: {train: {cmd: cat params.yaml > model.txt, deps: [params.yaml], outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "params.yaml": "lr: 0.1\nkind: tree\n"})
+    rerun(root, {"params.yaml": "lr: 0.25\nkind: tree\n"})
+    first = diff("HEAD~1", "HEAD")["first_cause"]
+    assert [(change["name"], change["a"], change["b"]) for change in first["changes"]] == [("lr", 0.1, 0.25)]
+
+
+def test_the_workspace_of_a_project_in_a_subfolder_has_its_own_values(
+    root: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
+) -> None:
+    git(root, "init", "--quiet", "--template=")
+    project = root / "ml é"
+    init(project, subdir=True)
+    write(root, {"note.txt": "beside it\n"})
+    write(project, {"dvc.yaml": METRICS, "deep/train.sh": WRITES, "train.sh": ". deep/train.sh\n"})
+    rerun(project, {})
+    write(root, {"note.txt": "changed\n"})
+    write(project, {"train.sh": WRITES.replace("0.9", "0.95"), "deep/train.sh": "changed\n"})
+    with dvc(project) as repo:
+        repo.reproduce()
+    monkeypatch.chdir(project)
+    found = diff("HEAD")
+    assert [(value["a"], value["b"]) for value in found["values"]] == [(0.9, 0.95)]
+    assert [change["name"] for change in found["first_cause"]["changes"]] == ["train.sh"]
+
+
 def test_an_archive_is_compared_with_what_is_checked_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diff: Diff
 ) -> None:

@@ -27,7 +27,6 @@ from ..repository import find_project
 
 if TYPE_CHECKING:
     from ..diff.changes import Side
-    from ..diff.compare import Comparison
     from ..locate import Result
     from ..repository.reader import Reader
 
@@ -79,16 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
             print(render.to_text(found))
             print(f"\n{changes}" if changes else "", end="")
         if arguments.html:
-            _write_page(arguments.html, found)
+            from ..page.write import write_page
+
+            replaced = write_page(arguments.html, render.to_html(found))
+            print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
         return int(arguments.check and found.differs)
-
-
-def _write_page(path: Path, found: "Comparison") -> None:
-    from ..diff.render import to_html
-    from ..page.write import write_page
-
-    replaced = write_page(path, to_html(found))
-    print(f"{'replaced' if replaced else 'wrote'} {path}", file=sys.stderr)
 
 
 def _is_archive(target: str) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from ..model import Entry, is_in
 from ..repository import parsing
 from ..repository.hashes import HashKind, content_hash
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import Coordinates, coordinates_of, read_record
+from ..results.coordinates import Coordinates, read_record
 from ..results.locks import locked_versions
 from ..results.processor import Processor, read_processor
 from ..results.staleness import differences, summary
@@ -26,6 +27,8 @@ from ..results.values import metrics_of
 RECORD = "environment.json"
 # A larger table is not read to count its rows.
 LARGEST_TABLE = 200_000_000
+# Of a package that is not among those with another version.
+AS_LOCKED = {"installed": "as locked"}
 # Characters of a hash that are shown.
 DIGITS = 8
 
@@ -91,10 +94,10 @@ class Side:
         """What Git knows of it."""
         return self.result.snapshot
 
-    @cached_property
+    @property
     def coordinates(self) -> Coordinates:
         """Where it comes from."""
-        return coordinates_of(self.snapshot)
+        return self.result.coordinates
 
     @cached_property
     def values(self) -> dict[str, Any]:
@@ -189,16 +192,16 @@ def _folder_detail(a: Side, b: Side, path: str, old: Entry, new: Entry) -> str:
     common = before.keys() & after.keys()
     counts = dict.fromkeys(("added", "deleted", "modified", "renamed"), 0)
     counts["modified"] = sum(before[file] != after[file] for file in common)
-    gone = [before[file] for file in before if file not in common]
+    gone = Counter(before[file] for file in before if file not in common)
     for file in after:
         if file in common:
             continue
-        if after[file] in gone:  # DVC knows a file that moved by its hash
-            gone.remove(after[file])
+        if gone[after[file]]:  # DVC knows a file that moved by its hash
+            gone[after[file]] -= 1
             counts["renamed"] += 1
         else:
             counts["added"] += 1
-    counts["deleted"] = len(gone)
+    counts["deleted"] = gone.total()
     told = [f"{count} {what}" for what, count in counts.items() if count]
     return f"{', '.join(told)} of {len(after)} files"
 
@@ -219,9 +222,6 @@ def count_rows(path: str, file: Path) -> int | None:
         if ending in (".csv", ".tsv"):
             with file.open(encoding="utf-8", newline="") as text:
                 return max(sum(1 for row in csv.reader(text) if row) - 1, 0)
-        if ending == ".jsonl":
-            with file.open("rb") as lines:
-                return sum(1 for line in lines if line.strip())
         if ending == ".parquet":
             from pyarrow import parquet
 
@@ -315,23 +315,12 @@ def _record(a: Side, b: Side, path: str) -> Iterator[Change]:
     old_drift, new_drift = old.get("drift") or {}, new.get("drift") or {}
     for name in dict.fromkeys([*old_drift, *new_drift]):
         if old_drift.get(name) != new_drift.get(name):
-            versions = _installed(a, old_drift, name), _installed(b, new_drift, name)
-            yield Change("environment", name, *versions, "installed, not as locked", path)
+            before = old_drift.get(name, AS_LOCKED)["installed"]
+            after = new_drift.get(name, AS_LOCKED)["installed"]
+            yield Change("environment", name, before, after, "installed", path)
     settings = changed_values(old.get("variables") or {}, new.get("variables") or {})
     for name, (before, after) in settings.items():
         yield Change("environment", name, before, after, source=path)
-
-
-def _installed(side: Side, drift: Mapping[str, Any], name: str) -> str | None:
-    """Return the version of a package that was installed."""
-    if name in drift:
-        return (drift[name] or {}).get("installed")
-    for path in side.coordinates.environment.content["files"]:
-        content = side.snapshot.kept_files(path).get(path, b"")
-        version = locked_versions(path, content).get(name.lower().replace("_", "-"))
-        if version:
-            return version
-    return None
 
 
 def _execution(a: Snapshot, b: Snapshot) -> Iterator[Change]:

@@ -1,9 +1,10 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from ..model import Entry, Record, Stage, flat_params, is_in, overlaps, recorded_hash
+from ..model import Key, Record, flat_params, is_in, overlaps, recorded_hash
 from ..repository import share_history
 from .changes import (
     Change,
@@ -95,11 +96,7 @@ def compare(a: Side, b: Side) -> Comparison:
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
     stages = _Stages(a, b, changes)
-    outputs: dict[str, str] = {}
-    total = 0
-    for address in stages.order:
-        outputs |= dict.fromkeys(stages.differing_outputs(address), address)
-        total += len(stages.outputs(address))
+    outputs = {path: address for address in stages.order for path in stages.outputs[address]}
     causes = stages.causes()
     effective = [cause for cause in causes if cause.outputs]
     told = [change for cause in effective for change in cause.changes]
@@ -118,7 +115,7 @@ def compare(a: Side, b: Side) -> Comparison:
         values=values,
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
-        equal_outputs=total - len(outputs),
+        equal_outputs=stages.count_outputs() - len(outputs),
         causes=effective,
         idle=idle,
         notes=notes,
@@ -135,57 +132,70 @@ class _Stages:
 
     Attributes:
         order: addresses, each after those that it needs.
+        outputs: paths of the outputs that differ, by address.
     """
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
-        self._a, self._b = a.snapshot, b.snapshot
-        self._changes = [*changes["data"], *changes["code"], *changes["environment"]]
-        # What the pipeline of the second result does not have comes after what it has.
-        self._declared: dict[str, Stage] = {**self._b.stages, **self._a.stages} | self._b.stages
+        self._sides = (a.snapshot, b.snapshot)
+        inputs = ("data", "code", "params", "environment")
+        self._changes = [change for name in inputs for change in changes[name]]
         self._needs = self._needs_of_both()
         self.order = _in_order(self._needs)
+        self.outputs = {address: self._differing(address, "outs") for address in self.order}
+        # Which stage wrote each input that differs; no stage for those that none of them changed.
+        self._writers: dict[str, dict[str, str]] = {}
+        for address in self.order:
+            inputs_of = self._differing(address, "deps")
+            self._writers[address] = {path: self._writer(address, path) for path in inputs_of}
         self._undeclared = self._find_undeclared(changes)
+        self._own = {address: self._own_changes(address) for address in self.order}
 
     def _needs_of_both(self) -> dict[str, list[str]]:
-        recorded = {*self._a.records, *self._b.records}
-        needs = {}
-        for address in [*self._declared, *recorded.difference(self._declared)]:
-            if address not in recorded:
-                continue
-            both = [each.stages[address].needs for each in (self._a, self._b) if address in each.stages]
-            named = dict.fromkeys(name for each in both for name in each)
-            needs[address] = [name for name in named if name in recorded]
+        """Return which others each stage needs; what the second result does not have comes last."""
+        needs: dict[str, list[str]] = {}
+        for snapshot in reversed(self._sides):
+            for address in snapshot.records:
+                stage = snapshot.stages.get(address)
+                needs.setdefault(address, []).extend(stage.needs if stage else ())
+        for address, named in needs.items():
+            needs[address] = [other for other in dict.fromkeys(named) if other in needs]
         return needs
 
-    def _differing_inputs(self, address: str) -> list[str]:
-        """Return paths of what a stage read that differs."""
-        old, new = self._records(address)
-        declared = [
-            each.stages[address].deps if address in each.stages else () for each in (self._a, self._b)
-        ]
-        return _differing(old.deps, new.deps, declared)
+    def _records(self, address: str) -> list[Record]:
+        return [snapshot.records.get(address, Record()) for snapshot in self._sides]
 
-    def _records(self, address: str) -> tuple[Record, Record]:
-        return self._a.records.get(address, Record()), self._b.records.get(address, Record())
+    def count_outputs(self) -> int:
+        """Return how many outputs there are in either result."""
+        paths: set[str] = set()
+        for snapshot in self._sides:
+            paths.update(snapshot.outs)
+        return len(paths)
 
-    def outputs(self, address: str) -> set[str]:
-        """Return paths of what a stage wrote in either result."""
-        old, new = self._records(address)
-        return {*old.outs, *new.outs}
+    def _differing(self, address: str, kind: Literal["deps", "outs"]) -> list[str]:
+        """Return paths of what a stage read or wrote whose recorded hashes are not the same.
 
-    def differing_outputs(self, address: str) -> list[str]:
-        """Return paths of the outputs of a stage that differ."""
-        old, new = self._records(address)
-        declared = [
-            each.stages[address].outs if address in each.stages else () for each in (self._a, self._b)
-        ]
-        return _differing(old.outs, new.outs, declared)
+        Not those that one result declares and does not record: nobody knows.
+        """
+        old, new = (getattr(record, kind) for record in self._records(address))
+        unknown: set[str] = set()
+        for snapshot, recorded in zip(self._sides, (old, new), strict=True):
+            if address in snapshot.stages:
+                unknown.update(set(getattr(snapshot.stages[address], kind)).difference(recorded))
+        paths = [path for path in dict.fromkeys([*old, *new]) if path not in unknown]
+        return [path for path in paths if recorded_hash(old.get(path)) != recorded_hash(new.get(path))]
+
+    def _writer(self, address: str, path: str) -> str:
+        """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
+        for other in self._needs[address]:
+            if overlaps(path, self.outputs[other]):
+                return other
+        return ""
 
     def _find_undeclared(self, changes: Mapping[str, list[Change]]) -> list[Change]:
         """Return changes of what no stage names: of the environment, code and params."""
         named: set[str] = set()
         keys: set[str] = set()
-        for address in self._needs:
+        for address in self.order:
             for record in self._records(address):
                 named.update((*record.deps, *record.outs))
                 keys.update(flat_params(record.params.items()))
@@ -196,50 +206,49 @@ class _Stages:
     def _own_changes(self, address: str) -> list[Change]:
         """Return the changes of a stage's inputs that no other stage made."""
         old, new = self._records(address)
-        command = command_change(address, self._a, self._b)
+        command = command_change(address, *self._sides)
         if command and (command.a is None or command.b is None):
             return [command]
         found: list[Change] = []
-        for path in self._differing_inputs(address):
-            if self._writer(address, path):
-                continue
-            seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
-            found += self._changes_at(path) or [Change("data", path, *seen, source=path)]
+        for path, writer in self._writers[address].items():
+            if not writer:
+                seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
+                found += self._changes_at(path) or [Change("data", path, *seen, source=path)]
         found += param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
         if command:
             # DVC fills in params before it records a command.
-            in_command = [each for each in self._undeclared if _is_filled_in(each, command)]
+            in_command = [change for change in self._undeclared if _is_filled_in(change, command)]
             found += in_command or [command]
         return found
 
     def _changes_at(self, path: str) -> list[Change]:
         """Return what has changed in a file, or in the files of a folder."""
-        return [change for change in self._changes if change.source == path or is_in(change.name, path)]
-
-    def _writer(self, address: str, path: str) -> str:
-        """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
-        for other in self._needs[address]:
-            if overlaps(path, self.differing_outputs(other)):
-                return other
-        return ""
+        found = []
+        for change in self._changes:
+            if change.coordinate == "params":
+                is_there = Key.parse(change.name).file == path  # it reads the whole file
+            else:
+                is_there = change.source == path or is_in(change.name, path)
+            if is_there:
+                found.append(change)
+        return found
 
     def causes(self) -> list[Cause]:
         """Return each stage that ran otherwise, or wrote something else, by itself; the first one first."""
         found: list[Cause] = []
         told: list[Change] = []
         for address in self.order:
-            outputs = self.differing_outputs(address)
-            changes = [change for change in self._own_changes(address) if change not in told]
-            inherits = any(self._writer(address, path) for path in self._differing_inputs(address))
+            outputs = self.outputs[address]
+            changes = [change for change in self._own[address] if change not in told]
             is_declared, remark = True, ""
-            if not changes and (inherits or not outputs or self._own_changes(address)):
-                continue
             if not changes:
+                follows_from_others = self._own[address] or any(self._writers[address].values())
+                if follows_from_others or not outputs:
+                    continue
                 # What was installed is no input of the stage that records it.
                 changes = [change for path in outputs for change in self._changes_at(path)]
-                if not changes:
-                    changes, is_declared = self._undeclared, False
-                remark = self._remark(address)
+                is_declared, remark = bool(changes), self._remark(address)
+                changes = changes or self._undeclared
             if outputs:
                 told += changes
             follows = self._follows(address, changes) if outputs else []
@@ -247,41 +256,26 @@ class _Stages:
         return found
 
     def _remark(self, address: str) -> str:
-        stage = self._declared.get(address)
-        if stage and stage.always_changed:
-            return "DVC runs it every time: it reads what it does not declare"
-        if stage and stage.warm_starts:
-            return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
+        """Return why a stage can write something else without any change; empty where nothing says so."""
+        stages = [snapshot.stages[address] for snapshot in self._sides if address in snapshot.stages]
+        for stage in stages:
+            if stage.always_changed:
+                return "DVC runs it every time: it reads what it does not declare"
+            if stage.warm_starts:
+                return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
         return ""
 
     def _follows(self, cause: str, changes: list[Change]) -> list[Follower]:
         depths = {cause: 0}
         found = []
         for address in self.order:
-            writers = [self._writer(address, path) for path in self._differing_inputs(address)]
-            before = [depths[writer] for writer in writers if writer in depths]
-            outputs = self.differing_outputs(address)
-            if outputs and any(change in changes for change in self._own_changes(address)):
+            before = [depths[writer] for writer in self._writers[address].values() if writer in depths]
+            if self.outputs[address] and any(change in changes for change in self._own[address]):
                 before.append(0)  # the same file or param is an input of both
             if before and address != cause:
                 depths[address] = max(before) + 1
-                found.append(Follower(address, depths[address], outputs))
+                found.append(Follower(address, depths[address], self.outputs[address]))
         return found
-
-
-def _differing(
-    old: Mapping[str, Entry], new: Mapping[str, Entry], declared: Sequence[Collection[str]]
-) -> list[str]:
-    """Return paths whose recorded hashes are not the same.
-
-    Not those that one result declares and does not record: nobody knows.
-    """
-    found = []
-    for path in dict.fromkeys([*old, *new]):
-        is_unknown = (path not in old and path in declared[0]) or (path not in new and path in declared[1])
-        if not is_unknown and recorded_hash(old.get(path)) != recorded_hash(new.get(path)):
-            found.append(path)
-    return found
 
 
 def _is_filled_in(change: Change, command: Change) -> bool:
@@ -291,7 +285,7 @@ def _is_filled_in(change: Change, command: Change) -> bool:
     )
 
 
-def _in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
+def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
     """Return addresses, each after those that it needs, and otherwise as they come."""
     order: dict[str, None] = {}
     visited: set[str] = set()
@@ -303,5 +297,5 @@ def _in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
                 order.setdefault(waiting.pop())
                 continue
             visited.add(address)
-            waiting += [other for other in needs[address] if other not in visited]
+            waiting += [other for other in reversed(needs[address]) if other not in visited]
     return list(order)

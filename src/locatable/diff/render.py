@@ -3,19 +3,16 @@
 import re
 import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import asdict
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
 from ..results.outputs import read_outputs
 from .changes import DIGITS, Change, Side, Value
 from .compare import Cause, Comparison
-
-if TYPE_CHECKING:
-    from ..page.figures import Figure
 
 WIDTH = 80
 # Lines of a screen.
@@ -103,7 +100,12 @@ def title(side: Side) -> str:
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
-    lines = [f"{'':<{MARGIN}}{item}" for item in items]
+    lines = []
+    for item in items:
+        before, arrow, after = item.partition(" → ")
+        is_long = arrow and len(item) > WIDTH - MARGIN
+        for part in (before, f"  → {after}") if is_long else (item,):
+            lines.append(f"{'':<{MARGIN}}{part}")
     if lines:
         lines[0] = f"{label:<{MARGIN}}{lines[0][MARGIN:]}"
     return lines
@@ -129,7 +131,7 @@ def _shortened(items: Iterable[str], most: int) -> list[str]:
 def sentence(change: Change) -> str:
     """Return a change in words."""
     if change.coordinate == "execution":
-        return _execution_sentence(change)
+        return f"{change.name}: {_execution(change)}"
     is_file = change.name == change.source or change.coordinate in ("data", "code")
     if not is_file:
         detail = f" ({change.detail})" if change.detail else ""
@@ -141,16 +143,16 @@ def sentence(change: Change) -> str:
     return f"{change.name}  {change.detail or hashes}"
 
 
-def _execution_sentence(change: Change) -> str:
+def _execution(change: Change) -> str:
     if change.a is None or change.b is None:
-        return f"{change.name} is {change.detail}"
-    return f"command of {change.name}: {_short(change.a)} → {_short(change.b)}"
+        return change.detail
+    return f"command {_short(change.a)} → {_short(change.b)}"
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
-    text = "none" if value is None else " ".join(str(value).split()) or "''"
+    text = "none" if value is None else joined_lines(value) or "''"
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
@@ -212,7 +214,7 @@ def _processors(found: Comparison) -> list[str]:
 def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
     """Return lines about the first cause, what follows from it, and other causes."""
     if not found.causes:
-        return _lines_without_effect(found)
+        return _lines_without_effect(found, most)
     first, *others = found.causes
     reason, *more = _reasons(first, most)
     lines = [f"{first.stage}: {reason}", *(f"{' ' * len(first.stage)}  {line}" for line in more)]
@@ -229,14 +231,12 @@ def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
     return lines + _shortened(told, most)
 
 
-def _lines_without_effect(found: Comparison) -> list[str]:
+def _lines_without_effect(found: Comparison, most: int) -> list[str]:
     if found.idle:
-        pairs = [(sentence(change), cause.stage) for cause in found.idle for change in cause.changes]
         lines = []
-        for reason, group in groupby(sorted(pairs), key=lambda pair: pair[0]):
-            stages = ", ".join(stage for _, stage in group)
-            lines.append(f"{stages}: {reason}; without effect, no output differs")
-        return _shortened(lines, MOST_ITEMS)
+        for cause in found.idle:
+            lines += [f"{cause.stage}: {reason}" for reason in _reasons(cause, most)]
+        return [*_shortened(lines, most), "without effect: no output differs"]
     if not found.differs:
         return ["none: coordinates, values and outputs are the same"]
     if not found.equal_outputs:
@@ -249,7 +249,11 @@ def _reasons(cause: Cause, most: int) -> list[str]:
     if not cause.changes:
         remarks = [cause.remark] if cause.remark else []
         return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
-    lines = _shortened(map(sentence, cause.changes), most)
+    reasons = []
+    for change in cause.changes:
+        is_its_own = change.coordinate == "execution" and change.name == cause.stage
+        reasons.append(_execution(change) if is_its_own else sentence(change))
+    lines = _shortened(reasons, most)
     if not cause.is_declared:
         lines[-1] += " (which it does not declare)"
     return lines
@@ -301,21 +305,12 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
 
 
 # What Markdown, HTML or a table would take for marks.
-_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~"}
+_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|*_`[]\\~\n\r"}
 
 
 def _code(text: str) -> str:
     """Return a text that Markdown shows as it is, in a cell of a table, too."""
     return f"<code>{text.translate(_MARKS).replace('  ', '&nbsp; ')}</code>"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A figure of both results; None where one has none of this name."""
-
-    path: str
-    a: "Figure | None"
-    b: "Figure | None"
 
 
 def to_html(found: Comparison) -> str:
@@ -332,7 +327,7 @@ def to_html(found: Comparison) -> str:
     old, new = (read_outputs(side.snapshot) for side in (found.a, found.b))
     pictures = [{figure.path: figure for figure in figures(each.contents)} for each in (old, new)]
     paths = sorted(pictures[0].keys() | pictures[1].keys())
-    pairs = [Pair(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
+    pairs = [(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
     template = page_environment().get_template("diff.html.j2")
     return template.render(
         found=found,
