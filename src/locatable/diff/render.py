@@ -95,7 +95,8 @@ def _lines(found: Comparison, most: int) -> list[str]:
 def title(side: Side) -> str:
     """Return what a result is called, with what was asked for."""
     name = render.title(side.result)
-    return name if side.asked in name else f"{name}  {side.asked}"
+    is_told = side.asked in name or side.result.rev.startswith(side.asked)
+    return name if is_told else f"{name}  {side.asked}"
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
