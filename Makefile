@@ -18,7 +18,7 @@ help:
 	@echo "make test       check style, then test the package and the projects that the template generates"
 	@echo "make test-unit  test the package alone, in a minute or two"
 	@echo "make weekly     the tests that CI runs once a week"
-	@echo "make joints     test the joints with other tools, each in an environment of its own (half an hour);"
+	@echo "make joints     test the joints with other tools, each in an environment of its own (45 minutes);"
 	@echo "                JOINTS=\"wandb aim\": only these"
 	@echo "make lint       check style and types"
 	@echo "make wheel      build the wheel of src/locatable that generated projects carry"

@@ -89,6 +89,11 @@ class CannotTryError(LocatableError):
         return f"cannot try: {self.message}"
 
 
+def joined_lines(said: object) -> str:
+    """Return what an error, or anything else, says in several lines as one."""
+    return " ".join(str(said).split())
+
+
 def disk_full() -> str:
     """Return a sentence for a disk that is full, where nobody knows which one is."""
     from tempfile import gettempdir

@@ -306,9 +306,7 @@ def index(container: Any, part: str) -> int | str:
 def flatten(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, Any]:
     """Return nested mappings as one, with dotted keys; an empty mapping stays, as a value.
 
-    Args:
-        values: what to flatten.
-        lists: flatten lists, too; their keys are positions.
+    With `lists`, what is in lists counts, too; its keys are positions.
     """
     return dict(_leaves(values, lists))
 
@@ -346,10 +344,6 @@ def json_text(content: Any, **layout: Any) -> str:
 
     JSON has no NaN and no infinities: they become the texts `"NaN"`, `"Infinity"` and `"-Infinity"`. What
     else it does not have, such as dates, becomes the text of the value.
-
-    Args:
-        content: mappings, lists and values.
-        layout: `indent` and `ensure_ascii`, as of `json.dumps`.
     """
     return json.dumps(_strict(content), default=str, allow_nan=False, **layout)
 
@@ -357,17 +351,16 @@ def json_text(content: Any, **layout: Any) -> str:
 def _strict(value: Any) -> Any:
     match value:
         case Mapping():
-            return {_strict_key(key): _strict(item) for key, item in value.items()}
+            strict = {}
+            for key, item in value.items():
+                # YAML has dates, floats and lists for keys, too.
+                strict[key if isinstance(key, str | int | None) else str(key)] = _strict(item)
+            return strict
         case list() | tuple():
             return [_strict(item) for item in value]
         case float() if not math.isfinite(value):
             return json.dumps(value)
     return value
-
-
-def _strict_key(key: Any) -> Any:
-    """Return a key of a mapping; YAML has dates, floats and lists for keys, too."""
-    return key if isinstance(key, str | int | None) else str(key)
 
 
 def same_value(one: Any, other: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Packages of conda in a folder, a lock of them, and stand-ins for the programs that install it.
+"""Packages of conda in a folder, locks of them, and stand-ins for the programs that install these.
 
-No package index has conda, mamba or micromamba. A stand-in takes the arguments that their documentation has,
-and refuses others. What then reads the lock and installs is py-rattler, another installer of conda packages.
+No package index has conda, mamba, micromamba or pixi. A stand-in takes the arguments that their documentation
+has, and refuses others. What then reads the lock and installs is py-rattler, which pixi is made of.
 """
 
 import hashlib
@@ -23,12 +23,21 @@ from rattler import LockFile, PackageRecord, RepoDataRecord, install
 from rattler.package import BuildString
 
 parser = argparse.ArgumentParser(allow_abbrev=False)
-parser.add_argument("command", choices=["create"])
-parser.add_argument("--yes", action="store_true", required=True)
+by_pixi = Path(sys.argv[0]).name == "pixi"
+parser.add_argument("command", choices=["install" if by_pixi else "create"])
 parser.add_argument("--quiet", action="store_true", required=True)
-parser.add_argument("--prefix", type=Path, required=True)
-parser.add_argument("--file", type=Path, required=True)
+if by_pixi:
+    parser.add_argument("--frozen", action="store_true", required=True)
+    parser.add_argument("--environment", choices=["default"], required=True)
+    parser.add_argument("--manifest-path", type=Path, required=True)
+else:
+    parser.add_argument("--yes", action="store_true", required=True)
+    parser.add_argument("--prefix", type=Path, required=True)
+    parser.add_argument("--file", type=Path, required=True)
 asked = parser.parse_args()
+if by_pixi:
+    asked.prefix = asked.manifest_path / ".pixi/envs/default"
+    asked.file = asked.manifest_path / "pixi.lock"
 
 
 def by_address(line):
@@ -79,8 +88,26 @@ ENTRY = """\
 """
 
 
+PIXI_LOCK = """\
+version: 6
+environments:
+  default:
+    channels: [{{url: file:///channel/}}]
+    packages:
+      {platform}: [{{conda: {url}}}]
+packages:
+- conda: {url}
+  name: {name}
+  version: '{version}'
+  build: '0'
+  build_number: 0
+  subdir: {platform}
+  sha256: {sha256}
+"""
+
+
 def stand_in(folder: Path, name: str) -> Path:
-    """Write a program that installs as micromamba, mamba or conda does; returns it."""
+    """Write a program that installs as micromamba, mamba, conda or pixi does; returns it."""
     folder.mkdir(exist_ok=True)
     program = folder / name
     program.write_text(STAND_IN.format(python=sys.executable, platform=PLATFORM))
@@ -114,6 +141,19 @@ def lock_of(folder: Path, *packages: Package) -> str:
             sha256=hashlib.sha256(content).hexdigest(),
         )
     return text
+
+
+def pixi_lock_of(folder: Path, package: Package) -> str:
+    """Build a package into a folder; returns the text of a pixi.lock that names it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = _build(folder, package)
+    return PIXI_LOCK.format(
+        name=package.name,
+        version=package.version,
+        platform=PLATFORM,
+        url=archive.as_uri(),
+        sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
+    )
 
 
 def _build(folder: Path, package: Package) -> Path:

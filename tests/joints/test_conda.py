@@ -5,10 +5,10 @@
 # tool = "conda, mamba"
 # joint = "examples/conda/conda.py"
 # ///
-"""conda-lock.yml is the environment coordinate, and a proof builds its environment from it.
+"""conda-lock.yml is the environment coordinate, and a proof builds its environment from it, or pixi.lock.
 
-micromamba and conda are stand-ins (see `conda_channel`) with their command lines; conda-lock is real, as are
-the packages and their installation.
+micromamba, conda and pixi are stand-ins (see `conda_channel`) with their command lines; conda-lock is real,
+as are the packages and their installation.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 import tiny_dvc
 import yaml
-from conda_channel import Package, lock_of, stand_in
+from conda_channel import Package, lock_of, pixi_lock_of, stand_in
 from tiny_git import git, write
 from trained import Trained
 
@@ -57,7 +57,7 @@ def without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose stage declares the lock, and runs a program that only the locked environment has."""
-    for name in ("micromamba", "mamba", "conda"):
+    for name in ("micromamba", "mamba", "conda", "pixi"):
         assert not shutil.which(name), "a real one would take the place of the stand-in"
     root = tmp_path / "project"
     tiny_dvc.init(root)
@@ -123,6 +123,19 @@ def test_micromamba_builds_the_environment_of_a_proof(root: Path, programs: Path
 def test_conda_builds_it_by_conda_lock(root: Path, programs: Path) -> None:
     stand_in(programs, "conda")
     assert prove(root).proven
+
+
+def test_pixi_builds_it_from_its_own_lock(root: Path, programs: Path, tmp_path: Path) -> None:
+    stand_in(programs, "pixi")
+    (root / "conda-lock.yml").unlink()
+    lock = pixi_lock_of(tmp_path / "channel", PACKAGE)
+    write(root, {"dvc.yaml": PIPELINE.replace("conda-lock.yml", "pixi.lock"), "pixi.lock": lock})
+    with tiny_dvc.dvc(root) as repo:
+        repo.commit(force=True)
+    tiny_dvc.commit(root)
+    report = prove(root)
+    assert report.proven, report.findings
+    assert report.environment == "fresh, from pixi.lock"
 
 
 @pytest.mark.parametrize("program", ["micromamba", "conda"])

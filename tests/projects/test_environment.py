@@ -107,6 +107,18 @@ def test_drift_is_recorded_and_stops_nothing(project, sh):
     }
 
 
+def test_a_package_that_pyproject_asks_for_and_the_lock_lacks_is_named(project, sh):
+    pyproject, lock = project / "pyproject.toml", project / "requirements.lock"
+    address = "pluggy @ https://example.org/pluggy.whl"
+    asked = f'dependencies = ["PyTest>=9", "{address}", "absent", '
+    pyproject.write_text(pyproject.read_text().replace("dependencies = [", asked, 1))
+    lock.write_text(f"{lock.read_text()}{address}\n")
+    said = sh("python", "-m", "scripts.environment").stdout
+    assert said == "Not as in requirements.lock: pytest; after `uv add`: `make lock`, else `make setup`\n"
+    found = json.loads((project / "environment.json").read_text())["drift"]
+    assert found["pytest"]["locked"] is None
+
+
 def recorded_variables(project: Path) -> dict[str, str]:
     """What environment.json says of settings of numerical libraries."""
     return json.loads((project / "environment.json").read_text())["variables"]

@@ -23,6 +23,7 @@ TYPES = {
 # What is typed in a project with results and an experiment.
 COMMANDS = {
     "locate": ("HEAD",),
+    "diff": ("HEAD", "HEAD"),
     "mirror": (),
     "search": ("--trials", "1", "--mirror"),
     "reproduce": ("--env", "current", "--stage", "evaluate"),

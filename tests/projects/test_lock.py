@@ -126,10 +126,10 @@ def drift(project: Path, env: dict[str, str]) -> tuple[str, dict[str, object]]:
 
 
 def test_what_uv_adds_and_removes_is_named_until_make_lock_has_it(synced, uv):
-    advice = "after `uv add` or `uv lock`: `make lock`, else: `make setup`\n"
+    advice = "after `uv add`: `make lock`, else `make setup`\n"
     run("uv", "add", "--quiet", "humanize<4.17", cwd=synced, env=uv)
     said, found = drift(synced, uv)
-    assert said == f"Not as requirements.lock pins it: humanize; {advice}"
+    assert said == f"Not as in requirements.lock: humanize; {advice}"
     assert list(found) == ["humanize"]
     run("make", "lock", cwd=synced, env=uv)
     assert drift(synced, uv) == ("", {})

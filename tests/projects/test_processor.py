@@ -58,6 +58,28 @@ def test_the_whole_pipeline_writes_the_recorded_bytes(
     assert snapshot(project) == recorded
 
 
+# As Linux, macOS and Windows name processors.
+@pytest.mark.parametrize(
+    ("machine", "settings"),
+    [
+        ("x86_64", "Haswell X86_V3"),
+        ("AMD64", "Haswell X86_V3"),
+        ("aarch64", "ARMV8 ASIMD"),
+        ("arm64", "ARMV8 ASIMD"),
+    ],
+)
+def test_the_packages_settings_are_those_of_the_processor(
+    tmp_path: Path, env: dict[str, str], machine: str, settings: str
+) -> None:
+    script = f"""
+import os, platform
+platform.machine = lambda: "{machine}"
+import tumour_classifier
+print(os.environ["OPENBLAS_CORETYPE"], os.environ["NPY_ENABLE_CPU_FEATURES"])
+"""
+    assert run("python", "-c", script, cwd=generate(tmp_path), env=env).stdout.strip() == settings
+
+
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_what_is_reported_is_the_same_bytes_without_the_packages_settings(
     tmp_path: Path, env: dict[str, str], task: str

@@ -3,6 +3,7 @@
 What it finds in dishonest ones is in test_reproduce_faults.py.
 """
 
+import html
 import json
 import os
 import re
@@ -287,14 +288,15 @@ def test_the_summary_of_a_pull_request_shows_what_it_changes(
     sh("git", "commit", "--quiet", "--all", "-m", "Another alpha")
     (project / "proof").write_text("10 of 10 outputs rebuilt as recorded, 0 findings\n")
     summary = summed_up(sh, project, env, tmp_path, base="main")
-    rows = [re.split(r" *\| *", line)[1:-1] for line in summary.splitlines() if line.startswith("|")]
-    assert ["params.yaml", "train.logistic.alpha", "0.001", "0.01"] in rows
+    shown = html.unescape(re.sub("</?code>", "", summary))
+    rows = [re.split(r" *\| *", line)[1:-1] for line in shown.splitlines() if line.startswith("|")]
+    assert ["params", "differs", "train.logistic.alpha: 0.001 → 0.01"] in rows
     recorded = []
     for rev in ("HEAD~1", "HEAD"):
         metrics = sh("git", "show", f"{rev}:reports/evaluate/metrics.json").stdout
         recorded.append(json.loads(metrics)["test"]["log_loss"])
-    (row,) = (row for row in rows if row[1] == "test.log_loss")
-    assert [float(value) for value in row[2:4]] == pytest.approx(recorded, abs=1e-4)
+    (row,) = (row for row in rows if row[0] == "reports/evaluate/metrics.json:test.log_loss")
+    assert [float(value) for value in row[1:3]] == pytest.approx(recorded, abs=1e-4)
     head = sh("git", "rev-parse", "HEAD").stdout.strip()
     figure = f"https://github.com/ada/tumours/raw/{head}/reports/evaluate/figures/roc.png"
     assert f"\n[![reports/evaluate/figures/roc.png](<{figure}>)](<{figure}>)\n" in summary

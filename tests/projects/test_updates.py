@@ -78,11 +78,11 @@ def template(tmp_path_factory: pytest.TempPathFactory, bare_env: dict[str, str])
     listed = git(TEMPLATE, "ls-files", "-z", "--cached", "--others", "--exclude-standard", env=bare_env)
     for path in clone.iterdir():
         if path.name != ".git":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for name in filter(None, listed.split("\0")):
         if (TEMPLATE / name).exists():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TEMPLATE / name, clone / name)
+            shutil.copy2(TEMPLATE / name, clone / name, follow_symlinks=False)
     git(clone, "add", "--all", env=bare_env)
     git(clone, "commit", "--quiet", "--allow-empty", "--message", "As it is now", env=bare_env)
     return clone
@@ -135,6 +135,7 @@ def test_newer_tools_arrive_as_a_wheel_and_a_lock(updated):
         "extras.lock",
         "pyproject.toml",
         "tools.lock",
+        "uv.lock",
         "vendor/locatable-0.2.0-py3-none-any.whl",
         "vendor/locatable-0.2.1-py3-none-any.whl",
     }

@@ -1,4 +1,4 @@
-"""What a user asks a rebuild for, on the command line."""
+"""What a user asks a rebuild for, on the command line or by a deployment; Prefect is not imported."""
 
 import argparse
 import ast
@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from locatable.commands.flow import add_arguments, rebuild_request
 from locatable.errors import UsageError
+
+PAGE = (Path(__file__).parents[2] / "docs/how-to/prefect.md").read_text()
+DEPLOYMENTS = yaml.safe_load(PAGE.partition("```yaml\n")[2].partition("```\n")[0])["deployments"]
 
 
 def requested(*typed: str) -> dict[str, Any]:
@@ -47,11 +51,24 @@ def test_all_of_the_last_commit_by_default() -> None:
     assert requested() == asked
 
 
-def test_a_request_has_parameters_of_the_flow() -> None:
-    """Read without importing it: Prefect is installed on request only."""
-    spec = importlib.util.find_spec("locatable.flow.flows")
+def flows(module: str) -> dict[str, ast.FunctionDef]:
+    """The flows of a module by name, read without importing it: Prefect is installed on request only."""
+    spec = importlib.util.find_spec(module)
     assert spec
     assert spec.origin
-    body = ast.parse(Path(spec.origin).read_text()).body
-    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    assert set(requested()) <= {argument.arg for argument in functions["rebuild"].args.args}
+    found = {}
+    for node in ast.parse(Path(spec.origin).read_text()).body:
+        if isinstance(node, ast.FunctionDef) and "flow" in map(ast.unparse, node.decorator_list):
+            found[node.name] = node
+    return found
+
+
+def test_a_request_has_parameters_of_the_flow() -> None:
+    rebuild = flows("locatable.flow.flows")["rebuild"]
+    assert set(requested()) <= {argument.arg for argument in rebuild.args.args}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_an_entry_point_of_a_deployment_is_a_flow(deployment: dict[str, str]) -> None:
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    assert name in flows(module)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,7 @@ def repo(tmp_path: Path) -> Path:
 @pytest.fixture
 def objects(repo: Path) -> Iterator[GitObjects]:
     """The objects of `repo`."""
-    with GitObjects(repo, ENDINGS) as reader:
+    with closing(GitObjects(repo, ENDINGS)) as reader:
         yield reader
 
 
@@ -77,7 +78,7 @@ def test_a_partial_clone_that_cannot_reach_its_remote_has_what_it_has(repo: Path
     here, elsewhere = blob(repo, "README.md"), blob(repo, "dvc.lock")
     git(tmp_path / "partial", "cat-file", "-e", here)
     shutil.rmtree(repo)
-    with GitObjects(tmp_path / "partial", ENDINGS) as objects:
+    with closing(GitObjects(tmp_path / "partial", ENDINGS)) as objects:
         assert objects.present_blobs([elsewhere, here]) == {here: b"same\n"}
 
 
@@ -159,5 +160,5 @@ def test_a_repository_of_sha256_is_read(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--object-format=sha256", ".")
     commit(tmp_path, FILES)
     tree = git(tmp_path, "rev-parse", "HEAD^{tree}")
-    with GitObjects(tmp_path, ENDINGS) as objects:
+    with closing(GitObjects(tmp_path, ENDINGS)) as objects:
         assert objects.files(tree, "").keys() == FILES.keys()

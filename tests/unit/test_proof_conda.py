@@ -14,7 +14,7 @@ from locatable.proof.environment import (
     last_words,
     packages_not_as_locked,
 )
-from locatable.proof.lock_files import CondaLock, conda_command, find_programs
+from locatable.proof.lock_files import CondaLock, PixiLock, conda_command, find_programs
 from locatable.proof.sandbox import Sandbox, active_variables
 
 FOLDER = Path("/scratch/env")
@@ -62,6 +62,18 @@ def test_a_machine_without_such_a_program_is_told_what_to_do(names):
         CannotTryError, match=r"conda-lock\.yml needs .* install micromamba, or .*--env current$"
     ):
         conda_command(FOLDER, Path("conda-lock.yml"), programs(*names))
+
+
+def test_pixi_is_wanted_for_its_lock(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    expected = r"pixi\.lock needs pixi, and this machine has none: install it, or .*--env current$"
+    with pytest.raises(CannotTryError, match=expected):
+        list(PixiLock(allow_build=True).steps(tmp_path, FOLDER))
+
+
+def test_pixi_may_run_scripts_of_packages_only_where_that_is_allowed(tmp_path):
+    with pytest.raises(CannotTryError, match=r"packages of pixi\.lock can run scripts .*`--allow-build`"):
+        list(PixiLock().steps(tmp_path, FOLDER))
 
 
 def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():

@@ -148,20 +148,12 @@ docs = [{{ name = "other" }}]
 
 
 def test_a_member_of_a_workspace_is_imported_from_where_the_stage_runs(project: Path) -> None:
-    depend(project, "member", 'editable = "packages/member"')
-    member = '[project]\nname = "member"\nversion = "1.0"\n'
-    workspace = '[tool.uv.workspace]\nmembers = ["packages/*"]\n'
-    sources = "[tool.uv.sources]\nmember = { workspace = true }\n"
-    lock = (
-        (project / "uv.lock")
-        .read_text()
-        .replace("\n[[", '\n[manifest]\nmembers = ["demo", "member"]\n\n[[', 1)
-    )
+    member = '\n[[package]]\nname = "member"\nversion = "1.0"\nsource = { editable = "packages/member" }\n'
     files = {
-        "packages/member/pyproject.toml": member,
+        "packages/member/pyproject.toml": '[project]\nname = "member"\nversion = "1.0"\n',
         "packages/member/member.py": "print('member')",
-        "pyproject.toml": (project / "pyproject.toml").read_text() + workspace + sources,
-        "uv.lock": lock,
+        "pyproject.toml": FILES["pyproject.toml"] + '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
+        "uv.lock": LOCK.replace("\n[[", '\n[manifest]\nmembers = ["demo", "member"]\n\n[[', 1) + member,
     }
     write(project, files)
     assert print_of(build(project) / "python", "-c", "import member", tree=project) == "member\n"

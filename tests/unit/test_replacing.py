@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.repository.replacing import mode_of_new_files, replacing
+from locatable.output import mode_of_new_files, replacing
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o750])

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -53,8 +54,33 @@ def plan(trials, *unknown, revs=(), busy=(), unfit=0):
     return plan_reconcile(trials, FoundExperiments(all_revs, unknown, unfit), "me", busy)
 
 
-def test_nothing_changes_where_both_agree():
-    assert plan([complete(0, "a")], revs=["a"]) == ReconcilePlan()
+A, B = complete(0, "a"), complete(1, "b")
+# Trials, experiments that are new, what else is known, and all that changes or is found.
+LEFT_ALONE = {
+    "both agree": ([A], [], {"revs": ["a"]}, ReconcilePlan()),
+    "a busy trial": ([running(0)], [], {"busy": [0]}, ReconcilePlan()),
+    "what a busy worker has just pushed": (
+        [running(0)],
+        [experiment(0, "a")],
+        {"busy": [0]},
+        ReconcilePlan(),
+    ),
+    "a trial of another machine": ([running(0, owner="other")], [], {}, ReconcilePlan(elsewhere=1)),
+    "an experiment that does not fit": ([], [], {"unfit": 1}, ReconcilePlan(unfit=1)),
+    "a complete trial whose experiment was removed": ([A, B], [], {"revs": ["b"]}, ReconcilePlan(gone=1)),
+}
+
+
+@pytest.mark.parametrize(("trials", "new", "known", "expected"), LEFT_ALONE.values(), ids=LEFT_ALONE)
+def test_what_is_left_alone(trials, new, known, expected):
+    assert plan(trials, *new, **known) == expected
+
+
+@pytest.mark.parametrize(
+    ("trials", "number", "revs"), [([], LARGEST_GAP, []), ([A], 0, ["a"])], ids=["too far away", "taken"]
+)
+def test_a_number_that_cannot_be_kept_leaves_no_gap(trials, number, revs):
+    assert len(plan(trials, experiment(number, "new"), revs=revs).additions) == 1
 
 
 def test_an_experiment_becomes_a_trial():
@@ -81,14 +107,6 @@ def test_a_trial_that_fills_a_gap_has_the_params_of_the_next_one():
 def test_of_two_experiments_of_a_trial_the_newest_completes_it():
     (completion,) = plan([running(0)], experiment(0, "older"), experiment(0, "newer")).completions
     assert completion.user_attrs["rev"] == "newer"
-
-
-def test_a_number_that_someone_chose_leaves_no_gap():
-    assert len(plan([], experiment(LARGEST_GAP, "a")).additions) == 1
-
-
-def test_a_number_that_is_taken_is_added_at_the_end():
-    assert len(plan([complete(0, "a")], experiment(0, "b"), revs=["a"]).additions) == 1
 
 
 def test_a_running_trial_with_its_experiment_is_complete():
@@ -118,26 +136,6 @@ def test_a_trial_is_not_run_again_for_ever():
 def test_a_loss_that_is_noted_to_be_run_again_is_not_noted_twice():
     found = plan([running(0), trial(1, TrialState.WAITING, retry_history=[0])])
     assert (found.losses, found.retries) == ((0,), ())
-
-
-def test_a_busy_trial_is_left_alone():
-    assert plan([running(0)], busy=[0]) == ReconcilePlan()
-
-
-def test_what_a_busy_worker_has_just_pushed_is_left_to_it():
-    assert plan([running(0)], experiment(0, "a"), busy=[0]) == ReconcilePlan()
-
-
-def test_a_trial_of_another_machine_is_not_lost():
-    assert plan([running(0, owner="other")]) == ReconcilePlan(elsewhere=1)
-
-
-def test_an_experiment_that_does_not_fit_is_counted():
-    assert plan([], unfit=1) == ReconcilePlan(unfit=1)
-
-
-def test_a_complete_trial_whose_experiment_was_removed_counts_as_gone():
-    assert plan([complete(0, "a"), complete(1, "b")], revs=["b"]) == ReconcilePlan(gone=1)
 
 
 def test_the_summary_has_a_line_for_each_kind_of_change():

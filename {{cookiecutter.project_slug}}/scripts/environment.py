@@ -34,8 +34,9 @@ def drift(lock: str) -> dict[str, dict[str, str | None]]:
     locked = {name: version for name, version, marker in pins if not marker or Marker(marker).evaluate()}
     # `uv add` before `make lock`. No stage depends on this file, so that a proof of stages does not have it.
     asked = tomllib.loads(PROJECT.read_text())["project"]["dependencies"] if PROJECT.exists() else []
+    names = {canonicalize_name(re.split(r"[^\w.-]", text)[0]) for text in asked}
     found = {}
-    for name in [*locked, *(canonicalize_name(re.split(r"[^\w.-]", text)[0]) for text in asked)]:
+    for name in [*locked, *names.difference(re.findall(r"^[\w.-]+", lock, re.MULTILINE))]:
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -53,11 +54,9 @@ def variables() -> dict[str, str]:
 
 
 def main() -> None:
+    lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
     try:
-        lock = LOCK.read_bytes().replace(b"\r\n", b"\n")
         differences = drift(lock.decode())
-    except FileNotFoundError:
-        raise SystemExit(f"{LOCK}: not found; get it back from Git, or make it with `make lock`") from None
     except ModuleNotFoundError:
         why = f"{sys.executable} lacks the project's packages: `make setup`, then `source .venv/bin/activate`"
         raise SystemExit(why) from None
@@ -76,8 +75,7 @@ def main() -> None:
         if was != now:
             print(f"{RECORD}: {name} was {was}, is {now}")
     if differences:
-        names = ", ".join(differences)
-        print(f"Not as {LOCK} pins it: {names}; after `uv add` or `uv lock`: `make lock`, else: `make setup`")
+        print(f"Not as in {LOCK}: {', '.join(differences)}; after `uv add`: `make lock`, else `make setup`")
     RECORD.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

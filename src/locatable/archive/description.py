@@ -29,7 +29,7 @@ from ..results.coordinates import (
     read_record,
 )
 from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
-from .format import BUNDLE, CRATE, FILES, MANIFEST, OBJECTS, README, WHEELS, Content, Manifest, size_of
+from .format import BUNDLE, CRATE, FILES, OBJECTS, README, WHEELS, Content, Manifest, size_of
 from .plan import LICENCE, ArchivePlan
 
 if TYPE_CHECKING:
@@ -160,31 +160,16 @@ def describing_members(archived: Archived) -> dict[str, Content]:
 
 def readme(archived: Archived) -> bytes:
     """Return the content of the member `README.md`."""
-    manifest = archived.manifest
-    needs = f"Git and Python {archived.python}" if archived.python else "Git and Python"
-    if archived.tool:
-        needs = f"Git, Python, DVC and {archived.tool}"
-    what = f"commit `{manifest.revision}`"
-    if manifest.experiment:
-        what = f"the experiment `{manifest.experiment}`, {what}"
-    rows = {
-        BUNDLE: "the Git repository: this commit and all of its history",
-        f"{OBJECTS}/": "data and results that DVC keeps, as in a DVC remote",
-        f"{FILES}/": "copies of the pipeline, the locks, params, metrics and plots, to be read without Git",
-        CRATE: "stages, commands, inputs, outputs and params as an [RO-Crate](https://w3id.org/ro/crate)",
-        MANIFEST: "the SHA-256 of everything else",
-    }
-    lines = [f"# {archived.title}", "", f"All that is needed to rebuild {what}.", "", "## Rebuild", ""]
-    lines += [f"You need {needs}. In the folder of this archive, which the commands call `{ARCHIVE}`:", ""]
-    lines += ["```console", *_commands(archived), "```", ""]
-    lines += [_outcome(archived), ""]
-    if manifest.wheels_for:
-        lines += [f"No package index is asked. The packages are for {manifest.wheels_for}.", ""]
-        rows[f"{WHEELS}/"] = "the packages that the locks pin"
-    lines += ["The commands run code that is in this archive: do so if you trust whoever gave it to you.", ""]
-    lines += ["## What is in it", "", "| path | what it is |", "|---|---|"]
-    lines += [f"| `{path}` | {meaning} |" for path, meaning in rows.items()]
-    return ("\n".join(lines) + "\n").encode()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701 (no HTML)
+        loader=PackageLoader(__package__),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    page = environment.get_template("README.md.j2")
+    return page.render(archived=archived, commands=_commands(archived), archive=ARCHIVE).encode()
 
 
 def _commands(archived: Archived) -> list[str]:
@@ -230,19 +215,6 @@ def _repro_command(snapshot: Snapshot) -> str:
         if pipeline.stages:
             words.append(posixpath.join(folder, "dvc.yaml"))
     return join(words)
-
-
-def _outcome(archived: Archived) -> str:
-    """Say what the last command does, and how to read its outcome."""
-    if archived.proves:
-        return (
-            "The last one runs every stage again and compares what it writes, by hash, with what is "
-            "recorded. It exits with 0 where all is identical."
-        )
-    sentence = "The last one runs every stage again. `git status` shows nothing where all is identical."
-    if not archived.locks and not archived.tool:
-        sentence += " This project locks no packages: what its stages import is for you to install first."
-    return sentence
 
 
 class _Description:

@@ -20,8 +20,8 @@ from typing import Any
 from ..clones.config import use_cache
 from ..errors import CannotTryError, GitError, ProjectError
 from ..git import clone_git, make_clone
+from ..output import mode_of_new_files, replacing
 from ..repository import require_regular
-from ..repository.replacing import mode_of_new_files, replacing
 
 # A reader refuses archives of a higher one.
 FORMAT = 1

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import joined_lines
+
 if TYPE_CHECKING:
     from dvc.config import Config
 
@@ -35,7 +37,7 @@ def set_up_clone(*sites: str) -> None:
     try:
         config = Config(".dvc")
     except ConfigError as error:
-        raise SystemExit(f"DVC: {' '.join(str(error).split())}") from None
+        raise SystemExit(f"DVC: {joined_lines(error)}") from None
     local = config.load_one("local")
     urls = {}
     for name, committed in config.load_one("repo")["remote"].items():

@@ -16,7 +16,7 @@ import yaml
 from ..errors import ProjectError
 from ..model import PARAMS_FILE, Key, index
 from ..repository.dvc_repo import dvc_errors
-from ..repository.parsing import parse_toml
+from ..repository.parsing import as_recorded, parse_toml
 from .params_text import cut, keep_only, set_value
 
 if TYPE_CHECKING:
@@ -218,7 +218,8 @@ def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
             reason = error.args[0]
             raise ProjectError(f"{key}: cannot be set to {value!r} in {key.file}: {reason}") from None
     for parse, before in readings:
-        expected = _plain(before)
+        # A copy, in which no two places share a value, as those of aliases do.
+        expected = as_recorded(before)
         try:
             for key, value in values.items():
                 _set(expected, key, value)
@@ -236,15 +237,6 @@ def _value_at(key: Key, content: Any) -> Any:
         return key.value_in(content)
     except (LookupError, TypeError, ValueError):
         return ABSENT
-
-
-def _plain(content: Any) -> Any:
-    """Return a copy in which no two places share a value, as those of aliases do."""
-    if isinstance(content, dict):
-        return {name: _plain(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
-    return content
 
 
 def _parsed(parse: Parse, text: str) -> Any:
@@ -290,8 +282,8 @@ def _readings(text: str, file: str) -> Iterator[tuple[Parse, Any]]:
 
 
 def _load_yaml(text: str) -> Any:
-    # The same as `safe_load`, and quicker where the library that it is written in is there.
-    return yaml.load(text.encode(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    # The same as `safe_load`, and quicker.
+    return yaml.load(text.encode(), yaml.CSafeLoader)
 
 
 def _set(content: Any, key: Key, value: Any) -> None:
@@ -305,7 +297,9 @@ def _set(content: Any, key: Key, value: Any) -> None:
 def same(one: Any, other: Any) -> bool:
     """Return whether two values are equal and of the same types; a list can be a tuple."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+        if one.keys() != other.keys():
+            return False
+        return all(same(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     # As text, since 1, 1.0 and true are equal in Python, and nan is not.

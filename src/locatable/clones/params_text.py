@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import joined_lines
+
 # In no TOML file: it marks where a value would be written.
 MARK = "\0"
 
@@ -102,10 +104,10 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
     if container.alias or parts[-1] not in container.names:
         return _override(text, container, parts[-1], kind.render(value, container))
     old = container.item(parts[-1])
-    names = old.names
-    if isinstance(value, list | tuple) and names and not old.is_mapping and len(names) == len(value):
-        for name, each in zip(names, value, strict=True):
-            text = set_value(text, suffix, [*parts, name], each)
+    is_list = bool(old.items) and not old.is_mapping
+    if is_list and isinstance(value, list | tuple) and len(value) == len(old.items):
+        for position, each in enumerate(value):
+            text = set_value(text, suffix, [*parts, str(position)], each)
         return text
     return _replaced(text, container, old, kind.render(value, old))
 
@@ -146,22 +148,25 @@ def keys_below(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
 
 def _replaced(text: str, container: Node, old: Node, new: str) -> str:
     """Return the text with a new one for the value of an item."""
-    if old.start == old.end:  # nothing, which YAML reads as null
+    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
+    if not written:  # nothing, which YAML reads as null
         if container.is_mapping and ":" not in text[old.key_end : old.start]:
             new = f": {new}"
-        elif not text[old.start - 1].isspace():
+        elif not before[-1].isspace():
             new = f" {new}"
-        return text[: old.start] + new + text[old.end :]
+        return before + new + after
     if old.anchor:
         return _replaced_anchor(text, old, new)
     line = _line_start(text, old.start)
     if old.is_block and line > old.key_start:
+        # The value comes to the line of its key, before a comment there.
         colon = text.index(":", old.key_end) + 1
-        return f"{text[:colon]} {new}{text[colon:line].rstrip()}{text[old.end :]}"
-    header = re.match(r"[|>][-+0-9]*(.*)", text[old.start : old.end])
+        comment = text[colon:line].rstrip()
+        return f"{text[:colon]} {new}{comment}{after}"
+    header = re.match(r"[|>][-+0-9]*(.*)", written)
     if header and not old.items and not old.alias:
         new += header[1].rstrip("\r")  # a comment
-    return text[: old.start] + new + text[old.end :]
+    return before + new + after
 
 
 def _replaced_anchor(text: str, old: Node, new: str) -> str:
@@ -290,7 +295,7 @@ def _yaml_tree(text: str) -> Node:
             if isinstance(event, yaml.NodeEvent):
                 return _yaml_node(text, event, events)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(joined_lines(error)) from None
     return Node(len(text), len(text))
 
 

@@ -45,8 +45,9 @@ def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> lis
     out = checkout.dvc_output(output)
     objects, entries = _with_entries(checkout, output, _objects)
     place = target or checkout.path_of(output.path)
-    # A file is the only entry of itself.
-    for name, oid in entries.items() if out.hash_info.isdir else [("", out.hash_info.value)]:
+    if not out.hash_info.isdir:
+        entries = {"": out.hash_info.value}  # a file is the only entry of itself
+    for name, oid in entries.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         copy_file(objects.intact[oid], path)

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import ProjectError
 from ..model import Stage, is_inside
+from ..output import replacing
 from ..repository.pipeline import Declarations
-from ..repository.replacing import replacing
 from .edits import edit_dependencies, listed_dependencies
 from .entry_points import entry_points
 from .imports import ImportClosure, ImportReader

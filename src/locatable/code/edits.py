@@ -106,17 +106,23 @@ def _add_line(text: str, listed: SequenceNode, index: int, name: str) -> str:
 def _add_list(text: str, root: MappingNode, stage: MappingNode, name: str) -> str:
     """Return the text with a list where there was none: after `cmd` and `wdir`, as DVC orders keys."""
     keys = [str(key.value) for key, _ in stage.value]
-    index = keys.index("cmd")
-    if keys[index + 1 : index + 2] == ["wdir"]:
+    index = keys.index("cmd") + 1
+    if keys[index : index + 1] == ["wdir"]:
         index += 1
     if stage.flow_style:
-        return _insert(text, _end(stage.value[index][1]), f", deps: [{_scalar(name)}]")
-    column = stage.value[0][0].start_mark.column
-    following = stage.value[index + 1 :]
-    limit = _start(following[0][0]) if following else _end(stage)
-    key = f"{' ' * column}deps:"
-    item = f"{' ' * (column + _list_indent(root))}- {_scalar(name)}"
-    return _insert_line(text, _after_content(text, limit, column), f"{key}{_newline(text)}{item}")
+        _, last = stage.value[index - 1]
+        return _insert(text, _end(last), f", deps: [{_scalar(name)}]")
+    first, _ = stage.value[0]
+    column = first.start_mark.column
+    limit = _end(stage)
+    if index < len(keys):
+        following, _ = stage.value[index]
+        limit = _start(following)
+    key = " " * column + "deps:"
+    item = " " * (column + _list_indent(root)) + f"- {_scalar(name)}"
+    # Comments before the next key stay there.
+    position = _after_content(text, limit, column)
+    return _insert_line(text, position, f"{key}{_newline(text)}{item}")
 
 
 def _remove(text: str, entry: str, name: str) -> str:

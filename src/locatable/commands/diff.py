@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NotFoundError, UsageError
+from ..output import add_json_option
 from ..repository import find_project
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--repo", metavar="FOLDER", type=Path, help="the clone that B is of")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything, for machines")
+    add_json_option(form)
     form.add_argument("--markdown", action="store_true", help="for a comment on a pull request")
     parser.add_argument("--patch", action="store_true", help="show the changes of code, too")
     parser.add_argument(

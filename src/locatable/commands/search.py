@@ -1,7 +1,8 @@
 """Search for better params: Optuna proposes, and every trial becomes a DVC experiment, `<study>-<number>`.
 
     locatable search [--study NAME] [--trials N] [--workers N] [--timeout S]
-                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror] [--json]
+                     [--storage URL] [--ray ADDRESS] [--allow-stale] [--mirror]
+                     [--json]
 
 What to search is in search.yaml. Ctrl-C finishes the running trials, a second one stops them; the same
 command continues the study. Workers run the trials in clones of their own: the checkout is left alone.
@@ -21,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import INTERRUPTED, ProjectError, UsageError
+from ..errors import INTERRUPTED, ProjectError, UsageError, joined_lines
 from ..model import json_text
 from ..output import add_json_option, progress_bar
 from ..repository import find_project
@@ -91,7 +92,7 @@ def _run(arguments: argparse.Namespace, json_output: TextIO | None = None) -> in
         with _only_search_of(settings.study, root):
             was_stopped = _search(root, settings, options, json_output)
     except StorageInternalError as error:
-        said = " ".join(str(error).split())
+        said = joined_lines(error)
         raise ProjectError(f"the storage failed: {said}; run the same command to continue") from None
     except KeyboardInterrupt:
         was_stopped = True

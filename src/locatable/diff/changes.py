@@ -18,7 +18,7 @@ from ..model import Entry, is_in
 from ..repository import parsing
 from ..repository.hashes import HashKind, content_hash
 from ..repository.snapshot import Snapshot
-from ..results.coordinates import Coordinates, coordinates_of, read_record
+from ..results.coordinates import Coordinates, read_record
 from ..results.locks import locked_versions
 from ..results.processor import Processor, read_processor
 from ..results.staleness import differences, summary
@@ -94,10 +94,10 @@ class Side:
         """What Git knows of it."""
         return self.result.snapshot
 
-    @cached_property
+    @property
     def coordinates(self) -> Coordinates:
         """Where it comes from."""
-        return coordinates_of(self.snapshot)
+        return self.result.coordinates
 
     @cached_property
     def values(self) -> dict[str, Any]:

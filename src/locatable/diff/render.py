@@ -7,6 +7,7 @@ from dataclasses import asdict
 from shlex import join
 from typing import Any
 
+from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
 from ..results.outputs import read_outputs
@@ -153,7 +154,7 @@ def _execution(change: Change) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
-    text = "none" if value is None else " ".join(str(value).split()) or "''"
+    text = "none" if value is None else joined_lines(value) or "''"
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 

@@ -1,7 +1,7 @@
 """Reads documents: which figures are in one, where, and in which form.
 
-Each format has a module that is imported when a document of that format is read. Nothing here knows of
-results.
+Each format has a module that is imported when a document of that format is read. Whatever reads one raises
+`UnreadableError` where it is broken, encrypted or too large. Nothing here knows of results.
 """
 
 import resource

@@ -64,11 +64,7 @@ Picture = list[Reference | bytes]
 
 
 def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a document in reading order.
-
-    Raises:
-        UnreadableError: the document is broken or encrypted.
-    """
+    """Yield the figures of a document in reading order."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
@@ -87,15 +83,7 @@ def read(path: Path) -> Iterator[Figure]:
 
 
 class Package:
-    """A document that is a ZIP file, read within limits.
-
-    Args:
-        path: of the document.
-        archive: the file, opened.
-
-    Raises:
-        UnreadableError: it has too many members.
-    """
+    """A document that is a ZIP file, read within limits."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
@@ -128,11 +116,7 @@ class Package:
             raise UnreadableError(f"{where}: {error}") from None
 
     def xml(self, name: str) -> ET.Element:
-        """Return the root of a member that is XML.
-
-        Raises:
-            UnreadableError: see `read`; or it is not XML.
-        """
+        """Return the root of a member that is XML."""
         return parse_xml(self.read(name), f"{self.path}: {name}")
 
     def references(self, part: str) -> dict[str, Reference]:
@@ -162,10 +146,6 @@ class Package:
 
 def parse_xml(content: bytes, where: str) -> ET.Element:
     """Return the root of an XML document, which may not define entities: these can expand without limit.
-
-    Args:
-        content: of the document.
-        where: the beginning of error messages.
 
     Raises:
         UnreadableError: it is not XML, or defines entities.

@@ -28,7 +28,7 @@ from pypdf.generic import (
     StreamObject,
 )
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
 from .picture import flattened, require_size
 
@@ -138,11 +138,7 @@ class Canvas:
 
 
 def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a PDF, page by page.
-
-    Raises:
-        UnreadableError: it is broken, or encrypted with a password.
-    """
+    """Yield the figures of a PDF, page by page."""
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
@@ -150,11 +146,7 @@ def read(path: Path) -> Iterator[Figure]:
 
 
 def drawings_of(content: bytes) -> list[Drawing]:
-    """Return the drawing that each page of a result's PDF is, blank ones left out.
-
-    Raises:
-        UnreadableError: it cannot be read.
-    """
+    """Return the drawing that each page of a result's PDF is, blank ones left out."""
     document = _opened(content)
 
     def read_pages() -> list[Drawing]:
@@ -191,7 +183,7 @@ def _guarded(problem: str, read: Callable[[], Value]) -> Value:
     except UnreadableError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"{problem}: {reason}") from None
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 
 # Formats that are read. Not EPS: Pillow starts Ghostscript for it.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000")
@@ -67,11 +67,7 @@ class Fingerprint:
 
 
 def opened(content: bytes) -> Image.Image:
-    """Open a picture as it is seen on white paper, in RGB.
-
-    Raises:
-        UnreadableError: it is too large, broken, or not of a format that is read.
-    """
+    """Open a picture as it is seen on white paper, in RGB."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -84,16 +80,12 @@ def opened(content: bytes) -> Image.Image:
         raise
     except Exception as error:
         # Decoders raise whatever broken bytes make of them.
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"not a picture that can be read: {reason}") from None
 
 
 def require_size(width: int, height: int) -> None:
-    """Refuse a picture that would take too much memory.
-
-    Raises:
-        UnreadableError: it would.
-    """
+    """Refuse a picture that would take too much memory."""
     if width * height > MOST_PIXELS:
         raise UnreadableError(TOO_LARGE)
 

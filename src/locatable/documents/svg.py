@@ -21,11 +21,7 @@ def is_svg(content: bytes) -> bool:
 
 
 def drawing_of(content: bytes) -> Drawing:
-    """Return the drawing that an SVG is.
-
-    Raises:
-        UnreadableError: it is not XML.
-    """
+    """Return the drawing that an SVG is."""
     root = parse_xml(content[: MOST_BYTES + 1], "SVG")
     numbers: dict[str, str] = {}
     for element in root.iter():

@@ -91,22 +91,12 @@ class Found:
 
 
 def read_text(path: Path) -> str:
-    """Return a text, whatever its encoding: letters beside figures do not matter.
-
-    Raises:
-        UnreadableError: it is too large.
-    """
+    """Return a text, whatever its encoding: letters beside figures do not matter."""
     return read_bounded(path).decode("utf-8-sig", errors="replace")
 
 
 def linked_figure(place: str, link: str, folder: Path | None) -> Figure:
-    """Return the figure that a link leads to: a file beside the document, or the data in the link itself.
-
-    Args:
-        place: of the figure in the document.
-        link: a path, a `data:` URI, or another URL, which is not fetched.
-        folder: what paths are relative to; None where nothing on the disk counts.
-    """
+    """Return the figure that a link leads to: a file in the folder, if given, or data in the link itself."""
     data = _DATA.match(link)
     if data:
         return _figure_in_link(place, data)
@@ -144,11 +134,7 @@ def file_figure(place: str, name: str, paths: list[Path]) -> Figure:
 
 
 def read_html(path: Path) -> Iterator[Figure]:
-    """Yield the figures of an HTML page, in its order.
-
-    Raises:
-        UnreadableError: it is too large.
-    """
+    """Yield the figures of an HTML page, in its order."""
     for _, figure in _figures_in_html(read_text(path), _line, path.parent):
         yield figure
 
@@ -210,11 +196,7 @@ def _link_of(tag: str, text: str) -> str:
 
 
 def read_markdown(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a Markdown file, in its order.
-
-    Raises:
-        UnreadableError: it is too large.
-    """
+    """Yield the figures of a Markdown file, in its order."""
     yield from _figures_in_markdown(read_text(path), _line, path.parent)
 
 
@@ -247,11 +229,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def read_notebook(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a notebook, cell by cell; cells are counted from 1.
-
-    Raises:
-        UnreadableError: it is not a notebook.
-    """
+    """Yield the figures of a notebook, cell by cell; cells are counted from 1."""
     try:
         notebook = json.loads(read_bounded(path))
         for number, cell in enumerate(notebook["cells"], start=1):
@@ -306,11 +284,7 @@ def _joined(value: str | list[str]) -> str:
 
 
 def read_latex(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a LaTeX source in its order, with those of the sources that it inputs.
-
-    Raises:
-        UnreadableError: it is too large.
-    """
+    """Yield the figures of a LaTeX source in its order, with those of the sources that it inputs."""
     text = read_text(path)
     folders = [path.parent, *(path.parent / one for one in _graphics_path(text))]
     yield from _figures_in_latex(text, "", folders, {path.resolve()})

@@ -288,13 +288,11 @@ def untracked_names(top: Path) -> list[str]:
 
     A folder of which it tracks nothing is one name, and ends with a slash.
     """
-    listed = git(top, "ls-files", "-z", "--others", "--directory").split("\0")
-    return [name for name in listed if name and not _is_of_tools(top, name)]
-
-
-def _is_of_tools(top: Path, name: str) -> bool:
-    in_dvc_folder = name.startswith(".dvc/") or "/.dvc/" in name
-    return in_dvc_folder or (top / name / "pyvenv.cfg").exists()
+    names = []
+    for name in filter(None, git(top, "ls-files", "-z", "--others", "--directory").split("\0")):
+        if "/.dvc/" not in f"/{name}" and not (top / name / "pyvenv.cfg").exists():
+            names.append(name)
+    return names
 
 
 def make_clone(source: Path | str, folder: Path, *options: str) -> None:

@@ -46,11 +46,6 @@ MOST_RESTARTS = 20  # of Git, which ends where it cannot fetch an object
 class PartialClone:
     """A clone that has some objects of its remote, and can get the others.
 
-    Args:
-        repo: a folder of it.
-        remote: where the others are.
-        lacks_trees: whether its filter leaves out folders, too, not only files.
-
     Attributes:
         problem: why the remote cannot be asked; empty as long as it can.
     """
@@ -58,7 +53,7 @@ class PartialClone:
     def __init__(self, repo: Path, remote: str, lacks_trees: bool) -> None:
         self._repo = repo
         self.remote = remote
-        self.lacks_trees = lacks_trees
+        self.lacks_trees = lacks_trees  # the filter leaves out folders, too, not only files
         self.problem = ""
 
     @classmethod
@@ -96,7 +91,7 @@ class PartialClone:
 
 
 class GitObjects:
-    """Reads the objects of the repository around a folder; a context manager.
+    """Reads the objects of the repository around a folder, until it is closed.
 
     Args:
         repo: a folder of the repository.
@@ -124,12 +119,6 @@ class GitObjects:
         self._process = start_object_reader(self._repo, may_fetch)
         self._questions = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
-
-    def __enter__(self) -> "GitObjects":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process that reads."""

@@ -118,12 +118,7 @@ def annex_key(content: bytes) -> str | None:
 
 
 def annex_file(common: Path, key: str) -> Path | None:
-    """Return content by its key, None when this machine does not have it.
-
-    Args:
-        common: Git's folder of a repository, the one that all its work trees share.
-        key: see `annex_key`.
-    """
+    """Return content by its key, None when this machine does not have it."""
     name = key.encode(errors="surrogateescape")
     hashed = hashlib.md5(name, usedforsecurity=False)
     lower = hashed.hexdigest()

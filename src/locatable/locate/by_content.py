@@ -15,9 +15,9 @@ from ..git.objects import NEVER_SEARCHED, git_hash
 from ..git.pointers import lfs_pointer_hash
 from ..model import Experiment, holder, is_in, overlaps
 from ..output import progress_bar
-from ..repository.dvc_files import IGNORE_FILE, is_ignore_file, may_hide
+from ..repository.dvc_files import IGNORE_FILE, may_hide, split_rules
 from ..repository.hashes import HashKind, md5_of
-from ..repository.reader import BRANCHES, Reader, commit_id
+from ..repository.reader import BRANCHES, Reader, commit_id, revisions_named
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import artifact_at
 from .result import Located, Result, Role, RoleKind, uncommitted_coordinates
@@ -32,9 +32,6 @@ RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
 
 class Commits:
     """The commits in which results are looked for: those of experiments, branches and tags.
-
-    Args:
-        reader: of the repository.
 
     Attributes:
         experiments: by their commit.
@@ -68,13 +65,9 @@ class Commits:
 
 
 def find_content(reader: Reader, path: Path) -> Located:
-    """Find the revisions that have a file or folder with the same content.
+    """Find the revisions that have a file or folder with the same content, wherever it is.
 
     Of a folder that none has, the revisions that have most of its files.
-
-    Args:
-        reader: of the repository to search.
-        path: any file or folder, wherever it is.
     """
     located = _find(reader, [path])
     if located.results or not path.is_dir():
@@ -92,10 +85,6 @@ def find_content(reader: Reader, path: Path) -> Located:
 
 def find_recorded(reader: Reader, target: str) -> Located | None:
     """Find the revisions that have what HEAD records at a path where no file is; None where it records none.
-
-    Args:
-        reader: of the repository to search.
-        target: path of a file or folder that is not here.
 
     Raises:
         UnreadableError: a file of DVC's in HEAD is broken.
@@ -221,14 +210,7 @@ class Hashes:
 
 
 class _Search:
-    """Looks for files and folders in one revision after another.
-
-    Args:
-        reader: of the repository.
-        targets: any files and folders.
-        names: hashes of what else is looked for.
-        id_length: characters of a Git id here.
-    """
+    """Looks for files and folders in one revision after another."""
 
     def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
         self._reader = reader
@@ -294,11 +276,7 @@ class _Search:
         self._folders |= folders
 
     def in_workspace(self, head: Snapshot) -> list[Result]:
-        """Return the result of the workspace, where the target is an output that HEAD does not record.
-
-        Raises:
-            UnreadableError: a file of DVC's in the workspace is broken.
-        """
+        """Return the result of the workspace, where the target is an output that HEAD does not record."""
         sizes = {target.stat().st_size for target in self._targets if target.is_file()}
 
         def is_target(path: Path) -> bool:
@@ -332,9 +310,6 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
         snapshot: the revision.
         paths: where Git itself keeps them.
         hashes: what DVC calls them.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
     """
     # What says more replaces what says less: a stage that made the file counts most.
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
@@ -377,15 +352,8 @@ def _tracked_role(snapshot: Snapshot, source: str) -> Role:
 def workspace_outputs(head: Snapshot, is_wanted: Callable[[Path], bool]) -> tuple[Snapshot, dict[str, Path]]:
     """Return files that stages wrote, as the workspace's dvc.lock records them; none where it is HEAD's.
 
-    Args:
-        head: the commit that is checked out.
-        is_wanted: tells which files and folders are of interest.
-
     Returns:
         HEAD with the workspace's records, and the files and folders by path.
-
-    Raises:
-        UnreadableError: a file of DVC's in the workspace is broken.
     """
     records = _workspace_records(head)
     if records == head.files:
@@ -423,8 +391,8 @@ def checked_out(reader: Reader) -> Result:
         uncommitted = uncommitted_coordinates(workspace, head)
     except UnreadableError as error:
         raise UnreadableError(f"workspace on {error}") from None
-    experiment = next((one for one in reader.experiments() if one.rev == rev), None)
-    return Result(workspace, None if uncommitted else experiment, uncommitted=uncommitted)
+    (named,) = revisions_named(reader, rev)
+    return Result(workspace, None if uncommitted else named.experiment, uncommitted=uncommitted)
 
 
 def _require_whole_hashes(workspace: Snapshot) -> None:
@@ -475,18 +443,11 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
         # A sparse checkout has them as they are committed.
         if path in head.files and path not in found:
             found[path] = head.files[path]
-    records, rules, of_dvc = {}, [], []
-    for path, content in found.items():
-        if is_ignore_file(path):
-            rules.append(content)
-            continue
-        records[path] = content
-        if not path.endswith("environment.json"):
-            of_dvc.append(path)
-    if may_hide(rules, of_dvc):
+    records, rules, hideable = split_rules(found)
+    if may_hide(rules, hideable):
         from ..repository.dvc_repo import hidden_in_workspace
 
-        for path in hidden_in_workspace(root, of_dvc):
+        for path in hidden_in_workspace(root, hideable):
             del records[path]
     return records
 

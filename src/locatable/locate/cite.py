@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import yaml
 
-from ..errors import ProjectError, UnreadableError
+from ..errors import ProjectError, UnreadableError, joined_lines
 from ..output import redact_urls
 from ..repository.parsing import parse_yaml
 from ..repository.reader import Reader
@@ -138,12 +138,6 @@ class Citation:
 def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> Citation:
     """Cite a result.
 
-    Args:
-        reader: of the repository.
-        result: one that `locate` found.
-        report: on it.
-        origin: where the repository can be cloned from, None where it is nowhere but here.
-
     Raises:
         ProjectError: nobody could rebuild it from a commit.
     """
@@ -208,7 +202,7 @@ def read_citation_file(reader: Reader, rev: str) -> CitationFile:
     try:
         fields = parse_yaml(content)
     except (yaml.YAMLError, ValueError) as error:
-        raise UnreadableError(f"{CITATION_FILE}: {' '.join(str(error).split())}") from None
+        raise UnreadableError(f"{CITATION_FILE}: {joined_lines(error)}") from None
     if not isinstance(fields, dict):
         raise UnreadableError(f"{CITATION_FILE}: expected keys and values, found {fields!r:.60}")
     return CitationFile(
@@ -269,7 +263,7 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     if isinstance(value, dict | list):
         raise UnreadableError(f"{CITATION_FILE}: {key}: expected a text")
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else joined_lines(value)
 
 
 # What means something to TeX, and what stands for it in a text.

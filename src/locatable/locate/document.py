@@ -20,10 +20,6 @@ FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` 
 def locate_document(reader: Reader, target: str) -> Located:
     """Find the results that the figures of a document come from.
 
-    Args:
-        reader: of the repository to search.
-        target: path of a document or picture.
-
     Raises:
         UnreadableError: the document is broken, encrypted, or of a format that is not read.
         NotFoundError: it has no figures.

@@ -18,9 +18,9 @@ from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
 from ..git.pointers import lfs_file, lfs_id, lfs_pointer_hash_of
+from ..output import replacing
 from ..repository.hashes import content_hash, md5_of
 from ..repository.reader import Reader
-from ..repository.replacing import replacing
 from ..repository.snapshot import Snapshot
 from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
 from .result import Result, Role, RoleKind, note_projects, uncommitted_coordinates
@@ -53,9 +53,6 @@ ROW = np.dtype(
 
 class KnownFigures:
     """All figures of all experiments, of all commits of branches and tags, and of the workspace.
-
-    Args:
-        reader: of the repository.
 
     Attributes:
         compared: keys of figures that are compared by their looks, too.
@@ -273,10 +270,6 @@ class FigureIndex:
     """Fingerprints of figures by key, kept in a file, which can be deleted at any time.
 
     An entry is of a content and not of a file, so it is never out of date.
-
-    Args:
-        known: the figures.
-        place: of the file.
 
     Attributes:
         rows: one for each picture and each page of a PDF, of known figures only.

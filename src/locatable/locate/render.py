@@ -146,13 +146,7 @@ def wrap_items(items: list[str], width: int) -> list[str]:
 
 
 def figures_to_text(target: str, located: Located, reports: list[Report]) -> str:
-    """Return a line about a document, then some about each of its figures.
-
-    Args:
-        target: the document.
-        located: its figures.
-        reports: on the results that are named.
-    """
+    """Return a line about a document, then some about each of its figures."""
     warnings = {identity(report): staleness_lines(report) for report in reports}
     counts = Counter(figure.match for figure in located.figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])

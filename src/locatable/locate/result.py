@@ -273,16 +273,7 @@ class Report:
 
 
 def report_on(reader: Reader, result: Result, url: str | None) -> Report:
-    """Return everything about a result.
-
-    Args:
-        reader: of the repository.
-        result: one that `locate` found.
-        url: where the repository can be cloned from; None when it is nowhere but here.
-
-    Raises:
-        UnreadableError: a file of DVC's in the revision, or in its baseline, is broken.
-    """
+    """Return everything about a result of a project that others clone from a URL, or not at all (None)."""
     snapshot = result.snapshot
     report = Report(
         rev=snapshot.rev,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import LocatableError, SettingsError, StoreError, UnreadableError
+from ..errors import LocatableError, SettingsError, StoreError, UnreadableError, joined_lines
 from ..output import progress_bar, redact_urls
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
@@ -227,7 +227,7 @@ class Applier:
             except RunDeletedError:
                 self.result.present += 1
             except (UnreadableError, SettingsError, RefusedError) as error:
-                self.result.fail(wanted.name, " ".join(str(error).split()))
+                self.result.fail(wanted.name, joined_lines(error))
             else:
                 self.result.count(planned.action, bool(content.lacking))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..errors import joined_lines
 from ..model import Key, holder
 from ..output import redact_urls
 from ..repository import parsing
@@ -164,8 +165,9 @@ def _finals(metrics: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], A
     for path, values in metrics.items():
         same = Counter(map(slashed, values))
         for dotted, value in values.items():
-            # `x.y` keeps DVC's own key beside `x/y`.
-            own = slashed(dotted) if same[slashed(dotted)] == 1 else dotted
+            own = slashed(dotted)
+            if same[own] > 1:
+                own = dotted  # `x.y` keeps DVC's own key beside `x/y`
             # A file that is one value gives it its own name.
             named[path, own or PurePosixPath(path).stem] = value
     times = Counter((posixpath.dirname(path), own) for path, own in named)
@@ -293,5 +295,5 @@ def _note_template() -> "Template":
 
 def _cell(value: object) -> str:
     """Return a value as one cell of a Markdown table; longer ones are cut, and say so."""
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    text = joined_lines(value).replace("|", "\\|").replace("`", "'")
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 3] + "…"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from ..addresses import sqlite_file, sqlite_url
-from ..errors import SettingsError, StoreError
+from ..errors import SettingsError, StoreError, joined_lines
 from ..git import leave_out
 from ..output import redact_urls
 from . import content as tag
@@ -69,7 +69,7 @@ def reason(error: Exception) -> str:
     if "MLFLOW_ALLOW_FILE_STORE" in str(error):
         return FILE_STORE
     # A database's own words end where the statement and its values begin.
-    said = redact_urls(" ".join(str(error).split()).partition(" [SQL: ")[0])
+    said = redact_urls(joined_lines(error).partition(" [SQL: ")[0])
     if len(said) <= LONGEST_REASON:
         return said
     sentences = said[:LONGEST_REASON].rpartition(". ")[0]
@@ -357,13 +357,13 @@ class RunWriter:
     def _log_values(self, run_id: str, fitted: FittedContent, tags: dict[str, str]) -> None:
         """Write values in as few batches as MLflow takes: each costs as much as everything that is in it."""
         params = [entities.Param(key, value) for key, value in fitted.params.items()]
-        metrics = [entities.Metric(point.key, point.value, point.time, point.step) for point in fitted.points]
         run_tags = [entities.RunTag(key, value) for key, value in tags.items()]
+        metrics = []
+        for point in fitted.points:
+            metrics.append(entities.Metric(point.key, point.value, point.time, point.step))
         while params or metrics or run_tags:
             self._client.log_batch(run_id, metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS])
-            params = params[MOST_PARAMS:]
-            metrics = metrics[MOST_METRICS:]
-            run_tags = run_tags[MOST_TAGS:]
+            del metrics[:MOST_METRICS], params[:MOST_PARAMS], run_tags[:MOST_TAGS]
 
     def _log_artifacts(self, run_id: str, artifacts: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -419,7 +419,7 @@ def _refusals() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        raise RefusedError(" ".join(str(error).split())) from None
+        raise RefusedError(joined_lines(error)) from None
 
 
 def dataset_input(dataset: Dataset) -> entities.DatasetInput:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SettingsError, UnreadableError
+from ..errors import SettingsError, UnreadableError, joined_lines
 from ..repository.reader import Reader
 from ..results.rebuild import origin_url
 from . import content as tag
@@ -101,7 +101,7 @@ def tracked_runs(
                     describe(content)
                 tracked = tracked_run(content)
             except (UnreadableError, SettingsError) as error:
-                failures.append(f"{run.name}: {' '.join(str(error).split())}")
+                failures.append(f"{run.name}: {joined_lines(error)}")
             else:
                 yield tracked
     if failures:

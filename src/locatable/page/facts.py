@@ -26,12 +26,12 @@ MOST_DIFFERENCES = 10
 MOST_STEPS = 24
 
 
-@dataclass(frozen=True)
+@dataclass
 class Metric:
     """A metric, and what it was in the baseline; None where there is no such value."""
 
     key: str
-    value: Any
+    value: Any = None
     before: Any = None
 
     @property
@@ -121,19 +121,7 @@ class Facts:
 def read_facts(
     reader: Reader, result: Result, report: Report, target: str, origin: str | None, found_by: str = ""
 ) -> Facts:
-    """Read all that there is to say about a result.
-
-    Args:
-        reader: of the repository.
-        result: one that `locate` found.
-        report: on it.
-        target: what was asked for.
-        origin: where the repository can be cloned from, None where it is nowhere but here.
-        found_by: how a figure was found that has other bytes than the result's.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
-    """
+    """Read all that a page says of a result; `found_by` says how a figure was found that has other bytes."""
     snapshot = result.snapshot
     before = read_baseline(reader, result)
     outputs = read_outputs(snapshot)
@@ -143,9 +131,12 @@ def read_facts(
         citation = cite(reader, result, report, origin)
     except ProjectError:  # a warning says why
         citation = None
+    metrics: dict[str, Metric] = {}
     # What cannot be read is left out.
-    values = {metric.key: metric.value for metric in metrics_of(snapshot, [])}
-    values_before = {metric.key: metric.value for metric in metrics_of(before, [])} if before else {}
+    for found in metrics_of(snapshot, []):
+        metrics[found.key] = Metric(found.key, found.value)
+    for found in metrics_of(before, []) if before else ():
+        metrics.setdefault(found.key, Metric(found.key)).before = found.value
     return Facts(
         title=_title(result, target),
         report=report,
@@ -157,7 +148,7 @@ def read_facts(
         more_figures=len(pictures[MOST_FIGURES:]),
         steps=lineage(snapshot, _makers(result)),
         params=snapshot.params,
-        metrics=[Metric(key, values.get(key), values_before.get(key)) for key in {**values, **values_before}],
+        metrics=list(metrics.values()),
         baseline=before.rev if before else None,
         curves=read_curves(snapshot, outputs.contents, written_before),
         missing=outputs.missing,
@@ -166,9 +157,9 @@ def read_facts(
 
 
 def _title(result: Result, target: str) -> str:
-    if any(isinstance(role, ValueRole) for role in result.roles.values()):
-        return target
     if result.roles:
+        if not result.kinds <= set(RoleKind):  # a number
+            return target
         return posixpath.basename(target.rstrip("/")) or target
     return result.experiment.name if result.experiment else f"Commit {result.rev[:7]}"
 
@@ -215,9 +206,6 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     Args:
         snapshot: the revision.
         makers: addresses of the stages that wrote the target; those before them made it, too.
-
-    Raises:
-        UnreadableError: a dvc.yaml is broken.
     """
     stages = snapshot.stages
     graph = _graph(stages)
@@ -228,11 +216,15 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     steps: dict[str, Step] = {}
     depths: dict[str, int] = {}
     for address in _in_order(graph):
-        before = list(graph.predecessors(address))
-        depths[address] = 1 + max((depths.get(one, -1) for one in before), default=-1)
-        step = steps.setdefault(names[address], Step(names[address], depths[address]))
+        depth = 0
+        after: dict[str, None] = {}
+        for one in graph.predecessors(address):
+            depth = max(depth, 1 + depths.get(one, -1))
+            after[names[one]] = None
+        depths[address] = depth
+        step = steps.setdefault(names[address], Step(names[address], depth))
         step.made_target |= address in made
-        after = [names[one] for one in before if names[one] != step.name]
+        after.pop(step.name, None)
         step.after = tuple(dict.fromkeys([*step.after, *after]))
         # It reads source data, or a part of it.
         data = [path for path in snapshot.sources if overlaps(path, stages[address].deps)]
@@ -245,15 +237,15 @@ def _graph(stages: Mapping[str, Stage]) -> networkx.DiGraph:
     graph = networkx.DiGraph()
     graph.add_nodes_from(stages)
     for address, stage in stages.items():
-        graph.add_edges_from((writer, address) for writer in stage.needs)
+        for writer in stage.needs:
+            graph.add_edge(writer, address)
     return graph
 
 
 def _in_order(graph: networkx.DiGraph) -> list[str]:
     """Return addresses, each after all that it reads from, and otherwise as dvc.yaml has them."""
-    position = {address: index for index, address in enumerate(graph)}
     try:
-        return list(networkx.lexicographical_topological_sort(graph, key=position.__getitem__))
+        return list(networkx.lexicographical_topological_sort(graph, key=list(graph).index))
     except networkx.NetworkXUnfeasible:  # a circle, which DVC refuses to run
         return list(graph)
 

@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..errors import joined_lines
 from ..model import is_in
 from ..output import redact_urls, visible
 from ..repository import parsing
@@ -102,8 +104,11 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def figures(contents: Mapping[str, bytes]) -> list[Figure]:
     """Return all pictures among some files."""
-    found = [figure(path, content) for path, content in contents.items() if is_image(path)]
-    return [one for one in found if one]
+    found = []
+    for path, content in contents.items():
+        if is_image(path) and (picture := figure(path, content)):
+            found.append(picture)
+    return found
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,7 @@ class Chart:
     @property
     def colours(self) -> dict[str, str]:
         """Colour of each line; that of the baseline shares it."""
-        names = dict.fromkeys([*self.lines, *self.baseline])
-        return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+        return dict(zip(dict.fromkeys([*self.lines, *self.baseline]), cycle(COLOURS), strict=False))
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ class Confusion:
     @property
     def classes(self) -> list[str]:
         """Names of all classes, sorted."""
-        return sorted({name for pair in self.counts for name in pair})
+        return sorted(set(chain.from_iterable(self.counts)))
 
 
 @dataclass(frozen=True)
@@ -165,22 +169,16 @@ class Curves:
 
 
 def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Mapping[str, bytes]) -> Curves:
-    """Return what to draw of a revision.
-
-    Args:
-        snapshot: the revision.
-        contents: content by path of what its stages wrote.
-        baseline: the same of its baseline; empty where it has none.
-    """
+    """Return what to draw of a revision."""
     curves = Curves()
     for name, settings, paths in _plots(snapshot, contents):
         try:
             data = plot_data(name, settings, _parsed(paths, contents))
         except UNREADABLE as error:
-            curves.undrawn[name] = " ".join(str(error).split())
+            curves.undrawn[name] = joined_lines(error)
             continue
         before = None
-        if all(path in baseline for path in paths):
+        if baseline.keys() >= set(paths):
             with suppress(*UNREADABLE):
                 before = plot_data(name, settings, _parsed(paths, baseline))
         _add(curves, data, before)
@@ -193,9 +191,11 @@ def _plots(
     """Yield name, settings and files of each plot: those of dvc.yaml, then series that none of them draws."""
     drawn: set[str] = set()
     for name, settings in _definitions(snapshot, contents).items():
-        axes = [settings.get(axis) for axis in ("y", "x")]
-        named = [path for axis in axes if isinstance(axis, dict) for path in axis]
-        paths = [path for path in dict.fromkeys(named or [name]) if path in contents]
+        named: dict[str, None] = {}
+        for axis in (settings.get("y"), settings.get("x")):
+            if isinstance(axis, dict):
+                named |= dict.fromkeys(axis)
+        paths = [path for path in named or [name] if path in contents]
         drawn.update(paths)
         if paths:
             yield name, settings, paths
@@ -246,8 +246,9 @@ def _parsed(paths: list[str], contents: Mapping[str, bytes]) -> dict[str, Any]:
 def _add(curves: Curves, data: PlotData, before: PlotData | None) -> None:
     """Add a plot to what is drawn, or say why it is not."""
     if data.template.startswith("confusion"):
-        pairs = Counter((str(y), str(x)) for points in data.lines.values() for x, y in points)
-        table = Confusion(data.title, data.x_label, data.y_label, pairs)
+        table = Confusion(data.title, data.x_label, data.y_label, Counter())
+        for x, y in chain.from_iterable(data.lines.values()):
+            table.counts[str(y), str(x)] += 1
         if len(table.classes) > MOST_CLASSES:
             curves.undrawn[data.title] = f"it has more than {MOST_CLASSES} classes"
         else:
@@ -273,8 +274,11 @@ def _numbers(data: PlotData) -> dict[str, Points]:
     """Return the points of each line, as far as they are numbers."""
     lines: dict[str, Points] = {}
     for name, points in data.lines.items():
-        pairs = [(_number(x), _number(y)) for x, y in points]
-        lines[name] = [(x, y) for x, y in pairs if x is not None and y is not None]
+        lines[name] = []
+        for pair in points:
+            x, y = map(_number, pair)
+            if x is not None and y is not None:
+                lines[name].append((x, y))
     return lines
 
 

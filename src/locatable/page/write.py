@@ -11,8 +11,7 @@ from markupsafe import Markup
 from .. import __version__
 from ..errors import UsageError
 from ..locate.render import summaries
-from ..output import redact_urls, visible
-from ..repository.replacing import mode_of_new_files, replacing
+from ..output import mode_of_new_files, redact_urls, replacing, visible
 from .facts import Facts
 from .figures import draw
 
@@ -74,19 +73,17 @@ def check_place(path: Path) -> None:
         raise UsageError(f"--html {path}: there is no folder {path.parent}")
     if not os.path.exists(path):
         return
+    beginning = b""
     try:
-        is_page = path.is_file() and _beginning(path).startswith(BEGINNING)
+        if path.is_file():
+            with path.open("rb") as file:
+                beginning = file.read(len(BEGINNING))
     except OSError as error:
         raise _refused(path, error) from None
-    if not is_page:
+    if beginning.lower() != BEGINNING.encode():
         raise UsageError(
             f"--html {path}: there is a file that is no page in HTML; name another one, or remove it"
         )
-
-
-def _beginning(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(len(BEGINNING)).decode(errors="replace").lower()
 
 
 def write_page(path: Path, text: str) -> bool:

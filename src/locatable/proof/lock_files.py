@@ -144,9 +144,14 @@ class HashedLock:
     name: ClassVar[str] = REQUIREMENTS
 
     @property
+    def places(self) -> list[str]:
+        """Where the packages come from, in words."""
+        return [str(self.wheels or "the package index"), *self.servers]
+
+    @property
     def source(self) -> str:
         """The packages to install and where they come from, in words."""
-        places = ", ".join([str(self.wheels or "the package index"), *self.servers])
+        places = ", ".join(self.places)
         if self.allow_build:
             return f"packages of {self.name} from {places}{RUNS_CODE}"
         return f"wheels of {self.name} from {places}"
@@ -280,12 +285,9 @@ class PyLock(HashedLock):
     name: ClassVar[str] = PYLOCK
 
     @property
-    def source(self) -> str:
-        """The packages to install and where they come from, in words."""
-        places = ", ".join(self.servers) or "the revision itself"
-        if self.allow_build:
-            return f"packages of {self.name} from {places}{RUNS_CODE}"
-        return f"wheels of {self.name} from {places}"
+    def places(self) -> list[str]:
+        """Where the packages come from, in words: the lock has all addresses."""
+        return list(self.servers) or ["the revision itself"]
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder, from a checkout of the project.
@@ -314,6 +316,7 @@ class PyLock(HashedLock):
                     f"and this revision has no such folder; {CURRENT}"
                 )
         others.write_text(listed, encoding="utf-8")
+        # Not `uv sync`: it builds the project, and takes more from its settings than the lock.
         command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
         yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
         others.unlink()
@@ -336,7 +339,8 @@ class PyLock(HashedLock):
 class UvLock(PyLock):
     """uv.lock: of this, what `uv sync` installs, which is the project's default groups and no extra.
 
-    Stages ran with these, in `.venv` or by `uv run`. uv says which they are: it exports them as pylock.toml.
+    Stages ran with these, in `.venv` or by `uv run`; in the root of a workspace with those of all its
+    members, by `uv run --package`. uv says which they are: it exports them as pylock.toml.
     """
 
     name: ClassVar[str] = UV_LOCK
@@ -346,6 +350,8 @@ class UvLock(PyLock):
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
         limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
         options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
+        if _table(_settings(project / "pyproject.toml"), "tool", "uv", "workspace"):
+            options.append("--all-packages")
         command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
         return scratch.read_text(encoding="utf-8")
@@ -458,6 +464,7 @@ def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> 
                 # The first line of a script cannot name a long path.
                 script.write_text(f'#!/bin/sh\n{join(start)} "$0" "$@"\n')
                 script.chmod(0o755)
+    # Python runs such lines at its start: only then is the folder of the stage known.
     (site_packages / "of_this_repository.pth").write_text("".join(lines))
 
 

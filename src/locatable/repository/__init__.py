@@ -164,10 +164,6 @@ def _followed_branches(repo: Path, remote: str) -> str:
 def check_dvc_files(root: Path, within: str = "") -> None:
     """See that a sparse checkout does not leave out what DVC reads in it.
 
-    Args:
-        root: of the DVC project.
-        within: only files whose path begins with this.
-
     Raises:
         ProjectError: it does; the message names a file and says how to get it.
     """

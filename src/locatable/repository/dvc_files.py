@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -181,13 +181,17 @@ def _pipeline(
         of_stage = _plot_definitions(section, stage.folder)
         plots += _plotted_files(of_stage)
         plot_definitions |= of_stage
+    artifacts = []
+    for name, entry in (definition.get("artifacts") or {}).items():
+        path = join(folder, entry.get("path", ""))
+        artifacts.append(Artifact(name, path, entry.get("type") or "", entry.get("desc") or ""))
     return PipelineFile(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
         plot_definitions=plot_definitions | of_top,
         params=tuple(_joined(folder, definition.get("params"))),
-        artifacts=tuple(_artifacts(definition, folder)),
+        artifacts=tuple(artifacts),
         variables=variables,
     )
 
@@ -265,12 +269,6 @@ def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str
         for axis in ("y", "x"):
             if isinstance(settings.get(axis), dict):
                 yield from settings[axis]
-
-
-def _artifacts(definition: Mapping[str, Any], folder: str) -> Iterator[Artifact]:
-    for name, entry in (definition.get("artifacts") or {}).items():
-        path = join(folder, entry.get("path", ""))
-        yield Artifact(name, path, entry.get("type") or "", entry.get("desc") or "")
 
 
 def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
@@ -434,6 +432,23 @@ IGNORE_FILE = ".dvcignore"
 def is_ignore_file(path: str) -> bool:
     """Return whether a path is that of a `.dvcignore`."""
     return posixpath.basename(path) == IGNORE_FILE
+
+
+Content = TypeVar("Content")
+
+
+def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[Content], list[str]]:
+    """Return DVC's files without the rules of each `.dvcignore`; the rules; and paths that these can hide."""
+    others, rules, hideable = {}, [], []
+    for path, content in files.items():
+        if path.endswith(IGNORE_FILE):
+            rules.append(content)
+            continue
+        others[path] = content
+        # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
+        if not path.endswith("environment.json"):
+            hideable.append(path)
+    return others, rules, hideable
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:

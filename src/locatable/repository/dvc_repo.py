@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full
+from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full, joined_lines
 from ..model import no_text
 from . import require_regular
 from .parsing import TooLargeError, require_bounded_yaml
@@ -369,13 +369,13 @@ def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str,
             continue  # of a loop, or of a stage's own `vars`
         for file, dotted, value in _leaves(node):
             found.setdefault(file, {})[dotted] = value
-    return {file: _outermost(values) for file, values in found.items()}
-
-
-def _outermost(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values by dotted key, without those that are items of a list that is there as a whole."""
-    lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
-    return {dotted: value for dotted, value in values.items() if not dotted.startswith(lists)}
+    for values in found.values():
+        # Without items of a list that is there as a whole.
+        lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+        for dotted in list(values):
+            if dotted.startswith(lists):
+                del values[dotted]
+    return found
 
 
 def _named_by_templates(value: Any) -> Iterator[str]:
@@ -408,12 +408,6 @@ def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
 def hidden_in_revision(top: Path, rev: str, prefix: str, paths: Iterable[str]) -> frozenset[str]:
     """Return those of some files that DVC does not see in a checkout of a revision.
 
-    Args:
-        top: root of the Git repository.
-        rev: commit of the revision.
-        prefix: path from `top` to the DVC root, empty where they are the same.
-        paths: of files, as seen from the DVC root.
-
     Raises:
         UnreadableError: a `.dvcignore` is broken.
     """
@@ -441,4 +435,4 @@ def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]
         ignored = DvcIgnoreFilter(fs, root)
         return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
     except (DvcException, ValueError, re.error) as error:
-        raise UnreadableError(f".dvcignore: {' '.join(str(error).split())}") from None
+        raise UnreadableError(f".dvcignore: {joined_lines(error)}") from None

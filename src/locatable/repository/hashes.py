@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import ProjectError
+from ..errors import ProjectError, joined_lines
 from ..git.objects import GitObjects
 from ..git.pointers import annex_key
 
@@ -87,11 +87,7 @@ def differs_in_line_ends(content: bytes, recorded: str) -> bool:
 
 
 def folder_hash(files: Mapping[str, str]) -> str:
-    """Return the hash by which DVC knows a folder.
-
-    Args:
-        files: hash of each file, by its path as seen from the folder.
-    """
+    """Return the hash by which DVC knows a folder."""
     listing = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     text = json.dumps(listing, sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
@@ -130,13 +126,7 @@ def with_hash(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def files_of(path: str, entry: Mapping[str, Any], listing: Path | None) -> dict[str, str]:
-    """Return hashes by path of a file, or of a folder's files; of the folder itself, if nothing lists these.
-
-    Args:
-        path: of the file or folder.
-        entry: of it.
-        listing: DVC's list of the folder's files, None where there is none on this machine.
-    """
+    """Return hashes by path of a file, or of a folder's files; of the folder itself if nothing lists them."""
     hashes = _listed_hashes(entry)
     if not hashes and listing:
         hashes = _listed_hashes({"files": json.loads(listing.read_bytes())})
@@ -185,10 +175,6 @@ def cached_file(cache: Path, md5: str) -> Path | None:
     """Return a file in a cache by its hash, None when the cache does not hold it.
 
     A repository can bring its own cache: a link in there could lead to any file of the user's.
-
-    Args:
-        cache: see `cache_folder`.
-        md5: the hash of a file, or of a folder, which ends with `.dir`.
     """
     if len(md5) < _SHORTEST_HASH:
         return None
@@ -220,7 +206,7 @@ def _cache_section(file: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ConfigObjError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = joined_lines(error)
         raise ProjectError(f"{file}: {reason}") from None
     cache: dict[str, Any] = {}
     for title, section in settings.items():

@@ -324,11 +324,6 @@ def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
     """Return why DVC cannot record params of a file, which it hashes as JSON; empty where it can.
 
     A file that cannot be read at all, or is too large to be, is told elsewhere.
-
-    Args:
-        path: of the file.
-        content: of the file.
-        names: of the params; all, if there are none.
     """
     try:
         json.dumps(named_values(_parse_as_dvc(path, content), names))

@@ -7,7 +7,6 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,7 +16,7 @@ from ..git import git
 from ..git.objects import FOLDER, BlobContents, GitObjects, TreeEntry, commit_time, subject
 from ..model import PARAMS_FILE, Experiment
 from . import limits
-from .dvc_files import IGNORE_FILE
+from .dvc_files import split_rules
 from .snapshot import Repository, Snapshot
 
 # Revisions that are read together, and so whose locks are in memory together: each can be of some MB.
@@ -176,20 +175,14 @@ class Reader(Repository):
 
     def _visible(self, snapshot: Snapshot, files: Mapping[str, str]) -> dict[str, str]:
         """Return ids by path of DVC's files in a revision, without those that its `.dvcignore` hides."""
-        rules, others, of_dvc = [], {}, []
-        for path, blob in files.items():
-            if path.endswith(IGNORE_FILE):
-                rules.append(blob)
-                continue
-            others[path] = blob
-            # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
-            if not path.endswith("environment.json"):
-                of_dvc.append(path)
+        others, rules, hideable = split_rules(files)
         if rules:
-            self.objects.blobs(rules)  # a rule that this clone lacks is not as good as none
-            with suppress(UnreadableError):  # whatever else is broken will say so, of this revision alone
-                for path in self.hidden_files(snapshot.rev, snapshot.tree, of_dvc):
+            try:
+                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
                     del others[path]
+            except UnreadableError:
+                # A rule that this clone lacks is not as good as none; a broken one says so itself.
+                self.objects.blobs(rules)
         return others
 
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:

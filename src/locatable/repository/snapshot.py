@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from ..git import git, top_folder
 from ..git.objects import GitObjects, author, commit_time
 from ..git.pointers import lfs_file, lfs_id, lfs_storage
@@ -87,10 +87,6 @@ class Repository:
         """Return hashes by path of the files of a tracked folder.
 
         Of `path` itself where this machine lists none.
-
-        Args:
-            path: of a file or folder that DVC tracks.
-            entry: what a lock or a `.dvc` file says of it.
         """
         md5 = str(entry.get("md5", ""))
         listing = self.cached_file(md5) if md5.endswith(".dir") else None
@@ -98,11 +94,6 @@ class Repository:
 
     def hidden_files(self, rev: str, tree: str, paths: Collection[str]) -> frozenset[str]:
         """Return those of some files that the `.dvcignore` of a revision hides from DVC.
-
-        Args:
-            rev: its commit.
-            tree: id of the DVC root's tree in it.
-            paths: of files, as seen from the DVC root.
 
         Raises:
             UnreadableError: a `.dvcignore` is broken, or missing from this clone.
@@ -388,7 +379,7 @@ class Snapshot:
             except UnreadableError as error:
                 raise self._unreadable(path, error.message) from None
             except (yaml.YAMLError, ValueError) as error:
-                raise self._unreadable(path, " ".join(str(error).split())) from None
+                raise self._unreadable(path, joined_lines(error)) from None
             except (AttributeError, KeyError, TypeError) as error:
                 raise self._unusual(path, error) from None
         return pipelines
@@ -413,7 +404,7 @@ class Snapshot:
         try:
             values = parse(content)
         except (yaml.YAMLError, ValueError) as error:
-            raise self._unreadable(path, " ".join(str(error).split())) from None
+            raise self._unreadable(path, joined_lines(error)) from None
         if values is not None and not isinstance(values, dict):
             raise self._unreadable(path, f"expected keys and values, found {values!r:.60}")
         return values or {}

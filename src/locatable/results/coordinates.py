@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..model import Experiment, Record, folders, recorded_hash
+from ..model import Experiment, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -108,7 +108,9 @@ def coordinates_of(snapshot: Snapshot) -> Coordinates:
     """
     files = _sort_files(snapshot)
     record = read_record(snapshot.files.get("environment.json"))
-    stages = {address: _execution(stage) for address, stage in snapshot.records.items()}
+    stages = {}
+    for address, ran in snapshot.records.items():
+        stages[address] = {"cmd": ran.cmd, "outs": _hashes(ran.outs)}
     return Coordinates(
         data=Coordinate(files.data, digest(files.data)),
         code=Coordinate({"commit": snapshot.rev, "files": files.code}, digest(files.code)),
@@ -129,13 +131,15 @@ class _Files:
 
 def _sort_files(snapshot: Snapshot) -> _Files:
     """Return everything that stages read, and everything that DVC tracks."""
-    outputs = {path for stage in snapshot.records.values() for path in stage.outs}
+    outputs = snapshot.outs.keys()
+    params_files: set[str] = set()
+    for record in snapshot.records.values():
+        params_files.update(record.params)
     written = _paths(frozenset(outputs))
     tracked = _paths(frozenset(snapshot.sources))
-    params_files = {file for stage in snapshot.records.values() for file in stage.params}
     read_as_params = params_files.union(snapshot.params_files)
     files = _Files(
-        data={path: _hash(entry) for path, entry in snapshot.sources.items()},
+        data=_hashes(snapshot.sources),
         code={},
         installed=_installed_in_root(snapshot),
     )
@@ -154,11 +158,8 @@ def _sort_files(snapshot: Snapshot) -> _Files:
             files.code[path] = seen
         else:
             files.data[path] = seen
-    # The nearest that there is: files of the project, what it is built from, files of the repository around.
     if not files.installed:
-        _count_build_files(snapshot, files)
-    if not files.installed:
-        files.installed = _installed_around(snapshot)
+        _find_installed(snapshot, files)
     if not files.code:
         files.code = _undeclared_code(snapshot, {*params_files, *files.installed, *outputs})
     return files
@@ -186,16 +187,18 @@ def _installed_around(snapshot: Snapshot) -> dict[str, str]:
         if tree is None:
             continue
         start = posixpath.relpath(around or ".", prefix)
-        names = [name for name in objects.names(tree) if ENVIRONMENT.fullmatch(name)]
-        if names:
-            return {f"{start}/{name}": str(objects.entry(tree, name)) for name in names}
+        found = {}
+        for name in filter(ENVIRONMENT.fullmatch, objects.names(tree)):
+            found[f"{start}/{name}"] = str(objects.entry(tree, name))
+        if found:
+            return found
     return {}
 
 
 def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
     """Return Git's ids by path of the files in the root that say what stages get."""
     found = _in_root(snapshot, ENVIRONMENT)
-    if REQUIREMENTS in found or CONDA_LOCK in found:
+    if "requirements.lock" in found or "conda-lock.yml" in found:
         # Beside a lock of what stages may import, it is that of the tools, too, on which no result depends.
         found.pop("uv.lock", None)
     return found
@@ -204,18 +207,19 @@ def _installed_in_root(snapshot: Snapshot) -> dict[str, str]:
 def _in_root(snapshot: Snapshot, names: re.Pattern[str]) -> dict[str, str]:
     """Return Git's ids by path of the files in the root that have such names."""
     found: dict[str, str] = {}
-    for name in snapshot.root_files():
-        if names.fullmatch(name):
-            found.update(snapshot.git_files(name))
+    for name in filter(names.fullmatch, snapshot.root_files()):
+        found.update(snapshot.git_files(name))
     return found
 
 
-def _count_build_files(snapshot: Snapshot, files: _Files) -> None:
-    """Add the files that the environment is built from, be they declared as code or not at all."""
+def _find_installed(snapshot: Snapshot, files: _Files) -> None:
+    """Add the next best: what the environment is built from, code or not; or files around the project."""
     files.installed.update(_in_root(snapshot, BUILD))
-    declared = [path for path in files.code if BUILD.fullmatch(posixpath.basename(path))]
-    for path in declared:
-        files.installed[path] = files.code.pop(path)
+    for path in list(files.code):
+        if BUILD.fullmatch(posixpath.basename(path)):
+            files.installed[path] = files.code.pop(path)
+    if not files.installed:
+        files.installed = _installed_around(snapshot)
 
 
 def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
@@ -224,10 +228,6 @@ def _undeclared_code(snapshot: Snapshot, others: set[str]) -> dict[str, str]:
     not_code.update(path for path in snapshot.files if not path.endswith("dvc.yaml"))
     paths = _paths(frozenset(not_code))
     return {path: blob for path, blob in snapshot.git_files("").items() if not paths.touch(path)}
-
-
-def _execution(stage: Record) -> dict[str, Any]:
-    return {"cmd": stage.cmd, "outs": {path: _hash(entry) for path, entry in stage.outs.items()}}
 
 
 @lru_cache(50_000)
@@ -240,7 +240,9 @@ class _Paths:
 
     def __init__(self, exact: frozenset[str]) -> None:
         self._exact = exact
-        self._parents = {folder for path in exact for folder in folders(path)}
+        self._parents: set[str] = set()
+        for path in exact:
+            self._parents.update(folders(path))
 
     def touch(self, path: str) -> bool:
         """Return whether a path is one of these, inside of one, or a folder around one."""
@@ -261,6 +263,10 @@ def _holds_code(snapshot: Snapshot, path: str, written: _Paths) -> bool:
     return any(not written.touch(file) and not file.endswith(".gitignore") for file in files)
 
 
+def _hashes(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {path: _hash(entry) for path, entry in entries.items()}
+
+
 def _hash(entry: Mapping[str, Any]) -> str:
     """Return the hash that DVC keeps of a file or folder, whatever kind it is."""
     recorded = recorded_hash(entry)
@@ -268,14 +274,11 @@ def _hash(entry: Mapping[str, Any]) -> str:
         return recorded
     if "files" in entry:  # a folder in a store that keeps versions
         return digest(entry["files"])
-    # An import that was not downloaded is known by its source alone.
-    origins = [_hash(origin) or _locked_revision(origin) for origin in entry.get("deps", ())]
-    return "".join(origins)
-
-
-def _locked_revision(origin: Mapping[str, Any]) -> str:
-    """Return the commit of another repository that an import comes from, empty where it comes from none."""
-    return str(origin.get("repo", {}).get("rev_lock", ""))
+    # An import that was not downloaded is known by its source alone: a hash, or a commit of its repository.
+    known = ""
+    for origin in entry.get("deps", ()):
+        known += _hash(origin) or str(origin.get("repo", {}).get("rev_lock", ""))
+    return known
 
 
 @lru_cache(1_000)

@@ -89,9 +89,10 @@ def drift(lock: str) -> list[Drift]:
     from packaging.requirements import InvalidRequirement, Requirement
 
     drifted = []
-    for line in _requirements(lock):
+    # The lines without hashes, which are for pip; comments and options begin with other characters.
+    for line in re.findall(r"^\w.*", re.sub(r"\\\n", " ", lock), re.MULTILINE):
         try:
-            pin = Requirement(line)
+            pin = Requirement(line.split(" --hash=")[0].strip())
         except InvalidRequirement:
             continue  # a file of another tool
         if not str(pin.specifier).startswith("=="):
@@ -106,20 +107,8 @@ def drift(lock: str) -> list[Drift]:
 
 
 def reason_of_uv(stderr: str, longest: int) -> str:
-    """Return what uv says of a failure, in one line: it draws its errors as a tree.
-
-    Args:
-        stderr: all that it printed there.
-        longest: characters to keep.
-    """
+    """Return what uv says of a failure, in one line: it draws its errors as a tree."""
     return " ".join(re.sub("[×│╰─▶]", " ", stderr).split())[:longest]
-
-
-def _requirements(lock: str) -> list[str]:
-    """Return the requirements in a lock, without their hashes, which are for pip."""
-    lines = re.sub(r"\\\n", " ", lock).splitlines()
-    # Comments and options, such as `--find-links`, begin with other characters.
-    return [line.split(" --hash=")[0].strip() for line in lines if re.match(r"\w", line)]
 
 
 def _installed_version(name: str) -> str | None:

@@ -22,12 +22,7 @@ class OutputFiles:
 
 
 def read_outputs(snapshot: Snapshot, models: Iterable[str] = ()) -> OutputFiles:
-    """Return what Git keeps of outputs, metrics and plots; what DVC's cache has of metrics, plots and models.
-
-    Args:
-        snapshot: of the revision.
-        models: paths of model files to read, too.
-    """
+    """Return what Git keeps of outputs, metrics and plots; what DVC's cache has of these and `models`."""
     outs = snapshot.outs
     shown = [*snapshot.metric_files, *snapshot.plot_files]
     files = OutputFiles({}, [])

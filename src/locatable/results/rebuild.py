@@ -75,13 +75,7 @@ def clone_command(source: str) -> str:
 
 
 def rebuild_commands(snapshot: Snapshot, experiment: Experiment | None, url: str | None) -> list[str]:
-    """Return commands that rebuild a revision on a clean machine.
-
-    Args:
-        snapshot: the revision.
-        experiment: the DVC experiment that it is, None where it is an ordinary commit.
-        url: where the project can be cloned from; by default, from its folder on this machine.
-    """
+    """Return commands that rebuild a revision on a clean machine, from a clone of a URL or of its folder."""
     commands = [clone_command(url or str(snapshot.reader.top))]
     if experiment:
         # A clone has no experiments.
@@ -171,11 +165,13 @@ def _double_output(snapshot: Snapshot) -> str:
 
 
 def _circle(snapshot: Snapshot) -> str:
+    sorter: TopologicalSorter[str] = TopologicalSorter()
     for address, stage in snapshot.stages.items():
         if not stage.outs.keys().isdisjoint(stage.deps):
             return f"{address} has a dependency among its outputs"
+        sorter.add(address, *stage.needs)
     try:
-        TopologicalSorter({address: stage.needs for address, stage in snapshot.stages.items()}).prepare()
+        sorter.prepare()
     except CycleError as error:
         return f"each of these stages needs the next: {', '.join(error.args[1])}"
     return ""
@@ -183,12 +179,13 @@ def _circle(snapshot: Snapshot) -> str:
 
 def _git_commands(snapshot: Snapshot) -> list[str]:
     """Return how to get what Git alone does not check out."""
-    prefix = snapshot.reader.prefix
-    attributes = [".gitattributes", f"{prefix}/.gitattributes"] if prefix else [".gitattributes"]
-    names = [f"{snapshot.rev}:{path}" for path in (".gitmodules", *attributes)]
-    modules, *texts = snapshot.reader.objects.read(names)
+    start = f"{snapshot.rev}:"
+    names = [f"{start}.gitmodules", f"{start}.gitattributes"]
+    if snapshot.reader.prefix:
+        names.append(f"{start}{snapshot.reader.prefix}/.gitattributes")
+    modules, *attributes = snapshot.reader.objects.read(names)
     commands = ["git submodule update --init --recursive"] if modules else []
-    if any(text and b"filter=lfs" in text[1] for text in texts):
+    if any(found and b"filter=lfs" in found[1] for found in attributes):
         commands.append("git lfs pull")
     return [*commands, *_annex_commands(snapshot)]
 
@@ -197,16 +194,14 @@ def _annex_commands(snapshot: Snapshot) -> list[str]:
     """Return how to get what stages read and git-annex keeps."""
     if not snapshot.reader.has_annex:
         return []
-    read = {path for stage in snapshot.records.values() for path in stage.deps}
-    names = [path for path in sorted(read) if _is_annexed(snapshot, path)]
-    return [f"git annex get {join(names)}"] if names else []
-
-
-def _is_annexed(snapshot: Snapshot, path: str) -> bool:
-    """Return whether git-annex keeps a file, or one in a folder."""
-    blobs = snapshot.git_files(path).values()
-    contents = snapshot.reader.objects.present_blobs(blobs)
-    return any(annex_key(content) for content in contents.values())
+    annexed = set()
+    for record in snapshot.records.values():
+        for path in record.deps:
+            # Of a folder, git-annex may keep one file.
+            contents = snapshot.reader.objects.present_blobs(snapshot.git_files(path).values())
+            if any(map(annex_key, contents.values())):
+                annexed.add(path)
+    return [f"git annex get {join(sorted(annexed))}"] if annexed else []
 
 
 def _install_commands(snapshot: Snapshot) -> list[str]:
@@ -303,11 +298,12 @@ def artifact_at(snapshot: Snapshot, source: str) -> str:
 
 def _artifacts(snapshot: Snapshot) -> list[str]:
     """Return comments on what somebody logged or added as an artifact, as DVCLive does in a notebook."""
-    return [
-        f"# {source} (artifact {name}) was made by no stage: no command here rebuilds it"
-        for source in snapshot.sources
-        if (name := artifact_at(snapshot, source))
-    ]
+    comments = []
+    for source in snapshot.sources:
+        name = artifact_at(snapshot, source)
+        if name:
+            comments.append(f"# {source} (artifact {name}) was made by no stage: no command here rebuilds it")
+    return comments
 
 
 def _warm_starts(snapshot: Snapshot) -> list[str]:

@@ -5,7 +5,7 @@ DVC would find out in a checkout (`dvc status`); here it is read from Git, for a
 """
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -16,7 +16,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
-from ..model import Entry, Key, Record, Stage, flatten, is_in, join, named_value, overlaps, same_value
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
 from ..repository.reader import Reader
@@ -64,9 +64,6 @@ def differences(snapshot: Snapshot) -> list[Difference]:
     """Return in what a commit differs from what made its results; nothing where it records none.
 
     What Git and this machine's DVC cache do not tell is not compared, nor are outputs that neither keeps.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
     """
     if not snapshot.records:
         return []
@@ -78,11 +75,7 @@ def differences(snapshot: Snapshot) -> list[Difference]:
 
 
 def has_unrecorded_pipeline(snapshot: Snapshot) -> bool:
-    """Return whether a commit has stages and no results of any.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
-    """
+    """Return whether a commit has stages and no results of any."""
     return not snapshot.records and bool(snapshot.stages)
 
 
@@ -185,32 +178,28 @@ class _Commit:
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
         submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
         in the cache.
-
-        Args:
-            path: as seen from the DVC root.
-            kind: of hash.
         """
         if path in self._tracked:
             return _recorded(self._tracked[path], kind)
         if path in self._unknown or path in (".", "..") or "://" in path or posixpath.isabs(path):
             return None
-        is_outside = path.startswith("../")
-        # Seen from the Git root where it is beside the DVC project.
-        tree = self._snapshot.root_tree if is_outside else self._snapshot.tree
-        place = join(self._snapshot.reader.prefix, path) if is_outside else path
-        if place.startswith("../") or place == ".." or self._objects.is_opaque(tree, place):
-            return None
-        blobs = self._objects.files(tree, place)
-        if place in blobs:
-            return self._hashes.of_blob(blobs[place], kind)
-        hidden: Collection[str] = ()
-        if not is_outside:
-            hidden = self._snapshot.reader.hidden_files(self._snapshot.rev, tree, blobs.keys())
-        files = {file: self._hashes.of_blob(blob, kind) for file, blob in blobs.items() if file not in hidden}
-        if is_outside:
+        if path.startswith("../"):
             # What is not in Git may be of another DVC project.
-            return _hash_of_folder(place, files) or None
-        files |= self._tracked_hashes(path, kind)
+            place = join(self._snapshot.reader.prefix, path)
+            return self._hash_in_git(self._snapshot.root_tree, place, kind) or None
+        return self._hash_in_git(self._snapshot.tree, path, kind)
+
+    def _hash_in_git(self, tree: str, path: str, kind: HashKind) -> str | None:
+        """Return the same of a path below a tree: that of the project, or of the repository around it."""
+        if path.startswith("../") or path == ".." or self._objects.is_opaque(tree, path):
+            return None
+        files: dict[str, str | None] = {}
+        for file, blob in self._objects.files(tree, path).items():
+            files[file] = self._hashes.of_blob(blob, kind)
+        if path not in files and tree == self._snapshot.tree:
+            for file in self._snapshot.reader.hidden_files(self._snapshot.rev, tree, files.keys()):
+                del files[file]
+            files |= self._tracked_hashes(path, kind)
         return files[path] if path in files else _hash_of_folder(path, files)
 
     def _tracked_hashes(self, path: str, kind: HashKind) -> dict[str, str | None]:
@@ -223,7 +212,9 @@ class _Commit:
                 listed = self._listed(place, entry, kind)
                 if place in listed:  # a folder without a list
                     listed = {path: None}
-                files.update({file: md5 for file, md5 in listed.items() if is_in(file, path)})
+                for file, md5 in listed.items():
+                    if is_in(file, path):
+                        files[file] = md5
         if overlaps(path, self._unknown):
             files[path] = None
         return files
@@ -246,9 +237,12 @@ def _hash_of_folder(path: str, files: Mapping[str, str | None]) -> str | None:
     """Return hash of a folder, `ABSENT` where there is none, None where one of its files has none."""
     if not files:
         return ABSENT
-    start = len(path) + 1
-    known = {file[start:]: md5 for file, md5 in files.items() if md5}
-    return folder_hash(known) if len(known) == len(files) else None
+    known = {}
+    for file, md5 in files.items():
+        if not md5:
+            return None
+        known[file.removeprefix(f"{path}/")] = md5
+    return folder_hash(known)
 
 
 def _addition(path: str) -> str:
@@ -271,28 +265,23 @@ def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -
         return
     old, new = _leaves(key, recorded), _leaves(key, present)
     for name in dict.fromkeys([*old, *new]):
-        was, now = old.get(name, _NONE), new.get(name, _NONE)
-        if not same_value(now, was):
-            sentence = _param_sentence(name, was, now)
-            yield Difference(address, Kind.PARAM, name, _or_none(was), _or_none(now), sentence)
+        if not same_value(new.get(name, _NONE), old.get(name, _NONE)):
+            sentence = _param_sentence(name, old, new)
+            yield Difference(address, Kind.PARAM, name, old.get(name), new.get(name), sentence)
 
 
 def _leaves(key: Key, value: Any) -> dict[str, Any]:
     if value is _NONE:
         return {}
-    return {str(Key(key.file, dotted)): leaf for dotted, leaf in flatten({key.dotted: value}).items()}
+    return flat_params([(key.file, {key.dotted: value})])
 
 
-def _or_none(value: Any) -> Any:
-    return None if value is _NONE else value
-
-
-def _param_sentence(name: str, was: Any, now: Any) -> str:
-    if was is _NONE:
-        return f"{name} is {_short(now)}, was not recorded"
-    if now is _NONE:
-        return f"{name} was {_short(was)}, is gone"
-    return f"{name} was {_short(was)}, is {_short(now)}"
+def _param_sentence(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if name not in old:
+        return f"{name} is {_short(new[name])}, was not recorded"
+    if name not in new:
+        return f"{name} was {_short(old[name])}, is gone"
+    return f"{name} was {_short(old[name])}, is {_short(new[name])}"
 
 
 def _short(value: Any) -> str:
@@ -338,7 +327,8 @@ def unread_history(reader: Reader, snapshot: Snapshot) -> str:
     damaged = [one for one in reader.snapshots(_history(reader, snapshot)) if one.damage]
     if not damaged:
         return ""
-    return f"{len(damaged)} of them cannot be read, such as {damaged[0].rev[:7]}: {damaged[0].damage}"
+    first = damaged[0]
+    return f"{len(damaged)} of them cannot be read, such as {first.rev[:7]}: {first.damage}"
 
 
 def _history(reader: Reader, snapshot: Snapshot) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UnreadableError
+from ..errors import UnreadableError, joined_lines
 from ..model import PARAMS_FILE, flatten, flatten_all, holder
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
@@ -81,9 +81,6 @@ def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
     Args:
         snapshot: the revision.
         unread: gets a line for each metrics file that cannot be read, or is not on this machine.
-
-    Raises:
-        UnreadableError: a file of DVC's in it is broken.
     """
     contents = snapshot.git_contents(snapshot.metric_files)
     for path in snapshot.metric_files:
@@ -98,7 +95,7 @@ def metrics_of(snapshot: Snapshot, unread: list[str]) -> Iterator[NamedValue]:
         try:
             yield from _named(ValueKind.METRIC, path, content)
         except (ValueError, yaml.YAMLError) as error:
-            unread.append(f"{snapshot.rev[:7]}:{path}: {' '.join(str(error).split())}")
+            unread.append(f"{snapshot.rev[:7]}:{path}: {joined_lines(error)}")
 
 
 def _named(kind: ValueKind, path: str, content: bytes) -> Iterator[NamedValue]:
@@ -110,11 +107,12 @@ def _named(kind: ValueKind, path: str, content: bytes) -> Iterator[NamedValue]:
 def _undeclared(snapshot: Snapshot) -> list[str]:
     """Return outputs that look as if they hold values, and are no metrics, plots or records of ours."""
     known = {*snapshot.metric_files, *snapshot.plot_files}
-    return [
-        path
-        for path in snapshot.outs
-        if path.endswith(VALUE_FILES) and path not in known and posixpath.basename(path) != "environment.json"
-    ]
+    paths = []
+    for path in snapshot.outs:
+        is_record = posixpath.basename(path) == "environment.json"
+        if path.endswith(VALUE_FILES) and path not in known and not is_record:
+            paths.append(path)
+    return paths
 
 
 # Where DVCLive puts series, below its own folder.

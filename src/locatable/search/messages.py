@@ -174,7 +174,8 @@ def points(path: str, text: str) -> Iterator[Progress]:
     """
     complete_lines = text[: text.rfind("\n") + 1].splitlines()
     separator = "\t" if path.endswith(".tsv") else ","
-    for position, row in enumerate(csv.DictReader(complete_lines, delimiter=separator)):
+    rows = csv.DictReader(complete_lines, delimiter=separator)
+    for position, row in enumerate(rows):
         step = int(row.get("step") or position)
         if step < 0:
             raise ValueError(f"step {step} is negative")

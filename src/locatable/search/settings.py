@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from yaml import YAMLError
 
 from ..clones.trial_clone import ProjectSetup
-from ..errors import SettingsError
+from ..errors import SettingsError, joined_lines
 from ..model import PARAMS_FILE, Key, flatten, holder
 from ..repository import parsing
 from ..repository.parsing import TooLargeError
@@ -243,9 +243,7 @@ class SearchSettings(Section):
                 raise self._other_search(f"space: {key}", different) from None
 
     def _other_search(self, key: str, begun: str) -> SettingsError:
-        return SettingsError(
-            f"search.yaml: {key}: study {self.study} was begun {begun}; give the new one a name of its own"
-        )
+        return _fault(key, f"study {self.study} was begun {begun}; give the new one a name of its own")
 
     @model_validator(mode="after")
     def _is_coherent(self) -> Self:
@@ -281,10 +279,15 @@ def load(path: Path, study: str | None = None) -> SearchSettings:
     except TooLargeError as error:
         raise SettingsError(f"{name}: {error}") from None
     except YAMLError as error:
-        raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{name}: not valid YAML: {joined_lines(error)}") from None
     except ValidationError as error:
         lines = [f"{name}: {line}" for line in _faults(error)]
         raise SettingsError("\n".join(lines)) from None
+
+
+def _fault(place: str, said: str) -> SettingsError:
+    """Return the error that says what is wrong at a place in search.yaml."""
+    return SettingsError(f"search.yaml: {place}: {said}")
 
 
 def _faults(error: ValidationError) -> list[str]:
@@ -312,30 +315,26 @@ def check(settings: SearchSettings, project: ProjectSetup) -> None:
             if key not in known:
                 near = difflib.get_close_matches(key, sorted(known), 1)
                 guess = f"; is it {near[0]}?" if near else ""
-                raise SettingsError(f"search.yaml: space: {key}: no such param{guess}")
+                raise _fault(f"space: {key}", f"no such param{guess}")
     for metric in settings.metrics:
         if not re.fullmatch(".+:.+", metric):
-            raise SettingsError(f"search.yaml: metric: {metric}: write it as file:dotted.key")
+            raise _fault(f"metric: {metric}", "write it as file:dotted.key")
         file = Key.parse(metric).file
         if file in project.frozen_outputs:
             stage = project.frozen_outputs[file]
-            raise SettingsError(
-                f"search.yaml: metric: {file}: {stage}, which writes it, is frozen: dvc unfreeze {stage}"
-            )
+            raise _fault(f"metric: {file}", f"{stage}, which writes it, is frozen: dvc unfreeze {stage}")
         if file not in project.metric_files and _is_cached(file, project.outputs):
-            raise SettingsError(
-                f"search.yaml: metric: {file}: declare it with `cache: false`, so that Git keeps it"
-            )
+            raise _fault(f"metric: {file}", "declare it with `cache: false`, so that Git keeps it")
     if settings.series and _is_cached(settings.series, project.outputs):
         # DVC would put the baseline's there before the trial's begins.
-        raise SettingsError(f"search.yaml: series: {settings.series}: declare it with `cache: false`")
+        raise _fault(f"series: {settings.series}", "declare it with `cache: false`")
 
 
 def _is_cached(path: str, outputs: Mapping[str, bool]) -> bool:
     """Return true where DVC, not Git, keeps a file that a stage writes."""
     place = holder(outputs, path)
     if place is None:
-        raise SettingsError(f"search.yaml: {path}: no stage writes this file")
+        raise _fault(path, "no stage writes this file")
     return outputs[place]
 
 
@@ -345,17 +344,14 @@ def _known_keys(space: Space, project: ProjectSetup) -> set[str]:
     for name, param in space.items():
         for key in param.when:
             if key in project.groups and key not in space:
-                raise SettingsError(
-                    f"search.yaml: space: {name}: when: {key}: a group of Hydra's, which is not in this space"
-                )
+                place = f"space: {name}: when: {key}"
+                raise _fault(place, "a group of Hydra's, which is not in this space")
         options = project.groups.get(name)
         if options is None or project.composition is None:
             continue
         if not isinstance(param, Categorical) or not all(choice in options for choice in param.choices):
-            raise SettingsError(
-                f"search.yaml: space: {name}: a group of Hydra's: it needs `type: categorical`, "
-                f"and `choices` among {', '.join(options)}"
-            )
+            needed = f"it needs `type: categorical`, and `choices` among {', '.join(options)}"
+            raise _fault(f"space: {name}", f"a group of Hydra's: {needed}")
         known.add(name)
         for choice in param.choices:
             # What is chosen of a group can have values that nothing else has.
@@ -410,19 +406,17 @@ def _class(section: str, path: str, module: ModuleType) -> Any:
             found = import_module(package) if package else module
         place = found.__name__
     if not hasattr(found, name):
-        raise SettingsError(f"search.yaml: {section}: no {name!r} in {place}")
+        raise _fault(section, f"no {name!r} in {place}")
     return getattr(found, name)
 
 
 def _module_of_hub(section: str, path: str, package: str) -> Any:
     if not package:
-        raise SettingsError(f"search.yaml: {section}: {path}: write it as {HUB}PACKAGE/Class")
+        raise _fault(section, f"{path}: write it as {HUB}PACKAGE/Class")
     try:
         import optunahub
     except ImportError:
-        raise SettingsError(
-            f"search.yaml: {section}: {path}: OptunaHub is missing: pip install optunahub"
-        ) from None
+        raise _fault(section, f"{path}: OptunaHub is missing: pip install optunahub") from None
     # It may have to be downloaded, and import what is not installed.
     with as_settings_error(section, f"{HUB}{package}"):
         return optunahub.load_module(package)
@@ -434,5 +428,5 @@ def as_settings_error(section: str, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SettingsError(f"search.yaml: {section}: {name}: {reason}") from None
+        reason = joined_lines(error) or type(error).__name__
+        raise _fault(section, f"{name}: {reason}") from None

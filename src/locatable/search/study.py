@@ -247,13 +247,15 @@ class SearchStudy:
         done = len(self._trials())
         sampler = build("sampler", self._settings.sampler, optuna.samplers, done)
         self.optuna.sampler = sampler
-        self.optuna.pruner = build("pruner", self._settings.pruner or NO_PRUNER, optuna.pruners, done)
+        pruner = self._settings.pruner or NO_PRUNER
+        self.optuna.pruner = build("pruner", pruner, optuna.pruners, done)
         # These samplers check only after a trial whether anything is left, and would repeat one.
         complete = self._trials(TrialState.COMPLETE)
         if isinstance(sampler, optuna.samplers.GridSampler) and sampler.is_exhausted(self.optuna):
             self._has_ended.set()
         if isinstance(sampler, optuna.samplers.BruteForceSampler) and complete:
-            sampler.after_trial(self.optuna, complete[-1], TrialState.COMPLETE, complete[-1].values)
+            last = complete[-1]
+            sampler.after_trial(self.optuna, last, TrialState.COMPLETE, last.values)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False, states=states or None)

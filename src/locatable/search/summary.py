@@ -47,9 +47,10 @@ def write_trials(study: optuna.Study, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["number", "state", "experiment", *(study.metric_names or []), *params, "error"])
+        no_values = [""] * len(study.directions)
         for trial in trials:
-            values = trial.values if trial.state is TrialState.COMPLETE else [""] * len(study.directions)
-            row = [trial.number, trial.state.name, trial.user_attrs.get("experiment", ""), *values]
+            row = [trial.number, trial.state.name, trial.user_attrs.get("experiment", "")]
+            row += trial.values if trial.state is TrialState.COMPLETE else no_values
             row += [trial.params.get(key, "") for key in params]
             rows.writerow([*row, trial.user_attrs.get("error", "")])
 
@@ -121,15 +122,18 @@ def table(study: optuna.Study, width: int | None = None) -> str:
     for trial in best_trials(study):
         rows.append([trial.user_attrs.get("experiment", ""), *map(_short, trial.values)])
         params.append([f"{key}={_short(value)}" for key, value in trial.params.items()])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    indent = sum(widths) + len(GAP) * len(widths)
+    starts = [""] * len(rows)
+    for column in zip(*rows, strict=True):
+        widest = max(map(len, column))
+        for row, cell in enumerate(column):
+            starts[row] += cell.ljust(widest) + GAP
+    indent = len(starts[0])
     room = (width or shutil.get_terminal_size().columns) - indent
     lines = []
-    for cells, listed in zip(rows, params, strict=True):
-        start = "".join(cell.ljust(length) + GAP for cell, length in zip(cells, widths, strict=True))
-        for text in _filled(listed, room):
-            lines.append(f"{start}{text}".rstrip())
-            start = " " * indent
+    for start, listed in zip(starts, params, strict=True):
+        first, *others = _filled(listed, room)
+        lines.append(f"{start}{first}".rstrip())
+        lines += [" " * indent + text for text in others]
     return "\n".join(lines)
 
 

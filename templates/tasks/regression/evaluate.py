@@ -55,7 +55,7 @@ def main() -> None:
 
     (REPORTS / "plots").mkdir(parents=True, exist_ok=True)
     (REPORTS / "metrics.json").write_text(json.dumps({"test": test, name: guessed}, indent=2) + "\n")
-    rows.to_csv(REPORTS / "plots/rows.csv", index=False, lineterminator="\n")
+    rows.to_csv(REPORTS / "plots/rows.csv", index=False, lineterminator="\n", float_format=rounded)
     for draw, what, key, *data in [
         (figures.predicted, "Predicted against observed", "rmse", rows),
         (figures.residuals, "Residuals", "half_width", rows, test["half_width"]),

@@ -1,13 +1,14 @@
-"""A search does not begin from results that are not of the baseline's files."""
+"""What a search begins from: results of the baseline's own files, and a sampler that can be the project's."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
-from tiny_dvc import commit, dvc, init
+from tiny_dvc import commit, with_results
 from tiny_git import write
 
-from locatable.errors import ProjectError
+from locatable.errors import ProjectError, SettingsError
 from locatable.search.run import SearchOptions, SearchPlan, plan_search
 from locatable.search.settings import load
 
@@ -31,19 +32,8 @@ SEARCH = {
 def root(tmp_path: Path) -> Path:
     """A project with results."""
     root = tmp_path / "project"
-    init(root)
-    write(
-        root,
-        {
-            "dvc.yaml": PIPELINE,
-            "code.py": "1\n",
-            "params.yaml": "x: 0.5\n",
-            "search.yaml": json.dumps(SEARCH),
-        },
-    )
-    with dvc(root) as repo:
-        repo.reproduce()
-    commit(root)
+    files = {"dvc.yaml": PIPELINE, "code.py": "1\n", "params.yaml": "x: 0.5\n"}
+    with_results(root, {**files, "search.yaml": json.dumps(SEARCH)})
     return root
 
 
@@ -76,3 +66,29 @@ def test_a_baseline_that_nothing_ran_in_is_no_reason_to_refuse(root: Path) -> No
     (root / "dvc.lock").unlink()
     baseline = commit(root)
     assert plan(root).baseline == baseline
+
+
+SAMPLER = "import optuna\n\nclass Halves(optuna.samplers.RandomSampler):\n    pass\n"
+
+
+@pytest.fixture
+def own_sampler(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with modules of samplers, of which search.yaml names one."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    write(root, {"halves_of_mine.py": SAMPLER, "broken_of_mine.py": "import missing_of_mine\n"})
+    write(root, {"search.yaml": json.dumps({**SEARCH, "sampler": {"name": "halves_of_mine.Halves"}})})
+    commit(root)
+    return root
+
+
+def test_a_sampler_beside_search_yaml_is_found_and_no_module_of_the_project_hides_an_installed_one(
+    own_sampler: Path,
+) -> None:
+    assert plan(own_sampler).settings.sampler == {"name": "halves_of_mine.Halves"}
+    assert sys.path[-1] == str(own_sampler)
+
+
+def test_a_module_that_cannot_be_imported_says_why(own_sampler: Path) -> None:
+    write(own_sampler, {"search.yaml": json.dumps({**SEARCH, "sampler": {"name": "broken_of_mine.Any"}})})
+    with pytest.raises(SettingsError, match=r"broken_of_mine\.Any: No module named 'missing_of_mine'"):
+        plan(own_sampler)
