@@ -65,7 +65,7 @@ def test_an_extra_comes_from_the_project_s_own_lock_where_that_has_it(
 
 
 # What a user's own project brings, where it is used at all; each is asked for when it is missing.
-OF_PROJECTS = {"optunahub", "pyarrow"}
+OF_PROJECTS = {"optunahub", "pyarrow", "pytest"}
 PROJECT = Path(__file__).parents[2]
 
 
