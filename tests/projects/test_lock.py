@@ -104,10 +104,12 @@ def test_uv_sync_in_a_clone_installs_what_the_lock_of_pip_pins(synced, uv):
     assert changed(synced, uv) == ["uv.lock"]
 
 
-def test_uv_run_needs_no_network_for_what_is_on_this_machine(synced, uv):
+def test_uv_run_in_a_second_clone_needs_no_network(synced, uv):
+    folder = synced.parent
+    run("git", "clone", "--quiet", folder / "origin/tumour-classifier", folder / "second", cwd=folder, env=uv)
     blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE)
-    done = run("uv", "run", "pytest", "-q", "tests/test_declared.py", cwd=synced, env={**uv, **blocked})
-    assert "1 passed" in done.stdout
+    tested = ("uv", "run", "--offline", "pytest", "-q", "tests/test_declared.py")
+    assert "1 passed" in run(*tested, cwd=folder / "second", env={**uv, **blocked}).stdout
 
 
 def test_uvx_runs_the_wheel_of_a_project_that_is_not_set_up(project, uv):

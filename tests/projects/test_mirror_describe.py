@@ -136,7 +136,7 @@ def test_a_script_that_cannot_be_imported_writes_nothing(
     before = runs()
     describe(project, "    import no_such_module\n")
     script = project / "scripts/mirror.py"
-    script.write_text(script.read_text().replace("import sys\n", "import sys\n\nimport no_such_module\n", 1))
+    script.write_text(script.read_text().replace("\nfrom ", "\nimport no_such_module\nfrom ", 1))
     line = script.read_text().splitlines().index("import no_such_module") + 1
     done = run("locatable", "mirror", cwd=project, env=env, code=1)
     assert done.stdout == ""

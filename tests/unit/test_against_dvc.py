@@ -3,13 +3,18 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.config import RemoteNotFoundError
 from tiny_dvc import dvc
 from varied_repositories import FEATURES, build, choose
 
+from locatable.diff.changes import Side
+from locatable.diff.compare import compare as differ
+from locatable.locate.result import Result
 from locatable.repository.reader import Reader
 from locatable.results.staleness import Kind, differences
 from tools.comparison.compare import Comparison, compare
@@ -54,6 +59,23 @@ def test_what_dvc_cannot_say_is_what_no_stage_has_written_yet(repository: Reposi
     # Of the first commit alone; and DVC shows no params of files outside of the project.
     others = {reason for reason, times in left_out.items() if times > 1 or "FileNotFoundError" not in reason}
     assert {reason for reason in others if not reason.startswith("params ../")} == set()
+
+
+def test_two_commits_differ_in_what_dvc_diff_says(repository: Repository) -> None:
+    # The first one has no results.
+    for old, new in pairwise(repository.commits[1:]):
+        with dvc(repository.root) as repo:
+            try:
+                said = repo.diff(old, new)
+            except RemoteNotFoundError:
+                pytest.skip("DVC itself stops at a remote that is not there")
+        named = {str(entry["path"]).rstrip("/") for entry in said.get("modified", [])}
+        with Reader(repository.root) as reader:
+            a, b = (Side(Result(snapshot)) for snapshot in reader.snapshots([old, new]))
+            found = differ(a, b)
+            tracked = {*a.snapshot.sources, *a.snapshot.outs}
+        ours = {change.name for change in found.changes["data"]} | found.outputs.keys()
+        assert ours & tracked == named & tracked
 
 
 def test_what_has_changed_is_what_dvc_status_says(repository: Repository) -> None:

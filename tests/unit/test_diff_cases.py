@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,10 @@ def test_processors_that_are_noted_are_compared_where_no_input_differs(
     for rev, name in (("HEAD~1", "Zen"), ("HEAD", "Haswell")):
         git(root, "notes", "--ref", "locatable", "add", "-m", json.dumps({"name": name, "cpus": 2}), rev)
     main(["diff", "HEAD~1", "HEAD"])
-    assert "processor: Zen, 2 CPUs → Haswell, 2 CPUs" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "\nenvironment   same\n              processor: Zen, 2 CPUs → Haswell, 2 CPUs\n" in text
+    # And once more where they may be the reason.
+    assert "processor: Zen, 2 CPUs → Haswell, 2 CPUs" in text.partition("not reproducible")[2]
 
 
 def test_packages_that_no_stage_declares_come_before_chance(root: Path, diff: Diff) -> None:
@@ -466,6 +470,14 @@ def test_an_archive_is_compared_with_what_is_checked_out(
     changes = found["coordinates"]["params"]["changes"]
     assert found["a"]["rev"] == first
     assert [(change["name"], change["a"], change["b"]) for change in changes] == [("copy.by", 1, 2)]
+
+
+def test_data_in_a_zip_file_is_no_archive(root: Path, diff: Diff) -> None:
+    with zipfile.ZipFile(root / "data.zip", "w") as file:
+        file.writestr("rows.csv", "1\n")
+    pipeline = "stages: {train: {cmd: cat data.zip > model.txt, deps: [data.zip], outs: [model.txt]}}\n"
+    first = with_results(root, {"dvc.yaml": pipeline}, "data.zip")
+    assert diff("data.zip", "HEAD")["a"]["rev"] == first
 
 
 def test_a_run_of_mlflow_is_the_commit_that_it_shows(

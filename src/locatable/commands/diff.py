@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import re
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_archive(target: str) -> bool:
-    return target.endswith(".zip") and Path(target).is_file()
+    """Return whether a target is an archive; data can be a ZIP file, too."""
+    if not target.endswith(".zip") or not Path(target).is_file():
+        return False
+    from ..archive.format import BUNDLE
+
+    try:
+        with zipfile.ZipFile(target) as file:
+            return BUNDLE in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -> "Side":
@@ -134,6 +144,8 @@ def _locate(reader: "Reader", target: str) -> "Result":
             render.figures_to_text(target, located, []),
             hint="name one result: an experiment, a commit, or a figure as a file",
         )
+    for figure in located.figures:
+        print(render.how_found(figure), file=sys.stderr)
     results = merged(located.results)
     first, *others = results
     if first.uncommitted:

@@ -85,9 +85,10 @@ def _lines(found: Comparison, most: int) -> list[str]:
     lines += [f"   {note}" for note in _shortened(found.notes, most)]
     lines.append("")
     for name, changes in found.changes.items():
-        lines += _labelled(name, _shortened(map(sentence, changes), most) or ["same"])
-    if found.changes["environment"]:
-        lines += _labelled("", _processors(found))
+        told = _shortened(map(sentence, changes), most) or ["same"]
+        if name == "environment" and (changes or _are_of_two_processors(found)):
+            told += _processors(found)
+        lines += _labelled(name, told)
     lines += ["", *_labelled("values", _value_lines(found, most))]
     lines += _labelled("outputs", _wrapped(outputs_line(found)))
     return [*lines, "", *_labelled("first cause", cause_lines(found, most))]
@@ -96,7 +97,8 @@ def _lines(found: Comparison, most: int) -> list[str]:
 def title(side: Side) -> str:
     """Return what a result is called, with what was asked for."""
     name = render.title(side.result)
-    return name if side.asked in name else f"{name}  {side.asked}"
+    is_told = side.asked in name or side.result.rev.startswith(side.asked)
+    return name if is_told else f"{name}  {side.asked}"
 
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
@@ -201,6 +203,11 @@ def outputs_line(found: Comparison) -> str:
         return f"{total} outputs, all equal" if total else "no stage has recorded any"
     first = ", ".join(_shortened(found.outputs, 3))
     return f"{len(found.outputs)} of {total} differ: {first}"
+
+
+def _are_of_two_processors(found: Comparison) -> bool:
+    noted = (found.a.processor, found.b.processor)
+    return None not in noted and noted[0] != noted[1]
 
 
 def _processors(found: Comparison) -> list[str]:

@@ -317,16 +317,7 @@ def untracked_names(top: Path) -> list[str]:
 
 
 def make_clone(source: Path | str, folder: Path, *options: str) -> None:
-    """Clone a repository, and check nothing out yet.
-
-    Args:
-        source: a folder of this machine, or a URL.
-        folder: where to; it is empty, or not there.
-        options: of `git clone`.
-
-    Raises:
-        GitError: Git refused.
-    """
+    """Clone a folder of this machine or a URL into an empty folder, and check nothing out yet."""
     # Files of a clone have the same bytes as those of the checkout.
     conversions = settings_like(source, CONVERSIONS) if isinstance(source, Path) else {}
     settings = {**CLONE_SETTINGS, **conversions}
@@ -339,18 +330,9 @@ def make_clone(source: Path | str, folder: Path, *options: str) -> None:
 def clone_git(
     folder: Path, *command: str, text: str | None = None, settings: Mapping[str, str] | None = None
 ) -> str:
-    """Return what a Git command prints that runs in a clone.
+    """Return what a Git command prints that runs in a clone; arguments and errors as of `git`.
 
     Variables of the environment can hold settings, too, and they count more than those of a repository.
-
-    Args:
-        folder: of the clone.
-        command: what comes after `git`.
-        text: what it reads from its standard input.
-        settings: more of Git's settings, for this command alone.
-
-    Raises:
-        GitError: Git refused.
     """
     return git(folder, *command, text=text, settings={**_allowing(folder), **(settings or {})})
 

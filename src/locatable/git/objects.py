@@ -365,7 +365,8 @@ class GitObjects:
         if tree not in self._opaque:
             modes = {mode for mode, _ in self.entries(tree).values()}
             is_opaque = SUBMODULE in modes or LINK in modes
-            self._opaque[tree] = is_opaque or any(map(self._has_opaque, self._subfolders(tree).values()))
+            folders = self._subfolders(tree).values()
+            self._opaque[tree] = is_opaque or any(map(self._has_opaque, folders))
         return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:

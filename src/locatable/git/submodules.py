@@ -130,12 +130,7 @@ def _names(clone: Path) -> dict[str, str]:
 
 
 def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
-    """Return Git's folders that can have the commits of a submodule.
-
-    Args:
-        checked_out: where the user has it, if so.
-        absorbed: where Git keeps it, even after its checkout was removed.
-    """
+    """Return Git's folders that can have the commits of a submodule, whose checkout may be gone."""
     found = []
     if (checked_out / ".git").exists():
         found.append(Path(git(checked_out, "rev-parse", "--absolute-git-dir")))

@@ -171,9 +171,9 @@ def _abbreviated_commit(reader: Reader, text: str) -> str | None:
     commit = commit_id(reader, text)
     if commit is None or commit == text.lower() or not commit.startswith(text.lower()):
         return None
-    is_ref = any(reader.objects.read([f"refs/heads/{text}", f"refs/tags/{text}", f"refs/remotes/{text}"]))
+    refs = [f"refs/heads/{text}", f"refs/tags/{text}", f"refs/remotes/{text}"]
     names = {experiment.name for experiment in reader.experiments()}
-    return None if is_ref or text in names else commit
+    return None if text in names or any(reader.objects.read(refs)) else commit
 
 
 def find_name(reader: Reader, name: str) -> list[Result]:

@@ -48,7 +48,8 @@ class Commits:
             self.experiments.setdefault(experiment.rev, experiment)
         self.head = commit_id(reader, "HEAD")
         tips = [*BRANCHES, "HEAD"] if self.head else BRANCHES
-        self.revs = list(dict.fromkeys([*self.experiments, *git(reader.root, "rev-list", *tips).split()]))
+        listed = git(reader.root, "rev-list", *tips).split()
+        self.revs = list(dict.fromkeys([*self.experiments, *listed]))
         # A baseline that is on no branch can be missing from a shallow clone.
         baselines = {experiment.baseline for experiment in self.experiments.values()}
         others = sorted(baselines.difference(self.revs))

@@ -279,7 +279,8 @@ class FigureIndex:
     def __init__(self, known: KnownFigures, place: Path) -> None:
         rows = _load(place)
         keys = np.array(list(known.compared), dtype=ROW["key"])
-        new, self.missing = _read_rows(known, np.setdiff1d(keys, rows["key"]).astype(str).tolist())
+        unread = np.setdiff1d(keys, rows["key"])
+        new, self.missing = _read_rows(known, unread.astype(str).tolist())
         if new:
             rows = np.concatenate([rows, *new])
             _save(place, rows)

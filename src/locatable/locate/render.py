@@ -45,7 +45,8 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
     for path, role in result.roles.items():
         parts.append(f"{path} ({role})")
     if same_in:
-        parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {same_in[-1][:7]}")
+        number, last = len(same_in) + 1, same_in[-1]
+        parts.append(f"in {number} commits, from {result.rev[:7]} to {last[:7]}")
     return "  ".join(parts)
 
 

@@ -201,12 +201,7 @@ def _warnings(report: Report) -> list[str]:
 
 
 def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
-    """Return the steps of a revision.
-
-    Args:
-        snapshot: the revision.
-        makers: addresses of the stages that wrote the target; those before them made it, too.
-    """
+    """Return the steps of a revision; those before the makers of the target made it, too."""
     stages = snapshot.stages
     graph = _graph(stages)
     made = set(makers)

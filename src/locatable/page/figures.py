@@ -134,7 +134,8 @@ class Chart:
     @property
     def colours(self) -> dict[str, str]:
         """Colour of each line; that of the baseline shares it."""
-        return dict(zip(dict.fromkeys([*self.lines, *self.baseline]), cycle(COLOURS), strict=False))
+        names = dict.fromkeys([*self.lines, *self.baseline])
+        return dict(zip(names, cycle(COLOURS), strict=False))
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,8 @@ def _announce(
     if lock:
         progress(f"installs {lock.source}")
         others = [name for name in present_locks(checkout.root) if name != lock.name]
-        if others:
+        is_declared = any(lock.name in stage.deps for stage in checkout.stages)
+        if others and not is_declared:
             progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:

@@ -63,11 +63,7 @@ _FILE = {
 
 
 class Pipelines:
-    """Reads dvc.yaml files; asks DVC where one has templates.
-
-    Args:
-        prefix: path from the Git root to the DVC root, empty where they are the same.
-    """
+    """Reads dvc.yaml files; asks DVC where one has templates."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -354,7 +350,8 @@ def _locked(stages: dict[str, Any]) -> dict[str, Any]:
     """Return the same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
     locked: dict[str, Any] = {}
     for name, fields in stages.items():
-        locked[name] = LockedStage(fields or {}) if isinstance(fields, (dict, type(None))) else fields
+        is_stage = fields is None or isinstance(fields, dict)
+        locked[name] = LockedStage(fields or {}) if is_stage else fields
     return locked
 
 
@@ -452,12 +449,7 @@ def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
-    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it.
-
-    Args:
-        rules: contents of all `.dvcignore` of a project.
-        paths: of files, as seen from the DVC root.
-    """
+    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it."""
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))

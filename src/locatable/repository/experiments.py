@@ -16,12 +16,9 @@ def experiment_ref(baseline: str, name: str) -> str:
 
 
 def message(name: str, choices: Mapping[str, str], memory: Mapping[str, Any]) -> str:
-    """Return the message of an experiment's commit.
+    """Return the message of an experiment's commit: its name, choices in Hydra's groups, what Optuna knew.
 
-    Args:
-        name: of the experiment.
-        choices: what was chosen of Hydra's groups: params.yaml holds what they stand for, not their names.
-        memory: what Optuna knew of the trial, as plain values.
+    The choices are kept, since params.yaml holds what they stand for and not their names.
     """
     body = [f"{group}{CHOSEN}{chosen}" for group, chosen in choices.items()]
     if memory:

@@ -148,9 +148,6 @@ def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
 def cache_folder(root: Path) -> Path:
     """Return the folder in which DVC keeps objects of a project.
 
-    Args:
-        root: the DVC root, an absolute path.
-
     Raises:
         ProjectError: one of DVC's configuration files is broken.
     """
@@ -165,9 +162,11 @@ def cache_folder(root: Path) -> Path:
                 return Path(repo.cache.local_cache_dir)
         if "dir" in section:
             named = str(section["dir"])
-            is_url = re.match(r"\w+://", named)
-            # Seen from the folder of the file that says so.
-            folder = Path(named if is_url else os.path.abspath(file.parent / os.path.expanduser(named)))
+            folder = Path(named)
+            if not re.match(r"\w+://", named):
+                # Seen from the folder of the file that says so.
+                place = file.parent / os.path.expanduser(named)
+                folder = Path(os.path.abspath(place))
     return folder
 
 

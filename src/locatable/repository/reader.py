@@ -58,8 +58,9 @@ class Reader(Repository):
         """
         listed = git(self.root, *LISTED).split("\n")
         refs = [match for match in map(_LINE.fullmatch, listed) if match]
+        commits = self.objects.read(ref["rev"] for ref in refs)
         experiments = []
-        for ref, commit in zip(refs, self.objects.read(ref["rev"] for ref in refs), strict=True):
+        for ref, commit in zip(refs, commits, strict=True):
             text = commit[1].decode(errors="replace") if commit else ""
             if not text:
                 self._missing.add(ref["rev"])
@@ -89,7 +90,11 @@ class Reader(Repository):
         baselines = {experiment.rev: experiment.baseline for experiment in experiments}
         before = self._trees(dict.fromkeys(baselines.values()))
         # One project alone: nearly all repositories.
-        shared = {rev for rev, tree in before.items() if set(_projects(self.objects, tree)) - {self.prefix}}
+        shared = set()
+        for rev, tree in before.items():
+            projects = set(_projects(self.objects, tree))
+            if projects - {self.prefix}:
+                shared.add(rev)
         after = self._trees(rev for rev, baseline in baselines.items() if baseline in shared)
         foreign = {}
         for rev, tree in after.items():
@@ -103,7 +108,8 @@ class Reader(Repository):
         """Return the tree of each commit that this clone has, and read all that is in it."""
         wanted = list(revs)
         trees = {}
-        for rev, answer in zip(wanted, self.objects.read(f"{rev}^{{tree}}" for rev in wanted), strict=True):
+        answers = self.objects.read(f"{rev}^{{tree}}" for rev in wanted)
+        for rev, answer in zip(wanted, answers, strict=True):
             if answer:
                 trees[rev] = answer[0]
         self.objects.load_trees(trees.values())

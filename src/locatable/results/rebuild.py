@@ -259,10 +259,6 @@ def choose_lock(present: Collection[str], declared: Collection[str]) -> str | No
 
     Of several, it is the one that stages declare; the first of ENVIRONMENT_LOCKS where they declare several,
     or none.
-
-    Args:
-        present: names of the locks in the root of the project.
-        declared: names of those that a stage depends on.
     """
     for candidates in (declared, present):
         for name in ENVIRONMENT_LOCKS:
