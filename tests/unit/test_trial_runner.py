@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ from tiny_git import IDENTITY, git
 
 from locatable import LocatableError, TrialRunner
 from locatable.clones.processes import kill_processes
+from locatable.repository.running import RunningExperiments, State
 
 METRICS = ["metrics.yaml:loss"]
-# Without Python: a stage of milliseconds.
+# Without Python: a stage of milliseconds, but while there is a file that holds it.
 PIPELINE = """\
 stages:
   train:
-    cmd: test $(sed -n 's/^x. //p' params.yaml) -lt 9 && sed 's/^x/loss/' params.yaml > metrics.yaml
+    cmd:
+    - while test -e "$HOLD"; do sleep 0.1; done
+    - test $(sed -n 's/^x. //p' params.yaml) -lt 9 && sed 's/^x/loss/' params.yaml > metrics.yaml
     params: [x]
     outs: [{metrics.yaml: {cache: false}}]
 """
@@ -35,7 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runner(project: Path) -> Iterator[TrialRunner]:
     before = dict(os.environ)
     source = str(Path(__file__).parents[2] / "src")
-    os.environ.update(IDENTITY, PYTHONPATH=source)
+    os.environ.update(IDENTITY, PYTHONPATH=source, HOLD=str(project.parent / "hold"))
     with TrialRunner(METRICS, project) as started:
         yield started
     os.environ.clear()
@@ -55,6 +60,21 @@ def test_a_trial_is_an_experiment_of_the_repository(runner: TrialRunner, project
 def test_the_checkout_stays_as_it_is(runner: TrialRunner, project: Path) -> None:
     runner.run("mine-2", {"x": 5})
     assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_trial_is_found_while_it_runs_and_not_after(runner: TrialRunner, project: Path) -> None:
+    hold = project.parent / "hold"
+    hold.touch()
+    running = RunningExperiments(project)
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(runner.run, "mine-8", {"x": 7})
+        while not running.find() and not trial.done():
+            time.sleep(0.1)
+        found = running.find()
+        hold.unlink()
+        trial.result()
+    told = [(one.name, one.location, one.state) for one in found]
+    assert (told, running.find()) == ([("mine-8", "search", State.RUNNING)], [])
 
 
 def test_a_trial_that_fails_says_why(runner: TrialRunner) -> None:
