@@ -87,6 +87,12 @@ def test_runs_that_are_there_are_described_once_and_all_else_of_them_stays(
     assert "late-0 (logistic)" in names(runs())
 
 
+def test_the_thin_script_does_the_same(project: Path, env: dict[str, str]) -> None:
+    describe(project, OWN)
+    said = run("python", "-m", "scripts.mirror", "--prune", cwd=project, env=env).stdout
+    assert said == "mirrored 0 new, 5 already there, 0 failed, 4 described again, 0 pruned\n"
+
+
 def test_a_script_that_adds_nothing_any_more_leaves_nothing_behind(
     project: Path, env: dict[str, str], runs: Callable[[], Runs]
 ) -> None:
