@@ -13,8 +13,7 @@ from locatable.errors import UnreadableError
 from locatable.mlflow.content import Content, RunContent
 from locatable.mlflow.plan import WantedRun
 from locatable.mlflow.revision import revision_content, study_content
-from locatable.model import Experiment
-from locatable.repository.experiments import message
+from locatable.model import Experiment, experiment_message
 from locatable.repository.reader import Reader
 
 Show = Callable[..., RunContent]
@@ -208,7 +207,7 @@ class Study:
         number = len(self.trials)
         usual = {"metrics": ["m.json:valid.loss"], "directions": ["minimize"]}
         trial = {"params": {"train.rate": 10 * loss}}
-        said = message(f"wide-{number}", {}, {**usual, "trial": trial, **memory})
+        said = experiment_message(f"wide-{number}", {}, {**usual, "trial": trial, **memory})
         rev = commit(self.root, {"m.json": json.dumps({"valid": {"loss": loss}})}, said)
         self.trials.append(Experiment(f"wide-{number}", rev, "base", number + 3, "wide"))
 

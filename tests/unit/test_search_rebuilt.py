@@ -9,7 +9,7 @@ import tiny_git
 from optuna.storages import InMemoryStorage
 
 from locatable.errors import SettingsError
-from locatable.repository.experiments import experiment_ref, message
+from locatable.model import experiment_message, experiment_ref
 from locatable.search.git_trials import find_experiments
 from locatable.search.messages import Complete, Progress
 from locatable.search.settings import SearchSettings
@@ -94,7 +94,7 @@ class Searched:
 
     def record(self, job, metrics):
         """Make a trial an experiment, as a worker does."""
-        said = message(job.experiment, {}, job.memory)
+        said = experiment_message(job.experiment, {}, job.memory)
         tiny_git.write(self.root, {"m.json": json.dumps(metrics)})
         tiny_git.git(self.root, "add", "m.json")
         tree = tiny_git.git(self.root, "write-tree")

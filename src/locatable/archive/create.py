@@ -17,12 +17,12 @@ from ..clones.recorded_data import stored_objects
 from ..errors import CannotTryError, ProjectError, UsageError
 from ..git import CLONE_SETTINGS, git
 from ..git.objects import fetch_history
+from ..model import experiment_ref
 from ..proof.environment import Step, recorded_python, run_installer
 from ..proof.lock_files import make_step, wheels_alone
 from ..proof.plan import plan_proof
 from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
-from ..repository.experiments import experiment_ref
 from ..repository.reader import Reader, resolve
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import REQUIREMENTS

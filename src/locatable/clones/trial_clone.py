@@ -23,7 +23,7 @@ from ..git import clone_git, git, make_clone
 from ..git.objects import fetch_commit
 from ..git.pointers import fill_in_annex_for_trials, lfs_storage, needing_lfs_contents
 from ..git.submodules import Submodule, checkout_submodules, fetch_submodules
-from ..model import PARAMS_FILE, Key
+from ..model import PARAMS_FILE, Key, choices_in, experiment_message, experiment_ref
 from ..repository import check_dvc_files
 from ..repository.dvc_repo import (
     commands_of,
@@ -33,7 +33,6 @@ from ..repository.dvc_repo import (
     remember_parsed_yaml,
     with_causes,
 )
-from ..repository.experiments import choices_in, experiment_ref, message
 from ..repository.running import RECORD, SEARCH, TaskStatus
 from .config import write_local_config
 from .params_files import Composition, composition_of, same, write_composed
@@ -356,7 +355,9 @@ class Clone:
         clone_git(self.folder, "add", "--update")
         clone_git(self.folder, "add", "--force", "--", *new)
         choices = {key: value for key, value in params.items() if key in self._groups}
-        rev = self._commit(clone_git(self.folder, "write-tree"), message(name, choices, memory or {}))
+        rev = self._commit(
+            clone_git(self.folder, "write-tree"), experiment_message(name, choices, memory or {})
+        )
         for key, value in params.items():
             recorded = value if key in choices else self.read(rev, key)
             if not same(recorded, value):
@@ -393,7 +394,7 @@ class Clone:
         # Other experiments with the study's name can differ in more than params.
         if not parent_and_message.startswith(f"{self.baseline} search: "):
             return None
-        return self._commit(rev + "^{tree}", message(name, choices_in(parent_and_message), memory))
+        return self._commit(rev + "^{tree}", experiment_message(name, choices_in(parent_and_message), memory))
 
     def ref(self, name: str) -> str:
         """Return where DVC keeps an experiment of this baseline."""

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import joined_lines
-from ..model import Key, holder
+from ..model import Key, holder, memory_in
 from ..output import redact_urls
 from ..repository import parsing
-from ..repository.experiments import memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of

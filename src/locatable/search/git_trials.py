@@ -20,9 +20,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from yaml import YAMLError
 
 from ..errors import SettingsError
-from ..model import Experiment, Key
+from ..model import Experiment, Key, choices_in, memory_in
 from ..repository import parsing
-from ..repository.experiments import choices_in, memory_in
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from .messages import points

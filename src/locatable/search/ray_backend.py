@@ -22,7 +22,7 @@ from typing import Any, cast
 from ..clones.trial_clone import CloneSetup, missing_on_remote
 from ..errors import GitError, LocatableError, ProjectError
 from ..git import git, top_folder
-from ..repository.experiments import experiment_ref
+from ..model import experiment_ref
 from ..results.coordinates import LOCKS
 from .messages import Complete, Job, PoolMessage, Receive, Unusable, WorkerMessage, from_json, to_json
 from .settings import Resources
