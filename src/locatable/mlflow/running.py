@@ -114,21 +114,14 @@ def settle(
         states: how each stood before it was known what is wanted: what ended since then may be committed.
         prune: delete those of what ended without a commit, too.
     """
-    place = place_of(reader.root)
     settled = Settled(dict(known))
-    ours: dict[str, Provisional] = {}
-    for key, runs in known.items():
-        with suppress(ValueError):  # it is no provisional run, or somebody else's
-            one = Provisional.parse(runs[0].provisional)
-            if one.place == place:
-                ours[key] = one
-    begun_since = {one.id for one in running.find()} - states.keys() if ours.keys() else set()
+    ours = _provisional_runs(known, place_of(reader.root))
+    # What began since then runs, whatever its record says by now: the next mirror looks for its commit.
+    states = {one.id: State.RUNNING for one in running.find()} | dict(states)
     # Of two of one name, the later one made the commit.
     for key, one in sorted(ours.items(), key=lambda item: -item[1].began):
         run = known[key][0]
-        state = states.get(one.id) or State.RUNNING
-        if one.id not in states and one.id not in begun_since:
-            state = running.ending_of(one.id, one.began)
+        state = states.get(one.id) or running.ending_of(one.id, one.began)
         commit = _commit_of(one, wanted, known, reader, state)
         is_replaced = any(_replaces(other, one) for other in ours.values())
         # Of an experiment that was recorded and is gone, the user removed it.
@@ -141,6 +134,17 @@ def settle(
         elif state is not State.RUNNING and run.is_running:
             settled.endings[run.run_id] = state
     return settled
+
+
+def _provisional_runs(known: KnownRuns, place: str) -> dict[str, Provisional]:
+    """Return what the provisional runs of a checkout say, by their keys."""
+    found = {}
+    for key, runs in known.items():
+        with suppress(ValueError):  # it has a commit, or somebody else wrote its tag
+            one = Provisional.parse(runs[0].provisional)
+            if one.place == place:
+                found[key] = one
+    return found
 
 
 def _replaces(other: Provisional, one: Provisional) -> bool:
@@ -368,15 +372,15 @@ class RunningRuns:
         for own, one in present.items():
             if own not in self._shown:
                 self._begin(one)
+        busy = {one.folder for one in present.values()}
         for own, shown in list(self._shown.items()):
-            if own not in present:
+            has_ended = own not in present
+            if has_ended:
                 del self._shown[own]
-                folders = [other.folder for other in present.values()]
-                if self._is_committed(shown.running) or shown.running.folder in folders:
-                    continue
-            # Of what has ended, for the last time.
-            with suppress(RefusedError):
-                self._log(shown)
+            # After its end there can be last points, unless something else writes them by now.
+            if not has_ended or not (shown.running.folder in busy or self._is_committed(shown.running)):
+                with suppress(RefusedError):
+                    self._log(shown)
 
     def _running_by_id(self) -> dict[str, Running]:
         return {one.id: one for one in self._running.find() if one.state is State.RUNNING}
