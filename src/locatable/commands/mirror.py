@@ -79,6 +79,7 @@ def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
     running: object = None
     mirrored = -math.inf
     said: _Said | None = None
+    failure: _Said | None = None
     failures = 0
     while True:
         try:
@@ -98,10 +99,10 @@ def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
                 said = _mirror(arguments).print_unless(said)
             if ids:
                 _show_running(runs)
-            failures = 0
+            failure, failures = None, 0
         except (GitError, StoreError) as error:  # it may be well the next time: DVC is at work
-            failure = _Said(1, "", ("; ".join(filter(None, (str(error), error.hint))),))
-            said = failure.print_unless(said)
+            reason = "; ".join(filter(None, (str(error), error.hint)))
+            failure = _Said(1, "", (reason,)).print_unless(failure)
             seen = None
             runs = _running_runs(arguments)
             failures += 1
