@@ -1,11 +1,13 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from ..model import Key, Record, flat_params, is_in, overlaps, recorded_hash
 from ..repository import share_history
+from ..repository.snapshot import Snapshot
 from .changes import (
     Change,
     Side,
@@ -96,17 +98,20 @@ def compare(a: Side, b: Side) -> Comparison:
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
     stages = _Stages(a, b, changes)
-    outputs = {path: address for address in stages.order for path in stages.outputs[address]}
-    causes = stages.causes()
-    effective = [cause for cause in causes if cause.outputs]
-    told = [change for cause in effective for change in cause.changes]
-    idle = []
-    for cause in causes:
-        if not cause.outputs and any(change not in told for change in cause.changes):
+    outputs = {}
+    for address, paths in stages.outputs.items():
+        outputs.update(dict.fromkeys(paths, address))
+    effective, idle = [], []
+    told: list[Change] = []
+    for cause in stages.causes():
+        if cause.outputs:
+            effective.append(cause)
+            told += cause.changes
+        else:
             idle.append(cause)
     notes = [f"left out: {line}" for line in dict.fromkeys([*a.unread, *b.unread])]
-    places = [(each.snapshot.reader.root, each.result.rev) for each in (a, b)]
-    if not share_history(*places[0], *places[1]):
+    old_root, new_root = a.snapshot.reader.root, b.snapshot.reader.root
+    if not share_history(old_root, a.result.rev, new_root, b.result.rev):
         notes.insert(0, "A and B share no history: they are compared by content alone")
     return Comparison(
         a=a,
@@ -115,9 +120,9 @@ def compare(a: Side, b: Side) -> Comparison:
         values=values,
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
-        equal_outputs=stages.count_outputs() - len(outputs),
+        equal_outputs=len({*a.snapshot.outs, *b.snapshot.outs}) - len(outputs),
         causes=effective,
-        idle=idle,
+        idle=[cause for cause in idle if any(change not in told for change in cause.changes)],
         notes=notes,
     )
 
@@ -137,16 +142,20 @@ class _Stages:
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
         self._sides = (a.snapshot, b.snapshot)
-        inputs = ("data", "code", "params", "environment")
-        self._changes = [change for name in inputs for change in changes[name]]
+        # All that DVC keeps of each, whichever stage wrote it; and outputs that one declares and has not.
+        self._tracked = (a.snapshot.tracked, b.snapshot.tracked)
+        self._unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
         self._needs = self._needs_of_both()
         self.order = _in_order(self._needs)
-        self.outputs = {address: self._differing(address, "outs") for address in self.order}
+        self.outputs = {address: self._differing_outputs(address) for address in self.order}
         # Which stage wrote each input that differs; no stage for those that none of them changed.
         self._writers: dict[str, dict[str, str]] = {}
         for address in self.order:
-            inputs_of = self._differing(address, "deps")
-            self._writers[address] = {path: self._writer(address, path) for path in inputs_of}
+            inputs = self._differing_inputs(address)
+            self._writers[address] = {path: self._writer(address, path) for path in inputs}
+        self._changes: list[Change] = []
+        for coordinate in ("data", "code", "params", "environment"):
+            self._changes += changes[coordinate]
         self._undeclared = self._find_undeclared(changes)
         self._own = {address: self._own_changes(address) for address in self.order}
 
@@ -164,25 +173,33 @@ class _Stages:
     def _records(self, address: str) -> list[Record]:
         return [snapshot.records.get(address, Record()) for snapshot in self._sides]
 
-    def count_outputs(self) -> int:
-        """Return how many outputs there are in either result."""
-        paths: set[str] = set()
-        for snapshot in self._sides:
-            paths.update(snapshot.outs)
-        return len(paths)
-
-    def _differing(self, address: str, kind: Literal["deps", "outs"]) -> list[str]:
-        """Return paths of what a stage read or wrote whose recorded hashes are not the same.
+    def _differing_outputs(self, address: str) -> list[str]:
+        """Return paths of what a stage wrote, and that are not the same in both results, by any stage.
 
         Not those that one result declares and does not record: nobody knows.
         """
-        old, new = (getattr(record, kind) for record in self._records(address))
+        old, new = self._records(address)
+        old_tracked, new_tracked = self._tracked
+        found = []
+        for path in dict.fromkeys([*old.outs, *new.outs]):
+            hashes = {recorded_hash(old_tracked.get(path)), recorded_hash(new_tracked.get(path))}
+            if len(hashes) > 1 and path not in self._unrecorded:
+                found.append(path)
+        return found
+
+    def _differing_inputs(self, address: str) -> list[str]:
+        """Return paths of what a stage read whose recorded hashes differ, with the same exception."""
+        old, new = self._records(address)
         unknown: set[str] = set()
-        for snapshot, recorded in zip(self._sides, (old, new), strict=True):
+        for snapshot, record in zip(self._sides, (old, new), strict=True):
             if address in snapshot.stages:
-                unknown.update(set(getattr(snapshot.stages[address], kind)).difference(recorded))
-        paths = [path for path in dict.fromkeys([*old, *new]) if path not in unknown]
-        return [path for path in paths if recorded_hash(old.get(path)) != recorded_hash(new.get(path))]
+                unknown.update(set(snapshot.stages[address].deps).difference(record.deps))
+        found = []
+        for path in dict.fromkeys([*old.deps, *new.deps]):
+            hashes = {recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))}
+            if len(hashes) > 1 and path not in unknown:
+                found.append(path)
+        return found
 
     def _writer(self, address: str, path: str) -> str:
         """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
@@ -205,21 +222,40 @@ class _Stages:
 
     def _own_changes(self, address: str) -> list[Change]:
         """Return the changes of a stage's inputs that no other stage made."""
-        old, new = self._records(address)
         command = command_change(address, *self._sides)
         if command and (command.a is None or command.b is None):
             return [command]
+        old, new = self._records(address)
         found: list[Change] = []
         for path, writer in self._writers[address].items():
             if not writer:
-                seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
-                found += self._changes_at(path) or [Change("data", path, *seen, source=path)]
+                hashes = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
+                found += self._changes_at(path) or [Change("data", path, *hashes, source=path)]
         found += param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
         if command:
-            # DVC fills in params before it records a command.
-            in_command = [change for change in self._undeclared if _is_filled_in(change, command)]
-            found += in_command or [command]
+            found += self._causes_of(command)
         return found
+
+    def _causes_of(self, command: Change) -> list[Change]:
+        """Return the params that DVC filled in and that changed a command; the command, if more of it did."""
+        templates: set[str] = set()
+        for snapshot in self._sides:
+            for pipeline in snapshot.pipelines.values():
+                templates.update(flat_params(pipeline.variables.items()))
+        before, after = str(command.a), str(command.b)
+        filled_in = []
+        texts = {}
+        for change in self._undeclared:
+            old, new = _in_command(change.a), _in_command(change.b)
+            if change.name in templates and old in before and new in after:
+                filled_in.append(change)
+                texts[old] = new
+        if not filled_in:
+            return [command]
+        # A number is not looked for within another one.
+        pattern = rf"(?<!\d)(?<!\d\.)({'|'.join(map(re.escape, texts))})(?!\.?\d)"
+        explained = re.sub(pattern, lambda match: texts[match[0]], before) == after
+        return filled_in if explained else [*filled_in, command]
 
     def _changes_at(self, path: str) -> list[Change]:
         """Return what has changed in a file, or in the files of a folder."""
@@ -240,14 +276,16 @@ class _Stages:
         for address in self.order:
             outputs = self.outputs[address]
             changes = [change for change in self._own[address] if change not in told]
-            is_declared, remark = True, ""
+            is_declared = True
+            remark = ""
             if not changes:
-                follows_from_others = self._own[address] or any(self._writers[address].values())
-                if follows_from_others or not outputs:
-                    continue
+                if self._own[address] or any(self._writers[address].values()) or not outputs:
+                    continue  # it follows from others, or nothing did
                 # What was installed is no input of the stage that records it.
-                changes = [change for path in outputs for change in self._changes_at(path)]
-                is_declared, remark = bool(changes), self._remark(address)
+                for path in outputs:
+                    changes += self._changes_at(path)
+                is_declared = bool(changes)
+                remark = self._remark(address)
                 changes = changes or self._undeclared
             if outputs:
                 told += changes
@@ -257,11 +295,11 @@ class _Stages:
 
     def _remark(self, address: str) -> str:
         """Return why a stage can write something else without any change; empty where nothing says so."""
-        stages = [snapshot.stages[address] for snapshot in self._sides if address in snapshot.stages]
-        for stage in stages:
-            if stage.always_changed:
+        for snapshot in self._sides:
+            stage = snapshot.stages.get(address)
+            if stage and stage.always_changed:
                 return "DVC runs it every time: it reads what it does not declare"
-            if stage.warm_starts:
+            if stage and stage.warm_starts:
                 return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
         return ""
 
@@ -278,11 +316,17 @@ class _Stages:
         return found
 
 
-def _is_filled_in(change: Change, command: Change) -> bool:
-    """Return whether a command names the value of a param, before and after."""
-    return (
-        change.coordinate == "params" and str(change.a) in str(command.a) and str(change.b) in str(command.b)
-    )
+def _unrecorded(snapshot: Snapshot) -> set[str]:
+    """Return paths of the outputs that stages declare, and of which nothing is recorded."""
+    paths: set[str] = set()
+    for stage in snapshot.stages.values():
+        paths.update(path for path, out in stage.outs.items() if out.entry is None)
+    return paths
+
+
+def _in_command(value: Any) -> str:
+    """Return a value as DVC fills it in."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
