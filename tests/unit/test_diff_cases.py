@@ -214,13 +214,17 @@ def test_a_record_that_is_half_written_is_named(root: Path, diff: Diff) -> None:
     assert diff("HEAD")["b"]["not_of_this_commit"] == "environment.json is not what train wrote"
 
 
-def test_what_a_lock_does_not_record_is_not_said_to_differ(root: Path, diff: Diff) -> None:
+def test_what_a_lock_does_not_record_is_not_said_to_differ_or_to_be_equal(
+    root: Path, diff: Diff, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
     lock = (root / "dvc.lock").read_text()
     write(root, {"dvc.lock": lock.partition("    outs:")[0]})
     found = diff("HEAD")
     assert (found["outputs"], found["first_cause"]) == ([], None)
     assert found["b"]["not_of_this_commit"] == "model.txt of train is not recorded"
+    main(["diff", "HEAD"])
+    assert "outputs       none is recorded in both\n" in capsys.readouterr().out
 
 
 def test_a_lock_that_is_half_written_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -497,8 +501,18 @@ def test_an_output_of_a_stage_with_another_name_is_the_same_output(root: Path, d
     with dvc(root) as repo:
         assert repo.diff("HEAD~1", "HEAD") == {}
     found = diff("HEAD~1", "HEAD")
-    assert (found["outputs"], found["first_cause"]) == ([], None)
-    assert {cause["stage"] for cause in found["without_effect"]} == {"train", "fit"}
+    assert (found["outputs"], found["first_cause"], found["without_effect"]) == ([], None, [])
+
+
+def test_the_cause_in_a_stage_with_another_name_is_what_it_read(root: Path, diff: Diff) -> None:
+    use = "  use: {cmd: cp model.txt used.txt, deps: [model.txt], outs: [used.txt]}\n"
+    with_results(root, {"dvc.yaml": STAGE + use, "train.sh": "echo 1 > model.txt\n"})
+    rerun(root, {"dvc.yaml": STAGE.replace("train:", "fit:") + use, "train.sh": "echo 2 > model.txt\n"})
+    found = diff("HEAD~1", "HEAD")
+    first = found["first_cause"]
+    assert (first["stage"], [change["name"] for change in first["changes"]]) == ("fit", ["train.sh"])
+    assert [stage["stage"] for stage in first["follows"]] == ["use"]
+    assert found["other_causes"] == []
 
 
 def test_a_param_without_a_value_is_another_thing_than_no_param(root: Path, diff: Diff) -> None:
@@ -514,6 +528,14 @@ def test_a_param_without_a_value_is_another_thing_than_no_param(root: Path, diff
     assert [(change["name"], change["detail"]) for change in found["first_cause"]["changes"]] == [
         ("depth", "only in B")
     ]
+
+
+def test_the_name_of_a_metric_may_have_a_colon(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES.replace("auc", "val:auc")})
+    rerun(root, {"train.sh": WRITES.replace("auc", "val:auc").replace("0.9", "0.8")})
+    main(["diff", "HEAD~1", "HEAD"])
+    text = capsys.readouterr().out
+    assert "\nvalues        m.json\n                val:auc  0.9 → 0.8  −0.1\n" in text
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

@@ -379,10 +379,15 @@ def _execution(a: Snapshot, b: Snapshot) -> Iterator[Change]:
             yield change
 
 
-def command_change(address: str, a: Snapshot, b: Snapshot) -> Change | None:
-    """Return how the command of a stage differs, None where it is the same; one side can lack the stage."""
-    old = a.records[address].cmd if address in a.records else None
-    new = b.records[address].cmd if address in b.records else None
+def command_change(address: str, a: Snapshot, b: Snapshot, old_address: str | None = None) -> Change | None:
+    """Return how the command of a stage differs, None where it is the same; one side can lack the stage.
+
+    Where the first side has it by another name, that is its `old_address`.
+    """
+    old_record = a.records.get(old_address or address)
+    new_record = b.records.get(address)
+    old = old_record.cmd if old_record else None
+    new = new_record.cmd if new_record else None
     if old == new:
         return None
     detail = "command"

@@ -1,11 +1,11 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model import Key, Record, flat_params, is_in, overlaps, recorded_hash
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, overlaps, recorded_hash
 from ..repository import share_history
 from ..repository.snapshot import Snapshot
 from .changes import (
@@ -98,9 +98,10 @@ def compare(a: Side, b: Side) -> Comparison:
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
     stages = _Stages(a, b, changes)
-    outputs = {}
+    outputs: dict[str, str] = {}
     for address, paths in stages.outputs.items():
         outputs.update(dict.fromkeys(paths, address))
+    recorded = {*a.snapshot.outs, *b.snapshot.outs} - stages.unrecorded
     effective, idle = [], []
     told: list[Change] = []
     for cause in stages.causes():
@@ -120,7 +121,7 @@ def compare(a: Side, b: Side) -> Comparison:
         values=values,
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
-        equal_outputs=len({*a.snapshot.outs, *b.snapshot.outs}) - len(outputs),
+        equal_outputs=len(recorded) - len(outputs),
         causes=effective,
         idle=[cause for cause in idle if any(change not in told for change in cause.changes)],
         notes=notes,
@@ -138,13 +139,16 @@ class _Stages:
     Attributes:
         order: addresses, each after those that it needs.
         outputs: paths of the outputs that differ, by address.
+        unrecorded: paths of outputs that one result declares and does not record.
     """
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
         self._sides = (a.snapshot, b.snapshot)
-        # All that DVC keeps of each, whichever stage wrote it; and outputs that one declares and has not.
+        # All that DVC keeps of each, whichever stage wrote it.
         self._tracked = (a.snapshot.tracked, b.snapshot.tracked)
-        self._unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
+        self.unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
+        self._new_names = _renamed(a.snapshot, b.snapshot)
+        self._old_names = {new: old for old, new in self._new_names.items()}
         self._needs = self._needs_of_both()
         self.order = _in_order(self._needs)
         self.outputs = {address: self._differing_outputs(address) for address in self.order}
@@ -164,14 +168,23 @@ class _Stages:
         needs: dict[str, list[str]] = {}
         for snapshot in reversed(self._sides):
             for address in snapshot.records:
-                stage = snapshot.stages.get(address)
-                needs.setdefault(address, []).extend(stage.needs if stage else ())
+                named = needs.setdefault(self._new_names.get(address, address), [])
+                if address in snapshot.stages:
+                    named += [self._new_names.get(other, other) for other in snapshot.stages[address].needs]
         for address, named in needs.items():
             needs[address] = [other for other in dict.fromkeys(named) if other in needs]
         return needs
 
+    def _stages(self, address: str) -> list[Stage | None]:
+        """Return what both results declare of a stage."""
+        old, new = self._sides
+        return [old.stages.get(self._old_names.get(address, address)), new.stages.get(address)]
+
     def _records(self, address: str) -> list[Record]:
-        return [snapshot.records.get(address, Record()) for snapshot in self._sides]
+        """Return what both results record of a stage."""
+        old, new = self._sides
+        old_record = old.records.get(self._old_names.get(address, address), Record())
+        return [old_record, new.records.get(address, Record())]
 
     def _differing_outputs(self, address: str) -> list[str]:
         """Return paths of what a stage wrote, and that are not the same in both results, by any stage.
@@ -179,27 +192,18 @@ class _Stages:
         Not those that one result declares and does not record: nobody knows.
         """
         old, new = self._records(address)
-        old_tracked, new_tracked = self._tracked
-        found = []
-        for path in dict.fromkeys([*old.outs, *new.outs]):
-            hashes = {recorded_hash(old_tracked.get(path)), recorded_hash(new_tracked.get(path))}
-            if len(hashes) > 1 and path not in self._unrecorded:
-                found.append(path)
-        return found
+        paths = dict.fromkeys([*old.outs, *new.outs])
+        return [path for path in _differing(paths, *self._tracked) if path not in self.unrecorded]
 
     def _differing_inputs(self, address: str) -> list[str]:
         """Return paths of what a stage read whose recorded hashes differ, with the same exception."""
         old, new = self._records(address)
         unknown: set[str] = set()
-        for snapshot, record in zip(self._sides, (old, new), strict=True):
-            if address in snapshot.stages:
-                unknown.update(set(snapshot.stages[address].deps).difference(record.deps))
-        found = []
-        for path in dict.fromkeys([*old.deps, *new.deps]):
-            hashes = {recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))}
-            if len(hashes) > 1 and path not in unknown:
-                found.append(path)
-        return found
+        for stage, record in zip(self._stages(address), (old, new), strict=True):
+            if stage:
+                unknown.update(set(stage.deps).difference(record.deps))
+        paths = dict.fromkeys([*old.deps, *new.deps])
+        return [path for path in _differing(paths, old.deps, new.deps) if path not in unknown]
 
     def _writer(self, address: str, path: str) -> str:
         """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
@@ -222,10 +226,10 @@ class _Stages:
 
     def _own_changes(self, address: str) -> list[Change]:
         """Return the changes of a stage's inputs that no other stage made."""
-        command = command_change(address, *self._sides)
+        old, new = self._records(address)
+        command = command_change(address, *self._sides, self._old_names.get(address))
         if command and (command.a is None or command.b is None):
             return [command]
-        old, new = self._records(address)
         found: list[Change] = []
         for path, writer in self._writers[address].items():
             if not writer:
@@ -295,8 +299,7 @@ class _Stages:
 
     def _remark(self, address: str) -> str:
         """Return why a stage can write something else without any change; empty where nothing says so."""
-        for snapshot in self._sides:
-            stage = snapshot.stages.get(address)
+        for stage in self._stages(address):
             if stage and stage.always_changed:
                 return "DVC runs it every time: it reads what it does not declare"
             if stage and stage.warm_starts:
@@ -316,12 +319,33 @@ class _Stages:
         return found
 
 
+def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> Iterator[str]:
+    """Yield those of some paths of which two results record other hashes."""
+    for path in paths:
+        if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
+            yield path
+
+
 def _unrecorded(snapshot: Snapshot) -> set[str]:
     """Return paths of the outputs that stages declare, and of which nothing is recorded."""
     paths: set[str] = set()
     for stage in snapshot.stages.values():
         paths.update(path for path, out in stage.outs.items() if out.entry is None)
     return paths
+
+
+def _renamed(a: Snapshot, b: Snapshot) -> dict[str, str]:
+    """Return the second name by the first of stages that wrote the same paths under another name."""
+    lone = {}
+    for address, record in b.records.items():
+        if address not in a.stages and record.outs:
+            lone[frozenset(record.outs)] = address
+    names = {}
+    for address, record in a.records.items():
+        paths = frozenset(record.outs)
+        if address not in b.stages and paths in lone:
+            names[address] = lone[paths]
+    return names
 
 
 def _in_command(value: Any) -> str:

@@ -212,11 +212,17 @@ def _value_lines(found: Comparison, most: int) -> list[str]:
     if not found.values:
         return [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
     shown = sorted(found.values, key=lambda value: not value.better)[: most + 2]
-    width = max(len(_name(value)) for value in shown)
+    names = [_place(value) for value in shown]
+    width = max(len(name) for _, name in names)
     files: dict[str, list[str]] = {}
-    for value in shown:
-        line = f"  {_name(value):<{width}}  {' → '.join(_texts(value.a, value.b, _number))}{_verdict(value)}"
-        files.setdefault(value.key.rpartition(":")[0], []).append(line)
+    for value, (file, name) in zip(shown, names, strict=True):
+        old, new = _texts(value.a, value.b, _number)
+        line = f"  {name:<{width}}  {old} → {new}"
+        if value.difference is not None:
+            line += f"  {signed(value.difference)}"
+        if value.better:
+            line += f"  {value.better.upper()} is better"
+        files.setdefault(file, []).append(line)
     lines = []
     for file, inside in files.items():
         if file:
@@ -232,22 +238,17 @@ def _value_lines(found: Comparison, most: int) -> list[str]:
     return lines
 
 
-def _name(value: Value) -> str:
-    return value.key.rpartition(":")[2]
-
-
-def _verdict(value: Value) -> str:
-    if value.difference is None:
-        return ""
-    better = f"  {value.better.upper()} is better" if value.better else ""
-    return f"  {signed(value.difference)}{better}"
+def _place(value: Value) -> tuple[str, str]:
+    """Return file and name of a metric; no file where it is all that the file holds."""
+    file, colon, name = value.key.partition(":")  # a name can have colons, too
+    return (file, name) if colon else ("", file)
 
 
 def outputs_line(found: Comparison) -> str:
     """Return how many outputs differ, and which come first."""
     total = len(found.outputs) + found.equal_outputs
     if not found.outputs:
-        return f"{total} outputs, all equal" if total else "no stage has recorded any"
+        return f"{total} outputs, all equal" if total else "none is recorded in both"
     first = ", ".join(_shortened(found.outputs, 3))
     return f"{len(found.outputs)} of {total} differ: {first}"
 
