@@ -143,10 +143,6 @@ class Side:
         kind = HashKind.of_entry(self.entry(path))
         return files if content_hash(content, kind) == recorded else {}
 
-    def lacks(self, recorded: str | None, contents: Mapping[str, bytes]) -> bool:
-        """Return whether something is recorded of which `contents` found nothing."""
-        return bool(recorded) and not contents
-
 
 def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
     """Return in what two results differ, by the name of each coordinate."""
@@ -213,8 +209,8 @@ def _folder_detail(a: Side, b: Side, path: str) -> str:
         else:
             counts["added"] += 1
     counts["deleted"] = gone.total()
-    told = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{', '.join(told)} of {len(after)} files" if told else ""
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return told and f"{told} of {len(after)} files"
 
 
 def _measure(side: Side, path: str) -> tuple[int | None, int | None]:
@@ -277,24 +273,35 @@ def _changed_files(coordinate: str, a: Side, b: Side) -> Iterator[_ChangedFile]:
             continue
         detail = ""
         for side, recorded, contents in ((b, new, after), (a, old, before)):
-            if side.lacks(recorded, contents):
+            if recorded and not contents:
                 detail = f"{side.result.rev[:7]} no longer has what was read"
         yield _ChangedFile(Change(coordinate, path, old, new, detail, path), before, after)
 
 
-def _code(a: Side, b: Side) -> list[Change]:
-    found = []
+def _contents(found: Iterable[_ChangedFile]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return content by path before and after, but of files of which one result has lost its own."""
     old_files: dict[str, bytes] = {}
     new_files: dict[str, bytes] = {}
-    for changed in _changed_files("code", a, b):
-        found.append(changed.change)
+    for changed in found:
         if not changed.change.detail:
             old_files.update(changed.before)
             new_files.update(changed.after)
-    lines = count_lines(old_files, new_files)
-    counted: dict[str, Change] = {}
+    return old_files, new_files
+
+
+def patch(a: Side, b: Side) -> str:
+    """Return the changes of code as Git shows them, as far as both versions are known."""
+    return diff_contents(*_contents(_changed_files("code", a, b)))
+
+
+def _code(a: Side, b: Side) -> list[Change]:
+    found = list(_changed_files("code", a, b))
+    lines = count_lines(*_contents(found))
     # A stage may read a file, and another one the folder around it: the file is told, and once.
-    for change in sorted(found, key=lambda change: change.source not in lines):
+    found.sort(key=lambda changed: changed.change.source not in lines)
+    counted: dict[str, Change] = {}
+    for changed in found:
+        change = changed.change
         inside = [file for file in lines if is_in(file, change.source)]
         if change.detail or not inside:
             counted[change.name] = change
@@ -302,19 +309,6 @@ def _code(a: Side, b: Side) -> list[Change]:
         for file in inside:
             counted.setdefault(file, replace(change, name=file, detail=lines[file]))
     return list(counted.values())
-
-
-def patch(a: Side, b: Side, changes: Iterable[Change]) -> str:
-    """Return the changes of code as Git shows them, but for files of which one result has lost its own."""
-    old_files: dict[str, bytes] = {}
-    new_files: dict[str, bytes] = {}
-    for change in changes:
-        before = a.contents(change.source, change.a)
-        after = b.contents(change.source, change.b)
-        if not a.lacks(change.a, before) and not b.lacks(change.b, after):
-            old_files.update(before)
-            new_files.update(after)
-    return diff_contents(old_files, new_files)
 
 
 def _environment(a: Side, b: Side) -> list[Change]:

@@ -147,6 +147,7 @@ class _Stages:
         # All that DVC keeps of each, whichever stage wrote it.
         self._tracked = (a.snapshot.tracked, b.snapshot.tracked)
         self.unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
+        # The stages of A by their names in B.
         self._new_names = _renamed(a.snapshot, b.snapshot)
         self._old_names = {new: old for old, new in self._new_names.items()}
         self._needs = self._needs_of_both()
@@ -155,8 +156,9 @@ class _Stages:
         # Which stage wrote each input that differs; no stage for those that none of them changed.
         self._writers: dict[str, dict[str, str]] = {}
         for address in self.order:
-            inputs = self._differing_inputs(address)
-            self._writers[address] = {path: self._writer(address, path) for path in inputs}
+            self._writers[address] = {}
+            for path in self._differing_inputs(address):
+                self._writers[address][path] = self._writer(address, path)
         self._changes: list[Change] = []
         for coordinate in ("data", "code", "params", "environment"):
             self._changes += changes[coordinate]
@@ -169,22 +171,25 @@ class _Stages:
         for snapshot in reversed(self._sides):
             for address in snapshot.records:
                 named = needs.setdefault(self._new_names.get(address, address), [])
-                if address in snapshot.stages:
-                    named += [self._new_names.get(other, other) for other in snapshot.stages[address].needs]
+                stage = snapshot.stages.get(address)
+                for other in stage.needs if stage else ():
+                    named.append(self._new_names.get(other, other))
         for address, named in needs.items():
             needs[address] = [other for other in dict.fromkeys(named) if other in needs]
         return needs
 
-    def _stages(self, address: str) -> list[Stage | None]:
+    def _stages(self, address: str) -> tuple[Stage | None, Stage | None]:
         """Return what both results declare of a stage."""
-        old, new = self._sides
-        return [old.stages.get(self._old_names.get(address, address)), new.stages.get(address)]
+        a, b = self._sides
+        old_address = self._old_names.get(address, address)
+        return a.stages.get(old_address), b.stages.get(address)
 
-    def _records(self, address: str) -> list[Record]:
+    def _records(self, address: str) -> tuple[Record, Record]:
         """Return what both results record of a stage."""
-        old, new = self._sides
-        old_record = old.records.get(self._old_names.get(address, address), Record())
-        return [old_record, new.records.get(address, Record())]
+        a, b = self._sides
+        old_address = self._old_names.get(address, address)
+        nothing = Record()
+        return a.records.get(old_address, nothing), b.records.get(address, nothing)
 
     def _differing_outputs(self, address: str) -> list[str]:
         """Return paths of what a stage wrote, and that are not the same in both results, by any stage.
@@ -220,22 +225,28 @@ class _Stages:
             for record in self._records(address):
                 named.update((*record.deps, *record.outs))
                 keys.update(flat_params(record.params.items()))
-        files = [*changes["environment"], *changes["code"]]
-        found = [change for change in files if not overlaps(change.source, named)]
-        return found + [change for change in changes["params"] if change.name not in keys]
+        found = []
+        for change in (*changes["environment"], *changes["code"]):
+            if not overlaps(change.source, named):
+                found.append(change)
+        for change in changes["params"]:
+            if change.name not in keys:
+                found.append(change)
+        return found
 
     def _own_changes(self, address: str) -> list[Change]:
         """Return the changes of a stage's inputs that no other stage made."""
-        old, new = self._records(address)
         command = command_change(address, *self._sides, self._old_names.get(address))
-        if command and (command.a is None or command.b is None):
+        if command and None in (command.a, command.b):
             return [command]
+        old, new = self._records(address)
         found: list[Change] = []
         for path, writer in self._writers[address].items():
             if not writer:
-                hashes = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
-                found += self._changes_at(path) or [Change("data", path, *hashes, source=path)]
-        found += param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
+                found += self._changes_at(path) or [_recorded_change(path, old, new)]
+        old_params = flat_params(old.params.items())
+        new_params = flat_params(new.params.items())
+        found += param_changes(old_params, new_params)
         if command:
             found += self._causes_of(command)
         return found
@@ -310,7 +321,10 @@ class _Stages:
         depths = {cause: 0}
         found = []
         for address in self.order:
-            before = [depths[writer] for writer in self._writers[address].values() if writer in depths]
+            before = []
+            for writer in self._writers[address].values():
+                if writer in depths:
+                    before.append(depths[writer])
             if self.outputs[address] and any(change in changes for change in self._own[address]):
                 before.append(0)  # the same file or param is an input of both
             if before and address != cause:
@@ -324,6 +338,13 @@ def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Ent
     for path in paths:
         if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
             yield path
+
+
+def _recorded_change(path: str, old: Record, new: Record) -> Change:
+    """Return how what a stage read has changed where nothing but its hashes is known."""
+    old_hash = recorded_hash(old.deps.get(path))
+    new_hash = recorded_hash(new.deps.get(path))
+    return Change("data", path, old_hash, new_hash, source=path)
 
 
 def _unrecorded(snapshot: Snapshot) -> set[str]:
