@@ -36,8 +36,11 @@ git commit --quiet --message "First results"
 step "4. Again: nothing is out of date but the check of the environment"
 dvc repro
 
-step "5. Try two variants, each an experiment that Git keeps: dvc exp run -S"
-dvc exp run --temp --name forest -S train.model=forest
+step "5. Try two variants, each an experiment that Git keeps, and ask for one while it runs: dvc exp run -S"
+dvc exp run --temp --name forest -S train.model=forest &
+# It answers from when DVC has noted that it runs.
+while kill -0 $! 2>/dev/null && ! locatable locate forest 2>/dev/null; do sleep 0.2; done
+wait $!
 dvc exp run --temp --name boosting -S train.model=boosting
 dvc exp show --no-pager --only-changed --drop "(?!Experiment|.*($loss|train.model)).*" --sort-by "valid.$loss"
 
@@ -62,7 +65,10 @@ END
 locatable locate ../paper.pdf
 locatable locate boosting
 
-step "8. Prove it: train again, hermetically, from a clean clone: locatable reproduce"
+step "8. And why does it differ from the first result? locatable diff"
+locatable diff HEAD boosting
+
+step "9. Prove it: train again, hermetically, from a clean clone: locatable reproduce"
 locatable reproduce boosting --env current
 
 step "Done. Look around:"

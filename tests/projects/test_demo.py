@@ -50,13 +50,15 @@ def test_a_clone_shows_itself(clone, env, bare_env, lent):
         assert params["model"] == name
         (used,) = kept(project, refs[name], "dvc.lock")["stages"]["train"]["params"].values()
         assert used["train"] == params
-    # Searched, mirrored (the experiments, their baseline, the study), located, proved.
+    # Searched, mirrored (the experiments, their baseline, the study), located, compared, proved.
     assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
     assert "mirrored 10 new, 0 already there, 0 failed" in shown
     readme = (TEMPLATE / "README.md").read_text()
     located = readme.partition("```text\n")[2].partition("```")[0]
     assert "same pixels: boosting" in located
     check_printed(located.splitlines(), shown)
+    assert "forest  RUNS NOW (" in shown
+    assert "first cause   train: train.model: logistic → boosting" in shown
     assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
     assert (project / "mlflow.db").is_file()
     assert (project / "reports/search/baseline-search/history.png").is_file()
@@ -98,6 +100,8 @@ def test_a_clone_shows_the_other_task(clone, env):
     assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
     assert "mirrored 10 new, 0 already there, 0 failed" in shown
     assert "reports/evaluate/figures/predicted.png (output of evaluate)" in shown
+    assert "forest  RUNS NOW (" in shown
+    assert "first cause   train: train.model: logistic → boosting" in shown
     assert "10 of 10 outputs rebuilt as recorded, 0 findings" in shown
     # The columns that the demo compares variants by are there.
     compared = next(line for line in shown.splitlines() if "Experiment" in line)
