@@ -515,6 +515,13 @@ def test_the_cause_in_a_stage_with_another_name_is_what_it_read(root: Path, diff
     assert found["other_causes"] == []
 
 
+def test_the_proof_of_a_stage_with_another_name_is_of_a_result_that_has_it(root: Path, diff: Diff) -> None:
+    write(root, {"../chance": "1\n"})
+    with_results(root, CHANCE)
+    second = rerun(root, {"../chance": "2\n", "dvc.yaml": STAGE.replace("train:", "fit:")})
+    assert diff("HEAD~1", "HEAD")["proof"] == f"locatable reproduce {second[:12]} --stage fit"
+
+
 def test_a_param_without_a_value_is_another_thing_than_no_param(root: Path, diff: Diff) -> None:
     pipeline = (
         "stages: {train: {cmd: cat params.yaml > model.txt, params: [{params.yaml: }], outs: [model.txt]}}"

@@ -146,12 +146,15 @@ class Side:
 
 def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
     """Return in what two results differ, by the name of each coordinate."""
+    commands = []
+    for address in dict.fromkeys([*a.snapshot.records, *b.snapshot.records]):
+        commands.append(command_change(address, a.snapshot, b.snapshot))
     return {
         "data": list(_data(a, b)),
         "code": _code(a, b),
         "params": param_changes(a.coordinates.params.content, b.coordinates.params.content),
         "environment": _environment(a, b),
-        "execution": list(_execution(a.snapshot, b.snapshot)),
+        "execution": list(filter(None, commands)),
     }
 
 
@@ -209,8 +212,8 @@ def _folder_detail(a: Side, b: Side, path: str) -> str:
         else:
             counts["added"] += 1
     counts["deleted"] = gone.total()
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return told and f"{told} of {len(after)} files"
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{', '.join(told)} of {len(after)} files" if told else ""
 
 
 def _measure(side: Side, path: str) -> tuple[int | None, int | None]:
@@ -364,13 +367,6 @@ def _record(a: Side, b: Side, changed: _ChangedFile) -> Iterator[Change]:
             installed = before.get("installed"), after.get("installed")
             yield Change("environment", name, *installed, "installed", path)
     yield from _settings(path, old.get("variables") or {}, new.get("variables") or {})
-
-
-def _execution(a: Snapshot, b: Snapshot) -> Iterator[Change]:
-    for address in dict.fromkeys([*a.records, *b.records]):
-        change = command_change(address, a, b)
-        if change:
-            yield change
 
 
 def command_change(address: str, a: Snapshot, b: Snapshot, old_address: str | None = None) -> Change | None:

@@ -164,7 +164,12 @@ def _digits(seen: str) -> str:
 def _execution(change: Change) -> str:
     if change.a is None or change.b is None:
         return change.detail
-    return f"command {' → '.join(_texts(_commands(change.a), _commands(change.b)))}"
+    old, new = _texts(_commands(change.a), _commands(change.b))
+    return f"command {old} → {new}"
+
+
+def _commands(cmd: Any) -> str:
+    return "; ".join(map(str, cmd)) if isinstance(cmd, list) else str(cmd)
 
 
 def _text(value: Any) -> str:
@@ -175,10 +180,6 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else _text(value)
-
-
-def _commands(cmd: str | list[str]) -> str:
-    return "; ".join(map(str, cmd)) if isinstance(cmd, list) else cmd
 
 
 def _texts(old: Any, new: Any, show: Callable[[Any], str] = _text) -> tuple[str, str]:
@@ -309,12 +310,12 @@ def _lines_without_effect(found: Comparison, most: int) -> list[str]:
 
 def _reasons(cause: Cause, most: int) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
+    reasons = []
     if not cause.changes:
-        reasons = ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}"]
+        reasons += ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}"]
         if cause.remark:
             reasons.append(cause.remark)
         return reasons
-    reasons = []
     for change in cause.changes:
         is_its_own = change.coordinate == "execution" and change.name == cause.stage
         reasons.append(_execution(change) if is_its_own else sentence(change))
@@ -334,10 +335,11 @@ def proof_command(found: Comparison) -> str:
     """Return the command that proves that a stage is not reproducible; empty where none is."""
     if not found.causes or found.causes[0].changes:
         return ""
-    target = found.a.target or found.b.target
-    if not target:
-        return ""
-    return join(["locatable", "reproduce", target, "--stage", found.causes[0].stage])
+    stage = found.causes[0].stage
+    for side in (found.a, found.b):
+        if side.target and stage in side.snapshot.records:
+            return join(["locatable", "reproduce", side.target, "--stage", stage])
+    return ""
 
 
 def to_markdown(found: Comparison, patch: str = "") -> str:
