@@ -164,6 +164,16 @@ def test_an_experiment_whose_dvc_is_killed_was_killed(training: Training) -> Non
     assert training.until("KILLED")[-1].data.metrics
 
 
+def test_an_experiment_of_the_queue_whose_process_is_killed_was_killed(training: Training) -> None:
+    training.watch()
+    queue = ("dvc", "exp", "run", "--quiet", "--queue", "--name", "forest", *LONG)
+    run(*queue, cwd=training.root, env=training.env)
+    training.start("dvc", "queue", "start", "--quiet")
+    training.until("RUNNING", points=2)
+    training.kill("exec-run", "train.py")
+    assert training.until("KILLED")[-1].data.metrics
+
+
 def test_a_watcher_that_is_killed_is_followed_by_another_one(training: Training) -> None:
     first = training.watch()
     training.start("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)

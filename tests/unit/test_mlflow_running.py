@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from tiny_git import commit, git
 from locatable.cli import main
 from locatable.errors import StoreError
 from locatable.mlflow.mirror import MirrorOptions, mirror, show_running
+from locatable.mlflow.plan import wanted_runs
 from locatable.mlflow.running import RunningRuns, report_running
 from locatable.mlflow.settings import read_settings
 from locatable.repository.reader import Reader
@@ -55,6 +57,7 @@ class Checkout:
         place = self.root / f".dvc/tmp/exps/run/{stash}/{stash}"
         content = {"baseline_rev": self.baseline, "location": "dvc-task", "name": name, "status": status}
         write(place.with_suffix(".json"), {"pid": pid, "returncode": None})
+        content["result_hash"] = "c" * 64 if status in (3, 6) else None
         write(place.with_suffix(".run"), {**content, "root_dir": str(self.folder), "dvc_dir": ".dvc"})
 
     def write(self, path: str, text: str) -> None:
@@ -406,3 +409,165 @@ def test_a_mirror_that_died_while_the_run_became_the_commits_is_continued(
     assert (run.info.run_id, run.info.status) == (before, "FINISHED")
     assert "mirror.provisional" not in run.data.tags
     assert checkout.points() == [(0, 4.0), (1, 3.0), (2, 2.0)]
+
+
+def test_how_it_ended_is_all_that_its_page_says(checkout: Checkout, dead: int) -> None:
+    checkout.show()
+    checkout.record(dead)
+    checkout.mirror()
+    tags = checkout.run().data.tags
+    assert "runs now" not in tags["mirror.provisional"] + tags["mlflow.note.content"]
+
+
+def test_what_dvc_put_away_without_a_result_was_killed(checkout: Checkout, dead: int) -> None:
+    checkout.show()
+    file = checkout.root / f".dvc/tmp/exps/run/{STASH}/{STASH}.run"
+    checkout.record(dead)
+    write(file, {**json.loads(file.read_text()), "status": 6})
+    checkout.mirror()
+    assert checkout.run().info.status == "KILLED"
+
+
+def test_a_result_that_is_committed_while_a_mirror_is_at_work_keeps_its_run(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout.show()
+    before = checkout.run().info.run_id
+
+    def wanted_before_the_commit(*arguments: Any) -> Any:
+        wanted = wanted_runs(*arguments)
+        checkout.commit(STEPS)
+        checkout.record(os.getpid(), status=6)
+        return wanted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("locatable.mlflow.mirror.wanted_runs", wanted_before_the_commit)
+        checkout.mirror()
+    checkout.mirror()
+    assert (checkout.run().info.run_id, checkout.run().info.status) == (before, "FINISHED")
+
+
+def test_what_begins_while_a_mirror_is_at_work_runs(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = checkout.root / ".dvc/tmp/exps/run"
+    hidden = record.rename(record.with_name("hidden"))
+
+    def wanted_before_it_began(*arguments: Any) -> Any:
+        wanted = wanted_runs(*arguments)
+        hidden.rename(record)
+        checkout.show()
+        return wanted
+
+    monkeypatch.setattr("locatable.mlflow.mirror.wanted_runs", wanted_before_it_began)
+    checkout.mirror()
+    assert checkout.run().info.status == "RUNNING"
+
+
+def test_params_that_were_changed_since_another_watcher_logged_them_stay(checkout: Checkout) -> None:
+    checkout.show()
+    checkout.write("params.yaml", "lr: 3\n")
+    checkout.write(SERIES, "".join(STEPS[:2]))
+    show_running(RunningRuns(checkout.root, checkout.settings))
+    assert (checkout.run().data.params, checkout.points()) == ({"lr": "2"}, [(0, 4.0)])
+
+
+def test_its_last_points_come_after_its_end(checkout: Checkout, dead: int) -> None:
+    checkout.show()
+    checkout.write(SERIES, "".join(STEPS))
+    checkout.record(dead)
+    checkout.show()
+    assert checkout.points() == [(0, 4.0), (1, 3.0), (2, 2.0)]
+
+
+def test_points_of_what_follows_in_its_folder_are_not_its_own(checkout: Checkout, dead: int) -> None:
+    checkout.show()
+    before = checkout.run().info.run_id
+    checkout.record(dead)
+    checkout.record(os.getpid(), stash="c" * 40, name="birch")
+    checkout.write(SERIES, "".join(STEPS))
+    checkout.show()
+    assert checkout.client.get_metric_history(before, "loss") == []
+
+
+def test_before_the_first_commit_there_is_nothing_to_show(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path / ".dvc/config", "")
+    lock(tmp_path, os.getpid(), "dvc repro")
+    runs = RunningRuns(tmp_path, read_settings(tmp_path))
+    assert runs.ids()
+    show_running(runs)
+
+
+def test_what_cannot_be_read_is_shown_when_it_can(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("locatable.mlflow.running.WorkingTree.of", Mock(side_effect=PermissionError))
+        checkout.show()
+    before = checkout.runs()
+    checkout.show()
+    assert (before, len(checkout.runs())) == ([], 1)
+
+
+def test_an_experiment_that_runs_again_soon_after_its_commit_is_shown(checkout: Checkout) -> None:
+    rev = checkout.commit(STEPS)
+    file = checkout.root / f".dvc/tmp/exps/run/{STASH}/{STASH}.run"
+    began = int(git(checkout.root, "log", "-1", "--format=%ct", rev)) + 3
+    os.utime(file, (began, began))
+    checkout.show()
+    assert checkout.run().info.status == "RUNNING"
+
+
+def test_of_two_of_one_name_the_later_one_becomes_the_commits(checkout: Checkout) -> None:
+    checkout.record(os.getpid(), stash="c" * 40)
+    checkout.show()
+    earlier, later = sorted(checkout.runs(), key=lambda run: run.info.run_id)
+    place, own, began, *more = earlier.data.tags["mirror.running"].split(" ")
+    changed = " ".join([place, own, str(int(began) - 1000), *more])
+    checkout.client.set_tag(earlier.info.run_id, "mirror.running", changed)
+    checkout.commit(STEPS)
+    checkout.mirror()
+    assert checkout.run().info.run_id == later.info.run_id
+
+
+def test_a_repro_of_which_not_all_stages_had_to_run_becomes_the_commits_run(checkout: Checkout) -> None:
+    checkout.record(0, status=6)
+    locks = lock(checkout.root, os.getpid(), "dvc repro")
+    checkout.show()
+    before = checkout.run().info.run_id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("locatable.repository.running._birth", lambda pid: 0)
+        (checkout.root / "dvc.lock").touch()
+        locks.write_text("{}")
+        os.utime(locks, (time.time() + 9, time.time() + 9))
+        git(checkout.root, "commit", "--quiet", "--allow-empty", "-m", "Results")
+        checkout.mirror()
+    (run,) = [run for run in checkout.runs() if run.data.tags.get("dvc.rev")]
+    assert run.info.run_id == before
+
+
+def test_a_store_that_was_deleted_gets_what_runs(checkout: Checkout) -> None:
+    checkout.show()
+    (checkout.root / "mlflow.db").unlink()
+    show_running(RunningRuns(checkout.root, checkout.settings))
+    checkout.client = MlflowClient(checkout.settings.uri)
+    assert checkout.run().info.status == "RUNNING"
+
+
+def test_a_watcher_says_the_same_once(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = 0
+
+    def look(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(checkout.root)
+    monkeypatch.setattr("locatable.commands.mirror.time.sleep", look)
+    monkeypatch.setattr("locatable.mlflow.mirror.mirror", Mock(side_effect=StoreError("it is locked")))
+    assert main(["mirror", "--watch", "0.001"]) == 130
+    assert capsys.readouterr().err.count("it is locked") == 1

@@ -3,8 +3,10 @@
 import json
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -56,9 +58,15 @@ def test_dvc_says_how_an_experiment_ended(tmp_path: Path, dead: int, status: int
     assert only(tmp_path).state is state
 
 
-def test_a_result_that_dvc_never_put_away_has_ended(tmp_path: Path, dead: int) -> None:
+def test_a_result_that_dvc_never_put_away_was_killed(tmp_path: Path, dead: int) -> None:
     os.utime(record(tmp_path, "dvc-task", dead, status=3), (1000, 1000))
-    assert only(tmp_path).state is State.FINISHED
+    assert only(tmp_path).state is State.KILLED
+
+
+def test_what_was_interrupted_has_finished_without_a_result(tmp_path: Path, dead: int) -> None:
+    file = record(tmp_path, "dvc-task", dead, status=6)
+    write(file, {**json.loads(file.read_text()), "result_hash": None})
+    assert only(tmp_path).state is State.KILLED
 
 
 def test_what_waits_or_is_prepared_does_not_run(tmp_path: Path) -> None:
@@ -66,7 +74,7 @@ def test_what_waits_or_is_prepared_does_not_run(tmp_path: Path) -> None:
     assert RunningExperiments(tmp_path).find() == []
 
 
-@pytest.mark.parametrize("text", ["", '{"status": 2, "na', "[]", '{"status": 2}', "2"])
+@pytest.mark.parametrize("text", ["", '{"status": 2, "na', "[]", '{"status": 2}', "2", '{"status": "2"}'])
 def test_a_record_that_is_half_written_is_none_yet(tmp_path: Path, text: str) -> None:
     write(tmp_path / f"{PLACES['dvc-task']}.run", text)
     assert RunningExperiments(tmp_path).find() == []
@@ -109,7 +117,7 @@ def test_a_repro_is_known_by_its_locks(tmp_path: Path) -> None:
     assert (found.location, found.name, found.began) == ("repro", "", began)
 
 
-@pytest.mark.parametrize("command", ["dvc commit", "dvc checkout", "dvc add data"])
+@pytest.mark.parametrize("command", ["dvc commit", "dvc checkout", "dvc add data", "dvc commit repro"])
 def test_other_commands_that_write_outputs_run_nothing(tmp_path: Path, command: str) -> None:
     lock(tmp_path, os.getpid(), command)
     assert RunningExperiments(tmp_path).find() == []
@@ -125,7 +133,8 @@ def test_a_repro_between_two_stages_runs(tmp_path: Path) -> None:
     file = lock(tmp_path, os.getpid(), "dvc repro")
     own = only(tmp_path).id
     file.write_text("{}")
-    assert RunningExperiments(tmp_path).ending_of(own) is State.RUNNING
+    began = round(1000 * psutil.Process().create_time())
+    assert RunningExperiments(tmp_path).ending_of(own, began) is State.RUNNING
 
 
 def test_a_repro_that_was_found_runs_as_long_as_its_process(
@@ -143,15 +152,20 @@ def test_a_repro_that_was_found_runs_as_long_as_its_process(
 
 def test_a_repro_that_kept_its_locks_was_killed(tmp_path: Path, dead: int) -> None:
     lock(tmp_path, dead, "dvc repro")
-    assert RunningExperiments(tmp_path).ending_of(f"repro-{dead}-5000") is State.KILLED
+    assert RunningExperiments(tmp_path).ending_of(f"repro-{dead}-50", 5000) is State.KILLED
 
 
-@pytest.mark.parametrize(("recorded", "state"), [(4, State.FAILED), (6, State.FINISHED)], ids=str)
-def test_a_repro_has_finished_if_results_were_recorded(
-    tmp_path: Path, dead: int, recorded: int, state: State
+@pytest.mark.parametrize(
+    ("recorded", "locked", "state"),
+    [(4, 3, State.FAILED), (7, 6, State.FINISHED), (6, 7, State.KILLED)],
+    ids=["nothing", "all", "not its last stage"],
+)
+def test_a_repro_has_finished_if_its_last_stage_was_recorded(
+    tmp_path: Path, dead: int, recorded: int, locked: int, state: State
 ) -> None:
     os.utime(write(tmp_path / "dvc.lock", ""), (recorded, recorded))
-    assert RunningExperiments(tmp_path).ending_of(f"repro-{dead}-5000") is state
+    os.utime(write(tmp_path / ".dvc/tmp/rwlock", "{}"), (locked, locked))
+    assert RunningExperiments(tmp_path).ending_of(f"repro-{dead}-50", 5000) is state
 
 
 @pytest.mark.parametrize(
@@ -160,4 +174,38 @@ def test_a_repro_has_finished_if_results_were_recorded(
 def test_what_left_no_record_has_failed_and_a_trial_was_stopped(
     tmp_path: Path, own: str, state: State
 ) -> None:
-    assert RunningExperiments(tmp_path).ending_of(own) is state
+    assert RunningExperiments(tmp_path).ending_of(own, 0) is state
+
+
+def test_a_record_is_waited_for_while_it_is_written(tmp_path: Path) -> None:
+    file = record(tmp_path, "dvc-task", os.getpid())
+    text = file.read_text()
+    file.write_text("")
+    writer = threading.Timer(0.2, file.write_text, [text])
+    writer.start()
+    found = only(tmp_path).state
+    writer.join()
+    assert found is State.RUNNING
+
+
+def test_a_process_that_may_not_be_looked_at_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, "dvc-task", os.getpid())
+    monkeypatch.setattr(psutil.Process, "create_time", Mock(side_effect=psutil.AccessDenied))
+    assert only(tmp_path).state is State.RUNNING
+
+
+def test_a_repro_is_the_same_when_the_clock_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock(tmp_path, os.getpid(), "dvc repro")
+    before = only(tmp_path).id
+    booted = psutil._psplatform.boot_time
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted() + 1)
+    assert only(tmp_path).id == before
+
+
+def test_what_has_ended_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, "dvc-task", os.getpid(), status=6)
+    running = RunningExperiments(tmp_path)
+    before = running.find()
+    monkeypatch.setattr(running, "_json", None)
+    monkeypatch.setattr(running, "_owners", lambda root: {})
+    assert running.find() == before

@@ -15,7 +15,8 @@ import importlib
 import math
 import sys
 import time
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Seconds between two looks at what runs, and after which what Git does not tell is looked for: fetched files.
 TICK = 1.0
 LONGEST_PAUSE = 300.0
+# By how much the time between two looks grows at most, where one after the other fails.
+LONGEST_WAIT = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if pause is not None:
             _watch(arguments, pause)
-        exit_code = _mirror(arguments)
+        said = _mirror(arguments)
+        said.print()
         _show_running(_running_runs(arguments))
-        return exit_code
+        return said.exit_code
     except KeyboardInterrupt:
         raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
 
@@ -70,27 +74,67 @@ def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
     # It takes two seconds, for which the first point is not to wait.
     importlib.import_module("locatable.mlflow.store")
     runs = _running_runs(arguments)
+    files: object = None
     seen: object = None
     running: object = None
     mirrored = -math.inf
+    said: _Said | None = None
+    failures = 0
     while True:
         try:
             # Taken before the mirror: what changes meanwhile is for the next one.
             stamp = _stamp(runs)
+            if stamp.files != files:
+                files = stamp.files
+                runs = _running_runs(arguments)  # another store knows none of those that were shown
             ids = runs.ids()
+            if running and ids != running:
+                _show_running(runs)  # the last points of what has ended
             since = time.monotonic() - mirrored
             is_new = stamp != seen and since >= pause
             if is_new or ids != running or since >= LONGEST_PAUSE:
                 mirrored = time.monotonic()
                 seen, running = stamp, ids
-                _mirror(arguments)
+                said = _mirror(arguments).print_unless(said)
             if ids:
                 _show_running(runs)
+            failures = 0
         except (GitError, StoreError) as error:  # it may be well the next time: DVC is at work
-            print("; ".join(filter(None, (str(error), error.hint))), file=sys.stderr)
+            failure = _Said(1, "", ("; ".join(filter(None, (str(error), error.hint))),))
+            said = failure.print_unless(said)
             seen = None
             runs = _running_runs(arguments)
-        time.sleep(min(pause, TICK))
+            failures += 1
+        time.sleep(min(pause, TICK) * min(2**failures, LONGEST_WAIT))
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a mirror has to say: its exit code, a line for the output, and lines beside it."""
+
+    exit_code: int
+    text: str
+    notes: tuple[str, ...]
+
+    def print_unless(self, said: "_Said | None") -> "_Said":
+        """Print it, unless it was said last."""
+        if self != said:
+            self.print()
+        return self
+
+    def print(self) -> None:
+        if self.text:
+            print(self.text, flush=True)
+        for note in self.notes:
+            print(note, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """What changes where a mirror may have something to do: refs, the project's script, the store."""
+
+    refs: dict[Path, int]
+    files: tuple[int, ...]
 
 
 def _running_runs(arguments: argparse.Namespace) -> "RunningRuns":
@@ -110,16 +154,18 @@ def _show_running(runs: "RunningRuns") -> None:
     show_running(runs)
 
 
-def _stamp(runs: "RunningRuns") -> object:
-    """Return what changes where a mirror may have something to do: refs, the project's script, the store."""
+def _stamp(runs: "RunningRuns") -> _Stamp:
     from ..addresses import sqlite_file
     from ..git import refs_stamp
     from ..mlflow.describe import SCRIPT
 
     store = sqlite_file(runs.settings.uri)
     places = [runs.root / SCRIPT, *([store] if store else [])]
-    there = [place.stat().st_ino for place in places if place.exists()]
-    return refs_stamp(runs.root), there
+    files = []
+    for place in places:
+        with suppress(OSError):
+            files.append(place.stat().st_ino)
+    return _Stamp(refs_stamp(runs.root), tuple(files))
 
 
 def _announce_script(root: Path) -> None:
@@ -135,8 +181,8 @@ def _announce_script(root: Path) -> None:
         print(f"runs `describe` of this repository's {SCRIPT}{once}", file=sys.stderr)
 
 
-def _mirror(arguments: argparse.Namespace) -> int:
-    """Mirror once and print what came of it."""
+def _mirror(arguments: argparse.Namespace) -> _Said:
+    """Mirror once, and return what came of it."""
     from ..mlflow.mirror import MirrorOptions, mirror
     from ..mlflow.settings import read_settings
     from ..repository import shallow_history
@@ -149,15 +195,15 @@ def _mirror(arguments: argparse.Namespace) -> int:
         _announce_script(reader.root)
         result = mirror(reader, settings, options)
         reason = "" if result.new or result.present or result.failures else _why_nothing(reader)
+    notes = []
     if shallow:
         also = ", and nothing is pruned" if options.prune else ""
-        print(f"left out: commits that are not here{also}; {shallow}", file=sys.stderr)
-    for line in result.failure_lines:
-        print(line, file=sys.stderr)
-    print(json_text(asdict(result)) if arguments.json else result.summary, flush=True)
+        notes.append(f"left out: commits that are not here{also}; {shallow}")
+    notes += result.failure_lines
     if reason:
-        print(reason, file=sys.stderr)
-    return 1 if result.failures else 0
+        notes.append(reason)
+    text = json_text(asdict(result)) if arguments.json else result.summary
+    return _Said(1 if result.failures else 0, text, tuple(notes))
 
 
 def _why_nothing(reader: "Reader") -> str:

@@ -1,7 +1,7 @@
 """Brings the runs of an MLflow experiment up to date with Git: has it planned, and applies the plan."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -124,15 +124,17 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
         StoreError: the store failed; what is written stays, and the next call goes on from there.
         SettingsError: the project's scripts/mirror.py is wrong.
     """
+    running = RunningExperiments(reader.root)
+    # Before it is known what is committed: DVC commits a result first, and then says that it has finished.
+    states = {one.id: one.state for one in running.find()}
     wanted = wanted_runs(reader, options.all_commits)
     script = find_script(reader.root)
     digest = script.digest if script else ""
-    running = RunningExperiments(reader.root)
 
     def plan(known: KnownRuns) -> MirrorPlan:
         unwanted = [key for key in known if key not in wanted]
         gone = gone_revisions(reader, unwanted) if options.prune else None
-        settled = settle(known, wanted, reader, running, options.prune)
+        settled = settle(known, wanted, reader, running, states, options.prune)
         copy_models = options.copy_models
         planned = plan_mirror(wanted, settled.known, copy_models=copy_models, description=digest, gone=gone)
         duplicates = [*planned.duplicates, *settled.deleted]
@@ -253,7 +255,8 @@ class Applier:
         for run_id in plan.duplicates:
             self._writer.delete(run_id)
         for run_id, state in plan.endings.items():
-            self._writer.end(run_id, state.value, ENDED[state])
+            with suppress(RunDeletedError):
+                self._writer.end(run_id, state.value, ENDED[state])
         for rename in plan.renames:
             self._writer.rename(rename.run_id, rename.name, rename.wanted.identity_tags)
         for run_id, parent_id in plan.moves.items():

@@ -5,13 +5,14 @@ becomes of it when that ends; `RunningRuns` shows what runs, as far as it is wri
 """
 
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GitError, LocatableError, UnreadableError
+from ..errors import LocatableError
 from ..git import refs_stamp
 from ..model import holder
 from ..repository.reader import Reader
@@ -20,7 +21,7 @@ from ..results.outputs import read_outputs
 from ..results.values import Measurements, Point, is_series, number, read_measurements
 from . import content as tag
 from .content import Content
-from .known import STUDY, KnownRun, KnownRuns, RunDeletedError, provisional_key, runs_in_file
+from .known import STUDY, KnownRun, KnownRuns, RefusedError, RunDeletedError, provisional_key, runs_in_file
 from .limits import MetricPoint
 from .revision import name_values, redacted
 from .settings import TrackingSettings
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from .plan import WantedRuns
     from .store import RunWriter
 
-# Milliseconds by which a commit can seem to be older than what made it: Git counts seconds.
-TOLERANCE = 5000
+# Milliseconds by which a commit can seem to be older than what made it: Git counts seconds. DVC takes longer
+# to begin the next experiment of that name.
+TOLERANCE = 2000
 STARTED = "runs now and is not committed: nobody will find this run again unless DVC records a result of it"
 ENDED = {
     State.FINISHED: "ended, and its results are not committed: nobody will find this run again",
-    State.FAILED: "failed: DVC committed no result of it, and nobody will find this run again",
+    State.FAILED: "ended, and DVC left no result of it: nobody will find this run again",
     State.KILLED: "ended before DVC committed a result of it: nobody will find this run again",
 }
 
@@ -95,7 +97,12 @@ class Settled:
 
 
 def settle(
-    known: KnownRuns, wanted: "WantedRuns", reader: Reader, running: RunningExperiments, prune: bool
+    known: KnownRuns,
+    wanted: "WantedRuns",
+    reader: Reader,
+    running: RunningExperiments,
+    states: Mapping[str, State],
+    prune: bool,
 ) -> Settled:
     """Say what becomes of the provisional runs of this checkout; those of others are theirs.
 
@@ -104,20 +111,17 @@ def settle(
         wanted: those that there should be.
         reader: of the repository.
         running: what runs in it.
+        states: how each stood before it was known what is wanted: what ended since then may be committed.
         prune: delete those of what ended without a commit, too.
     """
-    place = place_of(reader.root)
     settled = Settled(dict(known))
-    states = {one.id: one.state for one in running.find()}
-    ours: dict[str, Provisional] = {}
-    for key, runs in known.items():
-        with suppress(ValueError):  # it is no provisional run, or somebody else's
-            one = Provisional.parse(runs[0].provisional)
-            if one.place == place:
-                ours[key] = one
-    for key, one in ours.items():
+    ours = _provisional_runs(known, place_of(reader.root))
+    # What began since then runs, whatever its record says by now: the next mirror looks for its commit.
+    states = {one.id: State.RUNNING for one in running.find()} | dict(states)
+    # Of two of one name, the later one made the commit.
+    for key, one in sorted(ours.items(), key=lambda item: -item[1].began):
         run = known[key][0]
-        state = states.get(one.id) or running.ending_of(one.id)
+        state = states.get(one.id) or running.ending_of(one.id, one.began)
         commit = _commit_of(one, wanted, known, reader, state)
         is_replaced = any(_replaces(other, one) for other in ours.values())
         # Of an experiment that was recorded and is gone, the user removed it.
@@ -130,6 +134,17 @@ def settle(
         elif state is not State.RUNNING and run.is_running:
             settled.endings[run.run_id] = state
     return settled
+
+
+def _provisional_runs(known: KnownRuns, place: str) -> dict[str, Provisional]:
+    """Return what the provisional runs of a checkout say, by their keys."""
+    found = {}
+    for key, runs in known.items():
+        with suppress(ValueError):  # it has a commit, or somebody else wrote its tag
+            one = Provisional.parse(runs[0].provisional)
+            if one.place == place:
+                found[key] = one
+    return found
 
 
 def _replaces(other: Provisional, one: Provisional) -> bool:
@@ -152,7 +167,9 @@ def _commit_of(
             is_its_name = (experiment.name, experiment.baseline) == (one.name, one.baseline)
             if is_its_name and 1000 * experiment.committed >= one.began - TOLERANCE:
                 return key
-        elif one.is_repro and state is State.FINISHED and not run.is_study and key not in known:
+        elif (
+            one.is_repro and state in (State.FINISHED, State.KILLED) and not run.is_study and key not in known
+        ):
             commit = reader.objects.read([key])[0]
             if commit and f"\nparent {one.baseline}\n".encode() in commit[1]:
                 return key
@@ -306,15 +323,19 @@ class _Shown:
 
     Attributes:
         run_id: MLflow's.
+        running: what it shows.
         values: of what runs.
         logged: the points that MLflow has.
         last: the last value by key of each metric without steps.
+        has_params: whether MLflow has its params.
     """
 
     run_id: str
+    running: Running
     values: GrowingValues
     logged: set[MetricPoint] = field(default_factory=set)
     last: dict[str, Any] = field(default_factory=dict)
+    has_params: bool = False
 
 
 class RunningRuns:
@@ -339,7 +360,7 @@ class RunningRuns:
 
     def ids(self) -> frozenset[str]:
         """Return the ids of what runs."""
-        return frozenset(one.id for one in self._running.find() if one.state is State.RUNNING)
+        return frozenset(self._running_by_id())
 
     def show(self) -> None:
         """Begin a run for each experiment that runs, and log what all of them wrote since the last time.
@@ -348,24 +369,26 @@ class RunningRuns:
             MlflowException, sqlalchemy.exc.SQLAlchemyError or OSError: the store failed.
         """
         present = self._uncommitted()
-        for gone in self._shown.keys() - present.keys():
-            del self._shown[gone]
         for own, one in present.items():
-            try:
-                if own not in self._shown:
-                    self._shown[own] = self._begin(one)
-                self._log(self._shown[own])
-            except RunDeletedError:
-                self._shown.pop(own, None)  # another watcher's run stays; it is looked for next time
-            except (LocatableError, OSError) as error:
-                if not isinstance(error, GitError | UnreadableError | FileNotFoundError):
-                    raise
-                # Half written, or it has just ended: the next look has all of it.
+            if own not in self._shown:
+                self._begin(one)
+        busy = {one.folder for one in present.values()}
+        for own, shown in list(self._shown.items()):
+            has_ended = own not in present
+            if has_ended:
+                del self._shown[own]
+            # After its end there can be last points, unless something else writes them by now.
+            if not has_ended or not (shown.running.folder in busy or self._is_committed(shown.running)):
+                with suppress(RefusedError):
+                    self._log(shown)
+
+    def _running_by_id(self) -> dict[str, Running]:
+        return {one.id: one for one in self._running.find() if one.state is State.RUNNING}
 
     def _uncommitted(self) -> dict[str, Running]:
         """Return what runs by its id, without what DVC has committed and not put away yet."""
-        running = {one.id: one for one in self._running.find() if one.state is State.RUNNING}
-        if not running:
+        running = self._running_by_id()
+        if not running and not self._shown:
             return {}
         stamp = refs_stamp(self.root)
         if stamp != self._stamp:
@@ -373,19 +396,18 @@ class RunningRuns:
             with Reader(self.root) as reader:
                 listed = reader.experiments()
             self._committed = {(each.baseline, each.name): 1000 * each.committed for each in listed}
-        for one in list(running.values()):
-            if self._committed.get((one.baseline, one.name), 0) >= one.began - TOLERANCE:
-                del running[one.id]
-        return running
+        return {own: one for own, one in running.items() if not self._is_committed(one)}
 
-    def _begin(self, one: Running) -> _Shown:
-        """Find the run of something that runs, or create it.
+    def _is_committed(self, one: Running) -> bool:
+        return self._committed.get((one.baseline, one.name), 0) >= one.began - TOLERANCE
 
-        Raises:
-            GitError or UnreadableError: what it works with cannot be read now.
-        """
-        with Reader(self.root) as reader:
-            values = GrowingValues(reader, one)
+    def _begin(self, one: Running) -> None:
+        """Find the run of something that runs, or create it."""
+        try:
+            with Reader(self.root) as reader:
+                values = GrowingValues(reader, one)
+        except (LocatableError, OSError):
+            return  # half written, or it has just ended, or there is no commit yet: the next look may tell
         own = Provisional(place_of(self.root), one.id, one.began, values.baseline, one.name)
         key = provisional_key(own.text)
         writer = self._connect()
@@ -402,20 +424,26 @@ class RunningRuns:
             if key in known and known[key][0].run_id != made:
                 writer.delete(made)
             known.setdefault(key, [KnownRun(made, key)])
-        shown = _Shown(known[key][0].run_id, values)
-        values.look()
-        writer.grow(shown.run_id, values.content(), shown.logged)
-        return shown
+        self._shown[one.id] = _Shown(known[key][0].run_id, one, values)
 
     def _log(self, shown: _Shown) -> None:
-        """Log the points that are new; MLflow keeps one of those that another watcher has logged, too."""
-        if not shown.values.look():
+        """Log what is new; MLflow keeps one of the points that another watcher has logged, too.
+
+        Raises:
+            RefusedError: MLflow does not take it.
+        """
+        if not shown.values.look() and shown.has_params:
             return
         content = shown.values.content()
         last = content.metrics
         content.metrics = {key: value for key, value in last.items() if shown.last.get(key) != value}
-        self._connect().grow(shown.run_id, content, shown.logged)
-        shown.last = last
+        if shown.has_params:
+            content.params = {}
+        try:
+            self._connect().grow(shown.run_id, content, shown.logged)
+        except RunDeletedError:
+            self._shown.pop(shown.running.id, None)  # another watcher's run stays; it is found next time
+        shown.last, shown.has_params = last, True
 
     def _connect(self) -> "RunWriter":
         if self._writer is None:
@@ -433,4 +461,6 @@ def _note(one: Running) -> str:
     """Return what the page of a provisional run says."""
     where = {REPRO: "`dvc repro` in the workspace", SEARCH: "a worker of a search"}
     place = where.get(one.location, f"`dvc exp run` ({one.location})")
-    return f"Provisional: {place} on {socket.gethostname()}, in `{one.folder}`. It {STARTED}."
+    return (
+        f"{place} on {socket.gethostname()}, in `{one.folder}`; the tag {tag.PROVISIONAL} says how it stands"
+    )

@@ -263,7 +263,7 @@ class RunWriter:
         return str(run.info.run_id)
 
     def grow(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
-        """Log params and those points that are not logged yet; each is logged once, whoever does it.
+        """Log params and points that are not logged yet; each is logged once, whoever does it.
 
         Args:
             run_id: of a provisional run.
@@ -272,19 +272,27 @@ class RunWriter:
 
         Raises:
             RunDeletedError: another watcher deleted it.
+            RefusedError: MLflow does not take the content.
         """
         fitted = fit(content, RULES)
-        if logged:
-            fitted.params = {}
         fitted.points = [point for point in fitted.points if point not in logged]
         with _refusals(), self._deletions(run_id):
+            if fitted.params:
+                # They may have been changed since another watcher logged them.
+                there = self._client.get_run(run_id).data.params
+                fitted.params = {key: text for key, text in fitted.params.items() if key not in there}
             self._log_values(run_id, fitted, {})
         logged.update(fitted.points)
 
     def end(self, run_id: str, status: str, text: str) -> None:
-        """Say of a provisional run how it ended."""
-        self._client.set_tag(run_id, tag.PROVISIONAL, text)
-        self._client.set_terminated(run_id, status)
+        """Say of a provisional run how it ended.
+
+        Raises:
+            RunDeletedError: another watcher deleted it.
+        """
+        with self._deletions(run_id):
+            self._client.set_tag(run_id, tag.PROVISIONAL, text)
+            self._client.set_terminated(run_id, status)
 
     def create(self, content: Content, parent_id: str | None) -> str:
         """Write a run that is not there, and return its id.

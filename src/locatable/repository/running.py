@@ -8,11 +8,12 @@ of the folder where its stages work; `dvc repro` is known by those locks alone. 
 import json
 import os
 import posixpath
+import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +31,15 @@ REPRO = "repro"
 SEARCH = "search"
 # Seconds for DVC to bring a result into the repository after the process that made it has ended.
 COLLECTING = 60
-# How much later than a process a file that names it can seem to be, for the clocks of file systems.
+# Seconds by which a process can seem younger than a file that names it, for the clocks of file systems.
 TOLERANCE = 2
+# Seconds in which a broken file may be one that is being written, and between two attempts to read it.
+WRITING = 1
+PAUSE = 0.01
+# When a process was started of which this machine does not say that: before any file that names it.
+UNKNOWN = 1
+# As DVC's locks name a command.
+REPRO_COMMAND = re.compile(r"dvc\S*(\s+--cd\s+\S+|\s+-\S+)*\s+repro(\s|$)")
 
 
 class TaskStatus(IntEnum):
@@ -87,50 +95,61 @@ class RunningExperiments:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._tmp = root / ".dvc/tmp"
-        # Content of each file, and the time at which it was written.
-        self._read: dict[Path, tuple[int, Any]] = {}
+        # When each file was written, how long it was, and its keys.
+        self._read: dict[Path, tuple[int, int, dict[str, Any]]] = {}
+        # What each record told that says that its experiment has ended, and when it was written.
+        self._ended: dict[str, tuple[int, Running]] = {}
         # Each `dvc repro` that was found: between two stages, nothing but its process tells that it runs.
         self._repros: dict[int, Running] = {}
 
     def find(self) -> list[Running]:
         """Return what runs, and what ended of which there still is a record."""
         found = []
-        for file in self._record_files():
-            written, record = self._json(file)
-            if record.get("status", 0) >= TaskStatus.RUNNING:
-                with suppress(KeyError, TypeError, ValueError):  # not as DVC writes it
-                    found.append(self._experiment(file, record, written))
+        for place in self._record_files():
+            ended = self._ended.get(place)
+            if ended and ended[0] == _written(place):
+                found.append(ended[1])
+                continue
+            with suppress(KeyError, TypeError, ValueError):  # not as DVC writes it
+                found += self._experiment(Path(place))
         return found + list(self._repro(found))
 
-    def ending_of(self, run_id: str) -> State:
-        """Return how a run stands that was found before and is not now: it ended, or is between stages."""
+    def ending_of(self, run_id: str, began: int) -> State:
+        """Return how a run stands of which there is no record: it ended, or is between stages."""
         location, *own = run_id.split("-")
         if location == SEARCH:
             return State.KILLED  # most trials without a result are pruned
         if location != REPRO:
             return State.FAILED
-        pid, born = map(int, own)
-        if _birth(pid) == born:
+        pid, age = map(int, own)
+        if _since_boot(_birth(pid)) == age:
             return State.RUNNING  # between two stages
-        if pid in self._owners(self._root):
-            return State.KILLED  # it could not give back its locks
-        return State.FINISHED if self._recorded_since(born) else State.FAILED
+        recorded = _written(self._root / "dvc.lock")
+        if recorded < 1_000_000 * began:
+            return State.KILLED if pid in self._owners(self._root) else State.FAILED
+        # DVC records a stage when it has given back its locks. Where it took others since then, a stage
+        # failed, or did not have to run: its files are the same in both cases.
+        return State.FINISHED if recorded >= _written(self._tmp / "rwlock") else State.KILLED
 
-    def _record_files(self) -> Iterator[Path]:
+    def _record_files(self) -> Iterator[str]:
         for folder in ("exps/run", "exps/standalone/run"):
-            with suppress(OSError):
-                for name in os.listdir(self._tmp / folder):
-                    yield self._tmp / folder / name / f"{name}{RECORD}"
-        yield from self._tmp.glob(f"search/*/*{RECORD}")
+            for name in _names(f"{self._tmp}/{folder}"):
+                yield f"{self._tmp}/{folder}/{name}/{name}{RECORD}"
+        for name in _names(f"{self._tmp}/search"):
+            for file in _names(f"{self._tmp}/search/{name}"):
+                if file.endswith(RECORD):
+                    yield f"{self._tmp}/search/{name}/{file}"
 
-    def _experiment(self, file: Path, record: Mapping[str, Any], written: int) -> Running:
-        """Return what a `.run` file tells.
+    def _experiment(self, file: Path) -> list[Running]:
+        """Return what a `.run` file tells: nothing while it waits or is prepared.
 
         Raises:
             KeyError, TypeError or ValueError: it tells something else.
         """
+        written, record = self._json(file)
+        if not record or record["status"] < TaskStatus.RUNNING:
+            return []
         location = record["location"]
-        folder = Path(record["root_dir"], posixpath.dirname(record["dvc_dir"]))
         process = file.with_suffix(".json")
         if location == SEARCH:
             own, start = f"{SEARCH}-{record['name']}-{record['began']}", record["baseline_rev"]
@@ -139,84 +158,103 @@ class RunningExperiments:
             own, start = f"{location}-{self._json(process)[0]}", "refs/exps/exec/EXEC_MERGE"
         else:
             own, start = f"{location}-{file.stem}", file.stem
-        return Running(
+        one = Running(
             id=own,
             name=record["name"] or "",
             baseline=record["baseline_rev"],
             location=location,
-            folder=folder,
+            folder=Path(record["root_dir"], posixpath.dirname(record["dvc_dir"])),
             began=int(record.get("began") or written // 1_000_000),
-            state=self._state(record, written, self._is_alive(process, record, folder)),
+            state=State.RUNNING,
             start=start,
         )
+        one = replace(one, state=self._state(record, written, process, one.folder))
+        if record["status"] > TaskStatus.SUCCESS:
+            self._ended[str(file)] = (written, one)
+        return [one]
 
-    def _state(self, record: Mapping[str, Any], written: int, is_alive: bool) -> State:
+    def _state(self, record: Mapping[str, Any], written: int, process: Path, folder: Path) -> State:
         status = record["status"]
-        if status == TaskStatus.RUNNING:
-            return State.RUNNING if is_alive else State.KILLED
-        if status == TaskStatus.SUCCESS:
-            is_collected = time.time() - written / 1e9 > COLLECTING and not is_alive
-            return State.FINISHED if is_collected else State.RUNNING
-        return State.FINISHED if status == TaskStatus.FINISHED else State.FAILED
+        if status == TaskStatus.FAILED:
+            return State.FAILED
+        if status > TaskStatus.FAILED:
+            # Of what was interrupted or killed, DVC says that it has finished, too: without a result.
+            return State.FINISHED if record.get("result_hash") else State.KILLED
+        is_collected = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
+        return State.RUNNING if is_collected or self._is_alive(process, record, folder) else State.KILLED
 
     def _is_alive(self, process: Path, record: Mapping[str, Any], folder: Path) -> bool:
         """Return whether the process lives that runs an experiment: by its own file, else by the locks."""
         written, named = self._json(process)
         pid = record.get("pid") or named.get("pid")
         if pid:
-            return _is_older(pid, written or self._json(process.with_suffix(RECORD))[0])
+            return _is_older(pid, written or _written(process.with_suffix(RECORD)))
+        owners = dict.fromkeys(self._owners(folder), _written(folder / ".dvc/tmp/rwlock"))
         lock = folder / ".dvc/tmp/lock"
-        try:
-            owners = {int(lock.read_text()): lock.stat().st_mtime_ns}
-        except (OSError, ValueError):
-            owners = {}
-        owners |= self._owners(folder)
+        with suppress(OSError, ValueError):
+            owners.setdefault(int(lock.read_text()), _written(lock))
         return any(_is_older(pid, locked) for pid, locked in owners.items())
 
     def _repro(self, experiments: list[Running]) -> Iterator[Running]:
         """Yield each `dvc repro` in the checkout itself: what holds its locks and is no experiment."""
         is_experiment = any(one.folder == self._root and one.state is State.RUNNING for one in experiments)
-        owners = {} if is_experiment else self._owners(self._root, commands=True)
+        owners = {} if is_experiment else self._owners(self._root)
         for pid, command in owners.items():
             born = _birth(pid)
-            if born and REPRO in str(command).split():
-                own = f"{REPRO}-{pid}-{born}"
+            if born > UNKNOWN and REPRO_COMMAND.search(command):
+                own = f"{REPRO}-{pid}-{_since_boot(born)}"
                 self._repros[pid] = Running(own, "", "", REPRO, self._root, born, State.RUNNING, "HEAD")
         for pid, one in list(self._repros.items()):
-            if _birth(pid) == one.began:
+            if one.id == f"{REPRO}-{pid}-{_since_boot(_birth(pid))}":
                 yield one
             else:
                 del self._repros[pid]
 
-    def _owners(self, root: Path, commands: bool = False) -> dict[int, Any]:
-        """Return which processes write outputs: the time of the lock by process, or the command."""
-        written, locks = self._json(root / ".dvc/tmp/rwlock")
+    def _owners(self, root: Path) -> dict[int, str]:
+        """Return the command by its process of what writes outputs."""
         owners = {}
         with suppress(AttributeError, KeyError, TypeError):  # not as DVC writes it
-            for owner in locks.get("write", {}).values():
-                owners[owner["pid"]] = owner["cmd"] if commands else written
+            for owner in self._json(root / ".dvc/tmp/rwlock")[1].get("write", {}).values():
+                owners[owner["pid"]] = str(owner["cmd"])
         return owners
-
-    def _recorded_since(self, began: int) -> bool:
-        """Return whether DVC recorded results of the checkout since then."""
-        try:
-            return (self._root / "dvc.lock").stat().st_mtime >= began / 1000
-        except OSError:
-            return False
 
     def _json(self, file: Path) -> tuple[int, dict[str, Any]]:
         """Return when a file was written, in nanoseconds since 1970, and its keys; none of a broken one."""
-        try:
-            written = file.stat().st_mtime_ns
-            if self._read.get(file, (0, {}))[0] != written:
-                self._read[file] = (written, json.loads(file.read_bytes()))
-        except FileNotFoundError:
-            self._read.pop(file, None)
-            return 0, {}
-        except (OSError, ValueError):
-            return 0, {}  # half written: the next look has all of it
-        written, content = self._read[file]
-        return written, content if isinstance(content, dict) else {}
+        while True:
+            try:
+                status = file.stat()
+                read = self._read.get(file)
+                if read and read[:2] == (status.st_mtime_ns, status.st_size):
+                    return read[0], read[2]
+                content = json.loads(file.read_bytes())
+            except OSError:
+                self._read.pop(file, None)
+                return 0, {}
+            except ValueError:
+                # Half written: what writes it, is done in no time.
+                if abs(time.time() - status.st_mtime) < WRITING:
+                    time.sleep(PAUSE)
+                    continue
+                content = {}
+            keys = content if isinstance(content, dict) else {}
+            self._read[file] = (status.st_mtime_ns, status.st_size, keys)
+            return status.st_mtime_ns, keys
+
+
+def _names(folder: str) -> list[str]:
+    """Return what is in a folder; nothing where it is gone or cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _written(file: str | Path) -> int:
+    """Return when a file was written, in nanoseconds since 1970; 0 where there is none."""
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _birth(pid: int) -> int:
@@ -224,8 +262,18 @@ def _birth(pid: int) -> int:
     try:
         process = psutil.Process(pid)
         return 0 if process.status() == psutil.STATUS_ZOMBIE else round(1000 * process.create_time())
-    except (psutil.Error, ValueError, OverflowError):
+    except psutil.ZombieProcess:
         return 0
+    except psutil.Error:
+        # Another user's, of which some systems tell nothing else.
+        return UNKNOWN if psutil.pid_exists(pid) else 0
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _since_boot(born: int) -> int:
+    """Return when a process was started as it stays when the clock is set, in milliseconds."""
+    return born - round(1000 * psutil.boot_time())
 
 
 def _is_older(pid: int, written: int) -> bool:
