@@ -25,8 +25,9 @@ TAKEN = set(
     data docs dvc_plots mlartifacts mlruns models reports scripts tests
     adlfs aiobotocore aiohappyeyeballs aiohttp aiohttp_cors aiohttp_retry aioitertools aiosignal aiosqlite
     alembic amplitude amqp annotated_doc annotated_types antlr4 anyio appdirs apprise arcp asgi_lifespan
-    asyncpg asyncssh attr attrs azure bcrypt beartype billiard blinker boto3 botocore burner_redis
-    cachetools celery certifi cffi charset_normalizer click click_didyoumean click_plugins click_repl
+    async_timeout asyncpg asyncssh attr attrs azure bcrypt beartype billiard blinker boto3 botocore
+    burner_redis cachetools celery certifi cffi charset_normalizer click click_didyoumean click_plugins
+    click_repl
     cloudpickle colorama colorful colorlog configobj contourpy coolname cronsim cryptography cycler
     cyclopts databricks dateparser dateparser_cli dateparser_data dateparser_scripts dateutil dictdiffer
     diskcache distlib distro docker docket docstring_parser dotenv dpath dulwich dvc dvc_azure dvc_data

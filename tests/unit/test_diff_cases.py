@@ -214,13 +214,17 @@ def test_a_record_that_is_half_written_is_named(root: Path, diff: Diff) -> None:
     assert diff("HEAD")["b"]["not_of_this_commit"] == "environment.json is not what train wrote"
 
 
-def test_what_a_lock_does_not_record_is_not_said_to_differ(root: Path, diff: Diff) -> None:
+def test_what_a_lock_does_not_record_is_not_said_to_differ_or_to_be_equal(
+    root: Path, diff: Diff, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
     lock = (root / "dvc.lock").read_text()
     write(root, {"dvc.lock": lock.partition("    outs:")[0]})
     found = diff("HEAD")
     assert (found["outputs"], found["first_cause"]) == ([], None)
     assert found["b"]["not_of_this_commit"] == "model.txt of train is not recorded"
+    main(["diff", "HEAD"])
+    assert "outputs       none is recorded in both\n" in capsys.readouterr().out
 
 
 def test_a_lock_that_is_half_written_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -489,3 +493,154 @@ def test_a_run_of_mlflow_is_the_commit_that_it_shows(
     monkeypatch.setattr("locatable.mlflow.store.mirrored_revision", lambda uri, run: runs.get(run))
     found = diff("a" * 32, "b" * 32)
     assert (found["a"]["rev"], found["b"]["rev"]) == (first, second)
+
+
+def test_an_output_of_a_stage_with_another_name_is_the_same_output(root: Path, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    rerun(root, {"dvc.yaml": STAGE.replace("train:", "fit:")})
+    with dvc(root) as repo:
+        assert repo.diff("HEAD~1", "HEAD") == {}
+    found = diff("HEAD~1", "HEAD")
+    assert (found["outputs"], found["first_cause"], found["without_effect"]) == ([], None, [])
+
+
+def test_the_cause_in_a_stage_with_another_name_is_what_it_read(root: Path, diff: Diff) -> None:
+    use = "  use: {cmd: cp model.txt used.txt, deps: [model.txt], outs: [used.txt]}\n"
+    with_results(root, {"dvc.yaml": STAGE + use, "train.sh": "echo 1 > model.txt\n"})
+    rerun(root, {"dvc.yaml": STAGE.replace("train:", "fit:") + use, "train.sh": "echo 2 > model.txt\n"})
+    found = diff("HEAD~1", "HEAD")
+    first = found["first_cause"]
+    assert (first["stage"], [change["name"] for change in first["changes"]]) == ("fit", ["train.sh"])
+    assert [stage["stage"] for stage in first["follows"]] == ["use"]
+    assert found["other_causes"] == []
+
+
+def test_the_proof_of_a_stage_with_another_name_is_of_a_result_that_has_it(root: Path, diff: Diff) -> None:
+    write(root, {"../chance": "1\n"})
+    with_results(root, CHANCE)
+    second = rerun(root, {"../chance": "2\n", "dvc.yaml": STAGE.replace("train:", "fit:")})
+    assert diff("HEAD~1", "HEAD")["proof"] == f"locatable reproduce {second[:12]} --stage fit"
+
+
+def test_a_param_without_a_value_is_another_thing_than_no_param(root: Path, diff: Diff) -> None:
+    pipeline = (
+        "stages: {train: {cmd: cat params.yaml > model.txt, params: [{params.yaml: }], outs: [model.txt]}}"
+    )
+    with_results(root, {"dvc.yaml": pipeline, "params.yaml": "lr: 0.1\n"})
+    write(root, {"params.yaml": "lr: 0.1\ndepth:\n"})
+    with dvc(root) as repo:
+        assert repo.status()["train"] == [{"changed deps": {"params.yaml": {"depth": "new"}}}]
+    rerun(root, {})
+    found = diff("HEAD~1", "HEAD")
+    assert [(change["name"], change["detail"]) for change in found["first_cause"]["changes"]] == [
+        ("depth", "only in B")
+    ]
+
+
+def test_the_name_of_a_metric_may_have_a_colon(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES.replace("auc", "val:auc")})
+    rerun(root, {"train.sh": WRITES.replace("auc", "val:auc").replace("0.9", "0.8")})
+    main(["diff", "HEAD~1", "HEAD"])
+    text = capsys.readouterr().out
+    assert "\nvalues        m.json\n                val:auc  0.9 → 0.8  −0.1\n" in text
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_metric_that_is_no_number_is_never_better(root: Path, direction: str, diff: Diff) -> None:
+    search = f"metric: m.json:auc\ndirection: {direction}\n"
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES, "search.yaml": search})
+    rerun(root, {"train.sh": WRITES.replace("0.9", "NaN")})
+    (value,) = diff("HEAD~1", "HEAD")["values"]
+    assert (value["b"], value["difference"], value["better"]) == ("NaN", None, "")
+
+
+@pytest.mark.parametrize(
+    "search", ["metric:\n", "metric: 5\ndirection: 5\n", "- 1\n", "metric: m.json:auc\ndirection: up\n"]
+)
+def test_no_metric_is_better_where_the_project_does_not_say_how(root: Path, search: str, diff: Diff) -> None:
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES, "search.yaml": search})
+    rerun(root, {"train.sh": WRITES.replace("0.9", "0.8")})
+    assert [value["better"] for value in diff("HEAD~1", "HEAD")["values"]] == [""]
+
+
+SHOWN = {
+    "type": (1, "1", 'lr: 1 → "1"'),
+    "spaces": ("a b", "a  b", 'lr: "a b" → "a  b"'),
+    "empty list": ([], "", "lr: [] → ''"),
+    "long": ("a" * 60 + "b", "a" * 60 + "c", "lr: …aaaaaaaaaab → …aaaaaaaaaac"),
+    "number": (0.123456789, 0.2, "lr: 0.123456789 → 0.2"),
+    "none": (None, "none", 'lr: null → "none"'),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_two_values_that_differ_are_never_shown_as_the_same(name: str) -> None:
+    old, new, shown = SHOWN[name]
+    assert render.sentence(Change("params", "lr", old, new)) == shown
+
+
+def test_a_command_is_shown_where_it_changed() -> None:
+    command = "python -m package.train --features reports/prepare/features.parquet --folds"
+    change = Change("execution", "train", f"{command} 5", f"{command} 10", "command")
+    assert render.sentence(change) == "train: command …t --folds 5 → …t --folds 10"
+
+
+def test_a_lock_that_is_not_the_one_that_was_read_tells_no_versions(root: Path, diff: Diff) -> None:
+    pipeline = "stages: {train: {cmd: echo > model.txt, deps: [requirements.txt], outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "requirements.txt": "numpy==1.0\n"})
+    write(root, {"requirements.txt": "numpy==2.0\n"})
+    stale = commit(root)
+    rerun(root, {"requirements.txt": "numpy==3.0\n"})
+    (change,) = diff(stale, "HEAD")["coordinates"]["environment"]["changes"]
+    assert (change["name"], change["detail"]) == (
+        "requirements.txt",
+        f"{stale[:7]} no longer has what was read",
+    )
+
+
+def test_a_patch_has_no_file_whose_other_version_is_lost(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_results(root, {"dvc.yaml": STAGE, "train.sh": "echo 1 > model.txt\n"})
+    write(root, {"train.sh": "echo 2 > model.txt\n"})
+    stale = commit(root)
+    rerun(root, {"train.sh": "echo 3 > model.txt\n"})
+    main(["diff", stale, "HEAD", "--patch"])
+    assert "+++" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "record", ['{"python": "3", "drift": {"numpy": "1.0"}}', '{"python": "3", "variables": [1]}']
+)
+def test_a_record_of_another_tool_is_told_by_its_hash(root: Path, record: str, diff: Diff) -> None:
+    writes = WRITES.replace('{"python": "3.11"}', record)
+    with_results(root, {"dvc.yaml": METRICS, "train.sh": writes})
+    rerun(root, {"train.sh": writes.replace('"3"', '"4"')})
+    (change,) = diff("HEAD~1", "HEAD")["coordinates"]["environment"]["changes"]
+    assert change["name"] == "environment.json"
+
+
+def test_a_command_that_changed_beside_its_param_is_a_cause_too(root: Path, diff: Diff) -> None:
+    pipeline = "stages: {train: {cmd: 'echo ${flag} > model.txt', outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "params.yaml": "flag: true\n"})
+    rerun(root, {"params.yaml": "flag: false\n"})
+    rerun(root, {"params.yaml": "flag: true\n", "dvc.yaml": pipeline.replace("echo", "printf")})
+    named = []
+    for old, new in (("HEAD~2", "HEAD~1"), ("HEAD~1", "HEAD")):
+        first = diff(old, new)["first_cause"]
+        named.append([change["name"] for change in first["changes"]])
+    assert named == [["flag"], ["flag", "train"]]
+
+
+def test_a_stage_without_outputs_is_a_stage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_results(
+        root,
+        {"dvc.yaml": "stages: {check: {cmd: 'true', deps: [a.txt]}}\n", "a.txt": "", "b.csv": "1"},
+        "b.csv",
+    )
+    write(root, {"b.csv": "2"})
+    with dvc(root) as repo:
+        repo.add("b.csv")
+    commit(root)
+    main(["diff", "HEAD~1", "HEAD"])
+    assert "none: no stage read or wrote what differs" in capsys.readouterr().out

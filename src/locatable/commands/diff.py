@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         a = _find(opened, arguments.a, None)
         b = _find(opened, arguments.b, arguments.repo)
         found = compare(a, b)
-        changes = patch(a, b, found.changes["code"]) if arguments.patch else ""
+        changes = patch(a, b) if arguments.patch else ""
         if arguments.json:
             print(render.to_json(found, changes))
         elif arguments.markdown:

@@ -4,7 +4,6 @@ import csv
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 from ..git import count_lines, diff_contents
 from ..locate.result import Result, changed_values
-from ..model import Entry, is_in
+from ..model import Entry, is_in, same_value
 from ..repository import parsing
 from ..repository.hashes import HashKind, content_hash
 from ..repository.snapshot import Snapshot
@@ -116,23 +115,22 @@ class Side:
         """In what its commit differs from what made it, in a line; empty where it does not."""
         return summary(differences(self.snapshot))
 
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """What its environment.json records."""
-        content = self.snapshot.files.get(RECORD)
-        if content is not None and not read_record(content):
-            with suppress(ValueError):
+    def record(self, path: str, content: bytes) -> dict[str, Any]:
+        """Return what an environment.json of this result records; nothing where it is of another tool."""
+        record = read_record(content)
+        if not record:
+            try:
                 parsing.parse(RECORD, content)
-                return {}  # of another tool
-            self.unread.append(f"{self.result.rev[:7]}:{RECORD}: it is not JSON")
-        return read_record(content)
+            except ValueError:
+                self.unread.append(f"{self.result.rev[:7]}:{path}: it is not JSON")
+        return record
 
     def entry(self, path: str) -> Entry:
         """Return what is recorded of a file or folder that a stage read, or that DVC tracks."""
         for record in self.snapshot.records.values():
             if path in record.deps:
                 return record.deps[path]
-        return self.snapshot.sources.get(path, {})
+        return self.snapshot.tracked.get(path, {})
 
     def contents(self, path: str, recorded: str | None) -> dict[str, bytes]:
         """Return content by path of a file, or a folder's files; nothing where it is not what is recorded."""
@@ -148,19 +146,30 @@ class Side:
 
 def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
     """Return in what two results differ, by the name of each coordinate."""
+    commands = []
+    for address in dict.fromkeys([*a.snapshot.records, *b.snapshot.records]):
+        commands.append(command_change(address, a.snapshot, b.snapshot))
     return {
         "data": list(_data(a, b)),
         "code": _code(a, b),
         "params": param_changes(a.coordinates.params.content, b.coordinates.params.content),
         "environment": _environment(a, b),
-        "execution": list(_execution(a.snapshot, b.snapshot)),
+        "execution": list(filter(None, commands)),
     }
 
 
 def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
     """Return the params in which two results differ."""
-    changed = changed_values(dict(a), dict(b))
-    return [Change("params", key, old, new) for key, (old, new) in changed.items()]
+    found = []
+    for key in dict.fromkeys([*a, *b]):
+        old, new = a.get(key), b.get(key)
+        if not same_value(old, new):
+            found.append(Change("params", key, old, new))
+        elif key not in a or key not in b:
+            # To DVC, a param without a value is another thing than no param.
+            detail = "only in B" if key in b else "only in A"
+            found.append(Change("params", key, detail=detail))
+    return found
 
 
 def _changed_hashes(
@@ -173,44 +182,47 @@ def _changed_hashes(
 
 
 def _data(a: Side, b: Side) -> Iterator[Change]:
-    hashes = a.coordinates.data.content, b.coordinates.data.content
-    for path, old, new in _changed_hashes(*hashes):
+    for path, old, new in _changed_hashes(a.coordinates.data.content, b.coordinates.data.content):
         detail = ""
         if old is not None and new is not None:
-            old_entry, new_entry = a.entry(path), b.entry(path)
-            detail = _folder_detail(a, b, path, old_entry, new_entry)
-            detail = detail or _sizes(_measure(a, path, old_entry), _measure(b, path, new_entry))
+            detail = _folder_detail(a, b, path)
+            detail = detail or _sizes(_measure(a, path), _measure(b, path))
         yield Change("data", path, old, new, detail, path)
 
 
-def _folder_detail(a: Side, b: Side, path: str, old: Entry, new: Entry) -> str:
+def _folder_detail(a: Side, b: Side, path: str) -> str:
     """Return how many files of a folder changed, as `dvc diff` counts them; empty where that is not known."""
-    before = a.snapshot.reader.folder_files(path, old)
-    after = b.snapshot.reader.folder_files(path, new)
+    before = a.snapshot.reader.folder_files(path, a.entry(path))
+    after = b.snapshot.reader.folder_files(path, b.entry(path))
     if path in before or path in after:  # files, or folders that nothing lists here
         return ""
-    common = before.keys() & after.keys()
     counts = dict.fromkeys(("added", "deleted", "modified", "renamed"), 0)
-    counts["modified"] = sum(before[file] != after[file] for file in common)
-    gone = Counter(before[file] for file in before if file not in common)
-    for file in after:
-        if file in common:
+    gone: Counter[str] = Counter()
+    for file, seen in before.items():
+        if file not in after:
+            gone[seen] += 1
+        elif after[file] != seen:
+            counts["modified"] += 1
+    for file, seen in after.items():
+        if file in before:
             continue
-        if gone[after[file]]:  # DVC knows a file that moved by its hash
-            gone[after[file]] -= 1
+        if gone[seen]:  # DVC knows a file that moved by its hash
+            gone[seen] -= 1
             counts["renamed"] += 1
         else:
             counts["added"] += 1
     counts["deleted"] = gone.total()
     told = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{', '.join(told)} of {len(after)} files"
+    return f"{', '.join(told)} of {len(after)} files" if told else ""
 
 
-def _measure(side: Side, path: str, entry: Entry) -> tuple[int | None, int | None]:
+def _measure(side: Side, path: str) -> tuple[int | None, int | None]:
     """Return rows and bytes of a file, as far as they are known."""
+    entry = side.entry(path)
     size = entry.get("size")
-    cached = side.snapshot.reader.cached_file(str(entry.get("md5", "")))
-    if not cached or cached.stat().st_size > LARGEST_TABLE:
+    md5 = str(entry.get("md5", ""))
+    cached = side.snapshot.reader.cached_file(md5)
+    if not cached or md5.endswith(".dir") or cached.stat().st_size > LARGEST_TABLE:
         return None, size
     return count_rows(path, cached), size or cached.stat().st_size
 
@@ -234,33 +246,65 @@ def count_rows(path: str, file: Path) -> int | None:
 def _sizes(old: tuple[int | None, int | None], new: tuple[int | None, int | None]) -> str:
     parts = []
     for before, after, unit in zip(old, new, ("rows", "bytes"), strict=True):
-        if before is not None and after is not None:
-            parts.append(f"{before:,} → {after:,} {unit}" if before != after else f"{after:,} {unit}")
+        if before is None or after is None:
+            continue
+        if before == after:
+            parts.append(f"{after:,} {unit}")
+        else:
+            parts.append(f"{before:,} → {after:,} {unit}")
     return ", ".join(parts)
 
 
-def _code(a: Side, b: Side) -> list[Change]:
-    hashes = a.coordinates.code.content["files"], b.coordinates.code.content["files"]
-    old_files: dict[str, bytes] = {}
-    new_files: dict[str, bytes] = {}
-    found = []
-    for path, old, new in _changed_hashes(*hashes):
-        before, after = a.contents(path, old), b.contents(path, new)
+@dataclass(frozen=True)
+class _ChangedFile:
+    """A change of a file or folder, and its files' content by path in both results, as far as it is known."""
+
+    change: Change
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+
+
+def _changed_files(coordinate: str, a: Side, b: Side) -> Iterator[_ChangedFile]:
+    """Yield the files of code, or of the environment, that differ."""
+    old_hashes = getattr(a.coordinates, coordinate).content["files"]
+    new_hashes = getattr(b.coordinates, coordinate).content["files"]
+    for path, old, new in _changed_hashes(old_hashes, new_hashes):
+        before = a.contents(path, old)
+        after = b.contents(path, new)
         # One revision may declare what in the other Git alone knows: then their hashes are of two kinds.
         if before and before == after:
             continue
-        lacks = [rev for files, seen, rev in ((before, old, a), (after, new, b)) if seen and not files]
-        if lacks:
-            detail = f"{lacks[0].result.rev[:7]} no longer has what was read"
-            found.append(Change("code", path, old, new, detail, path))
-            continue
-        old_files |= before
-        new_files |= after
-        found.append(Change("code", path, old, new, "", path))
-    lines = count_lines(old_files, new_files)
-    counted: dict[str, Change] = {}
+        detail = ""
+        for side, recorded, contents in ((b, new, after), (a, old, before)):
+            if recorded and not contents:
+                detail = f"{side.result.rev[:7]} no longer has what was read"
+        yield _ChangedFile(Change(coordinate, path, old, new, detail, path), before, after)
+
+
+def _contents(found: Iterable[_ChangedFile]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return content by path before and after, but of files of which one result has lost its own."""
+    old_files: dict[str, bytes] = {}
+    new_files: dict[str, bytes] = {}
+    for changed in found:
+        if not changed.change.detail:
+            old_files.update(changed.before)
+            new_files.update(changed.after)
+    return old_files, new_files
+
+
+def patch(a: Side, b: Side) -> str:
+    """Return the changes of code as Git shows them, as far as both versions are known."""
+    return diff_contents(*_contents(_changed_files("code", a, b)))
+
+
+def _code(a: Side, b: Side) -> list[Change]:
+    found = list(_changed_files("code", a, b))
+    lines = count_lines(*_contents(found))
     # A stage may read a file, and another one the folder around it: the file is told, and once.
-    for change in sorted(found, key=lambda change: change.source not in lines):
+    found.sort(key=lambda changed: changed.change.source not in lines)
+    counted: dict[str, Change] = {}
+    for changed in found:
+        change = changed.change
         inside = [file for file in lines if is_in(file, change.source)]
         if change.detail or not inside:
             counted[change.name] = change
@@ -270,97 +314,110 @@ def _code(a: Side, b: Side) -> list[Change]:
     return list(counted.values())
 
 
-def patch(a: Side, b: Side, changes: Iterable[Change]) -> str:
-    """Return the changes of code as Git shows them."""
-    old_files: dict[str, bytes] = {}
-    new_files: dict[str, bytes] = {}
-    for change in changes:
-        old_files |= a.contents(change.source, change.a)
-        new_files |= b.contents(change.source, change.b)
-    return diff_contents(old_files, new_files)
-
-
 def _environment(a: Side, b: Side) -> list[Change]:
-    hashes = a.coordinates.environment.content["files"], b.coordinates.environment.content["files"]
     found: list[Change] = []
-    for path, old, new in _changed_hashes(*hashes):
-        if posixpath.basename(path) == RECORD:
-            continue
-        before, after = a.contents(path, old), b.contents(path, new)
-        if before and before == after:
-            continue
-        packages = _packages(path, before.get(path, b""), after.get(path, b""))
-        found += packages or [Change("environment", path, old, new, "", path)]
-    records = [each for each in _changed_hashes(*hashes) if posixpath.basename(each[0]) == RECORD]
-    for path, old, new in records:
-        told = list(_record(a, b, path))
+    records: list[_ChangedFile] = []
+    for changed in _changed_files("environment", a, b):
+        change = changed.change
+        if posixpath.basename(change.source) == RECORD:
+            records.append(changed)
+        elif change.detail:
+            found.append(change)
+        else:
+            found += _packages(changed) or [change]
+    for changed in records:
+        told = [] if changed.change.detail else list(_record(a, b, changed))
+        found += told
         # The record names the lock, too, which has been told.
-        found += told if told or found else [Change("environment", path, old, new, "", path)]
+        if not found:
+            found.append(changed.change)
     return found
 
 
-def _packages(path: str, before: bytes, after: bytes) -> list[Change]:
-    old, new = locked_versions(path, before), locked_versions(path, after)
-    changed = changed_values(dict(old), dict(new))
-    return [Change("environment", name, *pair, source=path) for name, pair in changed.items()]
+def _packages(changed: _ChangedFile) -> list[Change]:
+    path = changed.change.source
+    old = locked_versions(path, changed.before.get(path, b""))
+    new = locked_versions(path, changed.after.get(path, b""))
+    return _settings(path, old, new)
 
 
-def _record(a: Side, b: Side, path: str) -> Iterator[Change]:
+def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Return what two versions of a file of the environment say otherwise."""
+    found = []
+    for name, (before, after) in changed_values(dict(old), dict(new)).items():
+        found.append(Change("environment", name, before, after, source=path))
+    return found
+
+
+def _record(a: Side, b: Side, changed: _ChangedFile) -> Iterator[Change]:
     """Yield what two environment.json say otherwise: Python, packages not as locked, settings."""
-    old, new = a.record, b.record
+    path = changed.change.source
+    if path not in changed.before or path not in changed.after:
+        return
+    old = a.record(path, changed.before[path])
+    new = b.record(path, changed.after[path])
     if not old or not new:
         return
-    if old["python"] != new["python"]:
-        yield Change("environment", "Python", old["python"], new["python"], source=path)
+    yield from _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
     old_drift, new_drift = old.get("drift") or {}, new.get("drift") or {}
     for name in dict.fromkeys([*old_drift, *new_drift]):
-        if old_drift.get(name) != new_drift.get(name):
-            before = old_drift.get(name, AS_LOCKED)["installed"]
-            after = new_drift.get(name, AS_LOCKED)["installed"]
-            yield Change("environment", name, before, after, "installed", path)
-    settings = changed_values(old.get("variables") or {}, new.get("variables") or {})
-    for name, (before, after) in settings.items():
-        yield Change("environment", name, before, after, source=path)
+        before = old_drift.get(name, AS_LOCKED)
+        after = new_drift.get(name, AS_LOCKED)
+        if before != after:
+            installed = before.get("installed"), after.get("installed")
+            yield Change("environment", name, *installed, "installed", path)
+    yield from _settings(path, old.get("variables") or {}, new.get("variables") or {})
 
 
-def _execution(a: Snapshot, b: Snapshot) -> Iterator[Change]:
-    for address in dict.fromkeys([*a.records, *b.records]):
-        change = command_change(address, a, b)
-        if change:
-            yield change
+def command_change(address: str, a: Snapshot, b: Snapshot, old_address: str | None = None) -> Change | None:
+    """Return how the command of a stage differs, None where it is the same; one side can lack the stage.
 
-
-def command_change(address: str, a: Snapshot, b: Snapshot) -> Change | None:
-    """Return how the command of a stage differs, None where it is the same; one side can lack the stage."""
-    old, new = a.records.get(address), b.records.get(address)
-    if old and new:
-        return None if old.cmd == new.cmd else Change("execution", address, old.cmd, new.cmd, "command")
-    lacks, one, other = (a, "B", "A") if new else (b, "A", "B")
-    is_declared = address in lacks.stages
-    detail = f"without results in {other}" if is_declared else f"a stage of {one} alone"
-    return Change("execution", address, old.cmd if old else None, new.cmd if new else None, detail)
+    Where the first side has it by another name, that is its `old_address`.
+    """
+    old_record = a.records.get(old_address or address)
+    new_record = b.records.get(address)
+    old = old_record.cmd if old_record else None
+    new = new_record.cmd if new_record else None
+    if old == new:
+        return None
+    detail = "command"
+    if old is None:
+        detail = "without results in A" if address in a.stages else "a stage of B alone"
+    elif new is None:
+        detail = "without results in B" if address in b.stages else "a stage of A alone"
+    return Change("execution", address, old, new, detail)
 
 
 def value_changes(a: Side, b: Side) -> list[Value]:
     """Return the metrics in which two results differ."""
-    directions = {**_directions(a.snapshot), **_directions(b.snapshot)}
-    changed = changed_values(a.values, b.values)
-    return [_value(key, old, new, directions.get(key, "")) for key, (old, new) in changed.items()]
+    old_directions = _directions(a.snapshot)
+    new_directions = _directions(b.snapshot)
+    found = []
+    for key, (old, new) in changed_values(a.values, b.values).items():
+        direction = new_directions.get(key, "")
+        if old_directions.get(key, direction) != direction:  # the two do not agree on what is better
+            direction = ""
+        found.append(_value(key, old, new, direction))
+    return found
 
 
 def _value(key: str, old: Any, new: Any, direction: str) -> Value:
-    numbers = [each for each in (old, new) if isinstance(each, int | float) and not isinstance(each, bool)]
-    if len(numbers) < 2:
+    if not _is_number(old) or not _is_number(new):
         return Value(key, old, new)
     try:
         difference = float(new - old)
     except OverflowError:  # a whole number that no float can be
         return Value(key, old, new)
+    gain = {"maximize": difference, "minimize": -difference}.get(direction, 0)
     better = ""
-    if direction and difference:
-        is_greater = difference > 0
-        better = "b" if is_greater == (direction == "maximize") else "a"
+    if gain:
+        better = "b" if gain > 0 else "a"
     return Value(key, old, new, difference, better)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that is more or less than others: a NaN is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def _directions(snapshot: Snapshot) -> dict[str, str]:
@@ -368,9 +425,11 @@ def _directions(snapshot: Snapshot) -> dict[str, str]:
     content = snapshot.read("search.yaml")
     try:
         settings = parsing.parse("search.yaml", content or b"{}")
-        keys, directions = settings.get("metric", []), settings.get("direction", [])
-    except (AttributeError, ValueError, yaml.YAMLError):
+        keys, directions = settings["metric"], settings["direction"]
+    except (LookupError, TypeError, ValueError, yaml.YAMLError):
         return {}
     if isinstance(keys, str):
         keys, directions = [keys], [directions]
-    return {str(key): str(direction) for key, direction in zip(keys, directions, strict=False)}
+    if not isinstance(keys, list) or not isinstance(directions, list):
+        return {}
+    return dict(zip(map(str, keys), map(str, directions), strict=False))

@@ -1,11 +1,13 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
-from ..model import Key, Record, flat_params, is_in, overlaps, recorded_hash
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, overlaps, recorded_hash
 from ..repository import share_history
+from ..repository.snapshot import Snapshot
 from .changes import (
     Change,
     Side,
@@ -96,17 +98,21 @@ def compare(a: Side, b: Side) -> Comparison:
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
     stages = _Stages(a, b, changes)
-    outputs = {path: address for address in stages.order for path in stages.outputs[address]}
-    causes = stages.causes()
-    effective = [cause for cause in causes if cause.outputs]
-    told = [change for cause in effective for change in cause.changes]
-    idle = []
-    for cause in causes:
-        if not cause.outputs and any(change not in told for change in cause.changes):
+    outputs: dict[str, str] = {}
+    for address, paths in stages.outputs.items():
+        outputs.update(dict.fromkeys(paths, address))
+    recorded = {*a.snapshot.outs, *b.snapshot.outs} - stages.unrecorded
+    effective, idle = [], []
+    told: list[Change] = []
+    for cause in stages.causes():
+        if cause.outputs:
+            effective.append(cause)
+            told += cause.changes
+        else:
             idle.append(cause)
     notes = [f"left out: {line}" for line in dict.fromkeys([*a.unread, *b.unread])]
-    places = [(each.snapshot.reader.root, each.result.rev) for each in (a, b)]
-    if not share_history(*places[0], *places[1]):
+    old_root, new_root = a.snapshot.reader.root, b.snapshot.reader.root
+    if not share_history(old_root, a.result.rev, new_root, b.result.rev):
         notes.insert(0, "A and B share no history: they are compared by content alone")
     return Comparison(
         a=a,
@@ -115,9 +121,9 @@ def compare(a: Side, b: Side) -> Comparison:
         values=values,
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
-        equal_outputs=stages.count_outputs() - len(outputs),
+        equal_outputs=len(recorded) - len(outputs),
         causes=effective,
-        idle=idle,
+        idle=[cause for cause in idle if any(change not in told for change in cause.changes)],
         notes=notes,
     )
 
@@ -133,20 +139,29 @@ class _Stages:
     Attributes:
         order: addresses, each after those that it needs.
         outputs: paths of the outputs that differ, by address.
+        unrecorded: paths of outputs that one result declares and does not record.
     """
 
     def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
         self._sides = (a.snapshot, b.snapshot)
-        inputs = ("data", "code", "params", "environment")
-        self._changes = [change for name in inputs for change in changes[name]]
+        # All that DVC keeps of each, whichever stage wrote it.
+        self._tracked = (a.snapshot.tracked, b.snapshot.tracked)
+        self.unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
+        # The stages of A by their names in B.
+        self._new_names = _renamed(a.snapshot, b.snapshot)
+        self._old_names = {new: old for old, new in self._new_names.items()}
         self._needs = self._needs_of_both()
         self.order = _in_order(self._needs)
-        self.outputs = {address: self._differing(address, "outs") for address in self.order}
+        self.outputs = {address: self._differing_outputs(address) for address in self.order}
         # Which stage wrote each input that differs; no stage for those that none of them changed.
         self._writers: dict[str, dict[str, str]] = {}
         for address in self.order:
-            inputs_of = self._differing(address, "deps")
-            self._writers[address] = {path: self._writer(address, path) for path in inputs_of}
+            self._writers[address] = {}
+            for path in self._differing_inputs(address):
+                self._writers[address][path] = self._writer(address, path)
+        self._changes: list[Change] = []
+        for coordinate in ("data", "code", "params", "environment"):
+            self._changes += changes[coordinate]
         self._undeclared = self._find_undeclared(changes)
         self._own = {address: self._own_changes(address) for address in self.order}
 
@@ -155,34 +170,45 @@ class _Stages:
         needs: dict[str, list[str]] = {}
         for snapshot in reversed(self._sides):
             for address in snapshot.records:
+                named = needs.setdefault(self._new_names.get(address, address), [])
                 stage = snapshot.stages.get(address)
-                needs.setdefault(address, []).extend(stage.needs if stage else ())
+                for other in stage.needs if stage else ():
+                    named.append(self._new_names.get(other, other))
         for address, named in needs.items():
             needs[address] = [other for other in dict.fromkeys(named) if other in needs]
         return needs
 
-    def _records(self, address: str) -> list[Record]:
-        return [snapshot.records.get(address, Record()) for snapshot in self._sides]
+    def _stages(self, address: str) -> tuple[Stage | None, Stage | None]:
+        """Return what both results declare of a stage."""
+        a, b = self._sides
+        old_address = self._old_names.get(address, address)
+        return a.stages.get(old_address), b.stages.get(address)
 
-    def count_outputs(self) -> int:
-        """Return how many outputs there are in either result."""
-        paths: set[str] = set()
-        for snapshot in self._sides:
-            paths.update(snapshot.outs)
-        return len(paths)
+    def _records(self, address: str) -> tuple[Record, Record]:
+        """Return what both results record of a stage."""
+        a, b = self._sides
+        old_address = self._old_names.get(address, address)
+        nothing = Record()
+        return a.records.get(old_address, nothing), b.records.get(address, nothing)
 
-    def _differing(self, address: str, kind: Literal["deps", "outs"]) -> list[str]:
-        """Return paths of what a stage read or wrote whose recorded hashes are not the same.
+    def _differing_outputs(self, address: str) -> list[str]:
+        """Return paths of what a stage wrote, and that are not the same in both results, by any stage.
 
         Not those that one result declares and does not record: nobody knows.
         """
-        old, new = (getattr(record, kind) for record in self._records(address))
+        old, new = self._records(address)
+        paths = dict.fromkeys([*old.outs, *new.outs])
+        return [path for path in _differing(paths, *self._tracked) if path not in self.unrecorded]
+
+    def _differing_inputs(self, address: str) -> list[str]:
+        """Return paths of what a stage read whose recorded hashes differ, with the same exception."""
+        old, new = self._records(address)
         unknown: set[str] = set()
-        for snapshot, recorded in zip(self._sides, (old, new), strict=True):
-            if address in snapshot.stages:
-                unknown.update(set(getattr(snapshot.stages[address], kind)).difference(recorded))
-        paths = [path for path in dict.fromkeys([*old, *new]) if path not in unknown]
-        return [path for path in paths if recorded_hash(old.get(path)) != recorded_hash(new.get(path))]
+        for stage, record in zip(self._stages(address), (old, new), strict=True):
+            if stage:
+                unknown.update(set(stage.deps).difference(record.deps))
+        paths = dict.fromkeys([*old.deps, *new.deps])
+        return [path for path in _differing(paths, old.deps, new.deps) if path not in unknown]
 
     def _writer(self, address: str, path: str) -> str:
         """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
@@ -199,27 +225,52 @@ class _Stages:
             for record in self._records(address):
                 named.update((*record.deps, *record.outs))
                 keys.update(flat_params(record.params.items()))
-        files = [*changes["environment"], *changes["code"]]
-        found = [change for change in files if not overlaps(change.source, named)]
-        return found + [change for change in changes["params"] if change.name not in keys]
+        found = []
+        for change in (*changes["environment"], *changes["code"]):
+            if not overlaps(change.source, named):
+                found.append(change)
+        for change in changes["params"]:
+            if change.name not in keys:
+                found.append(change)
+        return found
 
     def _own_changes(self, address: str) -> list[Change]:
         """Return the changes of a stage's inputs that no other stage made."""
-        old, new = self._records(address)
-        command = command_change(address, *self._sides)
-        if command and (command.a is None or command.b is None):
+        command = command_change(address, *self._sides, self._old_names.get(address))
+        if command and None in (command.a, command.b):
             return [command]
+        old, new = self._records(address)
         found: list[Change] = []
         for path, writer in self._writers[address].items():
             if not writer:
-                seen = recorded_hash(old.deps.get(path)), recorded_hash(new.deps.get(path))
-                found += self._changes_at(path) or [Change("data", path, *seen, source=path)]
-        found += param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
+                found += self._changes_at(path) or [_recorded_change(path, old, new)]
+        old_params = flat_params(old.params.items())
+        new_params = flat_params(new.params.items())
+        found += param_changes(old_params, new_params)
         if command:
-            # DVC fills in params before it records a command.
-            in_command = [change for change in self._undeclared if _is_filled_in(change, command)]
-            found += in_command or [command]
+            found += self._causes_of(command)
         return found
+
+    def _causes_of(self, command: Change) -> list[Change]:
+        """Return the params that DVC filled in and that changed a command; the command, if more of it did."""
+        templates: set[str] = set()
+        for snapshot in self._sides:
+            for pipeline in snapshot.pipelines.values():
+                templates.update(flat_params(pipeline.variables.items()))
+        before, after = str(command.a), str(command.b)
+        filled_in = []
+        texts = {}
+        for change in self._undeclared:
+            old, new = _in_command(change.a), _in_command(change.b)
+            if change.name in templates and old in before and new in after:
+                filled_in.append(change)
+                texts[old] = new
+        if not filled_in:
+            return [command]
+        # A number is not looked for within another one.
+        pattern = rf"(?<!\d)(?<!\d\.)({'|'.join(map(re.escape, texts))})(?!\.?\d)"
+        explained = re.sub(pattern, lambda match: texts[match[0]], before) == after
+        return filled_in if explained else [*filled_in, command]
 
     def _changes_at(self, path: str) -> list[Change]:
         """Return what has changed in a file, or in the files of a folder."""
@@ -240,14 +291,16 @@ class _Stages:
         for address in self.order:
             outputs = self.outputs[address]
             changes = [change for change in self._own[address] if change not in told]
-            is_declared, remark = True, ""
+            is_declared = True
+            remark = ""
             if not changes:
-                follows_from_others = self._own[address] or any(self._writers[address].values())
-                if follows_from_others or not outputs:
-                    continue
+                if self._own[address] or any(self._writers[address].values()) or not outputs:
+                    continue  # it follows from others, or nothing did
                 # What was installed is no input of the stage that records it.
-                changes = [change for path in outputs for change in self._changes_at(path)]
-                is_declared, remark = bool(changes), self._remark(address)
+                for path in outputs:
+                    changes += self._changes_at(path)
+                is_declared = bool(changes)
+                remark = self._remark(address)
                 changes = changes or self._undeclared
             if outputs:
                 told += changes
@@ -257,11 +310,10 @@ class _Stages:
 
     def _remark(self, address: str) -> str:
         """Return why a stage can write something else without any change; empty where nothing says so."""
-        stages = [snapshot.stages[address] for snapshot in self._sides if address in snapshot.stages]
-        for stage in stages:
-            if stage.always_changed:
+        for stage in self._stages(address):
+            if stage and stage.always_changed:
                 return "DVC runs it every time: it reads what it does not declare"
-            if stage.warm_starts:
+            if stage and stage.warm_starts:
                 return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
         return ""
 
@@ -269,7 +321,10 @@ class _Stages:
         depths = {cause: 0}
         found = []
         for address in self.order:
-            before = [depths[writer] for writer in self._writers[address].values() if writer in depths]
+            before = []
+            for writer in self._writers[address].values():
+                if writer in depths:
+                    before.append(depths[writer])
             if self.outputs[address] and any(change in changes for change in self._own[address]):
                 before.append(0)  # the same file or param is an input of both
             if before and address != cause:
@@ -278,11 +333,45 @@ class _Stages:
         return found
 
 
-def _is_filled_in(change: Change, command: Change) -> bool:
-    """Return whether a command names the value of a param, before and after."""
-    return (
-        change.coordinate == "params" and str(change.a) in str(command.a) and str(change.b) in str(command.b)
-    )
+def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> Iterator[str]:
+    """Yield those of some paths of which two results record other hashes."""
+    for path in paths:
+        if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
+            yield path
+
+
+def _recorded_change(path: str, old: Record, new: Record) -> Change:
+    """Return how what a stage read has changed where nothing but its hashes is known."""
+    old_hash = recorded_hash(old.deps.get(path))
+    new_hash = recorded_hash(new.deps.get(path))
+    return Change("data", path, old_hash, new_hash, source=path)
+
+
+def _unrecorded(snapshot: Snapshot) -> set[str]:
+    """Return paths of the outputs that stages declare, and of which nothing is recorded."""
+    paths: set[str] = set()
+    for stage in snapshot.stages.values():
+        paths.update(path for path, out in stage.outs.items() if out.entry is None)
+    return paths
+
+
+def _renamed(a: Snapshot, b: Snapshot) -> dict[str, str]:
+    """Return the second name by the first of stages that wrote the same paths under another name."""
+    lone = {}
+    for address, record in b.records.items():
+        if address not in a.stages and record.outs:
+            lone[frozenset(record.outs)] = address
+    names = {}
+    for address, record in a.records.items():
+        paths = frozenset(record.outs)
+        if address not in b.stages and paths in lone:
+            names[address] = lone[paths]
+    return names
+
+
+def _in_command(value: Any) -> str:
+    """Return a value as DVC fills it in."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:

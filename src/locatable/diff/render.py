@@ -2,8 +2,9 @@
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from os.path import commonprefix
 from shlex import join
 from typing import Any
 
@@ -24,24 +25,26 @@ MOST_ROWS = 12
 # Characters of a value, or a command.
 LONGEST_VALUE = 40
 MARGIN = 14
+# Characters that are shown before the first that differs.
+BEFORE = 10
 
 
 def to_json(found: Comparison, patch: str = "") -> str:
     """Return the whole comparison as JSON, with the changes of code as Git shows them, if any."""
     coordinates = {}
     for name, changes in found.changes.items():
-        coordinates[name] = {"same": not changes, "changes": [asdict(change) for change in changes]}
-    causes = [_cause_values(cause) for cause in found.causes]
+        coordinates[name] = {"same": not changes, "changes": list(map(asdict, changes))}
+    causes = list(map(_cause_values, found.causes))
     content = {
         "a": _side_values(found.a),
         "b": _side_values(found.b),
         "differs": found.differs,
         "coordinates": coordinates,
-        "values": [asdict(value) for value in found.values],
+        "values": list(map(asdict, found.values)),
         "outputs": [{"path": path, "stage": stage} for path, stage in found.outputs.items()],
         "first_cause": causes[0] if causes else None,
         "other_causes": causes[1:],
-        "without_effect": [_cause_values(cause) for cause in found.idle],
+        "without_effect": list(map(_cause_values, found.idle)),
         "proof": proof_command(found),
         "notes": found.notes,
     }
@@ -105,11 +108,12 @@ def _labelled(label: str, items: Iterable[str]) -> list[str]:
     lines = []
     for item in items:
         before, arrow, after = item.partition(" → ")
-        is_long = arrow and len(item) > WIDTH - MARGIN
-        for part in (before, f"  → {after}") if is_long else (item,):
-            lines.append(f"{'':<{MARGIN}}{part}")
-    if lines:
-        lines[0] = f"{label:<{MARGIN}}{lines[0][MARGIN:]}"
+        parts = [item]
+        if arrow and len(item) > WIDTH - MARGIN:
+            parts = [before, f"  → {after}"]
+        for part in parts:
+            lines.append(f"{label:<{MARGIN}}{part}")
+            label = ""
     return lines
 
 
@@ -136,30 +140,67 @@ def sentence(change: Change) -> str:
         return f"{change.name}: {_execution(change)}"
     is_file = change.name == change.source or change.coordinate in ("data", "code")
     if not is_file:
+        if change.a is None and change.b is None:
+            return f"{change.name}: {change.detail}"
         detail = f" ({change.detail})" if change.detail else ""
-        return f"{change.name}: {_short(change.a)} → {_short(change.b)}{detail}"
-    if change.a is None or change.b is None:
-        only = f"only in {'B' if change.a is None else 'A'}"
-        return "  ".join(filter(None, [change.name, only, change.detail]))
-    hashes = f"{str(change.a)[:DIGITS]} → {str(change.b)[:DIGITS]}"
-    return f"{change.name}  {change.detail or hashes}"
+        return f"{change.name}: {' → '.join(_texts(change.a, change.b))}{detail}"
+    parts = [change.name]
+    if change.a is None:
+        parts.append("only in B")
+    elif change.b is None:
+        parts.append("only in A")
+    elif not change.detail:
+        parts.append(f"{_digits(change.a)} → {_digits(change.b)}")
+    if change.detail:
+        parts.append(change.detail)
+    return "  ".join(parts)
+
+
+def _digits(seen: str) -> str:
+    """Return the first digits of a hash; of several, of the versions that stages have seen, those of each."""
+    return "+".join(version[:DIGITS] for version in str(seen).split("+"))
 
 
 def _execution(change: Change) -> str:
     if change.a is None or change.b is None:
         return change.detail
-    return f"command {_short(change.a)} → {_short(change.b)}"
+    old, new = _texts(_commands(change.a), _commands(change.b))
+    return f"command {old} → {new}"
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        value = "; ".join(map(str, value))
-    text = "none" if value is None else joined_lines(value) or "''"
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+def _commands(cmd: Any) -> str:
+    return "; ".join(map(str, cmd)) if isinstance(cmd, list) else str(cmd)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return _literal(value) if isinstance(value, list) else joined_lines(value) or "''"
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else _short(value)
+    return f"{value:.6g}" if isinstance(value, float) else _text(value)
+
+
+def _texts(old: Any, new: Any, show: Callable[[Any], str] = _text) -> tuple[str, str]:
+    """Return two values as short texts that show in what they differ."""
+    one, other = show(old), show(new)
+    if one == other:  # but for their types, spaces, or last digits
+        one, other = _literal(old), _literal(new)
+    if one[: LONGEST_VALUE - 1] == other[: LONGEST_VALUE - 1]:
+        start = len(commonprefix([one, other])) - BEFORE  # noqa: RUF071 (they are no paths)
+        if start > 0:
+            one, other = f"…{one[start:]}", f"…{other[start:]}"
+    return _short(one), _short(other)
+
+
+def _literal(value: Any) -> str:
+    """Return a value as JSON has it."""
+    return json_text(value, ensure_ascii=False)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
 def signed(difference: float) -> str:
@@ -172,42 +213,50 @@ def _value_lines(found: Comparison, most: int) -> list[str]:
     if not found.values:
         return [f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"]
     shown = sorted(found.values, key=lambda value: not value.better)[: most + 2]
-    width = max(len(_name(value)) for value in shown)
+    names = [_place(value) for value in shown]
+    width = max(len(name) for _, name in names)
     files: dict[str, list[str]] = {}
-    for value in shown:
-        line = f"  {_name(value):<{width}}  {_number(value.a)} → {_number(value.b)}"
-        files.setdefault(value.key.rpartition(":")[0], []).append(f"{line}{_verdict(value)}")
+    for value, (file, name) in zip(shown, names, strict=True):
+        old, new = _texts(value.a, value.b, _number)
+        line = f"  {name:<{width}}  {old} → {new}"
+        if value.difference is not None:
+            line += f"  {signed(value.difference)}"
+        if value.better:
+            line += f"  {value.better.upper()} is better"
+        files.setdefault(file, []).append(line)
     lines = []
     for file, inside in files.items():
-        lines += [file, *inside] if file else inside
-    rest = [(len(found.values) - len(shown), "more differ"), (found.equal_values, "equal")]
-    told = [f"{count} {what}" for count, what in rest if count]
-    return [*lines, f"and {', '.join(told)}"] if told else lines
+        if file:
+            lines.append(file)
+        lines += inside
+    rest = []
+    if len(found.values) > len(shown):
+        rest.append(f"{len(found.values) - len(shown)} more differ")
+    if found.equal_values:
+        rest.append(f"{found.equal_values} equal")
+    if rest:
+        lines.append(f"and {', '.join(rest)}")
+    return lines
 
 
-def _name(value: Value) -> str:
-    return value.key.rpartition(":")[2]
-
-
-def _verdict(value: Value) -> str:
-    if value.difference is None:
-        return ""
-    better = f"  {value.better.upper()} is better" if value.better else ""
-    return f"  {signed(value.difference)}{better}"
+def _place(value: Value) -> tuple[str, str]:
+    """Return file and name of a metric; no file where it is all that the file holds."""
+    file, colon, name = value.key.partition(":")  # a name can have colons, too
+    return (file, name) if colon else ("", file)
 
 
 def outputs_line(found: Comparison) -> str:
     """Return how many outputs differ, and which come first."""
     total = len(found.outputs) + found.equal_outputs
     if not found.outputs:
-        return f"{total} outputs, all equal" if total else "no stage has recorded any"
+        return f"{total} outputs, all equal" if total else "none is recorded in both"
     first = ", ".join(_shortened(found.outputs, 3))
     return f"{len(found.outputs)} of {total} differ: {first}"
 
 
 def _are_of_two_processors(found: Comparison) -> bool:
-    noted = (found.a.processor, found.b.processor)
-    return None not in noted and noted[0] != noted[1]
+    old, new = found.a.processor, found.b.processor
+    return old is not None and new is not None and old != new
 
 
 def _processors(found: Comparison) -> list[str]:
@@ -224,39 +273,49 @@ def cause_lines(found: Comparison, most: int = MOST_ITEMS) -> list[str]:
         return _lines_without_effect(found, most)
     first, *others = found.causes
     reason, *more = _reasons(first, most)
-    lines = [f"{first.stage}: {reason}", *(f"{' ' * len(first.stage)}  {line}" for line in more)]
+    lines = [f"{first.stage}: {reason}"]
+    for line in more:
+        lines.append(f"{' ' * len(first.stage)}  {line}")
     if not first.changes:
-        lines += [*_processors(found), *filter(None, [proof_command(found)])]
+        lines += _processors(found)
+        proof = proof_command(found)
+        if proof:
+            lines.append(proof)
     followers = []
     for follower in first.follows:
+        indent = "  " * min(follower.depth, 8)
         outcome = _differ(follower.outputs) if follower.outputs else "its outputs are equal"
-        followers.append(f"{'  ' * min(follower.depth, 8)}{follower.stage}  {outcome}")
+        followers.append(f"{indent}{follower.stage}  {outcome}")
     lines += _shortened(followers, most + 1)
-    told = [f"also {cause.stage}: {', '.join(_reasons(cause, most))}" for cause in others]
-    for cause in found.idle:
-        told.append(f"without effect {cause.stage}: {', '.join(_reasons(cause, most))}")
+    told = []
+    for word, causes in (("also", others), ("without effect", found.idle)):
+        for cause in causes:
+            told.append(f"{word} {cause.stage}: {', '.join(_reasons(cause, most))}")
     return lines + _shortened(told, most)
 
 
 def _lines_without_effect(found: Comparison, most: int) -> list[str]:
-    if found.idle:
-        lines = []
-        for cause in found.idle:
-            lines += [f"{cause.stage}: {reason}" for reason in _reasons(cause, most)]
+    lines = []
+    for cause in found.idle:
+        for reason in _reasons(cause, most):
+            lines.append(f"{cause.stage}: {reason}")
+    if lines:
         return [*_shortened(lines, most), "without effect: no output differs"]
     if not found.differs:
         return ["none: coordinates, values and outputs are the same"]
-    if not found.equal_outputs:
+    if not found.a.snapshot.records and not found.b.snapshot.records:
         return ["none: no stage is recorded, and so nothing says what came first"]
     return ["none: no stage read or wrote what differs"]
 
 
 def _reasons(cause: Cause, most: int) -> list[str]:
     """Return what of a stage differs by itself, in lines."""
-    if not cause.changes:
-        remarks = [cause.remark] if cause.remark else []
-        return ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}", *remarks]
     reasons = []
+    if not cause.changes:
+        reasons += ["not reproducible", f"its inputs are equal, and {_differ(cause.outputs)}"]
+        if cause.remark:
+            reasons.append(cause.remark)
+        return reasons
     for change in cause.changes:
         is_its_own = change.coordinate == "execution" and change.name == cause.stage
         reasons.append(_execution(change) if is_its_own else sentence(change))
@@ -267,18 +326,20 @@ def _reasons(cause: Cause, most: int) -> list[str]:
 
 
 def _differ(outputs: list[str]) -> str:
-    more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
-    return f"{outputs[0]}{more} differ{'' if more else 's'}"
+    if len(outputs) == 1:
+        return f"{outputs[0]} differs"
+    return f"{outputs[0]} and {len(outputs) - 1} more differ"
 
 
 def proof_command(found: Comparison) -> str:
     """Return the command that proves that a stage is not reproducible; empty where none is."""
     if not found.causes or found.causes[0].changes:
         return ""
-    named = [side.target for side in (found.a, found.b) if side.target]
-    if not named:
-        return ""
-    return join(["locatable", "reproduce", named[0], "--stage", found.causes[0].stage])
+    stage = found.causes[0].stage
+    for side in (found.a, found.b):
+        if side.target and stage in side.snapshot.records:
+            return join(["locatable", "reproduce", side.target, "--stage", stage])
+    return ""
 
 
 def to_markdown(found: Comparison, patch: str = "") -> str:
@@ -287,28 +348,33 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
     for letter, side in (("A", found.a), ("B", found.b)):
         if side.stale:
             lines.append(f"> **{letter} is not of its commit:** {_code(side.stale)}\n")
-    lines += [f"> {_code(note)}\n" for note in found.notes[:MOST_ITEMS]]
-    first, *more = cause_lines(found)
-    lines += [f"**First cause** {_code(first)}", *(f"<br>{_code(line)}" for line in more), ""]
-    lines += ["| coordinate | | what |", "|---|---|---|"]
+    for note in _shortened(found.notes, MOST_ITEMS):
+        lines.append(f"> {_code(note)}\n")
+    causes = "\n<br>".join(map(_code, cause_lines(found)))
+    lines += [f"**First cause** {causes}", "", "| coordinate | | what |", "|---|---|---|"]
     for name, changes in found.changes.items():
         told = "<br>".join(map(_code, _shortened(map(sentence, changes), MOST_ITEMS)))
         lines.append(f"| {name} | {'differs' if changes else 'same'} | {told} |")
     lines += ["", f"Outputs: {_code(outputs_line(found))}"]
     if found.values:
         lines += ["", "| metric | A | B | difference | |", "|---|---:|---:|---:|---|"]
-        for value in found.values[:MOST_ROWS]:
-            difference = "" if value.difference is None else signed(value.difference)
-            verdict = f"{value.better.upper()} is better" if value.better else ""
-            cells = (_code(value.key), _code(_number(value.a)), _code(_number(value.b)), difference, verdict)
-            lines.append(f"| {' | '.join(cells)} |")
+        lines += map(_row, found.values[:MOST_ROWS])
         if len(found.values) > MOST_ROWS:
             lines.append(f"\nand {len(found.values) - MOST_ROWS} more metrics")
     if patch:
-        # As long as none in the code can be.
-        fence = "`" * (max(map(len, re.findall("`+", patch)), default=2) + 1)
+        # Longer than any in the code.
+        longest = max(map(len, re.findall("`+", patch)), default=2)
+        fence = "`" * (longest + 1)
         lines += ["", f"{fence}diff", patch.rstrip("\n"), fence]
     return "\n".join(lines)
+
+
+def _row(value: Value) -> str:
+    """Return a metric as a row of a table."""
+    old, new = _texts(value.a, value.b, _number)
+    difference = "" if value.difference is None else signed(value.difference)
+    better = f"{value.better.upper()} is better" if value.better else ""
+    return f"| {_code(value.key)} | {_code(old)} | {_code(new)} | {difference} | {better} |"
 
 
 # What Markdown, HTML or a table would take for marks.
@@ -331,10 +397,13 @@ def to_html(found: Comparison) -> str:
     from ..page.figures import MOST_FIGURES, figures, read_curves
     from ..page.write import page_environment
 
-    old, new = (read_outputs(side.snapshot) for side in (found.a, found.b))
-    pictures = [{figure.path: figure for figure in figures(each.contents)} for each in (old, new)]
-    paths = sorted(pictures[0].keys() | pictures[1].keys())
-    pairs = [(path, pictures[0].get(path), pictures[1].get(path)) for path in paths]
+    old = read_outputs(found.a.snapshot)
+    new = read_outputs(found.b.snapshot)
+    old_figures = {figure.path: figure for figure in figures(old.contents)}
+    new_figures = {figure.path: figure for figure in figures(new.contents)}
+    pairs = []
+    for path in sorted({*old_figures, *new_figures}):
+        pairs.append((path, old_figures.get(path), new_figures.get(path)))
     template = page_environment().get_template("diff.html.j2")
     return template.render(
         found=found,

@@ -293,7 +293,10 @@ def read_record(text: bytes | None) -> dict[str, Any]:
         return {}
     if not isinstance(record, dict) or not isinstance(record.get("python"), str):
         return {}
-    return record if isinstance(record.get("drift") or {}, dict) else {}
+    drift, variables = record.get("drift") or {}, record.get("variables") or {}
+    if not isinstance(drift, dict) or not isinstance(variables, dict):
+        return {}
+    return record if all(isinstance(entry, dict) for entry in drift.values()) else {}
 
 
 def digest(content: Any) -> str:
