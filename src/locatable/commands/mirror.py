@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 # Seconds between two looks at what runs, and after which what Git does not tell is looked for: fetched files.
 TICK = 1.0
 LONGEST_PAUSE = 300.0
-# By how much the time between two looks grows at most, where one after the other fails.
-LONGEST_WAIT = 30
+# How often the time between two looks is doubled at most, where one after the other fails.
+MOST_DOUBLINGS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,8 +105,8 @@ def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
             failure = _Said(1, "", (reason,)).print_unless(failure)
             seen = None
             runs = _running_runs(arguments)
-            failures += 1
-        time.sleep(min(pause, TICK) * min(2**failures, LONGEST_WAIT))
+            failures = min(failures + 1, MOST_DOUBLINGS)
+        time.sleep(min(pause, TICK) * 2**failures)
 
 
 @dataclass(frozen=True)
