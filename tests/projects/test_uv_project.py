@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support import run
 
+# No server answers there.
+NOWHERE = "http://127.0.0.1:9"
 COUNT = """\
 import json
 import six
@@ -106,6 +108,19 @@ def test_a_module_or_package_that_was_only_here_is_found(demo, with_uv, line, fi
     rebuild(demo, {**with_uv, "UV_NO_SYNC": "1"}, "uv.lock")
     done = run("locatable", "reproduce", "--stage", "count", cwd=demo, env=with_uv, code=1)
     assert finding in done.stdout.splitlines()
+
+
+def test_without_a_network_a_proof_takes_what_uv_has_on_this_machine(demo, with_uv, tmp_path):
+    rebuild(demo, with_uv, "uv.lock")
+    blocked = {**with_uv, **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), NOWHERE)}
+    done = run("locatable", "reproduce", cwd=demo, env=blocked)
+    assert "2 of 2 outputs rebuilt as recorded, 0 findings" in done.stdout
+
+    blocked |= {"UV_CACHE_DIR": str(tmp_path / "empty"), "UV_HTTP_RETRIES": "0"}
+    done = run("locatable", "reproduce", cwd=demo, env=blocked, code=2)
+    assert "Failed to fetch" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert run("git", "status", "--porcelain", cwd=demo, env=with_uv).stdout == ""
 
 
 def test_an_archive_of_it_is_proven_elsewhere(demo, with_uv, tmp_path):
