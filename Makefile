@@ -30,8 +30,8 @@ demo: $(READY)
 	@tools/demo.sh
 
 test: lint
-	@# Two more than there are processors: tests wait for half of their time.
-	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 2)")
+	@# One more than there are processors: tests also wait.
+	pytest -n $$(python -c "import os; print((os.cpu_count() or 1) + 1)")
 
 test-unit: $(READY)
 	pytest -n auto tests/unit

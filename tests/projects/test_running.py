@@ -119,7 +119,9 @@ EXPECTED = [(step, 8 / (step + 1)) for step in range(20)]
     "how",
     [
         [("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)],
-        [("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)],
+        pytest.param(
+            [("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)], marks=pytest.mark.weekly
+        ),
         [
             ("dvc", "exp", "run", "--quiet", "--queue", "--name", "forest", *LONG),
             ("dvc", "queue", "start", "--quiet"),
