@@ -80,6 +80,7 @@ def test_results_are_proven_from_the_lock_that_stages_declare(demo, with_uv, loc
     done = run("locatable", "reproduce", "--json", cwd=demo, env=with_uv)
     report = json.loads(done.stdout)
     assert report["environment"] == f"fresh, from {lock}"
+    assert "which this revision has as well" not in done.stderr
     assert {row["output"]: row["verdict"] for row in report["outputs"]} == {
         "metrics.json": "identical",
         "size.txt": "identical",

@@ -1,12 +1,14 @@
 """What `locatable reproduce` prints."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_dvc
 import tiny_git
 
-from locatable import cli
+from locatable import cli, output
 from locatable.commands import reproduce as command
 from locatable.proof import reproduce as proof
 from locatable.proof.comparison import OutputVerdict, Verdict
@@ -175,3 +177,19 @@ def test_a_tolerance_of_the_command_line_that_is_none_is_refused_in_one_line(cap
     assert cli.main(["reproduce", f"--rtol={asked}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("--rtol ")
+
+
+@pytest.mark.parametrize(("options", "seen"), [(["--log"], True), ([], False)])
+def test_the_running_stage_is_counted_and_its_last_line_shown_on_request(
+    tmp_path, monkeypatch, capsys, options, seen
+):
+    stages = "stages:\n  one:\n    cmd: echo epoch 7; sleep 2; echo 1 > one.txt\n    outs: [one.txt]\n"
+    tiny_dvc.with_results(tmp_path / "repo", {"dvc.yaml": stages})
+    monkeypatch.chdir(tmp_path / "repo")
+    monkeypatch.setattr(output, "PAUSE", 0.2)
+    assert cli.main(["reproduce", "--env", "current", *options]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "rebuilding one (1 of 1)" in lines
+    again = [line for line in lines if re.match(r"rebuilding one \(1 of 1\), \d+ s so far", line)]
+    assert again
+    assert any(line.endswith(": epoch 7") for line in again) == seen
