@@ -644,3 +644,15 @@ def test_a_stage_without_outputs_is_a_stage(root: Path, capsys: pytest.CaptureFi
     commit(root)
     main(["diff", "HEAD~1", "HEAD"])
     assert "none: no stage read or wrote what differs" in capsys.readouterr().out
+
+
+def test_a_stage_that_reads_the_same_changed_file_follows_from_the_first_cause(
+    root: Path, diff: Diff
+) -> None:
+    stage = "  {0}:\n    cmd: cat raw.txt > {0}.txt\n    deps: [raw.txt]\n    outs: [{0}.txt]\n"
+    with_results(root, {"dvc.yaml": "stages:\n" + stage.format("a") + stage.format("b"), "raw.txt": "1\n"})
+    rerun(root, {"raw.txt": "2\n"})
+    found = diff("HEAD~1", "HEAD")
+    assert found["first_cause"]["stage"] == "a"
+    assert [follower["stage"] for follower in found["first_cause"]["follows"]] == ["b"]
+    assert found["other_causes"] == []
