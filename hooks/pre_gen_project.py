@@ -43,7 +43,8 @@ TAKEN = set(
     pil pip pkg_resources platformdirs pluggy prefect prettytable prometheus_client prompt_toolkit
     propcache proto psutil psycopg psycopg_binary public py pyarrow pyasn1 pyasn1_modules pycparser pydantic
     pydantic_core pydantic_extra_types pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
-    pylab pynvml pyparsing pypdf pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
+    pylab pynvml pyparsing pypdf pypdfium2 pypdfium2_cfg pypdfium2_cli pypdfium2_raw
+    pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
     regex requests requests_oauthlib rfc3339_validator rich rich_rst rocrate rpds ruamel ruff s3fs s3transfer
     scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops slugify smart_open smmap
     sniffio sqlalchemy sqlparse sqltrie sshfs starlette tabulate text_unidecode threadpoolctl toml tomlkit
