@@ -141,7 +141,7 @@ def _locate(reader: "Reader", target: str) -> "Result":
         print(line, file=sys.stderr)
     if len(located.figures) > 1 or any(not figure.is_traced for figure in located.figures):
         raise UsageError(
-            render.figures_to_text(target, located, []),
+            render.document_to_text(target, located, []),
             hint="name one result: an experiment, a commit, or a figure as a file",
         )
     for figure in located.figures:

@@ -7,6 +7,7 @@ and their folders, source data and code of all experiments and of all commits of
 Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
 that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
 scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
+Its numbers are compared with one result: those of another result's metric are named.
 A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
 
 It can also be the name of an experiment, also of one that runs now, a Git revision, or the id of an
@@ -51,13 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
     )
     parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
+        "--check",
+        action="store_true",
+        help="exit with 1 if recorded results are not of the commit's files, or a document has figures or "
+        "numbers of another result",
     )
+    parser.add_argument("--rev", metavar="REV", help="the result to compare a document with")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
-    from ..errors import NotFoundError
+    from ..errors import NotFoundError, UsageError
     from ..locate import locate, render
     from ..repository import find_project, require_regular
     from ..repository.reader import Reader
@@ -66,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_regular(Path(target))
     with Reader(find_project(Path.cwd())) as reader:
         try:
-            located = locate(reader, target)
+            located = locate(reader, target, arguments.rev)
         except NotFoundError:
             # Imported here: what DVC has recorded is asked for far more often.
             from ..mlflow.running import report_running
@@ -81,12 +86,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(note, file=sys.stderr)
         if arguments.cite or arguments.html:
             return _present(reader, located, arguments)
-        if located.figures:
+        if located.figures or located.numbers.numbers:
             reports = _reports(reader, located.results)
-            to_output = render.figures_to_json if arguments.json else render.figures_to_text
+            to_output = render.document_to_json if arguments.json else render.document_to_text
             print(to_output(target, located, reports))
-            is_stale = arguments.check and any(report.stale for report in reports)
-            return int(is_stale or not all(figure.is_traced for figure in located.figures))
+            is_of_another = any(report.stale for report in reports) or located.is_of_another
+            return int(
+                arguments.check and is_of_another or not all(figure.is_traced for figure in located.figures)
+            )
+        if arguments.rev:
+            raise UsageError(
+                "--rev: only a document is compared with a result", hint=f"locatable locate {target}"
+            )
         if arguments.json:
             print(render.to_json(_reports(reader, located.results)))
         elif located.is_number:
@@ -138,8 +149,8 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     from ..results.rebuild import origin_url
 
     found_by = ""
-    if located.figures:
-        if len(located.figures) > 1 or len(located.results) != 1:
+    if located.figures or located.numbers.numbers:
+        if len(located.figures) != 1 or len(located.results) != 1:
             raise UsageError(
                 f"{arguments.target}: a document, and --cite and --html are about one result",
                 hint="name the result: an experiment, a commit, or a figure as a file",

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -63,16 +64,26 @@ class Section:
 Picture = list[Reference | bytes]
 
 
-def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a document in reading order."""
+@contextmanager
+def opened(path: Path) -> Iterator["Package"]:
+    """Open a document.
+
+    Raises:
+        UnreadableError: it is no ZIP file.
+    """
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         what = f"not the ZIP file that a {path.suffix} is"
         raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
     with archive:
-        package = Package(path, archive)
-        for section in _sections(package):
+        yield Package(path, archive)
+
+
+def read(path: Path) -> Iterator[Figure]:
+    """Yield the figures of a document in reading order."""
+    with opened(path) as package:
+        for section in sections(package):
             if section.place:
                 for _, picture in _pictures(package, section):
                     yield _figure(package, section.place, picture)
@@ -171,7 +182,8 @@ def target_path(member: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
 
 
-def _sections(package: Package) -> Iterator[Section]:
+def sections(package: Package) -> Iterator[Section]:
+    """Yield the sections of a document, in reading order."""
     if _OPENDOCUMENT in package.names:
         return _opendocument_sections(package)
     if _EPUB in package.names:

@@ -32,7 +32,7 @@ __all__ = [
 SHORTEST_ID = 7
 
 
-def locate(reader: Reader, target: str) -> Located:
+def locate(reader: Reader, target: str, rev: str | None = None) -> Located:
     """Find all revisions that a target belongs to.
 
     Args:
@@ -40,17 +40,18 @@ def locate(reader: Reader, target: str) -> Located:
         target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
             or the id of an MLflow run; or a number, with or without the name of the value before it. A folder
             that has the name of one of these is not what is meant. Of a picture or document that is not known
-            as a whole, the figures are located.
+            as a whole, the figures and numbers are located.
+        rev: the result that the numbers of a document are compared with; None for the most likely one.
 
     Raises:
-        NotFoundError: nothing matches, or a document has no figures.
+        NotFoundError: nothing matches, or a document has no figures, and no number of a result.
         UnreadableError: the only revision that can match has a broken file of DVC's; or the document is
             broken, encrypted, or of a format that is not read.
         ModuleNotFoundError: what reads documents is not installed.
     """
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(Path(target).resolve())
     if os.path.isfile(target):
-        located = _locate_file(reader, target)
+        located = _locate_file(reader, target, rev)
     elif is_folder and not revisions_named(reader, target):
         located = _locate_content(reader, target)
     else:
@@ -59,18 +60,19 @@ def locate(reader: Reader, target: str) -> Located:
     return located
 
 
-def _locate_file(reader: Reader, target: str) -> Located:
-    """Return the results with this content; of a document that no stage wrote, those of its figures."""
+def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
+    """Return the results with this content; of a document that no stage wrote, of its figures and numbers."""
     path = Path(target)
     try:
         located = _locate_content(reader, target)
     except NotFoundError as not_found:
         from ..documents import instead_of, is_document, is_picture
+        from ..documents.passages import has_passages
 
         if is_picture(path):
             return _locate_changed_picture(reader, target, not_found)
-        if is_document(path) or instead_of(path):
-            return _locate_figures(reader, target)
+        if is_document(path) or instead_of(path) or has_passages(path):
+            return _locate_figures(reader, target, rev)
         raise
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
@@ -78,11 +80,12 @@ def _locate_file(reader: Reader, target: str) -> Located:
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
     from ..documents import NOT_FETCHED, is_document
+    from ..documents.passages import has_passages
 
-    if not is_document(path):
+    if not is_document(path) and not has_passages(path):
         return located
     try:
-        document = _locate_figures(reader, target)
+        document = _locate_figures(reader, target, rev)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
     reasons = {figure.reason for figure in document.figures}
@@ -105,11 +108,11 @@ def _locate_content(reader: Reader, target: str) -> Located:
     )
 
 
-def _locate_figures(reader: Reader, target: str) -> Located:
+def _locate_figures(reader: Reader, target: str, rev: str | None = None) -> Located:
     # What compares pictures takes a second to import, and is an extra.
     from .document import locate_document
 
-    return locate_document(reader, target)
+    return locate_document(reader, target, rev)
 
 
 def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundError) -> Located:

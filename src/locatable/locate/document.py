@@ -1,38 +1,93 @@
-"""Where the figures of a document come from."""
+"""Where the figures and numbers of a document come from."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from ..documents import Encoded, Figure, bounded_reading, instead_of, is_picture, read_figures
+from ..documents import Encoded, Figure, bounded_reading, instead_of, is_document, is_picture, read_figures
+from ..documents.passages import has_passages
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
 from .figure_match import Verdict, verdicts
 from .known_figures import KnownFigures
-from .result import Located, LocatedFigure, Match, Result, identity
+from .manuscript import locate_numbers
+from .result import ComparedNumbers, Located, LocatedFigure, Match, Result, hints, identity, shortened
 
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
 FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
 
 
-def locate_document(reader: Reader, target: str) -> Located:
-    """Find the results that the figures of a document come from.
+def locate_document(reader: Reader, target: str, rev: str | None = None) -> Located:
+    """Find the results that the figures and numbers of a document come from.
+
+    Args:
+        reader: of the repository.
+        target: path of the document.
+        rev: the result that its numbers are compared with; None for that of its figures.
 
     Raises:
         UnreadableError: the document is broken, encrypted, or of a format that is not read.
-        NotFoundError: it has no figures.
+        NotFoundError: it has no figures, and no number that is a result's; or there is no such revision.
     """
     path = Path(target)
     if instead_of(path):
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
+    figures: list[LocatedFigure] = []
+    left_out: list[str] = []
+    if is_document(path) or is_picture(path):
+        figures, left_out = _locate_figures(reader, path)
+    unread: list[str] = []
+    numbers = ComparedNumbers()
+    if has_passages(path):
+        numbers = locate_numbers(reader, path, figures, rev, unread)
+    traced = [figure for figure in figures if figure.is_traced]
+    of_result = any(number.key for number in numbers.numbers)
+    if not figures and not of_result:
+        also = f", and none of its {len(numbers.numbers)} numbers is a result's" if numbers.numbers else ""
+        raise NotFoundError(f"{target}: no figures in it{also}", hint="; ".join(hints(unread)))
+    named = {identity(one.results[0]): one.results[0] for one in traced}
+    if numbers.result and (rev or not traced):
+        named.setdefault(identity(numbers.result), numbers.result)
+    if numbers.result:
+        figures = _compared_figures(figures, numbers.result)
+    return Located(list(named.values()), [*left_out, *shortened(unread)], figures=figures, numbers=numbers)
+
+
+def _compared_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
+    """Return figures, with a note on each that the compared result has otherwise at its path.
+
+    Where the compared result's own figure of that path is in the document, too, the others are beside it.
+    """
+    shown: set[str] = set()
+    for figure in figures:
+        for result in figure.results:
+            if result.rev == compared.rev:
+                shown.update(result.roles)
+    noted = []
+    for figure in figures:
+        paths = figure.results[0].roles if figure.is_traced else {}
+        is_of_it = any(result.rev == compared.rev for result in figure.results)
+        if not is_of_it:
+            for path in paths:
+                if path not in shown and (
+                    path in compared.snapshot.tracked or compared.snapshot.in_git(path)
+                ):
+                    figure = replace(figure, instead=path)
+        noted.append(figure)
+    return noted
+
+
+def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], list[str]]:
+    """Return the figures of a document, and what may have kept some from being found."""
     known = KnownFigures(reader)
     if not is_picture(path):
         known.leave_out(path)
     figures: list[LocatedFigure] = []
     try:
-        with bounded_reading(target):
+        with bounded_reading(str(path)):
             for figure, verdict in _compared(known, path):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
@@ -41,14 +96,10 @@ def locate_document(reader: Reader, target: str) -> Located:
         if not figures:
             raise
         figures.append(LocatedFigure("the rest", "", Match.NONE, reason=error.message))
-    if not figures:
-        raise NotFoundError(f"{target}: no figures in it")
-    traced = [figure for figure in figures if figure.is_traced]
     left_out = known.left_out
-    if len(traced) < len(figures):
+    if not all(figure.is_traced for figure in figures):
         left_out = [*left_out, *_unread(known), *reader.limits()]
-    named = {identity(one.results[0]): one.results[0] for one in traced}
-    return Located(list(named.values()), left_out, figures=figures)
+    return figures, left_out
 
 
 def _compared(known: KnownFigures, path: Path) -> Iterator[tuple[Figure, Verdict]]:

@@ -1,0 +1,573 @@
+"""The words of a manuscript: its paragraphs and tables, in reading order, without what is no text of its own.
+
+Left out are code, comments, drawings, the preamble of LaTeX, and lists of references. Nothing here knows what
+a number means. Everything is linear in the length of the text, which somebody else wrote.
+"""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from ..errors import UnreadableError
+from . import read_bounded
+from .package import Package, local_name, opened, sections
+
+# Sources that are read for one document, as a text of LaTeX includes them.
+MOST_FILES = 500
+# A table with more rows is data.
+MOST_ROWS = 2_000
+# What stands for a citation.
+CITED = "[cite]"
+
+# Formats of Office programs and books; and those whose tables have a separator between cells.
+_PACKAGES = (".docx", ".docm", ".pptx", ".ppsx", ".odt", ".odp", ".epub")
+_SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
+_LATEX = (".tex", ".ltx", ".rnw")
+_HTML = (".html", ".htm", ".xhtml")
+_TEXTS = (".md", ".markdown", ".mdx", ".qmd", ".rmd", ".txt", ".rst", ".org", ".adoc", ".typ")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph, or a table with its caption.
+
+    Attributes:
+        place: where it is: a page, slide, cell or file; empty where lines are enough.
+        line: of its beginning, from 1; 0 where lines are not counted.
+        text: of the paragraph, with its line breaks; of a table, the caption.
+        rows: cells of the table, row by row; the first rows are its heads. None for a paragraph.
+    """
+
+    place: str
+    line: int
+    text: str
+    rows: tuple[tuple[str, ...], ...] | None = None
+
+    def place_at(self, offset: int) -> str:
+        """Return where a character of a paragraph, or a row of a table, is."""
+        if not self.line:
+            return self.place
+        lines = 0 if self.rows is not None else self.text.count("\n", 0, offset)
+        return f"{self.place} line {self.line + lines}".lstrip()
+
+
+def has_passages(path: Path) -> bool:
+    """Return true for the name of a file whose words can be read."""
+    return _reader(path) is not None
+
+
+def read_passages(path: Path) -> Iterator[Passage]:
+    """Yield the paragraphs and tables of a document; none where its format has no words.
+
+    Raises:
+        UnreadableError: it is broken, encrypted or too large.
+    """
+    reader = _reader(path)
+    if reader:
+        yield from reader(path)
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Passage]] | None:
+    ending = path.suffix.lower()
+    if ending == ".pdf":
+        return _pages
+    if ending in _PACKAGES:
+        return _office
+    if ending == ".ipynb":
+        return _notebook
+    if ending in _SEPARATED:
+        return _separated
+    if ending in _LATEX:
+        return _latex
+    if ending in _HTML:
+        return lambda path: iter(_in_order(_html(_text_of(path), "", 1)))
+    if ending in _TEXTS:
+        return lambda path: iter(_in_order(_markdown(_text_of(path), "", 1)))
+    return None
+
+
+def _text_of(path: Path) -> str:
+    return read_bounded(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Return as many lines as the match has, so that those below keep their numbers."""
+    return "\n" * match[0].count("\n")
+
+
+def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
+    """Yield what is between blank lines, and each item of a list by itself, with the line that it begins in."""
+    for match in re.finditer(
+        r"[^\n]*\S[^\n]*(?:\n(?!\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] ))[^\n]*\S[^\n]*)*", text
+    ):
+        yield line + text.count("\n", 0, match.start()), match[0]
+
+
+# LaTeX
+
+_TEX_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
+_TEX_NO_TEXT = re.compile(
+    r"\\begin\{(?P<name>comment|verbatim\*?|lstlisting|minted|tikzpicture|thebibliography|filecontents\*?)\}"
+    r".*?(?:\\end\{(?P=name)\}|\Z)",
+    re.DOTALL,
+)
+_TEX_TABLE = re.compile(
+    r"\\begin\{(?P<name>(?:tabular[xy*]?|longtable|tabu|array|tblr))\}(?P<body>.*?)(?:\\end\{(?P=name)\}|\Z)",
+    re.DOTALL,
+)
+_TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TEX_MACRO = re.compile(
+    r"\\(?:(?:re|provide)?newcommand\*?\s*|def\s*)\{?\\(?P<name>[A-Za-z@]+)\}?\s*\{(?P<value>(?:[^{}\n]|\{[^{}\n]*\})*)\}"
+)
+_TEX_INPUT = re.compile(r"\\(?:input|include|subfile)\s*\{\s*([^{}]+?)\s*\}")
+_OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
+# A group can hold groups, two deep.
+_GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+_TEX_CITATION = re.compile(rf"\\\w*[cC]ite\w*{_OPTIONS}{_GROUP}")
+_TEX_NO_WORDS = re.compile(
+    r"\\(?:\w*ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
+    r"setlength|addtolength|setcounter|c?(?:mid)?rule|cline|cmidrule|begin|end|usepackage|documentclass|graphicspath|"
+    rf"(?:row|cell|page|text)?color|definecolor|fontsize|hypersetup){_OPTIONS}(?:\([^()]*\))?(?:{_GROUP})*"
+)
+_TEX_UNIT = re.compile(rf"\\(?:SI|qty){_OPTIONS}\s*\{{([^{{}}]*)\}}\s*\{{([^{{}}]*)\}}")
+_TEX_LENGTH = re.compile(
+    r"[\d.]+\s*\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
+)
+_TEX_SPAN = re.compile(rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
+_TEX_ROWS = re.compile(
+    rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^]]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+)
+# Commands that stand for a character, and characters that are written as commands.
+_SYMBOLS = {
+    r"\,": "\u2009",
+    r"\;": " ",
+    r"\:": " ",
+    r"\!": "",
+    r"\ ": " ",
+    r"\%": "%",
+    r"\&": "&",
+    r"\_": "_",
+    r"\#": "#",
+    r"\$": " ",
+    r"\\": " ",
+    r"\pm": "±",
+    r"\times": "×",
+    r"\cdot": "·",
+    r"\approx": "≈",
+    r"\sim": "≈",
+    r"\leq": "≤",
+    r"\geq": "≥",
+    r"\percent": "%",
+    "{,}": ",",
+    "{.}": ".",
+    "~": "\u00a0",
+    "$": "",
+}
+_SYMBOL = re.compile(
+    "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
+)
+# The digit of F_1 and of R^2 is part of a name.
+_INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
+
+
+def _latex(path: Path) -> Iterator[Passage]:
+    yield from _latex_file(path, path.parent, "", {path.resolve()})
+
+
+def _latex_file(path: Path, folder: Path, place: str, read_before: set[Path]) -> Iterator[Passage]:
+    """Yield the passages of a source in their order, and those of the sources that it includes where it does."""
+    text = "\n".join(_TEX_COMMENT.sub(r"\1", line) for line in _text_of(path).split("\n"))
+    text = _TEX_NO_TEXT.sub(_blank, text)
+    passages: list[Passage] = []
+    for macro in _TEX_MACRO.finditer(text):
+        if re.search(r"\d", macro["value"]) and "#" not in macro["value"]:
+            value = plain_latex(macro["value"])
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", macro["name"])
+            passages.append(Passage(place, text.count("\n", 0, macro.start()) + 1, f"{name} = {value}"))
+    text = _TEX_MACRO.sub(_blank, text)
+    preamble, begin, body = text.partition(r"\begin{document}")
+    if begin:
+        text = "\n" * preamble.count("\n") + body
+    passages += _latex_tables(text, place)
+    included: dict[int, list[str]] = {}
+    for line, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text), 1):
+        passages.append(Passage(place, line, plain_latex(paragraph)))
+        included[line] = _TEX_INPUT.findall(paragraph)
+    for passage in _in_order(passages):
+        yield passage
+        for name in included.pop(passage.line, ()):
+            files = [folder / f"{name}.tex", folder / name]
+            below = next((file.resolve() for file in files if file.is_file()), None)
+            if below and below not in read_before and len(read_before) < MOST_FILES:
+                read_before.add(below)
+                yield from _latex_file(below, folder, name, read_before)
+
+
+def _in_order(passages: Iterable[Passage]) -> list[Passage]:
+    return sorted(passages, key=lambda passage: passage.line)
+
+
+def _latex_tables(text: str, place: str) -> Iterator[Passage]:
+    for match in _TEX_TABLE.finditer(text):
+        # The caption is above or below it, in the same float.
+        start = text.rfind(r"\begin{table", 0, match.start())
+        end = text.find(r"\end{table", match.end())
+        around = text[start:end] if start >= 0 and end >= 0 else match[0]
+        is_floating = start >= 0 and r"\end{table" not in text[start : match.start()]
+        caption = _TEX_CAPTION.search(around if is_floating else match[0])
+        rows = []
+        # An escaped & is part of a cell.
+        for row in re.split(r"\\\\(?:\s*\[[^]]*\])?|\\tabularnewline\b", _TEX_CAPTION.sub("", match["body"])):
+            spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
+            rows.append([plain_latex(cell).strip() for cell in re.split(r"(?<!\\)&", spread)])
+        line = text.count("\n", 0, match.start()) + 1
+        yield _table(place, line, plain_latex(caption[1]) if caption else "", rows)
+
+
+def _spread(match: re.Match[str]) -> str:
+    """Return a cell that is as wide as several once for each of them."""
+    return " & ".join([match[2]] * int(match[1]))
+
+
+def plain_latex(text: str) -> str:
+    """Return what a source says: the arguments of commands, without those that name files and labels."""
+    text = _TEX_CITATION.sub(CITED, text)
+    text = _TEX_LENGTH.sub("", text)
+    text = _TEX_NO_WORDS.sub("", text)
+    text = _TEX_UNIT.sub(r"\1 \2", text)
+    text = _symbols(text)
+    text = re.sub(rf"\\[A-Za-z@]+{_OPTIONS}", " ", text)
+    return re.sub(r"[{}]", "", text)
+
+
+def _symbols(text: str) -> str:
+    """Return a text with the characters that TeX's commands stand for."""
+    text = _INDEX.sub(r"\1", text)
+    return _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
+
+
+def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passage:
+    """Return a table without empty rows; a row whose head is empty has that of the row above it."""
+    kept: list[tuple[str, ...]] = []
+    for row in rows[:MOST_ROWS]:
+        if not any(row):
+            continue
+        if not row[0] and len(kept) > 1 and len(row) == len(kept[-1]):
+            row = [kept[-1][0], *row[1:]]
+        kept.append(tuple(row))
+    return Passage(place, line, caption, tuple(kept))
+
+
+# Markdown, and texts that are much like it
+
+_FENCE = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*\s*$|\Z)", re.MULTILINE | re.DOTALL
+)
+_MARKDOWN_NO_TEXT = re.compile(
+    r"<!--.*?(?:-->|\Z)|!\[[^]\n]*\]\([^)\n]*\)|\A---\n.*?\n---$", re.DOTALL | re.MULTILINE
+)
+_MARKDOWN_LINK = re.compile(r"\[([^][\n]*)\]\([^()\n]*\)")
+_MARKDOWN_CITATION = re.compile(r"\[[^][\n]*@[\w:.-]+[^][\n]*\]|(?<![\w.])@[A-Za-z][\w:-]+")
+_MARKDOWN_TABLE = re.compile(
+    r"(?:^[^\n]*\|[^\n]*\n)^[ \t]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t:|-]*$(?:\n[^\n]*\|[^\n]*$)*", re.MULTILINE
+)
+_EMPHASIS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|`")
+_REFERENCES = re.compile(
+    r"^\W*(?:\d+\.?\s+)?(?:References|Bibliography|Literature|Works cited)\W*$", re.MULTILINE | re.IGNORECASE
+)
+_APPENDIX = re.compile(
+    r"^\W*(?:[A-Z\d]\.?\s+)?(?:Appendi(?:x|ces)|Supplement\w*)\b", re.MULTILINE | re.IGNORECASE
+)
+
+
+def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
+    text = _without_references(_FENCE.sub(_blank, text))
+    text = _MARKDOWN_NO_TEXT.sub(_blank, text)
+    text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
+    for match in _MARKDOWN_TABLE.finditer(text):
+        rows = []
+        for number, row in enumerate(match[0].split("\n")):
+            if number != 1:  # which parts the heads from the rest
+                cells = re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))
+                rows.append([_symbols(_EMPHASIS.sub("", cell)).strip() for cell in cells])
+        start = line + text.count("\n", 0, match.start()) if line else 0
+        yield _table(place, start, "", rows)
+    for start, paragraph in _paragraphs(_MARKDOWN_TABLE.sub(_blank, text), line or 1):
+        words = re.sub(r"<[^<>\n]*>", "", _EMPHASIS.sub("", paragraph))
+        yield Passage(place, start if line else 0, unescape(_symbols(words)))
+
+
+def _without_references(text: str) -> str:
+    """Return a text without its list of references, up to an appendix that may follow."""
+    start = None
+    for start in _REFERENCES.finditer(text):
+        pass
+    if not start:
+        return text
+    rest = _APPENDIX.search(text, start.end())
+    end = rest.start() if rest else len(text)
+    return text[: start.start()] + "\n" * text.count("\n", start.start(), end) + text[end:]
+
+
+def _separated(path: Path) -> Iterator[Passage]:
+    """Yield the one table of a CSV file."""
+    text = _text_of(path)
+    first = text.partition("\n")[0]
+    separator = max(_SEPARATED[path.suffix.lower()], key=first.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as error:
+        raise UnreadableError(f"{path}: {error}") from None
+    if len(rows) > MOST_ROWS:
+        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and not looked at")
+    yield _table("", 1, "", [[cell.strip() for cell in row] for row in rows])
+
+
+# HTML, and notebooks, which hold it
+
+_HTML_NO_TEXT = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(?P<tag>script|style|svg|head|pre|textarea)\b.*?(?:</(?P=tag)\s*>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_HTML_TABLE = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b[^>]*>", re.IGNORECASE)
+_HTML_CELL = re.compile(r"<t[dh]\b([^>]*)>", re.IGNORECASE)
+_HTML_CAPTION = re.compile(r"<caption\b[^>]*>(.*?)</caption", re.DOTALL | re.IGNORECASE)
+_HTML_SPAN = re.compile(r"colspan\s*=\s*[\"']?(\d{1,2})", re.IGNORECASE)
+_HTML_BLOCK = re.compile(
+    r"</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^>]*>",
+    re.IGNORECASE,
+)
+_HTML_RAISED = re.compile(r"<sup\b[^>]*>([^<]*)</sup>", re.IGNORECASE)
+
+
+def _html(text: str, place: str, line: int) -> Iterator[Passage]:
+    text = _HTML_NO_TEXT.sub(_blank, text)
+    for match in _HTML_TABLE.finditer(text):
+        rows = []
+        for row in _HTML_ROW.split(match[0])[1:]:
+            cells: list[str] = []
+            # In turn the attributes of a cell, and what it holds.
+            parts = _HTML_CELL.split(row)[1:]
+            for attributes, cell in zip(parts[::2], parts[1::2], strict=True):
+                span = _HTML_SPAN.search(attributes)
+                cells += [_plain_html(cell).strip()] * (int(span[1]) if span else 1)
+            rows.append(cells)
+        caption = _HTML_CAPTION.search(match[0])
+        start = line + text.count("\n", 0, match.start()) if line else 0
+        yield _table(place, start, _plain_html(caption[1]) if caption else "", rows)
+    text = _HTML_TABLE.sub(_blank, text)
+    start = 0
+    ends = [*_HTML_BLOCK.finditer(text), None]
+    below_references = False
+    for end in ends:
+        words = text[start : end.start()] if end else text[start:]
+        plain = _plain_html(words)
+        if _REFERENCES.fullmatch(plain.strip()):
+            below_references = True
+        elif _APPENDIX.match(plain.strip()):
+            below_references = False
+        if plain.strip() and not below_references:
+            blank = len(words) - len(words.lstrip())
+            number = line + text.count("\n", 0, start + blank) if line else 0
+            yield Passage(place, number, plain.strip())
+        start = end.end() if end else 0
+
+
+def _plain_html(text: str) -> str:
+    raised = _HTML_RAISED.sub(r"^\1", text)
+    return _symbols(unescape(re.sub(r"<[^<>]*>", "", raised)))
+
+
+def _notebook(path: Path) -> Iterator[Passage]:
+    """Yield the texts of a notebook, and what its cells show; not what they print while they run."""
+    try:
+        notebook = json.loads(read_bounded(path))
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        for number, cell in enumerate(cells, start=1):
+            yield from _cell(cell, f"cell {number}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise UnreadableError(f"{path}: not a notebook") from None
+
+
+def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
+    if cell.get("cell_type") == "markdown":
+        yield from _markdown("".join(cell.get("source", "")), place, 0)
+    for output in cell.get("outputs") or ():
+        shown = output.get("data") or {}
+        if "text/html" in shown:
+            yield from _html("".join(shown["text/html"]), place, 0)
+        else:
+            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 0)
+
+
+# Office formats
+
+_BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
+
+
+def _office(path: Path) -> Iterator[Passage]:
+    with opened(path) as package:
+        passages = list(_parts(package))
+    yield from _until_references(passages)
+
+
+def _parts(package: Package) -> Iterator[Passage]:
+    for section in sections(package):
+        if section.root is None:
+            text = package.read(section.part).decode("utf-8-sig", errors="replace")
+            yield from _in_order(_html(text, section.place, 0))
+        else:
+            number = 0
+            for passage in _elements_in(section.root, section.place):
+                number += 1
+                place = section.place or f"paragraph {number}"
+                yield Passage(place, 0, passage.text, passage.rows)
+
+
+def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
+    """Yield the paragraphs and outermost tables below an element."""
+    for element in root:
+        name = local_name(element.tag)
+        if name in ("tbl", "table"):
+            yield _table(place, 0, "", _rows_of(element))
+        elif name in ("p", "h"):
+            text = _words_of(element)
+            if text.strip():
+                yield Passage(place, 0, text)
+        elif name != "Fallback":
+            yield from _elements_in(element, place)
+
+
+def _rows_of(table: ET.Element) -> list[list[str]]:
+    rows = []
+    for row in table.iter():
+        if local_name(row.tag) not in ("tr", "table-row"):
+            continue
+        cells: list[str] = []
+        for cell in row:
+            if local_name(cell.tag) in ("tc", "table-cell", "covered-table-cell"):
+                words = _words_of(cell).strip()
+                cells += [words] * _width(cell)
+        rows.append(cells)
+    return rows
+
+
+def _width(cell: ET.Element) -> int:
+    """Return how many columns a cell of a table in Word takes."""
+    for element in cell.iter():
+        if local_name(element.tag) == "gridSpan":
+            value = next(iter(element.attrib.values()), "1")
+            return int(value) if value.isdigit() and len(value) < 3 else 1
+    return 1
+
+
+def _words_of(element: ET.Element) -> str:
+    """Return the text of a paragraph: in Word's formats that of its runs, in OpenDocument all of it."""
+    is_open = "opendocument" in element.tag
+    parts: list[str] = []
+    for below in element.iter():
+        name = local_name(below.tag)
+        if name == "t" or is_open:
+            parts.append(below.text or "")
+        if name in _BREAKS:
+            parts.append(_BREAKS[name])
+        if is_open and below is not element:
+            parts.append(below.tail or "")
+        if name in ("p", "h") and below is not element:
+            parts.append(" ")
+    return "".join(parts)
+
+
+def _until_references(passages: list[Passage]) -> Iterator[Passage]:
+    is_below = False
+    for passage in passages:
+        if passage.rows is None and _REFERENCES.fullmatch(passage.text.strip()):
+            is_below = True
+        elif passage.rows is None and _APPENDIX.match(passage.text.strip()):
+            is_below = False
+        if not is_below:
+            yield passage
+
+
+# PDF
+
+# What a cell of a table can hold beside a number.
+_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
+_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
+_MOST_HEAD_WORDS = 8
+# A line that ends within a word has one of these in place of the hyphen.
+_HYPHEN = re.compile(r"[\ufffe\x02]\s*")
+
+
+def _pages(path: Path) -> Iterator[Passage]:
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(read_bounded(path))
+    except pypdfium2.PdfiumError as error:
+        raise UnreadableError(f"{path}: encrypted or broken: {error}") from None
+    try:
+        is_below = False
+        for number in range(len(document)):
+            try:
+                page = document[number]
+                text = page.get_textpage().get_text_bounded()
+                page.close()
+            except pypdfium2.PdfiumError:
+                continue  # a page that is broken has no words
+            lines = []
+            for line in _HYPHEN.sub("", text.replace("\r\n", "\n")).split("\n"):
+                if _REFERENCES.fullmatch(line.strip()):
+                    is_below = True
+                elif _APPENDIX.match(line):
+                    is_below = False
+                if not is_below and not line.strip().isdigit():
+                    lines.append(line.strip())
+            yield from _passages_of_page(lines, f"page {number + 1}")
+    finally:
+        document.close()
+
+
+def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
+    """Yield the tables of a page, rows of words and numbers below each other, then the rest of it."""
+    rest: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*lines, ""]:
+        row = _ROW.fullmatch(line)
+        if (
+            row
+            and len(row["head"].split()) <= _MOST_HEAD_WORDS
+            and not row["head"].rstrip().endswith((",", "of", "and"))
+        ):
+            rows.append([row["head"].strip(), *_cells_in(row["cells"])])
+            continue
+        if rows:
+            # The line above has the heads; where it is prose, no name in it stands in a column.
+            heads = rest.pop() if rest else ""
+            yield _table(place, 0, "", [[heads], *rows])
+            rows = []
+            rest.append("")
+        rest.append(line)
+    text = "\n".join(rest)
+    for _, paragraph in _paragraphs(text, 1):
+        yield Passage(place, 0, paragraph)
+
+
+def _cells_in(text: str) -> list[str]:
+    """Return the numbers of a row; what is around a ± is one cell."""
+    cells = re.findall(_CELL, text)
+    joined: list[str] = []
+    for cell in cells:
+        if joined and (cell.startswith("±") or joined[-1].endswith("±")):
+            joined[-1] += f" {cell}"
+        else:
+            joined.append(cell)
+    return joined

@@ -1,0 +1,368 @@
+"""Numbers of a manuscript: which result they are of, and which ones another result has."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny_git
+from tiny_git import commit, git
+
+from locatable import cli
+from locatable.documents.passages import plain_latex, read_passages
+from locatable.locate import Located, locate
+from locatable.repository.reader import Reader
+
+PIPELINE = """\
+stages:
+  evaluate:
+    cmd: python evaluate.py
+    params: [model, lr]
+    metrics:
+    - metrics.json: {cache: false}
+"""
+OLD = {"accuracy": 0.94312, "log_loss": 0.14337, "roc_auc": 0.98123, "f1_score": 0.9359}
+NEW = {"accuracy": 0.95148, "log_loss": 0.13304, "roc_auc": 0.98561, "f1_score": 0.9467}
+TRAIN = {"accuracy": 0.99653, "log_loss": 0.02113}
+
+
+def files(
+    test: dict[str, float], model: str = "forest", lr: float = 0.00125, **more: object
+) -> dict[str, str]:
+    metrics = json.dumps({"test": test, "train": TRAIN, "samples": 12345, "time": 0.0012149, **more})
+    lock = (
+        "schema: '2.0'\nstages:\n  evaluate:\n    cmd: python evaluate.py\n    params:\n      params.yaml:\n"
+        f"        lr: {lr}\n        model: {model}\n    outs:\n    - path: metrics.json\n      md5: {hashlib.md5(metrics.encode()).hexdigest()}\n"
+    )
+    return {
+        ".dvc/config": "",
+        "dvc.yaml": PIPELINE,
+        "dvc.lock": lock,
+        "params.yaml": f"model: {model}\nlr: {lr}\n",
+        "metrics.json": metrics,
+    }
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project whose metrics changed, with an experiment of another model; and its first commit."""
+    root = tmp_path_factory.mktemp("history") / "project"
+    first = commit(root, files(OLD))
+    commit(root, files(NEW))
+    boosted = {"accuracy": 0.92174, "log_loss": 0.21839, "roc_auc": 0.97215, "f1_score": 0.9127}
+    tiny_git.experiment(root, files(boosted, model="boosting"), "boosted")
+    return root, first
+
+
+@pytest.fixture
+def project(history: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(history[0])
+    return history[0]
+
+
+@pytest.fixture
+def reader(project: Path) -> Iterator[Reader]:
+    with Reader(project) as reader:
+        yield reader
+
+
+Look = Callable[..., Located]
+
+
+@pytest.fixture
+def look(reader: Reader, tmp_path: Path) -> Look:
+    """Writes a document and locates it."""
+
+    def write_and_locate(text: str, name: str = "paper.md", rev: str | None = "HEAD") -> Located:
+        place = tmp_path / name
+        place.write_text(text)
+        return locate(reader, str(place), rev)
+
+    return write_and_locate
+
+
+def named(located: Located) -> dict[str, str]:
+    """What each number that is a result's is of; `older` before those of another result."""
+    found = {}
+    for number in located.numbers.numbers:
+        if number.key:
+            found[number.text] = f"{'older ' if number.result else ''}{number.key.rpartition(':')[2]}"
+    return found
+
+
+# Each beside a number that HEAD has, so that there is a result.
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The test accuracy is 0.943.",
+        "The accuracy on the held-out test set of 114 samples is 0.943.",
+        "Our model reaches a test accuracy of 0.943 on the data.",
+        "It reaches an accuracy of about 94.3 %.",
+        r"It reaches an accuracy of $94.3\,\%$.",
+        "We obtain an accuracy of 0.943 ± 0.012 over folds.",
+        "Its accuracy (0.943) is high.",
+        "It has 0.943 accuracy.",
+        "It has 94.3% test accuracy.",
+        "Accuracy = 0.943",
+        "Accuracy: 0.943",
+        "The accuracy, measured on new data, was 0.9431.",
+        "Accuracy and F1 are 0.943 and 0.947.",
+        "F1, accuracy and AUC were 0.947, 0.943, and 0.986, respectively.",
+        "The log loss is 0.133, the accuracy 0.943.",
+        "We used a dropout of 0.5 for an accuracy of 0.943.",
+        "In contrast to earlier work [3], our accuracy is 0.943.",
+        "The TEST ACCURACY fell to 0.943.",
+        "- accuracy: **0.943**",
+    ],
+)
+def test_an_older_accuracy_is_named_where_the_words_say_that_it_is_one(look: Look, sentence: str) -> None:
+    assert "older test.accuracy" in named(look(f"{sentence}\n\nThere were 12,345 samples.")).values()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "key"),
+    [
+        ("The log-loss is 0.143.", "log_loss"),
+        ("The logloss is 0.143.", "log_loss"),
+        ("The loss is 0.143.", "log_loss"),
+        ("The AUC is 0.981.", "roc_auc"),
+        ("The area under the curve (ROC AUC) is 0.981.", "roc_auc"),
+        ("The F1-score is 0.936.", "f1_score"),
+        ("The F$_1$ score is 0.936.", "f1_score"),
+        ("The $F_1$ is 0.936.", "f1_score"),
+        ("The F1 score is 93.6\\%.", "f1_score"),
+    ],
+)
+def test_a_metric_is_named_in_several_ways(look: Look, sentence: str, key: str) -> None:
+    assert f"older test.{key}" in named(look(sentence + "\n\nThere were 12,345 samples.")).values()
+
+
+# 0.943, 0.981 and 0.922 are metrics of other results.
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The ratio of both areas is 0.943.",
+        "We set the momentum to 0.943.",
+        "We measured accuracy on the held-out set, and we set the momentum to 0.943.",
+        "The accuracy is best when the dropout is 0.943.",
+        "For an accuracy of 0.951 we used a dropout of 0.943.",
+        "We used a dropout of 0.943 for an accuracy of 0.951.",
+        "The accuracy of a model trained with momentum 0.943 is the best.",
+        "Smith et al. [3] report an accuracy of 0.943.",
+        "An accuracy of 0.943 was reported by Smith (2019).",
+        "The accuracy of Jones and Smith 2019 is 0.943.",
+        "Others [@smith2019] reach an accuracy of 0.943.",
+        "The accuracy rose from 0.943 to 0.951.",
+        "The training accuracy is 0.943.",
+        "With boosting, the accuracy is 0.922.",
+        "The log loss is 0.943.",
+        "See Figure 0.943 for the accuracy.",
+        "The accuracy is 0.943e9.",
+        "We used version 0.943 of accuracy.",
+        "doi:10.0943/0.943 accuracy",
+        "The accuracy is x0.943.",
+    ],
+)
+def test_a_number_that_is_equal_by_chance_is_not_named(look: Look, sentence: str) -> None:
+    located = look(f"{sentence}\n\nThere were 12,345 samples.")
+    assert not [key for key in named(located).values() if key.startswith("older")]
+
+
+TABLES = {
+    "paper.md": "| metric | test |\n|---|---|\n| accuracy | 0.943 |\n| log loss | 0.133 |\n",
+    "columns.md": "| model | accuracy (%) | log loss |\n|---|--:|--:|\n| ours | 94.3 | 0.133 |\n",
+    "paper.tex": r"""\begin{table}\caption{Results on the test set}\begin{tabular}{lrr}
+\toprule Model & \multicolumn{1}{c}{Accuracy} & Log loss \\ \midrule
+\textbf{Ours} & \textbf{94.3\,\%} & $0.133$ \\ % 0.951
+\bottomrule\end{tabular}\end{table}
+""",
+    "paper.csv": "model;accuracy;log loss\nours;0.943;0.133\n",
+    "paper.html": "<table><tr><th>Model<th>Accuracy<th>Log loss<tr><td>ours<td>0.943<td>0.133</table>",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_older_number_in_a_table_is_named_by_its_row_and_column(look: Look, name: str) -> None:
+    found = look(TABLES[name], name).numbers.numbers
+    assert [(number.key.rpartition(":")[2], number.result is None) for number in found if number.key] == [
+        ("test.accuracy", False),
+        ("test.log_loss", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "| Smith et al. | 0.943 |",
+        "| boosting | 0.922 |",
+        "| forest | 0.951 |\n| another | 0.943 |",  # the table compares
+    ],
+)
+def test_another_row_of_a_table_is_not_older(look: Look, rows: str) -> None:
+    located = look(f"There were 12,345 samples.\n\n| model | accuracy |\n|---|---|\n{rows}\n")
+    assert located.numbers.of_others == []
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("0.951", "test.accuracy"),
+        (r"95.1\,\%", "test.accuracy"),
+        ("12,345", "samples"),
+        ("12\u2009345", "samples"),
+        ("12 345", "samples"),
+        (r"12\,345", "samples"),
+        ("1.21e-3", "time"),
+        (r"$1.2\times10^{-3}$", "time"),
+        ("1.21 × 10⁻³", "time"),
+        (r"\num{1.21e-3}", "time"),
+        (r"\SI{95.1}{\percent}", "test.accuracy"),
+        (r"\qty{95.15}{\percent}", "test.accuracy"),
+        ("0.951(12)", "test.accuracy"),
+        ("0.00125", "lr"),
+    ],
+)
+def test_a_number_of_the_result_is_found_however_it_is_written(look: Look, written: str, key: str) -> None:
+    located = look(f"It was {written} here.", "paper.tex")
+    assert [number.key.rpartition(":")[2] for number in located.numbers.recorded] == [key]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in 2019 and 1000 or 0.95 of 12 things",
+        "on 2026-11-30, 30.11.2026, at 12:34:56",
+        "Section 3.14, Figs. 123 and 124, Eq. (3.14), pp. 123-145, Table 1.234, no. 123",
+        "as shown before [123, 124]",
+        "doi:10.1234/567.891 and https://a.org/12345 and arXiv:2103.00020",
+        "call +49 30 1234567 or 555-123-4567",
+        "version 1.234, v3.141, Python 3.11, 1.26.4",
+        "ResNet-152, x123, 123abc, 0.951cm, A4.123",
+        r"\ref{tab:123} \cite[p.~123]{a123} \includegraphics[width=0.951\textwidth]{f123} \vspace{0.951cm}",
+        r"\begin{thebibliography}{99}\bibitem{a} Pages 12345, 0.951.\end{thebibliography}",
+        r"\begin{verbatim} 0.951 \end{verbatim}",
+        "% 0.951",
+    ],
+)
+def test_what_is_no_number_of_a_manuscript(look: Look, text: str) -> None:
+    located = look(f"{text}\n\nAccuracy 0.9515\n", "paper.tex")
+    assert [number.text for number in located.numbers.numbers] == ["0.9515"]
+
+
+def test_a_list_of_references_is_left_out(look: Look) -> None:
+    located = look(
+        "Accuracy 0.951\n\n## References\n\n1. Smith, accuracy 0.943.\n\n## Appendix\n\nLog loss 0.143\n"
+    )
+    assert named(located) == {"0.951": "test.accuracy", "0.143": "older test.log_loss"}
+
+
+def test_sources_that_a_text_includes_are_read_and_lines_counted(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "results.tex").write_text("% a comment\n\nThe accuracy is\n0.943.\n")
+    main = "\\documentclass{article}\n\\newcommand{\\testLogLoss}{0.133}\n\\begin{document}\n\\input{results}\n\\end{document}\n"
+    located = look(main, "main.tex")
+    places = {number.text: number.place for number in located.numbers.numbers}
+    assert places == {"0.133": "line 2", "0.943": "results line 4"}
+    assert named(located) == {"0.133": "test.log_loss", "0.943": "older test.accuracy"}
+
+
+def test_the_compared_result_is_the_one_that_explains_most(look: Look, history: tuple[Path, str]) -> None:
+    located = look("The accuracy is 0.943, the log loss 0.143 and the AUC 0.986.", rev=None)
+    assert located.numbers.result is not None
+    assert located.numbers.result.rev == history[1]
+    assert named(located)["0.986"] == "older test.roc_auc"  # of a newer result, in truth
+    assert not located.numbers.of_others[0].is_older
+
+
+def test_head_is_compared_where_several_results_explain_as_much(look: Look, project: Path) -> None:
+    assert look("There were 12,345 samples.", rev=None).numbers.name == "HEAD"
+
+
+def test_the_line_about_an_older_number(
+    look: Look, history: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, first = history
+    look("We saw 12,345 samples.\n\nHere, the test accuracy of our model is 94.3 %. The AUC is 0.986.\n")
+    assert cli.main(["locate", str(tmp_path / "paper.md"), "--rev", "HEAD"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = git(project, "rev-parse", "HEAD")
+    assert lines[2:] == [
+        f"3 numbers, compared with HEAD ({head[:7]}): 1 older, 2 as recorded",
+        "",
+        "line 3  older",
+        f"  94.3 % test.accuracy of {first[:7]}; 95.1 % in HEAD",
+        "    Here, the test accuracy of our model is 94.3 %.",
+        "",
+        "line 1  12,345 samples  We saw 12,345 samples.",
+        "line 3  0.986 test.roc_auc  The AUC is 0.986.",
+        "",
+        "coordinates, and how to rebuild:",
+        f"  locatable locate {head[:7]}",
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [("0.943", 1), ("0.951", 0)])
+def test_check_fails_where_a_number_is_older(
+    look: Look, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str, code: int
+) -> None:
+    look(f"The accuracy is {number}. There were 12,345 samples.")
+    assert cli.main(["locate", str(tmp_path / "paper.md"), "--rev", "HEAD", "--check"]) == code
+
+
+def test_a_document_without_a_number_of_a_result_says_so(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paper.md").write_text("The ratio is 0.777.")
+    assert cli.main(["locate", str(tmp_path / "paper.md")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/paper.md: no figures in it, and none of its 1 numbers is a result's\n"
+    )
+
+
+# Ten pages with sixty numbers: fifty as HEAD has them, five of its first commit, three equal to another run's
+# metric by chance, and two of nothing.
+PAGE = r"""
+\section{Part %(page)d}
+The model was fitted on the %(page)d. fold~\cite{a%(page)d}, see Fig.~\ref{f} and Table 3.14.
+It reaches a test accuracy of %(accuracy)s and a log loss of %(loss)s, with an AUC of %(auc)s.
+
+\begin{table}\caption{Scores on the test set}
+\begin{tabular}{lr} Metric & Score \\ \hline F1 & %(f1)s \\ Accuracy & %(percent)s \\ \end{tabular}\end{table}
+%(last)s
+"""
+RIGHT = {"accuracy": "0.951", "loss": "0.133", "auc": "0.986", "f1": "0.947", "percent": r"95.1\,\%"}
+STALE = {
+    1: {"accuracy": "0.943"},
+    3: {"loss": "0.143"},
+    4: {"auc": "0.981"},
+    6: {"f1": "0.936"},
+    8: {"percent": r"94.3\,\%"},
+}
+LAST = [
+    "It saw 12,345 samples.",
+    "The ratio of both areas is 0.922.",
+    "Their method has an accuracy of 0.922~\\cite{b}.",
+    "We set the momentum to 0.972.",
+    "The temperature was 293.15 here.",
+]
+
+
+def test_a_paper_of_ten_pages_with_five_numbers_of_an_older_commit(look: Look) -> None:
+    pages = []
+    for page in range(10):
+        last = LAST[page] if page < len(LAST) else LAST[0]
+        pages.append(PAGE % {**RIGHT, **STALE.get(page, {}), "page": page + 1, "last": last})
+    source = (
+        r"\documentclass[11pt]{article}\begin{document}" + "\n\\newpage\n".join(pages) + r"\end{document}"
+    )
+    numbers = look(source, "paper.tex", None).numbers
+    assert (numbers.name, len(numbers.numbers)) == ("HEAD", 60)
+    assert [(number.text, number.key.rpartition(".")[2]) for number in numbers.of_others] == [
+        ("0.943", "accuracy"),
+        ("0.143", "log_loss"),
+        ("0.981", "roc_auc"),
+        ("0.936", "f1_score"),
+        ("94.3\u2009%", "accuracy"),
+    ]
+    assert len(numbers.recorded) == 51
