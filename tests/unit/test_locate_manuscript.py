@@ -1,6 +1,7 @@
 """Numbers of a manuscript: which result they are of, and which ones another result has."""
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import tiny_git
+from pypdf import PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from tiny_git import commit, git
 
 from locatable import cli
-from locatable.documents.passages import plain_latex, read_passages
+from locatable.errors import UnreadableError
 from locatable.locate import Located, locate
 from locatable.repository.reader import Reader
 
@@ -32,9 +35,10 @@ def files(
     test: dict[str, float], model: str = "forest", lr: float = 0.00125, **more: object
 ) -> dict[str, str]:
     metrics = json.dumps({"test": test, "train": TRAIN, "samples": 12345, "time": 0.0012149, **more})
+    md5 = hashlib.md5(metrics.encode(), usedforsecurity=False).hexdigest()
     lock = (
         "schema: '2.0'\nstages:\n  evaluate:\n    cmd: python evaluate.py\n    params:\n      params.yaml:\n"
-        f"        lr: {lr}\n        model: {model}\n    outs:\n    - path: metrics.json\n      md5: {hashlib.md5(metrics.encode()).hexdigest()}\n"
+        f"        lr: {lr}\n        model: {model}\n    outs:\n    - path: metrics.json\n      md5: {md5}\n"
     )
     return {
         ".dvc/config": "",
@@ -260,7 +264,8 @@ def test_a_list_of_references_is_left_out(look: Look) -> None:
 
 def test_sources_that_a_text_includes_are_read_and_lines_counted(look: Look, tmp_path: Path) -> None:
     (tmp_path / "results.tex").write_text("% a comment\n\nThe accuracy is\n0.943.\n")
-    main = "\\documentclass{article}\n\\newcommand{\\testLogLoss}{0.133}\n\\begin{document}\n\\input{results}\n\\end{document}\n"
+    preamble = "\\documentclass{article}\n\\newcommand{\\testLogLoss}{0.133}\n"
+    main = preamble + "\\begin{document}\n\\input{results}\n\\end{document}\n"
     located = look(main, "main.tex")
     places = {number.text: number.place for number in located.numbers.numbers}
     assert places == {"0.133": "line 2", "0.943": "results line 4"}
@@ -366,3 +371,88 @@ def test_a_paper_of_ten_pages_with_five_numbers_of_an_older_commit(look: Look) -
         ("94.3\u2009%", "accuracy"),
     ]
     assert len(numbers.recorded) == 51
+
+
+def pdf(*pages: str) -> bytes:
+    """A PDF whose pages have these lines."""
+    writer = PdfWriter()
+    for text in pages:
+        page = writer.add_blank_page(600, 800)
+        font = DictionaryObject({NameObject(key): NameObject(value) for key, value in FONT.items()})
+        page[NameObject("/Resources")] = DictionaryObject(
+            {NameObject("/Font"): DictionaryObject({NameObject("/F"): font})}
+        )
+        shown = "".join(f"({line}) Tj 0 -14 Td\n" for line in text.split("\n"))
+        content = StreamObject()
+        content.set_data(f"BT /F 12 Tf 40 700 Td\n{shown}ET".encode("latin-1"))
+        page[NameObject("/Contents")] = writer._add_object(content)
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+FONT = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica", "/Encoding": "/WinAnsiEncoding"}
+PAGES = (
+    "Model Accuracy Log loss AUC\nOurs 0.943 0.133 9.86 \xd7 10-1\nSmith et al. [3] 0.922 0.218 0.972",
+    "On the test set of 114 samples the\naccuracy is 0.951.\nReferences\nSmith. An accuracy of 0.943. 2019.",
+)
+WORD = """\
+<w:document xmlns:w="w"><w:body>
+<w:tbl><w:tr><w:tc><w:p><w:r><w:t>Model</w:t></w:r></w:p></w:tc>
+<w:tc><w:p><w:r><w:t>Accuracy</w:t></w:r></w:p></w:tc>
+</w:tr><w:tr><w:tc><w:p><w:r><w:t>Ours</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>0.9</w:t></w:r><w:r><w:t>43</w:t>
+</w:r></w:p></w:tc></w:tr></w:tbl><w:p><w:r><w:t xml:space="preserve">The log loss is </w:t></w:r>
+<w:r><w:t>0.133</w:t></w:r>
+<w:r><w:t>.</w:t></w:r></w:p>
+<w:p><w:r><w:t>References</w:t></w:r></w:p><w:p><w:r><w:t>Accuracy 0.951</w:t></w:r></w:p>
+</w:body></w:document>"""
+RELATION = (
+    '<Relationships><Relationship Id="r" Type="t/officeDocument" Target="word/document.xml"/></Relationships>'
+)
+
+
+def test_numbers_of_a_pdf_with_a_table(look: Look, tmp_path: Path, reader: Reader) -> None:
+    (tmp_path / "paper.pdf").write_bytes(pdf(*PAGES))
+    located = locate(reader, str(tmp_path / "paper.pdf"), "HEAD")
+    assert named(located) == {
+        "0.943": "older test.accuracy",
+        "0.133": "test.log_loss",
+        "9.86 × 10-1": "test.roc_auc",
+        "0.951": "test.accuracy",
+    }
+    assert {number.place for number in located.numbers.numbers} == {"page 1", "page 2"}
+
+
+def test_numbers_of_a_word_document_with_a_table(tmp_path: Path, reader: Reader) -> None:
+    with zipfile.ZipFile(tmp_path / "paper.docx", "w") as archive:
+        archive.writestr("_rels/.rels", RELATION)
+        archive.writestr("word/document.xml", WORD)
+    located = locate(reader, str(tmp_path / "paper.docx"), "HEAD")
+    assert named(located) == {"0.943": "older test.accuracy", "0.133": "test.log_loss"}
+
+
+def test_numbers_of_a_notebook_are_in_its_texts_and_in_what_its_cells_show(look: Look) -> None:
+    shown = {
+        "data": {"text/html": "<table><tr><th>x<th>AUC<tr><td>a<td>0.986</table>", "text/plain": "AUC 0.986"}
+    }
+    cells = [
+        {"cell_type": "markdown", "source": ["The accuracy is ", "0.943."]},
+        {
+            "cell_type": "code",
+            "source": "0.133",
+            "outputs": [shown, {"name": "stdout", "text": "loss 0.133"}],
+        },
+    ]
+    located = look(json.dumps({"cells": cells, "nbformat": 4}), "paper.ipynb")
+    assert named(located) == {"0.943": "older test.accuracy", "0.986": "test.roc_auc"}
+    assert [number.place for number in located.numbers.numbers] == ["cell 1", "cell 2"]
+
+
+def test_a_table_of_data_is_not_looked_at(look: Look) -> None:
+    with pytest.raises(UnreadableError, match="more than 2,000 rows are data, and not looked at"):
+        look("\n".join(["x,y", *["1,0.951"] * 2_001]), "data.csv")
+
+
+def test_only_a_document_is_compared_with_a_result(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["locate", "boosted", "--rev", "HEAD"]) == 2
+    assert "--rev: only a document is compared with a result" in capsys.readouterr().err

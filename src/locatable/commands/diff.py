@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..diff.compare import compare
 
     if arguments.html:
-        from ..page.write import check_place
+        from ..page import check_place
 
         check_place(arguments.html)
     with contextlib.ExitStack() as opened:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(render.to_text(found))
             print(f"\n{changes}" if changes else "", end="")
         if arguments.html:
-            from ..page.write import write_page
+            from ..page import write_page
 
             replaced = write_page(arguments.html, render.to_html(found))
             print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(to_output(target, located, reports))
             is_of_another = any(report.stale for report in reports) or located.is_of_another
             return int(
-                arguments.check and is_of_another or not all(figure.is_traced for figure in located.figures)
+                (arguments.check and is_of_another) or not all(figure.is_traced for figure in located.figures)
             )
         if arguments.rev:
             raise UsageError(
@@ -163,8 +163,8 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     url = origin_url(reader)
     report = report_on(reader, result, url)
     if arguments.html:
+        from ..page import check_place, to_html, write_page
         from ..page.facts import read_facts
-        from ..page.write import check_place, to_html, write_page
 
         check_place(arguments.html)
         page = to_html(read_facts(reader, result, report, arguments.target, url, found_by))

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
-from ..results.outputs import read_outputs
+from ..results.values import read_outputs
 from .changes import DIGITS, Change, Side, Value
 from .compare import Cause, Comparison
 
@@ -394,8 +394,8 @@ def to_html(found: Comparison) -> str:
     """
     # What pages are made with takes a moment to import.
     from .. import __version__
+    from ..page import page_environment
     from ..page.figures import MOST_FIGURES, figures, read_curves
-    from ..page.write import page_environment
 
     old = read_outputs(found.a.snapshot)
     new = read_outputs(found.b.snapshot)

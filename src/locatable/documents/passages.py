@@ -75,22 +75,22 @@ def read_passages(path: Path) -> Iterator[Passage]:
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[Passage]] | None:
-    ending = path.suffix.lower()
-    if ending == ".pdf":
-        return _pages
-    if ending in _PACKAGES:
-        return _office
-    if ending == ".ipynb":
-        return _notebook
-    if ending in _SEPARATED:
-        return _separated
-    if ending in _LATEX:
-        return _latex
-    if ending in _HTML:
-        return lambda path: iter(_in_order(_html(_text_of(path), "", 1)))
-    if ending in _TEXTS:
-        return lambda path: iter(_in_order(_markdown(_text_of(path), "", 1)))
-    return None
+    """Return what reads a format, by the ending of the name."""
+    readers = {".pdf": _pages, ".ipynb": _notebook}
+    readers |= dict.fromkeys(_PACKAGES, _office)
+    readers |= dict.fromkeys(_SEPARATED, _separated)
+    readers |= dict.fromkeys(_LATEX, _latex)
+    readers |= dict.fromkeys(_HTML, _web_page)
+    readers |= dict.fromkeys(_TEXTS, _text)
+    return readers.get(path.suffix.lower())
+
+
+def _web_page(path: Path) -> Iterator[Passage]:
+    yield from _in_order(_html(_text_of(path), "", 1))
+
+
+def _text(path: Path) -> Iterator[Passage]:
+    yield from _in_order(_markdown(_text_of(path), "", 1))
 
 
 def _text_of(path: Path) -> str:
@@ -103,7 +103,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
-    """Yield what is between blank lines, and each item of a list by itself, with the line that it begins in."""
+    """Yield what is between blank lines, and each item of a list, with the line that it begins in."""
     for match in re.finditer(
         r"[^\n]*\S[^\n]*(?:\n(?!\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] ))[^\n]*\S[^\n]*)*", text
     ):
@@ -174,6 +174,10 @@ _SYMBOL = re.compile(
     "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
 )
 # The digit of F_1 and of R^2 is part of a name.
+# What ends a sentence without a full stop.
+_TEX_END = re.compile(
+    rf"\\(?:(?:sub)*section|(?:sub)?paragraph|chapter|caption|title)\*?({_GROUP})|\\end\{{(?:table|figure)\*?\}}"
+)
 _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 
@@ -182,7 +186,7 @@ def _latex(path: Path) -> Iterator[Passage]:
 
 
 def _latex_file(path: Path, folder: Path, place: str, read_before: set[Path]) -> Iterator[Passage]:
-    """Yield the passages of a source in their order, and those of the sources that it includes where it does."""
+    """Yield the passages of a source in their order, with those of the sources that it includes."""
     text = "\n".join(_TEX_COMMENT.sub(r"\1", line) for line in _text_of(path).split("\n"))
     text = _TEX_NO_TEXT.sub(_blank, text)
     passages: list[Passage] = []
@@ -239,6 +243,7 @@ def _spread(match: re.Match[str]) -> str:
 def plain_latex(text: str) -> str:
     """Return what a source says: the arguments of commands, without those that name files and labels."""
     text = _TEX_CITATION.sub(CITED, text)
+    text = _TEX_END.sub(r"\1. ", text)
     text = _TEX_LENGTH.sub("", text)
     text = _TEX_NO_WORDS.sub("", text)
     text = _TEX_UNIT.sub(r"\1 \2", text)
@@ -306,11 +311,10 @@ def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
 
 def _without_references(text: str) -> str:
     """Return a text without its list of references, up to an appendix that may follow."""
-    start = None
-    for start in _REFERENCES.finditer(text):
-        pass
-    if not start:
+    headings = list(_REFERENCES.finditer(text))
+    if not headings:
         return text
+    start = headings[-1]
     rest = _APPENDIX.search(text, start.end())
     end = rest.start() if rest else len(text)
     return text[: start.start()] + "\n" * text.count("\n", start.start(), end) + text[end:]
@@ -342,7 +346,7 @@ _HTML_CELL = re.compile(r"<t[dh]\b([^>]*)>", re.IGNORECASE)
 _HTML_CAPTION = re.compile(r"<caption\b[^>]*>(.*?)</caption", re.DOTALL | re.IGNORECASE)
 _HTML_SPAN = re.compile(r"colspan\s*=\s*[\"']?(\d{1,2})", re.IGNORECASE)
 _HTML_BLOCK = re.compile(
-    r"</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^>]*>",
+    r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^>]*>)",
     re.IGNORECASE,
 )
 _HTML_RAISED = re.compile(r"<sup\b[^>]*>([^<]*)</sup>", re.IGNORECASE)
@@ -364,21 +368,17 @@ def _html(text: str, place: str, line: int) -> Iterator[Passage]:
         start = line + text.count("\n", 0, match.start()) if line else 0
         yield _table(place, start, _plain_html(caption[1]) if caption else "", rows)
     text = _HTML_TABLE.sub(_blank, text)
-    start = 0
-    ends = [*_HTML_BLOCK.finditer(text), None]
-    below_references = False
-    for end in ends:
-        words = text[start : end.start()] if end else text[start:]
-        plain = _plain_html(words)
-        if _REFERENCES.fullmatch(plain.strip()):
-            below_references = True
-        elif _APPENDIX.match(plain.strip()):
-            below_references = False
-        if plain.strip() and not below_references:
+    offset = 0
+    passages: list[Passage] = []
+    # With the pattern in a group, what parts the blocks is there, too.
+    for words in _HTML_BLOCK.split(text):
+        plain = _plain_html(words).strip()
+        if plain:
             blank = len(words) - len(words.lstrip())
-            number = line + text.count("\n", 0, start + blank) if line else 0
-            yield Passage(place, number, plain.strip())
-        start = end.end() if end else 0
+            number = line + text.count("\n", 0, offset + blank) if line else 0
+            passages.append(Passage(place, number, plain))
+        offset += len(words)
+    yield from _until_references(passages)
 
 
 def _plain_html(text: str) -> str:
@@ -425,9 +425,7 @@ def _parts(package: Package) -> Iterator[Passage]:
             text = package.read(section.part).decode("utf-8-sig", errors="replace")
             yield from _in_order(_html(text, section.place, 0))
         else:
-            number = 0
-            for passage in _elements_in(section.root, section.place):
-                number += 1
+            for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
                 place = section.place or f"paragraph {number}"
                 yield Passage(place, 0, passage.text, passage.rows)
 
@@ -440,10 +438,18 @@ def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
             yield _table(place, 0, "", _rows_of(element))
         elif name in ("p", "h"):
             text = _words_of(element)
-            if text.strip():
+            if text.strip() and _style_of(element) != "bibliography":
                 yield Passage(place, 0, text)
         elif name != "Fallback":
             yield from _elements_in(element, place)
+
+
+def _style_of(paragraph: ET.Element) -> str:
+    """Return the name of a paragraph's style in Word, in small letters."""
+    for element in paragraph.iter():
+        if local_name(element.tag) == "pStyle":
+            return next(iter(element.attrib.values()), "").lower()
+    return ""
 
 
 def _rows_of(table: ET.Element) -> list[list[str]]:
@@ -500,7 +506,7 @@ def _until_references(passages: list[Passage]) -> Iterator[Passage]:
 # PDF
 
 # What a cell of a table can hold beside a number.
-_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
+_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
 _ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
 _MOST_HEAD_WORDS = 8
 # A line that ends within a word has one of these in place of the hyphen.
@@ -556,8 +562,7 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
             rows = []
             rest.append("")
         rest.append(line)
-    text = "\n".join(rest)
-    for _, paragraph in _paragraphs(text, 1):
+    for _, paragraph in _paragraphs("\n".join(rest), 1):
         yield Passage(place, 0, paragraph)
 
 

@@ -1,10 +1,13 @@
 """Which result each number of a manuscript is of, and which numbers another result has than the one compared.
 
-A number counts where it has three significant digits, or two and a power of ten. All of them are compared with one
-result. It is of another one only where the words of the manuscript name the metric: right before the number, as
-the subject of what is said of it, right after it, or in the heads of its row and column. Then another result's
-value of that metric prints so, and the compared result has a value of it that does not. A number that equals
-some other result's metric, and that no words tie to it, is equal by chance.
+A number counts where it has three significant digits, or two and a power of ten. All are compared with one
+result.
+
+A number is of another result only where that result's value of a metric prints so, the value of the compared
+result does not, and the manuscript names the metric: right before the number, as the subject of what is said
+of it, right after it, or in the heads of its row and column. Where the sentence or table also has the
+compared result's value, cites others' work, or names a param in which both results differ, it is meant to be another
+one. What equals some result's metric without such words is equal by chance.
 """
 
 import math
@@ -39,33 +42,37 @@ BEFORE, AFTER = 44, 20
 
 # Digits that are no measured number; they are blanked before numbers are looked for.
 _NO_NUMBER = re.compile(
-    r"https?://\S+|www\.\S+|\S+@\S+\.\w+"
+    r"https?://\S+|www\.\S+|\S{1,80}@\S{1,80}\.\w+"
     r"|\b10\.\d{4,9}/\S+|\barxiv:?\s*\S+|\b(?:doi|isbn|issn|orcid)\b:?\s*[\d\w./-]+"
     r"|\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b|\b\d{1,2}:\d{2}(?::\d{2})?\b"
     r"|\bv?\d+\.\d+\.\d+[\w.+-]*|\bv\d[\w.]*|\b(?:version|release|python|pytorch|numpy|cuda)\s+v?\d[\w.]*"
     r"|\+\d[\d\s()/-]{6,20}\d|\b\d{3}[-.\s]\d{3}[-.\s]\d{4}\b|\b0\d{1,5}[/\s-]\d[\d\s-]{4,12}"
     r"|(?:\b(?:fig(?:ures?|s?\.)|tab(?:les?|s?\.)|sec(?:tions?|s?\.)|eqn?s?\.|equations?|chap(?:ters?|\.)|appendix|"
-    r"algorithm|theorem|lemma|listing|lines?|pages?|pp?\.|vol(?:ume|\.)|nos?\.|number|issue|grant|refs?\.|step)|[§#])"
+    r"algorithm|theorem|lemma|listing|lines?|pages?|pp?\.|vol(?:ume|\.)|nos?\.|issue|grant|refs?\.)|[§#])"
     r"\s*\(?[A-Z]?\d[\d.]*\)?(?:\s*(?:[-–,]|and|to)\s*\(?\d{1,4}(?:\.\d{1,2})?\)?(?![\d.%]))*",
     re.IGNORECASE,
 )
-_AUTHOR = r"[A-Z][\w'-]+(?:,? (?:and|&) [A-Z][\w'-]+)?"
+_AUTHOR = r"[A-Z][\w'-]+"
+_AND_AUTHOR = rf",? (?:and|&) {_AUTHOR}"
 _CITED = re.compile(
-    rf"{re.escape(CITED)}|\[\d{{1,4}}(?:\s*[,;–-]\s*\d{{1,4}})*\]|\bet al\b\.?|{_AUTHOR},? \(?(?:19|20)\d\d[a-z]?\)?"
+    rf"{re.escape(CITED)}|\[\?\]|\[\d{{1,4}}(?:\s*[,;–-]\s*\d{{1,4}})*\]|\bet al\b\.?"
+    rf"|{_AUTHOR}(?:{_AND_AUTHOR},? \(?| \()(?:19|20)\d\d[a-z]?\)?"
+    rf"|\({_AUTHOR}(?:{_AND_AUTHOR})?,? (?:19|20)\d\d[a-z]?\)"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # Not a part of a word, a path or a longer number.
 _FOUND = re.compile(rf"(?<![\w@#\\^])(?<![A-Za-z]-)(?<!\d[.,:])(?![-+]\s){NUMBER}(?![\w^]|[.,]\d)")
 _MINUS = str.maketrans("−﹣－", "---")
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?])(?<!\bal\.)(?<!e\.g\.)(?<!i\.e\.)(?<!\bcf\.)(?<!\bvs\.)(?<!\bca\.)(?<!resp\.)(?<!approx\.)\s+(?=[^a-z\s])"
+_ABBREVIATED = "".join(
+    rf"(?<!\b{word}\.)" for word in ("al", "cf", "vs", "ca", "e\\.g", "i\\.e", "resp", "approx")
 )
-
-
+_SENTENCE_END = re.compile(rf"(?<=[.!?]){_ABBREVIATED}\s+(?=[^a-z\s])")
+# A longer sentence is none that a person wrote.
+LONGEST_SENTENCE = 3_000
 # Words that tell metrics of the same name apart, or say nothing of what is measured.
 _QUALIFIERS = frozenset(
-    "train valid test dev eval evaluate evaluation holdout mean std final best last first epoch fold cv split score value "
-    "metric result report overall macro micro weighted total model".split()
+    "train valid test dev eval evaluate evaluation holdout mean std final best last first epoch fold cv "
+    "split score value metric result report overall macro micro weighted total model".split()
 )
 _SPLITS = frozenset(("train", "valid", "test"))
 # Words for the same thing.
@@ -87,11 +94,12 @@ _LETTERS = {
     "L": "of to by from at up",
     "F": "in for on",
     # is: the name is the subject
-    "V": "is was are were be been equals equalled equal reaches reached reach achieves achieved achieve attains attained "
-    "obtains obtained obtain gets got gives gave yields yielded has had have remains remained stays stayed drops dropped "
-    "drop falls fell fall rises rose rise increases increased increase decreases decreased improves improved improve "
-    "grows grew becomes became scores scored exceeds exceeded amounts comes stands = ≈ < > ≤ ≥ :",
-    "A": "a an about approximately roughly nearly almost only around just over under above below exactly even as high low ~",
+    "V": "is was are were be been equals equal reaches reached reach achieves achieved achieve attains "
+    "attained obtains obtained obtain gets got gives gave yields yielded has had have remains remained stays "
+    "stayed drops dropped drop falls fell fall rises rose rise increases increased increase decreases decreased improves "
+    "improved improve grows grew becomes became scores scored exceeds exceeded amounts comes stands "
+    "= ≈ < > ≤ ≥ :",
+    "A": "a an about approximately roughly nearly almost only around just over under above exactly as ~",
     "G": "and or & / versus vs",
     "B": "when while where whereas whose if because since although though but that ;",
 }
@@ -238,7 +246,7 @@ class Sentence:
         positions = [position for position, letter in enumerate(letters) if letter]
         spelled = "".join(letters)
         tied: dict[tuple[int, int], frozenset[str]] = {}
-        # First whole numbers are words, as in "on 114 samples it is 0.951"; then they are numbers as all others.
+        # First whole numbers are words, as in "on 114 samples it is 0.951"; then they are numbers.
         for code in (spelled.replace("I", "W"), spelled.replace("I", "N")):
             for match in [*_NAME_FIRST.finditer(code), *_NAME_LAST.finditer(code)]:
                 meant: set[str] = set()
@@ -390,10 +398,11 @@ def _units(passages: Iterable[Passage]) -> Iterator[Unit]:
             continue
         text = _prepared(passage.text)
         start = 0
-        for end in [*_SENTENCE_END.finditer(text), None]:
-            sentence = text[start : end.start()] if end else text[start:]
-            yield Sentence(sentence, start, passage)
-            start = end.end() if end else 0
+        while start < len(text):
+            end = _SENTENCE_END.search(text, start, start + LONGEST_SENTENCE)
+            stop = end.end() if end else start + LONGEST_SENTENCE
+            yield Sentence(text[start:stop], start, passage)
+            start = stop
 
 
 @dataclass
@@ -516,7 +525,7 @@ def _rank(
 def _read_candidates(
     commits: Commits, numbers: _PrintedNumbers, wanted: str | None, left_out: list[str]
 ) -> tuple[dict[str, _Candidate], set[str]]:
-    """Return revisions by their id, commits before experiments and older ones first, and the keys of all their metrics."""
+    """Return revisions by id, commits first and older ones before newer ones, and keys of their metrics."""
     found: list[_Candidate] = []
     keys: set[str] = set()
     for position, snapshot in enumerate(loaded(commits.snapshots())):

@@ -250,21 +250,22 @@ def document_to_json(target: str, located: Located, reports: list[Report]) -> st
             "instead": figure.instead,
         }
         figures.append(values)
-    numbers = []
+    numbers: list[dict[str, Any]] = []
     for number in located.numbers.numbers:
-        values = {
+        of = _results_values([number.result])[0] if number.result else None
+        told = {
             "place": number.place,
             "text": number.text,
             "words": number.words,
             "match": _match_of(number),
             "key": number.key,
             "value": number.value,
-            "of": _results_values([number.result])[0] if number.result else None,
+            "of": of,
             "current": number.current,
         }
-        numbers.append(values)
+        numbers.append(told)
     compared = located.numbers.result
-    content = {
+    content: dict[str, Any] = {
         "document": target,
         "compared_with": _results_values([compared])[0] if compared else None,
         "figures": figures,

@@ -176,7 +176,7 @@ class LocatedFigure:
         others: of a similar figure, the next result's most like it; of a tie, the other candidates.
         closer: how many times closer a similar figure is than the next result's.
         reason: why it was not found or not compared, where that is known.
-        instead: path at which the result that the document is compared with has another figure, if it does.
+        instead: path at which the result that the document is compared with has another figure, if any.
     """
 
     place: str
@@ -204,7 +204,7 @@ class LocatedNumber:
         words: its sentence around it, or the heads of its row and column.
         key: of the metric or param that it is; empty where it is of none.
         value: of that metric or param.
-        result: another result than the one compared, which has this value; None where the compared one has it.
+        result: another one than that compared, which has this value; None where the compared one has it.
         current: of another result's metric, the value that the compared one has.
         current_text: the same, with as many digits as the manuscript's number.
         is_older: true if that other result is not newer than the compared one.
@@ -231,7 +231,7 @@ class ComparedNumbers:
 
     @property
     def of_others(self) -> list[LocatedNumber]:
-        """Those of another result, where the compared one has another value."""
+        """Those of another result where the compared one has another value."""
         return [number for number in self.numbers if number.result]
 
     @property
