@@ -3,12 +3,16 @@
 import hashlib
 import io
 import json
+import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tiny_git
+import yaml
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from tiny_git import commit, git
@@ -18,6 +22,7 @@ from locatable.errors import UnreadableError
 from locatable.locate import Located, locate
 from locatable.repository.reader import Reader
 
+REPOSITORY = Path(__file__).parents[2]
 PIPELINE = """\
 stages:
   evaluate:
@@ -456,3 +461,55 @@ def test_a_table_of_data_is_not_looked_at(look: Look) -> None:
 def test_only_a_document_is_compared_with_a_result(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["locate", "boosted", "--rev", "HEAD"]) == 2
     assert "--rev: only a document is compared with a result" in capsys.readouterr().err
+
+
+def test_json_is_as_its_page_describes_it(
+    look: Look, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look("The accuracy is 0.943. There were 12,345 samples, and 0.777 more.")
+    cli.main(["locate", str(tmp_path / "paper.md"), "--rev", "HEAD", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    page = (REPOSITORY / "docs/how-to/any-repository.md").read_text()
+    (row,) = re.findall(r"^\| `locate` of a document \| (.*) \|$", page, re.MULTILINE)
+    assert set(printed) == set(re.findall(r"`(\w+)`", row))
+    assert [(number["text"], number["match"]) for number in printed["numbers"]] == [
+        ("0.943", "older"),
+        ("12,345", "as recorded"),
+        ("0.777", "of no result"),
+    ]
+    assert printed["numbers"][0]["current"] == NEW["accuracy"]
+
+
+@pytest.fixture(scope="module")
+def workflow() -> str:
+    """The workflow of the page about papers."""
+    page = (REPOSITORY / "docs/how-to/paper.md").read_text()
+    (text,) = re.findall(r"<!-- file: \S+/paper.yml -->\n```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return text
+
+
+def test_a_security_linter_finds_nothing_in_the_workflow_of_a_paper(workflow: str, tmp_path: Path) -> None:
+    (tmp_path / ".github/workflows").mkdir(parents=True)
+    (tmp_path / ".github/workflows/paper.yml").write_text(workflow)
+    zizmor = Path(sys.executable).with_name("zizmor")
+    command = [zizmor, "--offline", "--no-progress", tmp_path / ".github"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    ours = (REPOSITORY / "{{cookiecutter.project_slug}}/.github/workflows/ci.yml").read_text()
+    for action in re.findall(r"uses: (\S+ # \S+)", workflow):
+        assert action in ours
+
+
+@pytest.mark.parametrize(("number", "code"), [("0.951", 0), ("0.943", 1), ("0.922", 1)])
+def test_the_workflow_of_a_paper_fails_where_a_number_is_not_of_the_commit(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workflow: str, number: str, code: int
+) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(project), str(clone))
+    monkeypatch.chdir(clone)
+    (clone / "paper").mkdir()
+    (clone / "paper/paper.tex").write_text(f"The accuracy is {number}, the AUC 0.986.")
+    (job,) = yaml.safe_load(workflow)["jobs"].values()
+    fetch, check = [step["run"] for step in job["steps"] if "run" in step][1:]
+    subprocess.run(["bash", "-c", fetch], check=True)
+    assert cli.main(check.split()[1:]) == code

@@ -509,6 +509,9 @@ def _until_references(passages: list[Passage]) -> Iterator[Passage]:
 _CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
 _ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
 _MOST_HEAD_WORDS = 8
+# A row with one number, which is too short for a line of prose; and the beginning of a caption.
+_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
+_PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
 # A line that ends within a word has one of these in place of the hyphen.
 _HYPHEN = re.compile(r"[\ufffe\x02]\s*")
 
@@ -561,7 +564,13 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
             yield _table(place, 0, "", [[heads], *rows])
             rows = []
             rest.append("")
-        rest.append(line)
+        # An empty line ends a paragraph.
+        if _SHORT_ROW.fullmatch(line) and not line.endswith("."):
+            rest += ["", line, ""]
+        elif _PDF_CAPTION.match(line):
+            rest += ["", line]
+        else:
+            rest.append(line)
     for _, paragraph in _paragraphs("\n".join(rest), 1):
         yield Passage(place, 0, paragraph)
 

@@ -6,8 +6,8 @@ result.
 A number is of another result only where that result's value of a metric prints so, the value of the compared
 result does not, and the manuscript names the metric: right before the number, as the subject of what is said
 of it, right after it, or in the heads of its row and column. Where the sentence or table also has the
-compared result's value, cites others' work, or names a param in which both results differ, it is meant to be another
-one. What equals some result's metric without such words is equal by chance.
+compared result's value, cites others' work, or names a param in which both results differ, it is meant
+to be another one. What equals some result's metric without such words is equal by chance.
 """
 
 import math
@@ -96,9 +96,9 @@ _LETTERS = {
     # is: the name is the subject
     "V": "is was are were be been equals equal reaches reached reach achieves achieved achieve attains "
     "attained obtains obtained obtain gets got gives gave yields yielded has had have remains remained stays "
-    "stayed drops dropped drop falls fell fall rises rose rise increases increased increase decreases decreased improves "
-    "improved improve grows grew becomes became scores scored exceeds exceeded amounts comes stands "
-    "= ≈ < > ≤ ≥ :",
+    "stayed drops dropped drop falls fell fall rises rose rise increases increased increase decreases "
+    "decreased improves improved improve grows grew becomes became scores scored exceeds exceeded "
+    "amounts comes stands = ≈ < > ≤ ≥ :",
     "A": "a an about approximately roughly nearly almost only around just over under above exactly as ~",
     "G": "and or & / versus vs",
     "B": "when while where whereas whose if because since although though but that ;",
