@@ -561,3 +561,79 @@ def test_what_is_no_size_is_refused(text):
 @pytest.mark.parametrize("size", [3, 4_200, 1_300_000, 2_500_000_000])
 def test_a_size_that_is_shown_can_be_typed(size):
     assert parse_size(show_size(size)) == size
+
+
+CITATION = """
+cff-version: 1.2.0
+message: Cite it.
+title: Counting lines
+authors:
+  - {family-names: Holst, name-particle: von, given-names: Ada, affiliation: A. University,
+     orcid: "https://orcid.org/0000-0002-1825-0097"}
+  - name: The Counters
+license: Apache-2.0
+keywords: [lines]
+preferred-citation:
+  {type: article, title: On lines, doi: 10.1234/lines.5, authors: [{family-names: Holst}],
+   date-published: "2026-01-31"}
+references:
+  - {type: software, title: wc, url: "https://example.org/wc", authors: [{name: People}]}
+"""
+
+
+def test_metadata_for_zenodo_and_the_citation_are_those_of_the_project_s_citation_cff(project, tmp_path):
+    committed(project, {"CITATION.cff": CITATION})
+    members = contents(archive_of(project, tmp_path / "result.zip"))
+    rev = git(project, "rev-parse", "HEAD")
+    date = git(project, "log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%d")
+    zenodo = json.loads(members[".zenodo.json"])
+    assert zenodo.pop("description").startswith("<p>Counts.</p><p>Commit ")
+    assert zenodo == {
+        "upload_type": "dataset",
+        "title": f"Counting lines: commit {rev[:7]}",
+        "creators": [
+            {"name": "von Holst, Ada", "affiliation": "A. University", "orcid": "0000-0002-1825-0097"},
+            {"name": "The Counters"},
+        ],
+        "publication_date": date,
+        "version": rev,
+        "access_right": "open",
+        "license": "apache-2.0",
+        "keywords": ["lines"],
+        "related_identifiers": [
+            {"identifier": "10.1234/lines.5", "relation": "isSupplementTo"},
+            {"identifier": "https://example.org/wc", "relation": "references"},
+        ],
+    }
+    cited = yaml.safe_load(members["CITATION.cff"])
+    source = yaml.safe_load(CITATION)
+    assert cited == {
+        "cff-version": "1.2.0",
+        "message": "If you use this result, please cite it as below.",
+        "type": "dataset",
+        "title": zenodo["title"],
+        "authors": source["authors"],
+        "version": rev,
+        "date-released": date,
+        "license": "Apache-2.0",
+        "keywords": ["lines"],
+        "references": [source["preferred-citation"], *source["references"]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "author", "licence"),
+    [
+        ('[project]\nname = "p"\nauthors = [{name = "Ada"}]\nlicense = "MIT"\n', "Ada", ("open", "mit")),
+        ('[project]\nname = "p"\n', "Ada of Git", ("closed", None)),  # Zenodo would choose a licence
+    ],
+)
+def test_without_a_citation_cff_the_metadata_are_those_of_pyproject_or_of_the_commit(
+    project, tmp_path, monkeypatch, pyproject, author, licence
+):
+    write(project, {"pyproject.toml": pyproject})
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "-m", "Next", "--author=Ada of Git <ada@example.org>")
+    zenodo = json.loads(contents(archive_of(project, tmp_path / "result.zip"))[".zenodo.json"])
+    assert [creator["name"] for creator in zenodo["creators"]] == [author]
+    assert (zenodo["access_right"], zenodo.get("license")) == licence
