@@ -6,13 +6,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import tiny_dvc
@@ -637,3 +641,44 @@ def test_without_a_citation_cff_the_metadata_are_those_of_pyproject_or_of_the_co
     zenodo = json.loads(contents(archive_of(project, tmp_path / "result.zip"))[".zenodo.json"])
     assert [creator["name"] for creator in zenodo["creators"]] == [author]
     assert (zenodo["access_right"], zenodo.get("license")) == licence
+
+
+class Zenodo(BaseHTTPRequestHandler):
+    """Answers as Zenodo's API does, and remembers what it was sent."""
+
+    sent: ClassVar[list[tuple[str, str, bytes]]] = []
+
+    def answer(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.sent.append((f"{self.command} {self.path}", self.headers["Authorization"], content))
+        host, port = self.server.server_address[:2]
+        bucket = f"http://{host}:{port}/api/files/b"
+        body = json.dumps({"id": 1, "links": {"self": "x", "bucket": bucket, "publish": "y"}}).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = answer  # noqa: N815 (names of the library)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_the_page_s_commands_make_a_draft_of_the_archive(archive, tmp_path):
+    page = (Path(__file__).parents[2] / "docs/how-to/archive.md").read_text()
+    commands = re.search(r"```console\n(printf .*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    shutil.copy(archive, tmp_path / "result.zip")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Zenodo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        variables = {"ZENODO_TOKEN": "secret", "zenodo": f"http://127.0.0.1:{server.server_port}"}
+        environment = {**os.environ, **variables, "no_proxy": "127.0.0.1"}
+        subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env=environment, check=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (draft, token, metadata), (upload, _, uploaded) = Zenodo.sent
+    assert (draft, token) == ("POST /api/deposit/depositions", "Bearer secret")
+    assert json.loads(metadata) == {"metadata": json.loads(contents(archive)[".zenodo.json"])}
+    assert (upload, uploaded) == ("PUT /api/files/b/result.zip", archive.read_bytes())
