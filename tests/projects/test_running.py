@@ -265,7 +265,8 @@ def test_ten_at_once_end_as_one_run_each_whatever_is_killed(training: Training) 
                 seen.setdefault(one.info.run_id, set()).add(len(training.points(one)))
         if time.monotonic() < next_kill:
             continue
-        next_kill = time.monotonic() + chance.uniform(4, 12)
+        # A watcher takes a while to begin: of two, one is at work most of the time.
+        next_kill = time.monotonic() + chance.uniform(8, 20)
         watchers.pop(0).kill()
         watchers.append(training.watch())
         if chance.random() < 0.3:
@@ -283,8 +284,9 @@ def test_ten_at_once_end_as_one_run_each_whatever_is_killed(training: Training) 
     assert (len(runs), len(finished)) == (10, 10 - killed)
     assert len({one.info.run_name for one in runs}) == 10
     for one in runs:
-        assert len(seen[one.info.run_id]) > 5
         points = training.points(one)
-        rate = points[0][1]
+        rate = points[0][1] if points else 0
         assert points == [(step, rate / (step + 1)) for step in range(len(points))]
-        assert one.info.status != "FINISHED" or len(points) == 60
+        if one.info.status == "FINISHED":
+            assert len(points) == 60
+            assert len(seen[one.info.run_id]) > 5, seen
