@@ -80,8 +80,9 @@ PIPELINE = """stages:
 
 
 @pytest.fixture
-def trial(tmp_path):
+def trial(tmp_path, monkeypatch):
     """A repository, the clone of a node in which a trial of it runs, and the way from one to the other."""
+    monkeypatch.setattr("locatable.search.worker.SEND_INTERVAL", 0)
     root, node = tmp_path / "project", tmp_path / "node/clone"
     root.mkdir()
     git(root, "init", "--quiet")

@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,8 @@ from .messages import (
 
 # Lines of a failed trial's output that are kept.
 LOG_LINES = 30
+# Seconds between two looks at what a trial wrote, for those who watch it: folders can be large.
+SEND_INTERVAL = 0.5
 # Bytes without which nothing can be written.
 LEAST_SPACE = 1 << 20
 
@@ -135,12 +138,16 @@ class TrialFiles:
         self._reply = reply
         self._tree: WorkingTree | None = None
         self._began = 0
+        self._next = 0.0
         self._sent: dict[str, tuple[int, bytes]] = {}
 
     def send(self) -> None:
         """Send what is new since the last time; nothing before the trial's params are written."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + SEND_INTERVAL
         # Nobody may be watching, and what cannot be read now may be when it is whole: no fault of the trial.
-        with suppress(LocatableError, OSError, ValueError):
+        with suppress(Exception):
             if self._tree is None:
                 self._begin()
             elif self._clone.record.exists():
