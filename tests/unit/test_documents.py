@@ -291,7 +291,7 @@ def test_entities_that_expand_without_limit(tmp_path: Path) -> None:
 
 
 def test_a_broken_notebook(tmp_path: Path) -> None:
-    assert reason(write(tmp_path / "a.ipynb", '{"cells": 3}')) == "not a notebook as nbformat 4 has it"
+    assert reason(write(tmp_path / "a.ipynb", '{"cells": 3}')) == "not a notebook as nbformat 4 or 3 has it"
 
 
 @pytest.mark.parametrize("content", [b"%PDF-1.7\nnothing", b""])

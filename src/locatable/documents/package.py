@@ -9,14 +9,14 @@ import posixpath
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from ..errors import UnreadableError
 from . import MOST_BYTES, Encoded, Figure, Form
-from .text import find_in_html, linked_figure
+from .text import Manuscript, scan
 
 # Bytes that all members of a document together may unpack to.
 MOST_TOGETHER = 2_000_000_000
@@ -63,7 +63,7 @@ class Section:
 Picture = list[Reference | bytes]
 
 
-def read(path: Path) -> Iterator[Figure]:
+def read(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
     """Yield the figures of a document in reading order."""
     try:
         archive = zipfile.ZipFile(path)
@@ -71,7 +71,7 @@ def read(path: Path) -> Iterator[Figure]:
         what = f"not the ZIP file that a {path.suffix} is"
         raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
     with archive:
-        package = Package(path, archive)
+        package = Package(path, archive, roots)
         for section in _sections(package):
             if section.place:
                 for _, picture in _pictures(package, section):
@@ -85,8 +85,9 @@ def read(path: Path) -> Iterator[Figure]:
 class Package:
     """A document that is a ZIP file, read within limits."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, roots: Iterable[Path] = ()) -> None:
         self.path = path
+        self.beside = Manuscript(path, roots)
         self._archive = archive
         self._read = 0
         self.names = frozenset(archive.namelist())
@@ -253,9 +254,11 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
     part = section.part
     if section.root is None:
         text = package.read(part).decode("utf-8-sig", errors="replace")
-        for found in find_in_html(text):
-            source = found.drawing.encode() or package.reference(part, found.link)
-            yield "", [source]
+        for found in scan(text):
+            if found.drawing:
+                yield "", [found.drawing.encode()]
+            elif found.is_certain:
+                yield "", [package.reference(part, link) for link in found.links]
         return
     relationships = package.references(part)
     heading = ""
@@ -339,8 +342,8 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
                 problem = problem or str(error).removeprefix(f"{package.path}: ")
             continue
         # A book is read anywhere: no file beside it belongs to it.
-        folder = None if _EPUB in package.names else package.path.parent
-        linked = linked_figure(place, source.target, folder)
+        folders = () if _EPUB in package.names else (package.path.parent,)
+        linked = package.beside.linked(place, source.target, folders)
         name = name or linked.name
         forms += linked.forms
         problem = problem or linked.problem

@@ -10,7 +10,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -137,8 +137,8 @@ class Canvas:
         return hasher.digest()[:16]
 
 
-def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a PDF, page by page."""
+def read(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
+    """Yield the figures of a PDF, page by page; none is in another file."""
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
