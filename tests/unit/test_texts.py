@@ -1,9 +1,12 @@
 """Which pictures a text shows, whatever its markup is, and what of hostile texts is not opened."""
 
+import gzip
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
-from test_documents import BLUE, DATA, RED, found, write
+from test_documents import BLUE, DATA, RED, archive, found, reason, write
 
 from locatable.documents.text import source_lines
 
@@ -194,3 +197,80 @@ def test_the_lines_of_a_text_with_those_that_it_includes(paper: Path) -> None:
         ("parts/one line 2", "of 0.943."),
         ("line 4", "after."),
     ]
+
+
+def tarred(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                content.name = name
+                archive.addfile(content)
+            else:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+SOURCES = {
+    "main.tex": b"\\documentclass{article}\\input{parts/one}\n\\includegraphics{figs/loss}",
+    "parts/one.tex": b"\\includegraphics{figs/roc}",
+    "notes.md": b"![](figs/roc.png)",
+    "figs/roc.png": ROC,
+    "figs/loss.png": LOSS,
+}
+
+
+@pytest.mark.parametrize("folder", ["", "paper-main/"])
+def test_an_archive_of_sources(tmp_path: Path, folder: str) -> None:
+    members = {folder + name: content for name, content in SOURCES.items()}
+    expected = [("parts/one line 1", ROC), ("line 2", LOSS)]
+    assert found(archive(tmp_path / "a.zip", members)) == expected
+    assert found(tarred(tmp_path / "a.tar.gz", members)) == expected
+    # What arXiv gives has no better name.
+    assert found(tarred(tmp_path / "2301.00001.gz", members)) == expected
+
+
+def test_an_archive_without_tex(tmp_path: Path) -> None:
+    members = {"a.md": b"![](a.png)", "b/c.html": b"<img src=../a.png>", "a.png": ROC}
+    assert found(archive(tmp_path / "a.zip", members)) == [("a.md line 1", ROC), ("b/c.html line 1", ROC)]
+
+
+def test_a_compressed_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "2301.00001.gz", gzip.compress(b"\n\\includegraphics{gone}"))
+    assert found(path) == [("line 2", "there is no such file")]
+
+
+@pytest.mark.parametrize("name", ["../roc.png", "/roc.png", "a/../../roc.png", "inner.zip"])
+def test_members_that_lead_out_of_an_archive(tmp_path: Path, name: str) -> None:
+    members = {"a.md": b"![](roc.png)", name: ROC}
+    for path in (archive(tmp_path / "a.zip", members), tarred(tmp_path / "a.tgz", members)):
+        figures = found(path)
+        assert figures == [
+            ("line 1", "there is no such file"),
+            ("the rest", f"{name}: is in the archive, and not read"),
+        ]
+    assert not list(tmp_path.rglob("roc.png"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_an_archive(tmp_path: Path, kind: bytes) -> None:
+    secret = write(tmp_path / "secret.png", ROC)
+    info = tarfile.TarInfo()
+    info.type = kind
+    info.linkname = str(secret)
+    path = tarred(tmp_path / "a.tar", {"a.md": b"![](roc.png)", "roc.png": info})
+    assert found(path)[0] == ("line 1", "there is no such file")
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locatable.documents.package.MOST_UNPACKED", 1_000_000)
+    members = {"a.md": b"![](a.png)", "a.png": ROC, "b.png": bytes(2_000_000)}
+    last = ("the rest", "more than 1 MB of the archive are not read")
+    for path in (archive(tmp_path / "a.zip", members), tarred(tmp_path / "a.tgz", members)):
+        assert found(path) == [("line 1", ROC), last]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar", "a.gz"])
+def test_a_broken_archive(tmp_path: Path, name: str) -> None:
+    assert reason(write(tmp_path / name, b"PK\3\4 nothing")).startswith("encrypted or broken: ")

@@ -4,15 +4,16 @@ Each format has a module that is imported when a document of that format is read
 `UnreadableError` where it is broken, encrypted or too large. Nothing here knows of results.
 """
 
+import hashlib
 import os
 import resource
 import signal
 import stat
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -90,16 +91,19 @@ class Encoded:
 
     Attributes:
         stored: its bytes, or what returns them.
-        key: equal for the same file, which is looked at once; None where only the bytes tell.
     """
 
     stored: bytes | Callable[[], bytes]
-    key: Hashable = None
 
     @property
     def content(self) -> bytes:
         """The bytes of the file; raises `UnreadableError` where it cannot be read."""
         return self.stored if isinstance(self.stored, bytes) else self.stored()
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """Equal for figures that look the same, which are looked at once."""
+        return hashlib.sha256(self.content).digest()
 
     def looks(self) -> "list[Look]":
         """Return how it looks, as `looks_of` does."""
@@ -112,9 +116,11 @@ class Pixels:
 
     Attributes:
         load: returns the picture, on white paper; raises `UnreadableError` where it cannot.
+        identity: equal for the same object; None where it is not known.
     """
 
     load: "Callable[[], Image.Image]"
+    identity: Hashable = None
 
     def looks(self) -> "list[Look]":
         """Return the picture; raises `UnreadableError` where it cannot be read."""
@@ -132,6 +138,8 @@ class Drawing:
 
     outline: bytes
     complete: Callable[[], bytes]
+    # What equal ones show can differ in what they use.
+    identity = None
 
     def looks(self) -> "list[Look]":
         """Return the drawing itself."""
@@ -190,12 +198,12 @@ def is_manuscript(path: Path) -> bool:
     return b"\0" not in start and path.suffix.lower() not in (*PICTURES, *NOT_MANUSCRIPTS)
 
 
-def read_figures(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
+def read_figures(path: Path, roots: Sequence[Path] = ()) -> Iterator[Figure]:
     """Yield the figures of a document or picture, in their order.
 
     Args:
-        path: of the document; what it names is opened in its folder and in the project around that.
-        roots: other folders in which this is opened.
+        path: of the document.
+        roots: folders outside of which nothing is opened that it names; by default the project around it.
 
     Raises:
         UnreadableError: the document is broken, encrypted or too large.
@@ -205,7 +213,7 @@ def read_figures(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
         return
     module, function = READERS.get(path.suffix.lower(), READERS[".tex"])
     reader = getattr(import_module(f".{module}", __package__), function)
-    yield from reader(path, roots)
+    yield from reader(path, roots or (project_of(path),))
 
 
 def project_of(path: Path) -> Path:
@@ -218,8 +226,8 @@ def project_of(path: Path) -> Path:
     return folders[0]
 
 
-def is_allowed(path: Path, roots: Iterable[Path]) -> bool:
-    """Return true for a file that a document may name, false where there is none.
+def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
+    """Return true for a file that a document may name, false where there is none; `roots` hold no links.
 
     Raises:
         UnreadableError: it is outside of the folders given, or no file of the disk: a device, a pipe, a socket.
@@ -231,7 +239,7 @@ def is_allowed(path: Path, roots: Iterable[Path]) -> bool:
     if stat.S_ISDIR(status.st_mode):
         return False
     real = os.path.realpath(path)
-    if not any(Path(real).is_relative_to(os.path.realpath(root)) for root in roots):
+    if not any(Path(real).is_relative_to(root) for root in roots):
         raise UnreadableError("outside of the document's folder and project: not opened")
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError("a device, pipe or socket: not opened")

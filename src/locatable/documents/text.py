@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import unescape
@@ -214,18 +214,22 @@ class Macro:
 class Manuscript:
     """A text with all that it includes, in reading order, and where its paths lead."""
 
-    def __init__(self, path: Path, roots: Iterable[Path] = ()) -> None:
+    def __init__(self, path: Path, roots: Sequence[Path]) -> None:
         self._path = Path(os.path.abspath(path))
         self.folder = self._path.parent
-        project = project_of(self._path)
-        self._roots = (project, *roots)
-        self._above = [folder for folder in self._path.parents if folder.is_relative_to(project)]
+        self._roots = [Path(os.path.realpath(root)) for root in roots]
+        self._above = []
+        for folder in self._path.parents:
+            if any(folder.is_relative_to(root) for root in roots):
+                self._above.append(folder)
         # Folders, below any of those where paths begin, that the text names for its pictures.
         self._named = [""]
         self._macros: dict[str, Macro] = {}
         self._expanded = 0
         self._read: set[Path] = set()
         self._shown: set[str] = set()
+        # The same picture is one, however often it is named.
+        self._files: dict[Path, Encoded] = {}
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the text, and at their places those that it includes."""
@@ -270,7 +274,8 @@ class Manuscript:
         try:
             for path in paths:
                 if is_allowed(path, self._roots):
-                    return Figure(place, name, (Encoded(partial(read_bounded, path), path),))
+                    file = self._files.setdefault(path, Encoded(partial(read_bounded, path)))
+                    return Figure(place, name, (file,))
         except UnreadableError as error:
             return Figure(place, name, problem=error.message)
         problem = "there is no such file" if paths else "not in the document"
@@ -397,7 +402,7 @@ class Manuscript:
         return "".join([*parts, text[start:]])
 
 
-def read(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
+def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a text and of those that it includes.
 
     Args:
@@ -407,9 +412,9 @@ def read(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
     return Manuscript(path, roots).figures()
 
 
-def source_lines(path: Path, roots: Iterable[Path] = ()) -> Iterator[tuple[str, str]]:
+def source_lines(path: Path, roots: Sequence[Path] = ()) -> Iterator[tuple[str, str]]:
     """Yield the lines of a text and of those that it includes, each with its place: no comments, macros expanded."""
-    for chunk in Manuscript(path, roots).chunks():
+    for chunk in Manuscript(path, roots or (project_of(path),)).chunks():
         for number, line in enumerate(chunk.text.split("\n"), start=chunk.line):
             if line.strip():
                 yield chunk.place(number), line
@@ -601,7 +606,7 @@ def _joined_figure(figures: list[Figure]) -> Figure:
     return replace(figures[0], forms=tuple(forms))
 
 
-def read_notebook(path: Path, roots: Iterable[Path] = ()) -> Iterator[Figure]:
+def read_notebook(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a notebook, cell by cell; cells are counted from 1."""
     manuscript = Manuscript(path, roots)
     try:
