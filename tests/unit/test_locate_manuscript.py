@@ -18,7 +18,7 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from tiny_git import commit, git
 
 from locatable import cli
-from locatable.errors import UnreadableError
+from locatable.errors import NotFoundError
 from locatable.locate import Located, locate
 from locatable.repository.reader import Reader
 
@@ -269,11 +269,11 @@ def test_a_list_of_references_is_left_out(look: Look) -> None:
 
 def test_sources_that_a_text_includes_are_read_and_lines_counted(look: Look, tmp_path: Path) -> None:
     (tmp_path / "results.tex").write_text("% a comment\n\nThe accuracy is\n0.943.\n")
-    preamble = "\\documentclass{article}\n\\newcommand{\\testLogLoss}{0.133}\n"
-    main = preamble + "\\begin{document}\n\\input{results}\n\\end{document}\n"
+    preamble = "\\documentclass{article}\n\\newcommand{\\acc}{0.133}\n"
+    main = preamble + "\\begin{document}\n\\input{results}\nThe log loss is \\acc.\n\\end{document}\n"
     located = look(main, "main.tex")
     places = {number.text: number.place for number in located.numbers.numbers}
-    assert places == {"0.133": "line 2", "0.943": "results line 4"}
+    assert places == {"0.943": "results line 4", "0.133": "line 5"}
     assert named(located) == {"0.133": "test.log_loss", "0.943": "older test.accuracy"}
 
 
@@ -453,8 +453,18 @@ def test_numbers_of_a_notebook_are_in_its_texts_and_in_what_its_cells_show(look:
     assert [number.place for number in located.numbers.numbers] == ["cell 1", "cell 2"]
 
 
-def test_a_table_of_data_is_not_looked_at(look: Look) -> None:
-    with pytest.raises(UnreadableError, match="more than 2,000 rows are data, and not looked at"):
+def test_numbers_of_sources_in_an_archive(tmp_path: Path, reader: Reader) -> None:
+    with zipfile.ZipFile(tmp_path / "paper.zip", "w") as archive:
+        archive.writestr("main.tex", r"\documentclass{article}\begin{document}\input{a}\end{document}")
+        archive.writestr("a.tex", "The accuracy is 0.943.")
+    located = locate(reader, str(tmp_path / "paper.zip"), "HEAD")
+    assert [(number.place, number.text) for number in located.numbers.of_others] == [
+        ("main.tex a line 1", "0.943")
+    ]
+
+
+def test_a_table_of_data_is_looked_for_by_its_content_alone(look: Look) -> None:
+    with pytest.raises(NotFoundError, match="has a file with this content"):
         look("\n".join(["x,y", *["1,0.951"] * 2_001]), "data.csv")
 
 

@@ -1,7 +1,7 @@
 """The words of a manuscript: its paragraphs and tables, in reading order, without what is no text of its own.
 
-Left out are code, comments, drawings, the preamble of LaTeX, and lists of references. Nothing here knows what
-a number means. Everything is linear in the length of the text, which somebody else wrote.
+Left out are drawings, the preamble of LaTeX, and lists of references. Nothing here knows what a number means.
+Everything is linear in the length of the text, which somebody else wrote.
 """
 
 import csv
@@ -9,29 +9,28 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 from ..errors import UnreadableError
-from . import read_bounded
-from .package import Package, local_name, opened, sections
+from . import ARCHIVES, PACKAGES, is_manuscript, project_of, read_bounded
+from .package import Package, local_name, opened, sections, unpacked
+from .text import Manuscript
 
-# Sources that are read for one document, as a text of LaTeX includes them.
-MOST_FILES = 500
 # A table with more rows is data.
 MOST_ROWS = 2_000
 # What stands for a citation.
 CITED = "[cite]"
 
-# Formats of Office programs and books; and those whose tables have a separator between cells.
-_PACKAGES = (".docx", ".docm", ".pptx", ".ppsx", ".odt", ".odp", ".epub")
+# Formats whose tables have a separator between cells.
 _SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
-_LATEX = (".tex", ".ltx", ".rnw")
-_HTML = (".html", ".htm", ".xhtml")
-_TEXTS = (".md", ".markdown", ".mdx", ".qmd", ".rmd", ".txt", ".rst", ".org", ".adoc", ".typ")
+_HTML_NAMES = (".html", ".htm", ".xhtml")
+_LATEX_NAMES = (".tex", ".ltx", ".latex", ".rnw")
+# What the preamble of LaTeX ends with, in the text itself or in one that it includes.
+_BEGINNING = r"\begin{document}"
 
 
 @dataclass(frozen=True)
@@ -59,42 +58,51 @@ class Passage:
 
 
 def has_passages(path: Path) -> bool:
-    """Return true for the name of a file whose words can be read."""
-    return _reader(path) is not None
+    """Return true for a file whose words can be read."""
+    return path.suffix.lower() in _SEPARATED or is_manuscript(path)
 
 
 def read_passages(path: Path) -> Iterator[Passage]:
-    """Yield the paragraphs and tables of a document; none where its format has no words.
+    """Yield the paragraphs and tables of a document.
 
     Raises:
         UnreadableError: it is broken, encrypted or too large.
     """
-    reader = _reader(path)
-    if reader:
-        yield from reader(path)
+    ending = path.suffix.lower()
+    if ending == ".pdf":
+        yield from _pages(path)
+    elif ending in PACKAGES:
+        yield from _office(path)
+    elif ending == ".ipynb":
+        yield from _notebook(path)
+    elif ending in _SEPARATED:
+        yield from _separated(path)
+    elif ending in ARCHIVES:
+        with unpacked(path) as (_, manuscripts, _):
+            for inside, manuscript in manuscripts.items():
+                for passage in read_passages(manuscript):
+                    yield replace(passage, place=f"{inside} {passage.place}".rstrip())
+    else:
+        yield from _texts(path)
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[Passage]] | None:
-    """Return what reads a format, by the ending of the name."""
-    readers = {".pdf": _pages, ".ipynb": _notebook}
-    readers |= dict.fromkeys(_PACKAGES, _office)
-    readers |= dict.fromkeys(_SEPARATED, _separated)
-    readers |= dict.fromkeys(_LATEX, _latex)
-    readers |= dict.fromkeys(_HTML, _web_page)
-    readers |= dict.fromkeys(_TEXTS, _text)
-    return readers.get(path.suffix.lower())
-
-
-def _web_page(path: Path) -> Iterator[Passage]:
-    yield from _in_order(_html(_text_of(path), "", 1))
-
-
-def _text(path: Path) -> Iterator[Passage]:
-    yield from _in_order(_markdown(_text_of(path), "", 1))
-
-
-def _text_of(path: Path) -> str:
-    return read_bounded(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+def _texts(path: Path) -> Iterator[Passage]:
+    """Yield the passages of a text and of those that it includes."""
+    chunks = list(Manuscript(path, (project_of(path),)).chunks())
+    is_before = any(_BEGINNING in chunk.text for chunk in chunks)
+    reader = _markdown
+    if path.suffix.lower() in _HTML_NAMES:
+        reader = _html
+    elif is_before or path.suffix.lower() in _LATEX_NAMES:
+        reader = _latex
+    for chunk in chunks:
+        text = chunk.text
+        if is_before and _BEGINNING in text:
+            preamble, _, text = text.partition(_BEGINNING)
+            text = "\n" * preamble.count("\n") + text
+            is_before = False
+        if not is_before:
+            yield from sorted(reader(text, chunk.name, chunk.line), key=lambda passage: passage.line)
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -112,9 +120,8 @@ def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
 
 # LaTeX
 
-_TEX_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*")
 _TEX_NO_TEXT = re.compile(
-    r"\\begin\{(?P<name>comment|verbatim\*?|lstlisting|minted|tikzpicture|thebibliography|filecontents\*?)\}"
+    r"\\begin\{(?P<name>tikzpicture|thebibliography)\}"
     r".*?(?:\\end\{(?P=name)\}|\Z)",
     re.DOTALL,
 )
@@ -123,10 +130,6 @@ _TEX_TABLE = re.compile(
     re.DOTALL,
 )
 _TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_TEX_MACRO = re.compile(
-    r"\\(?:(?:re|provide)?newcommand\*?\s*|def\s*)\{?\\(?P<name>[A-Za-z@]+)\}?\s*\{(?P<value>(?:[^{}\n]|\{[^{}\n]*\})*)\}"
-)
-_TEX_INPUT = re.compile(r"\\(?:input|include|subfile)\s*\{\s*([^{}]+?)\s*\}")
 _OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
 # A group can hold groups, two deep.
 _GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
@@ -181,58 +184,28 @@ _TEX_END = re.compile(
 _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 
-def _latex(path: Path) -> Iterator[Passage]:
-    yield from _latex_file(path, path.parent, "", {path.resolve()})
-
-
-def _latex_file(path: Path, folder: Path, place: str, read_before: set[Path]) -> Iterator[Passage]:
-    """Yield the passages of a source in their order, with those of the sources that it includes."""
-    text = "\n".join(_TEX_COMMENT.sub(r"\1", line) for line in _text_of(path).split("\n"))
+def _latex(text: str, place: str, line: int) -> Iterator[Passage]:
     text = _TEX_NO_TEXT.sub(_blank, text)
-    passages: list[Passage] = []
-    for macro in _TEX_MACRO.finditer(text):
-        if re.search(r"\d", macro["value"]) and "#" not in macro["value"]:
-            value = plain_latex(macro["value"])
-            name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", macro["name"])
-            passages.append(Passage(place, text.count("\n", 0, macro.start()) + 1, f"{name} = {value}"))
-    text = _TEX_MACRO.sub(_blank, text)
-    preamble, begin, body = text.partition(r"\begin{document}")
-    if begin:
-        text = "\n" * preamble.count("\n") + body
-    passages += _latex_tables(text, place)
-    included: dict[int, list[str]] = {}
-    for line, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text), 1):
-        passages.append(Passage(place, line, plain_latex(paragraph)))
-        included[line] = _TEX_INPUT.findall(paragraph)
-    for passage in _in_order(passages):
-        yield passage
-        for name in included.pop(passage.line, ()):
-            files = [folder / f"{name}.tex", folder / name]
-            below = next((file.resolve() for file in files if file.is_file()), None)
-            if below and below not in read_before and len(read_before) < MOST_FILES:
-                read_before.add(below)
-                yield from _latex_file(below, folder, name, read_before)
+    yield from _latex_tables(text, place, line)
+    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text), line):
+        yield Passage(place, start, plain_latex(paragraph))
 
 
-def _in_order(passages: Iterable[Passage]) -> list[Passage]:
-    return sorted(passages, key=lambda passage: passage.line)
-
-
-def _latex_tables(text: str, place: str) -> Iterator[Passage]:
+def _latex_tables(text: str, place: str, line: int) -> Iterator[Passage]:
     for match in _TEX_TABLE.finditer(text):
         # The caption is above or below it, in the same float.
-        start = text.rfind(r"\begin{table", 0, match.start())
-        end = text.find(r"\end{table", match.end())
-        around = text[start:end] if start >= 0 and end >= 0 else match[0]
-        is_floating = start >= 0 and r"\end{table" not in text[start : match.start()]
+        before = text.rfind(r"\begin{table", 0, match.start())
+        after = text.find(r"\end{table", match.end())
+        around = text[before:after] if before >= 0 and after >= 0 else match[0]
+        is_floating = before >= 0 and r"\end{table" not in text[before : match.start()]
         caption = _TEX_CAPTION.search(around if is_floating else match[0])
         rows = []
         # An escaped & is part of a cell.
         for row in re.split(r"\\\\(?:\s*\[[^]]*\])?|\\tabularnewline\b", _TEX_CAPTION.sub("", match["body"])):
             spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
             rows.append([plain_latex(cell).strip() for cell in re.split(r"(?<!\\)&", spread)])
-        line = text.count("\n", 0, match.start()) + 1
-        yield _table(place, line, plain_latex(caption[1]) if caption else "", rows)
+        start = line + text.count("\n", 0, match.start())
+        yield _table(place, start, plain_latex(caption[1]) if caption else "", rows)
 
 
 def _spread(match: re.Match[str]) -> str:
@@ -272,9 +245,6 @@ def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passag
 
 # Markdown, and texts that are much like it
 
-_FENCE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*\s*$|\Z)", re.MULTILINE | re.DOTALL
-)
 _MARKDOWN_NO_TEXT = re.compile(
     r"<!--.*?(?:-->|\Z)|!\[[^]\n]*\]\([^)\n]*\)|\A---\n.*?\n---$", re.DOTALL | re.MULTILINE
 )
@@ -293,7 +263,7 @@ _APPENDIX = re.compile(
 
 
 def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
-    text = _without_references(_FENCE.sub(_blank, text))
+    text = _without_references(text)
     text = _MARKDOWN_NO_TEXT.sub(_blank, text)
     text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
     for match in _MARKDOWN_TABLE.finditer(text):
@@ -322,7 +292,7 @@ def _without_references(text: str) -> str:
 
 def _separated(path: Path) -> Iterator[Passage]:
     """Yield the one table of a CSV file."""
-    text = _text_of(path)
+    text = read_bounded(path).decode("utf-8-sig", errors="replace")
     first = text.partition("\n")[0]
     separator = max(_SEPARATED[path.suffix.lower()], key=first.count)
     try:
@@ -414,7 +384,7 @@ _BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
 
 
 def _office(path: Path) -> Iterator[Passage]:
-    with opened(path) as package:
+    with opened(path, (project_of(path),)) as package:
         passages = list(_parts(package))
     yield from _until_references(passages)
 
@@ -423,7 +393,7 @@ def _parts(package: Package) -> Iterator[Passage]:
     for section in sections(package):
         if section.root is None:
             text = package.read(section.part).decode("utf-8-sig", errors="replace")
-            yield from _in_order(_html(text, section.place, 0))
+            yield from _html(text, section.place, 0)
         else:
             for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
                 place = section.place or f"paragraph {number}"

@@ -71,8 +71,11 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
 
         if is_picture(path):
             return _locate_changed_picture(reader, target, not_found)
-        if is_document(path) or instead_of(path) or has_passages(path):
+        if is_document(path) or instead_of(path):
             return _locate_figures(reader, target, rev)
+        if has_passages(path):  # which may have numbers
+            with suppress(ModuleNotFoundError, NotFoundError, UnreadableError):
+                return _locate_figures(reader, target, rev)
         raise
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
@@ -80,9 +83,8 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
     from ..documents import NOT_FETCHED, is_document
-    from ..documents.passages import has_passages
 
-    if not is_document(path) and not has_passages(path):
+    if not is_document(path) and rev is None:
         return located
     try:
         document = _locate_figures(reader, target, rev)
