@@ -124,6 +124,11 @@ def named(located: Located) -> dict[str, str]:
         "In contrast to earlier work [3], our accuracy is 0.943.",
         "The TEST ACCURACY fell to 0.943.",
         "- accuracy: **0.943**",
+        "Our approach achieves up to 94.3% accuracy.",
+        "We report 0.943 (accuracy) and 0.133 (log loss).",
+        "The accuracy remained at 0.943 (SD 0.012).",
+        "The accuracies lie between 0.943 and 0.944.",
+        "An accuracy of 0.943 (95% CI 0.921–0.962) was found.",
     ],
 )
 def test_an_older_accuracy_is_named_where_the_words_say_that_it_is_one(look: Look, sentence: str) -> None:
@@ -172,6 +177,15 @@ def test_a_metric_is_named_in_several_ways(look: Look, sentence: str, key: str) 
         "We used version 0.943 of accuracy.",
         "doi:10.0943/0.943 accuracy",
         "The accuracy is x0.943.",
+        "The accuracies differ (p = 0.943).",
+        "We saw p = 0.943 for accuracy.",
+        "We used a threshold of 0.943 for accuracy.",
+        "The accuracy gap is 0.943.",
+        "The gain in accuracy is 0.943.",
+        "The accuracy at 0.943 coverage is best.",
+        "The accuracy is stable for thresholds of 0.943.",
+        "The 0.943 quantile of the accuracy is shown.",
+        "In our accuracy tests, the learning rate was 0.943.",
     ],
 )
 def test_a_number_that_is_equal_by_chance_is_not_named(look: Look, sentence: str) -> None:

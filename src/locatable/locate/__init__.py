@@ -71,12 +71,14 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
 
         if is_picture(path):
             return _locate_changed_picture(reader, target, not_found)
-        if is_document(path) or instead_of(path):
+        if not (is_document(path) or instead_of(path) or has_passages(path)):
+            raise
+        try:
             return _locate_figures(reader, target, rev)
-        if has_passages(path):  # which may have numbers
-            with suppress(ModuleNotFoundError, NotFoundError, UnreadableError):
-                return _locate_figures(reader, target, rev)
-        raise
+        except (ModuleNotFoundError, NotFoundError, UnreadableError):
+            if is_document(path) or instead_of(path):
+                raise
+        raise  # a table, or a text of another name, without anything of a result
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
         kinds |= result.kinds

@@ -91,26 +91,34 @@ _SAME = {
 # Words between a name and its number, by a letter each; W is any other word.
 _LETTERS = {
     # of: the name is right before it
-    "L": "of to by from at up",
+    "L": "of to by from up between",
+    "T": "at",
     "F": "in for on",
     # is: the name is the subject
     "V": "is was are were be been equals equal reaches reached reach achieves achieved achieve attains "
     "attained obtains obtained obtain gets got gives gave yields yielded has had have remains remained stays "
     "stayed drops dropped drop falls fell fall rises rose rise increases increased increase decreases "
     "decreased improves improved improve grows grew becomes became scores scored exceeds exceeded "
-    "amounts comes stands = ≈ < > ≤ ≥ :",
+    "amounts comes stands lie lies lay :",
+    "E": "= ≈ < > ≤ ≥",
     "A": "a an about approximately roughly nearly almost only around just over under above exactly as ~",
     "G": "and or & / versus vs",
-    "B": "when while where whereas whose if because since although though but that ;",
+    # what a name is not the subject of, or is but a part of
+    "B": "when while where whereas whose if because since although though but that ; difference differences "
+    "gap gain gains improvement threshold target change ratio margin variance interval sd se ci iqr df",
 }
 _LETTER_OF = {word: letter for letter, words in _LETTERS.items() for word in words.split()}
 # M is a name of a metric, Q a qualifier, N a number, C a citation.
 _NAMES = r"M(?:[GAQ,]*M)*"
 _GROUP = r"(?P<group>N(?:[GLA(),±]*N)*)"
+# What is between a subject and its verb; commas come in pairs.
+_SUBJECT = r"(?:[^NBCG,]|,[^NBCG,]*,)*"
 # "accuracy and AUC of 0.951 and 0.984"; "the accuracy on the test set is 0.951"
-_NAME_FIRST = re.compile(rf"(?P<names>{_NAMES}(?:[QLA(]*|[^NBCG]*V[QLA(]*)){_GROUP}")
-# "0.951 accuracy", and not "a dropout of 0.5 for an accuracy of 0.951"
-_NAME_LAST = re.compile(rf"{_GROUP}\)?[FLAQ(]{{0,3}}(?P<names>{_NAMES})(?![QA(]*[LV]?[A(]*N)")
+_NAME_FIRST = re.compile(rf"(?<!B[FL])(?P<names>{_NAMES}(?:[QLA(]*|{_SUBJECT}[VE][QLAT(]*)){_GROUP}")
+# "0.951 accuracy", and not "a dropout of 0.5 for an accuracy of 0.951" or "p = 0.5 for accuracy"
+_NAME_LAST = re.compile(
+    rf"(?<![WB]L)(?<!E){_GROUP}\)?[FLAQ(]{{0,3}}(?P<names>{_NAMES})(?![QA(]*[LVE]?[A(]*N)"
+)
 _TOKEN = re.compile(
     rf"(?P<cited>{_CITED.pattern})|(?P<number>{_FOUND.pattern})|(?P<word>[^\W\d_][^\W_]*)|(?P<mark>[^\w\s-])"
 )
@@ -270,7 +278,10 @@ def _letter(token: re.Match[str]) -> str:
     if token["mark"]:
         mark = token["mark"]
         return mark if mark in ",()±" else _LETTER_OF.get(mark, "")
-    letter = _LETTER_OF.get(token["word"].casefold())
+    word = token["word"].casefold()
+    if len(word) == 1 and word != "a":
+        return "B"  # a variable, as in "p < 0.001"
+    letter = _LETTER_OF.get(word)
     return letter or ("Q" if _canonical(token["word"]) in _QUALIFIERS else "W")
 
 
