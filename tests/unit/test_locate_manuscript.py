@@ -71,9 +71,9 @@ def project(history: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     return history[0]
 
 
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
+@pytest.fixture(scope="module")
+def reader(history: tuple[Path, str]) -> Iterator[Reader]:
+    with Reader(history[0]) as reader:
         yield reader
 
 
@@ -255,7 +255,7 @@ def test_a_number_of_the_result_is_found_however_it_is_written(look: Look, writt
 @pytest.mark.parametrize(
     "text",
     [
-        "in 2019 and 1000 or 0.95 of 12 things",
+        "in 2019 and 1000 or 100 % or 12,000 or 0.95 of 12 things",
         "on 2026-11-30, 30.11.2026, at 12:34:56",
         "Section 3.14, Figs. 123 and 124, Eq. (3.14), pp. 123-145, Table 1.234, no. 123",
         "as shown before [123, 124]",
@@ -297,6 +297,26 @@ def test_the_compared_result_is_the_one_that_explains_most(look: Look, history: 
     assert located.numbers.result.rev == history[1]
     assert named(located)["0.986"] == "older test.roc_auc"  # of a newer result, in truth
     assert not located.numbers.of_others[0].is_older
+
+
+def test_a_number_of_others_is_of_no_result_even_if_it_equals_one(look: Look) -> None:
+    located = look("There were 12,345 samples. Smith et al. [3] report an accuracy of 0.951 and 98.6%.")
+    assert named(located) == {"12,345": "samples"}
+
+
+def test_what_words_name_counts_more_than_what_prints_so(tmp_path: Path) -> None:
+    commit(tmp_path / "other", files({**NEW, "accuracy": NEW["log_loss"]}))
+    commit(tmp_path / "other", files(NEW))
+    (tmp_path / "paper.md").write_text("Its accuracy is 0.133.")
+    with Reader(tmp_path / "other") as reader:
+        located = locate(reader, str(tmp_path / "paper.md"), "HEAD")
+    assert named(located) == {"0.133": "older test.accuracy"}
+
+
+def test_numbers_in_the_captions_of_latex(look: Look) -> None:
+    shown = r"\includegraphics[width=0.951\textwidth]{f}\caption{ROC, AUC \textbf{0.986}.}"
+    text = rf"\begin{{figure}}{shown}\end{{figure}}"
+    assert [number.text for number in look(text, "paper.tex").numbers.numbers] == ["0.986"]
 
 
 def test_head_is_compared_where_several_results_explain_as_much(look: Look, project: Path) -> None:

@@ -216,13 +216,19 @@ def _spread(match: re.Match[str]) -> str:
 def plain_latex(text: str) -> str:
     """Return what a source says: the arguments of commands, without those that name files and labels."""
     text = _TEX_CITATION.sub(CITED, text)
-    text = _TEX_END.sub(r"\1. ", text)
+    text = _TEX_END.sub(_ended, text)
     text = _TEX_LENGTH.sub("", text)
     text = _TEX_NO_WORDS.sub("", text)
     text = _TEX_UNIT.sub(r"\1 \2", text)
     text = _symbols(text)
     text = re.sub(rf"\\[A-Za-z@]+{_OPTIONS}", " ", text)
     return re.sub(r"[{}]", "", text)
+
+
+def _ended(match: re.Match[str]) -> str:
+    """Return a heading or caption as a sentence, out of its braces."""
+    words = (match[1] or "").strip()
+    return f" {words[1:-1]}. "
 
 
 def _symbols(text: str) -> str:

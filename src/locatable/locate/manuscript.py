@@ -227,9 +227,10 @@ class Written:
 
 
 class Sentence:
-    """A sentence, and the numbers in it."""
+    """A sentence, and the numbers in it; once `tied` was asked, `cited` has the slots of those of others."""
 
     def __init__(self, text: str, offset: int, passage: Passage) -> None:
+        self.cited: set[tuple[int, int]] = set()
         self._tokens = list(_TOKEN.finditer(text))
         self._words: list[str] = []
         self.numbers: list[Written] = []
@@ -253,6 +254,9 @@ class Sentence:
             keys_at[start] = names.meant(keys, self.around)
         positions = [position for position, letter in enumerate(letters) if letter]
         spelled = "".join(letters)
+        for index, position in enumerate(positions):
+            if spelled[index] in "NI" and _is_cited(spelled, index):
+                self.cited.add((position, 0))
         tied: dict[tuple[int, int], frozenset[str]] = {}
         # First whole numbers are words, as in "on 114 samples it is 0.951"; then they are numbers.
         for code in (spelled.replace("I", "W"), spelled.replace("I", "N")):
@@ -261,7 +265,7 @@ class Sentence:
                 for index in range(*match.span("names")):
                     meant |= keys_at.get(positions[index], frozenset())
                 for index in range(*match.span("group")):
-                    if code[index] == "N" and not _is_cited(code, index):
+                    if code[index] == "N":
                         tied.setdefault((positions[index], 0), frozenset(meant))
         return tied
 
@@ -298,6 +302,7 @@ class Table:
     def __init__(self, passage: Passage) -> None:
         self._rows = [[_prepared(cell) for cell in row] for row in passage.rows or ()]
         self._caption = passage.text
+        self.cited: set[tuple[int, int]] = set()
         self.numbers: list[Written] = []
         is_head = True
         self._heads: list[list[str]] = []
@@ -341,7 +346,7 @@ class Table:
             row = self._rows[row_number]
             head = self._head(row, column)
             if _CITED.search(f"{row[0]} {head}"):
-                continue
+                self.cited.add(written.slot)
             in_head = _named(head, names)
             if len(self._heads) == 1 and len(self._heads[0]) != len(row) and len(in_head) == len(row) - 1:
                 in_head = in_head[column - 1 : column]  # as many names as columns
@@ -382,7 +387,7 @@ def _significant(text: str) -> QuotedNumber | None:
         return None
     digits = "".join(map(str, quoted.numbers[-1].as_tuple().digits))
     has_power = re.search(r"[eE×x*·^]", text) is not None
-    if not has_power and text.strip("-+% ").isdigit():
+    if not has_power and "." not in text and _place_of_last_digit(quoted.numbers[-1]) == 0:
         digits = digits.rstrip("0")  # 1000 is a round number
     return quoted if len(digits) >= (FEWEST_WITH_POWER if has_power else FEWEST_DIGITS) else None
 
@@ -562,6 +567,15 @@ def _in_its_unit(shown: str, text: str) -> str:
     return shown.removesuffix("%") + (sign[0] if sign else "")
 
 
+def _recorded(written: Written, values: list[NamedValue]) -> LocatedNumber:
+    """Return a number as the likeliest of the values that print so; as of no result where there are none."""
+    if not values:
+        return LocatedNumber(written.place, written.text, written.words)
+    kinds = list(ValueKind)
+    value = min(values, key=lambda one: (kinds.index(one.kind), one.key))
+    return LocatedNumber(written.place, written.text, written.words, value.key, value.value)
+
+
 class _Comparison:
     """Compares the numbers of sentences and tables with one result, and where they differ with the others."""
 
@@ -584,17 +598,18 @@ class _Comparison:
                 if value.key in tied.get(written.slot, ()):
                     compared.add(value.key)
         for written in unit.numbers:
-            keys = tied.get(written.slot, frozenset())
-            printed = self._chosen.printed.get(written.text)
-            if printed:
-                kinds = list(ValueKind)
-                value = min(printed, key=lambda one: (one.key not in keys, kinds.index(one.kind), one.key))
-                yield LocatedNumber(written.place, written.text, written.words, value.key, value.value)
+            if written.slot in unit.cited:
+                yield LocatedNumber(written.place, written.text, written.words)
                 continue
-            yield self._of_another(written, sorted(keys - compared), unit.around)
+            keys = tied.get(written.slot, frozenset())
+            printed = self._chosen.printed.get(written.text, [])
+            own = [value for value in printed if value.key in keys]
+            # What the words name counts more than what happens to print so.
+            of_another = None if own else self._of_another(written, sorted(keys - compared), unit.around)
+            yield of_another or _recorded(written, own or printed)
 
-    def _of_another(self, written: Written, keys: list[str], around: frozenset[str]) -> LocatedNumber:
-        """Return a number with the oldest commit, or else experiment, that has it where this one does not."""
+    def _of_another(self, written: Written, keys: list[str], around: frozenset[str]) -> LocatedNumber | None:
+        """Return a number as that of the oldest commit, or else experiment, that has it; None without any."""
         place, text, words = written.place, written.text, written.words
         for key in keys:
             if key not in self._values:
@@ -609,7 +624,7 @@ class _Comparison:
                         return LocatedNumber(
                             place, text, words, key, value.value, result, current, shown, is_older
                         )
-        return LocatedNumber(place, text, words)
+        return None
 
     def _is_named(self, candidate: _Candidate, around: frozenset[str]) -> bool:
         """Return true where the words name a param that the other result has and this one has not."""
