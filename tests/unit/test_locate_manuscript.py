@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tiny_git
 import yaml
+from PIL import Image
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from tiny_git import commit, git
@@ -81,7 +82,7 @@ Look = Callable[..., Located]
 
 
 @pytest.fixture
-def look(reader: Reader, tmp_path: Path) -> Look:
+def look(project: Path, reader: Reader, tmp_path: Path) -> Look:
     """Writes a document and locates it."""
 
     def write_and_locate(text: str, name: str = "paper.md", rev: str | None = "HEAD") -> Located:
@@ -557,3 +558,40 @@ def test_the_workflow_of_a_paper_fails_where_a_number_is_not_of_the_commit(
     fetch, check = [step["run"] for step in job["steps"] if "run" in step][1:]
     subprocess.run(["bash", "-c", fetch], check=True)
     assert cli.main(check.split()[1:]) == code
+
+
+@pytest.fixture
+def illustrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose figure changed twice and whose numbers changed once, and papers beside it."""
+    root = tmp_path / "illustrated"
+    for number, test in enumerate([OLD, NEW, NEW]):
+        picture = io.BytesIO()
+        Image.new("RGB", (60, 60), (number * 40, 90, 10)).save(picture, "PNG")
+        (tmp_path / f"{number}.png").write_bytes(picture.getvalue())
+        commit(root, {**files(test), "plots/roc.png": picture.getvalue()})
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_numbers_are_compared_with_the_result_of_the_figures(illustrated: Path, tmp_path: Path) -> None:
+    (tmp_path / "paper.md").write_text("![ROC](1.png)\n\nThe accuracy is 0.951, and the AUC 0.981.\n")
+    with Reader(illustrated) as reader:
+        located = locate(reader, str(tmp_path / "paper.md"))
+    assert located.numbers.name == git(illustrated, "rev-parse", "HEAD~1")[:7]
+    assert named(located) == {"0.951": "test.accuracy", "0.981": "older test.roc_auc"}
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ("![ROC](1.png)", True),
+        ("![ROC](2.png)", False),
+        ("![ROC](1.png) beside ![ROC](2.png)", False),  # which are compared
+    ],
+)
+def test_check_fails_where_the_compared_result_has_another_figure(
+    illustrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], figures: str, said: bool
+) -> None:
+    (tmp_path / "paper.md").write_text(figures)
+    assert cli.main(["locate", str(tmp_path / "paper.md"), "--rev", "HEAD", "--check"]) == said
+    assert ("HEAD has another figure at plots/roc.png" in capsys.readouterr().out) == said
