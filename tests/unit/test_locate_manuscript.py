@@ -434,7 +434,9 @@ def pdf(*pages: str) -> bytes:
 FONT = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica", "/Encoding": "/WinAnsiEncoding"}
 PAGES = (
     "Model Accuracy Log loss AUC\nOurs 0.943 0.133 9.86 \xd7 10-1\nSmith et al. [3] 0.922 0.218 0.972",
-    "On the test set of 114 samples the\naccuracy is 0.951.\nReferences\nSmith. An accuracy of 0.943. 2019.",
+    "On November 30, 2026\nit was seen that, on the test set of 114 samples, the\naccuracy is 0.951.\n"
+    "References\n"
+    "[1] Smith. An accuracy of 0.943. 2019. Figure 1: F1 of 0.936.\n[2] Jones. A log loss of 0.143.",
 )
 WORD = """\
 <w:document xmlns:w="w"><w:body>
@@ -459,6 +461,7 @@ def test_numbers_of_a_pdf_with_a_table(look: Look, tmp_path: Path, reader: Reade
         "0.133": "test.log_loss",
         "9.86 × 10-1": "test.roc_auc",
         "0.951": "test.accuracy",
+        "0.936": "older test.f1_score",
     }
     assert {number.place for number in located.numbers.numbers} == {"page 1", "page 2"}
 

@@ -488,6 +488,8 @@ _MOST_HEAD_WORDS = 8
 # A row with one number, which is too short for a line of prose; and the beginning of a caption.
 _SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
 _PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
+# The beginning of a work in a list of references.
+_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
 # A line that ends within a word has one of these in place of the hyphen.
 _HYPHEN = re.compile(r"[\ufffe\x02]\s*")
 
@@ -500,7 +502,7 @@ def _pages(path: Path) -> Iterator[Passage]:
     except pypdfium2.PdfiumError as error:
         raise UnreadableError(f"{path}: encrypted or broken: {error}") from None
     try:
-        is_below = False
+        is_below = has_references = False
         for number in range(len(document)):
             try:
                 page = document[number]
@@ -509,11 +511,15 @@ def _pages(path: Path) -> Iterator[Passage]:
             except pypdfium2.PdfiumError:
                 continue  # a page that is broken has no words
             lines = []
-            for line in _HYPHEN.sub("", text.replace("\r\n", "\n")).split("\n"):
+            text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
+            # Lines of several columns can be one.
+            for line in re.sub(r" (?=(?:Table|Figure) \d+: )", "\n", text).split("\n"):
                 if _REFERENCES.fullmatch(line.strip()):
+                    is_below = has_references = True
+                elif has_references and _ENTRY.match(line):
                     is_below = True
-                elif _APPENDIX.match(line):
-                    is_below = False
+                elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
+                    is_below = False  # TeX puts figures and tables also among the references
                 if not is_below and not line.strip().isdigit():
                     lines.append(line.strip())
             yield from _passages_of_page(lines, f"page {number + 1}")
@@ -526,17 +532,13 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
     rest: list[str] = []
     rows: list[list[str]] = []
     for line in [*lines, ""]:
-        row = _ROW.fullmatch(line)
-        if (
-            row
-            and len(row["head"].split()) <= _MOST_HEAD_WORDS
-            and not row["head"].rstrip().endswith((",", "of", "and"))
-        ):
-            rows.append([row["head"].strip(), *_cells_in(row["cells"])])
+        row = _row_of(line)
+        if row:
+            rows.append(row)
             continue
         if rows:
-            # The line above has the heads; where it is prose, no name in it stands in a column.
-            heads = rest.pop() if rest else ""
+            # The line above has the heads; where it is prose, it is part of that, too.
+            heads = rest[-1] if rest else ""
             yield _table(place, 0, "", [[heads], *rows])
             rows = []
             rest.append("")
@@ -551,9 +553,23 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
         yield Passage(place, 0, paragraph)
 
 
+def _row_of(line: str) -> list[str]:
+    """Return the cells of a line that is a row of a table; none of one that is prose, or a date."""
+    match = _ROW.fullmatch(line)
+    if (
+        not match
+        or len(match["head"].split()) > _MOST_HEAD_WORDS
+        or match["head"].endswith((",", " of", " and"))
+    ):
+        return []
+    cells = _cells_in(match["cells"])
+    is_prose = any(cell.endswith((",", ".")) for cell in cells)
+    return [] if is_prose or not re.search(r"\d[.,]\d", match["cells"]) else [match["head"].strip(), *cells]
+
+
 def _cells_in(text: str) -> list[str]:
     """Return the numbers of a row; what is around a ± is one cell."""
-    cells = re.findall(_CELL, text)
+    cells = [cell.strip() for cell in re.findall(_CELL, text)]
     joined: list[str] = []
     for cell in cells:
         if joined and (cell.startswith("±") or joined[-1].endswith("±")):
