@@ -308,13 +308,15 @@ class Table:
         self._heads: list[list[str]] = []
         words = f"{passage.text} "
         for row_number, row in enumerate(self._rows):
-            if is_head and not any(map(_has_measured, row[1:])):
+            # A row without a head begins with a number.
+            first = 0 if _has_measured(row[0]) else 1
+            if is_head and not any(map(_has_measured, row[first:])):
                 self._heads.append(row)
                 words += f"{' '.join(row)} "
                 continue
             is_head = False
             words += f"{row[0]} "
-            for column in range(1, len(row)):
+            for column in range(first, len(row)):
                 self._add_numbers(passage, row_number, column)
         self.around = frozenset(map(_canonical, re.findall(r"[^\W_]+(?:\.\d+)?", words)))
 
@@ -326,7 +328,8 @@ class Table:
             is_percent = "%" in head and "%" not in text
             number = _significant(f"{text}%" if is_percent else text)
             if number:
-                words = " | ".join(filter(None, [row[0].strip(), head.strip()]))
+                beside = [row[0].strip()] if column else []
+                words = " | ".join(filter(None, [*beside, head.strip()]))
                 slot = row_number, column
                 self.numbers.append(Written(passage.place_at(0), text, words[: BEFORE + AFTER], number, slot))
 
