@@ -35,7 +35,7 @@ stages:
     metrics: [live/metrics.json: {cache: false}]
     plots: [live/plots/metrics: {x: step, cache: false}]
 """
-LONG = ("-S", "steps=20", "-S", "pause=1", "-S", "rate=8")
+LONG = ("-S", "steps=12", "-S", "pause=1", "-S", "rate=8")
 # Seconds after which what a watcher should have done has not been done.
 PATIENCE = 240
 
@@ -112,7 +112,7 @@ def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
         process.wait()
 
 
-EXPECTED = [(step, 8 / (step + 1)) for step in range(20)]
+EXPECTED = [(step, 8 / (step + 1)) for step in range(12)]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_watcher_that_is_killed_is_followed_by_another_one(training: Training)
 
 def test_a_repro_is_shown_and_becomes_the_run_of_the_next_commit(training: Training) -> None:
     training.watch()
-    (training.root / "params.yaml").write_text("pause: 1\nrate: 8\nsteps: 20\n")
+    (training.root / "params.yaml").write_text("pause: 1\nrate: 8\nsteps: 12\n")
     repro = training.start("dvc", "repro", "--quiet")
     before = training.until("RUNNING", points=2)[-1]
     assert repro.wait() == 0
