@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,10 @@ from typing import Any
 
 import psutil
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from searching import (
+    SERIES,
     SPACE,
     STAGES,
     check_agreement,
@@ -227,6 +232,34 @@ def test_a_node_sees_neither_the_project_nor_another_node(
     assert not any((seen / path.relative_to("/")).exists() for path in hidden)
 
 
+def trial_runs(client: MlflowClient) -> list[Run]:
+    """The runs of trials in a store."""
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [one for one in client.search_runs(ids) if re.fullmatch(r"small-\d+", one.info.run_name)]
+
+
+@contextmanager
+def watched(folder: Path, env: Mapping[str, str], client: MlflowClient) -> Iterator[list[Run]]:
+    """What a mirror that watches has shown as running, read again and again."""
+    seen: list[Run] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.5):
+            seen.extend(one for one in trial_runs(client) if one.info.status == "RUNNING")
+
+    run("locatable", "mirror", "--tracking-uri", client.tracking_uri, cwd=folder, env=env)
+    watch = ("locatable", "mirror", "--watch", "--tracking-uri", client.tracking_uri)
+    with subprocess.Popen(watch, cwd=folder, env=dict(env)) as watcher, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        try:
+            yield seen
+        finally:
+            done.set()
+            watcher.kill()
+    reading.result()
+
+
 @needs_postgres
 @pytest.mark.weekly
 def test_a_node_is_lost_and_no_trial(
@@ -235,7 +268,8 @@ def test_a_node_is_lost_and_no_trial(
     folder, url = remote(RANDOM, seconds=0.5)
     before = checkout(folder)
     pid, victim = cluster.nodes[2]
-    with postgres() as storage:
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with postgres() as storage, watched(folder, user, client) as seen:
         options = ("--ray", cluster.address, "--trials", "30", "--storage", storage)
         search = start(folder, user, *options)
         wait_for(lambda: len(experiments(folder)) >= 8 or search.poll() is not None, 180)
@@ -245,7 +279,12 @@ def test_a_node_is_lost_and_no_trial(
         said, _ = search.communicate(timeout=300)
         assert search.returncode == 0, said
         trials = known(user, "small", storage)
+        wait_for(lambda: "RUNNING" not in {one.info.status for one in trial_runs(client)})
     check_left_alone(folder, before, user)
+    assert seen
+    committed = experiments(folder)
+    for one in trial_runs(client):
+        assert one.info.status == ("FINISHED" if one.info.run_name in committed else "KILLED")
     states = [state for state, *_ in trials]
     assert states.count("COMPLETE") == len(experiments(folder)) == 30
     # What ran on the node ran once more elsewhere, with the same params.
@@ -329,17 +368,30 @@ def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
         wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))
 
 
-def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, str]) -> None:
+def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, str], tmp_path: Path) -> None:
     grid = {"train.x": [0.3, 0.95], "train.trouble": ["above", "none"]}
     search = {
         "pruner": {"name": "ThresholdPruner", "upper": 1.2},
-        "series": "loss.tsv",
+        "series": SERIES,
         "sampler": {"name": "GridSampler", "search_space": grid},
         "space": {**SPACE, "train.trouble": {"type": "categorical", "choices": ["above", "none"]}},
     }
-    folder, _ = remote(search, steps=8, seconds=0.3, y=0.0)
+    folder, _ = remote(search, steps=8, seconds=0.5, y=0.0)
     before = checkout(folder)
-    done = run(*SEARCH, "--ray", head.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with watched(folder, user, client) as seen:
+        done = run(*SEARCH, "--ray", head.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+        wait_for(lambda: "RUNNING" not in {run.info.status for run in trial_runs(client)})
+    found = experiments(folder)
+    ended = {one.info.run_name: one for one in trial_runs(client)}
+    for name, last in ended.items():
+        assert last.data.tags.get("dvc.rev") == found.get(name)
+        assert last.info.status == ("FINISHED" if name in found else "KILLED")
+    for name in found:
+        # Of a node, which shares nothing with this machine: its params, and its series point by point.
+        growing = [one.data for one in seen if one.info.run_id == ended[name].info.run_id]
+        assert growing[-1].params["train.x"] == "0.3"
+        assert len({data.metrics.get("loss") for data in growing}) > 2
     states = {
         (params["train.x"], params["train.trouble"]): state
         for state, params, _ in known(user, "small", f"sqlite:///{folder / 'optuna.db'}")
