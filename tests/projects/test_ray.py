@@ -1,4 +1,4 @@
-"""A search on a real Ray cluster: three nodes that share nothing but Git, S3 and PostgreSQL with the rest.
+"""A search on a real Ray cluster: nodes that share nothing but Git, S3 and PostgreSQL with the rest.
 
 Each node is a raylet with a home and a temporary folder of its own; with bubblewrap, it sees no other, nor
 any test's files. The Git remote is a Git daemon, the DVC remote a server that speaks S3, the study is in
@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,11 @@ RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
 
 @dataclass
 class Cluster:
-    """A cluster's address, and the process id and the folder of each of its nodes, the head first."""
+    """A cluster's addresses for searches and for more nodes, and each node's process id and folder."""
 
     address: str
-    nodes: list[tuple[int, Path]] = field(default_factory=list)
+    joined_at: str
+    nodes: list[tuple[int, Path]]
 
 
 @pytest.fixture(scope="module")
@@ -91,27 +92,38 @@ def alone(folder: Path, environment: str) -> tuple[str, ...]:
     return hide if usable else ()
 
 
-@pytest.fixture(scope="module")
-def cluster(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
-    """Three nodes with room for one trial each."""
-    port, client = free_port(), free_port()
-    cluster = Cluster(f"ray://127.0.0.1:{client}")
+@contextmanager
+def node(folder: Path, env: dict[str, str], *options: str) -> Iterator[tuple[int, Path]]:
+    """A node with room for one trial; yields its process id and its folder."""
+    (folder / "tmp").mkdir(parents=True)
+    own = {**env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
     common = ("--block", "--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats")
     common += ("--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0")
-    head = ("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
-    with ExitStack() as stack:
-        for number in range(3):
-            folder = place / f"node{number}"
-            (folder / "tmp").mkdir(parents=True)
-            own = {**extras_env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
-            which = head if number == 0 else (f"--address=127.0.0.1:{port}",)
-            command = ("ray", "start", f"--temp-dir={folder}", *common, *which)
-            command = (*alone(folder, extras_env["VIRTUAL_ENV"]), *command)
-            node = stack.enter_context(running(*command, folder=folder, env=own))
-            cluster.nodes.append((node.pid, folder))
-            wait_for(lambda log=folder / "log": b"Ray runtime started" in log.read_bytes(), 120)
+    command = ("ray", "start", f"--temp-dir={folder}", *common, *options)
+    command = (*alone(folder, env["VIRTUAL_ENV"]), *command)
+    with running(*command, folder=folder, env=own) as process:
+        wait_for(lambda: b"Ray runtime started" in (folder / "log").read_bytes(), 120)
+        yield process.pid, folder
+
+
+@pytest.fixture(scope="module")
+def head(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
+    """A cluster of one node, which more can join."""
+    port, client = free_port(), free_port()
+    options = ("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
+    with node(place / "node0", extras_env, *options) as begun:
         wait_for(lambda: answers(client))
-        yield cluster
+        yield Cluster(f"ray://127.0.0.1:{client}", f"127.0.0.1:{port}", [begun])
+
+
+@pytest.fixture(scope="module")
+def cluster(head: Cluster, place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
+    """Three nodes."""
+    with ExitStack() as stack:
+        for number in (1, 2):
+            joined = node(place / f"node{number}", extras_env, f"--address={head.joined_at}")
+            head.nodes.append(stack.enter_context(joined))
+        yield head
 
 
 @pytest.fixture(scope="module")
@@ -204,19 +216,20 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
 
 
-def test_nodes_see_neither_the_project_nor_each_other(
-    cluster: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
+def test_a_node_sees_neither_the_project_nor_another_node(
+    head: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
 ) -> None:
-    if not alone(cluster.nodes[0][1], extras_env["VIRTUAL_ENV"]):
+    [(pid, folder)] = head.nodes
+    if not alone(folder, extras_env["VIRTUAL_ENV"]):
         pytest.skip("bubblewrap is not installed, or not allowed")
-    for number, (pid, folder) in enumerate(cluster.nodes):
-        # The first process is bubblewrap itself, outside of what it made.
-        (inside,) = psutil.Process(pid).children()
-        seen = Path(f"/proc/{inside.pid}/root")
-        assert (seen / folder.relative_to("/") / "log").exists()
-        hidden = [shared / "home", project, folder.parent / f"node{(number + 1) % 3}"]
-        assert all(path.exists() for path in hidden)
-        assert not any((seen / path.relative_to("/")).exists() for path in hidden)
+    # The first process is bubblewrap itself, outside of what it made.
+    (inside,) = psutil.Process(pid).children()
+    seen = Path(f"/proc/{inside.pid}/root")
+    assert (seen / folder.relative_to("/") / "log").exists()
+    (folder.parent / "another").mkdir()
+    hidden = [shared / "home", project, folder.parent / "another"]
+    assert all(path.exists() for path in hidden)
+    assert not any((seen / path.relative_to("/")).exists() for path in hidden)
 
 
 def trial_runs(client: MlflowClient) -> list[Run]:
@@ -355,9 +368,7 @@ def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
         wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))
 
 
-def test_pruned_and_failed_trials(
-    cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
-) -> None:
+def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, str], tmp_path: Path) -> None:
     grid = {"train.x": [0.3, 0.95], "train.trouble": ["above", "none"]}
     search = {
         "pruner": {"name": "ThresholdPruner", "upper": 1.2},
@@ -369,7 +380,7 @@ def test_pruned_and_failed_trials(
     before = checkout(folder)
     client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
     with watched(folder, user, client) as seen:
-        done = run(*SEARCH, "--ray", cluster.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+        done = run(*SEARCH, "--ray", head.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
         wait_for(lambda: "RUNNING" not in {run.info.status for run in trial_runs(client)})
     found = experiments(folder)
     ended = {one.info.run_name: one for one in trial_runs(client)}
