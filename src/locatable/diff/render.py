@@ -363,8 +363,8 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
         if len(found.values) > MOST_ROWS:
             lines.append(f"\nand {len(found.values) - MOST_ROWS} more metrics")
     if patch:
-        # Longer than any in the code.
-        longest = max(map(len, re.findall("`+", patch)), default=2)
+        # Longer than any in the code, and of at least three.
+        longest = max([2, *map(len, re.findall("`+", patch))])
         fence = "`" * (longest + 1)
         lines += ["", f"{fence}diff", patch.rstrip("\n"), fence]
     return "\n".join(lines)
