@@ -313,7 +313,7 @@ def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
     return reader.snapshot(rev) if reader.objects.read([rev])[0] else None
 
 
-def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return both values of each key in which they differ; None where there is none."""
     changed = {}
     for key in dict.fromkeys([*before, *after]):
