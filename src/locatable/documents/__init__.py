@@ -189,6 +189,11 @@ def instead_of(path: Path) -> str:
     return INSTEAD.get(path.suffix.lower(), "")
 
 
+def is_archive(path: Path) -> bool:
+    """Return true for the name of an archive, which may be one of sources."""
+    return path.suffix.lower() in ARCHIVES
+
+
 def is_manuscript(path: Path) -> bool:
     """Return true for a document, or for a text of another name that may be one."""
     if is_document(path):
@@ -285,6 +290,11 @@ def read_bounded(path: Path) -> bytes:
 def _read(path: Path, changed: int) -> bytes:
     # The time of the last change is part of the key only.
     return path.read_bytes()
+
+
+def forget_content() -> None:
+    """Free the memory of what `read_bounded` read last."""
+    _read.cache_clear()
 
 
 class _OutOfTime(BaseException):

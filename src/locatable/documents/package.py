@@ -32,7 +32,7 @@ MOST_TOGETHER = 2_000_000_000
 MOST_MEMBERS = 100_000
 # Bytes of an archive's files, and what each counts at least.
 MOST_UNPACKED = 500_000_000
-LEAST_UNPACKED = 4_000
+LEAST_UNPACKED = 25_000
 _BROKEN = (zipfile.BadZipFile, zlib.error, tarfile.TarError, lzma.LZMAError)
 
 # The main part of an OpenDocument file, and what lists the parts of an EPUB.
@@ -100,17 +100,19 @@ def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
         folder = Path(name).resolve()
         left_out = _unpack(path, folder)
         manuscripts = _manuscripts(folder)
+        has_figures = False
         for manuscript in manuscripts:
             inside = manuscript.relative_to(folder)
             try:
                 for figure in read_figures(manuscript, (folder,)):
                     place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
                     # What is not in the archive is nowhere that a revision has.
+                    has_figures = True
                     yield replace(_kept(figure), place=place, missing=())
             except UnreadableError as error:
                 problem = str(error).removeprefix(f"{manuscript}: ")
                 yield Figure(str(inside), problem=problem)
-        if left_out:
+        if left_out and has_figures:
             yield Figure("the rest", problem=left_out)
 
 
@@ -403,7 +405,8 @@ def _heading(element: ET.Element) -> str:
         return "".join(element.itertext())
     if name != "p":
         return ""
-    for style in _elements(element, "pStyle")[:1]:
+    # Not all elements below it: paragraphs in paragraphs would take the square of their number.
+    for style in element.iterfind("{*}pPr/{*}pStyle"):
         value = next(iter(style.attrib.values()), "")
         if value.lower().startswith(_STYLES_OF_HEADINGS):
             return "".join(run.text or "" for run in _elements(element, "t"))

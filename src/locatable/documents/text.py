@@ -21,7 +21,7 @@ from typing import Any, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from ..errors import UnreadableError
-from . import MOST_BYTES, NOT_FETCHED, PICTURES, Encoded, Figure, Form, is_allowed, project_of, read_bounded
+from . import MOST_BYTES, NOT_FETCHED, PICTURES, Encoded, Figure, Form, forget_content, is_allowed, project_of, read_bounded
 
 # Texts that are read for one document, and how deep these may include each other.
 MOST_FILES = 500
@@ -426,6 +426,7 @@ def text_of(path: Path) -> str:
     coding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     # Letters beside figures do not matter.
     text = content.decode(coding, errors="replace").replace("\r\n", "\n")
+    forget_content()
     kind = _KINDS.get(path.suffix.lower(), path.suffix.lower())
     if kind not in _HIDDEN:
         is_tex = "\\documentclass" in text or "\\begin{" in text

@@ -65,21 +65,25 @@ def _locate_file(reader: Reader, target: str) -> Located:
     try:
         located = _locate_content(reader, target)
     except NotFoundError as not_found:
-        from ..documents import instead_of, is_document, is_picture
+        from ..documents import instead_of, is_archive, is_document, is_manuscript, is_picture
 
         if is_picture(path):
             return _locate_changed_picture(reader, target, not_found)
-        if is_document(path) or instead_of(path):
+        if instead_of(path) or (is_document(path) and not is_archive(path)):
             return _locate_figures(reader, target)
+        if is_manuscript(path):
+            # Of an archive or a text of any name, what is in it decides whether it is a manuscript.
+            with suppress(NotFoundError, UnreadableError, ModuleNotFoundError):
+                return _locate_figures(reader, target)
         raise
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
         kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
-    from ..documents import NOT_FETCHED, is_document
+    from ..documents import NOT_FETCHED, is_archive, is_document
 
-    if not is_document(path):
+    if not is_document(path) or is_archive(path):
         return located
     try:
         document = _locate_figures(reader, target)
