@@ -1,8 +1,9 @@
-"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB: ZIP files whose parts refer to the media beside them; and archives.
+"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB, ZIP files whose parts refer to the media beside them.
 
 One reader serves all six. It splits a document into sections (slides, sheets, chapters, or one text), finds
 the pictures of each, and follows their references: to a member of the ZIP file, to a file beside it, or to a
 server, which is not asked. The members of a file tell which format it has, whatever its name is.
+Archives of sources are unpacked to a temporary folder, within limits, and read there.
 """
 
 import gzip
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from urllib.parse import unquote
 
 from ..errors import UnreadableError, joined_lines
@@ -118,7 +119,9 @@ def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
 
 def _kept(figure: Figure) -> Figure:
     """Return a figure that does not need its file, which is deleted soon."""
-    forms = tuple(replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms)
+    forms = tuple(
+        replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms
+    )
     return replace(figure, forms=forms)
 
 
@@ -128,7 +131,9 @@ def _manuscripts(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_document(path) and path.suffix.lower() not in ARCHIVES:
             documents.append(path)
-    mains = [path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)]
+    mains = [
+        path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)
+    ]
     return mains or documents
 
 
@@ -176,7 +181,7 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     else:
         with gzip.open(path) as file:
             is_text = Path(path.stem).suffix.lower() in TEXTS
-            yield path.stem if is_text else f"{path.stem}.tex", file
+            yield path.stem if is_text else f"{path.stem}.tex", cast(IO[bytes], file)
 
 
 class Package:
