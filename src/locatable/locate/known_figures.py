@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..documents import PICTURES, Drawing, looks_of
+from ..documents import PICTURES, Drawing, looks_of, read_bounded
 from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -88,7 +88,7 @@ class KnownFigures:
     def leave_out(self, document: Path) -> None:
         """Have a document not count, nor its copies and other versions: it would be traced to itself."""
         paths: set[str] = set()
-        for key in self.keys_of(document.read_bytes()):
+        for key in self.keys_of(read_bounded(document)):
             paths.update(path for _, path in self.places(key))
         path = path_in(self._head, document) if self._head else None
         self.not_counted = paths | {path} if path else paths
