@@ -2,9 +2,9 @@
 
     python -m tools.documents [ROW ...]
 
-Documents are kept in build/documents, and a row that is there is not built again: remove its folder to have it
-built anew. What was said of each figure is in build/documents/score.json. Exits with 1 where a row is below its
-goal, or anything is wrong. Needs these packages of Debian; without one, its documents are not built:
+Documents are kept in build/documents, and a row that is there is not built again: remove its folder to have
+it built anew. What came of each figure is in score.json of the row's folder. Exits with 1 where a row is below
+its goal or anything is wrong. Needs these packages of Debian; without one, its documents are not built:
 
     {packages}
 """
@@ -18,9 +18,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import edited, foreign, vector
+from . import edited, foreign, texts, vector
 from .corpus import FOLDER, Repository, Row, read_truth
 from .score import Outcome, ask, faults, outcomes
 
@@ -58,6 +57,7 @@ ROWS = {
     "vector": Kind(vector.build, 0.9),
     "edited": Kind(edited.build, 0.9),
     "foreign": Kind(foreign.build, 1.0),
+    "texts": Kind(texts.build, 1.0),
 }
 
 
@@ -81,7 +81,6 @@ def main() -> int:
         print(f"not here: {', '.join(missing)}; --help names Debian's packages", flush=True)
     repository = Repository(FOLDER / "repository")
     good = True
-    scores: dict[str, list[dict[str, object]]] = {}
     for name in arguments.rows or list(ROWS):
         folder = FOLDER / name
         if not (folder / "truth.json").exists():
@@ -93,10 +92,7 @@ def main() -> int:
         for line in not_built:
             print(f"{name}: not built: {line}", flush=True)
         if not arguments.build:
-            scores[name] = score(name, repository)
-            good = report(name, scores[name]) and good
-    if scores:
-        (FOLDER / "score.json").write_text(json.dumps(scores, indent=1))
+            good = report(name, score(name, repository)) and good
     return 0 if good else 1
 
 
@@ -112,6 +108,7 @@ def score(name: str, repository: Repository) -> list[dict[str, object]]:
         ):
             figure = {"document": document.path, "way": placement.way, "place": placement.place}
             scored.append({**figure, "outcome": outcome.value, "faults": found, "seconds": said.seconds})
+        (FOLDER / name / "score.json").write_text(json.dumps(scored, indent=1))
     return scored
 
 

@@ -1,4 +1,4 @@
-"""Draws the figures of an experiment as PNG, JPEG, PDF and SVG; a copy is the stage's script in the repository."""
+"""Draws the figures of an experiment in four formats; a copy is the stage's script in the repository."""
 
 import json
 import sys

@@ -16,7 +16,7 @@ from typing import Any
 
 import locatable
 
-from .corpus import Document, Placement
+from .corpus import Placement
 
 # Any document ends within this much processor time, and memory in bytes.
 MOST_SECONDS = 60
@@ -137,8 +137,10 @@ def _results(results: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
 def outcomes(placements: tuple[Placement, ...], answers: list[Answer]) -> list[Outcome]:
     """Return what came of each figure of a document.
 
-    An answer that names what is nowhere at its place is wrong, once for each figure that is there and not found.
+    An answer that names nothing of what is at its place makes each figure there wrong that is not found.
     """
+    if not answers:
+        return [Outcome.MISSED] * len(placements)
     result = []
     for placement in placements:
         here = [answer for answer in answers if re.search(placement.place, answer.where)]
@@ -149,15 +151,15 @@ def outcomes(placements: tuple[Placement, ...], answers: list[Answer]) -> list[O
 
 def _outcome(placement: Placement, answers: list[Answer], truths: set[tuple[str, str]]) -> Outcome:
     truth = (placement.rev, placement.stem)
+    is_foreign = not placement.rev
     if any(truth in answer.named for answer in answers):
         return Outcome.FOUND
     if any(answer.named and not answer.named & truths for answer in answers):
         return Outcome.WRONG
-    is_foreign = not placement.rev
     if any(truth in answer.possible or (is_foreign and answer.possible) for answer in answers):
         return Outcome.CANNOT_TELL
     # Nothing is to be said of what no experiment made.
-    return Outcome.FOUND if is_foreign and answers else Outcome.MISSED
+    return Outcome.FOUND if is_foreign else Outcome.MISSED
 
 
 def faults(said: Said) -> list[str]:
