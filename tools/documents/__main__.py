@@ -3,8 +3,8 @@
     python -m tools.documents [ROW ...]
 
 Documents are kept in build/documents, and a row that is there is not built again: remove its folder to have
-it built anew. What came of each figure is in score.json of the row's folder. Exits with 1 where a row is below
-its goal or anything is wrong. Needs these packages of Debian; without one, its documents are not built:
+it built anew. What came of each figure is in score.json of the row's folder. Exits with 1 where a row is
+below its goal or anything is wrong. Needs these packages of Debian; without one, its documents are not built:
 
     {packages}
 """

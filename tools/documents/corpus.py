@@ -24,6 +24,7 @@ stages:
     params: [params.json: [seed, strength]]
     outs: [figures]
 """
+CHROMIUM = "chromium --headless --no-sandbox --disable-gpu --user-data-dir=profile --no-pdf-header-footer"
 FOLDER = Path("build/documents")
 # Seconds for a tool.
 MOST_TIME = 180

@@ -17,7 +17,7 @@ CHANGES = {
     "box": "convert in.png -fill none -stroke red -strokewidth 4 -draw 'rectangle 250,250 450,400' out.png",
     "note": "convert in.png -fill blue -pointsize 36 -annotate +300+420 'here it is' out.png",
     "title cut off": "convert in.png -gravity north -chop 0x48 +repage out.png",
-    "labels of axes cut off": "convert in.png -gravity west -chop 52x0 -gravity south -chop 0x52 +repage out.png",
+    "labels of axes cut off": "convert in.png -gravity southwest -chop 52x52 +repage out.png",
     "cropped 2 %": "convert in.png -gravity center -crop 96x96%+0+0 +repage out.png",
     "cropped 5 %": "convert in.png -gravity center -crop 90x90%+0+0 +repage out.png",
     "cropped 5 % at a side": "convert in.png -gravity east -chop 40x0 +repage out.png",
@@ -27,7 +27,7 @@ CHANGES = {
     "white margin": "convert in.png -bordercolor white -border 70 out.png",
     "grey": "convert in.png -colorspace Gray out.png",
     "brighter": "convert in.png -brightness-contrast 15x10 out.png",
-    "letter, scaled, JPEG": "convert in.png -pointsize 48 -annotate +12+52 (a) -resize 60% -quality 70 out.jpg",
+    "letter, scaled": "convert in.png -pointsize 48 -annotate +12+52 (a) -resize 60% -quality 70 out.jpg",
     "cut from a screen": "convert in.png -resize 83% -gravity center -crop 96x97%+0+0 +repage out.png",
 }
 MONTAGES = {

@@ -40,10 +40,11 @@ class Text:
 
 def _latex(text: str, *shown: str, file: str = "paper.tex", **others: str) -> Text:
     """Return a LaTeX source; a file of `others` is in `sections`."""
-    whole = "\\documentclass{article}\n\\usepackage{graphicx}\n%s\n\\begin{document}\nIt is so.\n%s\n\\end{document}\n"
+    begin = "\\documentclass{article}\n\\usepackage{graphicx}"
     preamble, _, body = text.rpartition("\n---\n")
+    whole = f"{begin}\n{preamble}\n\\begin{{document}}\nIt is so.\n{body}\n\\end{{document}}\n"
     sections = {f"sections/{name}.tex": content for name, content in others.items()}
-    return Text(file, whole % (preamble, body), shown or (ONE,), others=sections)
+    return Text(file, whole, shown or (ONE,), others=sections)
 
 
 def _markdown(text: str, *shown: str, file: str = "paper.md", others: dict[str, str] | None = None) -> Text:
@@ -178,7 +179,8 @@ MARKDOWN = {
     "front matter": Text("paper.md", "---\ntitle: It\nimage: figures/one.png\n---\n\nIt is so.\n"),
     "code": Text(
         "paper.md",
-        "![It](figures/one.png)\n\n```\n![It](figures/two.png)\n```\n\n`![](figures/three.png)`\n\n<!-- ![It](figures/four.png) -->\n",
+        "![It](figures/one.png)\n\n```\n![It](figures/two.png)\n```\n\n`![](figures/three.png)`\n\n"
+        "<!-- ![It](figures/four.png) -->\n",
         unshown=(TWO, "figures/three.png", "figures/four.png"),
     ),
 }

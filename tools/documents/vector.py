@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from . import draw
-from .corpus import SEED, NotBuiltError, Placement, Row, file_name, placed, run
+from .corpus import CHROMIUM, SEED, NotBuiltError, Placement, Row, file_name, placed, run
 
 # What makes `out.FORMAT` of `in.pdf`, by its name.
 FROM_PDF = {
@@ -24,8 +24,7 @@ ALONE = {
     "Inkscape of SVG": "inkscape in.svg --export-filename=out.pdf",
     "Inkscape to plain SVG": "inkscape in.svg --export-plain-svg --export-filename=out.svg",
     "librsvg": "rsvg-convert -f pdf -o out.pdf in.svg",
-    "Chromium": "chromium --headless --no-sandbox --disable-gpu --user-data-dir=profile --no-pdf-header-footer"
-    " --print-to-pdf=out.pdf in.svg",
+    "Chromium": f"{CHROMIUM} --print-to-pdf=out.pdf in.svg",
     "EPS by pdftops": "pdftops -eps in.pdf in.eps && latex page && dvips page && ps2pdf page.ps out.pdf",
     "EPS by Cairo": "pdftocairo -eps in.pdf in.eps && latex page && dvips page && ps2pdf page.ps out.pdf",
     "EPS by matplotlib": "latex page && dvips page && ps2pdf page.ps out.pdf",
