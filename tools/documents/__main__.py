@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import edited, foreign, texts, vector
+from . import edited, foreign, hostile, texts, vector
 from .corpus import FOLDER, Repository, Row, read_truth
 from .score import Outcome, ask, faults, outcomes
 
@@ -58,6 +58,7 @@ ROWS = {
     "edited": Kind(edited.build, 0.9),
     "foreign": Kind(foreign.build, 1.0),
     "texts": Kind(texts.build, 1.0),
+    "hostile": Kind(hostile.build, 1.0),
 }
 
 

@@ -63,7 +63,7 @@ LATEX = {
     "includegraphics": _latex(IN + "{figures/one.png}"),
     "includegraphics without an ending": _latex(IN + "{figures/one}"),
     "includegraphics, two in a line": _latex(IN + "{figures/one}" + IN + "{figures/two}", ONE, TWO),
-    "includegraphics*": _latex(r"\includegraphics*[10,10][90,90]{figures/one}"),
+    "includegraphics with a star": _latex(r"\includegraphics*[10,10][90,90]{figures/one}"),
     "includegraphics of several lines": _latex(
         "\\includegraphics[%\n  width=3cm, % so\n  angle=90\n]\n{figures/one}"
     ),
