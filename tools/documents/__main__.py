@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import edited, foreign, hostile, texts, vector
+from . import edited, exact, foreign, hostile, texts, vector
 from .corpus import FOLDER, Repository, Row, read_truth
 from .score import Outcome, ask, faults, outcomes
 
@@ -54,6 +54,7 @@ class Kind:
 
 
 ROWS = {
+    "exact": Kind(exact.build, 1.0),
     "vector": Kind(vector.build, 0.9),
     "edited": Kind(edited.build, 0.9),
     "foreign": Kind(foreign.build, 1.0),
