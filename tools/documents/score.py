@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from threading import Timer
 from typing import Any
+from urllib.parse import unquote
 
 import locatable
 
@@ -117,7 +118,7 @@ def answers_of(stdout: str) -> list[Answer]:
 
 
 def _answer(figure: dict[str, Any]) -> Answer:
-    where = f"{figure['place']} {figure['name']}"
+    where = unquote(f"{figure['place']} {figure['name']}")
     named = _results(figure["results"])
     if figure["match"] == NOTHING:
         return Answer(where)

@@ -187,7 +187,7 @@ MARKDOWN = {
 HTML = {
     "img": _html('<img alt="it" src="figures/one.png">'),
     "img without quotes": _html("<IMG SRC=figures/one.png>"),
-    "srcset": _html('<img srcset="figures/one.png 1x, figures/two.png 2x">', ONE, TWO),
+    "srcset": _html('<img srcset="figures/one.png 480w, figures/large.png 800w">'),
     "data-src": _html('<img class="lazy" data-src="figures/one.png">'),
     "picture": _html('<picture><source srcset="figures/one.png" type="image/png"><img alt="it"></picture>'),
     "base": _html('<img src="one.png">', head='<base href="figures/">'),
