@@ -127,7 +127,7 @@ def _run(words: list[str]) -> int:
     try:
         return _run_command(name, rest)
     except ModuleNotFoundError as error:
-        from .commands.extras import find_extra, missing_extra
+        from .commands import find_extra, missing_extra
 
         extra = find_extra(error.name or "", name)
         if extra is None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..output import add_json_option
+from . import add_index_option
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,11 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="*", metavar="PATH-OR-URL", help="a repository")
     add_index_option(parser)
     add_json_option(parser)
-
-
-def add_index_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--index`."""
-    parser.add_argument("--index", metavar="FILE", type=Path, help="the file of the index")
 
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
@@ -92,8 +88,7 @@ def _json(db: "sqlite3.Connection") -> str:
 
 def _text(db: "sqlite3.Connection", file: Path) -> str:
     """Return a line about an index, and one about each repository in it."""
-    from ..index import repositories
-    from ..index.lookup import shown_time
+    from ..index import repositories, shown_time
 
     listed = repositories(db)
     lines = [f"{file}: {len(listed)} repositories, {sum(one.results for one in listed)} results"]

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..output import add_json_option
-from .index import add_index_option
+from . import add_index_option
 
 if TYPE_CHECKING:
     from ..locate import Located, Report, Result
@@ -118,8 +118,7 @@ def _run_everywhere(arguments: argparse.Namespace) -> int:
         UsageError: what was asked for needs the repository itself.
     """
     from ..errors import UsageError
-    from ..index import index_file, reading
-    from ..index.lookup import find_everywhere, to_json, to_text
+    from ..index import find_everywhere, index_file, reading, to_json, to_text
 
     if arguments.cite or arguments.html:
         raise UsageError("--everywhere: --cite and --html need a clone of the repository; run them there")

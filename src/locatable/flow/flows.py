@@ -23,8 +23,8 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 
+from ..clones import kill_processes
 from ..clones.params_files import write
-from ..clones.processes import kill_processes
 from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
 from ..git import clone_git, git

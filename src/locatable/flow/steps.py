@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
 
-from ..clones.processes import CLONE_VARIABLE, kill_processes
+from ..clones import CLONE_VARIABLE, kill_processes
 from ..errors import LocatableError
 
 # EX_CONFIG of sysexits.h, with which a stage says that trying again is of no use; as DVC reports it.

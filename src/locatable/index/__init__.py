@@ -5,16 +5,30 @@ lie on a shared disk: whoever writes it replaces it as a whole, so that readers 
 """
 
 import contextlib
+import json
 import os
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 from ..errors import NotFoundError, ProjectError, StoreError
+from ..git.objects import git_hash
+from ..git.pointers import lfs_pointer_hash
+from ..locate import render
+from ..locate.by_value import QuotedNumber, parse_quoted
+from ..locate.result import Report, Role, RoleKind, ValueRole
+from ..model import Experiment, json_text
 from ..output import replacing
+from ..repository.hashes import HashKind, md5_of
+from ..results.coordinates import Coordinate, Coordinates
+from ..results.staleness import Difference, Kind
+from ..results.values import ValueKind
 
 VARIABLE = "LOCATABLE_INDEX"
 # In the header of the file: whose it is, and the number that changes with the tables.
@@ -199,3 +213,212 @@ def forget(db: sqlite3.Connection, source: str) -> None:
         db.execute(statement, {"repository": row[0]})
     db.commit()
     db.execute("VACUUM")  # what was deleted stays in unused pages otherwise
+
+
+# Digits of a commit's id or a hash that are enough to mean one.
+SHORTEST_ID = 7
+
+
+# What a file is in a result, by what says most about where it comes from.
+KINDS = (RoleKind.OUTPUT, RoleKind.ARTIFACT, RoleKind.SOURCE, RoleKind.INPUT, RoleKind.IN_GIT)
+# Results that are told in full, and results that get a line; `--json` has all.
+MOST_IN_FULL = 3
+MOST_LINES = 20
+
+# How a target belongs to results, by path or key; and the keys of the results.
+Roles = dict[int, dict[str, Role | ValueRole]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result of one of many repositories; as JSON, its own keys stand beside those of the report.
+
+    Attributes:
+        repository: its URL or folder.
+        folder: of the project in it, empty for its root.
+        unreachable_since: when the repository could first not be read any more; None while it can.
+        gone_since: when no branch, tag or experiment had the commit any more; None while one has it.
+        report: on the result.
+    """
+
+    repository: str
+    folder: str
+    unreachable_since: str | None
+    gone_since: str | None
+    report: Report
+
+
+def find_everywhere(db: sqlite3.Connection, target: str) -> list[Found]:
+    """Return the results of all repositories that a target belongs to.
+
+    Those whose stage made it come first, older before newer ones; of a number, the likeliest.
+
+    Args:
+        db: the index.
+        target: path of a file or folder; else what a file is called by Git or DVC (a hash), the id of a
+            commit or the beginning of one, the name of an experiment, or a number as a text quotes it.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    path = Path(target)
+    if path.exists():
+        roles = _with_hash(db, _names_of(db, path))
+        what = f"{target}: none of the repositories in the index has a file with this content"
+    else:
+        roles = _named(db, target)
+        what = f"{target}: no file here; no hash, commit or experiment of a repository in the index"
+        quoted = None if roles else parse_quoted(target)
+        if quoted:
+            roles = _with_number(db, quoted)
+            what += ", nor a metric or param that rounds to this number"
+    if not roles:
+        raise NotFoundError(what, hint="; ".join(_left_out(db)))
+    return [_found(db, result, roles[result]) for result in roles]
+
+
+def _names_of(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Return what Git and DVC call a file or folder in any repository of an index."""
+    names = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
+    if path.is_file():
+        for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
+            names += [git_hash(path, id_length), lfs_pointer_hash(path, id_length)]
+    return names
+
+
+def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
+    """Return the results that have a file by any of some hashes."""
+    found: list[tuple[int, int, int, str, Role]] = []
+    for name in dict.fromkeys(names):
+        rows = db.execute(
+            "SELECT kind, stage, time, result, name FROM places JOIN names ON path = names.id"
+            " JOIN results ON result = results.id WHERE hash = ?",
+            [bytes.fromhex(name.removesuffix(".dir"))],
+        )
+        for kind, stage, committed, result, path in rows:
+            role = Role(RoleKind[kind], stage)
+            found.append((KINDS.index(role.kind), committed, result, path, role))
+    roles: Roles = {}
+    for _, _, result, path, role in sorted(found, key=lambda one: one[:4]):
+        roles.setdefault(result, {}).setdefault(path, role)
+    return roles
+
+
+def _named(db: sqlite3.Connection, name: str) -> Roles:
+    """Return the results of that name; and those that have a file by it, where it can be a hash."""
+    roles: Roles = {}
+    rows = db.execute("SELECT id FROM results WHERE experiment = ? ORDER BY time", [name]).fetchall()
+    digits = name.lower().removesuffix(".dir")
+    if re.fullmatch(rf"[0-9a-f]{{{SHORTEST_ID},64}}", digits):
+        by_rev = "SELECT id FROM results WHERE rev BETWEEN ? AND ? ORDER BY time"
+        rows += db.execute(by_rev, [digits, f"{digits}g"]).fetchall()
+        if len(digits) % 2 == 0:
+            roles = _with_hash(db, [digits])
+    return {result: {} for (result,) in rows} | roles
+
+
+def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
+    """Return the results with a value that prints so: metrics before params, older before newer ones."""
+    by_kind: dict[ValueKind, Roles] = {kind: {} for kind in ValueKind}
+    for wanted in quoted.numbers:
+        exponent = wanted.as_tuple().exponent
+        # Rounded to its last digit, a value is off by less than one of it.
+        margin = 1.01 * 10.0 ** float(exponent) + abs(float(wanted)) * 1e-15
+        rows = db.execute(
+            "SELECT result, name, kind, value FROM numbers JOIN names ON key = names.id"
+            " JOIN results ON result = results.id WHERE value BETWEEN ? AND ? ORDER BY time, result, value",
+            [float(wanted) - margin, float(wanted) + margin],
+        )
+        for result, key, kind, value in rows:
+            if quoted.names(key) and quoted.is_printed(value):
+                role = ValueRole(ValueKind[kind], value)
+                by_kind[role.kind].setdefault(result, {})[key] = role
+    roles: Roles = {}
+    for results in by_kind.values():
+        for result, values in results.items():
+            roles.setdefault(result, {}).update(values)
+    return roles
+
+
+def _left_out(db: sqlite3.Connection) -> list[str]:
+    """Return lines about what can keep a result from being found."""
+    lines = []
+    count, source, problem = db.execute(
+        "SELECT count(*), source, results.problem FROM results"
+        " JOIN repositories ON repository = repositories.id WHERE results.problem != ''"
+    ).fetchone()
+    if count:
+        lines.append(f"left out: parts of revisions, {count} of them, such as {source} {problem}")
+    folders = db.execute("SELECT count(DISTINCT hash) FROM unlisted").fetchone()[0]
+    if folders:
+        lines.append(f"left out: files in tracked folders, {folders} of them, whose lists were not at hand")
+    for source, since in db.execute("SELECT source, failed_since FROM repositories WHERE failed_since"):
+        lines.append(f"{source} could not be read since {shown_time(since)}")
+    return lines
+
+
+def _found(db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole]) -> Found:
+    """Return what an index knows of a result."""
+    row = db.execute(
+        "SELECT source, failed_since, folder, gone_since, rev, report, data, code, params, environment,"
+        " execution FROM results JOIN repositories ON repository = repositories.id WHERE results.id = ?",
+        [result],
+    ).fetchone()
+    source, failed_since, folder, gone_since, rev, packed, *keys = row
+    if not packed:
+        raise NotFoundError(f"{source} {rev[:7]}: known, but its report could not be made when it was read")
+    values = _unpacked(packed)
+    coordinates = {}
+    for name, key in zip(COORDINATES, keys, strict=True):
+        content = _unpacked(db.execute("SELECT content FROM coordinates WHERE id = ?", [key]).fetchone()[0])
+        if name in ("code", "execution"):
+            content["content"] = {"commit": rev, **content["content"]}
+        coordinates[name] = Coordinate(**content)
+    values["coordinates"] = Coordinates(**coordinates)
+    values["roles"] = {path: str(role) for path, role in roles.items()}
+    values["experiment"] = Experiment(**values["experiment"]) if values["experiment"] else None
+    values["stale"] = [Difference(**{**each, "kind": Kind(each["kind"])}) for each in values["stale"]]
+    report = Report(**values)
+    return Found(source, folder, shown_time(failed_since), shown_time(gone_since), report)
+
+
+def _unpacked(packed: bytes) -> dict[str, Any]:
+    return cast(dict[str, Any], json.loads(zlib.decompress(packed)))
+
+
+def shown_time(seconds: int | None) -> str | None:
+    """Return a time for people to read; None for none."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes") if seconds else None
+
+
+def to_json(found: Sequence[Found]) -> str:
+    """Return results as a JSON list; the keys of each are those of `locate --json`, and more."""
+    listed = []
+    for one in found:
+        values = asdict(one)
+        report = values.pop("report")
+        listed.append({**values, **report})
+    return json_text(listed, indent=1)
+
+
+def to_text(found: Sequence[Found]) -> str:
+    """Return reports on the first results for people to read, and a line for each of the next ones."""
+    pages = [f"{_place(one)}\n{render.to_text(one.report)}" for one in found[:MOST_IN_FULL]]
+    lines = [f"{_place(one)}  {render.title(one.report)}" for one in found[MOST_IN_FULL:]]
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more (--json: all)"]
+    if lines:
+        pages.append("\n".join(lines))
+    return "\n\n".join(pages)
+
+
+def _place(found: Found) -> str:
+    """Return where a result is, and whether it still is."""
+    parts = [found.repository]
+    if found.folder:
+        parts.append(f"in {found.folder}")
+    if found.unreachable_since:
+        parts.append(f"UNREACHABLE since {found.unreachable_since}: as it was known before")
+    if found.gone_since:
+        parts.append(f"GONE: no branch, tag or experiment there has this commit since {found.gone_since}")
+    return "  ".join(parts)
