@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tiny_dvc
+from figures import curves, picture, saved, scaled
 from tiny_git import commit, experiment, git, write
 
 from locatable.cli import main
@@ -306,3 +307,57 @@ def test_readers_need_no_right_to_write(place: Path, tmp_path: Path, found) -> N
     (tmp_path / "shared").chmod(0o555)
     assert [told["rev"] for told in found(rev)] == [rev]
     (tmp_path / "shared").chmod(0o755)
+
+
+@pytest.fixture
+def figures(place: Path, tmp_path: Path) -> Path:
+    """The current folder; two repositories with figures are in the index, one by its URL."""
+    commit(tmp_path / "one", {".dvc/config": "", "loss.png": curves(1)})
+    commit(
+        tmp_path / "two",
+        {".dvc/config": "", "plots/loss.png": curves(2), "loss.pdf": curves(2, format="pdf")},
+    )
+    main(["index", "add", bare(tmp_path / "one"), str(tmp_path / "two")])
+    return place
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match", "repository", "path"),
+    [
+        ("same.png", curves(1), "", "one.git", "loss.png"),
+        (
+            "stripped.png",
+            saved(picture(curves(2)), "PNG", optimize=True),
+            "same pixels",
+            "two",
+            "plots/loss.png",
+        ),
+        ("small.png", saved(scaled(curves(1), 0.6), "PNG"), "most similar", "one.git", "loss.png"),
+        ("paper.pdf", curves(2, format="pdf"), "same bytes", "two", "loss.pdf"),
+    ],
+)
+def test_a_changed_copy_of_a_figure_leads_to_its_repository(
+    figures: Path, found, name: str, content: bytes, match: str, repository: str, path: str
+) -> None:
+    write(figures, {name: content})
+    (told,) = found(name)
+    assert (told["match"] or "same bytes", list(told["roles"])) == (match or "same bytes", [path])
+    assert told["repository"].endswith(f"/{repository}")
+
+
+def test_a_foreign_figure_is_refused(figures: Path, found) -> None:
+    write(figures, {"foreign.png": curves(99)})
+    assert found("foreign.png") == []
+
+
+def test_who_has_no_clone_is_told_that_figures_were_not_compared(
+    figures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(tmp_path / "two")
+    write(figures, {"small.png": saved(scaled(curves(1), 0.6), "PNG"), "same.png": curves(1)})
+    exit_code, text = said(capsys, "locate", "--everywhere", "small.png")
+    assert exit_code == 1
+    assert "no figure that is known; not compared with some of " in text
+    assert f"{tmp_path / 'two'}, file://{tmp_path / 'one.git'}" in text
+    assert said(capsys, "locate", "--everywhere", "same.png")[0] == 0

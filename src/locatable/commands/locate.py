@@ -123,7 +123,9 @@ def _run_everywhere(arguments: argparse.Namespace) -> int:
     if arguments.cite or arguments.html:
         raise UsageError("--everywhere: --cite and --html need a clone of the repository; run them there")
     with reading(index_file(arguments.index)) as db:
-        found = find_everywhere(db, arguments.target)
+        found, notes = find_everywhere(db, arguments.target)
+    for note in notes:
+        print(note, file=sys.stderr)
     print(to_json(found) if arguments.json else to_text(found))
     return int(arguments.check and any(one.report.stale for one in found))
 

@@ -5,6 +5,7 @@ lie on a shared disk: whoever writes it replaces it as a whole, so that readers 
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -18,14 +19,15 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from ..errors import NotFoundError, ProjectError, StoreError
-from ..git.objects import git_hash
-from ..git.pointers import lfs_pointer_hash
+from ..git import top_folder
+from ..git.objects import bytes_hash, git_hash
+from ..git.pointers import lfs_pointer_hash, lfs_pointer_hash_of
 from ..locate import render
 from ..locate.by_value import QuotedNumber, parse_quoted
-from ..locate.result import Report, Role, RoleKind, ValueRole
+from ..locate.result import Match, Report, Role, RoleKind, ValueRole
 from ..model import Experiment, json_text
 from ..output import replacing
-from ..repository.hashes import HashKind, md5_of
+from ..repository.hashes import HashKind, content_hash, md5_of
 from ..results.coordinates import Coordinate, Coordinates
 from ..results.staleness import Difference, Kind
 from ..results.values import ValueKind
@@ -60,6 +62,11 @@ CREATE TABLE numbers (
     value BLOB, repository INTEGER, folder TEXT, key INTEGER, kind TEXT, result INTEGER NOT NULL,
     PRIMARY KEY (value, repository, folder, key, kind)
 ) WITHOUT ROWID;
+CREATE TABLE figures (
+    hash BLOB, page INTEGER, version TEXT NOT NULL, digest BLOB, is_picture INTEGER NOT NULL, row BLOB,
+    PRIMARY KEY (hash, page)
+);
+CREATE INDEX figures_by_digest ON figures (digest);
 CREATE TABLE unlisted (
     hash BLOB, repository INTEGER, folder TEXT, PRIMARY KEY (hash, repository, folder)
 ) WITHOUT ROWID;
@@ -72,6 +79,7 @@ FORGET = (
     "DELETE FROM unlisted WHERE repository = :repository",
     "DELETE FROM repositories WHERE id = :repository",
     "DELETE FROM names WHERE id NOT IN (SELECT path FROM places UNION SELECT key FROM numbers)",
+    "DELETE FROM figures WHERE hash NOT IN (SELECT hash FROM places)",
     "DELETE FROM coordinates WHERE id NOT IN (SELECT data FROM results UNION SELECT code FROM results"
     " UNION SELECT params FROM results UNION SELECT environment FROM results"
     " UNION SELECT execution FROM results)",
@@ -215,6 +223,8 @@ def forget(db: sqlite3.Connection, source: str) -> None:
     db.execute("VACUUM")  # what was deleted stays in unused pages otherwise
 
 
+# Bytes of the hashes that DVC has; Git's are longer.
+MD5_SIZE = 16
 # Digits of a commit's id or a hash that are enough to mean one.
 SHORTEST_ID = 7
 
@@ -223,6 +233,7 @@ SHORTEST_ID = 7
 KINDS = (RoleKind.OUTPUT, RoleKind.ARTIFACT, RoleKind.SOURCE, RoleKind.INPUT, RoleKind.IN_GIT)
 # Results that are told in full, and results that get a line; `--json` has all.
 MOST_IN_FULL = 3
+MOST_NAMED = 3
 MOST_LINES = 20
 
 # How a target belongs to results, by path or key; and the keys of the results.
@@ -238,6 +249,8 @@ class Found:
         folder: of the project in it, empty for its root.
         unreachable_since: when the repository could first not be read any more; None while it can.
         gone_since: when no branch, tag or experiment had the commit any more; None while one has it.
+        figure: its place in the target, where that is a document.
+        match: how a figure was found that has other bytes; empty for all else.
         report: on the result.
     """
 
@@ -245,21 +258,25 @@ class Found:
     folder: str
     unreachable_since: str | None
     gone_since: str | None
+    figure: str
+    match: str
     report: Report
 
 
-def find_everywhere(db: sqlite3.Connection, target: str) -> list[Found]:
-    """Return the results of all repositories that a target belongs to.
+def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], list[str]]:
+    """Return the results of all repositories that a target belongs to, and notes about what was not found.
 
     Those whose stage made it come first, older before newer ones; of a number, the likeliest.
 
     Args:
         db: the index.
         target: path of a file or folder; else what a file is called by Git or DVC (a hash), the id of a
-            commit or the beginning of one, the name of an experiment, or a number as a text quotes it.
+            commit or the beginning of one, the name of an experiment, or a number as a text quotes it. Of a
+            picture or document that is not known as a whole, the figures are looked up.
 
     Raises:
         NotFoundError: there is none.
+        UnreadableError: the document is broken, encrypted, or too large.
     """
     path = Path(target)
     if path.exists():
@@ -272,9 +289,68 @@ def find_everywhere(db: sqlite3.Connection, target: str) -> list[Found]:
         if quoted:
             roles = _with_number(db, quoted)
             what += ", nor a metric or param that rounds to this number"
-    if not roles:
-        raise NotFoundError(what, hint="; ".join(_left_out(db)))
-    return [_found(db, result, roles[result]) for result in roles]
+    notes: list[str] = []
+    found = [_found(db, result, of) for result, of in roles.items()]
+    if not found and path.is_file():
+        found, notes = _figures(db, path)
+    if not found:
+        raise NotFoundError(what, hint="; ".join([*notes, *_left_out(db)]))
+    return found, notes
+
+
+def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
+    """Return the results that figures of a picture or document are of, and a note about each other one."""
+    from ..documents import is_document, is_picture
+
+    if not is_picture(path) and not is_document(path):
+        return [], []
+    try:
+        from .figures import IndexedFigures, name_of
+    except ModuleNotFoundError:
+        return [], ["to compare figures: pip install 'locatable[documents]'"]
+    found: list[Found] = []
+    notes: list[str] = []
+    with IndexedFigures(db) as known:
+        for place, verdict in known.verdicts(path):
+            if verdict.match is Match.NONE:
+                notes.append(": ".join(filter(None, [place, "no figure that is known", verdict.reason])))
+            groups = [verdict.keys, *verdict.others] if verdict.match is Match.TIE else [verdict.keys]
+            for group in groups:
+                roles = _with_hash(db, map(name_of, group))
+                for result, of in roles.items():
+                    found.append(_found(db, result, of, place, verdict.match.value))
+        if notes and known.not_here:
+            sources = ", ".join(sorted(known.not_here)[:MOST_NAMED])
+            notes.append(f"not compared with some of {sources}, whose files are not on this machine")
+    return found, notes
+
+
+def clones_folder() -> Path:
+    """Return the folder of this user's clones of repositories that are no checkouts on this machine."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("locatable")).resolve() / "repositories"
+
+
+def local_folder(source: str) -> Path:
+    """Return the checkout that a repository is, or the folder of its clone, which need not be there yet.
+
+    Raises:
+        GitError: it is a folder, and no repository.
+    """
+    folder = Path(source)
+    is_bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+    if folder.is_absolute() and not is_bare:
+        return top_folder(folder)
+    return clones_folder() / hashlib.sha256(source.encode()).hexdigest()[:32]
+
+
+def names_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
+    """Return what Git and DVC call a file with this content in any repository of an index."""
+    names = [content_hash(content), content_hash(content, HashKind.MD5_OF_TEXT)]
+    for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
+        names += [bytes_hash(content, id_length), lfs_pointer_hash_of(content, id_length)]
+    return names
 
 
 def _names_of(db: sqlite3.Connection, path: Path) -> list[str]:
@@ -357,7 +433,9 @@ def _left_out(db: sqlite3.Connection) -> list[str]:
     return lines
 
 
-def _found(db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole]) -> Found:
+def _found(
+    db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole], figure: str = "", match: str = ""
+) -> Found:
     """Return what an index knows of a result."""
     row = db.execute(
         "SELECT source, failed_since, folder, gone_since, rev, report, data, code, params, environment,"
@@ -379,7 +457,7 @@ def _found(db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRol
     values["experiment"] = Experiment(**values["experiment"]) if values["experiment"] else None
     values["stale"] = [Difference(**{**each, "kind": Kind(each["kind"])}) for each in values["stale"]]
     report = Report(**values)
-    return Found(source, folder, shown_time(failed_since), shown_time(gone_since), report)
+    return Found(source, folder, shown_time(failed_since), shown_time(gone_since), figure, match, report)
 
 
 def _unpacked(packed: bytes) -> dict[str, Any]:
@@ -414,7 +492,8 @@ def to_text(found: Sequence[Found]) -> str:
 
 def _place(found: Found) -> str:
     """Return where a result is, and whether it still is."""
-    parts = [found.repository]
+    match = f"{found.match} (a lead)" if found.match == Match.SIMILAR.value else found.match
+    parts = [*filter(None, [found.figure, match]), found.repository]
     if found.folder:
         parts.append(f"in {found.folder}")
     if found.unreachable_since:

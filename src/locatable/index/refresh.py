@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..documents import PICTURES
 from ..errors import GitError, LocatableError, UnreadableError, UsageError
 from ..git import clone_git, git, make_clone, top_folder
 from ..git.objects import FOLDER, LINK, SUBMODULE, commit_time
@@ -29,7 +30,7 @@ from ..repository.reader import MARK, TOGETHER, Reader, commit_id, projects_in
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
 from ..results.values import NamedValue, number, preload_values, values_of
-from . import COORDINATES
+from . import COORDINATES, MD5_SIZE, clones_folder, local_folder
 
 # All branches, tags and experiments, as the repository has them now; nothing else, such as pull requests.
 FETCHED = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/exps/*:refs/exps/*")
@@ -43,6 +44,9 @@ FETCH_SETTINGS = {
 }
 # A longer list of code files is left to its digest and to the commit.
 MOST_FILES = 200
+# Files that are looked at, and in how large a folder of DVC's they are figures, and not data.
+FIGURES = (*PICTURES, ".pdf")
+MOST_IN_FOLDER = 1_000
 _HASH = re.compile(r"([0-9a-f]{32,64})(?:\.dir)?")
 # An entry of a result that is older, or still there, replaces that of another one.
 _ADD_PLACE = """
@@ -124,7 +128,7 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
     unread = []
     number_of_new = 0
     for folder in sorted({"", *projects}):
-        if top.is_relative_to(_clones()) and folder in projects:
+        if top.is_relative_to(clones_folder()) and folder in projects:
             (top / folder / MARK).mkdir(parents=True, exist_ok=True)  # the reader looks for it
         elif folder and not (top / folder / MARK).is_dir():
             unread.append(folder)
@@ -134,6 +138,10 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
             if known[1] != refs:
                 number_of_new += project.read(now)
             project.list_folders()
+            with suppress(ModuleNotFoundError):  # without the extra `documents`, bytes are all that is known
+                from .figures import read_looks
+
+                read_looks(db, known[0], folder, reader)
     problem = f"projects that are not in the checkout were not read: {', '.join(unread)}" if unread else ""
     changed = "UPDATE repositories SET refs = ?, checked = ?, failed_since = NULL, problem = ? WHERE id = ?"
     db.execute(changed, [refs, now, problem, known[0]])
@@ -142,26 +150,14 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
 
 def _readable_folder(source: str) -> Path:
     """Return a checkout: the source itself, or a clone in which everything of it is that is read."""
-    folder = Path(source)
-    if not folder.is_absolute():
-        return _fetched(source)
-    try:
-        return top_folder(folder)
-    except GitError:
-        if not (folder / "HEAD").is_file():
-            raise
-        return _fetched(folder)  # a bare repository
+    folder = local_folder(source)
+    if folder.is_relative_to(clones_folder()):
+        _fetch(Path(source) if Path(source).is_absolute() else source, folder)
+    return folder
 
 
-def _clones() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("locatable")).resolve() / "repositories"
-
-
-def _fetched(origin: str | Path) -> Path:
-    """Return a clone without files of a repository, as this is now."""
-    clone = _clones() / hashlib.sha256(str(origin).encode()).hexdigest()[:32]
+def _fetch(origin: str | Path, clone: Path) -> None:
+    """Bring a clone without files up to date, which is made where it is not there."""
     if not (clone / ".git").is_dir():
         begun = clone / "begun"
         shutil.rmtree(begun, ignore_errors=True)
@@ -171,7 +167,6 @@ def _fetched(origin: str | Path) -> Path:
         begun.rename(clone / ".git")
     options = ("--recurse-submodules=no", "origin", *FETCHED)
     clone_git(clone, *FETCH, *options, settings=FETCH_SETTINGS)
-    return clone
 
 
 def _projects(reader: Reader) -> set[str]:
@@ -277,10 +272,20 @@ class _Project:
         key = self._db.execute(_ADD_RESULT, row).fetchone()[0]
         of = (self._repository, self._folder)
         for content, path, role in places:
-            place = (content, *of, self._name(path), role.kind.name, role.stage, key)
-            self._db.execute(_ADD_PLACE, place)
+            self._add_place(content, path, role.kind.name, role.stage, key)
         for value in numbers:
             self._db.execute(_ADD_NUMBER, (value.value, *of, self._name(value.key), value.kind.name, key))
+
+    def _add_place(
+        self, content: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
+    ) -> None:
+        """Add a place of a file; a figure is to be looked at unless it is data, as inputs of DVC's are."""
+        place = (content, self._repository, self._folder, self._name(path), kind, stage, result)
+        self._db.execute(_ADD_PLACE, place)
+        is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
+        if path.lower().endswith(FIGURES) and not is_data:
+            add = "INSERT INTO figures VALUES (?, 0, '', NULL, FALSE, NULL) ON CONFLICT DO NOTHING"
+            self._db.execute(add, [content])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
         """Return a report without its coordinates, and the keys of these: most are those of many results."""
@@ -396,8 +401,8 @@ class _Project:
             files = self._reader.folder_files(path, {"md5": md5})
             if files == {path: md5}:
                 continue
+            is_data = len(files) > MOST_IN_FOLDER
             for file, hashed in files.items():
-                place = (bytes.fromhex(hashed), *of, self._name(file), kind, stage, result)
-                self._db.execute(_ADD_PLACE, place)
+                self._add_place(bytes.fromhex(hashed), file, kind, stage, result, is_data=is_data)
             listed = "DELETE FROM unlisted WHERE hash = ? AND repository = ? AND folder = ?"
             self._db.execute(listed, [content, *of])
