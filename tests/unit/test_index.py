@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,6 +157,19 @@ def test_a_refresh_reads_what_is_new(
     assert f"{url}: new results: 1" in said(capsys, "index", "refresh")[1]
     assert [told["rev"] for told in found(rev[:10])] == [rev]
     assert f"{url}: new results: 0" in said(capsys, "index", "refresh")[1]
+
+
+def test_the_line_for_cron_reads_what_is_new(place: Path, tmp_path: Path, found) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/everywhere.md"
+    (line,) = re.findall(r"^```cron\n\S+ \S+ \S+ \S+ \S+ (.*)\n```$", page.read_text(), re.MULTILINE)
+    commit(tmp_path / "one", results(0.1, 0.5))
+    main(["index", "add", str(tmp_path / "one")])
+    rev = commit(tmp_path / "one", results(0.2, 0.4))
+    program = f'{sys.executable} -m locatable "$@"'
+    command = line.replace("/shared/index.sqlite", str(tmp_path / "shared/index.sqlite"))
+    # Cron has the user's home, and few variables.
+    subprocess.run(("sh", "-c", f"locatable() {{ {program}; }}; {command}"), cwd="/", check=True)
+    assert [told["rev"] for told in found(rev)] == [rev]
 
 
 def test_a_repository_that_is_gone_stays_known_with_since_when(
