@@ -41,16 +41,18 @@ def main() -> None:
         environment = os.environ | {"LOCATABLE_INDEX": str(folder / "index.sqlite")}
         title = f"{repositories} repositories, {repositories * experiments} experiments"
         for kind in ("first", "again"):
-            seconds = timed(folder, environment, "index", "add", *sources)
-            print(f"index of {title}, {kind}: {seconds:.1f} s", flush=True)
+            print(
+                f"index of {title}, {kind}: {timed(folder, environment, 'index', 'add', *sources)}",
+                flush=True,
+            )
         print(f"index of {title}: {(folder / 'index.sqlite').stat().st_size / 1e6:.0f} MB")
         seed = int(repositories * experiments * WANTED)
         copy = drawing(seed).resize(SMALLER)
         copy.save(folder / "smaller.png")
         (folder / "model.bin").write_bytes(model(seed))
         for target in ("model.bin", f"loss {loss(seed)}", "smaller.png"):
-            seconds = timed(folder, environment, "locate", "--everywhere", target)
-            print(f"locate --everywhere {target}, {title}: {seconds:.2f} s", flush=True)
+            measured = timed(folder, environment, "locate", "--everywhere", target)
+            print(f"locate --everywhere {target}, {title}: {measured}", flush=True)
 
 
 def make(folder: Path, place: int, experiments: int) -> str:
@@ -104,14 +106,15 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def timed(folder: Path, environment: dict[str, str], *command: str) -> float:
-    """Seconds of a whole command, which has to do what it is asked for."""
-    start = time.perf_counter()
-    done = subprocess.run(
-        ("locatable", *command), cwd=folder, env=environment, check=True, capture_output=True
-    )
+def timed(folder: Path, environment: dict[str, str], *command: str) -> str:
+    """Seconds of a whole command, which has to do what it is asked for, and of processor time, in words."""
+    before, start = os.times(), time.perf_counter()
+    words = ("locatable", *command)
+    done = subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
+    after, wall = os.times(), time.perf_counter() - start
     assert command[0] == "index" or b"git clone" in done.stdout, done.stdout
-    return time.perf_counter() - start
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return f"{wall:.2f} s, {used:.2f} s of processor"
 
 
 if __name__ == "__main__":

@@ -219,6 +219,19 @@ def test_a_file_in_a_folder_that_dvc_tracks_is_found_once_its_list_is_in_the_cac
     assert told["roles"] == {"data/b.txt": "source data"}
 
 
+def test_a_metric_in_the_dvc_cache_is_found_once_it_is_there(place: Path, tmp_path: Path, found) -> None:
+    project = tmp_path / "one"
+    pipeline = """stages: {train: {cmd: "echo 'loss: 0.75' > m.yaml", metrics: [m.yaml]}}"""
+    tiny_dvc.with_results(project, {"dvc.yaml": pipeline})
+    shutil.move(project / ".dvc/cache", tmp_path / "away")
+    main(["index", "add", str(project)])
+    assert found("loss 0.75") == []
+    shutil.move(tmp_path / "away", project / ".dvc/cache")
+    main(["index", "refresh"])
+    (told,) = found("loss 0.75")
+    assert told["roles"] == {"m.yaml:loss": "metric, 0.75"}
+
+
 def test_projects_in_folders_of_a_repository_are_read_each(place: Path, tmp_path: Path, found) -> None:
     files = {f"two/{path}": content for path, content in results(0.1, 0.5).items()}
     commit(tmp_path / "one", files | {"README.md": "outside"})

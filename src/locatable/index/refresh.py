@@ -127,16 +127,18 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
     known = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
     unread = []
     number_of_new = 0
+    is_clone = top.is_relative_to(clones_folder())
     for folder in sorted({"", *projects}):
-        if top.is_relative_to(clones_folder()) and folder in projects:
+        if is_clone and folder in projects:
             (top / folder / MARK).mkdir(parents=True, exist_ok=True)  # the reader looks for it
         elif folder and not (top / folder / MARK).is_dir():
             unread.append(folder)
             continue
         with Reader(top / folder) as reader:
             project = _Project(db, known[0], reader, folder, projects)
-            if known[1] != refs:
-                number_of_new += project.read(now)
+            # What was missing from the DVC cache of a checkout can be there now.
+            if known[1] != refs or not is_clone:
+                number_of_new += project.read(now, retries=not is_clone)
             project.list_folders()
             with suppress(ModuleNotFoundError):  # without the extra `documents`, bytes are all that is known
                 from .figures import read_looks
@@ -201,10 +203,14 @@ class _Project:
         self._seen: set[tuple[Any, ...]] = set()
         self._roles: dict[frozenset[tuple[str, Role]], int] = {}
 
-    def read(self, now: int) -> int:
-        """Read the revisions that are not known yet, oldest first, and return their number."""
+    def read(self, now: int, *, retries: bool) -> int:
+        """Read the revisions that are not known yet, oldest first, and return their number.
+
+        With `retries`, read those again of which something could not be read.
+        """
         commits = Commits(self._reader)
-        unread = self._unread(commits, now)
+        before = self._number_of_results()
+        unread = self._unread(commits, now, retries)
         answers = self._reader.objects.read(unread)
         times = {}
         for rev, answer in zip(unread, answers, strict=True):
@@ -220,16 +226,24 @@ class _Project:
                     experiment = commits.experiments.get(snapshot.rev)
                     self._add(Result(snapshot, experiment))
                     bar.update()
-        return len(ordered)
+        return self._number_of_results() - before
 
-    def _unread(self, commits: Commits, now: int) -> list[str]:
+    def _number_of_results(self) -> int:
+        select = "SELECT count(*) FROM results WHERE repository = ? AND folder = ?"
+        return int(self._db.execute(select, [self._repository, self._folder]).fetchone()[0])
+
+    def _unread(self, commits: Commits, now: int, retries: bool) -> list[str]:
         """Return revisions to read, and note since when others are on no branch, tag or experiment."""
         known: dict[str, str | None] = {}
         is_here: dict[str, bool] = {}
         present = set(commits.revs)
-        select = "SELECT rev, experiment, gone_since IS NULL FROM results WHERE repository = ? AND folder = ?"
-        for rev, experiment, was_here in self._db.execute(select, [self._repository, self._folder]):
-            known[rev] = experiment
+        select = (
+            "SELECT rev, experiment, gone_since IS NULL, problem FROM results"
+            " WHERE repository = ? AND folder = ?"
+        )
+        for rev, experiment, was_here, problem in self._db.execute(select, [self._repository, self._folder]):
+            if not problem or not retries:
+                known[rev] = experiment
             if was_here != (rev in present):
                 is_here[rev] = rev in present
         for rev, here in is_here.items():
