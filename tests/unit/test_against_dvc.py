@@ -11,8 +11,8 @@ import pytest
 from tiny_dvc import dvc
 from varied_repositories import FEATURES, build, choose
 
-from locatable.diff import compare as differ
 from locatable.diff.changes import Side
+from locatable.diff.compare import compare as differ
 from locatable.locate.result import Result
 from locatable.repository.reader import Reader
 from locatable.results.staleness import Kind, differences

@@ -58,8 +58,9 @@ def works_anywhere(arguments: argparse.Namespace) -> bool:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison; the exit code is 1 where `--check` finds a difference."""
-    from ..diff import compare, render
+    from ..diff import render
     from ..diff.changes import patch
+    from ..diff.compare import compare
 
     if arguments.html:
         from ..page.write import check_place

@@ -12,8 +12,8 @@ from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
 from ..results.values import read_outputs
-from . import Cause, Comparison
 from .changes import DIGITS, Change, Side, Value
+from .compare import Cause, Comparison
 
 WIDTH = 80
 # Lines of a screen.

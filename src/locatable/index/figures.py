@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..documents import bounded_reading, read_figures
+from ..documents import bounded_reading, project_of, read_figures
 from ..errors import GitError
-from ..locate.figure_match import Verdict, verdicts
+from ..locate.figure_match import Seen, Verdict, verdicts
 from ..locate.known_figures import FILE, ROW, FigureFiles, Key, KnownFigures, read_rows
 from ..repository.reader import Reader
 from . import MD5_SIZE, local_folder, names_of_content
@@ -75,9 +75,10 @@ class IndexedFigures(KnownFigures):
             UnreadableError: the document is broken, encrypted, or too large.
         """
         found = []
+        before: Seen = {}
         with bounded_reading(str(document)):
-            for figure in read_figures(document):
-                for part, verdict in verdicts(self, figure):
+            for figure in read_figures(document, (project_of(document),)):
+                for part, verdict in verdicts(self, figure, before):
                     found.append((part.place, verdict))
         return found
 
