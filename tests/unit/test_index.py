@@ -362,6 +362,7 @@ def figures(place: Path, tmp_path: Path) -> Path:
             "plots/loss.png",
         ),
         ("small.png", saved(scaled(curves(1), 0.6), "PNG"), "most similar", "one.git", "loss.png"),
+        ("draft.pdf", saved(scaled(curves(1), 0.6), "PDF"), "most similar", "one.git", "loss.png"),
         ("paper.pdf", curves(2, format="pdf"), "same bytes", "two", "loss.pdf"),
     ],
 )
@@ -372,6 +373,17 @@ def test_a_changed_copy_of_a_figure_leads_to_its_repository(
     (told,) = found(name)
     assert (told["match"] or "same bytes", list(told["roles"])) == (match or "same bytes", [path])
     assert told["repository"].endswith(f"/{repository}")
+
+
+def test_figures_of_a_document_are_told_by_their_places(
+    figures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, foreign = picture(curves(1)), picture(curves(99))
+    theirs.save(figures / "paper.pdf", save_all=True, append_images=[foreign])
+    exit_code, text = said(capsys, "locate", "--everywhere", "paper.pdf")
+    assert exit_code == 0
+    assert re.search(r"^page 1  most similar \(a lead\)  file://\S+/one.git$", text, re.MULTILINE)
+    assert "page 2: no figure that is known" in text
 
 
 def test_a_foreign_figure_is_refused(figures: Path, found) -> None:

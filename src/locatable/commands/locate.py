@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def works_anywhere(arguments: argparse.Namespace) -> bool:
     """Return true where no project is needed."""
-    return bool(arguments.everywhere)
+    return bool(arguments.everywhere or arguments.index)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     target = arguments.target
     require_regular(Path(target))
-    if arguments.everywhere:
+    if arguments.everywhere or arguments.index:
         return _run_everywhere(arguments)
     with Reader(find_project(Path.cwd())) as reader:
         try:

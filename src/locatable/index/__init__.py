@@ -227,8 +227,6 @@ def forget(db: sqlite3.Connection, source: str) -> None:
 MD5_SIZE = 16
 # Digits of a commit's id or a hash that are enough to mean one.
 SHORTEST_ID = 7
-
-
 # What a file is in a result, by what says most about where it comes from.
 KINDS = (RoleKind.OUTPUT, RoleKind.ARTIFACT, RoleKind.SOURCE, RoleKind.INPUT, RoleKind.IN_GIT)
 # Results that are told in full, and results that get a line; `--json` has all.
@@ -383,10 +381,12 @@ def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
 def _named(db: sqlite3.Connection, name: str) -> Roles:
     """Return the results of that name; and those that have a file by it, where it can be a hash."""
     roles: Roles = {}
-    rows = db.execute("SELECT id FROM results WHERE experiment = ? ORDER BY time", [name]).fetchall()
+    # Of one that could not be read, there is no report.
+    select = "SELECT id FROM results WHERE experiment = ? AND length(report) > 0 ORDER BY time"
+    rows = db.execute(select, [name]).fetchall()
     digits = name.lower().removesuffix(".dir")
     if re.fullmatch(rf"[0-9a-f]{{{SHORTEST_ID},64}}", digits):
-        by_rev = "SELECT id FROM results WHERE rev BETWEEN ? AND ? ORDER BY time"
+        by_rev = "SELECT id FROM results WHERE rev BETWEEN ? AND ? AND length(report) > 0 ORDER BY time"
         rows += db.execute(by_rev, [digits, f"{digits}g"]).fetchall()
         if len(digits) % 2 == 0:
             roles = _with_hash(db, [digits])
@@ -443,8 +443,6 @@ def _found(
         [result],
     ).fetchone()
     source, failed_since, folder, gone_since, rev, packed, *keys = row
-    if not packed:
-        raise NotFoundError(f"{source} {rev[:7]}: known, but its report could not be made when it was read")
     values = _unpacked(packed)
     coordinates = {}
     for name, key in zip(COORDINATES, keys, strict=True):
