@@ -274,7 +274,7 @@ class _Project:
             numbers = list(self._new_numbers(values_of(snapshot, problems)))
             if not self._is_project and not places and not numbers:
                 return
-            report = report_on(self._reader, result, self._url)
+            report = report_on(self._reader, result, self._url, in_checkout=False)
         except UnreadableError as error:
             problems.insert(0, error.message)
             places, numbers = [], []
@@ -303,8 +303,7 @@ class _Project:
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
         """Return a report without its coordinates, and the keys of these: most are those of many results."""
-        # What is to be done in a checkout is no answer from everywhere.
-        values = asdict(replace(report, roles={}, apply=""))
+        values = asdict(report)
         keys = []
         for name in COORDINATES:
             coordinate = values["coordinates"][name]
