@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     if asked.everywhere:
         with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
-            os.environ["XDG_CACHE_HOME"] = folder
+            os.environ["XDG_CACHE_HOME"] = folder  # for clones
             for holds, line in check(sources, Path(folder)):
                 print(line, flush=True)
                 failed |= not holds
