@@ -63,8 +63,7 @@ CREATE TABLE numbers (
     PRIMARY KEY (value, repository, folder, key, kind)
 ) WITHOUT ROWID;
 CREATE TABLE figures (
-    hash BLOB, page INTEGER, version TEXT NOT NULL, digest BLOB, is_picture INTEGER NOT NULL, row BLOB,
-    PRIMARY KEY (hash, page)
+    hash BLOB, place INTEGER, version TEXT NOT NULL, digest BLOB, row BLOB, PRIMARY KEY (hash, place)
 );
 CREATE INDEX figures_by_digest ON figures (digest);
 CREATE TABLE unlisted (

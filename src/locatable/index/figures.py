@@ -22,21 +22,20 @@ from . import MD5_SIZE, local_folder, names_of_content
 
 def read_looks(db: sqlite3.Connection, repository: int, folder: str, reader: Reader) -> None:
     """Add what the figures of a project look like, as far as their files are on this machine."""
-    # What a fingerprint is can change from version to version.
-    db.execute("DELETE FROM figures WHERE version != ? AND page > 0", [FILE])
-    db.execute("UPDATE figures SET version = ?, digest = NULL, row = NULL WHERE version != ?", [FILE, FILE])
+    # One that another version read counts as unread: what a fingerprint is can change.
     unread = db.execute(
         "SELECT DISTINCT hash FROM figures JOIN places USING (hash)"
-        " WHERE row IS NULL AND repository = ? AND folder = ?",
-        [repository, folder],
+        " WHERE version != ? AND repository = ? AND folder = ?",
+        [FILE, repository, folder],
     )
     rows, _ = read_rows(FigureFiles(reader), [_key(content) for (content,) in unread])
     for pages in rows:
-        for page, row in enumerate(pages):
-            content = bytes.fromhex(name_of(row["key"].decode()))
+        content = bytes.fromhex(name_of(pages["key"][0].decode()))
+        db.execute("DELETE FROM figures WHERE hash = ?", [content])
+        for place, row in enumerate(pages):
             is_picture = bool(row["size"][0])  # a drawing has none
-            values = (content, page, FILE, row["digest"].tobytes(), is_picture, row.tobytes())
-            db.execute("INSERT OR REPLACE INTO figures VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (content, place, FILE, row["digest"].tobytes(), row.tobytes() if is_picture else None)
+            db.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?)", values)
 
 
 def name_of(key: Key) -> str:
@@ -143,6 +142,6 @@ class IndexedFigures(KnownFigures):
 
     def pictures(self) -> np.ndarray:
         """Return the rows of pictures, the same pixels once."""
-        select = "SELECT row FROM figures WHERE is_picture AND version = ? GROUP BY digest"
+        select = "SELECT row FROM figures WHERE row IS NOT NULL AND version = ? GROUP BY digest"
         rows = b"".join(row for (row,) in self._db.execute(select, [FILE]))
         return np.frombuffer(rows, ROW)

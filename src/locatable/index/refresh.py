@@ -298,7 +298,7 @@ class _Project:
         self._db.execute(_ADD_PLACE, place)
         is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
         if path.lower().endswith(FIGURES) and not is_data:
-            add = "INSERT INTO figures VALUES (?, 0, '', NULL, FALSE, NULL) ON CONFLICT DO NOTHING"
+            add = "INSERT INTO figures VALUES (?, 0, '', NULL, NULL) ON CONFLICT DO NOTHING"
             self._db.execute(add, [content])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
