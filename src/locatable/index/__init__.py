@@ -336,6 +336,8 @@ def local_folder(source: str) -> Path:
         GitError: it is a folder, and no repository.
     """
     folder = Path(source)
+    if folder.is_absolute() and (folder / ".git").exists():
+        return folder
     is_bare = (folder / "HEAD").is_file() and (folder / "objects").is_dir()
     if folder.is_absolute() and not is_bare:
         return top_folder(folder)

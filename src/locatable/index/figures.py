@@ -6,6 +6,7 @@ a repository or its clone is on this machine.
 
 import sqlite3
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -142,6 +143,10 @@ class IndexedFigures(KnownFigures):
 
     def pictures(self) -> np.ndarray:
         """Return the rows of pictures, the same pixels once."""
-        select = "SELECT row FROM figures WHERE row IS NOT NULL AND version = ? GROUP BY digest"
-        rows = b"".join(row for (row,) in self._db.execute(select, [FILE]))
-        return np.frombuffer(rows, ROW)
+        return self._pictures
+
+    @cached_property
+    def _pictures(self) -> np.ndarray:
+        select = "SELECT row FROM figures WHERE row IS NOT NULL AND version = ?"
+        rows = np.frombuffer(b"".join(row for (row,) in self._db.execute(select, [FILE])), ROW)
+        return np.asarray(rows[np.unique(rows["digest"], axis=0, return_index=True)[1]])
