@@ -15,6 +15,8 @@ from figures import curves, picture, saved, scaled
 from tiny_git import commit, experiment, git, write
 
 from locatable.cli import main
+from locatable.errors import ProjectError
+from locatable.index import reading, refresh, repositories, writing
 
 PIPELINE = """
 stages:
@@ -327,6 +329,35 @@ def test_an_index_of_a_newer_version_is_said_and_left_as_it_is(
     assert exit_code == 1
     assert "newer locatable" in text
     assert file.read_bytes() == before
+
+
+def test_of_two_who_write_at_the_same_time_the_later_one_is_told(place: Path, tmp_path: Path) -> None:
+    commit(tmp_path / "one", {"a": "a"})
+    main(["index", "add", str(tmp_path / "one")])
+    file = tmp_path / "shared/index.sqlite"
+    with pytest.raises(ProjectError, match="another process has changed it"), writing(file):
+        main(["index", "remove", str(tmp_path / "one")])
+    with reading(file) as db:
+        assert repositories(db) == []
+
+
+def test_what_was_read_before_ctrl_c_stays(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_new = refresh.read_new
+
+    def interrupted(db: sqlite3.Connection, source: str) -> int:
+        if source.endswith("two"):
+            raise KeyboardInterrupt
+        return read_new(db, source)
+
+    monkeypatch.setattr(refresh, "read_new", interrupted)
+    for name in ("one", "two"):
+        commit(tmp_path / name, {"a": name})
+    assert main(["index", "add", str(tmp_path / "one"), str(tmp_path / "two")]) == 130
+    text = said(capsys, "index")[1]
+    assert f"{tmp_path / 'one'}  results: 1  experiments: 0" in text
+    assert str(tmp_path / "two") not in text
 
 
 def test_readers_need_no_right_to_write(place: Path, tmp_path: Path, found) -> None:

@@ -91,9 +91,9 @@ def _text(db: "sqlite3.Connection", file: Path) -> str:
     from ..index import repositories, shown_time
 
     listed = repositories(db)
-    lines = [f"{file}: {len(listed)} repositories, {sum(one.results for one in listed)} results"]
+    lines = [f"{file}: repositories: {len(listed)}, results: {sum(one.results for one in listed)}"]
     for one in listed:
-        parts = [f"  {one.source}", f"{one.results} results", f"{one.experiments} of them experiments"]
+        parts = [f"  {one.source}", f"results: {one.results}", f"experiments: {one.experiments}"]
         if one.failed_since:
             parts.append(f"UNREACHABLE since {shown_time(one.failed_since)}: {one.problem}")
         else:
