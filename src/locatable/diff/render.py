@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
-from ..results.outputs import read_outputs
+from ..results.values import read_outputs
 from .changes import DIGITS, Change, Side, Value
 from .compare import Cause, Comparison
 
