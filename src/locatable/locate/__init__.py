@@ -66,27 +66,15 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
     try:
         located = _locate_content(reader, target)
     except NotFoundError as not_found:
-        from ..documents import instead_of, is_document, is_picture
-        from ..documents.passages import has_passages
-
-        if is_picture(path):
-            return _locate_changed_picture(reader, target, not_found)
-        if not (is_document(path) or instead_of(path) or has_passages(path)):
-            raise
-        try:
-            return _locate_figures(reader, target, rev)
-        except (ModuleNotFoundError, NotFoundError, UnreadableError):
-            if is_document(path) or instead_of(path):
-                raise
-        raise  # a table, or a text of another name, without anything of a result
+        return _locate_unknown(reader, target, not_found, rev)
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
         kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
-    from ..documents import NOT_FETCHED, is_document
+    from ..documents import NOT_FETCHED, is_archive, is_document
 
-    if not is_document(path) and rev is None:
+    if is_archive(path) or (not is_document(path) and rev is None):
         return located
     try:
         document = _locate_figures(reader, target, rev)
@@ -95,6 +83,23 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
     reasons = {figure.reason for figure in document.figures}
     says_less = RoleKind.INPUT in kinds or reasons == {NOT_FETCHED}
     return located if says_less and not document.results else document
+
+
+def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError, rev: str | None) -> Located:
+    """Return the results that a file shows which has other bytes than any result's."""
+    from ..documents import instead_of, is_archive, is_document, is_picture
+    from ..documents.passages import has_passages
+
+    path = Path(target)
+    if is_picture(path):
+        return _locate_changed_picture(reader, target, not_found)
+    if instead_of(path) or (is_document(path) and not is_archive(path)):
+        return _locate_figures(reader, target, rev)
+    if has_passages(path):
+        # Of an archive, a table or a text of any name, what is in it decides whether it is a manuscript.
+        with suppress(NotFoundError, UnreadableError, ModuleNotFoundError):
+            return _locate_figures(reader, target, rev)
+    raise not_found
 
 
 def _locate_content(reader: Reader, target: str) -> Located:

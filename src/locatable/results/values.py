@@ -1,4 +1,4 @@
-"""The values that a revision holds, metrics, series and params, and the files that its stages wrote."""
+"""What stages of a revision wrote: metrics, series and other values, files that views show, and models."""
 
 import csv
 import io
