@@ -30,6 +30,8 @@ from ..output import add_json_option
 from . import add_index_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..locate import Located, Report, Result
     from ..repository.reader import Reader
 
@@ -93,9 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
             print(render.running_to_json(running) if arguments.json else render.running_to_text(running))
             return 0
-        _warn(located.left_out)
-        for note in located.notes:
-            print(note, file=sys.stderr)
+        _warn(located.left_out, located.notes)
         if arguments.cite or arguments.html:
             return _present(reader, located, arguments)
         if located.figures or located.numbers.numbers:
@@ -236,6 +236,6 @@ def _reports(reader: "Reader", results: "list[Result]") -> "list[Report]":
     return reports
 
 
-def _warn(left_out: list[str]) -> None:
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+def _warn(left_out: list[str], notes: "Sequence[str]" = ()) -> None:
+    for line in [*(f"left out: {each}" for each in left_out), *notes]:
+        print(line, file=sys.stderr)
