@@ -599,3 +599,12 @@ def test_check_fails_where_the_compared_result_has_another_figure(
     (tmp_path / "paper.md").write_text(figures)
     assert cli.main(["locate", str(tmp_path / "paper.md"), "--rev", "HEAD", "--check"]) == said
     assert ("HEAD has another figure at plots/roc.png" in capsys.readouterr().out) == said
+
+
+def test_figures_are_found_where_the_numbers_are_too_many(illustrated: Path, tmp_path: Path) -> None:
+    (tmp_path / "paper.md").write_text("![ROC](1.png)\n\n" + "0.951 " * 5_001)
+    with Reader(illustrated) as reader:
+        located = locate(reader, str(tmp_path / "paper.md"))
+    assert [figure.is_traced for figure in located.figures] == [True]
+    (line,) = located.left_out
+    assert line.endswith("paper.md: more than 5,000 numbers are data, and not looked at")

@@ -12,6 +12,7 @@ to be another one. What equals some result's metric without such words is equal 
 
 import math
 import re
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,12 +75,20 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
     figures: list[LocatedFigure] = []
     left_out: list[str] = []
+    start = time.process_time()
     if is_manuscript(path) or is_picture(path):
         figures, left_out = _locate_figures(reader, path)
     unread: list[str] = []
     numbers = ComparedNumbers()
     if has_passages(path):
-        numbers = locate_numbers(reader, path, figures, rev, unread)
+        try:
+            with bounded_reading(target, time.process_time() - start):
+                units = _read_units(path)
+            numbers = locate_numbers(reader, units, figures, rev, unread)
+        except UnreadableError as error:
+            if not figures:
+                raise
+            unread.append(f"numbers: {error}")
     traced = [figure for figure in figures if figure.is_traced]
     of_result = any(number.key for number in numbers.numbers)
     if not figures and not of_result:
@@ -179,7 +188,7 @@ def _unread(known: KnownFigures) -> list[str]:
 
 
 # Numbers of a document that are looked at: with more, it is data.
-MOST_NUMBERS = 20_000
+MOST_NUMBERS = 5_000
 # Significant digits that a number needs, and one with a power of ten.
 FEWEST_DIGITS = 3
 FEWEST_WITH_POWER = 2
@@ -627,28 +636,40 @@ def _place_of_last_digit(number: Decimal) -> int:
     return place if isinstance(place, int) else 0
 
 
+def _read_units(path: Path) -> list[Unit]:
+    """Return the sentences and tables of a document that have numbers.
+
+    Raises:
+        UnreadableError: it is broken, or has too many numbers.
+    """
+    units = []
+    count = 0
+    for unit in _units(read_passages(path)):
+        if unit.numbers:
+            units.append(unit)
+            count += len(unit.numbers)
+        if count > MOST_NUMBERS:
+            raise UnreadableError(f"{path}: more than {MOST_NUMBERS:,} numbers are data, and not looked at")
+    return units
+
+
 def locate_numbers(
-    reader: Reader, path: Path, figures: Iterable[LocatedFigure], rev: str | None, left_out: list[str]
+    reader: Reader, units: list[Unit], figures: Iterable[LocatedFigure], rev: str | None, left_out: list[str]
 ) -> ComparedNumbers:
     """Compare the numbers of a document with the values of one result, and of the others.
 
     Args:
         reader: of the repository.
-        path: of the document.
+        units: sentences and tables of the document.
         figures: of it, which say of which result its numbers should be.
         rev: the result to compare with; None for that of the most figures, then of the most numbers.
         left_out: gets a line for what cannot be read.
 
     Raises:
         NotFoundError: there is no such revision.
-        UnreadableError: the document is broken, or has too many numbers.
     """
     wanted = _revision(reader, rev) if rev else None
-    with bounded_reading(str(path)):
-        units = [unit for unit in _units(read_passages(path)) if unit.numbers]
     written = [number for unit in units for number in unit.numbers]
-    if len(written) > MOST_NUMBERS:
-        raise UnreadableError(f"{path}: more than {MOST_NUMBERS:,} numbers are data, and not looked at")
     if not written:
         return ComparedNumbers(result=Result(reader.snapshot(wanted)) if wanted else None, name=rev or "")
     commits = Commits(reader)
