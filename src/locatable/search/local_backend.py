@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from ..clones.processes import CLONE_VARIABLE, kill_processes
 from ..clones.trial_clone import CloneSetup, read_project
@@ -37,6 +37,9 @@ from .messages import (
     to_json,
 )
 
+if TYPE_CHECKING:
+    from .devices import Devices
+
 
 def study_folder(root: Path) -> Path:
     """Return the folder of a project for what its searches need while they run."""
@@ -44,13 +47,18 @@ def study_folder(root: Path) -> Path:
 
 
 class LocalWorker:
-    """A process with its clone in a folder."""
+    """A process with its clone in a folder.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        devices: its GPUs, as the variable of its environment names them; empty for none of its own.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str], devices: str = "") -> None:
         self.folder = folder
+        self.devices = devices
         self.process = subprocess.Popen(
             (sys.executable, "-m", "locatable.search.worker"),
-            env={**os.environ, CLONE_VARIABLE: str(folder)},
+            env={**os.environ, **variables, CLONE_VARIABLE: str(folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,6 +82,7 @@ class LocalWorker:
         """Remove what it left, after its end."""
         kill_processes(self.folder)
         self.process.wait()
+        self.devices = ""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -84,12 +93,16 @@ class LocalBackend:
         setup: how each worker makes its clone.
         folder: for the clones; it belongs to this search alone.
         workers: how many run at a time.
+        devices: the GPUs that they take; None where they take none.
     """
 
-    def __init__(self, setup: CloneSetup, folder: Path, workers: int) -> None:
+    def __init__(
+        self, setup: CloneSetup, folder: Path, workers: int, devices: "Devices | None" = None
+    ) -> None:
         self._setup = setup
         self._folder = folder
         self._capacity = workers
+        self._devices = devices
         self._started: list[LocalWorker] = []
 
     @property
@@ -98,12 +111,17 @@ class LocalBackend:
         return str(self._folder)
 
     def capacity(self) -> int:
-        """Return how many workers can run at a time."""
-        return self._capacity
+        """Return how many workers can run at a time; other searches take and leave GPUs."""
+        return self._devices.hold() if self._devices else self._capacity
 
     def start_worker(self, receive: Receive) -> LocalWorker:
         """Start a worker, which is sent its setup."""
-        worker = LocalWorker(self._folder / str(len(self._started)))
+        folder = self._folder / str(len(self._started))
+        if self._devices:
+            own = self._devices.free(worker.devices for worker in self._started if worker.devices)
+            worker = LocalWorker(folder, {self._devices.variable: own}, own)
+        else:
+            worker = LocalWorker(folder, {})
         self._started.append(worker)
         worker.send(self._setup)
         threading.Thread(target=worker.relay, args=(receive,), daemon=True).start()
