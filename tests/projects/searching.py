@@ -33,6 +33,8 @@ PARAMS = {
 }
 SPACE = {"train.x": {"type": "float", "low": 0.0, "high": 1.0}}
 SEARCH = {"study": "small", "metric": "metrics.json:valid.loss", "direction": "minimize", "space": SPACE}
+# As DVCLive writes one, in the folder of `train`.
+SERIES = "train/plots/metrics/loss.tsv"
 STAGES = {
     "stages": {
         "prepare": {
@@ -47,7 +49,7 @@ STAGES = {
             "outs": [
                 "model.bin",
                 {"metrics.json": {"cache": False}},
-                {"loss.tsv": {"cache": False}},
+                {SERIES: {"cache": False}},
             ],
         },
     }
@@ -82,7 +84,8 @@ end = time.process_time() + params["burn"]
 while time.process_time() < end:
     pass
 loss = (params["x"] - 0.3) ** 2 + 0.1 * params["y"]
-with open("loss.tsv", "w") as file:
+os.makedirs("train/plots/metrics", exist_ok=True)
+with open("train/plots/metrics/loss.tsv", "w") as file:
     file.write("step\\tloss\\n")
     for step in range(params["steps"]):
         file.write(f"{step}\\t{loss + 1 / (step + 1)}\\n")
@@ -202,7 +205,7 @@ def trials(folder: Path, study: str = "small", storage: str | None = None) -> li
 
 def checkout(folder: Path) -> dict[str, bytes]:
     """Content of every file of the checkout: tracked by Git or DVC, or ignored."""
-    skipped = (".git", ".dvc", "reports", "__pycache__")
+    skipped = (".git", ".dvc", "mlartifacts", "reports", "__pycache__")
     files = (path for path in folder.rglob("*") if path.is_file())
     parts = ((path.relative_to(folder), path) for path in files)
     return {

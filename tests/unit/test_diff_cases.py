@@ -187,6 +187,21 @@ def test_a_revision_without_results_is_one_line(root: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == f"{first[:7]}: no results are recorded yet; `dvc repro`, then commit\n"
 
 
+def test_data_that_is_older_than_the_first_results_is_of_these(
+    root: Path, diff: Diff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init(root)
+    pipeline = "stages: {train: {cmd: wc -l data.csv > model.txt, deps: [data.csv], outs: [model.txt]}}\n"
+    write(root, {"dvc.yaml": pipeline, "data.csv": "1\n"})
+    with dvc(root) as repo:
+        repo.add("data.csv")
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
+        commit(root)
+    first = rerun(root, {})
+    assert diff("data.csv")["a"]["rev"] == first
+
+
 METRICS = """stages:
   train:
     cmd: sh train.sh

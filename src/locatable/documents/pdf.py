@@ -10,7 +10,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -137,8 +137,8 @@ class Canvas:
         return hasher.digest()[:16]
 
 
-def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a PDF, page by page."""
+def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
+    """Yield the figures of a PDF, page by page; none is in another file."""
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
@@ -232,10 +232,11 @@ def _picture(place: str, image: StreamObject, is_mirrored: bool) -> Figure:
     def load() -> Image.Image:
         return _guarded("not a picture that can be read", lambda: _decoded(image, is_mirrored))
 
-    forms: list[Form] = [Pixels(load)]
+    reference = image.indirect_reference
+    forms: list[Form] = [Pixels(load, (reference, is_mirrored) if reference else None)]
     if _is_jpeg(image) and not is_mirrored:
         # The file that was placed can be known by its bytes, which is quicker.
-        forms.insert(0, Encoded(image.get_data()))
+        forms.insert(0, Encoded(image.get_data))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
     return Figure(place, "", tuple(forms), is_incidental=is_small)
 

@@ -1,5 +1,6 @@
 """Compares a figure of a document with the figures of results: by its bytes, its drawing, its pixels."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,30 @@ class Verdict:
     reason: str = ""
 
 
+# Verdicts by the keys of a figure's forms.
+Seen = dict[Hashable, Verdict]
 NOT_FOUND = Verdict(Match.NONE)
 
 
-def verdicts(known: KnownFigures, figure: Figure) -> list[tuple[Figure, Verdict]]:
-    """Return what a figure is; where it is not known as a whole, what its parts are."""
-    verdict = compare(known, figure)
+def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
+    """Return what a figure is; where it is not known as a whole, what its parts are.
+
+    Args:
+        known: figures of results.
+        figure: of a document.
+        before: what was found of figures of the same document: none is looked at again.
+    """
+    key = tuple(form.identity for form in figure.forms)
+    verdict = before.get(key)
+    if verdict is None:
+        verdict = compare(known, figure)
+        if key and None not in key:
+            before[key] = verdict
     if verdict.match is not Match.NONE:
         return [(figure, verdict)]
     of_parts: list[tuple[Figure, Verdict]] = []
     for part in figure.parts:
-        of_parts += verdicts(known, part)
+        of_parts += verdicts(known, part, before)
     if of_parts or figure.is_incidental:
         return of_parts
     return [(figure, verdict)]

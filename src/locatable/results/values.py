@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..errors import UnreadableError, joined_lines
-from ..model import PARAMS_FILE, flatten, flatten_all, holder
+from ..model import PARAMS_FILE, flatten, flatten_all, holder, is_series
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
 
@@ -115,10 +115,6 @@ def _undeclared(snapshot: Snapshot) -> list[str]:
     return paths
 
 
-# Where DVCLive puts series, below its own folder.
-SERIES_FOLDER = "plots/metrics/"
-
-
 @dataclass(frozen=True)
 class Point:
     """A value of a series as its file has it; `time` in milliseconds since 1970."""
@@ -187,11 +183,6 @@ def read_metrics(path: str, content: bytes, *, lists: bool = False) -> dict[str,
     if not isinstance(values, dict):
         raise ValueError(f"expected keys and values, found {values!r:.60}")
     return flatten_all(values, lists=lists)
-
-
-def is_series(path: str) -> bool:
-    """Return whether a file is one of those that DVCLive writes for values over steps."""
-    return SERIES_FOLDER in path
 
 
 def read_series(content: bytes, time: int) -> list[Point]:

@@ -421,7 +421,7 @@ class Search:
         self._fetch = remote.fetch
         remote.check()
         connect(options.ray, plan.root)
-        return RayBackend(setup, plan.settings.resources, options.workers, remote)
+        return RayBackend(setup, plan.settings.resources, options.workers, remote, plan.folder)
 
     def _find_experiments(self, known: Collection[str]) -> FoundExperiments:
         if self._fetch:

@@ -1,0 +1,276 @@
+"""Which pictures a text shows, whatever its markup is, and what of hostile texts is not opened."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from test_documents import BLUE, DATA, RED, archive, found, reason, write
+
+from locatable.documents.text import source_lines
+
+ROC, LOSS = RED, BLUE
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Path:
+    """A folder with two figures, each in two places."""
+    for folder in ("", "figs/", "static/"):
+        write(tmp_path / f"{folder}roc.png", ROC)
+        write(tmp_path / f"{folder}loss.png", LOSS)
+    write(tmp_path / "figs/only.png", ROC)
+    write(tmp_path / "figs/my roc.png", ROC)
+    return tmp_path
+
+
+TEX = {
+    r"\plotone{roc.png}": [ROC],
+    r"\plotone{roc}": [ROC],
+    r"\plottwo{roc}{loss}": [ROC, LOSS],
+    r"\adjustimage{max size={0.9\linewidth}{0.9\paperheight}}{figs/only.png}": [ROC],
+    r"\includegraphics<1>[width=3cm]{roc}": [ROC],
+    r"\includegraphics<1->{figs/only}": [ROC],
+    r"\includegraphics*{roc.png}": [ROC],
+    r"\includegraphics{{figs/only}.png}": [ROC],
+    r"\includegraphics{\detokenize{figs/only}}": [ROC],
+    r'\includegraphics{"figs/my roc.png"}': [ROC],
+    r"\epsfig{file=roc.png,width=3cm}": [ROC],
+    r"\newcommand{\fig}[1]{\includegraphics{figs/#1}}" "\n" r"\fig{only}": [ROC],
+    r"\newcommand{\fig}[2][3cm]{\includegraphics[width=#1]{figs/#2}}" "\n" r"\fig{only} \fig[1cm]{loss}": [
+        ROC,
+        LOSS,
+    ],
+    r"\newcommand\fig[1]{\includegraphics{figs/#1}}\newcommand{\two}[2]{\fig{#1}\fig{#2}}"
+    "\n"
+    r"\two{only}{loss}": [ROC, LOSS],
+    r"\def\fig#1{\includegraphics{figs/#1}}" "\n" r"\fig{only}": [ROC],
+    r"\NewDocumentCommand{\fig}{O{3cm} m}{\includegraphics[width=#1]{figs/#2}}" "\n" r"\fig{only}": [ROC],
+    r"\newcommand{\figs}{figs}" "\n" r"\includegraphics{\figs/only}": [ROC],
+    r"\newenvironment{shown}[1]{\includegraphics{figs/#1}}{}" "\n" r"\begin{shown}{only}\end{shown}": [ROC],
+    r"\graphicspath{{plots/}{figs/}}" "\n" r"\includegraphics{only}": [ROC],
+    r"\journalfigure{roc}{A caption}": [ROC],
+    r"\journalfigure{roc.png}{A caption}": [ROC],
+    r"\label{fig:roc} \ref{roc} \figref{roc} roc": [],
+    "% \\includegraphics{roc}\n50\\% of \\includegraphics{loss}": [LOSS],
+    "\\begin{verbatim}\n\\includegraphics{roc}\n\\end{verbatim} \\verb|\\includegraphics{roc}|": [],
+    "\\iffalse \\includegraphics{roc} \\fi": [],
+    "\\includegraphics{gone}": ["there is no such file"],
+    "\\includegraphics{roc} \\includegraphics{roc}": [ROC, ROC],
+}
+HTML = {
+    "<img srcset='figs/gone.png 1x, figs/only.png 2x' src='gone.png'>": [ROC],
+    "<img data-src='roc.png'>": [ROC],
+    "<picture><source srcset='roc.png'><img src='gone.png'></picture>": [ROC],
+    "<picture><source srcset='gone.avif'><img src='gone.png'></picture>": ["there is no such file"],
+    "<base href='figs/'><img src='only.png'>": [ROC],
+    "<div style='background: url(roc.png)'>": [ROC],
+    "<style>.a { background: url('figs/my roc.png') }</style>": [ROC],
+    f"<style>.a {{ background: url({DATA}) }}</style>": [RED],
+    "<section data-background-image='roc.png'>": [ROC],
+    "<a href='roc.png'><img src='roc.png'></a>": [ROC],
+    "<!-- <img src='roc.png'> --><script>a = 'roc.png'</script><code>roc.png</code>": [],
+    "<p>`<img src='roc.png'>`</p>": [ROC],
+    "<img src='/roc.png'>": [ROC],
+    "<img src='file:roc.png'>": [ROC],
+}
+MARKDOWN = {
+    "![](roc.png){width=50%}": [ROC],
+    "![](/roc.png)": [ROC],
+    "[![](roc.png)](roc.png)": [ROC],
+    "![](missing.png)": ["there is no such file"],
+    '{{< figure src="roc.png" title="loss.png" >}}': [ROC, LOSS],
+    '{{< figure src="/roc.png" >}}': [ROC],
+    "![[roc.png|300]] ![[figs/my roc.png]]": [ROC, ROC],
+    "```{figure} roc.png\n:name: roc\n```": [ROC],
+    "```{image} roc.png\n:alt: loss\n```": [ROC],
+    ":::{figure} gone.png\n:::": ["there is no such file"],
+    '```{r}\nknitr::include_graphics("roc.png")\n```': [ROC],
+    '```{r, out.width="50%"}\n# include_graphics("roc.png")\nggsave("loss.png")\n```': [],
+    "```python\nshow('roc.png')\n```": [],
+    "`roc.png` <!-- ![](roc.png) -->": [],
+    "import roc from './roc.png'\n\n<img src={roc} />": [ROC],
+    "{/* ![](roc.png) */}": [],
+    "\\includegraphics{roc}": [ROC],
+    "The paper is [here](paper.pdf).": [],
+}
+OTHERS = {
+    "a.rst": {
+        ".. image:: roc.png\n   :width: 50%\n": [ROC],
+        ".. figure:: figs/my roc.png\n": [ROC],
+        ".. |roc| image:: roc.*\n": [ROC],
+        ".. code-block:: rst\n\n   .. image:: roc.png\n\n.. image:: loss.png\n": [LOSS],
+    },
+    "a.org": {
+        "[[file:roc.png]] [[./figs/only.png]]": [ROC, ROC],
+        "# [[file:roc.png]]\n#+begin_src\nroc.png\n#+end_src\n#+ATTR_HTML: :width 3\n[[file:loss.png]]": [
+            LOSS
+        ],
+    },
+    "a.adoc": {
+        "image::roc.png[The curve, 300]\n\nan image:loss.png[] in a line": [ROC, LOSS],
+        ":imagesdir: figs\n\nimage::only.png[]": [ROC],
+        "// image::roc.png[]\n----\nimage::roc.png[]\n----\nimage::gone.png[]": ["there is no such file"],
+    },
+    "a.typ": {
+        '#figure(image("roc.png", width: 50%))': [ROC],
+        '#image("/roc.png") // #image("loss.png")': [ROC],
+        '#image("gone.svg")': ["there is no such file"],
+    },
+    "a.Rnw": {
+        "<<>>=\nknitr::include_graphics('roc.png')\n@\n\\includegraphics{loss}": [ROC, LOSS],
+    },
+    "a.ltx": {r"\includegraphics{roc}": [ROC]},
+    "paper": {
+        "\\documentclass{article}\n\\includegraphics{roc} % \\includegraphics{loss}": [ROC],
+        "\n<html><img src='roc.png'></html>": [ROC],
+        "See roc.png, and not rock.png.": [ROC],
+    },
+}
+CASES = [("a.tex", *case) for case in TEX.items()] + [("a.html", *case) for case in HTML.items()]
+CASES += [(name, *case) for name in ("a.md", "a.qmd", "a.Rmd", "a.mdx") for case in MARKDOWN.items()]
+for _name, _cases in OTHERS.items():
+    CASES += [(_name, *case) for case in _cases.items()]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), CASES)
+def test_a_text_s_figures(paper: Path, name: str, text: str, expected: list[bytes | str]) -> None:
+    assert [content for _, content in found(write(paper / name, text))] == expected
+
+
+INCLUDES = {
+    r"\input{parts/one}": "a.tex",
+    r"\input parts/one": "a.tex",
+    r"\include{parts/one}": "a.tex",
+    r"\subfile{parts/one.tex}": "a.tex",
+    r"\import{parts/}{one}": "a.tex",
+    r"\subimport{parts}{one.tex}": "a.tex",
+    r"\newcommand{\section}[1]{\input{parts/#1}} \section{one}": "a.tex",
+    "{{< include parts/one.tex >}}": "a.qmd",
+    "```{include} parts/one.tex\n```": "a.md",
+    '```{r child="parts/one.tex"}\n```': "a.Rmd",
+    "<<child='parts/one.tex'>>=\n@": "a.Rnw",
+    ".. include:: parts/one.tex": "a.rst",
+    "include::parts/one.tex[]": "a.adoc",
+    '#include "parts/one.tex"': "a.typ",
+    '#+INCLUDE: "parts/one.tex"': "a.org",
+}
+
+
+@pytest.mark.parametrize(("text", "name"), INCLUDES.items())
+def test_a_text_that_another_includes(paper: Path, text: str, name: str) -> None:
+    write(paper / "parts/one.tex", "\n\\includegraphics{roc.png}\n")
+    assert found(write(paper / name, text)) == [("parts/one line 2", ROC)]
+
+
+def test_paths_of_an_imported_text_begin_at_its_folder(paper: Path) -> None:
+    write(paper / "parts/roc.png", LOSS)
+    write(paper / "parts/deep/loss.png", ROC)
+    write(paper / "parts/one.tex", "\\includegraphics{roc}\\subimport{deep}{two}")
+    write(paper / "parts/deep/two.tex", "\\includegraphics{loss}")
+    text = "\\import{parts/}{one}\n\\includegraphics{roc}"
+    assert [content for _, content in found(write(paper / "a.tex", text))] == [LOSS, ROC, ROC]
+
+
+def test_an_included_text_says_where_pictures_are_and_defines_macros(paper: Path) -> None:
+    write(
+        paper / "preamble.tex",
+        "\\graphicspath{{figs/}}\n\\newcommand{\\fig}[1]{\n  \\includegraphics{#1}\n}\n",
+    )
+    write(paper / "style.sty", "\\newcommand{\\other}[1]{\\includegraphics{figs/#1}}")
+    text = "\\input{preamble}\n\\usepackage{graphicx,style}\n\n\\fig{only}\n\\other{only}"
+    assert found(write(paper / "a.tex", text)) == [("line 4", ROC), ("line 5", ROC)]
+
+
+def test_texts_that_include_each_other_are_read_once(paper: Path) -> None:
+    write(paper / "one.tex", "\\input{a}\\input{one}\\includegraphics{roc}")
+    text = "\\input{one}\\input{a}\\input{one}\\includegraphics{loss}"
+    assert [content for _, content in found(write(paper / "a.tex", text))] == [ROC, LOSS]
+
+
+def test_the_lines_of_a_text_with_those_that_it_includes(paper: Path) -> None:
+    write(paper / "parts/one.tex", "An accuracy % not 0.9\nof \\acc.")
+    text = "\\newcommand{\\acc}{0.943}\nBefore\n\\input{parts/one}\nafter."
+    assert list(source_lines(write(paper / "a.tex", text))) == [
+        ("line 2", "Before"),
+        ("parts/one line 1", "An accuracy "),
+        ("parts/one line 2", "of 0.943."),
+        ("line 4", "after."),
+    ]
+
+
+def tarred(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                content.name = name
+                archive.addfile(content)
+            else:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+SOURCES = {
+    "main.tex": b"\\documentclass{article}\\input{parts/one}\n\\includegraphics{figs/loss}",
+    "parts/one.tex": b"\\includegraphics{figs/roc}",
+    "notes.md": b"![](figs/roc.png)",
+    "figs/roc.png": ROC,
+    "figs/loss.png": LOSS,
+}
+
+
+@pytest.mark.parametrize("folder", ["", "paper-main/"])
+def test_an_archive_of_sources(tmp_path: Path, folder: str) -> None:
+    members = {folder + name: content for name, content in SOURCES.items()}
+    expected = [("parts/one line 1", ROC), ("line 2", LOSS)]
+    assert found(archive(tmp_path / "a.zip", members)) == expected
+    assert found(tarred(tmp_path / "a.tar.gz", members)) == expected
+    # What arXiv gives has no better name.
+    assert found(tarred(tmp_path / "2301.00001.gz", members)) == expected
+
+
+def test_an_archive_without_tex(tmp_path: Path) -> None:
+    members = {"a.md": b"![](a.png)", "b/c.html": b"<img src=../a.png>", "a.png": ROC}
+    assert found(archive(tmp_path / "a.zip", members)) == [("a.md line 1", ROC), ("b/c.html line 1", ROC)]
+
+
+def test_a_compressed_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "2301.00001.gz", gzip.compress(b"\n\\includegraphics{gone}"))
+    assert found(path) == [("line 2", "there is no such file")]
+
+
+@pytest.mark.parametrize("name", ["../roc.png", "/roc.png", "a/../../roc.png", "inner.zip"])
+def test_members_that_lead_out_of_an_archive(tmp_path: Path, name: str) -> None:
+    members = {"a.md": b"![](roc.png)", name: ROC}
+    for path in (archive(tmp_path / "a.zip", members), tarred(tmp_path / "a.tgz", members)):
+        figures = found(path)
+        assert figures == [
+            ("line 1", "there is no such file"),
+            ("the rest", f"{name}: is in the archive, and not read"),
+        ]
+    assert not list(tmp_path.rglob("roc.png"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_an_archive(tmp_path: Path, kind: bytes) -> None:
+    secret = write(tmp_path / "secret.png", ROC)
+    info = tarfile.TarInfo()
+    info.type = kind
+    info.linkname = str(secret)
+    path = tarred(tmp_path / "a.tar", {"a.md": b"![](roc.png)", "roc.png": info})
+    assert found(path)[0] == ("line 1", "there is no such file")
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locatable.documents.package.MOST_UNPACKED", 1_000_000)
+    members = {"a.md": b"![](a.png)", "a.png": ROC, "b.png": bytes(2_000_000)}
+    last = ("the rest", "more than 1 MB of the archive are not read")
+    for path in (archive(tmp_path / "a.zip", members), tarred(tmp_path / "a.tgz", members)):
+        assert found(path) == [("line 1", ROC), last]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar", "a.gz"])
+def test_a_broken_archive(tmp_path: Path, name: str) -> None:
+    assert reason(write(tmp_path / name, b"PK\3\4 nothing")).startswith("encrypted or broken: ")
