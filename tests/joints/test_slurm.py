@@ -7,7 +7,7 @@
 # ///
 """A search on a SLURM cluster of two nodes: a node dies, and no trial is lost or runs twice.
 
-slurmctld and munged run here, and a slurmd on each node of a network.
+slurmctld and munged run here, and a slurmd on each node of a network. Without SLURM, Ray is started by SSH.
 """
 
 import os
@@ -80,23 +80,27 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Two nodes, each with room for one trial."""
+def shared() -> Iterator[Path]:
+    """A folder that the two nodes of a network share."""
     # Not among temporary files, which nodes do not share.
     folder = Path(f"/var/lib/slurm-joint-{os.getpid()}")
+    folder.mkdir()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        make_network(folder, stack)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def cluster(shared: Path) -> Iterator[Cluster]:
+    """Two nodes of SLURM, each with room for one trial."""
+    folder = shared
+    with ExitStack() as stack:
         for name in ("munge", "state", "spool/n1", "spool/n2"):
             (folder / name).mkdir(parents=True)
-        env = {
-            **os.environ,
-            **IDENTITY,
-            "SLURM_CONF": str(folder / "slurm.conf"),
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }
+        env = {**os.environ, **IDENTITY, "SLURM_CONF": str(folder / "slurm.conf")}
         configuration = CONFIGURATION.format(host=os.uname().nodename, folder=folder)
         (folder / "slurm.conf").write_text(configuration)
-        make_network(folder, stack)
         start_munge(folder, stack)
         start(folder / "slurmctld.log", ("slurmctld", "-D"), env, stack)
         nodes = {}
@@ -204,3 +208,46 @@ def test_only_the_trial_of_the_lost_node_runs_again(maimed: tuple[Path, list[tup
     on_lost_node = {x for event, node, x in before if (event, node) == ("begin", "n2")}
     finished = {x for event, _, x in before if event == "end"}
     assert again == on_lost_node - finished
+
+
+# What docs/how-to/cluster.md says, on the first machine.
+BY_SSH = """
+export HOME={home} RAY_AUTH_MODE=token
+cd {root}
+. .venv/bin/activate
+ray get-auth-token --generate >/dev/null
+ray start --head --node-ip-address=10.77.0.1 --port=6379 --num-cpus=1 --include-dashboard=false
+ssh='ssh -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@n2'
+$ssh 'mkdir -p {other}/.ray && cat >{other}/.ray/auth_token' <~/.ray/auth_token
+$ssh '. {root}/.venv/bin/activate && HOME={other} RAY_AUTH_MODE=token ray start --address=10.77.0.1:6379 --num-cpus=1'
+locatable search --ray auto --trials {trials}
+"""
+SSHD = """
+AuthorizedKeysFile {key}.pub
+HostKey {host_key}
+PermitRootLogin yes
+StrictModes no
+PidFile none
+UsePAM no
+"""
+
+
+@pytest.mark.skipif(not can_have_nodes("sshd"), reason="needs root, openssh-server and iproute2")
+def test_a_cluster_that_was_started_by_ssh_runs_trials_on_both_machines(shared: Path) -> None:
+    root = make_project(shared, "by-ssh", 2)
+    key, host_key = shared / "key", shared / "host_key"
+    for file in (key, host_key):
+        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file), check=True)
+    (shared / "sshd_config").write_text(SSHD.format(key=key, host_key=host_key))
+    homes = {"home": shared / "home1", "other": shared / "home2"}
+    for home in homes.values():
+        home.mkdir()
+    server = f"mkdir -p /run/sshd; exec $(command -v sshd) -D -e -f {shared}/sshd_config"
+    commands = BY_SSH.format(root=root, key=key, trials=TRIALS, **homes)
+    env = {**os.environ, **IDENTITY}
+    with ExitStack() as stack:
+        start(shared / "sshd.log", on_node(2, shared, server), env, stack)
+        search = start(shared / "by-ssh.out", on_node(1, shared, commands), env, stack)
+        assert search.wait(400) == 0, (shared / "by-ssh.out").read_text()
+    assert values(root) == list(range(1, TRIALS + 1))
+    assert {node for _, node, _ in noted(root)} == set(NODES)
