@@ -219,7 +219,8 @@ ray get-auth-token --generate >/dev/null
 ray start --head --node-ip-address=10.77.0.1 --port=6379 --num-cpus=1 --include-dashboard=false
 ssh='ssh -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@n2'
 $ssh 'mkdir -p {other}/.ray && cat >{other}/.ray/auth_token' <~/.ray/auth_token
-$ssh '. {root}/.venv/bin/activate && HOME={other} RAY_AUTH_MODE=token ray start --address=10.77.0.1:6379 --num-cpus=1'
+$ssh 'export HOME={other} RAY_AUTH_MODE=token; . {root}/.venv/bin/activate;
+    ray start --address=10.77.0.1:6379 --num-cpus=1'
 locatable search --ray auto --trials {trials}
 """
 SSHD = """
