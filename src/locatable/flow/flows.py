@@ -110,6 +110,14 @@ def run_stages(clone: Clone, pipeline: Pipeline, workers: int, limits: dict[str,
         StepError: a stage failed; those that run meanwhile end first.
     """
     states: dict[str, State] = {}
+    run = run_stage.with_options(**limits)
+    if workers == 1:
+        # In this thread, which Prefect can interrupt at any moment.
+        for stage, declared in pipeline.stages.items():
+            before = [states[other] for other in declared.needs]
+            states[stage] = run(clone, stage, return_state=True, wait_for=before)
+            states[stage].result()
+        return states
     order = TopologicalSorter({stage: declared.needs for stage, declared in pipeline.stages.items()})
     order.prepare()
     ready: list[str] = []
@@ -120,8 +128,9 @@ def run_stages(clone: Clone, pipeline: Pipeline, workers: int, limits: dict[str,
             stage = ready.pop(0)
             # All have ended; that Prefect is told lets it draw the pipeline.
             before = [states[other] for other in pipeline.stages[stage].needs]
-            running[run_stage.with_options(**limits).submit(clone, stage, wait_for=before)] = stage
+            running[run.submit(clone, stage, wait_for=before)] = stage
         ended = next(as_completed(list(running)))
+        ended.wait()  # else Prefect asks its server for the state, which does not have the result
         stage = running.pop(ended)
         states[stage] = ended.state
         ended.state.result()  # the first that fails ends the flow
@@ -206,7 +215,7 @@ def fetch(clone: Clone, pipeline: Pipeline) -> None:
 def run_stage(clone: Clone, stage: str) -> State | None:
     """Run a stage, unless its results are there already."""
     # DVC leaves its lock while a command runs, so that another stage can begin.
-    lines = _dvc(clone, "repro", "--wait-for-lock", "--single-item", stage)
+    lines = _dvc(clone, "--wait-for-lock", "repro", "--single-item", stage)
     if f"Running stage '{stage}':" in lines:
         return None
     return Completed(name="Cached", message="nothing changed")
