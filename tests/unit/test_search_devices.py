@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from locatable.errors import ProjectError
-from locatable.search.devices import DEVICE_VARIABLES, Devices, find_devices
+from locatable.search.local_backend import DEVICE_VARIABLES, Devices, find_devices
 from locatable.search.settings import Resources
 
 

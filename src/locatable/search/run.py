@@ -32,9 +32,8 @@ from ..git import git, leave_out, top_folder
 from ..repository.reader import Reader
 from ..results.processor import Processor, write_processor
 from ..results.staleness import differences, remedy, summary
-from .devices import Devices
 from .git_trials import FoundExperiments, find_experiments
-from .local_backend import LocalBackend, study_folder
+from .local_backend import Devices, LocalBackend, study_folder
 from .messages import (
     Backend,
     Complete,
