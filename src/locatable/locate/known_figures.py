@@ -51,7 +51,50 @@ ROW = np.dtype(
 )
 
 
-class KnownFigures:
+class FigureFiles:
+    """The files of figures, as far as this machine has them.
+
+    Args:
+        reader: of the repository.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._in_workspace: dict[Key, Path] = {}
+
+    def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
+        """Yield content of figures by key, a few at a time; None where this machine does not have it."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), TOGETHER):
+            together = wanted[start : start + TOGETHER]
+            blobs = [key.removeprefix("git:") for key in together if key.startswith("git:")]
+            found = self._reader.objects.present_blobs(blobs)
+            contents: dict[Key, bytes | None] = {}
+            for key in together:
+                kind, _, name = key.partition(":")
+                contents[key] = self._in_git(found.get(name)) if kind == "git" else self._in_cache(key)
+            yield contents
+
+    def content(self, key: Key) -> bytes | None:
+        """Return content of a figure; None where this machine does not have it."""
+        return next(self.contents([key]))[key]
+
+    def _in_git(self, blob: bytes | None) -> bytes | None:
+        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
+        oid = lfs_id(blob) if blob else None
+        if not oid:
+            return blob
+        stored = lfs_file(self._reader.lfs, oid)
+        return stored.read_bytes() if stored else None
+
+    def _in_cache(self, key: Key) -> bytes | None:
+        file = self._in_workspace.get(key) or self._reader.cached_file(key.removeprefix("md5:"))
+        if file and file.stat().st_size > MOST_BYTES:
+            return b""  # it is here, and too large for a figure
+        return file.read_bytes() if file else None
+
+
+class KnownFigures(FigureFiles):
     """All figures of all experiments, of all commits of branches and tags, and of the workspace.
 
     Attributes:
@@ -62,7 +105,7 @@ class KnownFigures:
     """
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._commits = Commits(reader)
         self.compared: dict[Key, None] = {}
         self.left_out: list[str] = []
@@ -72,7 +115,6 @@ class KnownFigures:
         self._places: dict[Key, list[Place]] = {}
         self._folders: dict[str, list[Place]] = {}
         self._in_folders: dict[Key, list[tuple[str, str]]] = {}
-        self._in_workspace: dict[Key, Path] = {}
         # Path and blob of each figure below a tree: most trees are those of many revisions.
         self._trees: dict[str, list[tuple[str, str]]] = {}
         for snapshot in self._commits.snapshots():
@@ -113,37 +155,6 @@ class KnownFigures:
         if self._reader.lfs.is_dir():
             keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
         return [key for key in keys if self.places(key)]
-
-    def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
-        """Yield content of figures by key, a few at a time; None where this machine does not have it."""
-        wanted = list(keys)
-        for start in range(0, len(wanted), TOGETHER):
-            together = wanted[start : start + TOGETHER]
-            blobs = [key.removeprefix("git:") for key in together if key.startswith("git:")]
-            found = self._reader.objects.present_blobs(blobs)
-            contents: dict[Key, bytes | None] = {}
-            for key in together:
-                kind, _, name = key.partition(":")
-                contents[key] = self._in_git(found.get(name)) if kind == "git" else self._in_cache(key)
-            yield contents
-
-    def content(self, key: Key) -> bytes | None:
-        """Return content of a figure; None where this machine does not have it."""
-        return next(self.contents([key]))[key]
-
-    def _in_git(self, blob: bytes | None) -> bytes | None:
-        """Return what a blob stands for: the file of Git LFS that it points to, or itself."""
-        oid = lfs_id(blob) if blob else None
-        if not oid:
-            return blob
-        stored = lfs_file(self._reader.lfs, oid)
-        return stored.read_bytes() if stored else None
-
-    def _in_cache(self, key: Key) -> bytes | None:
-        file = self._in_workspace.get(key) or self._reader.cached_file(key.removeprefix("md5:"))
-        if file and file.stat().st_size > MOST_BYTES:
-            return b""  # it is here, and too large for a figure
-        return file.read_bytes() if file else None
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
         """Return the results that have any of some figures: what made one first, then by time."""
@@ -280,7 +291,7 @@ class FigureIndex:
         rows = _load(place)
         keys = np.array(list(known.compared), dtype=ROW["key"])
         unread = np.setdiff1d(keys, rows["key"])
-        new, self.missing = _read_rows(known, unread.astype(str).tolist())
+        new, self.missing = read_rows(known, unread.astype(str).tolist())
         if new:
             rows = np.concatenate([rows, *new])
             _save(place, rows)
@@ -318,13 +329,13 @@ def _save(path: Path, rows: np.ndarray) -> None:
             np.save(file, rows, allow_pickle=False)
 
 
-def _read_rows(known: KnownFigures, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
+def read_rows(files: FigureFiles, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
     """Return rows of figures, and the keys of those that this machine does not have."""
     rows: list[np.ndarray] = []
     missing: list[Key] = []
     # Pillow and zlib leave the interpreter to other threads while they work.
     with ThreadPoolExecutor() as threads:
-        for together in known.contents(keys):
+        for together in files.contents(keys):
             present = {key: content for key, content in together.items() if content is not None}
             missing += together.keys() - present.keys()
             rows += threads.map(_rows_of, present.keys(), present.values())
