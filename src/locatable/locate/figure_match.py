@@ -67,7 +67,10 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         figure: of a document.
         before: what was found of figures of the same document: none is looked at again.
     """
-    key = tuple(form.identity for form in figure.forms)
+    try:
+        key = tuple(form.identity for form in figure.forms)
+    except UnreadableError as error:
+        return [(figure, Verdict(Match.NONE, reason=str(error)))]
     verdict = before.get(key)
     if verdict is None:
         verdict = compare(known, figure)
