@@ -19,6 +19,7 @@ TOGETHER = (
     "test_mirror.py",
     "test_mirror_describe.py",
     "test_mirror_faults.py",
+    "test_mirror_layouts.py",
     "test_ray.py",
     "test_searched.py",
     "test_setup.py",

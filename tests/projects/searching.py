@@ -4,7 +4,6 @@ Its environment is that of a generated project.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import optuna
 import psutil
 import yaml
+from filelock import FileLock
 
 PARAMS = {
     "train": {
@@ -129,11 +129,13 @@ def make(
 ) -> Path:
     """A repository with committed results, this search.yaml, and these params.
 
-    It is a copy of one that this process makes once, brought up to date.
+    It is a copy of one that is made once for all test processes, brought up to date.
     """
-    base = project.parent / f"small-{os.getpid()}"
-    if not base.exists():
-        begin(base, project, {**env, "RUNS": str(base.with_suffix(".runs"))})
+    base = project.parent / "small"
+    with FileLock(base.with_suffix(".lock")):
+        if not base.with_suffix(".done").exists():
+            begin(base, {**env, "RUNS": str(base.with_suffix(".runs"))})
+            base.with_suffix(".done").touch()
     shutil.copytree(base, folder, symlinks=True)
     (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder.parent / 'site'}\n")
     if "RUNS" in env:
@@ -145,7 +147,7 @@ def make(
     return folder
 
 
-def begin(folder: Path, project: Path, env: Mapping[str, str]) -> None:
+def begin(folder: Path, env: Mapping[str, str]) -> None:
     """A repository with committed results, and the usual search.yaml and params."""
     folder.mkdir()
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder, env=env)

@@ -37,6 +37,7 @@ TOUR = [
 ]
 HOW_TO = [
     "how-to/archive.md",
+    "how-to/everywhere.md",
     "how-to/differ.md",
     "how-to/run.md",
     "how-to/param.md",

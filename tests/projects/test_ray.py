@@ -235,7 +235,7 @@ def test_a_node_sees_neither_the_project_nor_another_node(
 def trial_runs(client: MlflowClient) -> list[Run]:
     """The runs of trials in a store."""
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
-    return [one for one in client.search_runs(ids) if re.fullmatch(r"small-\d+", one.info.run_name)]
+    return [one for one in client.search_runs(ids) if re.fullmatch(r"(long|small)-\d+", one.info.run_name)]
 
 
 @contextmanager
@@ -352,17 +352,20 @@ def test_a_search_is_lost_and_a_colleague_goes_on(
 
 @pytest.mark.weekly
 def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
-    cluster: Cluster, remote: Any, user: dict[str, str]
+    cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
 ) -> None:
     folder, _ = remote(RANDOM, seconds=0.5)
     space = {"train.seconds": {"type": "categorical", "choices": [600.0]}}
     write(folder, {"study": "long", "space": space}, {"seconds": 0.5})
     commit(folder, user)
     run("git", "push", "--quiet", cwd=folder, env=user)
-    search = start(folder, user, "--ray", cluster.address, "--trials", "3")
-    wait_for(lambda: sum("train.py" in line for _, node in cluster.nodes for line in clones(node)) >= 2, 180)
-    kill(search.pid)
-    search.communicate()
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with watched(folder, user, client):
+        search = start(folder, user, "--ray", cluster.address, "--trials", "3")
+        wait_for(lambda: sum("train.seconds" in one.data.params for one in trial_runs(client)) >= 2, 180)
+        kill(search.pid)
+        search.communicate()
+        wait_for(lambda: {one.info.status for one in trial_runs(client)} == {"KILLED"}, 120)
     for _, node in cluster.nodes:
         wait_for(lambda at=node: not clones(at), 120)
         wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from searching import commit
+from searching import SERIES, commit
 from support import generate, run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,7 +65,7 @@ def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(
     head = call("git", "rev-parse", "HEAD").stdout
     for rev in ("small-0", older):
         found = verdicts(call("locatable", "reproduce", rev, "--env", "current", "--json"))
-        assert found == dict.fromkeys(("prepared.txt", "model.bin", "metrics.json", "loss.tsv"), "identical")
+        assert found == dict.fromkeys(("prepared.txt", "model.bin", "metrics.json", SERIES), "identical")
     # Both differ from what lies in the checkout, which nobody touched.
     assert call("git", "rev-parse", "HEAD").stdout == head
     assert (folder / "raw.txt").read_text() == "1\n"

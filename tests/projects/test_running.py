@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -37,7 +38,7 @@ stages:
     metrics: [live/metrics.json: {cache: false}]
     plots: [live/plots/metrics: {x: step, cache: false}]
 """
-LONG = ("-S", "steps=20", "-S", "pause=1", "-S", "rate=8")
+LONG = ("-S", "steps=12", "-S", "pause=1", "-S", "rate=8")
 # Seconds after which what a watcher should have done has not been done.
 PATIENCE = 240
 
@@ -49,16 +50,28 @@ class Training:
         self.root = root
         self.env = env
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._said: dict[int, Path] = {}
         self.client = MlflowClient(f"sqlite:///{root}/mlflow.db")
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         """Start a command that goes on in the background."""
-        process = subprocess.Popen(command, cwd=self.root, env=self.env, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=self.root, env=self.env, stdin=subprocess.DEVNULL, stdout=output
+        )
         self.processes.append(process)
         return process
 
     def watch(self) -> subprocess.Popen[bytes]:
-        return self.start("locatable", "mirror", "--watch")
+        """Start a watcher; what it says is in a file that `has_begun` looks at."""
+        number = len(self.processes)
+        with (self.root.parent / f"said-{number}").open("wb") as said:
+            process = self.start("locatable", "mirror", "--watch", output=said)
+        self._said[process.pid] = Path(said.name)
+        return process
+
+    def has_begun(self, watcher: subprocess.Popen[bytes]) -> bool:
+        """Return whether a watcher has mirrored once."""
+        return self._said[watcher.pid].stat().st_size > 0
 
     def runs(self) -> list[Run]:
         """Return the runs beside those of baselines."""
@@ -129,7 +142,7 @@ def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
         process.wait()
 
 
-EXPECTED = [(step, 8 / (step + 1)) for step in range(20)]
+EXPECTED = [(step, 8 / (step + 1)) for step in range(12)]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +220,7 @@ def test_a_watcher_that_is_killed_is_followed_by_another_one(training: Training)
 
 def test_a_repro_is_shown_and_becomes_the_run_of_the_next_commit(training: Training) -> None:
     training.watch()
-    (training.root / "params.yaml").write_text("pause: 1\nrate: 8\nsteps: 20\n")
+    (training.root / "params.yaml").write_text("pause: 1\nrate: 8\nsteps: 12\n")
     repro = training.start("dvc", "repro", "--quiet")
     before = training.until("RUNNING", points=2)[-1]
     assert repro.wait() == 0
@@ -256,38 +269,40 @@ def test_ten_at_once_end_as_one_run_each_whatever_is_killed(training: Training) 
     training.start("dvc", "queue", "start", "--quiet", "--jobs", "10")
     seen: dict[str, set[int]] = {}
     killed = 0
-    next_kill = time.monotonic() + 30
+    next_kill = 0.0
     deadline = time.monotonic() + 3 * PATIENCE
-    while time.monotonic() < deadline:
+    while len(refs(training.root)) + killed < 10 and time.monotonic() < deadline:
         time.sleep(1)
         for one in training.runs():
             seen.setdefault(one.info.run_id, set()).add(len(training.points(one)))
+        # On a slow machine a watcher takes long to begin, and is to have shown something.
+        if len(seen) < 10 or not all(map(training.has_begun, watchers)):
+            next_kill = time.monotonic() + chance.uniform(4, 12)
         if time.monotonic() < next_kill:
             continue
-        # A watcher takes a while to begin: of two, one is at work most of the time.
-        next_kill = time.monotonic() + chance.uniform(8, 20)
-        watchers.pop(0).kill()
-        watchers.append(training.watch())
-        if chance.random() < 0.3:
+        for watcher in chance.sample(watchers, chance.choice([1, 2])):
+            watcher.kill()
+            watchers.remove(watcher)
+            watchers.append(training.watch())
+        if not killed or chance.random() < 0.3:
             killed += training.kill_one("train.py", chance)
-        status = run("dvc", "queue", "status", cwd=training.root, env=training.env).stdout
-        if "Running" not in status and "Queued" not in status:
-            break
     for watcher in watchers:
         watcher.kill()
-    run("locatable", "mirror", cwd=training.root, env=training.env)
-    runs = training.runs()
+    is_over = False
+    while not is_over and time.monotonic() < deadline:
+        run("locatable", "mirror", cwd=training.root, env=training.env)
+        runs = training.runs()
+        # DVC takes a moment to note how the last one ended.
+        is_over = "RUNNING" not in {one.info.status for one in runs}
     finished = {one.data.tags["dvc.rev"] for one in runs if one.info.status == "FINISHED"}
     assert finished == set(refs(training.root).values())
     assert {one.info.status for one in runs} == {"FINISHED", "FAILED"}
-    assert len(finished) == 10 - killed
-    # None was lost, and none is there twice; one that is killed at its beginning may never have been shown.
-    assert set(seen) <= {one.info.run_id for one in runs}
-    assert len({one.info.run_name for one in runs}) == len(runs) >= len(finished)
+    assert (len(runs), len(finished)) == (10, 10 - killed)
+    assert len({one.info.run_name for one in runs}) == 10
     for one in runs:
         points = training.points(one)
         rate = points[0][1] if points else 0
         assert points == [(step, rate / (step + 1)) for step in range(len(points))]
         if one.info.status == "FINISHED":
             assert len(points) == 60
-            assert len(seen[one.info.run_id]) > 2  # it grew; a watcher that begins takes a while
+            assert len(seen[one.info.run_id]) > 2

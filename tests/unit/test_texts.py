@@ -1,13 +1,21 @@
 """Which pictures a text shows, whatever its markup is, and what of hostile texts is not opened."""
 
+import base64
 import gzip
 import io
+import json
+import os
+import socket
 import tarfile
+from itertools import cycle
 from pathlib import Path
 
 import pytest
+from figures import picture, saved
 from test_documents import BLUE, DATA, RED, archive, found, reason, write
 
+from locatable.documents import read_figures
+from locatable.documents.picture import opened
 from locatable.documents.text import source_lines
 
 ROC, LOSS = RED, BLUE
@@ -128,7 +136,7 @@ OTHERS = {
     },
 }
 CASES = [("a.tex", *case) for case in TEX.items()] + [("a.html", *case) for case in HTML.items()]
-CASES += [(name, *case) for name in ("a.md", "a.qmd", "a.Rmd", "a.mdx") for case in MARKDOWN.items()]
+CASES += zip(cycle(("a.md", "a.qmd", "a.Rmd", "a.mdx")), MARKDOWN, MARKDOWN.values(), strict=False)
 for _name, _cases in OTHERS.items():
     CASES += [(_name, *case) for case in _cases.items()]
 
@@ -274,3 +282,116 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar", "a.gz"])
 def test_a_broken_archive(tmp_path: Path, name: str) -> None:
     assert reason(write(tmp_path / name, b"PK\3\4 nothing")).startswith("encrypted or broken: ")
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
+def test_newer_formats_of_pictures(paper: Path, kind: str) -> None:
+    ending = {"AVIF": "avif", "JPEG2000": "jp2"}[kind]
+    write(paper / f"a.{ending}", saved(picture(ROC), kind))
+    ((_, content),) = found(write(paper / "a.md", f"![](a.{ending})"))
+    assert opened(content).size == (60, 50)
+
+
+def test_a_notebook_of_format_3(paper: Path) -> None:
+    coded = base64.b64encode(ROC).decode()
+    cells = [
+        {"cell_type": "markdown", "source": ["![](loss.png)"]},
+        {"cell_type": "code", "outputs": [{"output_type": "display_data", "png": coded, "text": ["a"]}]},
+    ]
+    notebook = {"nbformat": 3, "worksheets": [{"cells": cells}]}
+    path = write(paper / "a.ipynb", json.dumps(notebook))
+    assert found(path) == [("cell 1", LOSS), ("cell 2", ROC)]
+
+
+OUTSIDE = "outside of the document's folder and project: not opened"
+NO_FILE = "a device, pipe or socket: not opened"
+
+
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("/dev/zero", OUTSIDE),
+        ("/proc/self/mem", OUTSIDE),
+        ("file:///dev/random", OUTSIDE),
+        ("../secret.png", OUTSIDE),
+        ("link.png", OUTSIDE),
+        ("above/secret.png", OUTSIDE),
+        ("zero.png", OUTSIDE),
+        ("fifo.png", NO_FILE),
+        ("socket.png", NO_FILE),
+    ],
+)
+@pytest.mark.parametrize("text", ["a.html", "a.tex"])
+def test_what_a_text_names_and_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, link: str, problem: str
+) -> None:
+    """A pipe would never end, nor would most of the others."""
+    folder = write(tmp_path / "paper/b.png", ROC).parent
+    write(tmp_path / "secret.png", ROC)
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "above").symlink_to(tmp_path)
+    (folder / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(folder / "fifo.png")
+    monkeypatch.chdir(folder)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")
+        content = f"<img src='{link}'>" if text == "a.html" else f"\\includegraphics{{{link}}}"
+        if not (text == "a.tex" and ":" in link):
+            assert found(write(folder / text, content)) == [("line 1", problem)]
+
+
+def test_a_text_that_is_included_from_outside_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "secret.tex", "\\includegraphics{b}")
+    write(tmp_path / "paper/b.png", ROC)
+    assert found(write(tmp_path / "paper/a.tex", "\n\\input{../secret}")) == [("line 2", OUTSIDE)]
+
+
+def test_a_text_may_name_pictures_of_its_repository_and_of_other_folders_given(tmp_path: Path) -> None:
+    cached = write(tmp_path / "cache/ab/cdef", ROC)
+    write(tmp_path / "project/figs/loss.png", LOSS)
+    (tmp_path / "project/.git").mkdir()
+    (tmp_path / "project/figs/roc.png").symlink_to(cached)
+    path = write(
+        tmp_path / "project/paper/a.md", "![](../figs/loss.png) ![](../figs/roc.png) ![](/figs/loss.png)"
+    )
+    assert [content for _, content in found(path)] == [LOSS, OUTSIDE, LOSS]
+    figures = read_figures(path, (tmp_path / "project", tmp_path / "cache"))
+    assert [bool(figure.problem) for figure in figures] == [False, False, False]
+
+
+def test_texts_in_texts_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locatable.documents.text.MOST_LEVELS", 3)
+    for number in range(5):
+        write(tmp_path / f"{number}.tex", f"\\includegraphics{{g}}\n\\input{{{number + 1}}}")
+    problem = "4: so many texts in texts are not read"
+    gone = "there is no such file"
+    assert found(tmp_path / "0.tex") == [
+        *(("line 1" if not n else f"{n} line 1", gone) for n in range(4)),
+        ("3 line 2", problem),
+    ]
+
+
+def test_macros_that_expand_without_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("locatable.documents.text.MOST_EXPANDED", 1_000)
+    text = "\\newcommand{\\a}[1]{\\a{#1#1#1#1}\\a{#1}}" + "\\a{xxxxxxxx}" * 1_000
+    lines = list(source_lines(write(tmp_path / "a.tex", text)))
+    assert sum(len(line) for _, line in lines) < 100_000
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.html", "<picture>" + "<img src=a.png>" * 50_000),
+        ("a.html", "<base href=a/>" * 20_000 + "<img src=b.png>" * 100),
+        ("a.html", "(data:image/," * 50_000),
+        ("a.tex", "\\newcommand{\\a}[1]{" * 50_000),
+        ("a.tex", "\\begin{verbatim}" * 50_000),
+        ("a.tex", "\\input" + " " * 200_000),
+        ("a.md", "```{r}\n" * 50_000),
+        ("a.rst", "\n" * 200_000),
+        ("a.md", "a" * 200_000 + ".png"),
+    ],
+)
+def test_what_has_no_end_in_other_markups_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
+    assert len(found(write(tmp_path / name, text))) <= 100

@@ -27,38 +27,16 @@ if TYPE_CHECKING:
 # Bytes of a file that is read into memory as a whole.
 MOST_BYTES = 200_000_000
 
-PICTURES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".gif",
-    ".webp",
-    ".avif",
-    ".jp2",
-    ".j2k",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".svg",
+PICTURES = tuple(".png .jpg .jpeg .gif .webp .avif .jp2 .j2k .tif .tiff .bmp .svg".split())
+PACKAGES = (
+    *(".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx"),
+    *(".odt", ".odp", ".ods", ".odg", ".epub"),
 )
-PACKAGES = (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx")
-PACKAGES += (".odt", ".odp", ".ods", ".odg", ".epub")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 TEXTS = (
-    ".tex",
-    ".ltx",
-    ".latex",
-    ".rnw",
-    ".md",
-    ".markdown",
-    ".qmd",
-    ".rmd",
-    ".mdx",
-    ".html",
-    ".htm",
-    ".xhtml",
+    *(".tex", ".ltx", ".latex", ".rnw", ".md", ".markdown", ".qmd", ".rmd", ".mdx", ".rst", ".org", ".adoc"),
+    *(".asciidoc", ".typ", ".html", ".htm", ".xhtml"),
 )
-TEXTS += (".rst", ".org", ".adoc", ".asciidoc", ".typ")
 # Module and function that read a format.
 READERS = {
     ".pdf": ("pdf", "read"),
@@ -68,7 +46,7 @@ READERS = {
     **dict.fromkeys(TEXTS, ("text", "read")),
 }
 # Texts that are data or code: what these name is not what a reader sees.
-NOT_MANUSCRIPTS = (".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".py", ".ini", ".lock", ".dvc", ".log")
+NOT_MANUSCRIPTS = ".json .yaml .yml .toml .csv .tsv .py .ini .lock .dvc .log".split()
 # Formats that nothing here reads, and what the programs that write them can save instead.
 INSTEAD = {
     ".ppt": ".pptx",
@@ -189,6 +167,11 @@ def instead_of(path: Path) -> str:
     return INSTEAD.get(path.suffix.lower(), "")
 
 
+def is_archive(path: Path) -> bool:
+    """Return true for the name of an archive, which may be one of sources."""
+    return path.suffix.lower() in ARCHIVES
+
+
 def is_manuscript(path: Path) -> bool:
     """Return true for a document, or for a text of another name that may be one."""
     if is_document(path):
@@ -230,7 +213,7 @@ def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
     """Return true for a file that a document may name, false where there is none; `roots` hold no links.
 
     Raises:
-        UnreadableError: it is outside of the folders given, or no file of the disk: a device, a pipe, a socket.
+        UnreadableError: it is outside of these folders, or no file of a disk: a device, a pipe, a socket.
     """
     try:
         status = path.stat()
@@ -285,6 +268,11 @@ def read_bounded(path: Path) -> bytes:
 def _read(path: Path, changed: int) -> bytes:
     # The time of the last change is part of the key only.
     return path.read_bytes()
+
+
+def forget_content() -> None:
+    """Free the memory of what `read_bounded` read last."""
+    _read.cache_clear()
 
 
 class _OutOfTime(BaseException):

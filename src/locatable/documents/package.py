@@ -1,8 +1,9 @@
-"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB: ZIP files whose parts refer to the media beside them; and archives.
+"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB, ZIP files whose parts refer to the media beside them.
 
 One reader serves all six. It splits a document into sections (slides, sheets, chapters, or one text), finds
 the pictures of each, and follows their references: to a member of the ZIP file, to a file beside it, or to a
 server, which is not asked. The members of a file tell which format it has, whatever its name is.
+Archives of sources are unpacked to a temporary folder, within limits, and read there.
 """
 
 import gzip
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from urllib.parse import unquote
 
 from ..errors import UnreadableError, joined_lines
@@ -32,7 +33,7 @@ MOST_TOGETHER = 2_000_000_000
 MOST_MEMBERS = 100_000
 # Bytes of an archive's files, and what each counts at least.
 MOST_UNPACKED = 500_000_000
-LEAST_UNPACKED = 4_000
+LEAST_UNPACKED = 25_000
 _BROKEN = (zipfile.BadZipFile, zlib.error, tarfile.TarError, lzma.LZMAError)
 
 # The main part of an OpenDocument file, and what lists the parts of an EPUB.
@@ -100,23 +101,27 @@ def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
         folder = Path(name).resolve()
         left_out = _unpack(path, folder)
         manuscripts = _manuscripts(folder)
+        has_figures = False
         for manuscript in manuscripts:
             inside = manuscript.relative_to(folder)
             try:
                 for figure in read_figures(manuscript, (folder,)):
                     place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
                     # What is not in the archive is nowhere that a revision has.
+                    has_figures = True
                     yield replace(_kept(figure), place=place, missing=())
             except UnreadableError as error:
                 problem = str(error).removeprefix(f"{manuscript}: ")
                 yield Figure(str(inside), problem=problem)
-        if left_out:
+        if left_out and has_figures:
             yield Figure("the rest", problem=left_out)
 
 
 def _kept(figure: Figure) -> Figure:
     """Return a figure that does not need its file, which is deleted soon."""
-    forms = tuple(replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms)
+    forms = tuple(
+        replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms
+    )
     return replace(figure, forms=forms)
 
 
@@ -126,7 +131,9 @@ def _manuscripts(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_document(path) and path.suffix.lower() not in ARCHIVES:
             documents.append(path)
-    mains = [path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)]
+    mains = [
+        path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)
+    ]
     return mains or documents
 
 
@@ -174,7 +181,7 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     else:
         with gzip.open(path) as file:
             is_text = Path(path.stem).suffix.lower() in TEXTS
-            yield path.stem if is_text else f"{path.stem}.tex", file
+            yield path.stem if is_text else f"{path.stem}.tex", cast(IO[bytes], file)
 
 
 class Package:
@@ -403,7 +410,8 @@ def _heading(element: ET.Element) -> str:
         return "".join(element.itertext())
     if name != "p":
         return ""
-    for style in _elements(element, "pStyle")[:1]:
+    # Not all elements below it: paragraphs in paragraphs would take the square of their number.
+    for style in element.iterfind("{*}pPr/{*}pStyle"):
         value = next(iter(style.attrib.values()), "")
         if value.lower().startswith(_STYLES_OF_HEADINGS):
             return "".join(run.text or "" for run in _elements(element, "t"))

@@ -37,6 +37,8 @@ MOST_PAGES = 20
 # Pixels and points: what is smaller in both directions is a bullet or an icon.
 SMALLEST_PIXELS = 48
 SMALLEST_POINTS = 72
+# Bytes of operators that are split into words at a time.
+TOGETHER = 1_000_000
 # Figures in figures in figures.
 MOST_LEVELS = 6
 
@@ -116,12 +118,11 @@ class Canvas:
 
     def drawing(self) -> Drawing:
         """Return the drawing that all of it is."""
-        outline = hashlib.sha256(b" ".join(self.operators.split())).digest()[:16]
-        return Drawing(outline, self._complete)
+        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete)
 
     def _complete(self) -> bytes:
         """Return the digest of the operators and of all that they use."""
-        hasher = hashlib.sha256(b" ".join(self.operators.split()))
+        hasher = _hash_of_words(self.operators)
         used = {name.decode("latin-1") for name in _NAME.findall(self.operators)}
         try:
             for kind in sorted(self.resources):
@@ -345,6 +346,24 @@ def _resources(owner: DictionaryObject, otherwise: DictionaryObject) -> Dictiona
 def _dictionary(value: Any) -> DictionaryObject:
     found = value.get_object() if value is not None else None
     return found if isinstance(found, DictionaryObject) else DictionaryObject()
+
+
+def _hash_of_words(content: bytes) -> "hashlib._Hash":
+    """Hash words with one space between them, a few at a time: in memory, all are many times the content."""
+    hasher = hashlib.sha256()
+    separator = b""
+    rest = b""
+    for start in range(0, len(content), TOGETHER):
+        words = (rest + content[start : start + TOGETHER]).split(None)
+        # The last word may go on.
+        ends_here = content[start + TOGETHER - 1 : start + TOGETHER].isspace()
+        rest = b"" if ends_here or not words else words.pop()
+        if words:
+            hasher.update(separator + b" ".join(words))
+            separator = b" "
+    if rest:
+        hasher.update(separator + rest)
+    return hasher
 
 
 def _feed(hasher: "hashlib._Hash", value: Any, levels: int) -> None:

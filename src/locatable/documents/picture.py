@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, features
 
 from ..errors import UnreadableError, joined_lines
 
 # Formats that are read. Not EPS: Pillow starts Ghostscript for it.
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000")
+FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000"]
+if features.check("avif"):
+    FORMATS.append("AVIF")
 # Pixels of a picture that is opened: 400 MB in memory as four bytes each, for a moment.
 MOST_PIXELS = 100_000_000
 TOO_LARGE = f"pictures of more than {MOST_PIXELS // 1_000_000} megapixels are not opened"
@@ -113,10 +115,13 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     """Return the fingerprint of a picture that `opened` returned."""
     grey = image.convert("L")
     box = content_box(grey)
-    size = b"%d %d\0" % image.size
-    digest = hashlib.sha256(size + image.tobytes()).digest()
+    hasher = hashlib.sha256(b"%d %d\0" % image.size)
+    # A few lines at a time: all of a large picture's bytes would need twice its memory.
+    for top in range(0, image.height, 256):
+        lines = image.crop((0, top, image.width, min(top + 256, image.height)))
+        hasher.update(lines.tobytes())
     inside = grey.resize((SIDE, SIDE), Image.Resampling.BOX, box=box)
-    return Fingerprint(image.width, image.height, digest[:16], np.asarray(inside))
+    return Fingerprint(image.width, image.height, hasher.digest()[:16], np.asarray(inside))
 
 
 def content_box(grey: Image.Image) -> Box:

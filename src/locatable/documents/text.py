@@ -1,8 +1,8 @@
 r"""Figures that texts name, and the texts that these include: TeX, Markdown, HTML, notebooks and any other.
 
 One reader serves all of them. A figure is a reference to a picture. Where the markup shows one for certain, a
-picture that is not here is a figure, too; any other words count where they are the path of a picture. Everything
-is linear in the length of the text, which somebody else wrote: patterns never go back.
+picture that is not here is a figure, too; any other words count where they are the path of a picture.
+Everything is linear in the length of the text, which somebody else wrote: patterns never go back.
 """
 
 import base64
@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import unescape
@@ -21,7 +21,18 @@ from typing import Any, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from ..errors import UnreadableError
-from . import MOST_BYTES, NOT_FETCHED, PICTURES, Encoded, Figure, Form, is_allowed, project_of, read_bounded
+from . import (
+    MOST_BYTES,
+    NOT_FETCHED,
+    PICTURES,
+    Encoded,
+    Figure,
+    Form,
+    forget_content,
+    is_allowed,
+    project_of,
+    read_bounded,
+)
 
 # Texts that are read for one document, and how deep these may include each other.
 MOST_FILES = 500
@@ -29,6 +40,9 @@ MOST_LEVELS = 40
 # Characters that macros expand to, and macros in macros.
 MOST_EXPANDED = 1_000_000
 _MACRO_LEVELS = 4
+# Folders that a text names for its pictures, and formats of one of these.
+MOST_FOLDERS = 40
+MOST_FORMATS = 40
 # Characters of a path.
 _LONGEST = 300
 
@@ -44,8 +58,10 @@ _OPTION = re.compile(
 
 # What is in a text and not of it: comments, and code that is shown.
 _TEX = r"""%[^\n]* | (?P<kept>\\[\\%])
-    | \\begin\s*\{(?P<name>verbatim\*?|lstlisting|minted|comment|filecontents\*?)\}.*?(?:\\end\s*\{(?P=name)\}|\Z)
-    | \\verb\*?(?P<tick>[^\w\s*])[^\n]{0,300}?(?P=tick) | \\iffalse\b.*?(?:\\fi\b|\Z) | \\end\s*\{document\}.*"""
+    | \\begin\s*\{(?P<name>verbatim\*?|lstlisting|minted|comment|filecontents\*?)\}
+        .*?(?:\\end\s*\{(?P=name)\}|\Z)
+    | \\verb\*?(?P<tick>[^\w\s*])[^\n]{0,300}?(?P=tick)
+    | \\iffalse\b.*?(?:\\fi\b|\Z) | \\end\s*\{document\}.*"""
 _HTML = r"<!--.*?(?:-->|\Z) | <(?P<tag>script|textarea|title|code|pre)\b.*?(?:</(?P=tag)|\Z)"
 _MARKDOWN = rf"""^[ \t]*(?P<fence>`{{3,}}|~{{3,}})(?P<info>[^\n]*).*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)
     | (?P<ticks>`{{1,9}})[^`\n](?:[^\n]{{0,2000}}?[^`\n])?(?P=ticks)(?!`) | \{{/\*.*?(?:\*/|\Z) | {_HTML}"""
@@ -61,8 +77,12 @@ _HIDDEN = {
     ".rst": rf"{_MARKDOWN} | ^(?P<indent>[ ]*)\.\.[ ](?:code|code-block|sourcecode|parsed-literal)::[^\n]*\n"
     r"(?:[ \t]*\n|(?P=indent)[ \t]+[^\n]*\n)*+",
 }
-_KINDS = {".tex": "tex", ".ltx": "tex", ".latex": "tex", ".rnw": "tex", ".sty": "tex", ".cls": "tex"}
-_KINDS |= {".html": "html", ".htm": "html", ".xhtml": "html", ".asciidoc": ".adoc"}
+_KINDS = {
+    **dict.fromkeys((".tex", ".ltx", ".latex", ".rnw", ".sty", ".cls"), "tex"),
+    **dict.fromkeys((".md", ".markdown", ".qmd", ".rmd", ".mdx"), "markdown"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    ".asciidoc": ".adoc",
+}
 # Blocks that are not shown as code: directives, and code that is run; of the latter, lines that show nothing.
 _DIRECTIVE = re.compile(r"\s*\{(?!code)(?:=|(?P<runs>(?:r|python|julia)\b)|[a-z])", re.IGNORECASE)
 _SHOWS_NOTHING = re.compile(r"^\s*#(?!\|).*|^.*(?:save|\b(?:png|pdf|svg|jpeg|tiff)\().*", re.MULTILINE)
@@ -73,11 +93,11 @@ _INCLUDE = re.compile(
     | \\input\s+(?P<plain>[\w./-]{1,300})
     | \\(?:sub)?(?:import|inputfrom|includefrom)\*?\s*\{(?P<folder>[^{}\#\\]{0,300})\}\s*
         \{(?P<name>[^{}\#\\]{1,300})\}
-    | (?:\{\{<\s*include\b|\{include\}|^[ \t]*\.\.[ ]include::|^include::|^[ \t]*\#\+include:|\#(?:include|import)\b
-        |\bchild\s*=(?:\s*c\()?|\bknit_child\()[ \t]*["']?(?P<path>[^\s"'\[>]{1,300})""",
+    | (?:\{\{<\s*include\b|\{include\}|^[ \t]*\.\.[ ]include::|^include::|^[ \t]*\#\+include:
+        |\#(?:include|import)\b|\bchild\s*=(?:\s*c\()?|\bknit_child\()[ \t]*
+        ["']?(?P<path>[^\s"'\[>]{1,300})""",
     _FLAGS,
 )
-_MARKDOWN_NAMES = (".md", ".markdown", ".qmd", ".Rmd", ".rmd", ".mdx")
 _TEX_TEXTS = (".tex", "", ".ltx", ".Rnw", ".sty", ".cls")
 _FOLDERS = re.compile(
     r"""\\(?:graphics|svg)path\s*\{(?P<paths>(?:\s*\{[^{}]{0,300}\})++) | ^:imagesdir:[ \t]*(?P<images>\S+)
@@ -85,8 +105,8 @@ _FOLDERS = re.compile(
     _FLAGS,
 )
 _DEFINITION = re.compile(
-    r"""\\(?:(?:re|provide)?newcommand|(?:re)?newenvironment|renewcommand|providecommand|DeclareRobustCommand
-        |[gex]?def|(?P<spec>(?:New|Renew|Provide|Declare)Document(?:Command|Environment)))\b\*?\s*
+    r"""\\(?:(?:re)?newcommand|providecommand|(?:re)?newenvironment|DeclareRobustCommand|[gex]?def
+        |(?P<spec>(?:New|Renew|Provide|Declare)Document(?:Command|Environment)))\b\*?\s*
         \{?\s*(?P<name>\\?[A-Za-z@]+)\s*\}?
         (?:\s*\[(?P<number>\d)\](?:\s*\[(?P<default>[^][]{0,300})\])?|\s*(?P<hashes>(?:\#\d)++))?""",
     re.VERBOSE,
@@ -96,9 +116,8 @@ _COMMAND = re.compile(r"(?:\\begin\s*\{\s*(?P<environment>[A-Za-z@]+)\s*\}|(?P<c
 
 # Commands that show a picture, and which of their arguments name it, where not the first.
 _SHOWS = re.compile(
-    r"\w*graphics|includesvg|includepdf|pgfimage|pgfdeclareimage|plot(?:one|two|fiddle)|adjustimage|epsfig|psfig|epsfbox|begin.*overpic"
+    r"\w*graphics|includesvg|includepdf|pgfimage|pgfdeclareimage|plotone|plottwo|adjustimage|epsfbox|begin.*overpic"
 )
-_FILE_OPTION = re.compile(r"\b(?:file|figure)\s*=\s*([^,}]+)")
 _NAMED_BY = {"plottwo": (0, 1), "adjustimage": (1,), "pgfdeclareimage": (1,)}
 # Commands of a class or package that is not here, and may show one.
 _MAY_SHOW = re.compile(r"(?!.*(?:ref|label|cite|caption)).*(?:fig|plot|image|img|pic|photo)", re.IGNORECASE)
@@ -111,7 +130,7 @@ _TEX_ENDINGS = ("", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".PDF", ".PNG", ".J
 _ENDINGS = "|".join(ending[1:] for ending in (*PICTURES, ".pdf"))
 # The description of an image, which can have brackets in it.
 _TEXT = r"(?:[^][\\]|\\.|\[[^][]{0,300}\])*+"
-# HTML is not read by `html.parser`: what it needs for a page without an end of its tags grows with the square.
+# Not `html.parser`: what it needs for a page without an end of its tags grows with the square of its length.
 _TOKEN = re.compile(
     rf"""(?P<command>\\(?:begin\s*\{{\s*overpic\*?\s*\}}|[A-Za-z@]+))
     | <(?P<end>/?)(?P<tag>picture|svg|img|embed|image|object|input|source|a)\b
@@ -120,11 +139,13 @@ _TOKEN = re.compile(
     | !\[{_TEXT}\]\(\s*(?:<(?P<angled>[^>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))
     | !\[(?P<text>{_TEXT})\](?:\[(?P<name>[^]\n]*)\])?(?!\()
     | ^[ ]{{0,3}}\[(?!\^)[^]\n]{{1,300}}\]:\s*(?P<definition>\S+)
-    | (?:\b(?:image|figure)::|\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*(?P<directive>[^\n\[]{{1,300}})
+    | (?:\b(?:image|figure)::|\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*
+        (?P<directive>[^\n\[]{{1,300}})
     | (?P<data>data:image/)
     | \.(?:{_ENDINGS})(?!\w|[.-]\w)""",
     _FLAGS,
 )
+_SVG = re.compile(r"<(/?)svg\b[^>]*>?", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
     r"(?<![\w:.-])(?P<name>[\w:.-]++)\s*+=\s*+"
     r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]++))"
@@ -150,15 +171,9 @@ _FILE_URL = re.compile("^file:(//)?", re.IGNORECASE)
 
 # Formats of a notebook's outputs that are figures, by their names in format 4 and in format 3.
 _IMAGES = (
-    "image/svg+xml",
-    "application/pdf",
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-    "image/bmp",
+    *("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"),
+    *("svg", "pdf", "png", "jpeg"),
 )
-_IMAGES += ("svg", "pdf", "png", "jpeg")
 
 
 @dataclass(frozen=True)
@@ -284,7 +299,7 @@ class Manuscript:
     def _paths(
         self, name: str, folders: Iterable[Path], below: Iterable[str], endings: Iterable[str]
     ) -> list[Path]:
-        """Return where a path may lead; one from the root leads to that of a site, which is above the text."""
+        """Return where a path may lead; one from the root leads to a site's, which is above the text."""
         bases = [folder / one for one in below for folder in folders]
         if bases and name.startswith("/"):
             bases = [*self._above, *(folder / "static" for folder in self._above), Path("/")]
@@ -348,6 +363,7 @@ class Manuscript:
                 self._named.insert(0, match["images"])
             else:
                 self._named += re.findall(r"\{\s*([^{}]*?)\s*\}", match["paths"])
+            del self._named[MOST_FOLDERS:]
         chunk = replace(chunk, text=expanded)
         if expanded != text and level < MOST_LEVELS and _INCLUDE.search(expanded):
             yield from self._split(chunk, level + 1)
@@ -370,7 +386,8 @@ class Manuscript:
                 parameters = [kind.replace("O{", "o").rstrip("}") for kind in kinds]
                 position = spec.end() if spec else position
             body = _ARGUMENT.match(text, position)
-            if body is None:
+            # Who wraps a command that shows pictures does not change what it shows.
+            if body is None or _SHOWS.fullmatch(match["name"][1:]):
                 continue
             self._macros[match["name"]] = Macro(parameters, body[1][1:-1])
             position = body.end()
@@ -407,13 +424,16 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
 
     Args:
         path: of the text.
-        roots: folders that are read beside those of the text and of its project.
+        roots: folders outside of which nothing is opened.
     """
     return Manuscript(path, roots).figures()
 
 
 def source_lines(path: Path, roots: Sequence[Path] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a text and of those that it includes, each with its place: no comments, macros expanded."""
+    """Yield the lines of a text and of those that it includes, each with its place.
+
+    They are without comments and code, and with macros expanded.
+    """
     for chunk in Manuscript(path, roots or (project_of(path),)).chunks():
         for number, line in enumerate(chunk.text.split("\n"), start=chunk.line):
             if line.strip():
@@ -426,11 +446,12 @@ def text_of(path: Path) -> str:
     coding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     # Letters beside figures do not matter.
     text = content.decode(coding, errors="replace").replace("\r\n", "\n")
+    forget_content()
     kind = _KINDS.get(path.suffix.lower(), path.suffix.lower())
     if kind not in _HIDDEN:
         is_tex = "\\documentclass" in text or "\\begin{" in text
-        kind = "html" if text[:200].lstrip().startswith("<") else "markdown"
-        kind = "tex" if is_tex and path.suffix not in _MARKDOWN_NAMES else kind
+        is_html = text[:200].lstrip().startswith("<")
+        kind = "tex" if is_tex else "html" if is_html else "markdown"
     return _visible(text, kind)
 
 
@@ -450,7 +471,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _values(macro: Macro, text: str, position: int) -> tuple[list[str] | None, int]:
-    """Return the values of a macro's parameters where it is used, and their end; None where one is missing."""
+    """Return the values of a macro's parameters where it is used, and their end; None if one is missing."""
     values = []
     for parameter in macro.parameters:
         match = (_ARGUMENT if parameter == "m" else _OPTION).match(text, position)
@@ -468,79 +489,91 @@ def scan(text: str) -> Iterator[Found]:
     """Yield the references to pictures in a text, and its outermost SVG elements."""
     starts = [match.end() for match in re.finditer("\n", text)]
     names = {match["name"].lower(): match["link"] for match in _NAMES.finditer(text)}
-    depth = 0
-    drawing_start = 0
-    picture_line = 0
-    sources: list[str] | None = None
+    drawings = _drawings(text)
+    picture: Found | None = None
     position = 0
     while match := _TOKEN.search(text, position):
         before = position
         start, position = match.span()
         line = bisect_right(starts, start) + 1
         tag = (match["tag"] or "").lower()
-        if tag == "svg":
-            if match["end"] and depth == 1:
-                yield Found(bisect_right(starts, drawing_start) + 1, drawing=text[drawing_start:position])
-            if match["end"]:
-                depth = max(0, depth - 1)
-            elif not match["attributes"].endswith("/"):
-                drawing_start = drawing_start if depth else start
-                depth += 1
-        elif depth:
-            continue
+        if start in drawings:
+            position = drawings[start]
+            yield Found(line, drawing=text[start:position])
         elif tag == "picture":
-            if sources:
-                yield Found(picture_line, tuple(dict.fromkeys(sources)))
-            sources = None if match["end"] else []
-            picture_line = line
+            if picture and picture.links:
+                yield picture
+            picture = None if match["end"] else Found(line)
         elif tag:
-            links = [] if match["end"] or tag == "a" else _links_of(tag, match["attributes"])
-            if sources is not None:
-                sources += links
+            links = _links_of(tag, match)
+            if picture:
+                picture = replace(picture, links=(*picture.links, *links)[:MOST_FORMATS])
             elif links and tag != "source":
-                yield Found(line, tuple(dict.fromkeys(links)))
-        elif match["command"]:
-            is_certain, links, position = _named_by_command(match["command"][1:], text, position)
-            for link in links:
-                yield Found(line, (link,), is_certain=is_certain, endings=_TEX_ENDINGS)
-        elif match["data"]:
-            position = _data_end(text, start)
-            yield Found(line, (text[start:position],))
-        elif match["directive"]:
-            name = match["directive"].strip().strip("\"'")
-            yield Found(
-                line, (name.removesuffix(".*"),), endings=_TEX_ENDINGS if name.endswith(".*") else ("",)
-            )
-        elif not match["definition"]:
-            link = match["wiki"] or match["angled"] or match["plain"]
-            if match["text"] is not None:
-                link = names.get((match["name"] or match["text"]).lower())
-            if link:
-                yield Found(line, (link.strip(),))
-            elif match[0].startswith("."):
-                yield from _words(text, max(before, start - _LONGEST), position, line)
-    if sources:
-        yield Found(picture_line, tuple(dict.fromkeys(sources)))
+                yield Found(line, links)
+        else:
+            found, position = _reference(text, match, before, line, names)
+            yield from found
+    if picture and picture.links:
+        yield picture
 
 
-def _words(text: str, start: int, end: int, line: int) -> Iterator[Found]:
-    """Yield a reference by the words before a picture's ending, if they may be a path."""
+def _drawings(text: str) -> dict[int, int]:
+    """Return where the outermost SVG elements of a text begin and end."""
+    found = {}
+    depth = 0
+    start = 0
+    for match in _SVG.finditer(text):
+        if match[1]:
+            if depth == 1:
+                found[start] = match.end()
+            depth = max(0, depth - 1)
+        elif not match[0].endswith("/>"):
+            start = start if depth else match.start()
+            depth += 1
+    return found
+
+
+def _reference(
+    text: str, match: re.Match[str], before: int, line: int, names: Mapping[str, str]
+) -> tuple[list[Found], int]:
+    """Return what a token of Markdown or TeX, or a word, refers to, and where the text goes on."""
+    kind = match.lastgroup
+    start, end = match.span()
+    if kind is None:
+        return _words(text, max(before, start - _LONGEST), end, line), end
+    link = match[kind].strip()
+    if kind == "command":
+        return _shown_by_command(link[1:], text, end, line)
+    if kind == "data":
+        end = _data_end(text, start)
+        link = text[start:end]
+    elif kind in ("text", "name"):
+        link = names.get((match["name"] or match["text"]).lower(), "")
+    elif kind == "directive":
+        link = link.strip("\"'")
+    if not link or kind == "definition":
+        return [], end
+    endings = _TEX_ENDINGS if link.endswith(".*") else ("",)
+    return [Found(line, (link.removesuffix(".*"),), endings=endings)], end
+
+
+def _words(text: str, start: int, end: int, line: int) -> list[Found]:
+    """Return a reference by the words before a picture's ending, if they may be a path."""
     path = _BESIDE_PATHS.split(text[start:end])[-1]
     begin = end - len(path)
-    is_certain = _SHOWN.search(text[max(0, begin - 60) : begin]) is not None
-    readings = [path.strip(), path.split()[-1]]
-    if is_certain:
-        yield Found(line, (readings[0],))
-    elif not path.lower().endswith(".pdf"):
-        # A text links to a PDF, and does not show it.
-        yield Found(line, tuple(dict.fromkeys(readings)), is_certain=False)
+    if _SHOWN.search(text[max(0, begin - 60) : begin]):
+        return [Found(line, (path.strip(),))]
+    # A text links to a PDF, and does not show it.
+    if path.lower().endswith(".pdf"):
+        return []
+    return [Found(line, (path.strip(), path.split()[-1]), is_certain=False)]
 
 
-def _named_by_command(command: str, text: str, position: int) -> tuple[bool, list[str], int]:
-    """Return whether a command of TeX shows pictures for certain, their names, and where to go on."""
+def _shown_by_command(command: str, text: str, position: int, line: int) -> tuple[list[Found], int]:
+    """Return what a command of TeX shows, or may show, and where the text goes on."""
     is_certain = _SHOWS.fullmatch(command.replace(" ", "").rstrip("}*")) is not None
     if not is_certain and not _MAY_SHOW.match(command):
-        return False, [], position
+        return [], position
     end = position
     arguments: list[str] = []
     while len(arguments) < 3:
@@ -553,30 +586,31 @@ def _named_by_command(command: str, text: str, position: int) -> tuple[bool, lis
     if not is_certain:
         # Words with a picture's ending are found as such.
         names = [name for name in arguments if _PLAIN_NAME.fullmatch(name) and "." not in name]
-        return False, names, position
-    names = []
+        return [Found(line, (name,), is_certain=False, endings=_TEX_ENDINGS) for name in names], position
+    found = []
     for index in _NAMED_BY.get(command, (0,)):
         for argument in arguments[index : index + 1]:
-            option = _FILE_OPTION.search(argument) if "psfig" in command or "epsfig" in command else None
-            names.append(_AROUND_NAMES.sub("", option[1] if option else argument).strip())
-    return True, names, end
+            name = _AROUND_NAMES.sub("", argument).strip()
+            found.append(Found(line, (name,), endings=_TEX_ENDINGS))
+    return found, end
 
 
-def _links_of(tag: str, text: str) -> list[str]:
+def _links_of(tag: str, match: re.Match[str]) -> tuple[str, ...]:
     """Return the links to the picture that an element shows, in its formats and sizes."""
     attributes: dict[str, str] = {}
-    for match in _ATTRIBUTE.finditer(text):
-        value = match["double"] or match["single"] or match["bare"] or ""
-        attributes.setdefault(match["name"].lower(), unescape(value).strip())
-    links = [attributes[name] for name in _SOURCES if attributes.get(name)]
+    # A link is to a picture, and does not show it.
+    for attribute in _ATTRIBUTE.finditer("" if match["end"] or tag == "a" else match["attributes"]):
+        value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+        attributes.setdefault(attribute["name"].lower(), unescape(value).strip())
+    links = [attributes.get(name, "") for name in _SOURCES]
     for name in _SOURCE_SETS:
-        links += filter(None, _BETWEEN_SOURCES.split(attributes.get(name, "")))
+        links += _BETWEEN_SOURCES.split(attributes.get(name, ""))
+    if attributes.get("type", "").startswith(_NOT_PICTURES):
+        links = []
     if tag in ("object", "embed"):
         links = [link for link in links if not link.lower().endswith(_NOT_PICTURE_FILES)]
-    if attributes.get("type", "").startswith(_NOT_PICTURES):
-        return []
     # Braces are around what a program fills in.
-    return [link for link in links if not link.startswith("{")]
+    return tuple(dict.fromkeys(link for link in links if link and not link.startswith("{")))
 
 
 def _data_end(text: str, start: int) -> int:

@@ -27,11 +27,11 @@ def locate_document(reader: Reader, target: str) -> Located:
     if instead_of(path):
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
     known = KnownFigures(reader)
-    if not is_picture(path):
-        known.leave_out(path)
     figures: list[LocatedFigure] = []
     try:
         with bounded_reading(target):
+            if not is_picture(path):
+                known.leave_out(path)
             for figure, verdict in _compared(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")

@@ -100,6 +100,8 @@ def compare(known: KnownFigures, figure: Figure) -> Verdict:
                 verdict = found
         except UnreadableError as error:
             verdict = Verdict(Match.NONE, reason=str(error))
+        except MemoryError:
+            verdict = Verdict(Match.NONE, reason="it takes too much memory to look at")
     return verdict
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..documents import PICTURES, Drawing, looks_of
+from ..documents import PICTURES, Drawing, looks_of, read_bounded
 from ..documents.picture import SIDE, fingerprint
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -51,68 +51,16 @@ ROW = np.dtype(
 )
 
 
-class KnownFigures:
-    """All figures of all experiments, of all commits of branches and tags, and of the workspace.
+class FigureFiles:
+    """The files of figures, as far as this machine has them.
 
-    Attributes:
-        compared: keys of figures that are compared by their looks, too.
-        left_out: a line for each revision whose figures cannot be known.
-        unlisted: tracked folders of which this machine does not know what is in them.
-        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
+    Args:
+        reader: of the repository.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._commits = Commits(reader)
-        self.compared: dict[Key, None] = {}
-        self.left_out: list[str] = []
-        self.unlisted: set[str] = set()
-        self.not_counted: set[str] = set()
-        # Where results have a figure by itself, or a folder; and what is in folders: folder and name.
-        self._places: dict[Key, list[Place]] = {}
-        self._folders: dict[str, list[Place]] = {}
-        self._in_folders: dict[Key, list[tuple[str, str]]] = {}
         self._in_workspace: dict[Key, Path] = {}
-        # Path and blob of each figure below a tree: most trees are those of many revisions.
-        self._trees: dict[str, list[tuple[str, str]]] = {}
-        for snapshot in self._commits.snapshots():
-            try:
-                self._add_revision(snapshot)
-            except UnreadableError as error:
-                self.left_out.append(str(error))
-        head = self._commits.head
-        self._head = reader.snapshot(head) if head else None
-        if self._head:
-            self._add_workspace(self._head)
-
-    def leave_out(self, document: Path) -> None:
-        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
-        paths: set[str] = set()
-        for key in self.keys_of(document.read_bytes()):
-            paths.update(path for _, path in self.places(key))
-        path = path_in(self._head, document) if self._head else None
-        self.not_counted = paths | {path} if path else paths
-
-    def places(self, key: Key) -> list[Place]:
-        """Return snapshot and path of each result that has a figure; none where it is no result's."""
-        # A folder, too, has a hash of its own.
-        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
-        for folder, name in self._in_folders.get(key, ()):
-            for snapshot, path in self._folders[folder]:
-                places.append((snapshot, f"{path}/{name}"))
-        return [place for place in places if place[1] not in self.not_counted]
-
-    def is_output(self, key: Key) -> bool:
-        """Return true where a stage wrote a figure in any result."""
-        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
-
-    def keys_of(self, content: bytes) -> list[Key]:
-        """Return keys of results' figures that have the same bytes."""
-        id_length = self._commits.id_length
-        keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
-        if self._reader.lfs.is_dir():
-            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
-        return [key for key in keys if self.places(key)]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
         """Yield content of figures by key, a few at a time; None where this machine does not have it."""
@@ -144,6 +92,69 @@ class KnownFigures:
         if file and file.stat().st_size > MOST_BYTES:
             return b""  # it is here, and too large for a figure
         return file.read_bytes() if file else None
+
+
+class KnownFigures(FigureFiles):
+    """All figures of all experiments, of all commits of branches and tags, and of the workspace.
+
+    Attributes:
+        compared: keys of figures that are compared by their looks, too.
+        left_out: a line for each revision whose figures cannot be known.
+        unlisted: tracked folders of which this machine does not know what is in them.
+        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._commits = Commits(reader)
+        self.compared: dict[Key, None] = {}
+        self.left_out: list[str] = []
+        self.unlisted: set[str] = set()
+        self.not_counted: set[str] = set()
+        # Where results have a figure by itself, or a folder; and what is in folders: folder and name.
+        self._places: dict[Key, list[Place]] = {}
+        self._folders: dict[str, list[Place]] = {}
+        self._in_folders: dict[Key, list[tuple[str, str]]] = {}
+        # Path and blob of each figure below a tree: most trees are those of many revisions.
+        self._trees: dict[str, list[tuple[str, str]]] = {}
+        for snapshot in self._commits.snapshots():
+            try:
+                self._add_revision(snapshot)
+            except UnreadableError as error:
+                self.left_out.append(str(error))
+        head = self._commits.head
+        self._head = reader.snapshot(head) if head else None
+        if self._head:
+            self._add_workspace(self._head)
+
+    def leave_out(self, document: Path) -> None:
+        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
+        paths: set[str] = set()
+        for key in self.keys_of(read_bounded(document)):
+            paths.update(path for _, path in self.places(key))
+        path = path_in(self._head, document) if self._head else None
+        self.not_counted = paths | {path} if path else paths
+
+    def places(self, key: Key) -> list[Place]:
+        """Return snapshot and path of each result that has a figure; none where it is no result's."""
+        # A folder, too, has a hash of its own.
+        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
+        for folder, name in self._in_folders.get(key, ()):
+            for snapshot, path in self._folders[folder]:
+                places.append((snapshot, f"{path}/{name}"))
+        return [place for place in places if place[1] not in self.not_counted]
+
+    def is_output(self, key: Key) -> bool:
+        """Return true where a stage wrote a figure in any result."""
+        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
+
+    def keys_of(self, content: bytes) -> list[Key]:
+        """Return keys of results' figures that have the same bytes."""
+        id_length = self._commits.id_length
+        keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
+        if self._reader.lfs.is_dir():
+            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
+        return [key for key in keys if self.places(key)]
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
         """Return the results that have any of some figures: what made one first, then by time."""
@@ -280,7 +291,7 @@ class FigureIndex:
         rows = _load(place)
         keys = np.array(list(known.compared), dtype=ROW["key"])
         unread = np.setdiff1d(keys, rows["key"])
-        new, self.missing = _read_rows(known, unread.astype(str).tolist())
+        new, self.missing = read_rows(known, unread.astype(str).tolist())
         if new:
             rows = np.concatenate([rows, *new])
             _save(place, rows)
@@ -318,13 +329,13 @@ def _save(path: Path, rows: np.ndarray) -> None:
             np.save(file, rows, allow_pickle=False)
 
 
-def _read_rows(known: KnownFigures, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
+def read_rows(files: FigureFiles, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
     """Return rows of figures, and the keys of those that this machine does not have."""
     rows: list[np.ndarray] = []
     missing: list[Key] = []
     # Pillow and zlib leave the interpreter to other threads while they work.
     with ThreadPoolExecutor() as threads:
-        for together in known.contents(keys):
+        for together in files.contents(keys):
             present = {key: content for key, content in together.items() if content is not None}
             missing += together.keys() - present.keys()
             rows += threads.map(_rows_of, present.keys(), present.values())

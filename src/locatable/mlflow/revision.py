@@ -19,10 +19,17 @@ from ..repository import parsing
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
-from ..results.outputs import ModelFile, model_files, read_outputs
 from ..results.rebuild import rebuild_commands
 from ..results.staleness import differences, summary
-from ..results.values import Measurements, Point, number, read_measurements
+from ..results.values import (
+    Measurements,
+    ModelFile,
+    Point,
+    model_files,
+    number,
+    read_measurements,
+    read_outputs,
+)
 from . import content as tag
 from .content import Content, Dataset, Model, RunContent, tag_text
 from .limits import slashed

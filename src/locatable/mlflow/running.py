@@ -17,8 +17,7 @@ from ..git import refs_stamp
 from ..model import holder
 from ..repository.reader import Reader
 from ..repository.running import REPRO, SEARCH, Running, RunningExperiments, State, WorkingTree
-from ..results.outputs import read_outputs
-from ..results.values import Measurements, Point, number, read_measurements
+from ..results.values import Measurements, Point, number, read_measurements, read_outputs
 from . import content as tag
 from .content import Content
 from .known import STUDY, KnownRun, KnownRuns, RefusedError, RunDeletedError, provisional_key, runs_in_file

@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
+from ..clones import CLONE_VARIABLE, INTERVAL, kill_processes
 from ..clones.trial_clone import Clone, CloneSetup, stamp
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
