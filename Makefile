@@ -10,7 +10,7 @@ READY := .venv/ready
 # Some containers switch byte code off; tests would then pay for it at every start. Others name another Python's packages.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-unit weekly joints lint wheel lock bench repositories
+.PHONY: help demo test test-unit weekly joints lint wheel lock bench repositories documents
 
 help:
 	@echo "make demo       generate a project into build/, rebuild, vary, search, locate and prove (five minutes);"
@@ -24,6 +24,8 @@ help:
 	@echo "make wheel      build the wheel of src/locatable that generated projects carry"
 	@echo "make lock       resolve the template's and the generated projects' locks again"
 	@echo "make bench      measure what the tools cost, as ratios (half an hour)"
+	@echo "make documents  build papers, slides and pages with other tools, and score what locate finds in them (an hour);"
+	@echo "                ROWS=\"vector texts\": only these; python -m tools.documents --help names what Debian has to have"
 	@echo "make repositories FROM=\"URL-OR-FOLDER ...\"  compare what the tools read of their commits with what DVC says"
 
 demo: $(READY)
@@ -62,6 +64,9 @@ bench: $(READY)
 
 repositories: $(READY)
 	@PYTHONPATH=src python -m tools.repositories $(FROM)
+
+documents: $(READY)
+	@PYTHONPATH=src python -m tools.documents $(ROWS)
 
 lock: $(READY)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

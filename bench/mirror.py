@@ -12,11 +12,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from bench import synthetic
 from bench.scale import PEAK
 
 # Experiments when nothing is new, and to be read.
 MANY = 1000
+# Seconds after which a watcher has nothing to do, and for which it is then looked at.
+SETTLING = 10
+WATCHED = 30
 
 
 def main() -> None:
@@ -31,6 +36,7 @@ def main() -> None:
         against_mlflow(copy, number)
         synthetic.add(copy, MANY - number, "more")
         again(copy)
+        watching(copy)
         reading()
 
 
@@ -132,6 +138,21 @@ def again(copy: Path) -> None:
     nothing = timed(lambda: call(command), 3)
     memory = subprocess.check_output((sys.executable, "-c", f"{command}; {PEAK}"), text=True).split()[-1]
     print(f"nothing new of {MANY}: {nothing:.2f} s in all (<= 0.5), {memory} MB (< 500)")
+
+
+def watching(copy: Path) -> None:
+    """A mirror that watches while nothing changes."""
+    store = f"sqlite:///{copy}/mlflow.db"
+    command = ("locatable", "mirror", "--watch", "--tracking-uri", store, "--experiment", "bench")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as watcher:
+        watcher.stdout.readline()  # it has mirrored
+        time.sleep(SETTLING)
+        process = psutil.Process(watcher.pid)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(WATCHED)
+        share = (sum(process.cpu_times()[:2]) - before) / WATCHED
+        watcher.kill()
+    print(f"watching while nothing changes: {100 * share:.2f} % of a processor (<= 1)")
 
 
 def reading() -> None:

@@ -12,11 +12,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules whose tests share what takes long to make.
 TOGETHER = (
+    "test_commands.py",
     "test_flow.py",
     "test_locate.py",
     "test_machines.py",
     "test_mirror.py",
     "test_mirror_describe.py",
+    "test_mirror_faults.py",
+    "test_mirror_layouts.py",
     "test_ray.py",
     "test_searched.py",
     "test_setup.py",

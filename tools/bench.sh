@@ -24,6 +24,8 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     python -m bench.locks
     echo "== figures of a paper"
     python -m bench.figures
+    echo "== an index of many repositories: a look-up in at most a second"
+    python -m bench.index
     echo "== search"
     python -m bench.search "$project"
     echo "== search on a Ray cluster"

@@ -45,7 +45,7 @@ dvc exp run --temp --name boosting -S train.model=boosting
 dvc exp show --no-pager --only-changed --drop "(?!Experiment|.*($loss|train.model)).*" --sort-by "valid.$loss"
 
 step "6. Search for better params, every trial an experiment: make search"
-locatable search --trials 6 --workers 2 --mirror
+locatable search --trials 4 --workers 2 --mirror
 
 step "7. Which run made the figure in this paper, a PDF with a copy of one? locatable locate"
 git show "$(git for-each-ref --format='%(objectname)' 'refs/exps/*/*/boosting'):reports/evaluate/figures/$figure" \

@@ -1,9 +1,10 @@
 """Compares what the package says of every commit of some repositories with what DVC says of them.
 
-python -m tools.repositories URL-OR-FOLDER...
+python -m tools.repositories [--everywhere] URL-OR-FOLDER...
 
-Each is cloned into a temporary folder; nothing in it is run. Prints a line for each DVC project, and below it
-what differs and what could not be compared. Exits with 1 if anything differs.
+With `--everywhere`, it looks instead for files that are copied out of them, and for foreign ones, in an index
+of all. Each is cloned into a temporary folder; nothing in it is run. Prints a line for each DVC project, and
+below it what differs and what could not be compared. Exits with 1 if anything differs.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from locatable.errors import GitError, LocatableError
 from locatable.git import git
 
 from .comparison.compare import Comparison, compare
+from .comparison.everywhere import check
 
 # What can have results and is not cloned: branches of a clone's own remotes, and experiments.
 REFS = ("+refs/remotes/*:refs/remotes/*", "+refs/exps/*:refs/exps/*")
@@ -28,12 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare repositories; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="URL-OR-FOLDER")
-    sources = parser.parse_args(arguments).sources
+    parser.add_argument("--everywhere", action="store_true")
+    asked = parser.parse_args(arguments)
+    sources = asked.sources
     # What cannot be read is told once, at the end.
     logging.disable(logging.WARNING)
     # Git is not to ask for a password, and not to fetch what Git LFS keeps.
     os.environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
     failed = False
+    if asked.everywhere:
+        with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
+            os.environ["XDG_CACHE_HOME"] = folder  # for clones
+            for holds, line in check(sources, Path(folder)):
+                print(line, flush=True)
+                failed |= not holds
+        return int(failed)
     for number, source in enumerate(sources):
         with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
             try:

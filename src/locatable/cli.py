@@ -29,6 +29,7 @@ from .repository import find_project, require_regular_files
 # One line each in `locatable --help`.
 COMMANDS = {
     "locate": "say which commit, data and params a file, name or run comes from",
+    "index": "keep an index of many repositories, for `locate --everywhere`",
     "diff": "say why two results differ, and which cause came first",
     "mirror": "show all DVC experiments in MLflow, one run each",
     "search": "let Optuna propose params; every trial is a DVC experiment",
@@ -126,7 +127,7 @@ def _run(words: list[str]) -> int:
     try:
         return _run_command(name, rest)
     except ModuleNotFoundError as error:
-        from .commands.extras import find_extra, missing_extra
+        from .commands import find_extra, missing_extra
 
         extra = find_extra(error.name or "", name)
         if extra is None:

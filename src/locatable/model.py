@@ -15,6 +15,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 PARAMS_FILE = "params.yaml"
+# Where DVCLive puts series, below its own folder.
+SERIES_FOLDER = "plots/metrics/"
 # Characters of a name in a stage's `params` that make DVC take it for a pattern.
 PATTERN = frozenset("*?[")
 # What a lock or a `.dvc` file says of a file or folder: `md5`, `size`, `nfiles` of a folder, and more.
@@ -296,6 +298,11 @@ def is_inside(path: str) -> bool:
 def overlaps(path: str, others: Iterable[str]) -> bool:
     """Return whether a path is one of the others, lies in one of them, or one of them in it."""
     return any(is_in(path, other) or is_in(other, path) for other in others)
+
+
+def is_series(path: str) -> bool:
+    """Return whether a file is one of those that DVCLive writes for values over steps."""
+    return SERIES_FOLDER in path
 
 
 def holder(places: Iterable[str], path: str) -> str | None:

@@ -95,14 +95,11 @@ def locatable(repo, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_server_that_a_repository_names_gets_nothing(command, locatable, server):
-    locatable(*command)
-    assert server[1] == []
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_says_in_one_line_how_to_trust_it(command, locatable, server):
+def test_a_server_that_a_repository_names_gets_nothing_and_a_line_says_how_to_trust_it(
+    command, locatable, server
+):
     done = locatable(*command)
+    assert server[1] == []
     assert done.stderr.count("\n") == 1
     assert f"locatable mirror --tracking-uri {server[0]}" in done.stderr
 

@@ -4,7 +4,6 @@ Its environment is that of a generated project.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import optuna
 import psutil
 import yaml
+from filelock import FileLock
 
 PARAMS = {
     "train": {
@@ -33,6 +33,8 @@ PARAMS = {
 }
 SPACE = {"train.x": {"type": "float", "low": 0.0, "high": 1.0}}
 SEARCH = {"study": "small", "metric": "metrics.json:valid.loss", "direction": "minimize", "space": SPACE}
+# As DVCLive writes one, in the folder of `train`.
+SERIES = "train/plots/metrics/loss.tsv"
 STAGES = {
     "stages": {
         "prepare": {
@@ -47,7 +49,7 @@ STAGES = {
             "outs": [
                 "model.bin",
                 {"metrics.json": {"cache": False}},
-                {"loss.tsv": {"cache": False}},
+                {SERIES: {"cache": False}},
             ],
         },
     }
@@ -82,7 +84,8 @@ end = time.process_time() + params["burn"]
 while time.process_time() < end:
     pass
 loss = (params["x"] - 0.3) ** 2 + 0.1 * params["y"]
-with open("loss.tsv", "w") as file:
+os.makedirs("train/plots/metrics", exist_ok=True)
+with open("train/plots/metrics/loss.tsv", "w") as file:
     file.write("step\\tloss\\n")
     for step in range(params["steps"]):
         file.write(f"{step}\\t{loss + 1 / (step + 1)}\\n")
@@ -126,11 +129,13 @@ def make(
 ) -> Path:
     """A repository with committed results, this search.yaml, and these params.
 
-    It is a copy of one that this process makes once, brought up to date.
+    It is a copy of one that is made once for all test processes, brought up to date.
     """
-    base = project.parent / f"small-{os.getpid()}"
-    if not base.exists():
-        begin(base, project, {**env, "RUNS": str(base.with_suffix(".runs"))})
+    base = project.parent / "small"
+    with FileLock(base.with_suffix(".lock")):
+        if not base.with_suffix(".done").exists():
+            begin(base, {**env, "RUNS": str(base.with_suffix(".runs"))})
+            base.with_suffix(".done").touch()
     shutil.copytree(base, folder, symlinks=True)
     (folder / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {folder.parent / 'site'}\n")
     if "RUNS" in env:
@@ -142,7 +147,7 @@ def make(
     return folder
 
 
-def begin(folder: Path, project: Path, env: Mapping[str, str]) -> None:
+def begin(folder: Path, env: Mapping[str, str]) -> None:
     """A repository with committed results, and the usual search.yaml and params."""
     folder.mkdir()
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder, env=env)
@@ -202,7 +207,7 @@ def trials(folder: Path, study: str = "small", storage: str | None = None) -> li
 
 def checkout(folder: Path) -> dict[str, bytes]:
     """Content of every file of the checkout: tracked by Git or DVC, or ignored."""
-    skipped = (".git", ".dvc", "reports", "__pycache__")
+    skipped = (".git", ".dvc", "mlartifacts", "reports", "__pycache__")
     files = (path for path in folder.rglob("*") if path.is_file())
     parts = ((path.relative_to(folder), path) for path in files)
     return {

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from support import run
 
 NETWORK = re.compile(r"^SSL_CERT_|_CA_BUNDLE$|_proxy$", re.IGNORECASE)
@@ -51,6 +52,8 @@ def lend_packages(venv: Path, project: Path) -> None:
     program.chmod(0o755)
 
 
+# That an archive is proven at all, test_machines.py shows; a fresh environment, test_reproduce.py.
+@pytest.mark.weekly
 def test_the_four_commands_rebuild_it_where_there_is_nothing_else(
     project: Path, env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ def test_a_clone_shows_itself(clone, env, bare_env, lent):
     assert len(list((project / "reports/evaluate/figures").glob("*.png"))) == 4
     assert json.loads((project / "environment.json").read_text())["drift"] == {}
     refs = experiments(project)
-    assert refs.keys() == {"forest", "boosting", *(f"baseline-search-{number}" for number in range(6))}
+    assert refs.keys() == {"forest", "boosting", *(f"baseline-search-{number}" for number in range(4))}
     for name in ("forest", "boosting"):
         assert f"[{name}]" in shown
         params = kept(project, refs[name], "params.yaml")["train"]
@@ -51,8 +51,8 @@ def test_a_clone_shows_itself(clone, env, bare_env, lent):
         (used,) = kept(project, refs[name], "dvc.lock")["stages"]["train"]["params"].values()
         assert used["train"] == params
     # Searched, mirrored (the experiments, their baseline, the study), located, compared, proved.
-    assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
-    assert "mirrored 10 new, 0 already there, 0 failed" in shown
+    assert "baseline-search: 4 complete, 0 pruned, 0 failed" in shown
+    assert "mirrored 8 new, 0 already there, 0 failed" in shown
     readme = (TEMPLATE / "README.md").read_text()
     located = readme.partition("```text\n")[2].partition("```")[0]
     assert "same pixels: boosting" in located
@@ -95,10 +95,10 @@ def test_a_clone_shows_the_other_task(clone, env):
     assert experiments(project).keys() == {
         "forest",
         "boosting",
-        *(f"baseline-search-{number}" for number in range(6)),
+        *(f"baseline-search-{number}" for number in range(4)),
     }
-    assert "baseline-search: 6 complete, 0 pruned, 0 failed" in shown
-    assert "mirrored 10 new, 0 already there, 0 failed" in shown
+    assert "baseline-search: 4 complete, 0 pruned, 0 failed" in shown
+    assert "mirrored 8 new, 0 already there, 0 failed" in shown
     assert "reports/evaluate/figures/predicted.png (output of evaluate)" in shown
     assert "forest  RUNS NOW (" in shown
     assert "first cause   train: train.model: logistic → boosting" in shown

@@ -8,8 +8,11 @@ from pathlib import Path
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_variant_differs_by_its_param_alone_in_one_screen(project: Path, sh: Shell) -> None:
-    sh("dvc", "exp", "run", "--quiet", "-S", "train.logistic.alpha=0.1", "-S", "train.logistic.epochs=4")
+def test_a_variant_differs_by_its_params_alone_in_one_screen_and_its_figures_are_on_one_page(
+    project: Path, sh: Shell
+) -> None:
+    params = ("-S", "train.logistic.alpha=0.1", "-S", "train.logistic.epochs=4")
+    sh("dvc", "exp", "run", "--quiet", "--name", "tried", *params)
     # What ran in the workspace, and is not committed.
     found = json.loads(sh("locatable", "diff", "HEAD", "--json").stdout)
     first = found["first_cause"]
@@ -23,15 +26,13 @@ def test_a_variant_differs_by_its_param_alone_in_one_screen(project: Path, sh: S
     said = json.loads(sh("dvc", "metrics", "diff", "--json").stdout)
     expected = {f"{file}:{key}": value["diff"] for file in said for key, value in said[file].items()}
     assert {value["key"]: value["difference"] for value in found["values"]} == expected
+    compared = json.loads(sh("dvc", "plots", "diff", "--json", "-o", project.parent / "plots").stdout)["data"]
+    revisions = {rev for plot in compared["reports/evaluate/plots/roc.csv"] for rev in plot["revisions"]}
+    assert revisions == {"HEAD", "workspace"}
     lines = sh("locatable", "diff", "HEAD").stdout.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
 
-
-def test_the_figures_of_a_variant_are_on_one_page_with_those_of_its_baseline(
-    project: Path, sh: Shell
-) -> None:
-    sh("dvc", "exp", "run", "--quiet", "--temp", "--name", "tried", "-S", "train.logistic.epochs=4")
     sh("locatable", "diff", "HEAD", "tried", "--html", project.parent / "page.html")
     page = (project.parent / "page.html").read_text()
     assert "A: reports/<wbr>evaluate/<wbr>figures/<wbr>roc.png" in page

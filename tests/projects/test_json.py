@@ -5,10 +5,11 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
-from support import TEMPLATE
+from searching import experiments, kept
+from support import TEMPLATE, Search
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = TEMPLATE / "docs/how-to/any-repository.md"
@@ -49,11 +50,15 @@ def test_the_page_describes_every_command_that_prints_a_result() -> None:
     assert set(described()) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "search"])
 def test_a_command_prints_json_as_the_page_describes_it(sh: Shell, command: str) -> None:
-    is_list, keys = described()[command]
     # There is nothing else in the standard output.
-    printed = json.loads(sh("locatable", command, *COMMANDS[command], "--json").stdout)
+    check(command, json.loads(sh("locatable", command, *COMMANDS[command], "--json").stdout))
+
+
+def check(command: str, printed: Any) -> None:
+    """Assert that a command prints what the page describes."""
+    is_list, keys = described()[command]
     assert isinstance(printed, list) == is_list
     for item in printed if is_list else [printed]:
         assert set(item) == set(keys)
@@ -63,14 +68,17 @@ def test_a_command_prints_json_as_the_page_describes_it(sh: Shell, command: str)
             assert isinstance(value, bool) == (keys[key] == "boolean"), key
 
 
-def test_a_search_says_in_json_what_its_best_trial_is_and_reached(sh: Shell) -> None:
-    found = json.loads(sh("locatable", "search", "--trials", "1", "--json").stdout)
-    (best,) = found["best"]
-    assert best["experiment"] == "baseline-search-0"
-    metrics = json.loads(sh("git", "show", f"{best['rev']}:reports/train/metrics.json").stdout)
-    assert best["values"] == [metrics["valid"]["log_loss"]]
-    params = yaml.safe_load(sh("git", "show", f"{best['rev']}:params.yaml").stdout)
-    assert best["params"]["train.model"] == params["train"]["model"]
+def test_so_does_a_search_and_says_what_its_best_trial_is_and_reached(
+    small: Callable[..., Path], search: Search
+) -> None:
+    folder = small({})
+    printed = json.loads(search(folder, *COMMANDS["search"], "--json").stdout)
+    check("search", printed)
+    (best,) = printed["best"]
+    assert best["experiment"] == "small-0"
+    assert best["rev"] == experiments(folder)["small-0"]
+    assert best["values"] == [kept(folder, best["rev"], "metrics.json")["valid"]["loss"]]
+    assert best["params"] == {"train.x": kept(folder, best["rev"], "params.yaml")["train"]["x"]}
 
 
 def test_declare_names_in_json_what_a_stage_does_not_declare(sh: Shell, project: Path) -> None:

@@ -125,3 +125,15 @@ def test_mlflow_is_not_imported(searched: Path, env: dict[str, str]) -> None:
     ).stderr
     assert "locatable.results.coordinates" in said
     assert not {"mlflow", "dvc", "pandas"} & {line.split("|")[-1].strip() for line in said.splitlines()}
+
+
+def test_a_model_is_found_from_outside_of_any_repository(
+    searched: Path, env: dict[str, str], tmp_path: Path
+) -> None:
+    indexed = env | {"LOCATABLE_INDEX": str(tmp_path / "index.sqlite")}
+    run("locatable", "index", "add", searched, cwd=tmp_path, env=indexed)
+    model = searched.parent / "weak.joblib"
+    said = run("locatable", "locate", "--everywhere", model, "--json", cwd=tmp_path, env=indexed).stdout
+    (told,) = json.loads(said)
+    assert (told["repository"], told["experiment"]["name"]) == (str(searched), "weak")
+    assert told["roles"] == {"models/model.joblib": "output of train"}

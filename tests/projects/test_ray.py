@@ -1,4 +1,4 @@
-"""A search on a real Ray cluster: three nodes that share nothing but Git, S3 and PostgreSQL with the rest.
+"""A search on a real Ray cluster: nodes that share nothing but Git, S3 and PostgreSQL with the rest.
 
 Each node is a raylet with a home and a temporary folder of its own; with bubblewrap, it sees no other, nor
 any test's files. The Git remote is a Git daemon, the DVC remote a server that speaks S3, the study is in
@@ -14,16 +14,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from searching import (
+    SERIES,
     SPACE,
     STAGES,
     check_agreement,
@@ -59,10 +64,11 @@ RANDOM = {"sampler": {"name": "RandomSampler", "seed": 1}}
 
 @dataclass
 class Cluster:
-    """A cluster's address, and the process id and the folder of each of its nodes, the head first."""
+    """A cluster's addresses for searches and for more nodes, and each node's process id and folder."""
 
     address: str
-    nodes: list[tuple[int, Path]] = field(default_factory=list)
+    joined_at: str
+    nodes: list[tuple[int, Path]]
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +92,38 @@ def alone(folder: Path, environment: str) -> tuple[str, ...]:
     return hide if usable else ()
 
 
-@pytest.fixture(scope="module")
-def cluster(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
-    """Three nodes with room for one trial each."""
-    port, client = free_port(), free_port()
-    cluster = Cluster(f"ray://127.0.0.1:{client}")
+@contextmanager
+def node(folder: Path, env: dict[str, str], *options: str) -> Iterator[tuple[int, Path]]:
+    """A node with room for one trial; yields its process id and its folder."""
+    (folder / "tmp").mkdir(parents=True)
+    own = {**env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
     common = ("--block", "--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats")
     common += ("--node-ip-address=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0")
-    head = ("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
-    with ExitStack() as stack:
-        for number in range(3):
-            folder = place / f"node{number}"
-            (folder / "tmp").mkdir(parents=True)
-            own = {**extras_env, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
-            which = head if number == 0 else (f"--address=127.0.0.1:{port}",)
-            command = ("ray", "start", f"--temp-dir={folder}", *common, *which)
-            command = (*alone(folder, extras_env["VIRTUAL_ENV"]), *command)
-            node = stack.enter_context(running(*command, folder=folder, env=own))
-            cluster.nodes.append((node.pid, folder))
-            wait_for(lambda log=folder / "log": b"Ray runtime started" in log.read_bytes(), 120)
+    command = ("ray", "start", f"--temp-dir={folder}", *common, *options)
+    command = (*alone(folder, env["VIRTUAL_ENV"]), *command)
+    with running(*command, folder=folder, env=own) as process:
+        wait_for(lambda: b"Ray runtime started" in (folder / "log").read_bytes(), 120)
+        yield process.pid, folder
+
+
+@pytest.fixture(scope="module")
+def head(place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
+    """A cluster of one node, which more can join."""
+    port, client = free_port(), free_port()
+    options = ("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
+    with node(place / "node0", extras_env, *options) as begun:
         wait_for(lambda: answers(client))
-        yield cluster
+        yield Cluster(f"ray://127.0.0.1:{client}", f"127.0.0.1:{port}", [begun])
+
+
+@pytest.fixture(scope="module")
+def cluster(head: Cluster, place: Path, extras_env: dict[str, str]) -> Iterator[Cluster]:
+    """Three nodes."""
+    with ExitStack() as stack:
+        for number in (1, 2):
+            joined = node(place / f"node{number}", extras_env, f"--address={head.joined_at}")
+            head.nodes.append(stack.enter_context(joined))
+        yield head
 
 
 @pytest.fixture(scope="module")
@@ -199,19 +216,48 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
 
 
-def test_nodes_see_neither_the_project_nor_each_other(
-    cluster: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
+def test_a_node_sees_neither_the_project_nor_another_node(
+    head: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
 ) -> None:
-    if not alone(cluster.nodes[0][1], extras_env["VIRTUAL_ENV"]):
+    [(pid, folder)] = head.nodes
+    if not alone(folder, extras_env["VIRTUAL_ENV"]):
         pytest.skip("bubblewrap is not installed, or not allowed")
-    for number, (pid, folder) in enumerate(cluster.nodes):
-        # The first process is bubblewrap itself, outside of what it made.
-        (inside,) = psutil.Process(pid).children()
-        seen = Path(f"/proc/{inside.pid}/root")
-        assert (seen / folder.relative_to("/") / "log").exists()
-        hidden = [shared / "home", project, folder.parent / f"node{(number + 1) % 3}"]
-        assert all(path.exists() for path in hidden)
-        assert not any((seen / path.relative_to("/")).exists() for path in hidden)
+    # The first process is bubblewrap itself, outside of what it made.
+    (inside,) = psutil.Process(pid).children()
+    seen = Path(f"/proc/{inside.pid}/root")
+    assert (seen / folder.relative_to("/") / "log").exists()
+    (folder.parent / "another").mkdir()
+    hidden = [shared / "home", project, folder.parent / "another"]
+    assert all(path.exists() for path in hidden)
+    assert not any((seen / path.relative_to("/")).exists() for path in hidden)
+
+
+def trial_runs(client: MlflowClient) -> list[Run]:
+    """The runs of trials in a store."""
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [one for one in client.search_runs(ids) if re.fullmatch(r"(long|small)-\d+", one.info.run_name)]
+
+
+@contextmanager
+def watched(folder: Path, env: Mapping[str, str], client: MlflowClient) -> Iterator[list[Run]]:
+    """What a mirror that watches has shown as running, read again and again."""
+    seen: list[Run] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.5):
+            seen.extend(one for one in trial_runs(client) if one.info.status == "RUNNING")
+
+    run("locatable", "mirror", "--tracking-uri", client.tracking_uri, cwd=folder, env=env)
+    watch = ("locatable", "mirror", "--watch", "--tracking-uri", client.tracking_uri)
+    with subprocess.Popen(watch, cwd=folder, env=dict(env)) as watcher, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        try:
+            yield seen
+        finally:
+            done.set()
+            watcher.kill()
+    reading.result()
 
 
 @needs_postgres
@@ -222,7 +268,8 @@ def test_a_node_is_lost_and_no_trial(
     folder, url = remote(RANDOM, seconds=0.5)
     before = checkout(folder)
     pid, victim = cluster.nodes[2]
-    with postgres() as storage:
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with postgres() as storage, watched(folder, user, client) as seen:
         options = ("--ray", cluster.address, "--trials", "30", "--storage", storage)
         search = start(folder, user, *options)
         wait_for(lambda: len(experiments(folder)) >= 8 or search.poll() is not None, 180)
@@ -232,7 +279,12 @@ def test_a_node_is_lost_and_no_trial(
         said, _ = search.communicate(timeout=300)
         assert search.returncode == 0, said
         trials = known(user, "small", storage)
+        wait_for(lambda: "RUNNING" not in {one.info.status for one in trial_runs(client)})
     check_left_alone(folder, before, user)
+    assert seen
+    committed = experiments(folder)
+    for one in trial_runs(client):
+        assert one.info.status == ("FINISHED" if one.info.run_name in committed else "KILLED")
     states = [state for state, *_ in trials]
     assert states.count("COMPLETE") == len(experiments(folder)) == 30
     # What ran on the node ran once more elsewhere, with the same params.
@@ -300,33 +352,49 @@ def test_a_search_is_lost_and_a_colleague_goes_on(
 
 @pytest.mark.weekly
 def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
-    cluster: Cluster, remote: Any, user: dict[str, str]
+    cluster: Cluster, remote: Any, user: dict[str, str], tmp_path: Path
 ) -> None:
     folder, _ = remote(RANDOM, seconds=0.5)
     space = {"train.seconds": {"type": "categorical", "choices": [600.0]}}
     write(folder, {"study": "long", "space": space}, {"seconds": 0.5})
     commit(folder, user)
     run("git", "push", "--quiet", cwd=folder, env=user)
-    search = start(folder, user, "--ray", cluster.address, "--trials", "3")
-    wait_for(lambda: sum("train.py" in line for _, node in cluster.nodes for line in clones(node)) >= 2, 180)
-    kill(search.pid)
-    search.communicate()
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with watched(folder, user, client):
+        search = start(folder, user, "--ray", cluster.address, "--trials", "3")
+        wait_for(lambda: sum("train.seconds" in one.data.params for one in trial_runs(client)) >= 2, 180)
+        kill(search.pid)
+        search.communicate()
+        wait_for(lambda: {one.info.status for one in trial_runs(client)} == {"KILLED"}, 120)
     for _, node in cluster.nodes:
         wait_for(lambda at=node: not clones(at), 120)
         wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))
 
 
-def test_pruned_and_failed_trials(cluster: Cluster, remote: Any, user: dict[str, str]) -> None:
+def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, str], tmp_path: Path) -> None:
     grid = {"train.x": [0.3, 0.95], "train.trouble": ["above", "none"]}
     search = {
         "pruner": {"name": "ThresholdPruner", "upper": 1.2},
-        "series": "loss.tsv",
+        "series": SERIES,
         "sampler": {"name": "GridSampler", "search_space": grid},
         "space": {**SPACE, "train.trouble": {"type": "categorical", "choices": ["above", "none"]}},
     }
-    folder, _ = remote(search, steps=8, seconds=0.3, y=0.0)
+    folder, _ = remote(search, steps=8, seconds=0.5, y=0.0)
     before = checkout(folder)
-    done = run(*SEARCH, "--ray", cluster.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    with watched(folder, user, client) as seen:
+        done = run(*SEARCH, "--ray", head.address, "--trials", "4", "--workers", "1", cwd=folder, env=user)
+        wait_for(lambda: "RUNNING" not in {run.info.status for run in trial_runs(client)})
+    found = experiments(folder)
+    ended = {one.info.run_name: one for one in trial_runs(client)}
+    for name, last in ended.items():
+        assert last.data.tags.get("dvc.rev") == found.get(name)
+        assert last.info.status == ("FINISHED" if name in found else "KILLED")
+    for name in found:
+        # Of a node, which shares nothing with this machine: its params, and its series point by point.
+        growing = [one.data for one in seen if one.info.run_id == ended[name].info.run_id]
+        assert growing[-1].params["train.x"] == "0.3"
+        assert len({data.metrics.get("loss") for data in growing}) > 2
     states = {
         (params["train.x"], params["train.trouble"]): state
         for state, params, _ in known(user, "small", f"sqlite:///{folder / 'optuna.db'}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from searching import SERIES, commit
 from support import generate, run
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,23 +42,34 @@ def test_head_in_a_fresh_environment(sh: Shell) -> None:
     assert sh("git", "status", "--porcelain").stdout == ""
 
 
-@pytest.mark.long
-def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(sh: Shell, project: Path) -> None:
-    older = sh("git", "rev-parse", "HEAD").stdout.strip()
-    sh("locatable", "search", "--trials", "1")
-    rows = (project / "data/raw.csv").read_text().splitlines(keepends=True)
-    (project / "data/raw.csv").write_text("".join(rows[:400]))
-    sh("dvc", "add", "--quiet", "data/raw.csv")
-    sh("git", "commit", "--quiet", "--all", "-m", "Fewer rows")
-    head = sh("git", "rev-parse", "HEAD").stdout
-    for rev in ("baseline-search-0", older):
-        found = verdicts(sh("locatable", "reproduce", rev, "--env", "current", "--json"))
-        assert len(found) == 10
-        assert set(found.values()) == {"identical"}
+def test_an_experiment_of_a_search_and_an_older_commit_with_other_data(
+    small: Callable[..., Path], env: dict[str, str]
+) -> None:
+    folder = small({})
+
+    def call(*command: str) -> subprocess.CompletedProcess[str]:
+        return run(*command, cwd=folder, env=env)
+
+    (folder / "prepare.py").write_text("open('prepared.txt', 'w').write(open('raw.txt').read())\n")
+    pipeline = (folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(pipeline.replace("- prepare.py", "- prepare.py\n    - raw.txt"))
+    (folder / "raw.txt").write_text("1\n2\n")
+    call("dvc", "add", "--quiet", "raw.txt")
+    call("dvc", "repro")
+    commit(folder, env)
+    older = call("git", "rev-parse", "HEAD").stdout.strip()
+    call("locatable", "search", "--trials", "1")
+    (folder / "raw.txt").write_text("1\n")
+    call("dvc", "add", "--quiet", "raw.txt")
+    commit(folder, env)
+    head = call("git", "rev-parse", "HEAD").stdout
+    for rev in ("small-0", older):
+        found = verdicts(call("locatable", "reproduce", rev, "--env", "current", "--json"))
+        assert found == dict.fromkeys(("prepared.txt", "model.bin", "metrics.json", SERIES), "identical")
     # Both differ from what lies in the checkout, which nobody touched.
-    assert sh("git", "rev-parse", "HEAD").stdout == head
-    assert (project / "data/raw.csv").read_text() == "".join(rows[:400])
-    assert sh("git", "status", "--porcelain").stdout == ""
+    assert call("git", "rev-parse", "HEAD").stdout == head
+    assert (folder / "raw.txt").read_text() == "1\n"
+    assert call("git", "status", "--porcelain").stdout == ""
 
 
 def test_no_condition_changes_a_stage_of_the_example(sh: Shell) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from searching import (
+    SERIES,
     SPACE,
     check_agreement,
     check_left_alone,
@@ -26,7 +27,7 @@ from locatable.search.messages import Complete, Job, Ready, from_json, to_json
 def test_the_study_is_made_again_from_git(
     small: Any, search: Search, user: dict[str, str], tmp_path: Path
 ) -> None:
-    folder = small({"series": "loss.tsv", "sampler": {"name": "RandomSampler", "seed": 3}}, steps=2)
+    folder = small({"series": SERIES, "sampler": {"name": "RandomSampler", "seed": 3}}, steps=2)
     search(folder, "--trials", "4")
     first = trials(folder)
     # A trial that failed has left no experiment; those after it keep their numbers.
@@ -81,7 +82,7 @@ def test_pruned_trials_claim_no_result(small: Any, search: Search, user: dict[st
     folder = small(
         {
             "pruner": {"name": "ThresholdPruner", "upper": 1.2},
-            "series": "loss.tsv",
+            "series": SERIES,
             "sampler": {"name": "GridSampler", "search_space": grid},
             "space": {**SPACE, "train.trouble": {"type": "categorical", "choices": ["children"]}},
         },

@@ -33,12 +33,14 @@ def processes(folder: Path, kind: str) -> list[psutil.Process]:
 
 
 @pytest.mark.long
-def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.weekly)])
+def test_kills_lose_nothing(small: Any, user: dict[str, str], times: int) -> None:
     folder = small({"sampler": {"name": "RandomSampler", "seed": 1}}, seconds=1.5)
     before = checkout(folder)
     chance = random.Random(20)  # noqa: S311
-    victims = "worker search stage search worker stage search worker stage search".split()
-    search = start(folder, user, "--trials", "14", "--workers", "2")
+    victims = "worker search stage search worker stage search worker stage search".split()[:times]
+    options = ("--trials", str(times + 4), "--workers", "2")
+    search = start(folder, user, *options)
     for victim in victims:
         wait_for(lambda: processes(folder, "stage"))
         time.sleep(chance.uniform(0, 2))
@@ -47,7 +49,7 @@ def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
             search.communicate()
             # Even while what it left is still ending.
             time.sleep(chance.choice([0, 0, 1]))
-            search = start(folder, user, "--trials", "14", "--workers", "2")
+            search = start(folder, user, *options)
         else:
             found = wait_for(lambda kind=victim: processes(folder, kind))
             chance.choice(found).kill()
@@ -59,7 +61,7 @@ def test_ten_kills_lose_nothing(small: Any, user: dict[str, str]) -> None:
     check_agreement(folder)
     states = [trial.state.name for trial in trials(folder)]
     assert set(states) == {"COMPLETE", "FAIL"}
-    assert states.count("COMPLETE") == len(experiments(folder)) == 14
+    assert states.count("COMPLETE") == len(experiments(folder)) == times + 4
     assert 1 <= states.count("FAIL") <= 2 * len(victims)
 
 

@@ -49,7 +49,9 @@ def start(folder: Path, env: dict[str, str], *options: str) -> subprocess.Popen[
     return begun
 
 
-def test_a_grid_is_searched_to_its_end(small: Any, search: Search, user: dict[str, str]) -> None:
+def test_a_grid_is_searched_to_its_end_though_killed_and_moved(
+    small: Any, search: Search, user: dict[str, str]
+) -> None:
     points = {"train.x": [0.0, 0.5, 1.0], "train.y": [0.1, 0.2]}
     sampler = {"name": "GridSampler", "seed": 1, "search_space": points}
     folder = small({"space": GRID, "sampler": sampler}, seconds=0.5)
@@ -57,6 +59,7 @@ def test_a_grid_is_searched_to_its_end(small: Any, search: Search, user: dict[st
     killed = start(folder, user, "--trials", "6")
     killed.kill()
     killed.wait()
+    folder = folder.rename(folder.with_name("moved"))
     said = search(folder, "--trials", "6").stdout
     assert "1 trials that were running are lost" in said
     assert "1 of these are run again" in said
@@ -84,18 +87,6 @@ def test_trials_of_an_earlier_commit_are_named(small: Any, search: Search, user:
     run("dvc", "exp", "remove", *experiments(folder), cwd=folder, env=user)
     said = search(folder, "--trials", "4").stdout
     assert "None of these has an experiment any more" in said
-
-
-def test_a_project_that_was_moved_goes_on(small: Any, search: Search, user: dict[str, str]) -> None:
-    folder = small({}, seconds=1.0)
-    killed = start(folder, user, "--trials", "2")
-    killed.kill()
-    killed.wait()
-    new = folder.with_name("moved")
-    folder.rename(new)
-    search(new, "--trials", "2")
-    check_agreement(new)
-    assert len(experiments(new)) == 2
 
 
 def scrubbed(folder: Path, user: dict[str, str], cmd: str) -> None:

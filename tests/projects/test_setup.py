@@ -66,11 +66,20 @@ def with_uv(bare_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def ready(with_uv: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with two packages that is set up; each test leaves it so."""
+def set_up(
+    with_uv: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A project with two packages that is set up, and what that printed."""
     project = generate_with_few_packages(tmp_path_factory.mktemp("ready"))
-    run("make", "setup", cwd=project, env=with_uv)
-    return project
+    # Tests run by make themselves would have it name folders.
+    command = "env -u MAKELEVEL -u MAKEFLAGS make setup".split()
+    return project, run(*command, cwd=project, env=with_uv)
+
+
+@pytest.fixture
+def ready(set_up: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
+    """The project that is set up; each test leaves it so."""
+    return set_up[0]
 
 
 @pytest.fixture
@@ -87,41 +96,38 @@ def runs_in(project: Path) -> Path:
     return Path(done.stdout.strip())
 
 
-def test_uv_installs_into_the_project_whatever_the_machine_says(few, with_uv, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    run(sys.executable, "-m", "venv", "--without-pip", elsewhere, cwd=tmp_path, env=with_uv)
-    run("make", "setup", cwd=few, env={**with_uv, "UV_SYSTEM_PYTHON": "1", "UV_PYTHON": str(elsewhere)})
+@pytest.fixture
+def another(tmp_path: Path) -> dict[str, str]:
+    """Variables of another Python, as a module of a cluster sets them; it has a package that is locked."""
+    (tmp_path / "packages/packaging-99.dist-info").mkdir(parents=True)
+    (tmp_path / "packages/packaging-99.dist-info/METADATA").write_text("Name: packaging\nVersion: 99\n")
+    return {"PYTHONPATH": str(tmp_path / "packages"), "PYTHONHOME": str(tmp_path)}
+
+
+def test_uv_installs_into_the_project_whatever_the_machine_says(few, with_uv, another, tmp_path):
+    active = tmp_path / "active"
+    run(sys.executable, "-m", "venv", "--without-pip", active, cwd=tmp_path, env=with_uv)
+    before = sorted(active.rglob("*"))
+    variables = {
+        **dict.fromkeys(("CONDA_PREFIX", "UV_PYTHON", "VIRTUAL_ENV"), str(active)),
+        "CONDA_DEFAULT_ENV": "active",
+        "PATH": f"{active}/bin:{with_uv['PATH']}",
+        "UV_SYSTEM_PYTHON": "1",
+    }
+    run("make", "setup", cwd=few, env=with_uv | variables | another)
     assert runs_in(few) == few / ".venv"
-    assert not list(elsewhere.rglob("dvc*"))
+    assert list((few / ".venv").glob("lib/python*/site-packages/packaging/__init__.py"))
+    assert sorted(active.rglob("*")) == before
 
 
-def test_pip_installs_into_the_project_whatever_the_machine_says(few, without_uv, tmp_path):
+def test_pip_installs_into_the_project_whatever_the_machine_says(few, without_uv, another, tmp_path):
     elsewhere = {name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_PYTHON")}
     (tmp_path / "pip.conf").write_text("[install]\nuser = true\n")
     settings = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_USER": "1"}
-    run("make", "setup", cwd=few, env={**without_uv, **elsewhere, **settings})
+    run("make", "setup", cwd=few, env={**without_uv, **elsewhere, **settings, **another})
     assert runs_in(few) == few / ".venv"
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_an_environment_that_is_active_is_left_alone(few, with_uv, tmp_path):
-    other = tmp_path / "other"
-    run(sys.executable, "-m", "venv", "--without-pip", other, cwd=tmp_path, env=with_uv)
-    active = dict.fromkeys(("CONDA_PREFIX", "VIRTUAL_ENV"), str(other)) | {"CONDA_DEFAULT_ENV": "other"}
-    before = sorted(other.rglob("*"))
-    run("make", "setup", cwd=few, env=with_uv | active | {"PATH": f"{other}/bin:{with_uv['PATH']}"})
-    assert runs_in(few) == few / ".venv"
-    assert sorted(other.rglob("*")) == before
-
-
-@pytest.mark.parametrize("environment", ["with_uv", "without_uv"])
-def test_variables_of_another_python_do_not_matter(few, request, environment, tmp_path):
-    # As a module of a cluster sets them: a locked package is among the others, and the home is another's.
-    (tmp_path / "packages/packaging-99.dist-info").mkdir(parents=True)
-    (tmp_path / "packages/packaging-99.dist-info/METADATA").write_text("Name: packaging\nVersion: 99\n")
-    other = {"PYTHONPATH": str(tmp_path / "packages"), "PYTHONHOME": str(tmp_path)}
-    run("make", "setup", cwd=few, env=request.getfixturevalue(environment) | other)
     assert list((few / ".venv").glob("lib/python*/site-packages/packaging/__init__.py"))
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def pythons() -> dict[str, str]:
@@ -245,9 +251,8 @@ def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):
     assert runs_in(few) == few / ".venv"
 
 
-def test_elsewhere_a_line_for_each_step_is_enough(few, with_uv):
-    # Tests run by make themselves would have it name folders.
-    done = run("env", "-u", "MAKELEVEL", "-u", "MAKEFLAGS", "make", "setup", cwd=few, env=with_uv)
+def test_elsewhere_a_line_for_each_step_is_enough(set_up):
+    _, done = set_up
     first, second, *_, last = done.stdout.splitlines()
     assert [line.split()[0] for line in (first, second, last)] == ["Creating", "Installing", ".venv"]
     assert "Installed" not in done.stderr

@@ -71,7 +71,7 @@ def rebuild(project: Path, env: Mapping[str, str], lock: str) -> None:
     run("git", "commit", "--quiet", "--message", "Results", cwd=project, env=env)
 
 
-@pytest.mark.parametrize("lock", ["uv.lock", "pylock.toml"])
+@pytest.mark.parametrize("lock", ["uv.lock", pytest.param("pylock.toml", marks=pytest.mark.weekly)])
 def test_results_are_proven_from_the_lock_that_stages_declare(demo, with_uv, lock):
     run("uv", "export", "--quiet", "--output-file", "pylock.toml", cwd=demo, env=with_uv)
     rebuild(demo, with_uv, lock)

@@ -170,7 +170,7 @@ sys.exit(cli.main(["locate"]))
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS.keys() - {"index"}))
 def test_outside_of_a_project_nothing_is_made(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,7 @@ from tiny_git import git, write
 from locatable.repository.reader import Reader
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of, read_coordinates
-from locatable.results.outputs import read_outputs
-from locatable.results.values import read_metrics
+from locatable.results.values import read_metrics, read_outputs
 
 NAMES = ("data", "code", "params", "environment", "execution")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 from tiny_dvc import commit, dvc, with_results
 from tiny_git import git, write
 
@@ -190,3 +191,13 @@ def test_lines_of_code_are_counted_as_git_does(
     main(["diff", "first", "code", "--patch"])
     shown = capsys.readouterr().out
     assert git(project, "diff", "first", "code", "--", "*.sh").partition("@@")[2] in shown
+
+
+@pytest.mark.parametrize("line", ["+echo", "+echo `date`", "+```", "+````"])
+def test_code_with_marks_of_markdown_is_one_block_of_a_comment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    monkeypatch.setattr("locatable.diff.changes.patch", lambda a, b: f"{line}\n")
+    main(["diff", "first", "code", "--markdown", "--patch"])
+    blocks = [token for token in MarkdownIt().parse(capsys.readouterr().out) if token.type == "fence"]
+    assert [(block.info, block.content) for block in blocks] == [("diff", f"{line}\n")]

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from locatable.commands.extras import EXTRAS, Extra, find_extra, missing_extra
+from locatable.commands import EXTRAS, Extra, find_extra, missing_extra
 
 MLFLOW, SEARCH, ARCHIVE, PREFECT, RAY, DOCUMENTS, PAGE = EXTRAS
 

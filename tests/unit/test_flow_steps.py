@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from locatable.flow import steps
+from locatable import flow
 
 
 @pytest.fixture
@@ -33,25 +33,25 @@ def test_lines_are_logged_and_returned_of_a_module_with_arguments_in_a_folder(
 ) -> None:
     module.write_text("import os, sys; print('one  '); print(); print(*sys.argv[1:]); print(os.getcwd())")
     logged: list[str] = []
-    assert steps.run(tmp_path, "said", "--study=a b", log=logged.append) == logged
+    assert flow.run_step(tmp_path, "said", "--study=a b", log=logged.append) == logged
     assert logged == ["one", "--study=a b", str(tmp_path)]
 
 
 def test_programs_beside_this_python_are_found(module: Path, tmp_path: Path) -> None:
     module.write_text("import os, pathlib, sys; print(os.environ['PATH'].split(os.pathsep)[0])")
-    assert steps.run(tmp_path, "said", log=ignore) == [str(Path(steps.sys.executable).parent)]
+    assert flow.run_step(tmp_path, "said", log=ignore) == [str(Path(flow.sys.executable).parent)]
 
 
 def test_a_failure_is_the_last_line(module: Path, tmp_path: Path) -> None:
     module.write_text("import sys; print('so far'); sys.exit('no more')")
-    with pytest.raises(steps.StepError, match=r"^no more$"):
-        steps.run(tmp_path, "said", log=ignore)
+    with pytest.raises(flow.StepError, match=r"^no more$"):
+        flow.run_step(tmp_path, "said", log=ignore)
 
 
 def test_a_command_in_a_clone_knows_which(module: Path, tmp_path: Path) -> None:
-    module.write_text(f"import os; print(os.environ[{steps.CLONE_VARIABLE!r}])")
+    module.write_text(f"import os; print(os.environ[{flow.CLONE_VARIABLE!r}])")
     clone = tmp_path / "clone"
-    assert steps.run(tmp_path, "said", log=ignore, clone=clone) == [str(clone)]
+    assert flow.run_step(tmp_path, "said", log=ignore, clone=clone) == [str(clone)]
 
 
 def test_what_a_command_started_for_a_clone_is_killed_with_it(module: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_a_command_started_for_a_clone_is_killed_with_it(module: Path, tmp_
         "quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "print(subprocess.Popen(['sleep', '600'], start_new_session=True, **quiet).pid)\n"
     )
-    (pid,) = steps.run(tmp_path, "said", log=ignore, clone=tmp_path / "clone")
+    (pid,) = flow.run_step(tmp_path, "said", log=ignore, clone=tmp_path / "clone")
     assert not is_running(int(pid))
 
 
@@ -73,7 +73,7 @@ def test_a_command_ends_when_its_step_is_interrupted(module: Path, tmp_path: Pat
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        steps.run(tmp_path, "said", log=interrupt)
+        flow.run_step(tmp_path, "said", log=interrupt)
     assert not is_running(pids[0])
 
 
@@ -86,7 +86,7 @@ def test_a_command_ends_when_its_step_is_interrupted(module: Path, tmp_path: Pat
     ],
 )
 def test_the_message_of_a_failure(lines: list[str], message: str) -> None:
-    assert str(steps.failure(lines, 1)) == message
+    assert str(flow.failure(lines, 1)) == message
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_the_message_of_a_failure(lines: list[str], message: str) -> None:
 )
 def test_only_a_stage_that_exits_with_78_is_not_tried_again(ending: str, permanent: bool) -> None:
     lines = [f"ERROR: failed to reproduce 'train': failed to run: python train.py, {ending}"]
-    assert isinstance(steps.failure(lines, 255), steps.PermanentError) is permanent
+    assert isinstance(flow.failure(lines, 255), flow.PermanentError) is permanent

@@ -12,7 +12,7 @@ from locatable.git.pointers import lfs_id
 from locatable.locate import locate
 from locatable.repository.reader import Reader
 from locatable.results.coordinates import coordinates_of
-from locatable.results.outputs import OutputFiles, read_outputs
+from locatable.results.values import OutputFiles, read_outputs
 
 PICTURE = b"\x89PNG picture"
 OID = hashlib.sha256(PICTURE).hexdigest()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject
 from tiny_git import commit, git, write
 
 import locatable
 from locatable import cli
+from locatable.documents.pdf import Canvas
+from locatable.documents.picture import Fingerprint, fingerprint
 from locatable.git.objects import GitObjects
 from locatable.locate import Located
 from locatable.locate.document import locate_document
@@ -426,3 +430,82 @@ def test_of_more_than_can_be_looked_at_none_is_guessed(
     monkeypatch.setattr("locatable.locate.figure_match.MOST_LOOKED_AT", 6)
     ((match, _),) = said(project, page(tmp_path, saved(scaled(many["line-7"], 0.8), "PNG")))
     assert match == "TIE"
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Widths of the pictures that are compared by their pixels."""
+    widths = []
+
+    def counted(image: Image.Image) -> Fingerprint:
+        widths.append(image.width)
+        return fingerprint(image)
+
+    monkeypatch.setattr("locatable.locate.figure_match.fingerprint", counted)
+    return widths
+
+
+def test_a_picture_that_is_named_often_is_looked_at_once(
+    project: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    (tmp_path / "a.png").write_bytes(FOREIGN)
+    (tmp_path / "same.png").write_bytes(FOREIGN)
+    (tmp_path / "a.html").write_text("<img src=a.png><img src=same.png>" * 50)
+    assert said(project, str(tmp_path / "a.html")) == [("NONE", [])] * 100
+    assert len(looked_at) == 1
+
+
+def test_a_picture_that_many_pages_show_is_looked_at_once(
+    project: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    writer = PdfWriter(PdfReader(io.BytesIO(saved(picture(FOREIGN), "PDF"))))
+    for _ in range(9):
+        writer.add_page(writer.pages[0])
+    writer.write(tmp_path / "a.pdf")
+    assert said(project, str(tmp_path / "a.pdf")) == [("NONE", [])] * 10
+    # The first page was copied with its picture.
+    assert len(looked_at) <= 2
+
+
+def test_a_picture_that_takes_too_much_memory_does_not_hide_the_others(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(image: Image.Image) -> Fingerprint:
+        raise MemoryError
+
+    monkeypatch.setattr("locatable.locate.figure_match.fingerprint", too_much)
+    with Reader(project) as reader:
+        first, second = locate_document(reader, page(tmp_path, FOREIGN, MINE)).figures
+    assert (first.reason, second.match.name) == ("it takes too much memory to look at", "BYTES")
+
+
+def test_an_archive_and_a_text_of_any_name(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss.png").write_bytes(MINE)
+    (tmp_path / "paper").write_text("\\documentclass{article}\\includegraphics{loss}")
+    with zipfile.ZipFile(tmp_path / "paper.zip", "w") as file:
+        file.write(tmp_path / "loss.png", "paper/loss.png")
+        file.write(tmp_path / "paper", "paper/paper.tex")
+    for name in ("paper", "paper.zip"):
+        assert cli.main(["locate", str(tmp_path / name)]) == 0
+        assert f"{name}: 1 figure: 1 same bytes\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["notes", "data.tar.gz", "train.py"])
+def test_what_shows_no_figure_is_known_by_its_content_alone(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / name).write_text("savefig('loss.png')")
+    if name == "train.py":
+        (tmp_path / "loss.png").write_bytes(MINE)
+    assert cli.main(["locate", str(tmp_path / name)]) == 1
+    assert f"{name}: no experiment and no commit" in capsys.readouterr().err
+
+
+def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b" q\n 1  0 0 1 0 0 cm\t/Image Do Q longer-than-a-piece  "
+    whole = hashlib.sha256(b" ".join(content.split())).digest()[:16]
+    for size in (1, 2, 3, 7, 1_000):
+        monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
+        assert Canvas(content, DictionaryObject()).drawing().outline == whole

@@ -168,7 +168,7 @@ def test_points_come_as_they_are_written_and_a_line_that_is_cut_when_it_is_whole
     assert seen == [[(0, 4.0)], [(0, 4.0), (1, 3.0)], [(0, 4.0), (1, 3.0), (2, 2.0)]]
 
 
-@pytest.mark.parametrize("text", ["", '{"best": 2', '{"best": 2.0, "las'])
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"best": 2', '{"best": 2.0, "las'])
 def test_metrics_that_are_half_written_are_left_out(checkout: Checkout, text: str) -> None:
     checkout.write(METRICS, text)
     checkout.show()
@@ -187,6 +187,19 @@ def test_what_it_started_with_is_not_its_own(checkout: Checkout) -> None:
         checkout.write(path, (checkout.root / path).read_text())
     checkout.show()
     assert checkout.run().data.metrics == {}
+
+
+def test_what_an_earlier_run_left_is_not_its_own_until_it_is_written_again(checkout: Checkout) -> None:
+    began = (checkout.root / f".dvc/tmp/exps/run/{STASH}/{STASH}.run").stat().st_mtime_ns
+    for path, text in {SERIES: "".join(STEPS), METRICS: '{"best": 2.0}'}.items():
+        checkout.write(path, text)
+        os.utime(checkout.folder / path, ns=(began - 1_000_000, began - 1_000_000))
+    checkout.show()
+    before = checkout.run().data.metrics
+    for path in (SERIES, METRICS):
+        os.utime(checkout.folder / path, ns=(began, began))
+    checkout.show()
+    assert (before, checkout.run().data.metrics) == ({}, {"loss": 2.0, "best": 2.0})
 
 
 def test_a_pipeline_that_is_half_written_is_shown_when_it_is_whole(checkout: Checkout) -> None:

@@ -133,11 +133,10 @@ def only_run(settings: TrackingSettings) -> Any:
     return run
 
 
-def test_a_run_of_a_killed_mirror_still_runs(interrupted: TrackingSettings) -> None:
+def test_a_run_of_a_killed_mirror_still_runs_and_is_completed_by_the_next(
+    interrupted: TrackingSettings, root: Path
+) -> None:
     assert only_run(interrupted).info.status == "RUNNING"
-
-
-def test_it_is_completed_by_the_next(interrupted: TrackingSettings, root: Path) -> None:
     assert again(root, interrupted) == "mirrored 1 new, 0 already there, 0 failed"
     assert only_run(interrupted).info.status == "FINISHED"
 

@@ -143,7 +143,7 @@ def test_made_values_are_set_and_nothing_else_moves(tmp_path: Path, kind: Kind, 
     source = random.Random(kind.file + line_end)  # noqa: S311
     path = tmp_path / kind.file
     before, after = [part.replace("\n", line_end) for part in kind.around]
-    for _ in range(63):
+    for _ in range(20):
         lines = [made_line(kind, f"k{at}", source) for at in range(KEYS)]
         path.write_bytes((before + "".join(line + line_end for line in lines) + after).encode())
         wanted = {f"k{at}": made_value(source) for at in range(KEYS)}

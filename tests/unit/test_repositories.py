@@ -1,5 +1,6 @@
 """`make repositories`: commits of any repositories, compared with what DVC says of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def test_what_dvc_cannot_read_is_told_with_its_reason(
     main([str(repository)])
     # Of the first commit: no stage has written it yet.
     assert "  not compared (1 times): metrics results/kept.json: FileNotFoundError" in capsys.readouterr().out
+
+
+def test_files_are_found_everywhere_and_foreign_ones_are_not(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "")  # it is set, and no other test is to see that
+    assert main(["--everywhere", str(repository)]) == 0
+    copies, _, foreign = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"([1-9]\d*) of \1 copies found", copies)
+    assert re.fullmatch(r"([1-9]\d*) of \1 foreign files refused", foreign)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from locatable.clones.trial_clone import CloneSetup
 from locatable.results.processor import Processor
 from locatable.search.messages import (
+    Began,
     Complete,
     Failed,
     Job,
@@ -15,6 +16,7 @@ from locatable.search.messages import (
     Ready,
     Stop,
     Unusable,
+    Written,
     from_json,
     to_json,
 )
@@ -34,6 +36,8 @@ MESSAGES = [
     Ready(),
     Unusable("git clone: fatal: no such host"),
     Progress(3, 0.25),
+    Began({"name": "small-7", "pid": 5}, {"params.yaml": "lr: 2\n"}),
+    Written("live/metrics.json", 7, "\udcff}", 1_700_000_000_000_000_001),
     Complete("c" * 40, [0.1, 2.0], Processor("Xeon", 4, "openblas SkylakeX", 4, ("X86_V3",))),
     Pruned(),
     Failed("stage train", "line\nλ", "not in Git: key.txt"),

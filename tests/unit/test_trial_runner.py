@@ -13,7 +13,7 @@ import tiny_dvc
 from tiny_git import IDENTITY, git
 
 from locatable import LocatableError, TrialRunner
-from locatable.clones.processes import kill_processes
+from locatable.clones import kill_processes
 from locatable.repository.running import RunningExperiments, State
 
 METRICS = ["metrics.yaml:loss"]

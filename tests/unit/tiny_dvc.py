@@ -1,7 +1,6 @@
 """Tiny DVC repositories for unit tests, made by DVC in this process: its commands take seconds to start."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,11 +20,16 @@ def init(root: Path, subdir: bool = False) -> None:
     root.mkdir(parents=True, exist_ok=True)
     if not subdir:
         git(root, "init", "--quiet", "--template=")
-    with contextlib.chdir(root), Repo.init(str(root), subdir=subdir) as repo:
-        with repo.config.edit() as settings:
-            settings["core"] = {"autostage": True, "analytics": False}
-        with repo.config.edit("local") as settings:
-            settings["core"] = {"site_cache_dir": os.fspath(root.parent / "site")}
+    # What DVC's own `init` and `config` write, in a fraction of their time.
+    write(
+        root,
+        {
+            ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
+            ".dvc/config": "[core]\n    autostage = true\n    analytics = false\n",
+            ".dvc/config.local": f'[core]\n    site_cache_dir = "{root.parent / "site"}"\n',
+            ".dvcignore": "",
+        },
+    )
 
 
 def commit(root: Path, message: str = "Next") -> str:

@@ -14,9 +14,8 @@ from locatable.model import Key, flatten, is_in
 from locatable.output import redact_urls
 from locatable.repository.snapshot import Snapshot
 from locatable.results.coordinates import Coordinates, coordinates_of
-from locatable.results.outputs import read_outputs
 from locatable.results.staleness import Kind, differences
-from locatable.results.values import number, read_metrics
+from locatable.results.values import number, read_metrics, read_outputs
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 

@@ -9,6 +9,7 @@ all processes that work in a repository share one stash; a clone has its own.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -376,6 +377,8 @@ class Clone:
             "pid": os.getpid(),
             "began": round(1000 * time.time()),
         }
+        if not self.shared:
+            record["elsewhere"] = f"{socket.gethostname()}:{self.root}"
         self.record.write_text(json.dumps(record), encoding="utf-8")
 
     def _commit(self, tree: str, text: str) -> str:

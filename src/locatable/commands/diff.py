@@ -128,7 +128,7 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
 
 
 def _locate(reader: "Reader", target: str) -> "Result":
-    """Return the one result that a target belongs to; of a file that several have, the first one.
+    """Return the one result that a target belongs to; of a file that several have, the first that ran.
 
     Raises:
         UsageError: it belongs to several.
@@ -147,10 +147,11 @@ def _locate(reader: "Reader", target: str) -> "Result":
     for figure in located.figures:
         print(render.how_found(figure), file=sys.stderr)
     results = merged(located.results)
-    first, *others = results
+    # What a stage reads, the commit before the first results has, too.
+    first = next((each for each in results if each.snapshot.records), results[0])
     if first.uncommitted:
         first = replace(checked_out(reader), roles=first.roles)
-    if not others:
+    if len(results) == 1:
         return first
     if located.is_number:
         raise UsageError(render.candidates(target, results), hint="name one of them")

@@ -13,6 +13,8 @@ It can also be the name of an experiment, also of one that runs now, a Git revis
 MLflow run; or a number as a text quotes it, alone or with its name ("valid.log_loss 0.133"): then the
 results are meant with a metric or param that rounds to it, metrics of dvc.yaml before params.
 
+With `--everywhere`, in all repositories of `locatable index`, also outside of any.
+
 Where code, params or data were changed and committed without `dvc repro`, the results that a
 commit records are not of its files: it says so, and names the commit that they are of.
 """
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..output import add_json_option
+from . import add_index_option
 
 if TYPE_CHECKING:
     from ..locate import Located, Report, Result
@@ -53,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
     )
+    parser.add_argument("--everywhere", action="store_true", help="in all repositories of `locatable index`")
+    add_index_option(parser)
+
+
+def works_anywhere(arguments: argparse.Namespace) -> bool:
+    """Return true where no project is needed."""
+    return bool(arguments.everywhere or arguments.index)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     target = arguments.target
     require_regular(Path(target))
+    if arguments.everywhere or arguments.index:
+        return _run_everywhere(arguments)
     with Reader(find_project(Path.cwd())) as reader:
         try:
             located = locate(reader, target)
@@ -97,6 +109,25 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(_text(reader, located.results))
         return int(arguments.check and any(_is_stale(result) for result in located.results))
+
+
+def _run_everywhere(arguments: argparse.Namespace) -> int:
+    """Print the results of all repositories in an index that match.
+
+    Raises:
+        UsageError: what was asked for needs the repository itself.
+    """
+    from ..errors import UsageError
+    from ..index import find_everywhere, index_file, reading, to_json, to_text
+
+    if arguments.cite or arguments.html:
+        raise UsageError("--everywhere: --cite and --html need a clone of the repository; run them there")
+    with reading(index_file(arguments.index)) as db:
+        found, notes = find_everywhere(db, arguments.target)
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(to_json(found) if arguments.json else to_text(found))
+    return int(arguments.check and any(one.report.stale for one in found))
 
 
 def _is_stale(result: "Result") -> bool:

@@ -148,13 +148,15 @@ def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
     """Return in what two results differ, by the name of each coordinate."""
     commands = []
     for address in dict.fromkeys([*a.snapshot.records, *b.snapshot.records]):
-        commands.append(command_change(address, a.snapshot, b.snapshot))
+        change = command_change(address, a.snapshot, b.snapshot)
+        if change:
+            commands.append(change)
     return {
         "data": list(_data(a, b)),
         "code": _code(a, b),
         "params": param_changes(a.coordinates.params.content, b.coordinates.params.content),
         "environment": _environment(a, b),
-        "execution": list(filter(None, commands)),
+        "execution": commands,
     }
 
 
@@ -172,21 +174,12 @@ def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
     return found
 
 
-def _changed_hashes(
-    a: Mapping[str, str], b: Mapping[str, str]
-) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield path and hashes of each file that is not the same."""
-    for path in dict.fromkeys([*a, *b]):
-        if a.get(path) != b.get(path):
-            yield path, a.get(path), b.get(path)
-
-
 def _data(a: Side, b: Side) -> Iterator[Change]:
-    for path, old, new in _changed_hashes(a.coordinates.data.content, b.coordinates.data.content):
+    changed = changed_values(a.coordinates.data.content, b.coordinates.data.content)
+    for path, (old, new) in changed.items():
         detail = ""
         if old is not None and new is not None:
-            detail = _folder_detail(a, b, path)
-            detail = detail or _sizes(_measure(a, path), _measure(b, path))
+            detail = _folder_detail(a, b, path) or _sizes(a, b, path)
         yield Change("data", path, old, new, detail, path)
 
 
@@ -216,15 +209,18 @@ def _folder_detail(a: Side, b: Side, path: str) -> str:
     return f"{', '.join(told)} of {len(after)} files" if told else ""
 
 
-def _measure(side: Side, path: str) -> tuple[int | None, int | None]:
+def _measure(side: Side, path: str) -> dict[str, int | None]:
     """Return rows and bytes of a file, as far as they are known."""
     entry = side.entry(path)
-    size = entry.get("size")
+    measured = {"rows": None, "bytes": entry.get("size")}
     md5 = str(entry.get("md5", ""))
     cached = side.snapshot.reader.cached_file(md5)
-    if not cached or md5.endswith(".dir") or cached.stat().st_size > LARGEST_TABLE:
-        return None, size
-    return count_rows(path, cached), size or cached.stat().st_size
+    if cached and not md5.endswith(".dir"):
+        size = cached.stat().st_size
+        if size <= LARGEST_TABLE:
+            measured["rows"] = count_rows(path, cached)
+            measured["bytes"] = measured["bytes"] or size
+    return measured
 
 
 def count_rows(path: str, file: Path) -> int | None:
@@ -243,15 +239,16 @@ def count_rows(path: str, file: Path) -> int | None:
     return None
 
 
-def _sizes(old: tuple[int | None, int | None], new: tuple[int | None, int | None]) -> str:
+def _sizes(a: Side, b: Side, path: str) -> str:
+    """Return rows and bytes of a file in both results; empty where they are not known."""
+    old = _measure(a, path)
     parts = []
-    for before, after, unit in zip(old, new, ("rows", "bytes"), strict=True):
+    for unit, after in _measure(b, path).items():
+        before = old[unit]
         if before is None or after is None:
             continue
-        if before == after:
-            parts.append(f"{after:,} {unit}")
-        else:
-            parts.append(f"{before:,} → {after:,} {unit}")
+        was = f"{before:,} → " if before != after else ""
+        parts.append(f"{was}{after:,} {unit}")
     return ", ".join(parts)
 
 
@@ -268,7 +265,7 @@ def _changed_files(coordinate: str, a: Side, b: Side) -> Iterator[_ChangedFile]:
     """Yield the files of code, or of the environment, that differ."""
     old_hashes = getattr(a.coordinates, coordinate).content["files"]
     new_hashes = getattr(b.coordinates, coordinate).content["files"]
-    for path, old, new in _changed_hashes(old_hashes, new_hashes):
+    for path, (old, new) in changed_values(old_hashes, new_hashes).items():
         before = a.contents(path, old)
         after = b.contents(path, new)
         # One revision may declare what in the other Git alone knows: then their hashes are of two kinds.
@@ -344,7 +341,7 @@ def _packages(changed: _ChangedFile) -> list[Change]:
 def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return what two versions of a file of the environment say otherwise."""
     found = []
-    for name, (before, after) in changed_values(dict(old), dict(new)).items():
+    for name, (before, after) in changed_values(old, new).items():
         found.append(Change("environment", name, before, after, source=path))
     return found
 
@@ -359,13 +356,11 @@ def _record(a: Side, b: Side, changed: _ChangedFile) -> Iterator[Change]:
     if not old or not new:
         return
     yield from _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
-    old_drift, new_drift = old.get("drift") or {}, new.get("drift") or {}
-    for name in dict.fromkeys([*old_drift, *new_drift]):
-        before = old_drift.get(name, AS_LOCKED)
-        after = new_drift.get(name, AS_LOCKED)
-        if before != after:
-            installed = before.get("installed"), after.get("installed")
-            yield Change("environment", name, *installed, "installed", path)
+    drift = changed_values(old.get("drift") or {}, new.get("drift") or {})
+    for name, (before, after) in drift.items():
+        was = (before or AS_LOCKED).get("installed")
+        now = (after or AS_LOCKED).get("installed")
+        yield Change("environment", name, was, now, "installed", path)
     yield from _settings(path, old.get("variables") or {}, new.get("variables") or {})
 
 

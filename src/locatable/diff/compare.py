@@ -102,7 +102,8 @@ def compare(a: Side, b: Side) -> Comparison:
     for address, paths in stages.outputs.items():
         outputs.update(dict.fromkeys(paths, address))
     recorded = {*a.snapshot.outs, *b.snapshot.outs} - stages.unrecorded
-    effective, idle = [], []
+    effective = []
+    idle = []
     told: list[Change] = []
     for cause in stages.causes():
         if cause.outputs:
@@ -152,18 +153,23 @@ class _Stages:
         self._old_names = {new: old for old, new in self._new_names.items()}
         self._needs = self._needs_of_both()
         self.order = _in_order(self._needs)
-        self.outputs = {address: self._differing_outputs(address) for address in self.order}
+        self.outputs: dict[str, list[str]] = {}
+        for address in self.order:
+            self.outputs[address] = self._differing_outputs(address)
         # Which stage wrote each input that differs; no stage for those that none of them changed.
         self._writers: dict[str, dict[str, str]] = {}
         for address in self.order:
-            self._writers[address] = {}
+            writers = {}
             for path in self._differing_inputs(address):
-                self._writers[address][path] = self._writer(address, path)
+                writers[path] = self._writer(address, path)
+            self._writers[address] = writers
         self._changes: list[Change] = []
         for coordinate in ("data", "code", "params", "environment"):
             self._changes += changes[coordinate]
         self._undeclared = self._find_undeclared(changes)
-        self._own = {address: self._own_changes(address) for address in self.order}
+        self._own: dict[str, list[Change]] = {}
+        for address in self.order:
+            self._own[address] = self._own_changes(address)
 
     def _needs_of_both(self) -> dict[str, list[str]]:
         """Return which others each stage needs; what the second result does not have comes last."""
@@ -202,11 +208,12 @@ class _Stages:
 
     def _differing_inputs(self, address: str) -> list[str]:
         """Return paths of what a stage read whose recorded hashes differ, with the same exception."""
-        old, new = self._records(address)
+        records = self._records(address)
         unknown: set[str] = set()
-        for stage, record in zip(self._stages(address), (old, new), strict=True):
+        for stage, record in zip(self._stages(address), records, strict=True):
             if stage:
-                unknown.update(set(stage.deps).difference(record.deps))
+                unknown.update(path for path in stage.deps if path not in record.deps)
+        old, new = records
         paths = dict.fromkeys([*old.deps, *new.deps])
         return [path for path in _differing(paths, old.deps, new.deps) if path not in unknown]
 
@@ -219,19 +226,16 @@ class _Stages:
 
     def _find_undeclared(self, changes: Mapping[str, list[Change]]) -> list[Change]:
         """Return changes of what no stage names: of the environment, code and params."""
-        named: set[str] = set()
+        paths: set[str] = set()
         keys: set[str] = set()
         for address in self.order:
             for record in self._records(address):
-                named.update((*record.deps, *record.outs))
+                paths.update(record.deps)
+                paths.update(record.outs)
                 keys.update(flat_params(record.params.items()))
-        found = []
-        for change in (*changes["environment"], *changes["code"]):
-            if not overlaps(change.source, named):
-                found.append(change)
-        for change in changes["params"]:
-            if change.name not in keys:
-                found.append(change)
+        files = [*changes["environment"], *changes["code"]]
+        found = [change for change in files if not overlaps(change.source, paths)]
+        found += [change for change in changes["params"] if change.name not in keys]
         return found
 
     def _own_changes(self, address: str) -> list[Change]:
@@ -321,15 +325,16 @@ class _Stages:
         depths = {cause: 0}
         found = []
         for address in self.order:
-            before = []
-            for writer in self._writers[address].values():
-                if writer in depths:
-                    before.append(depths[writer])
-            if self.outputs[address] and any(change in changes for change in self._own[address]):
+            if address == cause:
+                continue
+            outputs = self.outputs[address]
+            before = [depths[writer] for writer in self._writers[address].values() if writer in depths]
+            if outputs and any(change in changes for change in self._own[address]):
                 before.append(0)  # the same file or param is an input of both
-            if before and address != cause:
-                depths[address] = max(before) + 1
-                found.append(Follower(address, depths[address], self.outputs[address]))
+            if before:
+                depth = max(before) + 1
+                depths[address] = depth
+                found.append(Follower(address, depth, outputs))
         return found
 
 

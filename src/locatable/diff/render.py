@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import joined_lines
 from ..locate import render
 from ..model import json_text
-from ..results.outputs import read_outputs
+from ..results.values import read_outputs
 from .changes import DIGITS, Change, Side, Value
 from .compare import Cause, Comparison
 
@@ -184,14 +184,15 @@ def _number(value: Any) -> str:
 
 def _texts(old: Any, new: Any, show: Callable[[Any], str] = _text) -> tuple[str, str]:
     """Return two values as short texts that show in what they differ."""
-    one, other = show(old), show(new)
-    if one == other:  # but for their types, spaces, or last digits
-        one, other = _literal(old), _literal(new)
-    if one[: LONGEST_VALUE - 1] == other[: LONGEST_VALUE - 1]:
-        start = len(commonprefix([one, other])) - BEFORE  # noqa: RUF071 (they are no paths)
-        if start > 0:
-            one, other = f"…{one[start:]}", f"…{other[start:]}"
-    return _short(one), _short(other)
+    texts = [show(old), show(new)]
+    if texts[0] == texts[1]:  # but for their types, spaces, or last digits
+        texts = [_literal(old), _literal(new)]
+    same = len(commonprefix(texts))  # noqa: RUF071 (they are no paths)
+    is_hidden = same >= LONGEST_VALUE - 1 or texts[0] == texts[1]
+    if is_hidden and same > BEFORE:
+        texts = [f"…{text[same - BEFORE :]}" for text in texts]
+    one, other = map(_short, texts)
+    return one, other
 
 
 def _literal(value: Any) -> str:
@@ -362,8 +363,8 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
         if len(found.values) > MOST_ROWS:
             lines.append(f"\nand {len(found.values) - MOST_ROWS} more metrics")
     if patch:
-        # Longer than any in the code.
-        longest = max(map(len, re.findall("`+", patch)), default=2)
+        # Longer than any in the code, and of at least three.
+        longest = max([2, *map(len, re.findall("`+", patch))])
         fence = "`" * (longest + 1)
         lines += ["", f"{fence}diff", patch.rstrip("\n"), fence]
     return "\n".join(lines)

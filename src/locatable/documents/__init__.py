@@ -4,13 +4,16 @@ Each format has a module that is imported when a document of that format is read
 `UnreadableError` where it is broken, encrypted or too large. Nothing here knows of results.
 """
 
+import hashlib
+import os
 import resource
 import signal
+import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -23,29 +26,27 @@ if TYPE_CHECKING:
 
 # Bytes of a file that is read into memory as a whole.
 MOST_BYTES = 200_000_000
-# Files whose content is remembered: a logo is on each page of a site.
-REMEMBERED = 8
 
-PICTURES = (
-    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".svg"),
-    *(".avif", ".jp2", ".j2k", ".jpx"),
+PICTURES = tuple(".png .jpg .jpeg .gif .webp .avif .jp2 .j2k .tif .tiff .bmp .svg".split())
+PACKAGES = (
+    *(".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx"),
+    *(".odt", ".odp", ".ods", ".odg", ".epub"),
+)
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+TEXTS = (
+    *(".tex", ".ltx", ".latex", ".rnw", ".md", ".markdown", ".qmd", ".rmd", ".mdx", ".rst", ".org", ".adoc"),
+    *(".asciidoc", ".typ", ".html", ".htm", ".xhtml"),
 )
 # Module and function that read a format.
 READERS = {
     ".pdf": ("pdf", "read"),
-    ".pptx": ("package", "read"),
-    ".docx": ("package", "read"),
-    ".xlsx": ("package", "read"),
-    ".odt": ("package", "read"),
-    ".odp": ("package", "read"),
-    ".epub": ("package", "read"),
-    ".html": ("text", "read_html"),
-    ".htm": ("text", "read_html"),
     ".ipynb": ("text", "read_notebook"),
-    ".md": ("text", "read_markdown"),
-    ".markdown": ("text", "read_markdown"),
-    ".tex": ("text", "read_latex"),
+    **dict.fromkeys(PACKAGES, ("package", "read")),
+    **dict.fromkeys(ARCHIVES, ("package", "read_archive")),
+    **dict.fromkeys(TEXTS, ("text", "read")),
 }
+# Texts that are data or code: what these name is not what a reader sees.
+NOT_MANUSCRIPTS = ".json .yaml .yml .toml .csv .tsv .py .ini .lock .dvc .log".split()
 # Formats that nothing here reads, and what the programs that write them can save instead.
 INSTEAD = {
     ".ppt": ".pptx",
@@ -64,9 +65,23 @@ NOT_FETCHED = "a link to another server, which is not fetched"
 
 @dataclass(frozen=True)
 class Encoded:
-    """A figure as a file of its own: PNG, JPEG, SVG, PDF and the like; `content` are its bytes."""
+    """A figure as a file of its own: PNG, JPEG, SVG, PDF and the like.
 
-    content: bytes
+    Attributes:
+        stored: its bytes, or what returns them.
+    """
+
+    stored: bytes | Callable[[], bytes]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file; raises `UnreadableError` where it cannot be read."""
+        return self.stored if isinstance(self.stored, bytes) else self.stored()
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """Equal for figures that look the same, which are looked at once."""
+        return hashlib.sha256(self.content).digest()
 
     def looks(self) -> "list[Look]":
         """Return how it looks, as `looks_of` does."""
@@ -79,9 +94,11 @@ class Pixels:
 
     Attributes:
         load: returns the picture, on white paper; raises `UnreadableError` where it cannot.
+        identity: equal for the same object; None where it is not known.
     """
 
     load: "Callable[[], Image.Image]"
+    identity: Hashable = None
 
     def looks(self) -> "list[Look]":
         """Return the picture; raises `UnreadableError` where it cannot be read."""
@@ -102,6 +119,8 @@ class Drawing:
     outline: bytes
     complete: Callable[[], bytes]
     render: "Callable[[], Image.Image | None] | None" = None
+    # What equal ones show can differ in what they use.
+    identity = None
 
     def looks(self) -> "list[Look]":
         """Return the drawing itself."""
@@ -153,8 +172,26 @@ def instead_of(path: Path) -> str:
     return INSTEAD.get(path.suffix.lower(), "")
 
 
-def read_figures(path: Path) -> Iterator[Figure]:
+def is_archive(path: Path) -> bool:
+    """Return true for the name of an archive, which may be one of sources."""
+    return path.suffix.lower() in ARCHIVES
+
+
+def is_manuscript(path: Path) -> bool:
+    """Return true for a document, or for a text of another name that may be one."""
+    if is_document(path):
+        return True
+    with path.open("rb") as file:
+        start = file.read(4_000)
+    return b"\0" not in start and path.suffix.lower() not in (*PICTURES, *NOT_MANUSCRIPTS)
+
+
+def read_figures(path: Path, roots: Sequence[Path] = ()) -> Iterator[Figure]:
     """Yield the figures of a document or picture, in their order.
+
+    Args:
+        path: of the document.
+        roots: folders outside of which nothing is opened that it names; by default the project around it.
 
     Raises:
         UnreadableError: the document is broken, encrypted or too large.
@@ -162,9 +199,43 @@ def read_figures(path: Path) -> Iterator[Figure]:
     if is_picture(path):
         yield Figure("", path.name, (Encoded(read_bounded(path)),))
         return
-    module, function = READERS[path.suffix.lower()]
+    module, function = READERS.get(path.suffix.lower(), READERS[".tex"])
     reader = getattr(import_module(f".{module}", __package__), function)
-    yield from reader(path)
+    yield from reader(path, roots or (project_of(path),))
+
+
+def project_of(path: Path) -> Path:
+    """Return the repository that a document is in; else its Quarto project, or its folder."""
+    folders = Path(os.path.abspath(path)).parents
+    for marker in (".git", ".dvc", "_quarto.yml"):
+        for folder in folders:
+            if (folder / marker).exists():
+                return folder
+    return folders[0]
+
+
+def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
+    """Return true for a file that a document may name, false where there is none; `roots` hold no links.
+
+    Raises:
+        UnreadableError: it is outside of these folders, or no file of a disk: a device, a pipe, a socket.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return False
+    if stat.S_ISDIR(status.st_mode):
+        return False
+    real = os.path.realpath(path)
+    if not any(Path(real).is_relative_to(root) for root in roots):
+        raise UnreadableError("outside of the document's folder and project: not opened")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("a device, pipe or socket: not opened")
+    if not os.access(path, os.R_OK):
+        raise UnreadableError("may not be read")
+    if status.st_size > MOST_BYTES:
+        raise UnreadableError(f"more than {MOST_BYTES // 1_000_000} MB are not read")
+    return True
 
 
 def looks_of(content: bytes) -> "list[Look]":
@@ -181,7 +252,7 @@ def looks_of(content: bytes) -> "list[Look]":
 
         return [*drawings_of(content)]
     from .picture import opened
-    from .svg import drawing_of, is_svg
+    from .vector import drawing_of, is_svg
 
     return [drawing_of(content) if is_svg(content) else opened(content)]
 
@@ -201,7 +272,7 @@ def seen_in(content: bytes) -> "Iterator[tuple[int, Image.Image]]":
 
 
 def read_bounded(path: Path) -> bytes:
-    """Return the content of a file; the same picture on each page is in memory once.
+    """Return the content of a file; what was read last is in memory once.
 
     Raises:
         UnreadableError: it is too large for memory, or cannot be read.
@@ -215,10 +286,15 @@ def read_bounded(path: Path) -> bytes:
         raise UnreadableError(f"{path}: {error.strerror}") from None
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(1)
 def _read(path: Path, changed: int) -> bytes:
     # The time of the last change is part of the key only.
     return path.read_bytes()
+
+
+def forget_content() -> None:
+    """Free the memory of what `read_bounded` read last."""
+    _read.cache_clear()
 
 
 class _OutOfTime(BaseException):

@@ -1,27 +1,40 @@
-"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB: ZIP files whose parts refer to the media beside them.
+"""Figures of DOCX, PPTX, XLSX, ODT, ODP and EPUB, ZIP files whose parts refer to the media beside them.
 
 One reader serves all six. It splits a document into sections (slides, sheets, chapters, or one text), finds
 the pictures of each, and follows their references: to a member of the ZIP file, to a file beside it, or to a
 server, which is not asked. The members of a file tell which format it has, whatever its name is.
+Archives of sources are unpacked to a temporary folder, within limits, and read there.
 """
 
+import gzip
+import lzma
 import posixpath
+import stat
+import tarfile
+import tempfile
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import IO, cast
 from urllib.parse import unquote
 
-from ..errors import UnreadableError
-from . import MOST_BYTES, Encoded, Figure, Form
-from .text import find_in_html, linked_figure
+from ..errors import UnreadableError, joined_lines
+from . import ARCHIVES, MOST_BYTES, TEXTS, Encoded, Figure, Form, is_document, read_figures
+from .text import Manuscript, scan, text_of
 
 # Bytes that all members of a document together may unpack to.
 MOST_TOGETHER = 2_000_000_000
 # Members of a document; a presentation of 500 slides has some 3,000.
 MOST_MEMBERS = 100_000
+# Bytes of an archive's files, and what each counts at least.
+MOST_UNPACKED = 500_000_000
+LEAST_UNPACKED = 25_000
+_BROKEN = (zipfile.BadZipFile, zlib.error, tarfile.TarError, lzma.LZMAError)
 
 # The main part of an OpenDocument file, and what lists the parts of an EPUB.
 _OPENDOCUMENT = "content.xml"
@@ -63,7 +76,7 @@ class Section:
 Picture = list[Reference | bytes]
 
 
-def read(path: Path) -> Iterator[Figure]:
+def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a document in reading order."""
     try:
         archive = zipfile.ZipFile(path)
@@ -71,7 +84,7 @@ def read(path: Path) -> Iterator[Figure]:
         what = f"not the ZIP file that a {path.suffix} is"
         raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
     with archive:
-        package = Package(path, archive)
+        package = Package(path, archive, roots)
         for section in _sections(package):
             if section.place:
                 for _, picture in _pictures(package, section):
@@ -82,13 +95,105 @@ def read(path: Path) -> Iterator[Figure]:
                 yield _figure(package, f"picture {number}{below}", picture)
 
 
+def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
+    """Yield the figures of the manuscripts in an archive of sources, as Overleaf and arXiv have them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        left_out = _unpack(path, folder)
+        manuscripts = _manuscripts(folder)
+        has_figures = False
+        for manuscript in manuscripts:
+            inside = manuscript.relative_to(folder)
+            try:
+                for figure in read_figures(manuscript, (folder,)):
+                    place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
+                    # What is not in the archive is nowhere that a revision has.
+                    has_figures = True
+                    yield replace(_kept(figure), place=place, missing=())
+            except UnreadableError as error:
+                problem = str(error).removeprefix(f"{manuscript}: ")
+                yield Figure(str(inside), problem=problem)
+        if left_out and has_figures:
+            yield Figure("the rest", problem=left_out)
+
+
+def _kept(figure: Figure) -> Figure:
+    """Return a figure that does not need its file, which is deleted soon."""
+    forms = tuple(
+        replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms
+    )
+    return replace(figure, forms=forms)
+
+
+def _manuscripts(folder: Path) -> list[Path]:
+    """Return the documents of a folder: what TeX begins with; where there is nothing like it, all."""
+    documents = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and is_document(path) and path.suffix.lower() not in ARCHIVES:
+            documents.append(path)
+    mains = [
+        path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)
+    ]
+    return mains or documents
+
+
+def _unpack(path: Path, folder: Path) -> str:
+    """Write the files of an archive to a folder, and return why some are left out; empty where none is.
+
+    Links, devices and paths that lead out of the archive are left out: no source needs them.
+    """
+    left = MOST_UNPACKED
+    left_out = ""
+    try:
+        for name, member in _members(path):
+            parts = name.replace("\\", "/").split("/")
+            is_outside = parts[0] == "" or ".." in parts
+            if member is None or is_outside or Path(name).suffix.lower() in ARCHIVES:
+                left_out = f"{name}: is in the archive, and not read"
+                continue
+            content = member.read(left + 1)
+            left -= max(len(content), LEAST_UNPACKED)
+            if left < 0:
+                return f"more than {MOST_UNPACKED // 1_000_000} MB of the archive are not read"
+            with suppress(OSError):  # two files of the same name, or one with the name of a folder
+                file = folder.joinpath(*parts)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+    except (RuntimeError, EOFError, OSError, NotImplementedError, *_BROKEN) as error:
+        reason = joined_lines(error)[:80] or type(error).__name__
+        raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
+    return left_out
+
+
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
+    """Yield names and files of an archive, or of what is compressed alone; None for a link or a device."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                is_link = stat.S_ISLNK(info.external_attr >> 16)
+                if not info.is_dir() and not info.filename.startswith("__MACOSX"):
+                    yield info.filename, None if is_link else archive.open(info)
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if not member.isdir():
+                    yield member.name, tar.extractfile(member) if member.isreg() else None
+    else:
+        with gzip.open(path) as file:
+            is_text = Path(path.stem).suffix.lower() in TEXTS
+            yield path.stem if is_text else f"{path.stem}.tex", cast(IO[bytes], file)
+
+
 class Package:
     """A document that is a ZIP file, read within limits."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, roots: Sequence[Path]) -> None:
         self.path = path
+        self.beside = Manuscript(path, roots)
         self._archive = archive
         self._read = 0
+        self._files: dict[str, Encoded] = {}
+        self._last = "", b""
         self.names = frozenset(archive.namelist())
         if len(self.names) > MOST_MEMBERS:
             raise UnreadableError(f"{path}: more than {MOST_MEMBERS:,} files in it are not read")
@@ -114,6 +219,22 @@ class Package:
             raise UnreadableError(f"{where}: is encrypted") from None
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
             raise UnreadableError(f"{where}: {error}") from None
+
+    def file(self, name: str) -> Encoded:
+        """Return a member that is a figure, the same one each time; raises what `read` does."""
+        if name not in self._files:
+            self._files[name] = Encoded(partial(self._content, name))
+            self._last = name, self.read(name)
+        return self._files[name]
+
+    def _content(self, name: str) -> bytes:
+        """Return a member that was read before; the last one is in memory."""
+        if self._last[0] != name:
+            # Whoever keeps a figure reads it after the document was closed.
+            archive = self._archive if self._archive.fp else zipfile.ZipFile(self.path)
+            with archive.open(name) as file:
+                self._last = name, file.read(archive.getinfo(name).file_size)
+        return self._last[1]
 
     def xml(self, name: str) -> ET.Element:
         """Return the root of a member that is XML."""
@@ -253,9 +374,11 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
     part = section.part
     if section.root is None:
         text = package.read(part).decode("utf-8-sig", errors="replace")
-        for found in find_in_html(text):
-            source = found.drawing.encode() or package.reference(part, found.link)
-            yield "", [source]
+        for found in scan(text):
+            if found.drawing:
+                yield "", [found.drawing.encode()]
+            elif found.is_certain:
+                yield "", [package.reference(part, link) for link in found.links]
         return
     relationships = package.references(part)
     heading = ""
@@ -287,7 +410,8 @@ def _heading(element: ET.Element) -> str:
         return "".join(element.itertext())
     if name != "p":
         return ""
-    for style in _elements(element, "pStyle")[:1]:
+    # Not all elements below it: paragraphs in paragraphs would take the square of their number.
+    for style in element.iterfind("{*}pPr/{*}pStyle"):
         value = next(iter(style.attrib.values()), "")
         if value.lower().startswith(_STYLES_OF_HEADINGS):
             return "".join(run.text or "" for run in _elements(element, "t"))
@@ -334,13 +458,13 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
         if source.is_inside:
             name = name or posixpath.basename(source.target)
             try:
-                forms.append(Encoded(package.read(source.target)))
+                forms.append(package.file(source.target))
             except UnreadableError as error:
                 problem = problem or str(error).removeprefix(f"{package.path}: ")
             continue
         # A book is read anywhere: no file beside it belongs to it.
-        folder = None if _EPUB in package.names else package.path.parent
-        linked = linked_figure(place, source.target, folder)
+        folders = () if _EPUB in package.names else (package.path.parent,)
+        linked = package.beside.linked(place, source.target, folders)
         name = name or linked.name
         forms += linked.forms
         problem = problem or linked.problem

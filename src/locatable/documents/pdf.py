@@ -10,7 +10,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -33,13 +33,15 @@ from pypdf.generic import (
 from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
 from .picture import flattened, require_size
-from .rendering import rendered
+from .vector import rendered
 
 # Pages of a result's own PDF, which are compared with figures.
 MOST_PAGES = 20
 # Pixels and points: what is smaller in both directions is a bullet or an icon.
 SMALLEST_PIXELS = 48
 SMALLEST_POINTS = 72
+# Bytes of operators that are split into words at a time.
+TOGETHER = 1_000_000
 # Figures in figures in figures.
 MOST_LEVELS = 6
 
@@ -117,12 +119,11 @@ class Canvas:
 
     def drawing(self, render: Callable[[], Image.Image | None] | None = None) -> Drawing:
         """Return the drawing that all of it is; that of a page can be rendered."""
-        outline = hashlib.sha256(b" ".join(self.operators.split())).digest()[:16]
-        return Drawing(outline, self._complete, render)
+        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete, render)
 
     def _complete(self) -> bytes:
         """Return the digest of the operators and of all that they use."""
-        hasher = hashlib.sha256(b" ".join(self.operators.split()))
+        hasher = _hash_of_words(self.operators)
         used = {name.decode("latin-1") for name in _NAME.findall(self.operators)}
         try:
             for kind in sorted(self.resources):
@@ -138,8 +139,8 @@ class Canvas:
         return hasher.digest()[:16]
 
 
-def read(path: Path) -> Iterator[Figure]:
-    """Yield the figures of a PDF, page by page."""
+def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
+    """Yield the figures of a PDF, page by page; none is in another file."""
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
@@ -273,10 +274,11 @@ def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
     def load() -> Image.Image:
         return _guarded("not a picture that can be read", lambda: _decoded(image, is_mirrored))
 
-    forms: list[Form] = [Pixels(load)]
+    reference = image.indirect_reference
+    forms: list[Form] = [Pixels(load, (reference, is_mirrored) if reference else None)]
     if _is_jpeg(image) and not is_mirrored:
         # The file that was placed can be known by its bytes, which is quicker.
-        forms.insert(0, Encoded(image.get_data()))
+        forms.insert(0, Encoded(image.get_data))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
     box = _box_of((0, 0, 1, 1), matrix)
     return Figure(place, "", tuple(forms), box=box, is_incidental=is_small)
@@ -386,6 +388,24 @@ def _resources(owner: DictionaryObject, otherwise: DictionaryObject) -> Dictiona
 def _dictionary(value: Any) -> DictionaryObject:
     found = value.get_object() if value is not None else None
     return found if isinstance(found, DictionaryObject) else DictionaryObject()
+
+
+def _hash_of_words(content: bytes) -> "hashlib._Hash":
+    """Hash words with one space between them, a few at a time: in memory, all are many times the content."""
+    hasher = hashlib.sha256()
+    separator = b""
+    rest = b""
+    for start in range(0, len(content), TOGETHER):
+        words = (rest + content[start : start + TOGETHER]).split(None)
+        # The last word may go on.
+        ends_here = content[start + TOGETHER - 1 : start + TOGETHER].isspace()
+        rest = b"" if ends_here or not words else words.pop()
+        if words:
+            hasher.update(separator + b" ".join(words))
+            separator = b" "
+    if rest:
+        hasher.update(separator + rest)
+    return hasher
 
 
 def _feed(hasher: "hashlib._Hash", value: Any, levels: int) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from ..errors import UnreadableError, joined_lines
 
 # Formats that are read. Not EPS: Pillow starts Ghostscript for it.
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")
+FORMATS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000"]
+if features.check("avif"):
+    FORMATS.append("AVIF")
 # Pixels of a picture that is opened: 400 MB in memory as four bytes each, for a moment.
 MOST_PIXELS = 100_000_000
 TOO_LARGE = f"pictures of more than {MOST_PIXELS // 1_000_000} megapixels are not opened"
@@ -121,15 +123,21 @@ def flattened(image: Image.Image) -> Image.Image:
 
 def pixel_digest(image: Image.Image) -> bytes:
     """Return what pictures with the same size and pixels have in common."""
-    size = b"%d %d\0" % image.size
-    return hashlib.sha256(size + image.tobytes()).digest()[:16]
+    hasher = hashlib.sha256(b"%d %d\0" % image.size)
+    # A few lines at a time: all of a large picture's bytes would need twice its memory.
+    for top in range(0, image.height, 256):
+        lines = image.crop((0, top, image.width, min(top + 256, image.height)))
+        hasher.update(lines.tobytes())
+    return hasher.digest()[:16]
 
 
 def small_enough(picture: Image.Image, longer_side: int) -> Image.Image:
     """Return a picture at a size at which many fit into memory."""
-    smaller = picture.copy()
-    smaller.thumbnail((longer_side, longer_side))
-    return smaller
+    scale = longer_side / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = max(1, round(scale * picture.width)), max(1, round(scale * picture.height))
+    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def blocks(picture: Image.Image) -> list[Box]:

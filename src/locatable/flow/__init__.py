@@ -1,9 +1,19 @@
 """Rebuilds and searches as Prefect flows: schedules, retries, time-outs, and a page for each run.
 
 Flows are `locatable.flow.flows.rebuild` and `locatable.flow.flows.search`; deployments name them like that.
+Their steps are commands: the output of one is logged, its failure is one line, and nothing outlives it.
 """
 
 import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, cast
+
+from ..clones import CLONE_VARIABLE, kill_processes
+from ..errors import LocatableError
 
 # Prefect reads these when it is imported, and its server when it starts; what a user has set for that stays.
 # `DO_NOT_TRACK` keeps the client from reporting its use, but not the server that it starts for a run.
@@ -15,3 +25,71 @@ os.environ.setdefault(
 )
 # On a busy machine it needs longer to start than the 20 seconds that Prefect gives it.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+# EX_CONFIG of sysexits.h, with which a stage says that trying again is of no use; as DVC reports it.
+PERMANENT = re.compile(r"exited with 78$")
+
+
+class StepError(LocatableError):
+    """A step failed; the message is the last that its command said."""
+
+
+class PermanentError(StepError):
+    """A step failed, and trying again is of no use."""
+
+
+def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Path | None = None) -> list[str]:
+    """Run a command to its end; when this is left, however that is, nothing that it started runs on.
+
+    Args:
+        folder: where to run it.
+        command: `dvc`, or another module of this Python, and its arguments.
+        log: called with each line that it prints.
+        clone: the clone that it works in, if any: all that was started for it is killed at the end, also
+            what has left the command's process group.
+
+    Returns:
+        The lines that it printed.
+
+    Raises:
+        StepError: it failed.
+    """
+    # Stages find the programs that are installed beside this Python.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    options = []
+    if clone:
+        variables[CLONE_VARIABLE] = str(clone)
+        options = ["-P"]  # no file of the project hides a module of DVC's
+    process = subprocess.Popen(
+        (sys.executable, *options, "-m", *command),
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the step
+    )
+    lines = []
+    try:
+        for line in map(str.rstrip, cast(IO[str], process.stdout)):
+            if line:
+                lines.append(line)
+                log(line)
+    finally:
+        process.terminate()
+        if clone:
+            kill_processes(clone)
+        exit_code = process.wait()
+    if exit_code:
+        raise failure(lines, exit_code)
+    return lines
+
+
+def failure(lines: list[str], exit_code: int) -> StepError:
+    """Return the error for a command that failed, from what it printed and the exit code."""
+    errors = [line for line in lines if line.startswith("ERROR: ")] or lines
+    message = errors[-1] if errors else f"exit code {exit_code}"
+    return PermanentError(message) if PERMANENT.search(message) else StepError(message)

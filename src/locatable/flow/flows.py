@@ -23,15 +23,15 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 
+from ..clones import kill_processes
 from ..clones.params_files import write
-from ..clones.processes import kill_processes
 from ..clones.trial_clone import Clone, read_project
 from ..errors import GitError, LocatableError
 from ..git import clone_git, git
 from ..repository import find_project
 from ..repository.pipeline import Pipeline, has_default_remote, read_pipeline
 from ..repository.reader import resolve
-from . import steps
+from . import PermanentError, StepError, run_step
 
 # Seconds for which a killed rebuild still holds its place.
 LEASE = 60
@@ -54,7 +54,7 @@ for logger in ("prefect.flow_runs", "prefect.task_runs"):
 
 def _may_pass(task: Task, run: TaskRun, state: State) -> bool:
     """Return whether a task that failed is worth another try."""
-    return not isinstance(state.result(raise_on_failure=False), steps.PermanentError)
+    return not isinstance(state.result(raise_on_failure=False), PermanentError)
 
 
 step = partial(task, cache_policy=NO_CACHE, retry_condition_fn=_may_pass, retry_jitter_factor=0.5)
@@ -154,7 +154,7 @@ def check_out(
         write(clone.root, params)
         pipeline = read_pipeline(clone.root, targets)
     except LocatableError as error:
-        raise steps.PermanentError(error.message.splitlines()[0]) from None
+        raise PermanentError(error.message.splitlines()[0]) from None
     get_run_logger().info("revision %s", commit)
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags=[*flow_run.tags, f"rev:{commit}"])
@@ -199,18 +199,18 @@ def push(clone: Clone, stages: list[str], experiment: str) -> str:
         if changed and "origin" in git(clone.url, "remote").split():
             git(clone.url, "push", "--quiet", "--no-verify", "origin", ref)
     except GitError as error:
-        raise steps.StepError(error.stderr.strip()) from None
+        raise StepError(error.stderr.strip()) from None
     return f"experiment {experiment}" if changed else "all as recorded"
 
 
 @step(task_run_name="mirror")
 def mirror(root: Path) -> None:
     """Show the experiments in MLflow."""
-    steps.run(root, "locatable", "mirror", log=get_run_logger().info)
+    run_step(root, "locatable", "mirror", log=get_run_logger().info)
 
 
 def _dvc(clone: Clone, *command: str) -> list[str]:
-    return steps.run(clone.root, "dvc", *command, log=get_run_logger().info, clone=clone.folder)
+    return run_step(clone.root, "dvc", *command, log=get_run_logger().info, clone=clone.folder)
 
 
 @flow
@@ -233,4 +233,4 @@ def search(  # noqa: PLR0913 (parameters of a deployment)
             options.append(option)
         elif value is not None and value is not False:
             options.append(f"{option}={value}")
-    steps.run(find_project(Path.cwd()), "locatable", "search", *options, log=get_run_logger().info)
+    run_step(find_project(Path.cwd()), "locatable", "search", *options, log=get_run_logger().info)

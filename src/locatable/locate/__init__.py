@@ -65,21 +65,15 @@ def _locate_file(reader: Reader, target: str) -> Located:
     try:
         located = _locate_content(reader, target)
     except NotFoundError as not_found:
-        from ..documents import instead_of, is_document, is_picture
-
-        if is_picture(path):
-            return _locate_changed_picture(reader, target, not_found)
-        if is_document(path) or instead_of(path):
-            return _locate_figures(reader, target)
-        raise
+        return _locate_unknown(reader, target, not_found)
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
         kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
         return located
-    from ..documents import NOT_FETCHED, is_document
+    from ..documents import NOT_FETCHED, is_archive, is_document
 
-    if not is_document(path):
+    if not is_document(path) or is_archive(path):
         return located
     try:
         document = _locate_figures(reader, target)
@@ -88,6 +82,22 @@ def _locate_file(reader: Reader, target: str) -> Located:
     reasons = {figure.reason for figure in document.figures}
     says_less = RoleKind.INPUT in kinds or reasons == {NOT_FETCHED}
     return located if says_less and not document.results else document
+
+
+def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError) -> Located:
+    """Return the results that a file shows which has other bytes than any result's."""
+    from ..documents import instead_of, is_archive, is_document, is_manuscript, is_picture
+
+    path = Path(target)
+    if is_picture(path):
+        return _locate_changed_picture(reader, target, not_found)
+    if instead_of(path) or (is_document(path) and not is_archive(path)):
+        return _locate_figures(reader, target)
+    if is_manuscript(path):
+        # Of an archive or a text of any name, what is in it decides whether it is a manuscript.
+        with suppress(NotFoundError, UnreadableError, ModuleNotFoundError):
+            return _locate_figures(reader, target)
+    raise not_found
 
 
 def _locate_content(reader: Reader, target: str) -> Located:

@@ -1,14 +1,13 @@
 """Where the figures of a document come from."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..documents import Encoded, Figure, bounded_reading, instead_of, is_picture, read_figures
+from ..documents import Figure, bounded_reading, instead_of, is_picture, project_of, read_figures
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
-from .figure_match import Verdict, verdicts
+from .figure_match import Seen, Verdict, verdicts
 from .known_figures import KnownFigures
 from .result import Located, LocatedFigure, Match, Result, identity
 
@@ -28,12 +27,12 @@ def locate_document(reader: Reader, target: str) -> Located:
     if instead_of(path):
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
     known = KnownFigures(reader)
-    if not is_picture(path):
-        known.leave_out(path)
     figures: list[LocatedFigure] = []
     try:
         with bounded_reading(target):
-            for figure, verdict in _compared(known, path):
+            if not is_picture(path):
+                known.leave_out(path)
+            for figure, verdict in _compared(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
                 figures.append(_located(known, figure, verdict))
@@ -51,20 +50,12 @@ def locate_document(reader: Reader, target: str) -> Located:
     return Located(list(named.values()), left_out, figures=figures)
 
 
-def _compared(known: KnownFigures, path: Path) -> Iterator[tuple[Figure, Verdict]]:
+def _compared(known: KnownFigures, path: Path, roots: Sequence[Path]) -> Iterator[tuple[Figure, Verdict]]:
     """Yield each figure of a document, or of a figure that is not known its parts, with what it is."""
-    # The same file again, such as a logo on each slide, is compared once.
-    before: dict[tuple[bytes, ...], list[tuple[Figure, Verdict]]] = {}
-    for figure in read_figures(path):
-        files = [form.content for form in figure.forms if isinstance(form, Encoded)]
-        if not files or len(files) < len(figure.forms):
-            yield from verdicts(known, figure)
-            continue
-        key = tuple(hashlib.sha256(content).digest() for content in files)
-        if key not in before:
-            before[key] = list(verdicts(known, figure))
-        for _, verdict in before[key]:
-            yield figure, verdict
+    # The same picture again, such as a logo on each slide, is compared once.
+    before: Seen = {}
+    for figure in read_figures(path, (project_of(path), *roots)):
+        yield from verdicts(known, figure, before)
 
 
 def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:

@@ -5,7 +5,7 @@ that are nearest to it once reduced. It is named after one that it agrees with, 
 the others where they differ from that one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,6 +79,10 @@ class Verdict:
     reason: str = ""
 
 
+# What is recognized in a picture, with boxes of which its width and height are 1.
+Regions = list[tuple[FullBox, Verdict]]
+# What was found of a figure as a whole, and what was recognized in it, by the keys of its forms.
+Seen = dict[Hashable, tuple[Verdict, Regions]]
 NOT_FOUND = Verdict(Match.NONE)
 
 
@@ -99,24 +103,29 @@ class Candidate:
     comparison: Comparison
 
 
-def verdicts(known: KnownFigures, figure: Figure) -> list[tuple[Figure, Verdict]]:
-    """Return what a figure is; where it is not known as a whole, what its parts are."""
-    verdict, looks = _compare_exactly(known, figure)
+def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
+    """Return what a figure is; where it is not known as a whole, what its parts are.
+
+    Args:
+        known: figures of results.
+        figure: of a document.
+        before: what was found of figures of the same document: none is looked at again.
+    """
+    key = tuple(form.identity for form in figure.forms)
+    of_parts: list[tuple[Figure, Verdict]] = []
+    if key in before:
+        verdict, seen = before[key]
+    else:
+        verdict, looks = _compare_exactly(known, figure)
+        seen = []
+        if verdict.match is Match.NONE:
+            for part in figure.parts:
+                of_parts += verdicts(known, part, before)
+            verdict, seen = _look(known, looks, of_parts, verdict)
+        if key and None not in key:
+            before[key] = verdict, seen
     if verdict.match is not Match.NONE:
         return [(figure, verdict)]
-    of_parts: list[tuple[Figure, Verdict]] = []
-    for part in figure.parts:
-        of_parts += verdicts(known, part)
-    known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
-    seen: list[tuple[FullBox, Verdict]] = []
-    try:
-        for look in looks:
-            picture = _picture_of(look)
-            seen = _recognized_in(known, picture, known_boxes) if picture else []
-            if seen:
-                break
-    except UnreadableError as error:
-        verdict = Verdict(Match.NONE, reason=str(error))
     if figure.is_incidental:
         return _on_page(figure, of_parts, seen)
     if of_parts and not seen:
@@ -130,8 +139,26 @@ def verdicts(known: KnownFigures, figure: Figure) -> list[tuple[Figure, Verdict]
     return numbered
 
 
+def _look(
+    known: KnownFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
+) -> tuple[Verdict, Regions]:
+    """Return what is recognized in the first look that shows a figure of a result, else why there is none."""
+    known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
+    try:
+        for look in looks:
+            picture = _picture_of(look)
+            seen = _recognized_in(known, picture, known_boxes) if picture else []
+            if seen:
+                return verdict, seen
+    except UnreadableError as error:
+        return Verdict(Match.NONE, reason=str(error)), []
+    except MemoryError:
+        return Verdict(Match.NONE, reason="it takes too much memory to look at"), []
+    return verdict, []
+
+
 def _on_page(
-    page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: list[tuple[FullBox, Verdict]]
+    page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: Regions
 ) -> list[tuple[Figure, Verdict]]:
     """Return the figures placed on a page, and those recognized on it, of which they may be parts."""
     found = [(box, verdict) for box, verdict in seen if verdict.match is not Match.NONE]
@@ -142,7 +169,7 @@ def _on_page(
     return [*listed, *((page, verdict) for _, verdict in found)]
 
 
-def _overlaps(part: Figure, found: list[tuple[FullBox, Verdict]]) -> bool:
+def _overlaps(part: Figure, found: Regions) -> bool:
     """Return true where a part is a piece of what was recognized, or a group around it."""
     box = part.box
     return box is not None and any(covers(extent, box) or covers(box, extent) for extent, _ in found)
@@ -176,6 +203,8 @@ def _compare_exactly(known: KnownFigures, figure: Figure) -> tuple[Verdict, list
                 looks.append(look)
         except UnreadableError as error:
             verdict = Verdict(Match.NONE, reason=str(error))
+        except MemoryError:
+            verdict = Verdict(Match.NONE, reason="it takes too much memory to look at")
     return verdict, looks
 
 
@@ -208,9 +237,7 @@ def _same_pixels(known: KnownFigures, picture: Image.Image) -> Verdict:
     return Verdict(Match.PIXELS, tuple(keys)) if keys else NOT_FOUND
 
 
-def _recognized_in(
-    known: KnownFigures, picture: Image.Image, known_boxes: Iterable[FullBox]
-) -> list[tuple[FullBox, Verdict]]:
+def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
     """Return what is recognized in a picture, with boxes of which width and height of the picture are 1.
 
     Where anything is, other blocks of its size that are not recognized are listed, too.
@@ -222,8 +249,9 @@ def _recognized_in(
     """
     picture = small_enough(picture, CUT_AT)
     done: list[FullBox] = [_scaled(box, *picture.size) for box in known_boxes]
-    found: list[tuple[FullBox, Verdict]] = []
+    found: Regions = []
     others: list[FullBox] = []
+    box: FullBox
     for box in blocks(picture)[:MOST_BLOCKS]:
         if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in done):
             continue
@@ -293,7 +321,7 @@ def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
 def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
     """Return the block that agrees most with a picture's, of a few; the first that it copies will do."""
     best: Candidate | None = None
-    aligned = []
+    aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
     for row in rows:
         original = known.index.part(row)
         if original is not None:

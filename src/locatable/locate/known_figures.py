@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..documents import PICTURES, Drawing, looks_of, seen_in
+from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_in
 from ..documents.picture import SIDE, Part, blocks, pixel_digest, small_enough, square
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -61,68 +61,16 @@ LONGER_SIDE = 1_000
 OPENED = 32
 
 
-class KnownFigures:
-    """All figures of all experiments, of all commits of branches and tags, and of the workspace.
+class FigureFiles:
+    """The files of figures, as far as this machine has them.
 
-    Attributes:
-        compared: keys of figures that are compared by their looks, too.
-        left_out: a line for each revision whose figures cannot be known.
-        unlisted: tracked folders of which this machine does not know what is in them.
-        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
+    Args:
+        reader: of the repository.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._commits = Commits(reader)
-        self.compared: dict[Key, None] = {}
-        self.left_out: list[str] = []
-        self.unlisted: set[str] = set()
-        self.not_counted: set[str] = set()
-        # Where results have a figure by itself, or a folder; and what is in folders: folder and name.
-        self._places: dict[Key, list[Place]] = {}
-        self._folders: dict[str, list[Place]] = {}
-        self._in_folders: dict[Key, list[tuple[str, str]]] = {}
         self._in_workspace: dict[Key, Path] = {}
-        # Path and blob of each figure below a tree: most trees are those of many revisions.
-        self._trees: dict[str, list[tuple[str, str]]] = {}
-        for snapshot in self._commits.snapshots():
-            try:
-                self._add_revision(snapshot)
-            except UnreadableError as error:
-                self.left_out.append(str(error))
-        head = self._commits.head
-        self._head = reader.snapshot(head) if head else None
-        if self._head:
-            self._add_workspace(self._head)
-
-    def leave_out(self, document: Path) -> None:
-        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
-        paths: set[str] = set()
-        for key in self.keys_of(document.read_bytes()):
-            paths.update(path for _, path in self.places(key))
-        path = path_in(self._head, document) if self._head else None
-        self.not_counted = paths | {path} if path else paths
-
-    def places(self, key: Key) -> list[Place]:
-        """Return snapshot and path of each result that has a figure; none where it is no result's."""
-        # A folder, too, has a hash of its own.
-        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
-        for folder, name in self._in_folders.get(key, ()):
-            for snapshot, path in self._folders[folder]:
-                places.append((snapshot, f"{path}/{name}"))
-        return [place for place in places if place[1] not in self.not_counted]
-
-    def is_output(self, key: Key) -> bool:
-        """Return true where a stage wrote a figure in any result."""
-        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
-
-    def keys_of(self, content: bytes) -> list[Key]:
-        """Return keys of results' figures that have the same bytes."""
-        id_length = self._commits.id_length
-        keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
-        if self._reader.lfs.is_dir():
-            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
-        return [key for key in keys if self.places(key)]
 
     def contents(self, keys: Iterable[Key]) -> Iterator[dict[Key, bytes | None]]:
         """Yield content of figures by key, a few at a time; None where this machine does not have it."""
@@ -154,6 +102,69 @@ class KnownFigures:
         if file and file.stat().st_size > MOST_BYTES:
             return b""  # it is here, and too large for a figure
         return file.read_bytes() if file else None
+
+
+class KnownFigures(FigureFiles):
+    """All figures of all experiments, of all commits of branches and tags, and of the workspace.
+
+    Attributes:
+        compared: keys of figures that are compared by their looks, too.
+        left_out: a line for each revision whose figures cannot be known.
+        unlisted: tracked folders of which this machine does not know what is in them.
+        not_counted: paths of the document that is looked into: neither it nor its other versions are known.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._commits = Commits(reader)
+        self.compared: dict[Key, None] = {}
+        self.left_out: list[str] = []
+        self.unlisted: set[str] = set()
+        self.not_counted: set[str] = set()
+        # Where results have a figure by itself, or a folder; and what is in folders: folder and name.
+        self._places: dict[Key, list[Place]] = {}
+        self._folders: dict[str, list[Place]] = {}
+        self._in_folders: dict[Key, list[tuple[str, str]]] = {}
+        # Path and blob of each figure below a tree: most trees are those of many revisions.
+        self._trees: dict[str, list[tuple[str, str]]] = {}
+        for snapshot in self._commits.snapshots():
+            try:
+                self._add_revision(snapshot)
+            except UnreadableError as error:
+                self.left_out.append(str(error))
+        head = self._commits.head
+        self._head = reader.snapshot(head) if head else None
+        if self._head:
+            self._add_workspace(self._head)
+
+    def leave_out(self, document: Path) -> None:
+        """Have a document not count, nor its copies and other versions: it would be traced to itself."""
+        paths: set[str] = set()
+        for key in self.keys_of(read_bounded(document)):
+            paths.update(path for _, path in self.places(key))
+        path = path_in(self._head, document) if self._head else None
+        self.not_counted = paths | {path} if path else paths
+
+    def places(self, key: Key) -> list[Place]:
+        """Return snapshot and path of each result that has a figure; none where it is no result's."""
+        # A folder, too, has a hash of its own.
+        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
+        for folder, name in self._in_folders.get(key, ()):
+            for snapshot, path in self._folders[folder]:
+                places.append((snapshot, f"{path}/{name}"))
+        return [place for place in places if place[1] not in self.not_counted]
+
+    def is_output(self, key: Key) -> bool:
+        """Return true where a stage wrote a figure in any result."""
+        return any(role_at(*place).kind is RoleKind.OUTPUT for place in self.places(key))
+
+    def keys_of(self, content: bytes) -> list[Key]:
+        """Return keys of results' figures that have the same bytes."""
+        id_length = self._commits.id_length
+        keys = [f"md5:{content_hash(content)}", f"git:{bytes_hash(content, id_length)}"]
+        if self._reader.lfs.is_dir():
+            keys.append(f"git:{lfs_pointer_hash_of(content, id_length)}")
+        return [key for key in keys if self.places(key)]
 
     def results(self, keys: Iterable[Key]) -> list[Result]:
         """Return the results that have any of some figures: what made one first, then by time."""
@@ -288,7 +299,7 @@ class FigureIndex:
     def __init__(self, known: KnownFigures, folder: Path) -> None:
         self._known = known
         self._folder = folder
-        rows, self.missing = _rows_in(folder / DIGESTS, DIGEST_ROW, known, _digests_of)
+        rows, self.missing = _rows_in(folder / DIGESTS, DIGEST_ROW, known, digest_rows)
         self._by_digest = _keys_by_digest(rows)
         # Pictures that were opened last: figures of a document are compared with the same ones again.
         self._opened = lru_cache(OPENED)(self._open)
@@ -300,11 +311,9 @@ class FigureIndex:
     @cached_property
     def looks(self) -> np.ndarray:
         """A row for each block of each figure that differs from others; of a PDF, pages are rendered."""
-        rows, _ = _rows_in(self._folder / LOOKS, LOOK_ROW, self._known, _looks_of)
+        rows, _ = _rows_in(self._folder / LOOKS, LOOK_ROW, self._known, look_rows)
         self._by_look = _keys_by_digest(rows)
-        drawn = rows[rows["box"].any(axis=1)]
-        _, first = np.unique(drawn[["digest", "box"]], return_index=True)
-        return np.asarray(drawn[np.sort(first)])
+        return distinct(rows)
 
     def with_look(self, row: np.void) -> tuple[Key, ...]:
         """Return keys of figures that look the same as that of a row of `looks`."""
@@ -317,12 +326,22 @@ class FigureIndex:
 
     def _open(self, key: Key, page: int) -> Image.Image | None:
         content = self._known.content(key)
-        if content is None:
-            return None
-        for number, picture in seen_in(content):
-            if number == page:
-                return small_enough(picture, LONGER_SIDE)
-        return None
+        return None if content is None else page_of(content, page)
+
+
+def page_of(content: bytes, page: int) -> Image.Image | None:
+    """Return a picture, or a page of a PDF, at the size at which figures are compared."""
+    for number, picture in seen_in(content):
+        if number == page:
+            return small_enough(picture, LONGER_SIDE)
+    return None
+
+
+def distinct(rows: np.ndarray) -> np.ndarray:
+    """Return rows of blocks, the same block of the same picture once."""
+    drawn = rows[rows["box"].any(axis=1)]
+    _, first = np.unique(drawn[["digest", "box"]], return_index=True)
+    return np.asarray(drawn[np.sort(first)])
 
 
 def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
@@ -341,18 +360,8 @@ def _rows_in(
     """
     rows = _load(place, kind)
     keys = np.array(list(known.compared), dtype=kind["key"])
-    new: list[np.ndarray] = []
-    missing: list[Key] = []
-    # Pillow and zlib leave the interpreter to other threads while they work.
-    with ThreadPoolExecutor() as threads:
-        for together in known.contents(np.setdiff1d(keys, rows["key"]).astype(str).tolist()):
-            present = {key: content for key, content in together.items() if content is not None}
-            missing += together.keys() - present.keys()
-            for key, found in zip(present, threads.map(read, present.values()), strict=True):
-                # What cannot be read has a row, so that it is not tried again.
-                of_key = found if len(found) else np.zeros(1, kind)
-                of_key["key"] = key.encode()
-                new.append(of_key)
+    unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
+    new, missing = read_rows(known, unread, read)
     if new:
         rows = np.concatenate([rows, *new])
         _save(place, rows)
@@ -378,20 +387,37 @@ def _save(path: Path, rows: np.ndarray) -> None:
             np.save(file, rows, allow_pickle=False)
 
 
-def _digests_of(content: bytes) -> np.ndarray:
+def read_rows(
+    files: FigureFiles, keys: list[Key], read: Callable[[bytes], np.ndarray]
+) -> tuple[list[np.ndarray], list[Key]]:
+    """Return rows of figures, and the keys of those that this machine does not have."""
+    rows: list[np.ndarray] = []
+    missing: list[Key] = []
+    # Pillow and zlib leave the interpreter to other threads while they work.
+    with ThreadPoolExecutor() as threads:
+        for together in files.contents(keys):
+            present = {key: content for key, content in together.items() if content is not None}
+            missing += together.keys() - present.keys()
+            for key, found in zip(present, threads.map(read, present.values()), strict=True):
+                found["key"] = key.encode()
+                rows.append(found)
+    return rows, missing
+
+
+def digest_rows(content: bytes) -> np.ndarray:
     """Return a row for a picture, and for each page of a PDF."""
     try:
         looks = looks_of(content)
     except UnreadableError:
         looks = []
-    rows = np.zeros(len(looks), DIGEST_ROW)
-    for row, look in zip(rows, looks, strict=True):
+    rows = np.zeros(max(1, len(looks)), DIGEST_ROW)
+    for row, look in zip(rows, looks, strict=False):
         digest = look.outline if isinstance(look, Drawing) else pixel_digest(look)
         row["digest"] = np.frombuffer(digest, np.uint8)
     return rows
 
 
-def _looks_of(content: bytes) -> np.ndarray:
+def look_rows(content: bytes) -> np.ndarray:
     """Return a row for each block of what a figure shows."""
     rows = []
     try:
@@ -407,4 +433,4 @@ def _looks_of(content: bytes) -> np.ndarray:
                 rows.append(row)
     except UnreadableError:
         pass
-    return np.concatenate(rows) if rows else np.empty(0, LOOK_ROW)
+    return np.concatenate(rows or [np.zeros(1, LOOK_ROW)])

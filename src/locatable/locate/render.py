@@ -122,9 +122,12 @@ def staleness_lines(report: Report) -> list[str]:
 def summaries(report: Report) -> dict[str, list[str]]:
     """Return what to show of each coordinate, by its name."""
     coordinates = report.coordinates
+    # An index of many repositories does not list many files.
+    code = coordinates.code.content
+    files = len(code["files"]) + code.get("unlisted", 0)
     return {
         "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],
-        "code": [f"commit {report.rev[:DIGITS]}", f"{len(coordinates.code.content['files'])} files"],
+        "code": [f"commit {report.rev[:DIGITS]}", f"{files} files"],
         "params": _params_summary(report),
         "environment": _environment_summary(coordinates.environment.content),
         "execution": list(coordinates.execution.content["stages"]),

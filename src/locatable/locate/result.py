@@ -272,8 +272,11 @@ class Report:
         return not self.rebuild or self.rebuild[-1].startswith("dvc repro")
 
 
-def report_on(reader: Reader, result: Result, url: str | None) -> Report:
-    """Return everything about a result of a project that others clone from a URL, or not at all (None)."""
+def report_on(reader: Reader, result: Result, url: str | None, *, in_checkout: bool = True) -> Report:
+    """Return everything about a result of a project that others clone from a URL, or not at all (None).
+
+    Outside of a checkout, nothing is said of how to bring an experiment into it.
+    """
     snapshot = result.snapshot
     report = Report(
         rev=snapshot.rev,
@@ -297,7 +300,7 @@ def report_on(reader: Reader, result: Result, url: str | None) -> Report:
     baseline = read_baseline(reader, result)
     if baseline:
         report.params_changed = changed_values(baseline.params, snapshot.params)
-    if result.experiment:
+    if result.experiment and in_checkout:
         report.apply = f"dvc exp apply {name_in_dvc(reader, result.experiment)}"
     return report
 
@@ -313,7 +316,7 @@ def read_baseline(reader: Reader, result: Result) -> Snapshot | None:
     return reader.snapshot(rev) if reader.objects.read([rev])[0] else None
 
 
-def changed_values(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return both values of each key in which they differ; None where there is none."""
     changed = {}
     for key in dict.fromkeys([*before, *after]):

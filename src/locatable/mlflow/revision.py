@@ -13,16 +13,23 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import joined_lines
-from ..model import Key, holder, memory_in
+from ..model import SERIES_FOLDER, Key, holder, is_series, memory_in
 from ..output import redact_urls
 from ..repository import parsing
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, coordinates_of
-from ..results.outputs import ModelFile, model_files, read_outputs
 from ..results.rebuild import rebuild_commands
 from ..results.staleness import differences, summary
-from ..results.values import SERIES_FOLDER, Measurements, Point, is_series, number, read_measurements
+from ..results.values import (
+    Measurements,
+    ModelFile,
+    Point,
+    model_files,
+    number,
+    read_measurements,
+    read_outputs,
+)
 from . import content as tag
 from .content import Content, Dataset, Model, RunContent, tag_text
 from .limits import slashed

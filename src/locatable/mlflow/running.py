@@ -16,9 +16,8 @@ from ..errors import LocatableError
 from ..git import refs_stamp
 from ..model import holder
 from ..repository.reader import Reader
-from ..repository.running import REPRO, SEARCH, Running, RunningExperiments, State, WorkingTree, files_at
-from ..results.outputs import read_outputs
-from ..results.values import Measurements, Point, is_series, number, read_measurements
+from ..repository.running import REPRO, SEARCH, Running, RunningExperiments, State, WorkingTree
+from ..results.values import Measurements, Point, number, read_measurements, read_outputs
 from . import content as tag
 from .content import Content
 from .known import STUDY, KnownRun, KnownRuns, RefusedError, RunDeletedError, provisional_key, runs_in_file
@@ -196,7 +195,7 @@ class GrowingValues:
         tree = WorkingTree.of(start, one.folder)
         self.baseline = one.baseline or start.rev
         self.params: dict[str, Any] = redacted(tree.params)
-        self._watched = tree.watched
+        self._tree = tree
         self._metric_files = tree.metric_files
         self._before = read_outputs(start).contents
         # What it has written, and when.
@@ -206,11 +205,9 @@ class GrowingValues:
     def look(self) -> bool:
         """Read what was written since the last look; return whether there was anything."""
         changed = False
-        for path in self._watched:
-            for file in files_at(self._running.folder, path):
-                if is_series(file) or holder(self._metric_files, file):
-                    with suppress(OSError):  # it was removed, to be written again
-                        changed = self._read(file) or changed
+        for file in self._tree.measured():
+            with suppress(OSError):  # it was removed, to be written again
+                changed = self._read(file) or changed
         return changed
 
     def _read(self, file: str) -> bool:
@@ -273,7 +270,7 @@ class RunningReport:
     Attributes:
         name: of the experiment.
         location: how it is run, as `Running` has it.
-        folder: the DVC root that its stages run in.
+        folder: the DVC root that its stages run in; `HOST:FOLDER` on another machine.
         since: when it began, in milliseconds since 1970.
         baseline: the commit that it started from.
         params: value by key.
@@ -307,7 +304,7 @@ def report_running(reader: Reader, name: str) -> list[RunningReport]:
             RunningReport(
                 name=name,
                 location=one.location,
-                folder=str(one.folder),
+                folder=one.elsewhere or str(one.folder),
                 since=one.began,
                 baseline=growing.baseline,
                 params=growing.params,
@@ -461,6 +458,5 @@ def _note(one: Running) -> str:
     """Return what the page of a provisional run says."""
     where = {REPRO: "`dvc repro` in the workspace", SEARCH: "a worker of a search"}
     place = where.get(one.location, f"`dvc exp run` ({one.location})")
-    return (
-        f"{place} on {socket.gethostname()}, in `{one.folder}`; the tag {tag.PROVISIONAL} says how it stands"
-    )
+    host, _, folder = (one.elsewhere or f"{socket.gethostname()}:{one.folder}").partition(":")
+    return f"{place} on {host}, in `{folder}`; the tag {tag.PROVISIONAL} says how it stands"

@@ -16,9 +16,8 @@ from ..locate.result import Report, Result, Role, RoleKind, ValueRole, read_base
 from ..model import Stage, holder, overlaps
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from ..results.outputs import read_outputs
 from ..results.staleness import summary
-from ..results.values import metrics_of
+from ..results.values import metrics_of, read_outputs
 from .figures import MOST_BYTES, MOST_FIGURES, Curves, Figure, figure, figures, read_curves
 
 MOST_DIFFERENCES = 10

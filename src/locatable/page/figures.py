@@ -21,12 +21,11 @@ from typing import Any
 import yaml
 
 from ..errors import joined_lines
-from ..model import is_in
+from ..model import is_in, is_series
 from ..output import redact_urls, visible
 from ..repository import parsing
 from ..repository.dvc_repo import PlotData, plot_data
 from ..repository.snapshot import Snapshot
-from ..results.values import is_series
 
 # How pictures that browsers show begin, by their media types.
 _TYPES = {

@@ -92,7 +92,7 @@ class Reader(Repository):
         # One project alone: nearly all repositories.
         shared = set()
         for rev, tree in before.items():
-            projects = set(_projects(self.objects, tree))
+            projects = set(projects_in(self.objects, tree))
             if projects - {self.prefix}:
                 shared.add(rev)
         after = self._trees(rev for rev, baseline in baselines.items() if baseline in shared)
@@ -209,7 +209,7 @@ class Reader(Repository):
         return commits
 
 
-def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
+def projects_in(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
     """Yield paths of the projects in a tree."""
     for name, (mode, child) in objects.entries(tree).items():
         if mode != FOLDER:
@@ -217,7 +217,7 @@ def _projects(objects: GitObjects, tree: str, path: str = "") -> Iterator[str]:
         if name == MARK:
             yield path
         else:
-            yield from _projects(objects, child, posixpath.join(path, name))
+            yield from projects_in(objects, child, posixpath.join(path, name))
 
 
 def _changed_projects(

@@ -2,7 +2,7 @@
 
 DVC keeps a `.run` file of each experiment that it runs. Which process does so is beside it, or in the locks
 of the folder where its stages work; `dvc repro` is known by those locks alone. A worker of a search keeps a
-`.run` file of each trial beside its clone.
+`.run` file of each trial beside its clone; of one on another machine, the search keeps a copy of both.
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from ..model import Record
+from ..model import PARAMS_FILE, Record, holder, is_series
 from .parsing import MOST_TEXT
 from .snapshot import Snapshot
 
@@ -69,10 +69,11 @@ class Running:
         name: of the experiment; empty for `dvc repro`.
         baseline: the commit that it started from; empty for `dvc repro`, which starts from HEAD.
         location: `workspace`, `tempdir`, `dvc-task` (the queue), `search` or `repro`.
-        folder: the DVC root that its stages run in.
+        folder: the DVC root that its stages run in; of those on another machine, a copy of what is watched.
         began: when, in milliseconds since 1970.
         state: whether it runs.
         start: a revision that holds what it started with.
+        elsewhere: `HOST:FOLDER` of stages on another machine; else empty.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Running:
     began: int
     state: State
     start: str
+    elsewhere: str = ""
 
 
 class RunningExperiments:
@@ -167,6 +169,7 @@ class RunningExperiments:
             began=int(record.get("began") or written // 1_000_000),
             state=State.RUNNING,
             start=start,
+            elsewhere=record.get("elsewhere", ""),
         )
         one = replace(one, state=self._state(record, written, process, one.folder))
         if record["status"] > TaskStatus.SUCCESS:
@@ -319,14 +322,32 @@ class WorkingTree(Snapshot):
         return self.kept_files(path).get(path)
 
     @property
-    def watched(self) -> list[str]:
-        """Paths at which it writes metrics and series.
+    def inputs(self) -> list[str]:
+        """Paths of the files that say what it runs, and with which params.
 
         Raises:
             UnreadableError: a dvc.yaml is broken.
         """
-        outs = [path for stage in self.stages.values() for path, out in stage.outs.items() if not out.cached]
-        return list(dict.fromkeys([*self.metric_files, *self.plot_files, *outs]))
+        paths = [PARAMS_FILE, *self.files]
+        for pipeline in self.pipelines.values():
+            paths += [*pipeline.params, *pipeline.variables]
+            for stage in pipeline.stages.values():
+                paths += stage.params
+        return list(dict.fromkeys(paths))
+
+    def measured(self) -> Iterator[str]:
+        """Yield paths of the files of metrics and series that are there.
+
+        Raises:
+            UnreadableError: a dvc.yaml is broken.
+        """
+        paths = [*self.metric_files, *self.plot_files]
+        for stage in self.stages.values():
+            paths += [path for path, out in stage.outs.items() if not out.cached]
+        for path in dict.fromkeys(paths):
+            for file in files_at(self.folder, path):
+                if is_series(file) or holder(self.metric_files, file):
+                    yield file
 
 
 def files_at(root: Path, path: str) -> Iterator[str]:

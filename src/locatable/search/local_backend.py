@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..clones.processes import CLONE_VARIABLE, kill_processes
+from ..clones import CLONE_VARIABLE, kill_processes
 from ..clones.trial_clone import CloneSetup, read_project
 from ..errors import ProjectError
 from ..git import git

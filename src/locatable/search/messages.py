@@ -2,6 +2,7 @@
 
     pool to worker    CloneSetup, once; then Job after Job; Stop prunes the trial that runs
     worker to pool    Ready or Unusable, once; for each job Progress, then Complete, Pruned or Failed
+                      from another machine also Began and Written, which its backend shows on this one
 
 A worker stops at once at the end of its input. Messages are plain values, so that a worker can run anywhere.
 """
@@ -63,6 +64,36 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Began:
+    """A trial runs on another machine.
+
+    Attributes:
+        record: what its worker says of it.
+        files: text by path of its pipeline's files and params files, as seen from the DVC root.
+    """
+
+    record: dict[str, Any]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A trial on another machine has written a metrics file or a series.
+
+    Attributes:
+        path: of the file, as seen from the DVC root.
+        start: bytes of it that were sent before, and are as they were.
+        text: what follows these.
+        time: when it was written, in nanoseconds since 1970.
+    """
+
+    path: str
+    start: int
+    text: str
+    time: int
+
+
+@dataclass(frozen=True)
 class Complete:
     """The trial is an experiment in the user's repository.
 
@@ -98,7 +129,7 @@ class Failed:
 
 
 TrialResult = Complete | Pruned | Failed
-WorkerMessage = Ready | Unusable | Progress | TrialResult
+WorkerMessage = Ready | Unusable | Progress | Began | Written | TrialResult
 PoolMessage = CloneSetup | Job | Stop
 Message = PoolMessage | WorkerMessage
 TYPES: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}

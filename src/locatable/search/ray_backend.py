@@ -4,6 +4,7 @@ Nodes get the package `locatable` and the project's locks from Ray, the project 
 from the DVC remote; experiments come back by the same remotes. Nothing else is shared.
 """
 
+import json
 import logging
 import math
 import os
@@ -23,8 +24,21 @@ from ..clones.trial_clone import CloneSetup, missing_on_remote
 from ..errors import GitError, LocatableError, ProjectError
 from ..git import git, top_folder
 from ..model import experiment_ref
+from ..repository.running import RECORD
 from ..results.coordinates import LOCKS
-from .messages import Complete, Job, PoolMessage, Receive, Unusable, WorkerMessage, from_json, to_json
+from .messages import (
+    Began,
+    Complete,
+    Job,
+    PoolMessage,
+    Receive,
+    TrialResult,
+    Unusable,
+    WorkerMessage,
+    Written,
+    from_json,
+    to_json,
+)
 from .settings import Resources
 
 # Wheels that a lock names by `--find-links vendor`.
@@ -208,6 +222,43 @@ class GitRemote:
         return missing
 
 
+class TrialCopy:
+    """A copy of what there is to watch of a trial on a node: `RunningExperiments` finds it.
+
+    Args:
+        folder: for the copy; it belongs to this trial alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._record = folder.with_name(f"{folder.name}{RECORD}")
+
+    def take(self, message: Began | Written) -> None:
+        """Add what a worker sent."""
+        if isinstance(message, Written):
+            self._write(message)
+            return
+        for path, text in message.files.items():
+            self._write(Written(path, 0, text, time.time_ns()))
+        # As long as this process lives, it knows how the trial stands.
+        own = {"root_dir": str(self._folder), "dvc_dir": ".dvc", "pid": os.getpid()}
+        self._record.write_text(json.dumps({**message.record, **own}), encoding="utf-8")
+
+    def _write(self, message: Written) -> None:
+        place = self._folder / message.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("ab") as file:
+            file.truncate(message.start)
+            file.write(message.text.encode("utf-8", "surrogateescape"))
+        # The node's clock: when the trial began, and was committed, is by the same one.
+        os.utime(place, ns=(message.time, message.time))
+
+    def remove(self) -> None:
+        """Remove it: the trial has ended."""
+        self._record.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 class RayWorker:
     """A worker on a node.
 
@@ -255,6 +306,7 @@ class RayBackend:
         resources: what each worker takes.
         workers: how many run at a time, at most; None for as many as the cluster can.
         remote: where experiments are pushed to.
+        folder: for copies of what there is to watch; it belongs to this search alone.
 
     Raises:
         ProjectError: no node has these resources.
@@ -263,7 +315,12 @@ class RayBackend:
     clones = "the temporary folders of the nodes"
 
     def __init__(
-        self, setup: CloneSetup, resources: Resources, workers: int | None, remote: GitRemote
+        self,
+        setup: CloneSetup,
+        resources: Resources,
+        workers: int | None,
+        remote: GitRemote,
+        folder: Path,
     ) -> None:
         # This machine's folders mean nothing elsewhere.
         config = {name: dict(section) for name, section in setup.config.items()}
@@ -273,6 +330,10 @@ class RayBackend:
         self._resources = resources
         self._most = math.inf if workers is None else workers
         self._remote = remote
+        self._folder = folder
+        # Held while a copy is written; none is after the end, when the folder is removed.
+        self._copying = threading.Lock()
+        self._has_ended = False
         self._lock = lock_text(remote.root)
         # None until an environment turns out not to be as the locks say.
         self._environment: dict[str, Any] | None = None
@@ -343,10 +404,15 @@ class RayBackend:
             worker.can_stop = True
             while line := ray.get(worker.actor.receive.remote()):
                 message = cast(WorkerMessage, from_json(line))
+                if isinstance(message, Began | Written):
+                    self._copy(worker, message)
+                    continue
                 if isinstance(message, Complete):
                     # Where this fails, the fetch at the search's end will say why.
                     with suppress(LocatableError):
                         self._remote.fetch(experiment_ref(self._setup.baseline, worker.experiment))
+                if isinstance(message, TrialResult):
+                    self._remove_copy(worker)
                 receive(worker, message)
         except Exception as error:
             if ray.is_initialized() and not isinstance(error, RayError | ConnectionError):
@@ -355,7 +421,18 @@ class RayBackend:
                 receive(worker, Unusable(f"a node: {str(error).strip().splitlines()[-1]}"))
             # Else the actor died, its node, or the cluster: there is nothing left to stop.
             worker.can_stop = False
+        self._remove_copy(worker)
         receive(worker, None)
+
+    def _copy(self, worker: RayWorker, message: Began | Written) -> None:
+        # Where the disk is full, nobody can watch, and the search goes on.
+        with self._copying, suppress(OSError):
+            if not self._has_ended:
+                TrialCopy(self._folder / worker.experiment).take(message)
+
+    def _remove_copy(self, worker: RayWorker) -> None:
+        if worker.experiment:
+            TrialCopy(self._folder / worker.experiment).remove()
 
     def _begin(self, worker: RayWorker) -> str:
         """Start a worker's process; returns how its environment differs from the locks.
@@ -380,3 +457,5 @@ class RayBackend:
 
         _stop(self._workers)
         ray.shutdown()
+        with self._copying:
+            self._has_ended = True

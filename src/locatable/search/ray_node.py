@@ -45,7 +45,7 @@ class Node:
         difference = _difference(lock)
         if difference:
             return difference
-        from ..clones.processes import CLONE_VARIABLE
+        from ..clones import CLONE_VARIABLE
 
         self.folder = Path(tempfile.mkdtemp(prefix="search-"))
         # Ray names its copy of the package there; stages are to see none but their own environment's.
@@ -84,7 +84,7 @@ class Node:
 
     def stop(self) -> None:
         """End the worker, and remove what it leaves."""
-        from ..clones.processes import clone_processes, kill_processes
+        from ..clones import clone_processes, kill_processes
 
         with suppress(BrokenPipeError):
             cast(IO[str], self.process.stdin).close()
@@ -106,7 +106,7 @@ def _difference(lock: str) -> str:
 
 
 if __name__ == "__main__":
-    from ..clones.processes import CLONE_VARIABLE
+    from ..clones import CLONE_VARIABLE
     from .worker import main
 
     own_folder = Path(os.environ[CLONE_VARIABLE]).parent

@@ -25,7 +25,7 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from ..addresses import sqlite_url
-from ..clones.processes import kill_processes
+from ..clones import kill_processes
 from ..clones.trial_clone import ProjectSetup, read_project
 from ..errors import DISK_FULL, GitError, ProjectError
 from ..git import git, leave_out, top_folder
@@ -415,7 +415,7 @@ class Search:
         self._fetch = remote.fetch
         remote.check()
         connect(options.ray, plan.root)
-        return RayBackend(setup, plan.settings.resources, options.workers, remote)
+        return RayBackend(setup, plan.settings.resources, options.workers, remote, plan.folder)
 
     def _find_experiments(self, known: Collection[str]) -> FoundExperiments:
         if self._fetch:

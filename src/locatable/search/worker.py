@@ -2,11 +2,13 @@
 
     SEARCH_CLONE=/where/to/clone python -m locatable.search.worker
 
-It reads and writes the `messages` of a search, one a line. While a trial runs, its series is watched. When
-one fails, the worker looks for files that stages asked for and that only the user's checkout has.
+It reads and writes the `messages` of a search, one a line. While a trial runs, its series is watched, and
+what it writes is sent, where that is another machine than the search's. When one fails, the worker looks for
+files that stages asked for and that only the user's checkout has.
 """
 
 import io
+import json
 import math
 import os
 import queue
@@ -14,20 +16,25 @@ import re
 import shutil
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from ..clones.processes import CLONE_VARIABLE, INTERVAL, kill_processes
+from ..clones import CLONE_VARIABLE, INTERVAL, kill_processes
 from ..clones.trial_clone import Clone, CloneSetup, stamp
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
+from ..repository.reader import Reader
+from ..repository.running import WorkingTree
 from ..results.processor import describe_processor
 from .messages import (
+    Began,
     Complete,
     Failed,
     Job,
@@ -38,6 +45,7 @@ from .messages import (
     TrialResult,
     Unusable,
     WorkerMessage,
+    Written,
     from_json,
     points,
     to_json,
@@ -45,6 +53,8 @@ from .messages import (
 
 # Lines of a failed trial's output that are kept.
 LOG_LINES = 30
+# Seconds between two looks at what a trial wrote, for those who watch it: folders can be large.
+SEND_INTERVAL = 0.5
 # Bytes without which nothing can be written.
 LEAST_SPACE = 1 << 20
 
@@ -57,15 +67,22 @@ class SeriesWatcher:
         path: the series; None where there is none to report.
         stop: set from outside when the trial has to stop.
         report: called with each new point.
+        files: sent while the trial runs; None where those who watch it see the clone.
     """
 
     def __init__(
-        self, folder: Path, path: Path | None, stop: threading.Event, report: Callable[[Progress], None]
+        self,
+        folder: Path,
+        path: Path | None,
+        stop: threading.Event,
+        report: Callable[[Progress], None],
+        files: "TrialFiles | None" = None,
     ) -> None:
         self._folder = folder
         self._path = path
         self._stop = stop
         self._report = report
+        self._files = files
         # Until this changes, the series is still the baseline's.
         self._baseline_stamp = stamp(path) if path else None
         self._reported = 0
@@ -81,6 +98,8 @@ class SeriesWatcher:
         while not ended:
             # Once more at the end: the last steps may have come since.
             ended = done.wait(INTERVAL)
+            if self._files:
+                self._files.send()
             if self._stop.is_set():
                 # Again and again: DVC may start another stage.
                 kill_processes(self._folder, stages_only=True)
@@ -104,6 +123,64 @@ class SeriesWatcher:
         for point in series[self._reported :]:
             self._report(point)
         self._reported = len(series)
+
+
+class TrialFiles:
+    """Sends, of a clone on another machine, what those who watch its trial need, as it is written.
+
+    Args:
+        clone: the clone.
+        reply: sends a message to the search's machine.
+    """
+
+    def __init__(self, clone: Clone, reply: Callable[[WorkerMessage], None]) -> None:
+        self._clone = clone
+        self._reply = reply
+        self._tree: WorkingTree | None = None
+        self._began = 0
+        self._next = 0.0
+        self._sent: dict[str, tuple[int, bytes]] = {}
+
+    def send(self) -> None:
+        """Send what is new since the last time; nothing before the trial's params are written."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + SEND_INTERVAL
+        # Nobody may be watching, and what cannot be read now may be when it is whole: no fault of the trial.
+        with suppress(Exception):
+            if self._tree is None:
+                self._begin()
+            elif self._clone.record.exists():
+                for path in filter(_is_inside, self._tree.measured()):
+                    self._send_growth(path)
+
+    def _begin(self) -> None:
+        record = json.loads(self._clone.record.read_text(encoding="utf-8"))
+        root = self._clone.root
+        files = {}
+        with Reader(root) as reader:
+            tree = WorkingTree.of(reader.snapshot(self._clone.baseline), root)
+            for path in filter(_is_inside, tree.inputs):
+                for file, content in tree.kept_files(path).items():
+                    files[file] = content.decode("utf-8", "surrogateescape")
+        self._began = 1_000_000 * record["began"]
+        self._reply(Began(record, files))
+        self._tree = tree
+
+    def _send_growth(self, path: str) -> None:
+        place = self._clone.root / path
+        written = place.stat().st_mtime_ns
+        before, sent = self._sent.get(path, (self._began - 1, b""))
+        if written == before or written < self._began:
+            return
+        content = place.read_bytes()
+        start = len(sent) if content.startswith(sent) else 0
+        self._reply(Written(path, start, content[start:].decode("utf-8", "surrogateescape"), written))
+        self._sent[path] = written, content
+
+
+def _is_inside(path: str) -> bool:
+    return not path.startswith("../")
 
 
 def remark_on(clone: Clone, log: str) -> str:
@@ -209,7 +286,8 @@ def _run_watched(
 ) -> str | None:
     """Run a trial while its series is reported; return its revision, None where it was stopped."""
     path = clone.root / job.series if job.series else None
-    watcher = SeriesWatcher(clone.folder, path, stop, reply)
+    files = None if clone.shared else TrialFiles(clone, reply)
+    watcher = SeriesWatcher(clone.folder, path, stop, reply, files)
     done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watcher.watch, done)

@@ -1,0 +1,102 @@
+"""Keep an index of the results of many repositories, for `locatable locate --everywhere`.
+
+    locatable index add PATH-OR-URL ...
+    locatable index refresh
+    locatable index
+    locatable index remove PATH-OR-URL ...
+
+A folder of this machine is read where it is; what a URL has is fetched into a clone in your cache folder.
+Nothing of it is checked out or run. `refresh` reads what is new; what cannot be reached any more stays known,
+and is listed with since when. Exits with 1 if one cannot be read.
+
+The index is one file: `--index FILE`, else $LOCATABLE_INDEX, else one in your data folder. It holds
+hashes of files, params, metrics, fingerprints of figures, and reports; docs/security.md says what it reveals.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..output import add_json_option
+from . import add_index_option
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `locatable index`."""
+    parser.add_argument("action", nargs="?", choices=("add", "refresh", "remove"), help="nothing: list it")
+    parser.add_argument("sources", nargs="*", metavar="PATH-OR-URL", help="a repository")
+    add_index_option(parser)
+    add_json_option(parser)
+
+
+def works_anywhere(arguments: argparse.Namespace) -> bool:
+    """Return true: no project is needed."""
+    return True
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Change or list an index; returns 1 where a repository cannot be read."""
+    from .. import index
+    from ..errors import UsageError
+    from . import end_as_by_ctrl_c
+
+    if bool(arguments.sources) != (arguments.action in ("add", "remove")):
+        raise UsageError("locatable index add and remove need PATH-OR-URL, and the others take none")
+    file = index.index_file(arguments.index)
+    if not arguments.action:
+        with index.reading(file) as db:
+            print(_json(db) if arguments.json else _text(db, file))
+        return 0
+    end_as_by_ctrl_c()
+    with index.writing(file) as db:
+        if arguments.action != "remove":
+            return _read(db, arguments.sources)
+        for source in arguments.sources:
+            index.forget(db, source)
+    return 0
+
+
+def _read(db: "sqlite3.Connection", sources: list[str]) -> int:
+    """Read some repositories, or all that are in the index, and say what is new."""
+    from .. import index
+    from ..errors import LocatableError
+    from ..index.refresh import address, read_new
+
+    exit_code = 0
+    for source in sources or [repository.source for repository in index.repositories(db)]:
+        try:
+            number = read_new(db, address(source) if sources else source)
+            print(f"{source}: new results: {number}")
+        except LocatableError as error:
+            print("; ".join(filter(None, [str(error), error.hint])), file=sys.stderr)
+            exit_code = 1
+    return exit_code
+
+
+def _json(db: "sqlite3.Connection") -> str:
+    from dataclasses import asdict
+
+    from ..index import repositories
+    from ..model import json_text
+
+    return json_text([asdict(repository) for repository in repositories(db)], indent=1)
+
+
+def _text(db: "sqlite3.Connection", file: Path) -> str:
+    """Return a line about an index, and one about each repository in it."""
+    from ..index import repositories, shown_time
+
+    listed = repositories(db)
+    lines = [f"{file}: repositories: {len(listed)}, results: {sum(one.results for one in listed)}"]
+    for one in listed:
+        parts = [f"  {one.source}", f"results: {one.results}", f"experiments: {one.experiments}"]
+        if one.failed_since:
+            parts.append(f"UNREACHABLE since {shown_time(one.failed_since)}: {one.problem}")
+        else:
+            parts += [f"read {shown_time(one.checked)}", one.problem]
+        lines.append("  ".join(filter(None, parts)))
+    return "\n".join(lines)
