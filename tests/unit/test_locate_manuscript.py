@@ -608,3 +608,11 @@ def test_figures_are_found_where_the_numbers_are_too_many(illustrated: Path, tmp
     assert [figure.is_traced for figure in located.figures] == [True]
     (line,) = located.left_out
     assert line.endswith("paper.md: more than 5,000 numbers are data, and not looked at")
+
+
+def test_a_float_of_latex_on_one_line_is_one_figure(illustrated: Path, tmp_path: Path) -> None:
+    shown = r"\begin{figure}\includegraphics[width=\columnwidth]{1.png}\caption{ROC}\end{figure}"
+    (tmp_path / "paper.tex").write_text(shown)
+    with Reader(illustrated) as reader:
+        located = locate(reader, str(tmp_path / "paper.tex"))
+    assert [figure.name for figure in located.figures] == ["1.png"]

@@ -138,7 +138,7 @@ _TOKEN = re.compile(
     | !\[{_TEXT}\]\(\s*(?:<(?P<angled>[^>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))
     | !\[(?P<text>{_TEXT})\](?:\[(?P<name>[^]\n]*)\])?(?!\()
     | ^[ ]{{0,3}}\[(?!\^)[^]\n]{{1,300}}\]:\s*(?P<definition>\S+)
-    | (?:\b(?:image|figure)::|\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*
+    | (?:\b(?:image|figure)::|(?<=[`:~])\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*
         (?P<directive>[^\n\[]{{1,300}})
     | (?P<data>data:image/)
     | \.(?:{_ENDINGS})(?!\w|[.-]\w)""",
