@@ -135,6 +135,11 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         return of_parts
     if len(seen) < 2:
         return [(figure, seen[0][1] if seen else verdict)]
+    return _numbered(figure, seen)
+
+
+def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
+    """Return what is recognized in a figure, as its parts."""
     numbered = []
     for number, (_, of_part) in enumerate(seen, start=1):
         name = f"{figure.name} part {number}".strip()
