@@ -80,7 +80,7 @@ def test_dependabot_finds_the_workflows_of_the_repository_and_of_generated_proje
         jobs = yaml.safe_load(path.read_text())["jobs"].values()
         steps = [step for job in jobs for step in job["steps"] if "uses" in step]
         assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in steps)
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_pre_commit_downloads_no_hook():
