@@ -405,8 +405,8 @@ def test_a_figure_of_git_lfs_that_is_not_here_is_mentioned(project: Path, tmp_pa
 
 @pytest.fixture
 def many(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Twelve experiments whose figures differ in a short line; four are compared at a time."""
-    monkeypatch.setattr("locatable.locate.figure_match.MOST_COMPARED", 4)
+    """Twelve experiments whose figures differ in a short line; four are aligned at first."""
+    monkeypatch.setattr("locatable.locate.figure_match.FIRST_ALIGNED", 4)
     figures = {}
     for number in range(12):
         image = picture(MINE)

@@ -2,21 +2,23 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import docx
 import nbformat
 import pptx
+import pypdfium2
 import pytest
 from figures import curves, drawn, make_project, picture, saved, scaled
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 from tiny_git import commit, git
 
+from locatable.errors import NotFoundError
 from locatable.locate import Located
 from locatable.locate.document import locate_document
 from locatable.repository.reader import Reader
@@ -180,6 +182,110 @@ def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, 
     assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
 
 
+def with_letter(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).text((image.width * 0.3, image.height * 0.2), "B", fill="black", font_size=24)
+    return image
+
+
+def with_arrow(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).line((150, 150, 230, 100), fill="red", width=4)
+    return image
+
+
+def with_box(image: Image.Image) -> Image.Image:
+    ImageDraw.Draw(image).rectangle((150, 90, 230, 160), outline="red", width=3)
+    return image
+
+
+def framed(image: Image.Image) -> Image.Image:
+    whole = Image.new("RGB", (image.width + 10, image.height + 10), "black")
+    whole.paste(image, (5, 5))
+    return whole
+
+
+def cropped(share: float) -> Callable[[Image.Image], Image.Image]:
+    def crop(image: Image.Image) -> Image.Image:
+        across, down = round(share * image.width), round(share * image.height)
+        return image.crop((across, down, image.width - across, image.height - down))
+
+    return crop
+
+
+EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "a panel letter": with_letter,
+    "an arrow": with_arrow,
+    "a box": with_box,
+    "a frame": framed,
+    "cropped by 2 %": cropped(0.02),
+    "cropped by 5 %": cropped(0.05),
+    "without its upper part": lambda image: image.crop((0, 34, *image.size)),
+    "stretched": lambda image: image.resize((480, 290), Image.Resampling.BICUBIC),
+    "in grey": lambda image: image.convert("L"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_picture_that_somebody_edited(reader: Reader, tmp_path: Path, name: str) -> None:
+    EDITS[name](picture(PNG["near"])).save(tmp_path / "edited.png")
+    assert said(locate_document(reader, str(tmp_path / "edited.png"))) == [("", "SIMILAR", "near")]
+
+
+@pytest.mark.parametrize("name", ["an arrow", "cropped by 5 %", "stretched"])
+def test_an_edited_picture_of_nobody_here(reader: Reader, tmp_path: Path, name: str) -> None:
+    EDITS[name](picture(curves(90))).save(tmp_path / "edited.png")
+    assert said(locate_document(reader, str(tmp_path / "edited.png"))) == [("", "NONE", "")]
+
+
+@pytest.mark.parametrize(("ending", "options"), [("avif", {"quality": 60}), ("jp2", {})])
+def test_a_picture_in_another_format(
+    reader: Reader, tmp_path: Path, ending: str, options: dict[str, int]
+) -> None:
+    picture(PNG["two"]).save(tmp_path / f"figure.{ending}", **options)
+    ((_, match, name),) = said(locate_document(reader, str(tmp_path / f"figure.{ending}")))
+    assert (match in ("SIMILAR", "PIXELS"), name) == (True, "two")
+
+
+def test_the_parts_of_a_montage(reader: Reader, tmp_path: Path) -> None:
+    montage = Image.new("RGB", (830, 630), "white")
+    for place, content in enumerate([PNG["one"], PNG["nearly"], curves(90), PNG["three"]]):
+        montage.paste(picture(content), (430 * (place % 2), 330 * (place // 2)))
+    montage.save(tmp_path / "montage.png")
+    figures = locate_document(reader, str(tmp_path / "montage.png")).figures
+    assert [figure.name for figure in figures] == [f"montage.png part {number}" for number in (1, 2, 3, 4)]
+    found = said(locate_document(reader, str(tmp_path / "montage.png")))
+    assert [name for _, _, name in found] == ["one", "nearly", "", "three"]
+
+
+def rewritten(content: bytes, path: Path) -> Path:
+    """A PDF with the figure smaller on a page, among lines, drawn by operators that PDFium writes."""
+    document = pypdfium2.PdfDocument(content)
+    page = document[0]
+    for drawn_object in page.get_objects(max_depth=1):
+        drawn_object.transform(pypdfium2.PdfMatrix((0.8, 0, 0, 0.8, 150, 400)))
+    page.set_mediabox(0, 0, 595, 842)
+    page.gen_content()
+    document.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["one", "near", "nearly"])
+def test_a_vector_figure_that_another_program_wrote_anew(reader: Reader, tmp_path: Path, name: str) -> None:
+    paper = rewritten(PDF[name], tmp_path / "paper.pdf")
+    assert said(locate_document(reader, str(paper))) == [("page 1", "SIMILAR", name)]
+
+
+def test_a_vector_figure_of_nobody_here_that_was_written_anew(reader: Reader, tmp_path: Path) -> None:
+    paper = rewritten(curves(90, format="pdf"), tmp_path / "paper.pdf")
+    with pytest.raises(NotFoundError):
+        locate_document(reader, str(paper))
+
+
+def test_a_vector_figure_that_is_a_file_of_its_own(reader: Reader, tmp_path: Path) -> None:
+    rewritten(PDF["near"], tmp_path / "figure.pdf")
+    (tmp_path / "paper.tex").write_text("\\includegraphics{figure.pdf}")
+    assert said(locate_document(reader, str(tmp_path / "paper.tex"))) == [("line 1", "SIMILAR", "near")]
+
+
 def test_metadata_do_not_matter(reader: Reader, tmp_path: Path) -> None:
     details = PngImagePlugin.PngInfo()
     details.add_text("Author", "Ada")
@@ -204,7 +310,7 @@ def test_how_much_closer_a_lead_is_than_the_next(reader: Reader, tmp_path: Path)
 
 def test_the_index_can_be_deleted_or_broken(project: Path, reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "copy.png").write_bytes(saved(picture(PNG["one"]), "PNG", optimize=True))
-    index = project / ".dvc/tmp/locatable/figures-1.npy"
+    index = project / ".dvc/tmp/locatable/figures-2.npy"
     for content in (None, b"", b"\x93NUMPY\x01\x00", index.read_bytes() if index.exists() else b"x"):
         index.unlink(missing_ok=True)
         if content is not None:

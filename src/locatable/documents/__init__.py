@@ -112,10 +112,13 @@ class Drawing:
     Attributes:
         outline: of the operators alone.
         complete: returns the digest of these and of all that they use: fonts, images, patterns.
+        render: returns it as it is seen on white paper, and None where nothing as large as a figure is drawn;
+            without one, it is a part of a page.
     """
 
     outline: bytes
     complete: Callable[[], bytes]
+    render: "Callable[[], Image.Image | None] | None" = None
     # What equal ones show can differ in what they use.
     identity = None
 
@@ -140,6 +143,7 @@ class Figure:
         problem: why there is no form of it, empty where there is one.
         parts: figures that this one is made of; they count where it is not known as a whole.
         missing: where the file of the figure would be, if it is not here.
+        box: where it is placed on its page, of which width and height are 1; None where that is not known.
         is_incidental: true where it counts only if it is known: bullets, icons, or a page as a whole.
     """
 
@@ -149,6 +153,7 @@ class Figure:
     problem: str = ""
     parts: "tuple[Figure, ...]" = ()
     missing: tuple[Path, ...] = ()
+    box: tuple[float, float, float, float] | None = None
     is_incidental: bool = False
 
 
@@ -239,14 +244,31 @@ def looks_of(content: bytes) -> "list[Look]":
     Raises:
         UnreadableError: it cannot be read, or is too large.
     """
+    if content.startswith(b"%!PS"):
+        # Only Ghostscript draws it, and it runs what is in the file.
+        raise UnreadableError("PostScript is not drawn; convert it: ps2pdf -dEPSCrop FILE")
     if content.startswith(b"%PDF-"):
         from .pdf import drawings_of
 
         return [*drawings_of(content)]
     from .picture import opened
-    from .svg import drawing_of, is_svg
+    from .vector import drawing_of, is_svg
 
     return [drawing_of(content) if is_svg(content) else opened(content)]
+
+
+def seen_in(content: bytes) -> "Iterator[tuple[int, Image.Image]]":
+    """Yield what the file of a figure looks like: number and picture of each page of a PDF.
+
+    Nothing here renders an SVG.
+
+    Raises:
+        UnreadableError: it cannot be read or rendered, or is too large.
+    """
+    for number, look in enumerate(looks_of(content)):
+        picture = look.render() if isinstance(look, Drawing) and look.render else look
+        if picture and not isinstance(picture, Drawing):
+            yield number, picture
 
 
 def read_bounded(path: Path) -> bytes:

@@ -12,6 +12,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -31,6 +33,7 @@ from pypdf.generic import (
 from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
 from .picture import flattened, require_size
+from .vector import rendered
 
 # Pages of a result's own PDF, which are compared with figures.
 MOST_PAGES = 20
@@ -63,6 +66,9 @@ _PLACING = re.compile(
 )
 
 Value = TypeVar("Value")
+# How coordinates are changed: x to ax + cy + e, y to bx + dy + f.
+Matrix = tuple[float, float, float, float, float, float]
+_IDENTITY: Matrix = (1, 0, 0, 1, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -85,40 +91,35 @@ class Canvas:
         """Return the canvas that a form is; one without resources of its own uses those around it."""
         return cls(form.get_data(), _resources(form, around))
 
-    def placed(self) -> Iterator[tuple[StreamObject, bool]]:
-        """Yield each picture and form that the operators place, once; true for one that is mirrored.
-
-        Programs that draw from top to bottom place pictures mirrored.
-        """
+    def placed(self) -> Iterator[tuple[StreamObject, Matrix]]:
+        """Yield each picture and form that the operators place, once, and how its coordinates are changed."""
         objects = _dictionary(self.resources.get("/XObject"))
-        for name, is_mirrored in self._placements().items():
+        for name, matrix in self._placements().items():
             placed = objects.get(f"/{name}")
             placed = placed.get_object() if placed is not None else None
             if isinstance(placed, StreamObject):
-                yield placed, is_mirrored
+                yield placed, matrix
 
-    def _placements(self) -> dict[str, bool]:
-        """Return the names of the objects that are placed; the value is true for a mirrored one."""
-        found: dict[str, bool] = {}
-        is_mirrored = False
-        saved: list[bool] = []
+    def _placements(self) -> dict[str, Matrix]:
+        """Return the names of the objects that are placed, each with the matrix at its first place."""
+        found: dict[str, Matrix] = {}
+        matrix = _IDENTITY
+        saved: list[Matrix] = []
         for match in _PLACING.finditer(_STRING.sub(b"()", self.operators)):
             if match["name"]:
-                found.setdefault(match["name"].decode("latin-1"), is_mirrored)
+                found.setdefault(match["name"].decode("latin-1"), matrix)
             elif match["matrix"]:
-                a, b, c, d, _, _ = map(float, match["matrix"].split())
-                # A negative determinant turns left into right.
-                if a * d < b * c:
-                    is_mirrored = not is_mirrored
+                a, b, c, d, e, f = map(float, match["matrix"].split())
+                matrix = _product((a, b, c, d, e, f), matrix)
             elif match["state"] == b"q":
-                saved.append(is_mirrored)
+                saved.append(matrix)
             elif saved:
-                is_mirrored = saved.pop()
+                matrix = saved.pop()
         return found
 
-    def drawing(self) -> Drawing:
-        """Return the drawing that all of it is."""
-        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete)
+    def drawing(self, render: Callable[[], Image.Image | None] | None = None) -> Drawing:
+        """Return the drawing that all of it is; that of a page can be rendered."""
+        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete, render)
 
     def _complete(self) -> bytes:
         """Return the digest of the operators and of all that they use."""
@@ -143,7 +144,7 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
-        yield from _figures_on(document, number)
+        yield from _figures_on(document, number, partial(rendered, str(path), number))
 
 
 def drawings_of(content: bytes) -> list[Drawing]:
@@ -151,9 +152,12 @@ def drawings_of(content: bytes) -> list[Drawing]:
     document = _opened(content)
 
     def read_pages() -> list[Drawing]:
-        pages = document.pages[:MOST_PAGES]
-        canvases = [Canvas.of_page(page) for page in pages]
-        return [canvas.drawing() for canvas in canvases if canvas.operators.strip()]
+        drawings = []
+        for number, page in enumerate(document.pages[:MOST_PAGES]):
+            canvas = Canvas.of_page(page)
+            if canvas.operators.strip():
+                drawings.append(canvas.drawing(partial(rendered, content, number)))
+        return drawings
 
     return _guarded("not a PDF that can be read", read_pages)
 
@@ -188,31 +192,65 @@ def _guarded(problem: str, read: Callable[[], Value]) -> Value:
         raise UnreadableError(f"{problem}: {reason}") from None
 
 
-def _figures_on(document: PdfReader, number: int) -> list[Figure]:
+def _figures_on(document: PdfReader, number: int, render: Callable[[], Image.Image | None]) -> list[Figure]:
     """Return a page as a figure, which all of it may be; its parts are the figures placed on it."""
     place = f"page {number + 1}"
+
+    def read_page() -> Figure:
+        page = document.pages[number]
+        canvas = Canvas.of_page(page)
+        left, lower, right, upper = (float(value) for value in page.mediabox)
+        # So that the page is a square of one, from its upper left corner on.
+        to_page = _product(
+            (1, 0, 0, 1, -left, -upper), (1 / (right - left), 0, 0, -1 / (upper - lower), 0, 0)
+        )
+        parts = tuple(_placed_on(canvas, place, MOST_LEVELS, to_page))
+        return Figure(place, "", (canvas.drawing(render),), parts=parts, is_incidental=True)
+
     try:
-        problem = "not a page that can be read"
-        canvas = _guarded(problem, lambda: Canvas.of_page(document.pages[number]))
-        parts = _guarded(problem, lambda: list(_placed_on(canvas, place, MOST_LEVELS)))
+        return [_guarded("not a page that can be read", read_page)]
     except UnreadableError as error:
         return [Figure(place, problem=str(error))]
-    return [Figure(place, "", (canvas.drawing(),), parts=tuple(parts), is_incidental=True)]
 
 
-def _placed_on(canvas: Canvas, place: str, levels: int, is_mirrored: bool = False) -> Iterator[Figure]:
+def _placed_on(canvas: Canvas, place: str, levels: int, to_page: Matrix) -> Iterator[Figure]:
     """Yield the pictures and forms on a page or form, each form with what is placed on it in turn."""
-    for content, is_turned in canvas.placed():
+    for content, placing in canvas.placed():
         kind = content.get("/Subtype")
-        # What is mirrored twice is not mirrored.
-        turned = is_turned != is_mirrored
+        matrix = _product(placing, to_page)
         if kind == "/Image":
-            yield _picture(place, content, turned)
+            yield _picture(place, content, matrix)
         elif kind == "/Form" and levels:
             inner = Canvas.of_form(content, canvas.resources)
-            parts = tuple(_placed_on(inner, place, levels - 1, turned))
+            own = content.get("/Matrix")
+            if own is not None:
+                matrix = _product(cast(Matrix, tuple(float(value) for value in own)), matrix)
+            parts = tuple(_placed_on(inner, place, levels - 1, matrix))
+            box = tuple(float(value) for value in cast(ArrayObject, content["/BBox"]))
             is_small = not _is_large(content)
-            yield Figure(place, "", (inner.drawing(),), parts=parts, is_incidental=is_small)
+            yield Figure(
+                place, "", (inner.drawing(),), parts=parts, box=_box_of(box, matrix), is_incidental=is_small
+            )
+
+
+def _product(first: Matrix, second: Matrix) -> Matrix:
+    """Return the matrix that changes coordinates by one, then by another."""
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = second
+    return (
+        *(a * g + b * i, a * h + b * j),
+        *(c * g + d * i, c * h + d * j),
+        *(e * g + f * i + k, e * h + f * j + m),
+    )
+
+
+def _box_of(box: tuple[float, ...], matrix: Matrix) -> tuple[float, float, float, float]:
+    """Return the box around a box whose coordinates are changed."""
+    a, b, c, d, e, f = matrix
+    corners = list(product(box[::2], box[1::2]))
+    across = [a * x + c * y + e for x, y in corners]
+    down = [b * x + d * y + f for x, y in corners]
+    return min(across), min(down), max(across), max(down)
 
 
 def _is_large(form: DictionaryObject) -> bool:
@@ -220,9 +258,12 @@ def _is_large(form: DictionaryObject) -> bool:
     return abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
 
 
-def _picture(place: str, image: StreamObject, is_mirrored: bool) -> Figure:
+def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
     width = _int(image, "/Width", 0)
     height = _int(image, "/Height", 0)
+    # Programs that draw from top to bottom place pictures mirrored: left is turned into right. Coordinates of
+    # a page are mirrored once already.
+    is_mirrored = matrix[0] * matrix[3] > matrix[1] * matrix[2]
     try:
         if min(width, height) < 1:
             raise UnreadableError("not a picture that can be read: without a size")
@@ -237,9 +278,10 @@ def _picture(place: str, image: StreamObject, is_mirrored: bool) -> Figure:
     forms: list[Form] = [Pixels(load, (reference, is_mirrored) if reference else None)]
     if _is_jpeg(image) and not is_mirrored:
         # The file that was placed can be known by its bytes, which is quicker.
-        forms.insert(0, Encoded(image.get_data))
+        forms.insert(0, Encoded(lambda: _guarded("not a picture that can be read", image.get_data)))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
-    return Figure(place, "", tuple(forms), is_incidental=is_small)
+    box = _box_of((0, 0, 1, 1), matrix)
+    return Figure(place, "", tuple(forms), box=box, is_incidental=is_small)
 
 
 def _is_jpeg(image: StreamObject) -> bool:

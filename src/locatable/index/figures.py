@@ -14,9 +14,21 @@ from typing import Any, Self
 import numpy as np
 
 from ..documents import bounded_reading, project_of, read_figures
+from ..documents.picture import Part
 from ..errors import GitError
 from ..locate.figure_match import Seen, Verdict, verdicts
-from ..locate.known_figures import FILE, ROW, FigureFiles, Key, KnownFigures, read_rows
+from ..locate.known_figures import (
+    LOOK_ROW,
+    LOOKS,
+    FigureFiles,
+    Key,
+    KnownFigures,
+    digest_rows,
+    distinct,
+    look_rows,
+    page_of,
+    read_rows,
+)
 from ..repository.reader import Reader
 from . import MD5_SIZE, local_folder, names_of_content
 
@@ -27,15 +39,17 @@ def read_looks(db: sqlite3.Connection, repository: int, folder: str, reader: Rea
     unread = db.execute(
         "SELECT DISTINCT hash FROM figures JOIN places USING (hash)"
         " WHERE version != ? AND repository = ? AND folder = ?",
-        [FILE, repository, folder],
+        [LOOKS, repository, folder],
     )
-    rows, _ = read_rows(FigureFiles(reader), [_key(content) for (content,) in unread])
-    for pages in rows:
+    keys = [_key(content) for (content,) in unread]
+    digests, _ = read_rows(FigureFiles(reader), keys, digest_rows)
+    looks, _ = read_rows(FigureFiles(reader), keys, look_rows)
+    for pages, seen in zip(digests, looks, strict=True):
         content = bytes.fromhex(name_of(pages["key"][0].decode()))
         db.execute("DELETE FROM figures WHERE hash = ?", [content])
-        for place, row in enumerate(pages):
-            is_picture = bool(row["size"][0])  # a drawing has none
-            values = (content, place, FILE, row["digest"].tobytes(), row.tobytes() if is_picture else None)
+        for place, row in enumerate([*pages, *seen]):
+            look = row.tobytes() if place >= len(pages) else None
+            values = (content, place, LOOKS, row["digest"].tobytes(), look)
             db.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?)", values)
 
 
@@ -137,16 +151,26 @@ class IndexedFigures(KnownFigures):
     def with_digest(self, digest: bytes) -> list[Key]:
         """Return keys of figures that have these pixels, or this outline."""
         rows = self._db.execute(
-            "SELECT DISTINCT hash FROM figures WHERE digest = ? AND version = ?", [digest, FILE]
+            "SELECT DISTINCT hash FROM figures WHERE digest = ? AND version = ?", [digest, LOOKS]
         )
         return [_key(content) for (content,) in rows]
 
-    def pictures(self) -> np.ndarray:
-        """Return the rows of pictures, the same pixels once."""
-        return self._pictures
-
     @cached_property
-    def _pictures(self) -> np.ndarray:
+    def looks(self) -> np.ndarray:
+        """A row for each block of each figure that differs from others."""
         select = "SELECT row FROM figures WHERE row IS NOT NULL AND version = ?"
-        rows = np.frombuffer(b"".join(row for (row,) in self._db.execute(select, [FILE])), ROW)
-        return np.asarray(rows[np.unique(rows["digest"], axis=0, return_index=True)[1]])
+        rows = b"".join(row for (row,) in self._db.execute(select, [LOOKS]))
+        return distinct(np.frombuffer(rows, LOOK_ROW))
+
+    def with_look(self, row: np.void) -> tuple[Key, ...]:
+        """Return keys of figures that look the same as that of a row of `looks`."""
+        return tuple(self.with_digest(row["digest"].tobytes()))
+
+    def part(self, row: np.void) -> Part | None:
+        """Return the block that a row of `looks` is of; None where no repository here has the figure."""
+        for key in self.with_look(row):
+            content = self.content(key)
+            picture = None if content is None else page_of(content, int(row["page"]))
+            if picture is not None:
+                return Part(picture, tuple(row["box"].tolist()))
+        return None

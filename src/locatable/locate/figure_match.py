@@ -1,35 +1,60 @@
-"""Compares a figure of a document with the figures of results: by its bytes, its drawing, its pixels."""
+"""Compares a figure of a document with the figures of results: by its bytes, drawing, pixels, and looks.
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+Looks come last. What a figure shows is cut into blocks; each is aligned with those blocks of results' figures
+that are nearest to it once reduced. It is named after one that it agrees with, if it is clearly further from
+the others where they differ from that one.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from ..documents import Drawing, Encoded, Figure, looks_of
+from ..documents import Drawing, Encoded, Figure, Look, looks_of
 from ..documents.picture import (
-    CLEARLY_CLOSER,
-    closest,
-    compare_all,
-    fingerprint,
+    COARSE,
+    CUT_AT,
+    SMALLEST,
+    Alignment,
+    Comparison,
+    FullBox,
+    Part,
+    align,
+    align_by_profiles,
+    align_finely,
+    area,
+    blocks,
+    compare,
+    covers,
     nearest,
-    opened,
+    pixel_digest,
     says_something,
+    shorter_side,
     small_enough,
+    square,
+    square_shown,
     times_closer,
 )
 from ..errors import UnreadableError
-from .known_figures import Key, KnownFigures
+from .known_figures import MOST_BLOCKS, Key, KnownFigures
 from .result import Match
 
-# Mean grey values by which a reduced picture may be off, and still be looked at.
-FAR = 16.0
-# How much further than the nearest is looked at closely: what blurs a copy moves it from all alike.
+# Mean grey values by which a reduced block may be off, and still be looked at: a crop moves what is in it.
+FAR = 20.0
+# Blocks that are aligned at first; of these, those that are aligned in a second way if none agrees.
+FIRST_ALIGNED = 6
+SECOND_ALIGNED = 3
+# Least share of an original's drawing in a copy for the alignment to be of use for others of its kind.
+PLAUSIBLE = 0.5
+# And, where both are small, for it to be worth a finer alignment: copies have more.
+PROMISING = 0.9
+# How much further than the nearest is looked at, once aligned: what blurs a copy moves it from all alike.
 NEAR = 1.0
-# Of those, at least so many, for there to be a next one; at most so many at a time, and altogether.
-FEWEST_COMPARED = 4
-MOST_COMPARED = 48
+# At most so many are looked at.
 MOST_LOOKED_AT = 240
+# How many times closer than the next a copy must be, where these differ.
+CLEARLY_CLOSER = 1.5
 
 # Keys of figures with the same pixels: they are known, or not, together.
 Group = tuple[Key, ...]
@@ -54,9 +79,28 @@ class Verdict:
     reason: str = ""
 
 
-# Verdicts by the keys of a figure's forms.
-Seen = dict[Hashable, Verdict]
+# What is recognized in a picture, with boxes of which its width and height are 1.
+Regions = list[tuple[FullBox, Verdict]]
+# What was found of a figure as a whole, and what was recognized in it, by the keys of its forms.
+Seen = dict[Hashable, tuple[Verdict, Regions]]
 NOT_FOUND = Verdict(Match.NONE)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A block of a result's figure, aligned with a block of a picture.
+
+    Attributes:
+        group: of the figure.
+        original: the block.
+        alignment: where it is in the picture.
+        comparison: of the two.
+    """
+
+    group: Group
+    original: Part
+    alignment: Alignment
+    comparison: Comparison
 
 
 def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
@@ -67,42 +111,104 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         figure: of a document.
         before: what was found of figures of the same document: none is looked at again.
     """
-    key = tuple(form.identity for form in figure.forms)
-    verdict = before.get(key)
-    if verdict is None:
-        verdict = compare(known, figure)
+    try:
+        key = tuple(form.identity for form in figure.forms)
+    except UnreadableError as error:
+        return [(figure, Verdict(Match.NONE, reason=str(error)))]
+    of_parts: list[tuple[Figure, Verdict]] = []
+    if key in before:
+        verdict, seen = before[key]
+    else:
+        verdict, looks = _compare_exactly(known, figure)
+        seen = []
+        if verdict.match is Match.NONE:
+            for part in figure.parts:
+                of_parts += verdicts(known, part, before)
+            verdict, seen = _look(known, looks, of_parts, verdict)
         if key and None not in key:
-            before[key] = verdict
+            before[key] = verdict, seen
     if verdict.match is not Match.NONE:
         return [(figure, verdict)]
-    of_parts: list[tuple[Figure, Verdict]] = []
-    for part in figure.parts:
-        of_parts += verdicts(known, part, before)
-    if of_parts or figure.is_incidental:
+    if figure.is_incidental:
+        return _on_page(figure, of_parts, seen)
+    if of_parts and not seen:
         return of_parts
-    return [(figure, verdict)]
+    if len(seen) < 2:
+        return [(figure, seen[0][1] if seen else verdict)]
+    numbered = []
+    for number, (_, of_part) in enumerate(seen, start=1):
+        name = f"{figure.name} part {number}".strip()
+        numbered.append((replace(figure, name=name, missing=()), of_part))
+    return numbered
 
 
-def compare(known: KnownFigures, figure: Figure) -> Verdict:
-    """Compare a figure with all that are known; the first of its forms that is one of them decides."""
+def _look(
+    known: KnownFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
+) -> tuple[Verdict, Regions]:
+    """Return what is recognized in the first look that shows a figure of a result, else why there is none."""
+    known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
+    try:
+        for look in looks:
+            picture = _picture_of(look)
+            seen = _recognized_in(known, picture, known_boxes) if picture else []
+            if seen:
+                return verdict, seen
+    except UnreadableError as error:
+        return Verdict(Match.NONE, reason=str(error)), []
+    except MemoryError:
+        return Verdict(Match.NONE, reason="it takes too much memory to look at"), []
+    return verdict, []
+
+
+def _on_page(
+    page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: Regions
+) -> list[tuple[Figure, Verdict]]:
+    """Return the figures placed on a page, and those recognized on it, of which they may be parts."""
+    found = [(box, verdict) for box, verdict in seen if verdict.match is not Match.NONE]
+    listed = []
+    for part, verdict in of_parts:
+        if verdict.match is not Match.NONE or not _overlaps(part, found):
+            listed.append((part, verdict))
+    return [*listed, *((page, verdict) for _, verdict in found)]
+
+
+def _overlaps(part: Figure, found: Regions) -> bool:
+    """Return true where a part is a piece of what was recognized, or a group around it."""
+    box = part.box
+    return box is not None and any(covers(extent, box) or covers(box, extent) for extent, _ in found)
+
+
+def _picture_of(look: Look) -> Image.Image | None:
+    """Return a look as a picture; None for a drawing that is not rendered."""
+    if isinstance(look, Drawing):
+        return look.render() if look.render else None
+    return look
+
+
+def _compare_exactly(known: KnownFigures, figure: Figure) -> tuple[Verdict, list[Look]]:
+    """Compare a figure with all that are known; the first of its forms that is one of them decides.
+
+    Where none is, its looks are returned, too.
+    """
     for form in figure.forms:
         keys = known.keys_of(form.content) if isinstance(form, Encoded) else []
         if keys:
-            return Verdict(Match.BYTES, tuple(keys))
+            return Verdict(Match.BYTES, tuple(keys)), []
     verdict = Verdict(Match.NONE, reason=figure.problem)
+    looks: list[Look] = []
     for form in figure.forms:
         verdict = NOT_FOUND
         try:
             for look in form.looks():
-                found = _drawn(known, look) if isinstance(look, Drawing) else _pictured(known, look)
+                found = _drawn(known, look) if isinstance(look, Drawing) else _same_pixels(known, look)
                 if found.match is not Match.NONE:
-                    return found
-                verdict = found
+                    return found, []
+                looks.append(look)
         except UnreadableError as error:
             verdict = Verdict(Match.NONE, reason=str(error))
         except MemoryError:
             verdict = Verdict(Match.NONE, reason="it takes too much memory to look at")
-    return verdict
+    return verdict, looks
 
 
 def _drawn(known: KnownFigures, drawing: Drawing) -> Verdict:
@@ -129,73 +235,155 @@ def _is_drawn_as(known: KnownFigures, key: Key, drawing: Drawing) -> bool:
     return False
 
 
-def _pictured(known: KnownFigures, picture: Image.Image) -> Verdict:
-    """Find a picture by its pixels; else compare it with those that are nearest to it once reduced."""
-    print_ = fingerprint(picture)
-    keys = known.index.with_digest(print_.pixels)
-    if keys:
-        return Verdict(Match.PIXELS, tuple(keys))
-    rows = known.index.pictures()
-    if not len(rows) or not says_something(print_.inside):
-        return NOT_FOUND
-    distances = nearest(print_.inside, rows["inside"])
-    least = float(distances.min())
-    if least > FAR:
-        return NOT_FOUND
-    number = max(FEWEST_COMPARED, int((distances <= least + NEAR).sum()))
-    near = np.argsort(distances, kind="stable")[:number]
-    groups = [tuple(known.index.with_digest(digest.tobytes())) for digest in rows["digest"][near]]
-    return _most_similar(known, small_enough(picture), groups)
+def _same_pixels(known: KnownFigures, picture: Image.Image) -> Verdict:
+    keys = known.index.with_digest(pixel_digest(picture))
+    return Verdict(Match.PIXELS, tuple(keys)) if keys else NOT_FOUND
 
 
-def _most_similar(known: KnownFigures, picture: Image.Image, groups: list[Group]) -> Verdict:
-    """Say which of some figures, nearest first, a picture is a copy of.
+def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
+    """Return what is recognized in a picture, with boxes of which width and height of the picture are 1.
 
-    A few at a time are in memory: those that were ahead among the earlier ones, and the next ones.
+    Where anything is, other blocks of its size that are not recognized are listed, too.
+
+    Args:
+        known: figures of results.
+        picture: that shows one, or several.
+        known_boxes: of parts that are known already.
     """
-    verdict = NOT_FOUND
-    waiting = groups[:MOST_LOOKED_AT]
-    ahead: list[Group] = []
-    while waiting and len(ahead) < MOST_COMPARED:
-        number = MOST_COMPARED - len(ahead)
-        verdict = _compare_closely(known, picture, [*ahead, *waiting[:number]])
-        waiting = waiting[number:]
-        ahead = [] if verdict.match is Match.NONE else [verdict.keys, *verdict.others]
-    unseen = waiting + groups[MOST_LOOKED_AT:]
-    if not unseen:
-        return verdict
-    # One of those could be nearer still: nothing is guessed.
-    if verdict.match is Match.NONE:
-        return Verdict(Match.NONE, reason="too many figures are nearly like it to look at each")
-    return Verdict(Match.TIE, verdict.keys, (*verdict.others, *unseen))
+    picture = small_enough(picture, CUT_AT)
+    done: list[FullBox] = [_scaled(box, *picture.size) for box in known_boxes]
+    found: Regions = []
+    others: list[FullBox] = []
+    box: FullBox
+    for box in blocks(picture)[:MOST_BLOCKS]:
+        if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in done):
+            continue
+        verdict, extent = _recognize(known, Part(picture, box))
+        if verdict.match is Match.NONE:
+            others.append(box)
+            continue
+        done.append(extent)
+        found.append((extent, verdict))
+    if not found:
+        return []
+    # A legend or a colour bar beside a figure is smaller than it, and all of the picture is larger.
+    smallest = min(area(box) for box, _ in found) / 4
+    for box in others[1:]:
+        if area(box) > smallest and not any(covers(outer, box) for outer in done):
+            found.append((box, NOT_FOUND))
+    found.sort(key=_reading_order)
+    width, height = picture.size
+    return [(_scaled(box, 1 / width, 1 / height), verdict) for box, verdict in found]
 
 
-def _compare_closely(known: KnownFigures, picture: Image.Image, groups: list[Group]) -> Verdict:
-    """Say which of a few figures a picture is a copy of; a tie where another result's is about as close."""
-    originals = {}
-    for group in groups:
-        for key in group:
-            content = known.content(key)
-            if content is not None:
-                originals[group] = small_enough(opened(content))
-                break
-    compared = compare_all(picture, originals)
-    best = closest(compared)
-    if best is None or not compared[best].is_copy:
-        return NOT_FOUND
-    revisions = _revisions(known, best)
+def _scaled(box: FullBox, across: float, down: float) -> FullBox:
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+
+
+def _reading_order(found: tuple[FullBox, Verdict]) -> tuple[float, float]:
+    left, upper, _, lower = found[0]
+    # Of two that are side by side, the left one comes first.
+    return round(2 * upper / (lower - upper)), left
+
+
+def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
+    """Say of which result's figure a block is; with the box that all of that figure would have."""
+    rows = known.index.looks
+    inside = square(copy.picture, copy.box)
+    if not len(rows) or not says_something(inside):
+        return NOT_FOUND, copy.box
+    best = _align_first(known, copy, _nearest_rows(rows, inside))
+    if best is None or best.comparison.found < PLAUSIBLE:
+        return NOT_FOUND, copy.box
+    # Once one is aligned, it is known what others of its kind would look like here.
+    inside, is_shown = square_shown(copy.picture, best.alignment.placed)
+    off = nearest(inside, rows["inside"], is_shown)
+    order = np.argsort(off, kind="stable")
+    near = order[: max(FIRST_ALIGNED, int((off <= off[order[0]] + NEAR).sum()))]
+    candidates = {best.group: best}
+    for row in rows[near[:MOST_LOOKED_AT]]:
+        group = known.index.with_look(row)
+        if group not in candidates:
+            candidate = _align_likewise(known, copy, row, best.alignment.placed)
+            if candidate is not None:
+                candidates[group] = candidate
+    unseen = [known.index.with_look(row) for row in rows[near[MOST_LOOKED_AT:]]]
+    if not any(candidate.comparison.is_copy for candidate in candidates.values()):
+        reason = "too many figures are nearly like it to look at each" if unseen else ""
+        return Verdict(Match.NONE, reason=reason), copy.box
+    extent = best.alignment.in_copy((0, 0, *best.original.picture.size))
+    return _decide(known, list(candidates.values()), unseen), extent
+
+
+def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    off = nearest(inside, rows["inside"])
+    order = np.argsort(off, kind="stable")[:FIRST_ALIGNED]
+    return rows[order[off[order] <= FAR]]
+
+
+def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
+    """Return the block that agrees most with a picture's, of a few; the first that it copies will do."""
+    best: Candidate | None = None
+    aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
+    for row in rows:
+        original = known.index.part(row)
+        if original is not None:
+            alignment, off = align(copy, original)
+            aligned.append((off, len(aligned), row, original, alignment))
+    aligned.sort(key=lambda one: one[:2])
+    for is_second in (False, True):
+        for _, _, row, original, alignment in aligned[: SECOND_ALIGNED if is_second else FIRST_ALIGNED]:
+            if is_second:
+                alignment, _ = align_by_profiles(copy, original)
+            candidate = _candidate(known.index.with_look(row), copy, original, alignment)
+            if candidate is None:
+                continue
+            if best is None or candidate.comparison.found > best.comparison.found:
+                best = candidate
+            if best.comparison.is_copy:
+                return best
+    return best
+
+
+def _align_likewise(known: KnownFigures, copy: Part, row: np.void, placed: FullBox) -> Candidate | None:
+    original = known.index.part(row)
+    if original is None:
+        return None
+    return _candidate(known.index.with_look(row), copy, original, Alignment(original.box, placed))
+
+
+def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
+    """Return a candidate by its alignment, which is made finer where it is promising."""
+    comparison = compare(copy, original, alignment, COARSE)
+    if comparison is None:
+        return None
+    if comparison.found >= PROMISING:
+        alignment = align_finely(copy, original, alignment)
+        comparison = compare(copy, original, alignment) or comparison
+    return Candidate(group, original, alignment, comparison)
+
+
+def _decide(known: KnownFigures, candidates: list[Candidate], unseen: list[Group]) -> Verdict:
+    """Name the one of some candidates that is clearly closest where they differ; else it is a tie."""
+    copies = [candidate for candidate in candidates if candidate.comparison.is_copy]
+    best = copies[0]
+    for candidate in copies[1:]:
+        if times_closer(best.comparison, candidate.comparison) < 1:
+            best = candidate
+    revisions = _revisions(known, best.group)
     times: dict[Group, float] = {}
-    for group, comparison in compared.items():
-        # The same result can have the figure in several sizes.
-        if group != best and _revisions(known, group) != revisions:
-            times[group] = times_closer(compared[best], comparison)
-    tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
-    if tied:
-        return Verdict(Match.TIE, best, tuple(tied))
+    for candidate in candidates:
+        # The same result can have the figure in several sizes and formats.
+        if _revisions(known, candidate.group) != revisions:
+            times[candidate.group] = times_closer(best.comparison, candidate.comparison)
+    tied = [one.group for one in copies if times.get(one.group, CLEARLY_CLOSER) < CLEARLY_CLOSER]
+    if tied or unseen:
+        # One of those that are unseen could be nearer still: nothing is guessed.
+        return Verdict(Match.TIE, best.group, (*tied, *unseen))
     if not times:
-        return Verdict(Match.SIMILAR, best)
+        return Verdict(Match.SIMILAR, best.group)
     following = min(times, key=times.__getitem__)
-    return Verdict(Match.SIMILAR, best, (following,), times[following])
+    return Verdict(Match.SIMILAR, best.group, (following,), times[following])
 
 
 def _revisions(known: KnownFigures, group: Group) -> set[str]:

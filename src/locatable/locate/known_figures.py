@@ -3,18 +3,19 @@
 A figure's key is a name that Git or DVC has for its content, so the same figure in many results is one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from ..documents import PICTURES, Drawing, looks_of, read_bounded
-from ..documents.picture import SIDE, fingerprint
+from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_in
+from ..documents.picture import SIDE, Part, blocks, pixel_digest, small_enough, square
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
 from ..git.pointers import lfs_file, lfs_id, lfs_pointer_hash_of
@@ -37,18 +38,27 @@ MOST_IN_FOLDER = 1_000
 Key = str
 Place = tuple[Snapshot, str]
 
-# The index is kept here. Its number changes with what a fingerprint is.
-FILE = ".dvc/tmp/locatable/figures-1.npy"
+# Indexes are kept here. Their numbers change with what is in them.
+INDEXES = ".dvc/tmp/locatable"
+DIGESTS = "figures-2.npy"
+LOOKS = "looks-1.npy"
 _LONGEST_KEY = 72
-# A PDF has a row for each page; what cannot be read has one, so that it is not tried again.
-ROW = np.dtype(
+# A PDF has a row for each page, and what cannot be read has one, so that it is not tried again.
+DIGEST_ROW = np.dtype([("key", f"S{_LONGEST_KEY}"), ("digest", "u1", 16)])
+# Blocks of a figure: a large picture of small plots has no more, and the largest come first.
+MOST_BLOCKS = 16
+LOOK_ROW = np.dtype(
     [
         ("key", f"S{_LONGEST_KEY}"),
-        ("size", "<u4", 2),
+        ("page", "<u4"),
         ("digest", "u1", 16),
+        ("box", "<u2", 4),
         ("inside", "u1", (SIDE, SIDE)),
     ]
 )
+# Longer side of a figure when it is compared: one fits on a page at this size. So many are kept in memory.
+LONGER_SIDE = 1_000
+OPENED = 32
 
 
 class FigureFiles:
@@ -269,7 +279,7 @@ class KnownFigures(FigureFiles):
     @cached_property
     def index(self) -> "FigureIndex":
         """What all of them look like; what is not known yet is read now."""
-        return FigureIndex(self, self._reader.root / FILE)
+        return FigureIndex(self, self._reader.root / INDEXES)
 
 
 def is_figure(path: str) -> bool:
@@ -278,45 +288,93 @@ def is_figure(path: str) -> bool:
 
 
 class FigureIndex:
-    """Fingerprints of figures by key, kept in a file, which can be deleted at any time.
+    """Digests of figures by key, and what they look like, kept in files, which can be deleted at any time.
 
     An entry is of a content and not of a file, so it is never out of date.
 
     Attributes:
-        rows: one for each picture and each page of a PDF, of known figures only.
         missing: keys of figures that this machine does not have.
     """
 
-    def __init__(self, known: KnownFigures, place: Path) -> None:
-        rows = _load(place)
-        keys = np.array(list(known.compared), dtype=ROW["key"])
-        unread = np.setdiff1d(keys, rows["key"])
-        new, self.missing = read_rows(known, unread.astype(str).tolist())
-        if new:
-            rows = np.concatenate([rows, *new])
-            _save(place, rows)
-        self.rows = rows[np.isin(rows["key"], keys)]
-        self._by_digest: dict[bytes, list[Key]] = {}
-        for key, digest in zip(self.rows["key"].tolist(), self.rows["digest"], strict=True):
-            self._by_digest.setdefault(digest.tobytes(), []).append(key.decode())
+    def __init__(self, known: KnownFigures, folder: Path) -> None:
+        self._known = known
+        self._folder = folder
+        rows, self.missing = _rows_in(folder / DIGESTS, DIGEST_ROW, known, digest_rows)
+        self._by_digest = _keys_by_digest(rows)
+        # Pictures that were opened last: figures of a document are compared with the same ones again.
+        self._opened = lru_cache(OPENED)(self._open)
 
     def with_digest(self, digest: bytes) -> list[Key]:
         """Return keys of figures that have these pixels, or this outline."""
         return self._by_digest.get(digest, [])
 
-    def pictures(self) -> np.ndarray:
-        """Return the rows of pictures, the same pixels once."""
-        rows = self.rows[self.rows["size"][:, 0] > 0]
-        return rows[np.unique(rows["digest"], axis=0, return_index=True)[1]]
+    @cached_property
+    def looks(self) -> np.ndarray:
+        """A row for each block of each figure that differs from others; of a PDF, pages are rendered."""
+        rows, _ = _rows_in(self._folder / LOOKS, LOOK_ROW, self._known, look_rows)
+        self._by_look = _keys_by_digest(rows)
+        return distinct(rows)
+
+    def with_look(self, row: np.void) -> tuple[Key, ...]:
+        """Return keys of figures that look the same as that of a row of `looks`."""
+        return tuple(self._by_look[row["digest"].tobytes()])
+
+    def part(self, row: np.void) -> Part | None:
+        """Return the block that a row of `looks` is of; None where this machine no longer has it."""
+        picture = self._opened(row["key"].decode(), int(row["page"]))
+        return None if picture is None else Part(picture, tuple(row["box"].tolist()))
+
+    def _open(self, key: Key, page: int) -> Image.Image | None:
+        content = self._known.content(key)
+        return None if content is None else page_of(content, page)
 
 
-def _load(path: Path) -> np.ndarray:
+def page_of(content: bytes, page: int) -> Image.Image | None:
+    """Return a picture, or a page of a PDF, at the size at which figures are compared."""
+    for number, picture in seen_in(content):
+        if number == page:
+            return small_enough(picture, LONGER_SIDE)
+    return None
+
+
+def distinct(rows: np.ndarray) -> np.ndarray:
+    """Return rows of blocks, the same block of the same picture once."""
+    drawn = rows[rows["box"].any(axis=1)]
+    _, first = np.unique(drawn[["digest", "box"]], return_index=True)
+    return np.asarray(drawn[np.sort(first)])
+
+
+def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
+    by_digest: dict[bytes, dict[Key, None]] = {}
+    for key, digest in zip(rows["key"].tolist(), rows["digest"], strict=True):
+        by_digest.setdefault(digest.tobytes(), {})[key.decode()] = None
+    return {digest: list(keys) for digest, keys in by_digest.items()}
+
+
+def _rows_in(
+    place: Path, kind: np.dtype, known: KnownFigures, read: Callable[[bytes], np.ndarray]
+) -> tuple[np.ndarray, list[Key]]:
+    """Return the rows of known figures, and keys of those that this machine does not have.
+
+    They are kept in a file. What is not in it yet is read, and added.
+    """
+    rows = _load(place, kind)
+    keys = np.array(list(known.compared), dtype=kind["key"])
+    unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
+    new, missing = read_rows(known, unread, read)
+    if new:
+        rows = np.concatenate([rows, *new])
+        _save(place, rows)
+    return rows[np.isin(rows["key"], keys)], missing
+
+
+def _load(path: Path, kind: np.dtype) -> np.ndarray:
     """Return rows of the file; none where it is not there, or not as this version writes it."""
     with suppress(OSError, ValueError, EOFError):
         rows = np.load(path, allow_pickle=False)
-        if rows.dtype == ROW:
+        if rows.dtype == kind:
             return np.asarray(rows)
-    return np.empty(0, ROW)
+    return np.empty(0, kind)
 
 
 def _save(path: Path, rows: np.ndarray) -> None:
@@ -329,7 +387,9 @@ def _save(path: Path, rows: np.ndarray) -> None:
             np.save(file, rows, allow_pickle=False)
 
 
-def read_rows(files: FigureFiles, keys: list[Key]) -> tuple[list[np.ndarray], list[Key]]:
+def read_rows(
+    files: FigureFiles, keys: list[Key], read: Callable[[bytes], np.ndarray]
+) -> tuple[list[np.ndarray], list[Key]]:
     """Return rows of figures, and the keys of those that this machine does not have."""
     rows: list[np.ndarray] = []
     missing: list[Key] = []
@@ -338,23 +398,39 @@ def read_rows(files: FigureFiles, keys: list[Key]) -> tuple[list[np.ndarray], li
         for together in files.contents(keys):
             present = {key: content for key, content in together.items() if content is not None}
             missing += together.keys() - present.keys()
-            rows += threads.map(_rows_of, present.keys(), present.values())
+            for key, found in zip(present, threads.map(read, present.values()), strict=True):
+                found["key"] = key.encode()
+                rows.append(found)
     return rows, missing
 
 
-def _rows_of(key: Key, content: bytes) -> np.ndarray:
+def digest_rows(content: bytes) -> np.ndarray:
+    """Return a row for a picture, and for each page of a PDF."""
     try:
         looks = looks_of(content)
     except UnreadableError:
         looks = []
-    rows = np.zeros(max(1, len(looks)), ROW)
-    rows["key"] = key.encode()
+    rows = np.zeros(max(1, len(looks)), DIGEST_ROW)
     for row, look in zip(rows, looks, strict=False):
-        if isinstance(look, Drawing):
-            row["digest"] = np.frombuffer(look.outline, np.uint8)
-        else:
-            print_ = fingerprint(look)
-            row["size"] = print_.width, print_.height
-            row["digest"] = np.frombuffer(print_.pixels, np.uint8)
-            row["inside"] = print_.inside
+        digest = look.outline if isinstance(look, Drawing) else pixel_digest(look)
+        row["digest"] = np.frombuffer(digest, np.uint8)
     return rows
+
+
+def look_rows(content: bytes) -> np.ndarray:
+    """Return a row for each block of what a figure shows."""
+    rows = []
+    try:
+        for page, picture in seen_in(content):
+            digest = np.frombuffer(pixel_digest(picture), np.uint8)
+            picture = small_enough(picture, LONGER_SIDE)
+            for box in blocks(picture)[:MOST_BLOCKS]:
+                row = np.zeros(1, LOOK_ROW)
+                row["page"] = page
+                row["digest"] = digest
+                row["box"] = box
+                row["inside"] = square(picture, box)
+                rows.append(row)
+    except UnreadableError:
+        pass
+    return np.concatenate(rows or [np.zeros(1, LOOK_ROW)])

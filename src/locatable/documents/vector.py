@@ -1,0 +1,171 @@
+"""Vector figures: SVG by a digest, which is equal where files draw the same, and pages of PDF files rendered.
+
+PDFium renders them in a process of its own, which a broken file can end or exhaust.
+"""
+
+import hashlib
+import re
+import resource
+import xml.etree.ElementTree as ET
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
+from multiprocessing import get_context
+from typing import Any
+
+from PIL import Image
+
+from ..errors import UnreadableError
+from . import Drawing
+from .package import local_name, parse_xml
+
+# Points over which something is drawn on a page that can have a figure, in both directions.
+SMALLEST_POINTS = 72
+# Pixels of a figure that has a page of its own; and those of a point, at least, as figures on it are smaller.
+LONGER_SIDE = 800
+PIXELS_A_POINT = 2.0
+# A poster's side in pixels.
+MOST_PIXELS_A_SIDE = 3_000
+# Seconds of processor time for a page, and bytes of memory for the process.
+MOST_SECONDS = 10
+MOST_MEMORY = 1_000_000_000
+
+# Bytes of an SVG that is compared; larger ones are known by their bytes only.
+MOST_SVG_BYTES = 30_000_000
+_REFERENCE = re.compile(r"#([\w.:-]+)")
+# Attributes that say how large a drawing is shown, and nothing about the figure.
+_OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
+
+# Width, height, bytes in a line, and the bytes: blue, green, red.
+Bitmap = tuple[int, int, int, bytes]
+
+
+def rendered(file: str | bytes, number: int) -> Image.Image | None:
+    """Return a page of a PDF as it is seen on white paper; None where nothing as large as a figure is drawn.
+
+    Args:
+        file: its path, or its content.
+        number: of the page, from 0.
+
+    Raises:
+        UnreadableError: PDFium cannot render it within the bounds.
+    """
+    try:
+        bitmap = _processes().submit(_bitmap, file, number).result()
+    except BrokenProcessPool:
+        _processes.cache_clear()
+        raise UnreadableError("not a page that can be rendered: it takes too much time or memory") from None
+    except Exception as error:  # PDFium's own, and those of a file that changed meanwhile
+        raise UnreadableError(f"not a page that can be rendered: {error!s:.80}") from None
+    if bitmap is None:
+        return None
+    width, height, stride, content = bitmap
+    return Image.frombuffer("RGB", (width, height), content, "raw", "BGR", stride, 1)
+
+
+@lru_cache(1)
+def _processes() -> ProcessPoolExecutor:
+    # Not forked: the caller's memory is bounded, and it has threads.
+    return ProcessPoolExecutor(1, get_context("spawn"), _limit_memory)
+
+
+def _limit_memory() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))
+
+
+def _limit_time() -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    used = int(usage.ru_utime + usage.ru_stime)
+    resource.setrlimit(resource.RLIMIT_CPU, (used + MOST_SECONDS, hard))
+
+
+def _bitmap(file: str | bytes, number: int) -> Bitmap | None:
+    """Return a rendered page; runs in the other process."""
+    _limit_time()
+    page = _opened(file)[number]
+    # As the boxes of what is placed on it are counted: not turned, and not cut off.
+    page.set_rotation(0)
+    page.set_cropbox(*page.get_mediabox())
+    if not _is_drawn_on(page):
+        return None
+    longer = max(page.get_size())
+    scale = max(PIXELS_A_POINT, LONGER_SIDE / longer)
+    bitmap = page.render(scale=min(scale, MOST_PIXELS_A_SIDE / longer), may_draw_forms=False)
+    return bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer)
+
+
+@lru_cache(1)
+def _opened(file: str | bytes) -> Any:
+    from pypdfium2 import PdfDocument
+
+    return PdfDocument(file)
+
+
+def _is_drawn_on(page: Any) -> bool:
+    """Return true where paths and forms, beside text and pictures, are as large as a figure together."""
+    from pypdfium2 import raw
+
+    kinds = [raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_FORM, raw.FPDF_PAGEOBJ_SHADING]
+    bounds = [drawn.get_bounds() for drawn in page.get_objects(kinds, max_depth=1)]
+    if not bounds:
+        return False
+    lefts, lowers, rights, uppers = zip(*bounds, strict=True)
+    width, height = max(rights) - min(lefts), max(uppers) - min(lowers)
+    return bool(min(width, height) >= SMALLEST_POINTS)
+
+
+def is_svg(content: bytes) -> bool:
+    """Return true for the content of an SVG, which its beginning tells."""
+    start = content[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"<") and b"<svg" in start
+
+
+def drawing_of(content: bytes) -> Drawing:
+    """Return the drawing that an SVG is."""
+    root = parse_xml(content[: MOST_SVG_BYTES + 1], "SVG")
+    numbers: dict[str, str] = {}
+    for element in root.iter():
+        if "id" in element.attrib:
+            numbers.setdefault(element.attrib["id"], str(len(numbers)))
+    hasher = hashlib.sha256()
+    for name, value in sorted(root.attrib.items()):
+        if local_name(name) not in _OF_THE_PAGE:
+            hasher.update(f"{local_name(name)}={value}\0".encode())
+    for child in root:
+        for text in _texts(child, numbers):
+            hasher.update(text.encode() + b"\0")
+    digest = hasher.digest()[:16]
+    return Drawing(digest, lambda: digest)
+
+
+def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
+    """Return the names, attributes and texts of an element and those below it, in order, with ids by number.
+
+    Programs number ids in ways of their own, so that only which elements refer to each other counts.
+    """
+
+    def numbered(reference: re.Match[str]) -> str:
+        return "#" + numbers.get(reference[1], reference[1])
+
+    texts: list[str] = []
+    # A text waits for the end of the element that it comes after.
+    waiting: list[ET.Element | str] = [root]
+    while waiting:
+        element = waiting.pop()
+        if isinstance(element, str):
+            texts.append(element)
+            continue
+        if local_name(element.tag) == "metadata":
+            continue
+        texts.append(f"<{local_name(element.tag)}")
+        for name, value in sorted(element.attrib.items()):
+            if name == "id":
+                value = numbers[value]
+            value = _REFERENCE.sub(numbered, value)
+            texts.append(f"{local_name(name)}={value}")
+        texts.append((element.text or "").strip())
+        waiting.append(f">{(element.tail or '').strip()}")
+        waiting += reversed(element)
+    return texts
