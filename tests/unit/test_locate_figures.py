@@ -183,7 +183,7 @@ def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, 
 
 
 def with_letter(image: Image.Image) -> Image.Image:
-    ImageDraw.Draw(image).text((image.width * 0.3, image.height * 0.2), "B", fill="black", font_size=24)
+    ImageDraw.Draw(image).text((image.width * 0.66, image.height * 0.12), "B", fill="black", font_size=24)
     return image
 
 
@@ -261,7 +261,7 @@ def rewritten(content: bytes, path: Path) -> Path:
     document = pypdfium2.PdfDocument(content)
     page = document[0]
     for drawn_object in page.get_objects(max_depth=1):
-        drawn_object.transform(pypdfium2.PdfMatrix((0.8, 0, 0, 0.8, 150, 400)))
+        drawn_object.transform(pypdfium2.PdfMatrix(0.8, 0, 0, 0.8, 150, 400))
     page.set_mediabox(0, 0, 595, 842)
     page.gen_content()
     document.save(path)
