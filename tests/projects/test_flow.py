@@ -437,3 +437,39 @@ def test_what_was_mistyped_is_said_without_a_traceback_and_not_tried_again(serve
 def test_without_prefect_one_line_says_what_to_install(project, sh):
     done = sh(*COMMAND, code=1)
     assert done.stderr == "locatable flow needs Prefect: make setup EXTRAS=prefect\n"
+
+
+# Each waits until the other has begun.
+MEET = """
+import os, pathlib, sys, time
+own, other = (pathlib.Path(os.environ["MEETING"], name) for name in sys.argv[1:])
+own.touch()
+while "MEET" in os.environ and not other.exists():
+    time.sleep(0.1)
+pathlib.Path(own.name).write_text(own.name)
+"""
+SIDE_BY_SIDE = {
+    "stages": {
+        "left": {"cmd": "python meet.py left right", "deps": ["meet.py"], "outs": ["left"]},
+        "right": {"cmd": "python meet.py right left", "deps": ["meet.py"], "outs": ["right"]},
+        "both": {"cmd": "cat left right > both", "deps": ["left", "right"], "outs": ["both"]},
+    }
+}
+
+
+def test_stages_that_do_not_need_each_other_run_at_a_time_with_the_lock_of_one_after_the_other(
+    server, small, tmp_path
+):
+    folder = Path(shutil.copytree(small, tmp_path / "repo"))
+    shutil.copytree(small.parent / "store", tmp_path / "store")
+    git(folder, "remote", "remove", "origin")
+    (folder / "meet.py").write_text(MEET)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(SIDE_BY_SIDE, sort_keys=False))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Two sides")
+    (tmp_path / "meeting").mkdir()
+    env = {**server, "MEETING": str(tmp_path / "meeting")}
+    run(*COMMAND, "--workers", "2", "--timeout", "200", cwd=folder, env={**env, "MEET": "yes"})
+    (ref,) = git(folder, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/flow-*").splitlines()
+    run("dvc", "repro", cwd=folder, env=env)
+    assert git(folder, "show", f"{ref}:dvc.lock") == (folder / "dvc.lock").read_text().strip()

@@ -102,7 +102,7 @@ def node(folder: Path, env: dict[str, str], *options: str) -> Iterator[tuple[int
     command = ("ray", "start", f"--temp-dir={folder}", *common, *options)
     command = (*alone(folder, env["VIRTUAL_ENV"]), *command)
     with running(*command, folder=folder, env=own) as process:
-        wait_for(lambda: b"Ray runtime started" in (folder / "log").read_bytes(), 120)
+        wait_for(lambda: b"Ray runtime started" in (folder / "log").read_bytes(), 240)
         yield process.pid, folder
 
 

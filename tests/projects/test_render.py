@@ -288,7 +288,7 @@ TANGLED = st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join)
 HOSTILE = PLAIN | TANGLED | st.tuples(TANGLED, st.sampled_from(NO_TEXT)).map("".join)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=HOSTILE, description=HOSTILE, author=HOSTILE)
 @example(name='"', description="\\", author="🧪\n# x\n[project]\nname = 'y'")
 @example(name="A & B", description="{{ cookiecutter }} {% endraw %}", author='"""\nimport os')
@@ -318,7 +318,7 @@ def test_free_text_is_refused_with_one_line_or_comes_out_as_data(name, descripti
         assert sorted(tracked(project)) == sorted(FILES)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     slug=st.just("ok") | HOSTILE,
     package=st.just("ok") | HOSTILE,

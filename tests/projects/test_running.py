@@ -145,10 +145,11 @@ def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
 EXPECTED = [(step, 8 / (step + 1)) for step in range(12)]
 
 
+# In the workspace, a watcher that is killed is followed by another one, below.
 @pytest.mark.parametrize(
     "how",
     [
-        [("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)],
+        pytest.param([("dvc", "exp", "run", "--quiet", "--name", "forest", *LONG)], marks=pytest.mark.weekly),
         pytest.param(
             [("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)], marks=pytest.mark.weekly
         ),

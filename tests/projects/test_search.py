@@ -150,6 +150,33 @@ def test_several_objectives_and_a_sampler_from_anywhere(small: Any, search: Sear
     assert (folder / "reports/search/two/pareto.png").exists()
 
 
+# Around a stage: notes when it begins and ends, and the GPU that it was given.
+NOTE = """
+import os
+with open(os.environ["DEVICES"], "a") as noted:
+    noted.write("%s " + os.environ["CUDA_VISIBLE_DEVICES"] + "\\n")
+"""
+
+
+def test_two_trials_at_a_time_share_no_gpu(small: Any, user: dict[str, str], tmp_path: Path) -> None:
+    folder = small({"resources": {"gpu": 1}, "sampler": {"name": "RandomSampler", "seed": 1}}, seconds=0.5)
+    code = NOTE % "begin" + (folder / "train.py").read_text() + NOTE % "end"
+    (folder / "train.py").write_text(code)
+    commit(folder, user)
+    noted = tmp_path / "devices"
+    devices = {"CUDA_VISIBLE_DEVICES": "3,5", "DEVICES": str(noted)}
+    options = ("--allow-stale", "--workers", "2", "--trials", "6")
+    run("locatable", "search", *options, cwd=folder, env={**user, **devices})
+    using: set[str] = set()
+    most = 0
+    for line in noted.read_text().splitlines():
+        event, device = line.split()
+        assert (device in using) == (event == "end")
+        using ^= {device}
+        most = max(most, len(using))
+    assert (most, len(experiments(folder))) == (2, 6)
+
+
 AWKWARD = [
     "a,b", "[x]", "{x: 1}", "null", "1e-5", "yes", "on", "", " led", 'say "hi"', "it's", "x=1", "$HOME ${y}",
     "#no", "Größe λ", "line\nbreak", "a: b", "~", "010", "2024-01-01", "\\d+", None, True, 7, 0.00001,

@@ -46,8 +46,13 @@ def test_a_param_without_a_value_is_refused() -> None:
         requested("-S", "train.y=1", "-S", "train.x")
 
 
+def test_no_workers_are_refused() -> None:
+    with pytest.raises(UsageError, match="--workers is to be positive"):
+        requested("--workers", "0")
+
+
 def test_all_of_the_last_commit_by_default() -> None:
-    asked = {"rev": "HEAD", "targets": None, "params": {}, "retries": 2, "timeout": None}
+    asked = {"rev": "HEAD", "targets": None, "params": {}, "retries": 2, "timeout": None, "workers": 1}
     assert requested() == asked
 
 

@@ -48,10 +48,13 @@ def test_a_failure_is_the_last_line(module: Path, tmp_path: Path) -> None:
         flow.run_step(tmp_path, "said", log=ignore)
 
 
-def test_a_command_in_a_clone_knows_which(module: Path, tmp_path: Path) -> None:
+def test_two_commands_in_a_clone_are_told_apart_below_the_folder_of_the_flow(
+    module: Path, tmp_path: Path
+) -> None:
     module.write_text(f"import os; print(os.environ[{flow.CLONE_VARIABLE!r}])")
-    clone = tmp_path / "clone"
-    assert flow.run_step(tmp_path, "said", log=ignore, clone=clone) == [str(clone)]
+    marks = [flow.run_step(tmp_path, "said", log=ignore, clone=tmp_path / "clone")[0] for _ in "12"]
+    assert {Path(mark).parent for mark in marks} == {tmp_path}
+    assert len(set(marks)) == 2
 
 
 def test_what_a_command_started_for_a_clone_is_killed_with_it(module: Path, tmp_path: Path) -> None:

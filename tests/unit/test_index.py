@@ -246,6 +246,21 @@ def test_projects_in_folders_of_a_repository_are_read_each(place: Path, tmp_path
     assert (told["folder"], told["roles"]) == ("", {"README.md": "kept in Git"})
 
 
+def test_a_folder_that_leads_out_of_a_clone_is_left_alone(place: Path, tmp_path: Path) -> None:
+    commit(tmp_path / "one", {".dvc/config": ""})
+    tree = git(tmp_path / "one", "rev-parse", "HEAD^{tree}")
+    entry = b"40000 ..\0" + bytes.fromhex(tree)
+    hash_object = ("git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+    made = subprocess.run(hash_object, cwd=tmp_path / "one", input=entry, capture_output=True, check=True)
+    rev = git(tmp_path / "one", "commit-tree", "-m", "Lead away", made.stdout.decode().strip())
+    git(tmp_path / "one", "update-ref", "refs/heads/away", rev)
+    url = bare(tmp_path / "one")
+    assert main(["index", "add", url]) == 0
+    clones = tmp_path / "cache/locatable/repositories"
+    assert [path for path in clones.rglob(".dvc") if path.parent.parent != clones] == []
+    assert not (clones / ".dvc").exists()
+
+
 def test_a_revision_with_a_broken_file_is_said_to_be_left_out(
     place: Path, tmp_path: Path, found, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from test_documents import BLUE, DATA, RED, archive, found, reason, write
 
 from locatable.documents import read_figures
 from locatable.documents.picture import opened
-from locatable.documents.text import source_lines
+from locatable.documents.text import Manuscript
 
 ROC, LOSS = RED, BLUE
 
@@ -199,11 +199,11 @@ def test_texts_that_include_each_other_are_read_once(paper: Path) -> None:
 def test_the_lines_of_a_text_with_those_that_it_includes(paper: Path) -> None:
     write(paper / "parts/one.tex", "An accuracy % not 0.9\nof \\acc.")
     text = "\\newcommand{\\acc}{0.943}\nBefore\n\\input{parts/one}\nafter."
-    assert list(source_lines(write(paper / "a.tex", text))) == [
-        ("line 2", "Before"),
-        ("parts/one line 1", "An accuracy "),
-        ("parts/one line 2", "of 0.943."),
-        ("line 4", "after."),
+    chunks = Manuscript(write(paper / "a.tex", text), [paper]).chunks()
+    assert [(chunk.place(chunk.line), chunk.text) for chunk in chunks] == [
+        ("line 1", "\nBefore\n"),
+        ("parts/one line 1", "An accuracy \nof 0.943."),
+        ("line 3", "\nafter."),
     ]
 
 
@@ -374,8 +374,8 @@ def test_texts_in_texts_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_macros_that_expand_without_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("locatable.documents.text.MOST_EXPANDED", 1_000)
     text = "\\newcommand{\\a}[1]{\\a{#1#1#1#1}\\a{#1}}" + "\\a{xxxxxxxx}" * 1_000
-    lines = list(source_lines(write(tmp_path / "a.tex", text)))
-    assert sum(len(line) for _, line in lines) < 100_000
+    chunks = Manuscript(write(tmp_path / "a.tex", text), [tmp_path]).chunks()
+    assert sum(len(chunk.text) for chunk in chunks) < 100_000
 
 
 @pytest.mark.timeout(60)

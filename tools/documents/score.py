@@ -23,7 +23,7 @@ from .corpus import Placement
 MOST_SECONDS = 60
 MOST_MEMORY = 1_000_000_000
 # A run is ended after so much, for the machine's sake.
-LIMIT_SECONDS = 180
+LIMIT_SECONDS = 90
 LIMIT_MEMORY = 6_000_000_000
 MOST_WAIT = 600
 # What the command says of a figure that it does not name; all else that it says names a result.

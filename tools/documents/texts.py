@@ -217,7 +217,7 @@ OTHERS = {
         others={"parts/one.rst": ".. image:: /figures/one.png\n"},
     ),
     "reStructuredText, comment": Text(
-        "paper.rst", ".. image:: figures/one.png\n\n.. no image:: figures/two.png\n", unshown=(TWO,)
+        "paper.rst", ".. image:: figures/one.png\n\n..\n   .. image:: figures/two.png\n", unshown=(TWO,)
     ),
     "Org link": Text("paper.org", "* It\n#+CAPTION: so\n[[file:figures/one.png]]\n"),
     "Org link to a folder": Text("paper.org", "* It\n[[./figures/one.png]]\n"),

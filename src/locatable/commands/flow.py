@@ -1,6 +1,6 @@
 """Rebuild a revision as a Prefect flow: every DVC stage is a task run; its results are pushed and mirrored.
 
-    locatable flow [REV] [--target STAGE] [-S KEY=VALUE]
+    locatable flow [REV] [--target STAGE] [-S KEY=VALUE] [--workers N]
     locatable flow --cron "0 3 * * *"
 
 It works in a clone of its own: the checkout is left alone. What differs from the revision becomes the
@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-S", action="append", default=[], metavar="KEY=VALUE", help="set a param")
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="of what may pass then (2)")
     parser.add_argument("--timeout", type=float, metavar="S", help="for each stage and transfer, in seconds")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="independent stages at a time (1)"
+    )
     parser.add_argument("--cron", metavar="CRON", help='do it on a schedule: "0 3 * * *" is every night at 3')
 
 
@@ -48,8 +51,10 @@ def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters of the flow `rebuild`, which explains them.
 
     Raises:
-        UsageError: a param has no value.
+        UsageError: a param has no value, or there are to be no workers.
     """
+    if arguments.workers < 1:
+        raise UsageError("--workers is to be positive")
     params = {}
     for pair in arguments.S:
         key, separator, value = pair.partition("=")
@@ -62,6 +67,7 @@ def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
         "params": params,
         "retries": arguments.retries,
         "timeout": arguments.timeout,
+        "workers": arguments.workers,
     }
 
 

@@ -278,7 +278,7 @@ def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
     forms: list[Form] = [Pixels(load, (reference, is_mirrored) if reference else None)]
     if _is_jpeg(image) and not is_mirrored:
         # The file that was placed can be known by its bytes, which is quicker.
-        forms.insert(0, Encoded(image.get_data))
+        forms.insert(0, Encoded(lambda: _guarded("not a picture that can be read", image.get_data)))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
     box = _box_of((0, 0, 1, 1), matrix)
     return Figure(place, "", tuple(forms), box=box, is_incidental=is_small)

@@ -30,7 +30,6 @@ from . import (
     Form,
     forget_content,
     is_allowed,
-    project_of,
     read_bounded,
 )
 
@@ -427,17 +426,6 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
         roots: folders outside of which nothing is opened.
     """
     return Manuscript(path, roots).figures()
-
-
-def source_lines(path: Path, roots: Sequence[Path] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a text and of those that it includes, each with its place.
-
-    They are without comments and code, and with macros expanded.
-    """
-    for chunk in Manuscript(path, roots or (project_of(path),)).chunks():
-        for number, line in enumerate(chunk.text.split("\n"), start=chunk.line):
-            if line.strip():
-                yield chunk.place(number), line
 
 
 def text_of(path: Path) -> str:

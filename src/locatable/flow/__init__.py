@@ -5,12 +5,15 @@ Their steps are commands: the output of one is logged, its failure is one line, 
 """
 
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, cast
+from uuid import uuid4
 
 from ..clones import CLONE_VARIABLE, kill_processes
 from ..errors import LocatableError
@@ -28,6 +31,8 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
 # EX_CONFIG of sysexits.h, with which a stage says that trying again is of no use; as DVC reports it.
 PERMANENT = re.compile(r"exited with 78$")
+# Seconds for which a step waits for a line before it looks whether it is to end.
+INTERVAL = 0.5
 
 
 class StepError(LocatableError):
@@ -45,8 +50,8 @@ def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Pat
         folder: where to run it.
         command: `dvc`, or another module of this Python, and its arguments.
         log: called with each line that it prints.
-        clone: the clone that it works in, if any: all that was started for it is killed at the end, also
-            what has left the command's process group.
+        clone: the clone that it works in, if any: all that this command started is killed at the end, also
+            what has left its process group.
 
     Returns:
         The lines that it printed.
@@ -58,8 +63,10 @@ def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Pat
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     variables = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
     options = []
-    if clone:
-        variables[CLONE_VARIABLE] = str(clone)
+    # Other steps can work in the same clone at the time.
+    mark = clone.parent / f"step-{uuid4().hex}" if clone else None
+    if mark:
+        variables[CLONE_VARIABLE] = str(mark)
         options = ["-P"]  # no file of the project hides a module of DVC's
     process = subprocess.Popen(
         (sys.executable, *options, "-m", *command),
@@ -72,20 +79,38 @@ def run_step(folder: Path, *command: str, log: Callable[[str], None], clone: Pat
         errors="replace",
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the step
     )
+    printed: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_pass_on, args=(process, printed), daemon=True).start()
     lines = []
     try:
-        for line in map(str.rstrip, cast(IO[str], process.stdout)):
+        while (line := _next(printed)) is not None:
             if line:
                 lines.append(line)
                 log(line)
     finally:
         process.terminate()
-        if clone:
-            kill_processes(clone)
+        if mark:
+            kill_processes(mark)
         exit_code = process.wait()
     if exit_code:
         raise failure(lines, exit_code)
     return lines
+
+
+def _pass_on(process: subprocess.Popen[str], printed: queue.Queue[str | None]) -> None:
+    """Put the lines that a process prints into a queue, and None at their end."""
+    for line in cast(IO[str], process.stdout):
+        printed.put(line.rstrip())
+    printed.put(None)
+
+
+def _next(printed: queue.Queue[str | None]) -> str | None:
+    while True:
+        try:
+            # A time-out is raised in this thread, and only between two steps of Python's.
+            return printed.get(timeout=INTERVAL)
+        except queue.Empty:
+            continue
 
 
 def failure(lines: list[str], exit_code: int) -> StepError:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage
 from prefect.server.database import provide_database_interface
@@ -61,13 +63,14 @@ step = partial(task, cache_policy=NO_CACHE, retry_condition_fn=_may_pass, retry_
 
 
 @flow
-def rebuild(
+def rebuild(  # noqa: PLR0913 (parameters of a deployment)
     rev: str = "HEAD",
     targets: list[str] | None = None,
     params: dict[str, Any] | None = None,
     retries: int = 2,
     delay: float = 10,
     timeout: float | None = None,
+    workers: int = 1,
 ) -> State:
     """Rebuild a revision of the repository around the current folder, one rebuild at a time.
 
@@ -78,24 +81,61 @@ def rebuild(
         retries: how often to try again what may pass then.
         delay: seconds until the first retry; twice as many until the next.
         timeout: seconds that a stage, or a transfer of data, may take.
+        workers: how many stages that do not need each other run at a time.
     """
     root = find_project(Path.cwd())
     backoff = exponential_backoff(delay)
     limits = {"retries": retries, "retry_delay_seconds": backoff, "timeout_seconds": timeout}
     experiment = f"flow-{str(flow_run.id)[:8]}-{flow_run.run_count}"
-    states: dict[str, State] = {}
     with exclusive(root) as folder, chdir(root):
         clone, pipeline = check_out(root, folder / "clone", rev, targets or [], params or {})
         fetch.with_options(**limits)(clone, pipeline)
-        for stage, declared in pipeline.stages.items():
-            # All have ended; that Prefect is told lets it draw the pipeline.
-            before = [states[other] for other in declared.needs]
-            states[stage] = run_stage.with_options(**limits)(clone, stage, return_state=True, wait_for=before)
-            states[stage].result()  # the first that fails ends the flow
+        states = run_stages(clone, pipeline, workers, limits)
         outcome = push.with_options(**limits)(clone, list(states), experiment)
         mirror.with_options(**limits)(root)
     ran = [state for state in states.values() if state.name != "Cached"]
     return Completed(message=f"{clone.baseline}: {len(ran)} of {len(states)} stages ran, {outcome}")
+
+
+def run_stages(clone: Clone, pipeline: Pipeline, workers: int, limits: dict[str, Any]) -> dict[str, State]:
+    """Run the stages of a pipeline, each after those that it needs; return the state of each.
+
+    Args:
+        clone: where they run.
+        pipeline: its stages.
+        workers: how many run at a time.
+        limits: options of their task runs.
+
+    Raises:
+        StepError: a stage failed; those that run meanwhile end first.
+    """
+    states: dict[str, State] = {}
+    run = run_stage.with_options(**limits)
+    if workers == 1:
+        # In this thread, which Prefect can interrupt at any moment.
+        for stage, declared in pipeline.stages.items():
+            before = [states[other] for other in declared.needs]
+            states[stage] = run(clone, stage, return_state=True, wait_for=before)
+            states[stage].result()
+        return states
+    order = TopologicalSorter({stage: declared.needs for stage, declared in pipeline.stages.items()})
+    order.prepare()
+    ready: list[str] = []
+    running: dict[PrefectFuture[Any], str] = {}
+    while order.is_active():
+        ready += order.get_ready()
+        while ready and len(running) < workers:
+            stage = ready.pop(0)
+            # All have ended; that Prefect is told lets it draw the pipeline.
+            before = [states[other] for other in pipeline.stages[stage].needs]
+            running[run.submit(clone, stage, wait_for=before)] = stage
+        ended = next(as_completed(list(running)))
+        ended.wait()  # else Prefect asks its server for the state, which does not have the result
+        stage = running.pop(ended)
+        states[stage] = ended.state
+        ended.state.result()  # the first that fails ends the flow
+        order.done(stage)
+    return states
 
 
 @contextmanager
@@ -124,6 +164,8 @@ def exclusive(root: Path) -> Iterator[Path]:
         kill_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)
         held.callback(shutil.rmtree, folder, ignore_errors=True)
+        # Also what has left the processes of its step.
+        held.callback(kill_processes, folder)
         yield folder
 
 
@@ -172,7 +214,8 @@ def fetch(clone: Clone, pipeline: Pipeline) -> None:
 @step(task_run_name="{stage}")
 def run_stage(clone: Clone, stage: str) -> State | None:
     """Run a stage, unless its results are there already."""
-    lines = _dvc(clone, "repro", "--single-item", stage)
+    # DVC leaves its lock while a command runs, so that another stage can begin.
+    lines = _dvc(clone, "--wait-for-lock", "repro", "--single-item", stage)
     if f"Running stage '{stage}':" in lines:
         return None
     return Completed(name="Cached", message="nothing changed")

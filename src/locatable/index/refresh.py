@@ -182,7 +182,8 @@ def _projects(reader: Reader) -> set[str]:
     found: set[str] = set()
     for tree in trees:
         found.update(projects_in(reader.objects, tree))
-    return found
+    # Git takes such a name from a server, and would not check it out.
+    return {folder for folder in found if {"..", ".git"}.isdisjoint(folder.split("/"))}
 
 
 class _Project:

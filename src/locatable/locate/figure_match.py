@@ -111,7 +111,10 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         figure: of a document.
         before: what was found of figures of the same document: none is looked at again.
     """
-    key = tuple(form.identity for form in figure.forms)
+    try:
+        key = tuple(form.identity for form in figure.forms)
+    except UnreadableError as error:
+        return [(figure, Verdict(Match.NONE, reason=str(error)))]
     of_parts: list[tuple[Figure, Verdict]] = []
     if key in before:
         verdict, seen = before[key]

@@ -33,7 +33,7 @@ from ..repository.reader import Reader
 from ..results.processor import Processor, write_processor
 from ..results.staleness import differences, remedy, summary
 from .git_trials import FoundExperiments, find_experiments
-from .local_backend import LocalBackend, study_folder
+from .local_backend import Devices, LocalBackend, study_folder
 from .messages import (
     Backend,
     Complete,
@@ -390,6 +390,8 @@ class Search:
         self.plan = plan
         self._fetch: Callable[[], None] | None = None
         backend = self._backend()
+        if not backend.capacity():
+            observer.notice("waiting for a GPU: all are used by other searches")
         # What a killed search left. Git is asked only then: its worker could still be pushing a trial.
         self._remove_clones()
         # Optuna creates its tables in several steps, which two searches must not do at once.
@@ -407,7 +409,10 @@ class Search:
         plan, options = self.plan, self.plan.options
         setup = plan.project.clone_setup(plan.baseline)
         if options.ray is None:
-            return LocalBackend(setup, plan.folder, options.workers or 1)
+            workers = options.workers or 1
+            resources = plan.settings.resources
+            devices = Devices(resources, workers) if resources.gpu else None
+            return LocalBackend(setup, plan.folder, workers, devices)
         # Imported here: the others do without Ray.
         from .ray_backend import GitRemote, RayBackend, connect
 

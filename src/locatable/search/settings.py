@@ -197,10 +197,23 @@ def _has_effect(
 
 
 class Resources(Section):
-    """The resources that a trial takes of a Ray cluster."""
+    """The resources that a trial takes; on this machine, without a cluster, its GPUs alone count.
+
+    Attributes:
+        cpu: processors.
+        gpu: GPUs, or the part of one that a trial shares with others.
+        wait: for GPUs that are not there for all workers now, in place of refusing to begin.
+    """
 
     cpu: Annotated[float, Field(gt=0)] = 1
     gpu: Annotated[float, Field(ge=0)] = 0
+    wait: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_taken(self) -> Self:
+        if self.gpu > 1 and self.gpu != int(self.gpu):
+            raise ValueError(f"gpu: {self.gpu:g} is neither a whole number of GPUs nor a part of one")
+        return self
 
 
 class SearchSettings(Section):
