@@ -257,18 +257,19 @@ def looks_of(content: bytes) -> "list[Look]":
     return [drawing_of(content) if is_svg(content) else opened(content)]
 
 
-def seen_in(content: bytes) -> "Iterator[tuple[int, Image.Image]]":
-    """Yield what the file of a figure looks like: number and picture of each page of a PDF.
-
-    Nothing here renders an SVG.
+def seen_as(content: bytes) -> "Image.Image | None":
+    """Return the file of a figure as it is seen; None for an SVG, and for a PDF of several pages, a text.
 
     Raises:
         UnreadableError: it cannot be read or rendered, or is too large.
     """
-    for number, look in enumerate(looks_of(content)):
-        picture = look.render() if isinstance(look, Drawing) and look.render else look
-        if picture and not isinstance(picture, Drawing):
-            yield number, picture
+    looks = looks_of(content)
+    if len(looks) != 1:
+        return None
+    (look,) = looks
+    if isinstance(look, Drawing):
+        return look.render() if look.render else None
+    return look
 
 
 def read_bounded(path: Path) -> bytes:

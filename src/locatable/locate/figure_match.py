@@ -282,19 +282,15 @@ def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Itera
     for box in others[1:]:
         if area(box) > smallest and not any(covers(outer, box) for outer in done):
             found.append((box, NOT_FOUND))
-    found.sort(key=_reading_order)
-    width, height = picture.size
-    return [(_scaled(box, 1 / width, 1 / height), verdict) for box, verdict in found]
+    height = min(box[3] - box[1] for box, _ in found)
+    # Of two that are side by side, the left one comes first.
+    found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
+    across, down = 1 / picture.width, 1 / picture.height
+    return [(_scaled(box, across, down), verdict) for box, verdict in found]
 
 
 def _scaled(box: FullBox, across: float, down: float) -> FullBox:
     return box[0] * across, box[1] * down, box[2] * across, box[3] * down
-
-
-def _reading_order(found: tuple[FullBox, Verdict]) -> tuple[float, float]:
-    left, upper, _, lower = found[0]
-    # Of two that are side by side, the left one comes first.
-    return round(2 * upper / (lower - upper)), left
 
 
 def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
@@ -314,11 +310,11 @@ def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
     candidates = {best.group: best}
     for row in rows[near[:MOST_LOOKED_AT]]:
         group = known.index.with_look(row)
-        if group not in candidates:
+        if group and group not in candidates:
             candidate = _align_likewise(known, copy, row, best.alignment.placed)
             if candidate is not None:
                 candidates[group] = candidate
-    unseen = [known.index.with_look(row) for row in rows[near[MOST_LOOKED_AT:]]]
+    unseen = [group for group in map(known.index.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
     if not any(candidate.comparison.is_copy for candidate in candidates.values()):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
@@ -337,7 +333,7 @@ def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate
     best: Candidate | None = None
     aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
     for row in rows:
-        original = known.index.part(row)
+        original = known.index.part(row) if known.index.with_look(row) else None
         if original is not None:
             alignment, off = align(copy, original)
             aligned.append((off, len(aligned), row, original, alignment))
