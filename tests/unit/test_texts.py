@@ -112,6 +112,7 @@ OTHERS = {
         ".. figure:: figs/my roc.png\n": [ROC],
         ".. |roc| image:: roc.*\n": [ROC],
         ".. no image:: roc.png\n": [],
+        "..\n   .. image:: roc.png\n\n.. image:: loss.png": [LOSS],
         ".. code-block:: rst\n\n   .. image:: roc.png\n\n.. image:: loss.png\n": [LOSS],
     },
     "a.org": {

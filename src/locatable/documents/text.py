@@ -73,8 +73,11 @@ _HIDDEN = {
     ".org": _ORG,
     ".typ": rf"{_MARKDOWN} | (?<!:)//[^\n]* | /\*.*?(?:\*/|\Z)",
     ".adoc": rf"{_MARKDOWN} | ^//[^\n]* | ^(?P<line>-{{4,}}|\.{{4,}})[ ]*$.*?(?:^(?P=line)[ ]*$|\Z)",
-    ".rst": rf"{_MARKDOWN} | ^(?P<indent>[ ]*)\.\.[ ](?:code|code-block|sourcecode|parsed-literal)::[^\n]*\n"
-    r"(?:[ \t]*\n|(?P=indent)[ \t]+[^\n]*\n)*+ | ^[ ]*\.\.[ ](?![\w-]+::|[|_\[])[^\n]*",
+    ".rst": rf"{_MARKDOWN}"
+    # Code, or a comment, which is what begins as no directive does; with the lines indented below.
+    r" | ^(?P<indent>[ ]*)\.\.(?:[ ]"
+    r"(?:(?:code|code-block|sourcecode|parsed-literal)::|(?![\w-]+::|[|_\[]))[^\n]*"
+    r"(?:\n[ \t]*$|\n(?P=indent)[ \t]+[^\n]*)*+ | (?:\n(?P=indent)[ \t]+[^\n]*)++)",
 }
 _KINDS = {
     **dict.fromkeys((".tex", ".ltx", ".latex", ".rnw", ".sty", ".cls"), "tex"),
