@@ -68,7 +68,7 @@ LEAST_FOUND = 0.96
 # cover: a box around a curve has as many pixels as the curve.
 LEAST_EXPLAINED = 0.5
 MOST_COVERED = 0.15
-# A changed digit leaves at least 14 pixels of a tile absent, JPEG at quality 20 at most 12; of pictures at
+# A changed digit leaves at least 16 pixels of a tile absent, JPEG at quality 20 at most 12; of pictures at
 # least so wide or high.
 MOST_ABSENT = 12
 TILES_AT = 240
