@@ -68,7 +68,7 @@ LEAST_FOUND = 0.96
 # cover: a box around a curve has as many pixels as the curve.
 LEAST_EXPLAINED = 0.5
 MOST_COVERED = 0.15
-# A changed digit leaves at least 14 pixels of a tile absent, JPEG at quality 20 at most 12; of pictures at
+# A changed digit leaves at least 16 pixels of a tile absent, JPEG at quality 20 at most 12; of pictures at
 # least so wide or high.
 MOST_ABSENT = 12
 TILES_AT = 240
@@ -190,8 +190,8 @@ def _cut(drawn: Values, box: Box, cuts: int) -> Iterator[Box]:
         return
     left, upper, right, lower = trimmed
     part = drawn[upper:lower, left:right]
-    rows = _runs(part.any(axis=1))
-    columns = _runs(part.any(axis=0))
+    rows = _runs(np.asarray(part.any(axis=1)))
+    columns = _runs(np.asarray(part.any(axis=0)))
     if len(rows) > 1 and cuts:
         for start, stop in rows:
             yield from _cut(drawn, (left, upper + start, right, upper + stop), cuts - 1)
@@ -477,7 +477,7 @@ def _sampled(profile: Values, count: int) -> Values:
     sums = np.concatenate([[0.0], np.cumsum(profile)])
     places = np.linspace(0, len(profile), count + 1)
     between = np.interp(places, np.arange(len(profile) + 1), sums)
-    return np.diff(between) * (count / len(profile))
+    return np.asarray(np.diff(between) * (count / len(profile)))
 
 
 @dataclass(frozen=True)
@@ -507,7 +507,7 @@ class Comparison:
             return False
         # In a smaller copy, what differs is smaller, too.
         scale = min(1.0, max(self.copy.shape) / TILES_AT)
-        return self.most_absent <= MOST_ABSENT * scale
+        return bool(self.most_absent <= MOST_ABSENT * scale)
 
 
 def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FINE) -> Comparison | None:
