@@ -23,7 +23,7 @@ from tiny_git import commit, git, write
 import locatable
 from locatable import cli
 from locatable.documents.pdf import Canvas
-from locatable.documents.picture import Fingerprint, fingerprint
+from locatable.documents.picture import pixel_digest
 from locatable.git.objects import GitObjects
 from locatable.locate import Located
 from locatable.locate.document import locate_document
@@ -437,11 +437,11 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Widths of the pictures that are compared by their pixels."""
     widths = []
 
-    def counted(image: Image.Image) -> Fingerprint:
+    def counted(image: Image.Image) -> bytes:
         widths.append(image.width)
-        return fingerprint(image)
+        return pixel_digest(image)
 
-    monkeypatch.setattr("locatable.locate.figure_match.fingerprint", counted)
+    monkeypatch.setattr("locatable.locate.figure_match.pixel_digest", counted)
     return widths
 
 
@@ -470,10 +470,10 @@ def test_a_picture_that_many_pages_show_is_looked_at_once(
 def test_a_picture_that_takes_too_much_memory_does_not_hide_the_others(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_much(image: Image.Image) -> Fingerprint:
+    def too_much(image: Image.Image) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("locatable.locate.figure_match.fingerprint", too_much)
+    monkeypatch.setattr("locatable.locate.figure_match.pixel_digest", too_much)
     with Reader(project) as reader:
         first, second = locate_document(reader, page(tmp_path, FOREIGN, MINE)).figures
     assert (first.reason, second.match.name) == ("it takes too much memory to look at", "BYTES")
@@ -509,3 +509,10 @@ def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) 
     for size in (1, 2, 3, 7, 1_000):
         monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
         assert Canvas(content, DictionaryObject()).drawing().outline == whole
+
+
+def test_a_picture_in_a_drawing_that_a_page_shows_twice(project: Path, tmp_path: Path) -> None:
+    data = base64.b64encode(MINE).decode()
+    drawing = f"<svg><image href='data:image/png;base64,{data}'/></svg>\n"
+    (tmp_path / "a.html").write_text(drawing * 2)
+    assert said(project, str(tmp_path / "a.html")) == [("BYTES", ["mine"])] * 2

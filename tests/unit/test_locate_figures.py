@@ -9,12 +9,11 @@ from pathlib import Path
 import docx
 import nbformat
 import pptx
-import pypdfium2
 import pytest
 from figures import curves, drawn, make_project, picture, saved, scaled
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image, ImageDraw, PngImagePlugin
-from pypdf import PdfReader, PdfWriter
+from pypdf import PdfReader, PdfWriter, Transformation
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 from tiny_git import commit, git
 
@@ -183,7 +182,7 @@ def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, 
 
 
 def with_letter(image: Image.Image) -> Image.Image:
-    ImageDraw.Draw(image).text((image.width * 0.3, image.height * 0.2), "B", fill="black", font_size=24)
+    ImageDraw.Draw(image).text((image.width * 0.66, image.height * 0.12), "B", fill="black", font_size=24)
     return image
 
 
@@ -257,14 +256,12 @@ def test_the_parts_of_a_montage(reader: Reader, tmp_path: Path) -> None:
 
 
 def rewritten(content: bytes, path: Path) -> Path:
-    """A PDF with the figure smaller on a page, among lines, drawn by operators that PDFium writes."""
-    document = pypdfium2.PdfDocument(content)
-    page = document[0]
-    for drawn_object in page.get_objects(max_depth=1):
-        drawn_object.transform(pypdfium2.PdfMatrix((0.8, 0, 0, 0.8, 150, 400)))
-    page.set_mediabox(0, 0, 595, 842)
-    page.gen_content()
-    document.save(path)
+    """A PDF whose page draws the figure by its own operators, smaller, as Ghostscript does."""
+    writer = PdfWriter()
+    page = writer.add_blank_page(595, 842)
+    figure = PdfReader(io.BytesIO(content)).pages[0]
+    page.merge_transformed_page(figure, Transformation().scale(0.8).translate(150, 400))
+    writer.write(path)
     return path
 
 

@@ -257,18 +257,19 @@ def looks_of(content: bytes) -> "list[Look]":
     return [drawing_of(content) if is_svg(content) else opened(content)]
 
 
-def seen_in(content: bytes) -> "Iterator[tuple[int, Image.Image]]":
-    """Yield what the file of a figure looks like: number and picture of each page of a PDF.
-
-    Nothing here renders an SVG.
+def seen_as(content: bytes) -> "Image.Image | None":
+    """Return the file of a figure as it is seen; None for an SVG, and for a PDF of several pages, a text.
 
     Raises:
         UnreadableError: it cannot be read or rendered, or is too large.
     """
-    for number, look in enumerate(looks_of(content)):
-        picture = look.render() if isinstance(look, Drawing) and look.render else look
-        if picture and not isinstance(picture, Drawing):
-            yield number, picture
+    looks = looks_of(content)
+    if len(looks) != 1:
+        return None
+    (look,) = looks
+    if isinstance(look, Drawing):
+        return look.render() if look.render else None
+    return look
 
 
 def read_bounded(path: Path) -> bytes:
@@ -302,11 +303,12 @@ class _OutOfTime(BaseException):
 
 
 @contextmanager
-def bounded_reading(what: str) -> Iterator[None]:
+def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
     """Bound the processor time and the memory of what is read inside; for the main thread of a command.
 
     Args:
         what: is read, for the message.
+        used: seconds that were used for it before.
 
     Raises:
         UnreadableError: a bound was reached.
@@ -319,7 +321,7 @@ def bounded_reading(what: str) -> Iterator[None]:
     try:
         _limit_memory(limits)
         # Once more each second: what raises inside of a destructor is lost.
-        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS, 1)
+        signal.setitimer(signal.ITIMER_PROF, max(1, MOST_SECONDS - used), 1)
         yield
     except _OutOfTime:
         raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None

@@ -23,10 +23,10 @@ from ..locate.known_figures import (
     FigureFiles,
     Key,
     KnownFigures,
+    compared_picture,
     digest_rows,
     distinct,
     look_rows,
-    page_of,
     read_rows,
 )
 from ..repository.reader import Reader
@@ -170,7 +170,7 @@ class IndexedFigures(KnownFigures):
         """Return the block that a row of `looks` is of; None where no repository here has the figure."""
         for key in self.with_look(row):
             content = self.content(key)
-            picture = None if content is None else page_of(content, int(row["page"]))
+            picture = None if content is None else compared_picture(content)
             if picture is not None:
                 return Part(picture, tuple(row["box"].tolist()))
         return None

@@ -112,7 +112,7 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         before: what was found of figures of the same document: none is looked at again.
     """
     try:
-        key = tuple(form.identity for form in figure.forms)
+        key = _identity(figure)
     except UnreadableError as error:
         return [(figure, Verdict(Match.NONE, reason=str(error)))]
     of_parts: list[tuple[Figure, Verdict]] = []
@@ -125,7 +125,7 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
             for part in figure.parts:
                 of_parts += verdicts(known, part, before)
             verdict, seen = _look(known, looks, of_parts, verdict)
-        if key and None not in key:
+        if key:
             before[key] = verdict, seen
     if verdict.match is not Match.NONE:
         return [(figure, verdict)]
@@ -135,11 +135,22 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         return of_parts
     if len(seen) < 2:
         return [(figure, seen[0][1] if seen else verdict)]
+    return _numbered(figure, seen)
+
+
+def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
+    """Return what is recognized in a figure, as its parts."""
     numbered = []
     for number, (_, of_part) in enumerate(seen, start=1):
         name = f"{figure.name} part {number}".strip()
         numbered.append((replace(figure, name=name, missing=()), of_part))
     return numbered
+
+
+def _identity(figure: Figure) -> tuple[Hashable, ...]:
+    """Return what the same figure has again, by its forms; nothing where it is not remembered as a whole."""
+    identities = tuple(form.identity for form in figure.forms)
+    return () if figure.parts or None in identities else identities
 
 
 def _look(
@@ -271,19 +282,15 @@ def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Itera
     for box in others[1:]:
         if area(box) > smallest and not any(covers(outer, box) for outer in done):
             found.append((box, NOT_FOUND))
-    found.sort(key=_reading_order)
-    width, height = picture.size
-    return [(_scaled(box, 1 / width, 1 / height), verdict) for box, verdict in found]
+    height = min(box[3] - box[1] for box, _ in found)
+    # Of two that are side by side, the left one comes first.
+    found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
+    across, down = 1 / picture.width, 1 / picture.height
+    return [(_scaled(box, across, down), verdict) for box, verdict in found]
 
 
 def _scaled(box: FullBox, across: float, down: float) -> FullBox:
     return box[0] * across, box[1] * down, box[2] * across, box[3] * down
-
-
-def _reading_order(found: tuple[FullBox, Verdict]) -> tuple[float, float]:
-    left, upper, _, lower = found[0]
-    # Of two that are side by side, the left one comes first.
-    return round(2 * upper / (lower - upper)), left
 
 
 def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
@@ -303,11 +310,11 @@ def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
     candidates = {best.group: best}
     for row in rows[near[:MOST_LOOKED_AT]]:
         group = known.index.with_look(row)
-        if group not in candidates:
+        if group and group not in candidates:
             candidate = _align_likewise(known, copy, row, best.alignment.placed)
             if candidate is not None:
                 candidates[group] = candidate
-    unseen = [known.index.with_look(row) for row in rows[near[MOST_LOOKED_AT:]]]
+    unseen = [group for group in map(known.index.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
     if not any(candidate.comparison.is_copy for candidate in candidates.values()):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
@@ -326,7 +333,7 @@ def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate
     best: Candidate | None = None
     aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
     for row in rows:
-        original = known.index.part(row)
+        original = known.index.part(row) if known.index.with_look(row) else None
         if original is not None:
             alignment, off = align(copy, original)
             aligned.append((off, len(aligned), row, original, alignment))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_in
+from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_as
 from ..documents.picture import SIDE, Part, blocks, pixel_digest, small_enough, square
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -50,7 +50,6 @@ MOST_BLOCKS = 16
 LOOK_ROW = np.dtype(
     [
         ("key", f"S{_LONGEST_KEY}"),
-        ("page", "<u4"),
         ("digest", "u1", 16),
         ("box", "<u2", 4),
         ("inside", "u1", (SIDE, SIDE)),
@@ -316,32 +315,34 @@ class FigureIndex:
         return distinct(rows)
 
     def with_look(self, row: np.void) -> tuple[Key, ...]:
-        """Return keys of figures that look the same as that of a row of `looks`."""
-        return tuple(self._by_look[row["digest"].tobytes()])
+        """Return keys of results' figures that look the same as that of a row of `looks`."""
+        keys = self._by_look[row["digest"].tobytes()]
+        return tuple(key for key in keys if self._known.places(key))
 
     def part(self, row: np.void) -> Part | None:
         """Return the block that a row of `looks` is of; None where this machine no longer has it."""
-        picture = self._opened(row["key"].decode(), int(row["page"]))
+        picture = self._opened(row["key"].decode())
         return None if picture is None else Part(picture, tuple(row["box"].tolist()))
 
-    def _open(self, key: Key, page: int) -> Image.Image | None:
+    def _open(self, key: Key) -> Image.Image | None:
         content = self._known.content(key)
-        return None if content is None else page_of(content, page)
+        return None if content is None else compared_picture(content)
 
 
-def page_of(content: bytes, page: int) -> Image.Image | None:
-    """Return a picture, or a page of a PDF, at the size at which figures are compared."""
-    for number, picture in seen_in(content):
-        if number == page:
-            return small_enough(picture, LONGER_SIDE)
-    return None
+def compared_picture(content: bytes) -> Image.Image | None:
+    """Return a figure at the size at which it is compared; None where nothing here renders it."""
+    picture = seen_as(content)
+    return None if picture is None else small_enough(picture, LONGER_SIDE)
 
 
 def distinct(rows: np.ndarray) -> np.ndarray:
     """Return rows of blocks, the same block of the same picture once."""
     drawn = rows[rows["box"].any(axis=1)]
-    _, first = np.unique(drawn[["digest", "box"]], return_index=True)
-    return np.asarray(drawn[np.sort(first)])
+    # Ten times as fast as `np.unique` of both.
+    first: dict[bytes, int] = {}
+    for position, (digest, box) in enumerate(zip(drawn["digest"], drawn["box"], strict=True)):
+        first.setdefault(digest.tobytes() + box.tobytes(), position)
+    return np.asarray(drawn[list(first.values())])
 
 
 def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
@@ -419,18 +420,18 @@ def digest_rows(content: bytes) -> np.ndarray:
 
 def look_rows(content: bytes) -> np.ndarray:
     """Return a row for each block of what a figure shows."""
-    rows = []
     try:
-        for page, picture in seen_in(content):
-            digest = np.frombuffer(pixel_digest(picture), np.uint8)
-            picture = small_enough(picture, LONGER_SIDE)
-            for box in blocks(picture)[:MOST_BLOCKS]:
-                row = np.zeros(1, LOOK_ROW)
-                row["page"] = page
-                row["digest"] = digest
-                row["box"] = box
-                row["inside"] = square(picture, box)
-                rows.append(row)
+        picture = seen_as(content)
     except UnreadableError:
-        pass
-    return np.concatenate(rows or [np.zeros(1, LOOK_ROW)])
+        picture = None
+    if picture is None:
+        return np.zeros(1, LOOK_ROW)
+    digest = np.frombuffer(pixel_digest(picture), np.uint8)
+    picture = small_enough(picture, LONGER_SIDE)
+    boxes = blocks(picture)[:MOST_BLOCKS]
+    rows = np.zeros(max(1, len(boxes)), LOOK_ROW)
+    for row, box in zip(rows, boxes, strict=False):
+        row["digest"] = digest
+        row["box"] = box
+        row["inside"] = square(picture, box)
+    return rows
