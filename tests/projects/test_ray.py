@@ -379,7 +379,7 @@ def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, st
         "sampler": {"name": "GridSampler", "search_space": grid},
         "space": {**SPACE, "train.trouble": {"type": "categorical", "choices": ["above", "none"]}},
     }
-    folder, _ = remote(search, steps=8, seconds=0.5, y=0.0)
+    folder, _ = remote(search, steps=8, seconds=1.0, y=0.0)
     before = checkout(folder)
     client = MlflowClient(f"sqlite:///{tmp_path}/runs.db")
     with watched(folder, user, client) as seen:
@@ -394,7 +394,7 @@ def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, st
         # Of a node, which shares nothing with this machine: its params, and its series point by point.
         growing = [one.data for one in seen if one.info.run_id == ended[name].info.run_id]
         assert growing[-1].params["train.x"] == "0.3"
-        assert len({data.metrics.get("loss") for data in growing}) > 2
+        assert len({data.metrics.get("loss") for data in growing}) > 1
     states = {
         (params["train.x"], params["train.trouble"]): state
         for state, params, _ in known(user, "small", f"sqlite:///{folder / 'optuna.db'}")
