@@ -6,13 +6,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import tiny_dvc
@@ -561,3 +565,120 @@ def test_what_is_no_size_is_refused(text):
 @pytest.mark.parametrize("size", [3, 4_200, 1_300_000, 2_500_000_000])
 def test_a_size_that_is_shown_can_be_typed(size):
     assert parse_size(show_size(size)) == size
+
+
+CITATION = """
+cff-version: 1.2.0
+message: Cite it.
+title: Counting lines
+authors:
+  - {family-names: Holst, name-particle: von, given-names: Ada, affiliation: A. University,
+     orcid: "https://orcid.org/0000-0002-1825-0097"}
+  - name: The Counters
+license: Apache-2.0
+keywords: [lines]
+preferred-citation:
+  {type: article, title: On lines, doi: 10.1234/lines.5, authors: [{family-names: Holst}],
+   date-published: "2026-01-31"}
+references:
+  - {type: software, title: wc, url: "https://example.org/wc", authors: [{name: People}]}
+"""
+
+
+def test_metadata_for_zenodo_and_the_citation_are_those_of_the_project_s_citation_cff(project, tmp_path):
+    committed(project, {"CITATION.cff": CITATION})
+    members = contents(archive_of(project, tmp_path / "result.zip"))
+    rev = git(project, "rev-parse", "HEAD")
+    date = git(project, "log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%d")
+    zenodo = json.loads(members[".zenodo.json"])
+    assert zenodo.pop("description").startswith("<p>Counts.</p><p>Commit ")
+    assert zenodo == {
+        "upload_type": "dataset",
+        "title": f"Counting lines: commit {rev[:7]}",
+        "creators": [
+            {"name": "von Holst, Ada", "affiliation": "A. University", "orcid": "0000-0002-1825-0097"},
+            {"name": "The Counters"},
+        ],
+        "publication_date": date,
+        "version": rev,
+        "access_right": "open",
+        "license": "apache-2.0",
+        "keywords": ["lines"],
+        "related_identifiers": [
+            {"identifier": "10.1234/lines.5", "relation": "isSupplementTo"},
+            {"identifier": "https://example.org/wc", "relation": "references"},
+        ],
+    }
+    cited = yaml.safe_load(members["CITATION.cff"])
+    source = yaml.safe_load(CITATION)
+    assert cited == {
+        "cff-version": "1.2.0",
+        "message": "If you use this result, please cite it as below.",
+        "type": "dataset",
+        "title": zenodo["title"],
+        "authors": source["authors"],
+        "version": rev,
+        "date-released": date,
+        "license": "Apache-2.0",
+        "keywords": ["lines"],
+        "references": [source["preferred-citation"], *source["references"]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "author", "licence"),
+    [
+        ('[project]\nname = "p"\nauthors = [{name = "Ada"}]\nlicense = "MIT"\n', "Ada", ("open", "mit")),
+        ('[project]\nname = "p"\n', "Ada of Git", ("closed", None)),  # Zenodo would choose a licence
+    ],
+)
+def test_without_a_citation_cff_the_metadata_are_those_of_pyproject_or_of_the_commit(
+    project, tmp_path, monkeypatch, pyproject, author, licence
+):
+    write(project, {"pyproject.toml": pyproject})
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "-m", "Next", "--author=Ada of Git <ada@example.org>")
+    zenodo = json.loads(contents(archive_of(project, tmp_path / "result.zip"))[".zenodo.json"])
+    assert [creator["name"] for creator in zenodo["creators"]] == [author]
+    assert (zenodo["access_right"], zenodo.get("license")) == licence
+
+
+class Zenodo(BaseHTTPRequestHandler):
+    """Answers as Zenodo's API does, and remembers what it was sent."""
+
+    sent: ClassVar[list[tuple[str, str, bytes]]] = []
+
+    def answer(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.sent.append((f"{self.command} {self.path}", self.headers["Authorization"], content))
+        host, port = self.server.server_address[:2]
+        bucket = f"http://{host}:{port}/api/files/b"
+        body = json.dumps({"id": 1, "links": {"self": "x", "bucket": bucket, "publish": "y"}}).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = answer  # noqa: N815 (names of the library)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_the_page_s_commands_make_a_draft_of_the_archive(archive, tmp_path):
+    page = (Path(__file__).parents[2] / "docs/how-to/archive.md").read_text()
+    commands = re.search(r"```console\n(printf .*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    shutil.copy(archive, tmp_path / "result.zip")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Zenodo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        variables = {"ZENODO_TOKEN": "secret", "zenodo": f"http://127.0.0.1:{server.server_port}"}
+        environment = {**os.environ, **variables, "no_proxy": "127.0.0.1"}
+        subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env=environment, check=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (draft, token, metadata), (upload, _, uploaded) = Zenodo.sent
+    assert (draft, token) == ("POST /api/deposit/depositions", "Bearer secret")
+    assert json.loads(metadata) == {"metadata": json.loads(contents(archive)[".zenodo.json"])}
+    assert (upload, uploaded) == ("PUT /api/files/b/result.zip", archive.read_bytes())

@@ -1,12 +1,15 @@
 """What `make documents` counts: the truth about figures beside what was said of them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from tools.documents.__main__ import PROGRAMS
 from tools.documents.corpus import Placement
 from tools.documents.score import Answer, Outcome, Said, answers_of, faults, outcomes
 
+WORKFLOW = Path(__file__).parents[2] / ".github/workflows/documents.yml"
 MINE = ("1f", "figures/roc")
 OTHER = ("2e", "figures/roc")
 
@@ -92,3 +95,8 @@ def test_the_command_is_read() -> None:
 def test_faults_of_a_run(said: Said, fault: list[str]) -> None:
     assert faults(said)[: len(fault)] == fault
     assert bool(faults(said)) == bool(fault)
+
+
+def test_the_weekly_job_installs_every_tool() -> None:
+    installed = WORKFLOW.read_text().partition("apt-get install")[2].partition("- uses")[0].split()
+    assert set(PROGRAMS.values()) <= set(installed)

@@ -509,3 +509,10 @@ def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) 
     for size in (1, 2, 3, 7, 1_000):
         monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
         assert Canvas(content, DictionaryObject()).drawing().outline == whole
+
+
+def test_a_picture_in_a_drawing_that_a_page_shows_twice(project: Path, tmp_path: Path) -> None:
+    data = base64.b64encode(MINE).decode()
+    drawing = f"<svg><image href='data:image/png;base64,{data}'/></svg>\n"
+    (tmp_path / "a.html").write_text(drawing * 2)
+    assert said(project, str(tmp_path / "a.html")) == [("BYTES", ["mine"])] * 2

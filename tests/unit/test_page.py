@@ -21,9 +21,9 @@ from tiny_git import commit, git, write
 
 from locatable.errors import UsageError
 from locatable.locate import locate, report_on
+from locatable.page import check_place, to_html, write_page
 from locatable.page.facts import Facts, Metric, Step, read_facts
 from locatable.page.figures import Confusion, Curves, figure, image_type
-from locatable.page.write import check_place, to_html, write_page
 from locatable.repository.hashes import folder_hash
 from locatable.repository.reader import Reader
 from locatable.results.rebuild import origin_url

@@ -75,12 +75,12 @@ def test_dependabot_finds_the_workflows_of_the_repository_and_of_generated_proje
     # What it calls the root stands for the workflows there.
     folders = [".github/workflows" if name == "/" else name.lstrip("/") for name in update["directories"]]
     found = {path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.yml")}
-    assert {path.name for path in found} == {"ci.yml", "joints.yml"}
+    assert {path.name for path in found} == {"ci.yml", "documents.yml", "joints.yml"}
     for path in found:
         jobs = yaml.safe_load(path.read_text())["jobs"].values()
         steps = [step for job in jobs for step in job["steps"] if "uses" in step]
         assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in steps)
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_pre_commit_downloads_no_hook():

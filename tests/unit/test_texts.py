@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from figures import picture, saved
-from test_documents import BLUE, DATA, RED, archive, found, reason, write
+from test_documents import BLUE, DATA, RED, archive, content_of, found, reason, write
 
 from locatable.documents import read_figures
 from locatable.documents.picture import opened
@@ -44,6 +44,8 @@ TEX = {
     r"\includegraphics{\detokenize{figs/only}}": [ROC],
     r'\includegraphics{"figs/my roc.png"}': [ROC],
     r"\epsfig{file=roc.png,width=3cm}": [ROC],
+    r"\begin{figure}\plotone{roc}\end{figure}": [ROC],
+    r"\def\figs{figs/}" "\n" r"\includegraphics{\figs only}": [ROC],
     r"\newcommand{\fig}[1]{\includegraphics{figs/#1}}" "\n" r"\fig{only}": [ROC],
     r"\newcommand{\fig}[2][3cm]{\includegraphics[width=#1]{figs/#2}}" "\n" r"\fig{only} \fig[1cm]{loss}": [
         ROC,
@@ -81,6 +83,7 @@ HTML = {
     "<p>`<img src='roc.png'>`</p>": [ROC],
     "<img src='/roc.png'>": [ROC],
     "<img src='file:roc.png'>": [ROC],
+    "<iframe src='a.html'></iframe><iframe src='gone.pdf'></iframe>": ["there is no such file"],
 }
 MARKDOWN = {
     "![](roc.png){width=50%}": [ROC],
@@ -99,6 +102,7 @@ MARKDOWN = {
     "`roc.png` <!-- ![](roc.png) -->": [],
     "import roc from './roc.png'\n\n<img src={roc} />": [ROC],
     "{/* ![](roc.png) */}": [],
+    "<Image src={require('./roc.png')} />": [ROC],
     "\\includegraphics{roc}": [ROC],
     "The paper is [here](paper.pdf).": [],
 }
@@ -107,6 +111,7 @@ OTHERS = {
         ".. image:: roc.png\n   :width: 50%\n": [ROC],
         ".. figure:: figs/my roc.png\n": [ROC],
         ".. |roc| image:: roc.*\n": [ROC],
+        ".. no image:: roc.png\n": [],
         ".. code-block:: rst\n\n   .. image:: roc.png\n\n.. image:: loss.png\n": [LOSS],
     },
     "a.org": {
@@ -395,3 +400,13 @@ def test_macros_that_expand_without_limit(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_what_has_no_end_in_other_markups_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
     assert len(found(write(tmp_path / name, text))) <= 100
+
+
+def test_a_picture_that_obsidian_keeps_among_attachments(tmp_path: Path) -> None:
+    write(tmp_path / "attachments/roc.png", ROC)
+    assert found(write(tmp_path / "a.md", "![[roc.png]]")) == [("line 1", ROC)]
+
+
+def test_a_picture_in_an_svg_is_a_part_of_it(paper: Path) -> None:
+    (figure,) = read_figures(write(paper / "a.html", "\n<svg width='9'>\n<image href='roc.png'/></svg>"))
+    assert [(part.place, content_of(part)) for part in figure.parts] == [("line 3", ROC)]

@@ -65,7 +65,9 @@ ROWS = {
 
 def main() -> int:
     """Build and score rows; returns the exit code."""
-    packages = textwrap.fill(" ".join(sorted(set(PROGRAMS.values()))), 100, subsequent_indent="    ")
+    packages = textwrap.fill(
+        " ".join(sorted(set(PROGRAMS.values()))), 100, subsequent_indent="    ", break_on_hyphens=False
+    )
     formatter = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").format(packages=packages), formatter_class=formatter

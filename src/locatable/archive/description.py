@@ -1,4 +1,4 @@
-"""Describes an archive: a page with the commands that rebuild, and an RO-Crate, a Provenance Run Crate.
+"""Describes an archive: how to rebuild and cite it, for Zenodo, and as an RO-Crate, a Provenance Run Crate.
 
 All of it is read from the revision. Every time in it is that of the commit, and every id follows from what it
 stands for: the same revision has the same description.
@@ -12,12 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from shlex import join, quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as quote_url
 
+import yaml
+
 from ..model import HASHES, Record, flat_params
-from ..repository.parsing import parse_toml
+from ..output import redact_urls
+from ..repository.parsing import parse_toml, parse_yaml
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import (
     CONDA_LOCK,
@@ -29,7 +33,19 @@ from ..results.coordinates import (
     read_record,
 )
 from ..results.rebuild import environment_lock, hashed_locks, repro_command, tool_commands
-from .format import BUNDLE, CRATE, FILES, OBJECTS, README, WHEELS, Content, Manifest, size_of
+from .format import (
+    BUNDLE,
+    CITATION,
+    CRATE,
+    FILES,
+    OBJECTS,
+    README,
+    WHEELS,
+    ZENODO,
+    Content,
+    Manifest,
+    size_of,
+)
 from .plan import LICENCE, ArchivePlan
 
 if TYPE_CHECKING:
@@ -91,6 +107,33 @@ class Archived:
             return {}
         return table if isinstance(table, dict) else {}
 
+    @cached_property
+    def citation(self) -> Mapping[str, Any]:
+        """CITATION.cff of the project, or of the repository around it; empty where none can be read."""
+        reader, rev = self.snapshot.reader, self.snapshot.rev
+        places = [posixpath.join(folder, CITATION) for folder in (self.manifest.project, "")]
+        for answer in reader.objects.read([f"{rev}:{place}" for place in places]):
+            if answer:
+                try:
+                    fields = parse_yaml(answer[1])
+                except (ValueError, yaml.YAMLError):
+                    return {}
+                return fields if isinstance(fields, dict) else {}
+        return {}
+
+    @property
+    def authors(self) -> list[dict[str, Any]]:
+        """Authors with keys of CITATION.cff; where it has none, those of pyproject.toml, or of the commit."""
+        cited = self.citation.get("authors")
+        if isinstance(cited, list) and cited and all(isinstance(author, dict) for author in cited):
+            return cited
+        stated = self.project.get("authors")
+        named = []
+        for author in stated if isinstance(stated, list) else []:
+            if isinstance(author, dict) and author.get("name"):
+                named.append({"name": str(author["name"])})
+        return named or [{"name": self.snapshot.author or "unknown"}]
+
     @property
     def name(self) -> str:
         """The name of the project."""
@@ -99,7 +142,8 @@ class Archived:
     @property
     def title(self) -> str:
         """The project, and the result."""
-        return f"{self.name}: {self.manifest.experiment or f'commit {self.snapshot.rev[:7]}'}"
+        result = self.manifest.experiment or f"commit {self.snapshot.rev[:7]}"
+        return f"{self.citation.get('title') or self.name}: {result}"
 
     @property
     def python(self) -> str:
@@ -124,11 +168,18 @@ class Archived:
         return "tools.lock" in self.locks and bool(_LOCATABLE.search(self.text("tools.lock")))
 
     @property
+    def spdx(self) -> str:
+        """The SPDX id that CITATION.cff or pyproject.toml declares; empty where there is none."""
+        for declared in (self.citation.get("license"), self.project.get("license")):
+            if isinstance(declared, str) and _SPDX.fullmatch(declared):
+                return declared
+        return ""
+
+    @property
     def licence(self) -> str:
         """The SPDX id that the project declares, else the copy of its licence, else a sentence."""
-        declared = self.project.get("license")
-        if isinstance(declared, str) and _SPDX.fullmatch(declared):
-            return declared
+        if self.spdx:
+            return self.spdx
         for path, place in self.places.items():
             if LICENCE.fullmatch(path):
                 return place
@@ -155,7 +206,105 @@ def describing_members(archived: Archived) -> dict[str, Content]:
     crate = ROCrate(version=VERSION)
     _Description(crate, archived, {**sizes, README: len(page)}).add_all()
     text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
-    return {README: page, CRATE: f"{text}\n".encode()}
+    zenodo = json.dumps(zenodo_metadata(archived), indent=2, ensure_ascii=False)
+    cited = yaml.safe_dump(citation_fields(archived), sort_keys=False, allow_unicode=True)
+    described = {CRATE: f"{text}\n".encode(), ZENODO: f"{zenodo}\n".encode(), CITATION: cited.encode()}
+    return {README: page, **described}
+
+
+# Kinds of works in CITATION.cff that are no papers.
+_NO_PAPERS = ("software", "data", "dataset", "database")
+
+
+def citation_fields(archived: Archived) -> dict[str, Any]:
+    """Return a CITATION.cff of the result: that of the project, with its paper among the references."""
+    cited = archived.citation
+    fields = {
+        "cff-version": "1.2.0",
+        "message": "If you use this result, please cite it as below.",
+        "type": "dataset",
+        "title": archived.title,
+        "authors": archived.authors,
+        "version": archived.snapshot.rev,
+        "date-released": _date(archived),
+    }
+    if archived.spdx:
+        fields["license"] = archived.spdx
+    for key in ("repository-code", "url"):
+        if isinstance(cited.get(key), str):
+            fields[key] = redact_urls(cited[key])
+    for key in ("abstract", "keywords"):
+        if cited.get(key):
+            fields[key] = cited[key]
+    references = [paper for paper in (cited.get("preferred-citation"), *_references(archived)) if paper]
+    if references:
+        fields["references"] = references
+    return fields
+
+
+def zenodo_metadata(archived: Archived) -> dict[str, Any]:
+    """Return what Zenodo's API takes as the metadata of a deposit.
+
+    Without a licence only the description is open: Zenodo would choose one.
+    """
+    cited = archived.citation
+    said = str(cited.get("abstract") or archived.project.get("description") or archived.title)
+    how = f"Commit {archived.snapshot.rev}. {README} in the file says how to rebuild it."
+    metadata: dict[str, Any] = {
+        "upload_type": "dataset",
+        "title": archived.title,
+        "creators": [_creator(author) for author in archived.authors],
+        "description": f"<p>{escape(said)}</p><p>{how}</p>",
+        "publication_date": _date(archived),
+        "version": archived.snapshot.rev,
+        "access_right": "open" if archived.spdx else "closed",
+    }
+    if archived.spdx:
+        metadata["license"] = archived.spdx.lower()
+    keywords = cited.get("keywords") or archived.project.get("keywords")
+    if isinstance(keywords, list) and keywords:
+        metadata["keywords"] = [str(keyword) for keyword in keywords]
+    related = []
+    paper = cited.get("preferred-citation")
+    if isinstance(paper, dict) and not str(paper.get("type")).startswith(_NO_PAPERS):
+        related.append((_identifier(paper), "isSupplementTo"))
+    related += [(_identifier(reference), "references") for reference in _references(archived)]
+    identifiers = [{"identifier": name, "relation": relation} for name, relation in related if name]
+    if identifiers:
+        metadata["related_identifiers"] = identifiers
+    return metadata
+
+
+def _date(archived: Archived) -> str:
+    return datetime.fromtimestamp(archived.snapshot.time, UTC).date().isoformat()
+
+
+def _references(archived: Archived) -> list[dict[str, Any]]:
+    listed = archived.citation.get("references")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+def _identifier(work: Mapping[str, Any]) -> str:
+    """Return the DOI of a work in CITATION.cff, or else its address; empty where it has neither."""
+    known = work.get("identifiers")
+    for identifier in known if isinstance(known, list) else []:
+        if isinstance(identifier, dict) and identifier.get("type") == "doi":
+            return str(work.get("doi") or identifier.get("value", ""))
+    return str(work.get("doi") or work.get("url") or "")
+
+
+def _creator(author: Mapping[str, Any]) -> dict[str, str]:
+    """Return an author of CITATION.cff as Zenodo has one: the family name first."""
+    family = " ".join(
+        str(author[key]) for key in ("name-particle", "family-names", "name-suffix") if author.get(key)
+    )
+    parts = [family, str(author.get("given-names") or "")]
+    creator = {"name": str(author.get("name") or ", ".join(filter(None, parts)) or author.get("alias"))}
+    if author.get("affiliation"):
+        creator["affiliation"] = str(author["affiliation"])
+    if author.get("orcid"):
+        creator["orcid"] = posixpath.basename(str(author["orcid"]))
+    return creator
 
 
 def readme(archived: Archived) -> bytes:

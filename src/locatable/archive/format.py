@@ -29,6 +29,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 README = "README.md"
 CRATE = "ro-crate-metadata.json"
+CITATION = "CITATION.cff"
+ZENODO = ".zenodo.json"
 BUNDLE = "repository.bundle"
 # Objects of DVC, laid out as in its caches and remotes.
 OBJECTS = "dvc"

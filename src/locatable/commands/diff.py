@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..diff.compare import compare
 
     if arguments.html:
-        from ..page.write import check_place
+        from ..page import check_place
 
         check_place(arguments.html)
     with contextlib.ExitStack() as opened:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(render.to_text(found))
             print(f"\n{changes}" if changes else "", end="")
         if arguments.html:
-            from ..page.write import write_page
+            from ..page import write_page
 
             replaced = write_page(arguments.html, render.to_html(found))
             print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
@@ -141,7 +141,7 @@ def _locate(reader: "Reader", target: str) -> "Result":
         print(line, file=sys.stderr)
     if len(located.figures) > 1 or any(not figure.is_traced for figure in located.figures):
         raise UsageError(
-            render.figures_to_text(target, located, []),
+            render.document_to_text(target, located, []),
             hint="name one result: an experiment, a commit, or a figure as a file",
         )
     for figure in located.figures:

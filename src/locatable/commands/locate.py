@@ -7,6 +7,7 @@ and their folders, source data and code of all experiments and of all commits of
 Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
 that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
 scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
+Its numbers are compared with one result: those of another result's metric are named.
 A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
 
 It can also be the name of an experiment, also of one that runs now, a Git revision, or the id of an
@@ -29,6 +30,8 @@ from ..output import add_json_option
 from . import add_index_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..locate import Located, Report, Result
     from ..repository.reader import Reader
 
@@ -54,8 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--html", metavar="FILE", type=Path, help="write a page about the result, in one file"
     )
     parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if recorded results are not of the commit's files"
+        "--check",
+        action="store_true",
+        help="exit with 1 if recorded results are not of the commit's files, or a document has figures or "
+        "numbers of another result",
     )
+    parser.add_argument("--rev", metavar="REV", help="the result to compare a document with")
     parser.add_argument("--everywhere", action="store_true", help="in all repositories of `locatable index`")
     add_index_option(parser)
 
@@ -67,7 +74,7 @@ def works_anywhere(arguments: argparse.Namespace) -> bool:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the results that match; the exit code is 1 where `--check` or a figure fails."""
-    from ..errors import NotFoundError
+    from ..errors import NotFoundError, UsageError
     from ..locate import locate, render
     from ..repository import find_project, require_regular
     from ..repository.reader import Reader
@@ -78,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_everywhere(arguments)
     with Reader(find_project(Path.cwd())) as reader:
         try:
-            located = locate(reader, target)
+            located = locate(reader, target, arguments.rev)
         except NotFoundError:
             # Imported here: what DVC has recorded is asked for far more often.
             from ..mlflow.running import report_running
@@ -88,17 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
                 raise
             print(render.running_to_json(running) if arguments.json else render.running_to_text(running))
             return 0
-        _warn(located.left_out)
-        for note in located.notes:
-            print(note, file=sys.stderr)
+        _warn(located.left_out, located.notes)
         if arguments.cite or arguments.html:
             return _present(reader, located, arguments)
-        if located.figures:
-            reports = _reports(reader, located.results)
-            to_output = render.figures_to_json if arguments.json else render.figures_to_text
-            print(to_output(target, located, reports))
-            is_stale = arguments.check and any(report.stale for report in reports)
-            return int(is_stale or not all(figure.is_traced for figure in located.figures))
+        if located.figures or located.numbers.numbers:
+            return _print_document(reader, located, arguments)
+        if arguments.rev:
+            raise UsageError(
+                "--rev: only a document is compared with a result", hint=f"locatable locate {target}"
+            )
         if arguments.json:
             print(render.to_json(_reports(reader, located.results)))
         elif located.is_number:
@@ -128,6 +133,19 @@ def _run_everywhere(arguments: argparse.Namespace) -> int:
         print(note, file=sys.stderr)
     print(to_json(found) if arguments.json else to_text(found))
     return int(arguments.check and any(one.report.stale for one in found))
+
+
+def _print_document(reader: "Reader", located: "Located", arguments: argparse.Namespace) -> int:
+    """Print what the figures and numbers of a document are, and return the exit code."""
+    from ..locate import render
+
+    reports = _reports(reader, located.results)
+    to_output = render.document_to_json if arguments.json else render.document_to_text
+    print(to_output(arguments.target, located, reports))
+    if not all(figure.is_traced for figure in located.figures):
+        return 1
+    is_of_another = located.is_of_another or any(report.stale for report in reports)
+    return int(arguments.check and is_of_another)
 
 
 def _is_stale(result: "Result") -> bool:
@@ -169,8 +187,8 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     from ..results.rebuild import origin_url
 
     found_by = ""
-    if located.figures:
-        if len(located.figures) > 1 or len(located.results) != 1:
+    if located.figures or located.numbers.numbers:
+        if len(located.figures) != 1 or len(located.results) != 1:
             raise UsageError(
                 f"{arguments.target}: a document, and --cite and --html are about one result",
                 hint="name the result: an experiment, a commit, or a figure as a file",
@@ -183,8 +201,8 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     url = origin_url(reader)
     report = report_on(reader, result, url)
     if arguments.html:
+        from ..page import check_place, to_html, write_page
         from ..page.facts import read_facts
-        from ..page.write import check_place, to_html, write_page
 
         check_place(arguments.html)
         page = to_html(read_facts(reader, result, report, arguments.target, url, found_by))
@@ -218,6 +236,6 @@ def _reports(reader: "Reader", results: "list[Result]") -> "list[Report]":
     return reports
 
 
-def _warn(left_out: list[str]) -> None:
-    for line in left_out:
-        print(f"left out: {line}", file=sys.stderr)
+def _warn(left_out: list[str], notes: "Sequence[str]" = ()) -> None:
+    for line in [*(f"left out: {each}" for each in left_out), *notes]:
+        print(line, file=sys.stderr)

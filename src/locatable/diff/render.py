@@ -395,8 +395,8 @@ def to_html(found: Comparison) -> str:
     """
     # What pages are made with takes a moment to import.
     from .. import __version__
+    from ..page import page_environment
     from ..page.figures import MOST_FIGURES, figures, read_curves
-    from ..page.write import page_environment
 
     old = read_outputs(found.a.snapshot)
     new = read_outputs(found.b.snapshot)

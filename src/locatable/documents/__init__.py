@@ -303,11 +303,12 @@ class _OutOfTime(BaseException):
 
 
 @contextmanager
-def bounded_reading(what: str) -> Iterator[None]:
+def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
     """Bound the processor time and the memory of what is read inside; for the main thread of a command.
 
     Args:
         what: is read, for the message.
+        used: seconds that were used for it before.
 
     Raises:
         UnreadableError: a bound was reached.
@@ -320,7 +321,7 @@ def bounded_reading(what: str) -> Iterator[None]:
     try:
         _limit_memory(limits)
         # Once more each second: what raises inside of a destructor is lost.
-        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS, 1)
+        signal.setitimer(signal.ITIMER_PROF, max(1, MOST_SECONDS - used), 1)
         yield
     except _OutOfTime:
         raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None

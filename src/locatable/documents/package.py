@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -76,16 +76,26 @@ class Section:
 Picture = list[Reference | bytes]
 
 
-def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
-    """Yield the figures of a document in reading order."""
+@contextmanager
+def opened(path: Path, roots: Sequence[Path]) -> Iterator["Package"]:
+    """Open a document.
+
+    Raises:
+        UnreadableError: it is no ZIP file.
+    """
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         what = f"not the ZIP file that a {path.suffix} is"
         raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
     with archive:
-        package = Package(path, archive, roots)
-        for section in _sections(package):
+        yield Package(path, archive, roots)
+
+
+def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
+    """Yield the figures of a document in reading order."""
+    with opened(path, roots) as package:
+        for section in sections(package):
             if section.place:
                 for _, picture in _pictures(package, section):
                     yield _figure(package, section.place, picture)
@@ -97,13 +107,9 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
 
 def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of the manuscripts in an archive of sources, as Overleaf and arXiv have them."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        left_out = _unpack(path, folder)
-        manuscripts = _manuscripts(folder)
+    with unpacked(path) as (folder, manuscripts, left_out):
         has_figures = False
-        for manuscript in manuscripts:
-            inside = manuscript.relative_to(folder)
+        for inside, manuscript in manuscripts.items():
             try:
                 for figure in read_figures(manuscript, (folder,)):
                     place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
@@ -112,9 +118,22 @@ def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
                     yield replace(_kept(figure), place=place, missing=())
             except UnreadableError as error:
                 problem = str(error).removeprefix(f"{manuscript}: ")
-                yield Figure(str(inside), problem=problem)
+                yield Figure(inside, problem=problem)
         if left_out and has_figures:
             yield Figure("the rest", problem=left_out)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[tuple[Path, dict[str, Path], str]]:
+    """Unpack an archive of sources for a while.
+
+    Yields:
+        The folder, its manuscripts by their path in it, and why something is left out, if it is.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        left_out = _unpack(path, folder)
+        yield folder, {str(each.relative_to(folder)): each for each in _manuscripts(folder)}, left_out
 
 
 def _kept(figure: Figure) -> Figure:
@@ -292,7 +311,8 @@ def target_path(member: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
 
 
-def _sections(package: Package) -> Iterator[Section]:
+def sections(package: Package) -> Iterator[Section]:
+    """Yield the sections of a document in reading order."""
     if _OPENDOCUMENT in package.names:
         return _opendocument_sections(package)
     if _EPUB in package.names:

@@ -74,7 +74,7 @@ _HIDDEN = {
     ".typ": rf"{_MARKDOWN} | (?<!:)//[^\n]* | /\*.*?(?:\*/|\Z)",
     ".adoc": rf"{_MARKDOWN} | ^//[^\n]* | ^(?P<line>-{{4,}}|\.{{4,}})[ ]*$.*?(?:^(?P=line)[ ]*$|\Z)",
     ".rst": rf"{_MARKDOWN} | ^(?P<indent>[ ]*)\.\.[ ](?:code|code-block|sourcecode|parsed-literal)::[^\n]*\n"
-    r"(?:[ \t]*\n|(?P=indent)[ \t]+[^\n]*\n)*+",
+    r"(?:[ \t]*\n|(?P=indent)[ \t]+[^\n]*\n)*+ | ^[ ]*\.\.[ ](?![\w-]+::|[|_\[])[^\n]*",
 }
 _KINDS = {
     **dict.fromkeys((".tex", ".ltx", ".latex", ".rnw", ".sty", ".cls"), "tex"),
@@ -111,7 +111,7 @@ _DEFINITION = re.compile(
     re.VERBOSE,
 )
 _PARAMETER = re.compile(r"O\{[^{}]*\}|[mos]")
-_COMMAND = re.compile(r"(?:\\begin\s*\{\s*(?P<environment>[A-Za-z@]+)\s*\}|(?P<command>\\[A-Za-z@]+))")
+_COMMAND = re.compile(r"(?:\\begin\s*\{\s*(?P<environment>[A-Za-z@]+)\s*\}|(?P<command>\\[A-Za-z@]+)[ \t]*)")
 
 # Commands that show a picture, and which of their arguments name it, where not the first.
 _SHOWS = re.compile(
@@ -132,13 +132,13 @@ _TEXT = r"(?:[^][\\]|\\.|\[[^][]{0,300}\])*+"
 # Not `html.parser`: what it needs for a page without an end of its tags grows with the square of its length.
 _TOKEN = re.compile(
     rf"""(?P<command>\\(?:begin\s*\{{\s*overpic\*?\s*\}}|[A-Za-z@]+))
-    | <(?P<end>/?)(?P<tag>picture|svg|img|embed|image|object|input|source|a)\b
+    | <(?P<end>/?)(?P<tag>picture|svg|img|embed|iframe|image|object|input|source|a)\b
         (?P<attributes>(?:[^>"']|"[^"]*"|'[^']*')*+)>?
     | !\[\[(?P<wiki>[^]|\n\#]{{1,300}})
     | !\[{_TEXT}\]\(\s*(?:<(?P<angled>[^>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))
     | !\[(?P<text>{_TEXT})\](?:\[(?P<name>[^]\n]*)\])?(?!\()
     | ^[ ]{{0,3}}\[(?!\^)[^]\n]{{1,300}}\]:\s*(?P<definition>\S+)
-    | (?:\b(?:image|figure)::|\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*
+    | (?:\b(?:image|figure)::|(?:```|:::)\{{(?:image|figure)\}}|\bimage:(?=[^\s\[]{{1,300}}\[))[ \t]*
         (?P<directive>[^\n\[]{{1,300}})
     | (?P<data>data:image/)
     | \.(?:{_ENDINGS})(?!\w|[.-]\w)""",
@@ -155,6 +155,11 @@ _BETWEEN_SOURCES = re.compile(r"(?:\s+[\d.]+[wx])?\s*(?:,\s+|\Z)")
 # What `object` and `embed` show beside pictures.
 _NOT_PICTURES = ("text/html", "application/xhtml", "video/", "audio/", "application/x-")
 _NOT_PICTURE_FILES = (".html", ".htm", ".mp4")
+# Where Obsidian, which finds a picture by its name alone, keeps it.
+_VAULT = (
+    "",
+    *(f"{above}{name}/" for above in ("", "/") for name in ("attachments", "assets", "images", "files")),
+)
 _NAMES = re.compile(r"^ {0,3}\[(?P<name>[^]\n]+)\]:\s*<?(?P<link>[^\s>]+)", re.MULTILINE)
 
 # What words end at; a path can have spaces in it, so that these are tried, too.
@@ -261,7 +266,9 @@ class Manuscript:
         for found in scan(chunk.text):
             where = place(chunk.line + found.line - 1)
             if found.drawing:
-                yield Figure(where, "svg", (Encoded(found.drawing.encode()),))
+                inside = replace(chunk, line=chunk.line + found.line - 1, text=found.drawing[len("<svg") :])
+                parts = tuple(self.figures_in(inside, place))
+                yield Figure(where, "svg", (Encoded(found.drawing.encode()),), parts=parts)
                 continue
             figures = [self.linked(where, link, chunk.folders, found.endings) for link in found.links]
             here = [figure for figure in figures if figure.forms]
@@ -498,6 +505,8 @@ def scan(text: str) -> Iterator[Found]:
                 picture = replace(picture, links=(*picture.links, *links)[:MOST_FORMATS])
             elif links and tag != "source":
                 yield Found(line, links)
+            elif tag != "a" and len(match["attributes"]) < _LONGEST:
+                position = match.start("attributes")
         else:
             found, position = _reference(text, match, before, line, names)
             yield from found
@@ -541,6 +550,8 @@ def _reference(
         link = link.strip("\"'")
     if not link or kind == "definition":
         return [], end
+    if kind == "wiki":
+        return [Found(line, tuple(f"{folder}{link}" for folder in _VAULT))], end
     endings = _TEX_ENDINGS if link.endswith(".*") else ("",)
     return [Found(line, (link.removesuffix(".*"),), endings=endings)], end
 
@@ -597,6 +608,8 @@ def _links_of(tag: str, match: re.Match[str]) -> tuple[str, ...]:
         links = []
     if tag in ("object", "embed"):
         links = [link for link in links if not link.lower().endswith(_NOT_PICTURE_FILES)]
+    if tag == "iframe":
+        links = [link for link in links if link.lower().endswith((*PICTURES, ".pdf"))]
     # Braces are around what a program fills in.
     return tuple(dict.fromkeys(link for link in links if link and not link.startswith("{")))
 
@@ -625,7 +638,7 @@ def _joined_figure(figures: list[Figure]) -> Figure:
     forms: list[Form] = []
     for figure in figures:
         forms += figure.forms
-    return replace(figures[0], forms=tuple(forms))
+    return replace(figures[0], forms=tuple(dict.fromkeys(forms)))
 
 
 def read_notebook(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:

@@ -32,7 +32,7 @@ __all__ = [
 SHORTEST_ID = 7
 
 
-def locate(reader: Reader, target: str) -> Located:
+def locate(reader: Reader, target: str, rev: str | None = None) -> Located:
     """Find all revisions that a target belongs to.
 
     Args:
@@ -40,17 +40,18 @@ def locate(reader: Reader, target: str) -> Located:
         target: path of a file or folder, wherever it was copied to; or an experiment's name, a Git revision,
             or the id of an MLflow run; or a number, with or without the name of the value before it. A folder
             that has the name of one of these is not what is meant. Of a picture or document that is not known
-            as a whole, the figures are located.
+            as a whole, the figures and numbers are located.
+        rev: the result that the numbers of a document are compared with; None for the most likely one.
 
     Raises:
-        NotFoundError: nothing matches, or a document has no figures.
+        NotFoundError: nothing matches, or a document has no figures, and no number of a result.
         UnreadableError: the only revision that can match has a broken file of DVC's; or the document is
             broken, encrypted, or of a format that is not read.
         ModuleNotFoundError: what reads documents is not installed.
     """
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(Path(target).resolve())
     if os.path.isfile(target):
-        located = _locate_file(reader, target)
+        located = _locate_file(reader, target, rev)
     elif is_folder and not revisions_named(reader, target):
         located = _locate_content(reader, target)
     else:
@@ -59,13 +60,13 @@ def locate(reader: Reader, target: str) -> Located:
     return located
 
 
-def _locate_file(reader: Reader, target: str) -> Located:
-    """Return the results with this content; of a document that no stage wrote, those of its figures."""
+def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
+    """Return the results with this content; of a document that no stage wrote, of its figures and numbers."""
     path = Path(target)
     try:
         located = _locate_content(reader, target)
     except NotFoundError as not_found:
-        return _locate_unknown(reader, target, not_found)
+        return _locate_unknown(reader, target, not_found, rev)
     kinds: set[RoleKind | ValueKind] = set()
     for result in located.results:
         kinds |= result.kinds
@@ -73,10 +74,10 @@ def _locate_file(reader: Reader, target: str) -> Located:
         return located
     from ..documents import NOT_FETCHED, is_archive, is_document
 
-    if not is_document(path) or is_archive(path):
+    if is_archive(path) or (not is_document(path) and rev is None):
         return located
     try:
-        document = _locate_figures(reader, target)
+        document = _locate_figures(reader, target, rev)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
     reasons = {figure.reason for figure in document.figures}
@@ -84,19 +85,20 @@ def _locate_file(reader: Reader, target: str) -> Located:
     return located if says_less and not document.results else document
 
 
-def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError) -> Located:
+def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError, rev: str | None) -> Located:
     """Return the results that a file shows which has other bytes than any result's."""
-    from ..documents import instead_of, is_archive, is_document, is_manuscript, is_picture
+    from ..documents import instead_of, is_archive, is_document, is_picture
+    from ..documents.passages import has_passages
 
     path = Path(target)
     if is_picture(path):
         return _locate_changed_picture(reader, target, not_found)
     if instead_of(path) or (is_document(path) and not is_archive(path)):
-        return _locate_figures(reader, target)
-    if is_manuscript(path):
-        # Of an archive or a text of any name, what is in it decides whether it is a manuscript.
+        return _locate_figures(reader, target, rev)
+    if has_passages(path):
+        # Of an archive, a table or a text of any name, what is in it decides whether it is a manuscript.
         with suppress(NotFoundError, UnreadableError, ModuleNotFoundError):
-            return _locate_figures(reader, target)
+            return _locate_figures(reader, target, rev)
     raise not_found
 
 
@@ -115,11 +117,11 @@ def _locate_content(reader: Reader, target: str) -> Located:
     )
 
 
-def _locate_figures(reader: Reader, target: str) -> Located:
+def _locate_figures(reader: Reader, target: str, rev: str | None = None) -> Located:
     # What compares pictures takes a second to import, and is an extra.
     from .document import locate_document
 
-    return locate_document(reader, target)
+    return locate_document(reader, target, rev)
 
 
 def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundError) -> Located:

@@ -34,9 +34,9 @@ _EXPONENT = (
     rf"(?P<raised>[{_SUPERSCRIPTS}]+)))"
 )
 # Nobody writes 0007: that is a name.
-_NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
+NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
 # A name comes before, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
-_QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{_NUMBER}", re.DOTALL)
+_QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{NUMBER}", re.DOTALL)
 _THOUSANDS = re.compile(rf"[1-9]\d{{0,2}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?")
 # What parts the words of a name: `log loss` means `log_loss`, and `valid/log_loss` `valid.log_loss`.
 _BETWEEN_WORDS = re.compile(r"[\s_\-./:]+")
@@ -56,7 +56,7 @@ class QuotedNumber:
 
     def is_printed(self, value: Any) -> bool:
         """Return true where a value, or a text that is a number, prints so, rounded to as many digits."""
-        real = _number_in(value)
+        real = number_in(value)
         if real is None:
             return False
         return any(low <= real <= high and _rounds_to(real, number) for number, low, high in self._ranges)
@@ -74,8 +74,21 @@ class QuotedNumber:
 
     def is_exact(self, value: Any) -> bool:
         """Return true where a value is the number itself."""
-        real = _number_in(value)
+        real = number_in(value)
         return real is not None and Decimal(repr(real)) in self.numbers
+
+    def as_written(self, value: Any, like: Any) -> str:
+        """Return another value with as many digits, and in percent where a value that prints so is."""
+        real, other = number_in(value), number_in(like)
+        if real is None or other is None or not math.isfinite(real):
+            return str(value)
+        for position, number in enumerate(self.numbers):
+            if _rounds_to(other, number):
+                digit = Decimal((0, (1,), _exponent(number)))
+                rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
+                is_percent = position < len(self.numbers) - 1
+                return f"{_CONTEXT.scaleb(rounded, 2)}%" if is_percent else str(rounded)
+        return str(value)
 
     def names(self, key: str) -> bool:
         """Return true where a key can be meant: its last words are those that were given."""
@@ -118,7 +131,7 @@ def _exponent(number: Decimal) -> int:
     return exponent if isinstance(exponent, int) else 0
 
 
-def _number_in(value: Any) -> int | float | None:
+def number_in(value: Any) -> int | float | None:
     """Return a number; also that of a text, as MLflow shows it; None where there is none."""
     if isinstance(value, str) and len(value) <= MOST_CHARACTERS:
         # A whole number of many digits is not what its float is.
@@ -175,7 +188,7 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
     other_names = 0
-    for snapshot in _loaded(commits.snapshots()):
+    for snapshot in loaded(commits.snapshots()):
         printed = list(_printed(snapshot, quoted, left_out))
         values = [value for value in printed if quoted.names(value.key)]
         if printed and not values:
@@ -202,7 +215,7 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
     raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(reasons))
 
 
-def _loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+def loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
     """Yield the same snapshots, with their values in memory."""
     while together := list(islice(snapshots, TOGETHER)):
         preload_values(together)

@@ -112,7 +112,7 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         before: what was found of figures of the same document: none is looked at again.
     """
     try:
-        key = tuple(form.identity for form in figure.forms)
+        key = _identity(figure)
     except UnreadableError as error:
         return [(figure, Verdict(Match.NONE, reason=str(error)))]
     of_parts: list[tuple[Figure, Verdict]] = []
@@ -125,26 +125,32 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
             for part in figure.parts:
                 of_parts += verdicts(known, part, before)
             verdict, seen = _look(known, looks, of_parts, verdict)
-        if key and None not in key:
+        if key:
             before[key] = verdict, seen
     if verdict.match is not Match.NONE:
         return [(figure, verdict)]
     if figure.is_incidental:
         return _on_page(figure, of_parts, seen)
-    if seen:
-        return _numbered(figure, seen)
-    return of_parts or [(figure, verdict)]
+    if of_parts and not seen:
+        return of_parts
+    if len(seen) < 2:
+        return [(figure, seen[0][1] if seen else verdict)]
+    return _numbered(figure, seen)
 
 
 def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
-    """Return what is recognized in a picture, each with its number if there are several."""
-    if len(seen) == 1:
-        return [(figure, seen[0][1])]
+    """Return what is recognized in a figure, as its parts."""
     numbered = []
     for number, (_, of_part) in enumerate(seen, start=1):
         name = f"{figure.name} part {number}".strip()
         numbered.append((replace(figure, name=name, missing=()), of_part))
     return numbered
+
+
+def _identity(figure: Figure) -> tuple[Hashable, ...]:
+    """Return what the same figure has again, by its forms; nothing where it is not remembered as a whole."""
+    identities = tuple(form.identity for form in figure.forms)
+    return () if figure.parts or None in identities else identities
 
 
 def _look(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import json_text
 from ..results.staleness import summary
-from .result import Located, LocatedFigure, Match, Report, Result, identity
+from .result import ComparedNumbers, Located, LocatedFigure, LocatedNumber, Match, Report, Result, identity
 
 if TYPE_CHECKING:
     from ..mlflow.running import RunningReport
@@ -175,26 +175,71 @@ def wrap_items(items: list[str], width: int) -> list[str]:
     return lines
 
 
-def figures_to_text(target: str, located: Located, reports: list[Report]) -> str:
-    """Return a line about a document, then some about each of its figures."""
+def document_to_text(target: str, located: Located, reports: list[Report]) -> str:
+    """Return a line about a document, then some about each of its figures, then about its numbers."""
     warnings = {identity(report): staleness_lines(report) for report in reports}
     counts = Counter(figure.match for figure in located.figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
     number = len(located.figures)
-    pages = [f"{target}: {number} figure{'s' if number > 1 else ''}: {found}"]
+    pages = (
+        [f"{target}: {number} figure{'s' if number > 1 else ''}: {found}"]
+        if number
+        else [f"{target}: no figures"]
+    )
     for figure in located.figures:
         lines = [_place(figure), textwrap.indent(_figure_text(figure), "  ")]
+        if figure.instead:
+            lines.append(f"  {located.numbers.name} has another figure at {figure.instead}")
         if figure.is_traced:
             lines += warnings.get(identity(figure.results[0]), [])
         pages.append("\n".join(lines))
+    pages += _numbers_pages(located.numbers)
     commands = dict.fromkeys(f"  locatable locate {_name(result)}" for result in located.results)
     if commands:
         pages.append("\n".join(["coordinates, and how to rebuild:", *commands]))
     return "\n\n".join(pages)
 
 
-def figures_to_json(target: str, located: Located, reports: list[Report]) -> str:
-    """Return the same for machines."""
+def _numbers_pages(compared: ComparedNumbers) -> list[str]:
+    """Return what the numbers of a document are, those of other results than the compared one first."""
+    if not compared.numbers or not compared.result:
+        return []
+    others, recorded = compared.of_others, compared.recorded
+    of_none = len(compared.numbers) - len(others) - len(recorded)
+    total = len(compared.numbers)
+    name = compared.name
+    if name != compared.result.rev[:7]:
+        name = f"{name} ({compared.result.rev[:7]})"
+    older = sum(number.is_older for number in others)
+    counts = {
+        "older": older,
+        "newer": len(others) - older,
+        "as recorded": len(recorded),
+        "of no result": of_none,
+    }
+    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    pages = [f"{total} number{'s' if total > 1 else ''}, compared with {name}: {found}"]
+    for number in others:
+        had = f"{number.text} {_dotted(number.key)} of {_name(number.result)}" if number.result else ""
+        has = f"{number.current_text} in {compared.name}"
+        lines = [f"{number.place}  {'older' if number.is_older else 'newer'}", f"  {had}; {has}"]
+        if number.words:
+            lines.append(f"    {_cut(number.words, WIDTH - 4)}")
+        pages.append("\n".join(lines))
+    if recorded:
+        lines = []
+        for number in recorded:
+            line = f"{number.place}  {number.text} {_dotted(number.key)}"
+            room = WIDTH - len(line) - 2
+            if number.words and room > 10:
+                line += f"  {_cut(number.words, room)}"
+            lines.append(line)
+        pages.append("\n".join(lines))
+    return pages
+
+
+def document_to_json(target: str, located: Located, reports: list[Report]) -> str:
+    """Return the same for machines, with the numbers of no result."""
     figures = []
     for figure in located.figures:
         values = {
@@ -205,10 +250,46 @@ def figures_to_json(target: str, located: Located, reports: list[Report]) -> str
             "others": _results_values(figure.others),
             "times_closer": figure.closer,
             "reason": figure.reason,
+            "instead": figure.instead,
         }
         figures.append(values)
-    content = {"document": target, "figures": figures, "left_out": located.left_out}
+    numbers: list[dict[str, Any]] = []
+    for number in located.numbers.numbers:
+        of = _results_values([number.result])[0] if number.result else None
+        told = {
+            "place": number.place,
+            "text": number.text,
+            "words": number.words,
+            "match": _match_of(number),
+            "key": number.key,
+            "value": number.value,
+            "of": of,
+            "current": number.current,
+        }
+        numbers.append(told)
+    compared = located.numbers.result
+    content: dict[str, Any] = {
+        "document": target,
+        "compared_with": _results_values([compared])[0] if compared else None,
+        "figures": figures,
+        "numbers": numbers,
+        "left_out": located.left_out,
+    }
     return json_text({**content, "results": list(map(asdict, reports))}, indent=1)
+
+
+def _match_of(number: LocatedNumber) -> str:
+    if number.result:
+        return "older" if number.is_older else "newer"
+    return "as recorded" if number.key else "of no result"
+
+
+def _dotted(key: str) -> str:
+    return key.rpartition(":")[2]
+
+
+def _cut(text: str, width: int) -> str:
+    return textwrap.shorten(text, width, placeholder=" …")
 
 
 def how_found(figure: LocatedFigure) -> str:

@@ -176,6 +176,7 @@ class LocatedFigure:
         others: of a similar figure, the next result's most like it; of a tie, the other candidates.
         closer: how many times closer a similar figure is than the next result's.
         reason: why it was not found or not compared, where that is known.
+        instead: path at which the result that the document is compared with has another figure, if any.
     """
 
     place: str
@@ -185,11 +186,58 @@ class LocatedFigure:
     others: list[Result] = field(default_factory=list)
     closer: float | None = None
     reason: str = ""
+    instead: str = ""
 
     @property
     def is_traced(self) -> bool:
         """True where one result's figure is named."""
         return self.match not in (Match.TIE, Match.NONE)
+
+
+@dataclass(frozen=True)
+class LocatedNumber:
+    """A number of a document, and the value that prints so.
+
+    Attributes:
+        place: where it is in the document, in words.
+        text: its characters.
+        words: its sentence around it, or the heads of its row and column.
+        key: of the metric or param that it is; empty where it is of none.
+        value: of that metric or param.
+        result: another one than that compared, which has this value; None where the compared one has it.
+        current: of another result's metric, the value that the compared one has.
+        current_text: the same, with as many digits as the manuscript's number.
+        is_older: true if that other result is not newer than the compared one.
+    """
+
+    place: str
+    text: str
+    words: str
+    key: str = ""
+    value: int | float | str | None = None
+    result: Result | None = None
+    current: int | float | str | None = None
+    current_text: str = ""
+    is_older: bool = False
+
+
+@dataclass(frozen=True)
+class ComparedNumbers:
+    """The numbers of a document, the result that they were compared with, and what that is called."""
+
+    numbers: list[LocatedNumber] = field(default_factory=list)
+    result: Result | None = None
+    name: str = ""
+
+    @property
+    def of_others(self) -> list[LocatedNumber]:
+        """Those of another result where the compared one has another value."""
+        return [number for number in self.numbers if number.result]
+
+    @property
+    def recorded(self) -> list[LocatedNumber]:
+        """Those that the compared result has."""
+        return [number for number in self.numbers if number.key and not number.result]
 
 
 @dataclass(frozen=True)
@@ -203,6 +251,7 @@ class Located:
         is_number: true if the target is a number.
         notes: lines about what else the target could be.
         figures: of a document that is not known as a whole.
+        numbers: of such a document.
     """
 
     results: list[Result]
@@ -210,6 +259,12 @@ class Located:
     is_number: bool = False
     notes: list[str] = field(default_factory=list)
     figures: list[LocatedFigure] = field(default_factory=list)
+    numbers: ComparedNumbers = field(default_factory=ComparedNumbers)
+
+    @property
+    def is_of_another(self) -> bool:
+        """True where a figure or number of a document is another result's than the one compared."""
+        return bool(self.numbers.of_others) or any(figure.instead for figure in self.figures)
 
 
 def note_projects(reader: Reader, results: list[Result]) -> None:

@@ -1,0 +1,579 @@
+"""The words of a manuscript: its paragraphs and tables, in reading order, without what is no text of its own.
+
+Left out are drawings, the preamble of LaTeX, and lists of references. Nothing here knows what a number means.
+Everything is linear in the length of the text, which somebody else wrote.
+"""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from ..errors import UnreadableError
+from . import ARCHIVES, PACKAGES, is_manuscript, project_of, read_bounded
+from .package import Package, local_name, opened, sections, unpacked
+from .text import Manuscript
+
+# A table with more rows is data.
+MOST_ROWS = 2_000
+# What stands for a citation.
+CITED = "[cite]"
+
+# Formats whose tables have a separator between cells.
+_SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
+_HTML_NAMES = (".html", ".htm", ".xhtml")
+_LATEX_NAMES = (".tex", ".ltx", ".latex", ".rnw")
+# What the preamble of LaTeX ends with, in the text itself or in one that it includes.
+_BEGINNING = r"\begin{document}"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph, or a table with its caption.
+
+    Attributes:
+        place: where it is: a page, slide, cell or file; empty where lines are enough.
+        line: of its beginning, from 1; 0 where lines are not counted.
+        text: of the paragraph, with its line breaks; of a table, the caption.
+        rows: cells of the table, row by row; the first rows are its heads. None for a paragraph.
+    """
+
+    place: str
+    line: int
+    text: str
+    rows: tuple[tuple[str, ...], ...] | None = None
+
+    def place_at(self, offset: int) -> str:
+        """Return where a character of a paragraph, or a row of a table, is."""
+        if not self.line:
+            return self.place
+        lines = 0 if self.rows is not None else self.text.count("\n", 0, offset)
+        return f"{self.place} line {self.line + lines}".lstrip()
+
+
+def has_passages(path: Path) -> bool:
+    """Return true for a file whose words can be read."""
+    return path.suffix.lower() in _SEPARATED or is_manuscript(path)
+
+
+def read_passages(path: Path) -> Iterator[Passage]:
+    """Yield the paragraphs and tables of a document.
+
+    Raises:
+        UnreadableError: it is broken, encrypted or too large.
+    """
+    ending = path.suffix.lower()
+    if ending == ".pdf":
+        yield from _pages(path)
+    elif ending in PACKAGES:
+        yield from _office(path)
+    elif ending == ".ipynb":
+        yield from _notebook(path)
+    elif ending in _SEPARATED:
+        yield from _separated(path)
+    elif ending in ARCHIVES:
+        with unpacked(path) as (_, manuscripts, _):
+            for inside, manuscript in manuscripts.items():
+                for passage in read_passages(manuscript):
+                    yield replace(passage, place=f"{inside} {passage.place}".rstrip())
+    else:
+        yield from _texts(path)
+
+
+def _texts(path: Path) -> Iterator[Passage]:
+    """Yield the passages of a text and of those that it includes."""
+    chunks = list(Manuscript(path, (project_of(path),)).chunks())
+    is_before = any(_BEGINNING in chunk.text for chunk in chunks)
+    reader = _markdown
+    if path.suffix.lower() in _HTML_NAMES:
+        reader = _html
+    elif is_before or path.suffix.lower() in _LATEX_NAMES:
+        reader = _latex
+    for chunk in chunks:
+        text = chunk.text
+        if is_before and _BEGINNING in text:
+            preamble, _, text = text.partition(_BEGINNING)
+            text = "\n" * preamble.count("\n") + text
+            is_before = False
+        if not is_before:
+            yield from sorted(reader(text, chunk.name, chunk.line), key=lambda passage: passage.line)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Return as many lines as the match has, so that those below keep their numbers."""
+    return "\n" * match[0].count("\n")
+
+
+def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
+    """Yield what is between blank lines, and each item of a list, with the line that it begins in."""
+    for match in re.finditer(
+        r"[^\n]*\S[^\n]*(?:\n(?!\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] ))[^\n]*\S[^\n]*)*", text
+    ):
+        yield line + text.count("\n", 0, match.start()), match[0]
+
+
+# LaTeX
+
+_TEX_NO_TEXT = re.compile(
+    r"\\begin\{(?P<name>tikzpicture|thebibliography)\}"
+    r".*?(?:\\end\{(?P=name)\}|\Z)",
+    re.DOTALL,
+)
+_TEX_TABLE = re.compile(
+    r"\\begin\{(?P<name>(?:tabular[xy*]?|longtable|tabu|array|tblr))\}(?P<body>.*?)(?:\\end\{(?P=name)\}|\Z)",
+    re.DOTALL,
+)
+_TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
+# A group can hold groups, two deep.
+_GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+_TEX_CITATION = re.compile(rf"\\\w*[cC]ite\w*{_OPTIONS}{_GROUP}")
+_TEX_NO_WORDS = re.compile(
+    r"\\(?:\w*ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
+    r"setlength|addtolength|setcounter|c?(?:mid)?rule|cline|cmidrule|begin|end|usepackage|documentclass|graphicspath|"
+    rf"(?:row|cell|page|text)?color|definecolor|fontsize|hypersetup){_OPTIONS}(?:\([^()]*\))?(?:{_GROUP})*"
+)
+_TEX_UNIT = re.compile(rf"\\(?:SI|qty){_OPTIONS}\s*\{{([^{{}}]*)\}}\s*\{{([^{{}}]*)\}}")
+_TEX_LENGTH = re.compile(
+    r"[\d.]+\s*\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
+)
+_TEX_SPAN = re.compile(rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
+_TEX_ROWS = re.compile(
+    rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^]]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+)
+# Commands that stand for a character, and characters that are written as commands.
+_SYMBOLS = {
+    r"\,": "\u2009",
+    r"\;": " ",
+    r"\:": " ",
+    r"\!": "",
+    r"\ ": " ",
+    r"\%": "%",
+    r"\&": "&",
+    r"\_": "_",
+    r"\#": "#",
+    r"\$": " ",
+    r"\\": " ",
+    r"\pm": "±",
+    r"\times": "×",
+    r"\cdot": "·",
+    r"\approx": "≈",
+    r"\sim": "≈",
+    r"\leq": "≤",
+    r"\geq": "≥",
+    r"\percent": "%",
+    "{,}": ",",
+    "{.}": ".",
+    "~": "\u00a0",
+    "$": "",
+}
+_SYMBOL = re.compile(
+    "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
+)
+# The digit of F_1 and of R^2 is part of a name.
+# What ends a sentence without a full stop.
+_TEX_END = re.compile(
+    rf"\\(?:(?:sub)*section|(?:sub)?paragraph|chapter|caption|title)\*?({_GROUP})|\\end\{{(?:table|figure)\*?\}}"
+)
+_INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
+
+
+def _latex(text: str, place: str, line: int) -> Iterator[Passage]:
+    text = _TEX_NO_TEXT.sub(_blank, text)
+    yield from _latex_tables(text, place, line)
+    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text), line):
+        yield Passage(place, start, plain_latex(paragraph))
+
+
+def _latex_tables(text: str, place: str, line: int) -> Iterator[Passage]:
+    for match in _TEX_TABLE.finditer(text):
+        # The caption is above or below it, in the same float.
+        before = text.rfind(r"\begin{table", 0, match.start())
+        after = text.find(r"\end{table", match.end())
+        around = text[before:after] if before >= 0 and after >= 0 else match[0]
+        is_floating = before >= 0 and r"\end{table" not in text[before : match.start()]
+        caption = _TEX_CAPTION.search(around if is_floating else match[0])
+        rows = []
+        # An escaped & is part of a cell.
+        for row in re.split(r"\\\\(?:\s*\[[^]]*\])?|\\tabularnewline\b", _TEX_CAPTION.sub("", match["body"])):
+            spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
+            rows.append([plain_latex(cell).strip() for cell in re.split(r"(?<!\\)&", spread)])
+        start = line + text.count("\n", 0, match.start())
+        yield _table(place, start, plain_latex(caption[1]) if caption else "", rows)
+
+
+def _spread(match: re.Match[str]) -> str:
+    """Return a cell that is as wide as several once for each of them."""
+    return " & ".join([match[2]] * int(match[1]))
+
+
+def plain_latex(text: str) -> str:
+    """Return what a source says: the arguments of commands, without those that name files and labels."""
+    text = _TEX_CITATION.sub(CITED, text)
+    text = _TEX_END.sub(_ended, text)
+    text = _TEX_LENGTH.sub("", text)
+    text = _TEX_NO_WORDS.sub("", text)
+    text = _TEX_UNIT.sub(r"\1 \2", text)
+    text = _symbols(text)
+    text = re.sub(rf"\\[A-Za-z@]+{_OPTIONS}", " ", text)
+    return re.sub(r"[{}]", "", text)
+
+
+def _ended(match: re.Match[str]) -> str:
+    """Return a heading or caption as a sentence, out of its braces."""
+    words = (match[1] or "").strip()
+    return f" {words[1:-1]}. "
+
+
+def _symbols(text: str) -> str:
+    """Return a text with the characters that TeX's commands stand for."""
+    text = _INDEX.sub(r"\1", text)
+    return _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
+
+
+def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passage:
+    """Return a table without empty rows; a row whose head is empty has that of the row above it."""
+    kept: list[tuple[str, ...]] = []
+    for row in rows[:MOST_ROWS]:
+        if not any(row):
+            continue
+        if not row[0] and len(kept) > 1 and len(row) == len(kept[-1]):
+            row = [kept[-1][0], *row[1:]]
+        kept.append(tuple(row))
+    return Passage(place, line, caption, tuple(kept))
+
+
+# Markdown, and texts that are much like it
+
+_MARKDOWN_NO_TEXT = re.compile(
+    r"<!--.*?(?:-->|\Z)|!\[[^]\n]*\]\([^)\n]*\)|\A---\n.*?\n---$", re.DOTALL | re.MULTILINE
+)
+_MARKDOWN_LINK = re.compile(r"\[([^][\n]*)\]\([^()\n]*\)")
+_MARKDOWN_CITATION = re.compile(r"\[[^][\n]*@[\w:.-]+[^][\n]*\]|(?<![\w.])@[A-Za-z][\w:-]+")
+_MARKDOWN_TABLE = re.compile(
+    r"(?:^[^\n]*\|[^\n]*\n)^[ \t]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t:|-]*$(?:\n[^\n]*\|[^\n]*$)*", re.MULTILINE
+)
+_EMPHASIS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|`")
+_REFERENCES = re.compile(
+    r"^\W*(?:\d+\.?\s+)?(?:References|Bibliography|Literature|Works cited)\W*$", re.MULTILINE | re.IGNORECASE
+)
+_APPENDIX = re.compile(
+    r"^\W*(?:[A-Z\d]\.?\s+)?(?:Appendi(?:x|ces)|Supplement\w*)\b", re.MULTILINE | re.IGNORECASE
+)
+
+
+def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
+    text = _without_references(text)
+    text = _MARKDOWN_NO_TEXT.sub(_blank, text)
+    text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
+    for match in _MARKDOWN_TABLE.finditer(text):
+        rows = []
+        for number, row in enumerate(match[0].split("\n")):
+            if number != 1:  # which parts the heads from the rest
+                cells = re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))
+                rows.append([_symbols(_EMPHASIS.sub("", cell)).strip() for cell in cells])
+        start = line + text.count("\n", 0, match.start()) if line else 0
+        yield _table(place, start, "", rows)
+    for start, paragraph in _paragraphs(_MARKDOWN_TABLE.sub(_blank, text), line or 1):
+        words = re.sub(r"<[^<>\n]*>", "", _EMPHASIS.sub("", paragraph))
+        yield Passage(place, start if line else 0, unescape(_symbols(words)))
+
+
+def _without_references(text: str) -> str:
+    """Return a text without its list of references, up to an appendix that may follow."""
+    headings = list(_REFERENCES.finditer(text))
+    if not headings:
+        return text
+    start = headings[-1]
+    rest = _APPENDIX.search(text, start.end())
+    end = rest.start() if rest else len(text)
+    return text[: start.start()] + "\n" * text.count("\n", start.start(), end) + text[end:]
+
+
+def _separated(path: Path) -> Iterator[Passage]:
+    """Yield the one table of a CSV file."""
+    text = read_bounded(path).decode("utf-8-sig", errors="replace")
+    first = text.partition("\n")[0]
+    separator = max(_SEPARATED[path.suffix.lower()], key=first.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    except csv.Error as error:
+        raise UnreadableError(f"{path}: {error}") from None
+    if len(rows) > MOST_ROWS:
+        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and not looked at")
+    yield _table("", 1, "", [[cell.strip() for cell in row] for row in rows])
+
+
+# HTML, and notebooks, which hold it
+
+_HTML_NO_TEXT = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(?P<tag>script|style|svg|head|pre|textarea)\b.*?(?:</(?P=tag)\s*>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_HTML_TABLE = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b[^>]*>", re.IGNORECASE)
+_HTML_CELL = re.compile(r"<t[dh]\b([^>]*)>", re.IGNORECASE)
+_HTML_CAPTION = re.compile(r"<caption\b[^>]*>(.*?)</caption", re.DOTALL | re.IGNORECASE)
+_HTML_SPAN = re.compile(r"colspan\s*=\s*[\"']?(\d{1,2})", re.IGNORECASE)
+_HTML_BLOCK = re.compile(
+    r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^>]*>)",
+    re.IGNORECASE,
+)
+_HTML_RAISED = re.compile(r"<sup\b[^>]*>([^<]*)</sup>", re.IGNORECASE)
+
+
+def _html(text: str, place: str, line: int) -> Iterator[Passage]:
+    text = _HTML_NO_TEXT.sub(_blank, text)
+    for match in _HTML_TABLE.finditer(text):
+        rows = []
+        for row in _HTML_ROW.split(match[0])[1:]:
+            cells: list[str] = []
+            # In turn the attributes of a cell, and what it holds.
+            parts = _HTML_CELL.split(row)[1:]
+            for attributes, cell in zip(parts[::2], parts[1::2], strict=True):
+                span = _HTML_SPAN.search(attributes)
+                cells += [_plain_html(cell).strip()] * (int(span[1]) if span else 1)
+            rows.append(cells)
+        caption = _HTML_CAPTION.search(match[0])
+        start = line + text.count("\n", 0, match.start()) if line else 0
+        yield _table(place, start, _plain_html(caption[1]) if caption else "", rows)
+    text = _HTML_TABLE.sub(_blank, text)
+    offset = 0
+    passages: list[Passage] = []
+    # With the pattern in a group, what parts the blocks is there, too.
+    for words in _HTML_BLOCK.split(text):
+        plain = _plain_html(words).strip()
+        if plain:
+            blank = len(words) - len(words.lstrip())
+            number = line + text.count("\n", 0, offset + blank) if line else 0
+            passages.append(Passage(place, number, plain))
+        offset += len(words)
+    yield from _until_references(passages)
+
+
+def _plain_html(text: str) -> str:
+    raised = _HTML_RAISED.sub(r"^\1", text)
+    return _symbols(unescape(re.sub(r"<[^<>]*>", "", raised)))
+
+
+def _notebook(path: Path) -> Iterator[Passage]:
+    """Yield the texts of a notebook, and what its cells show; not what they print while they run."""
+    try:
+        notebook = json.loads(read_bounded(path))
+        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
+        for number, cell in enumerate(cells, start=1):
+            yield from _cell(cell, f"cell {number}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise UnreadableError(f"{path}: not a notebook") from None
+
+
+def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
+    if cell.get("cell_type") == "markdown":
+        yield from _markdown("".join(cell.get("source", "")), place, 0)
+    for output in cell.get("outputs") or ():
+        shown = output.get("data") or {}
+        if "text/html" in shown:
+            yield from _html("".join(shown["text/html"]), place, 0)
+        else:
+            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 0)
+
+
+# Office formats
+
+_BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
+
+
+def _office(path: Path) -> Iterator[Passage]:
+    with opened(path, (project_of(path),)) as package:
+        passages = list(_parts(package))
+    yield from _until_references(passages)
+
+
+def _parts(package: Package) -> Iterator[Passage]:
+    for section in sections(package):
+        if section.root is None:
+            text = package.read(section.part).decode("utf-8-sig", errors="replace")
+            yield from _html(text, section.place, 0)
+        else:
+            for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
+                place = section.place or f"paragraph {number}"
+                yield Passage(place, 0, passage.text, passage.rows)
+
+
+def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
+    """Yield the paragraphs and outermost tables below an element."""
+    for element in root:
+        name = local_name(element.tag)
+        if name in ("tbl", "table"):
+            yield _table(place, 0, "", _rows_of(element))
+        elif name in ("p", "h"):
+            text = _words_of(element)
+            if text.strip() and _style_of(element) != "bibliography":
+                yield Passage(place, 0, text)
+        elif name != "Fallback":
+            yield from _elements_in(element, place)
+
+
+def _style_of(paragraph: ET.Element) -> str:
+    """Return the name of a paragraph's style in Word, in small letters."""
+    for element in paragraph.iter():
+        if local_name(element.tag) == "pStyle":
+            return next(iter(element.attrib.values()), "").lower()
+    return ""
+
+
+def _rows_of(table: ET.Element) -> list[list[str]]:
+    rows = []
+    for row in table.iter():
+        if local_name(row.tag) not in ("tr", "table-row"):
+            continue
+        cells: list[str] = []
+        for cell in row:
+            if local_name(cell.tag) in ("tc", "table-cell", "covered-table-cell"):
+                words = _words_of(cell).strip()
+                cells += [words] * _width(cell)
+        rows.append(cells)
+    return rows
+
+
+def _width(cell: ET.Element) -> int:
+    """Return how many columns a cell of a table in Word takes."""
+    for element in cell.iter():
+        if local_name(element.tag) == "gridSpan":
+            value = next(iter(element.attrib.values()), "1")
+            return int(value) if value.isdigit() and len(value) < 3 else 1
+    return 1
+
+
+def _words_of(element: ET.Element) -> str:
+    """Return the text of a paragraph: in Word's formats that of its runs, in OpenDocument all of it."""
+    is_open = "opendocument" in element.tag
+    parts: list[str] = []
+    for below in element.iter():
+        name = local_name(below.tag)
+        if name == "t" or is_open:
+            parts.append(below.text or "")
+        if name in _BREAKS:
+            parts.append(_BREAKS[name])
+        if is_open and below is not element:
+            parts.append(below.tail or "")
+        if name in ("p", "h") and below is not element:
+            parts.append(" ")
+    return "".join(parts)
+
+
+def _until_references(passages: list[Passage]) -> Iterator[Passage]:
+    is_below = False
+    for passage in passages:
+        if passage.rows is None and _REFERENCES.fullmatch(passage.text.strip()):
+            is_below = True
+        elif passage.rows is None and _APPENDIX.match(passage.text.strip()):
+            is_below = False
+        if not is_below:
+            yield passage
+
+
+# PDF
+
+# What a cell of a table can hold beside a number.
+_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
+_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
+_MOST_HEAD_WORDS = 8
+# A row with one number, which is too short for a line of prose; and the beginning of a caption.
+_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
+_PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
+# The beginning of a work in a list of references.
+_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
+# A line that ends within a word has one of these in place of the hyphen.
+_HYPHEN = re.compile(r"[\ufffe\x02]\s*")
+
+
+def _pages(path: Path) -> Iterator[Passage]:
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(read_bounded(path))
+    except pypdfium2.PdfiumError as error:
+        raise UnreadableError(f"{path}: encrypted or broken: {error}") from None
+    try:
+        is_below = has_references = False
+        for number in range(len(document)):
+            try:
+                page = document[number]
+                text = page.get_textpage().get_text_bounded()
+                page.close()
+            except pypdfium2.PdfiumError:
+                continue  # a page that is broken has no words
+            lines = []
+            text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
+            # Lines of several columns can be one.
+            for line in re.sub(r" (?=(?:Table|Figure) \d+: )", "\n", text).split("\n"):
+                if _REFERENCES.fullmatch(line.strip()):
+                    is_below = has_references = True
+                elif has_references and _ENTRY.match(line):
+                    is_below = True
+                elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
+                    is_below = False  # TeX puts figures and tables also among the references
+                if not is_below and not line.strip().isdigit():
+                    lines.append(line.strip())
+            yield from _passages_of_page(lines, f"page {number + 1}")
+    finally:
+        document.close()
+
+
+def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
+    """Yield the tables of a page, rows of words and numbers below each other, then the rest of it."""
+    rest: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*lines, ""]:
+        row = _row_of(line)
+        if row:
+            rows.append(row)
+            continue
+        if rows:
+            # The line above has the heads; where it is prose, it is part of that, too.
+            heads = rest[-1] if rest else ""
+            yield _table(place, 0, "", [[heads], *rows])
+            rows = []
+            rest.append("")
+        # An empty line ends a paragraph.
+        if _SHORT_ROW.fullmatch(line) and not line.endswith("."):
+            rest += ["", line, ""]
+        elif _PDF_CAPTION.match(line):
+            rest += ["", line]
+        else:
+            rest.append(line)
+    for _, paragraph in _paragraphs("\n".join(rest), 1):
+        yield Passage(place, 0, paragraph)
+
+
+def _row_of(line: str) -> list[str]:
+    """Return the cells of a line that is a row of a table; none of one that is prose, or a date."""
+    match = _ROW.fullmatch(line)
+    if (
+        not match
+        or len(match["head"].split()) > _MOST_HEAD_WORDS
+        or match["head"].endswith((",", " of", " and"))
+    ):
+        return []
+    cells = _cells_in(match["cells"])
+    is_prose = any(cell.endswith((",", ".")) for cell in cells)
+    return [] if is_prose or not re.search(r"\d[.,]\d", match["cells"]) else [match["head"].strip(), *cells]
+
+
+def _cells_in(text: str) -> list[str]:
+    """Return the numbers of a row; what is around a ± is one cell."""
+    cells = [cell.strip() for cell in re.findall(_CELL, text)]
+    joined: list[str] = []
+    for cell in cells:
+        if joined and (cell.startswith("±") or joined[-1].endswith("±")):
+            joined[-1] += f" {cell}"
+        else:
+            joined.append(cell)
+    return joined
