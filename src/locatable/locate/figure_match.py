@@ -131,15 +131,15 @@ def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Fi
         return [(figure, verdict)]
     if figure.is_incidental:
         return _on_page(figure, of_parts, seen)
-    if seen:
-        return _numbered(figure, seen)
-    return of_parts or [(figure, verdict)]
+    if of_parts and not seen:
+        return of_parts
+    if len(seen) < 2:
+        return [(figure, seen[0][1] if seen else verdict)]
+    return _numbered(figure, seen)
 
 
 def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
-    """Return what is recognized in a picture, each with its number if there are several."""
-    if len(seen) == 1:
-        return [(figure, seen[0][1])]
+    """Return what is recognized in a figure, as its parts."""
     numbered = []
     for number, (_, of_part) in enumerate(seen, start=1):
         name = f"{figure.name} part {number}".strip()
