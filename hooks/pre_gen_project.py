@@ -45,11 +45,12 @@ TAKEN = set(
     pydantic_core pydantic_extra_types pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
     pylab pynvml pyparsing pypdf pypdfium2 pypdfium2_cfg pypdfium2_cli pypdfium2_raw
     pytest python_discovery pythonjsonlogger pytz ray readchar redis referencing
-    regex requests requests_oauthlib rfc3339_validator rich rich_rst rocrate rpds ruamel ruff s3fs s3transfer
-    scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops slugify smart_open smmap
-    sniffio sqlalchemy sqlparse sqltrie sshfs starlette tabulate text_unidecode threadpoolctl toml tomlkit
-    tqdm typer typing_extensions typing_inspection tzdata tzlocal uncalled_for urllib3 uv uvicorn validate
-    vine virtualenv voluptuous waitress wcwidth webdav4 websockets werkzeug wrapt yaml yarl zc zipp
+    regex requests requests_oauthlib resvg_py rfc3339_validator rich rich_rst rocrate rpds ruamel ruff
+    s3fs s3transfer scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops slugify
+    smart_open smmap sniffio sqlalchemy sqlparse sqltrie sshfs starlette tabulate text_unidecode
+    threadpoolctl toml tomlkit tqdm typer typing_extensions typing_inspection tzdata tzlocal uncalled_for
+    urllib3 uv uvicorn validate vine virtualenv voluptuous waitress wcwidth webdav4 websockets werkzeug
+    wrapt yaml yarl zc zipp
     """.split()
 )
 LONGEST = 100  # file systems take 255, and more than the name goes into a path

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -281,6 +282,33 @@ def test_a_vector_figure_that_is_a_file_of_its_own(reader: Reader, tmp_path: Pat
     rewritten(PDF["near"], tmp_path / "figure.pdf")
     (tmp_path / "paper.tex").write_text("\\includegraphics{figure.pdf}")
     assert said(locate_document(reader, str(tmp_path / "paper.tex"))) == [("line 1", "SIMILAR", "near")]
+
+
+def written_anew(content: bytes, path: Path) -> Path:
+    """An SVG that draws the same with rounded numbers in groups of its own, as Inkscape and Cairo do."""
+    text = re.sub(r"\b[1-9]\d*\.\d{3,}", lambda number: f"{float(number[0]):.2f}", content.decode())
+    text = re.sub(r"(<g id=\"figure_1\">)", r'<g><g opacity="1">\1', text).replace("</svg>", "</g></g></svg>")
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["one", "near", "nearly"])
+def test_an_svg_that_another_program_wrote_anew(reader: Reader, tmp_path: Path, name: str) -> None:
+    path = written_anew(SVG[name], tmp_path / "figure.svg")
+    assert said(locate_document(reader, str(path))) == [("", "SIMILAR", name)]
+
+
+def test_an_svg_of_nobody_here(reader: Reader, tmp_path: Path) -> None:
+    path = written_anew(curves(90, format="svg"), tmp_path / "figure.svg")
+    assert said(locate_document(reader, str(path))) == [("", "NONE", "")]
+
+
+def test_an_svg_opens_no_other_file(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "other.png").write_bytes(PNG["one"])
+    shown = f'<image width="400" height="300" href="{tmp_path}/other.png"/>'
+    path = tmp_path / "figure.svg"
+    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300">{shown}</svg>')
+    assert said(locate_document(reader, str(path))) == [("", "NONE", "")]
 
 
 def test_metadata_do_not_matter(reader: Reader, tmp_path: Path) -> None:

@@ -51,7 +51,12 @@ EXTRAS = (
     Extra("archive", "ro-crate-py", ("rocrate",), ("archive",)),
     Extra("prefect", "Prefect", ("prefect",), ("flow",)),
     Extra("ray", "Ray", ("ray",)),
-    Extra("documents", "Pillow and pypdf", ("PIL", "pypdf", "pypdfium2", "numpy"), ("locate", "diff")),
+    Extra(
+        "documents",
+        "Pillow and pypdf",
+        ("PIL", "pypdf", "pypdfium2", "resvg_py", "numpy"),
+        ("locate", "diff"),
+    ),
     Extra("page", "matplotlib", ("matplotlib",), ("locate", "diff")),
 )
 

@@ -258,7 +258,7 @@ def looks_of(content: bytes) -> "list[Look]":
 
 
 def seen_as(content: bytes) -> "Image.Image | None":
-    """Return the file of a figure as it is seen; None for an SVG, and for a PDF of several pages, a text.
+    """Return the file of a figure as it is seen; None for a PDF of several pages, which is a text.
 
     Raises:
         UnreadableError: it cannot be read or rendered, or is too large.

@@ -1,17 +1,18 @@
-"""Vector figures: SVG by a digest, which is equal where files draw the same, and pages of PDF files rendered.
+"""Vector figures: SVG by a digest, which is equal where files draw the same, and SVG and PDF as rendered.
 
-PDFium renders them in a process of its own, which a broken file can end or exhaust.
+PDFium and resvg render them in a process of its own, which a broken file can end or exhaust.
 """
 
 import hashlib
 import re
 import resource
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -36,6 +37,7 @@ _REFERENCE = re.compile(r"#([\w.:-]+)")
 # Attributes that say how large a drawing is shown, and nothing about the figure.
 _OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
 
+Value = TypeVar("Value")
 # Width, height, bytes in a line, and the bytes: blue, green, red.
 Bitmap = tuple[int, int, int, bytes]
 
@@ -50,17 +52,33 @@ def rendered(file: str | bytes, number: int) -> Image.Image | None:
     Raises:
         UnreadableError: PDFium cannot render it within the bounds.
     """
-    try:
-        bitmap = _processes().submit(_bitmap, file, number).result()
-    except BrokenProcessPool:
-        _processes.cache_clear()
-        raise UnreadableError("not a page that can be rendered: it takes too much time or memory") from None
-    except Exception as error:  # PDFium's own, and those of a file that changed meanwhile
-        raise UnreadableError(f"not a page that can be rendered: {error!s:.80}") from None
+    bitmap = _in_other_process(_bitmap, file, number)
     if bitmap is None:
         return None
     width, height, stride, content = bitmap
     return Image.frombuffer("RGB", (width, height), content, "raw", "BGR", stride, 1)
+
+
+def rendered_svg(content: bytes) -> Image.Image | None:
+    """Return an SVG as it is seen on white paper; None where it is smaller than a figure.
+
+    Raises:
+        UnreadableError: resvg cannot render it within the bounds.
+    """
+    from .picture import opened
+
+    png = _in_other_process(_png_of_svg, content)
+    return opened(png) if png else None
+
+
+def _in_other_process(render: Callable[..., Value], *arguments: Any) -> Value:
+    try:
+        return _processes().submit(render, *arguments).result()
+    except BrokenProcessPool:
+        _processes.cache_clear()
+        raise UnreadableError("not a figure that can be rendered: it takes too much time or memory") from None
+    except Exception as error:  # a library's own, and those of a file that changed meanwhile
+        raise UnreadableError(f"not a figure that can be rendered: {error!s:.80}") from None
 
 
 @lru_cache(1)
@@ -90,9 +108,7 @@ def _bitmap(file: str | bytes, number: int) -> Bitmap | None:
     page.set_cropbox(*page.get_mediabox())
     if not _is_drawn_on(page):
         return None
-    longer = max(page.get_size())
-    scale = max(PIXELS_A_POINT, LONGER_SIDE / longer)
-    bitmap = page.render(scale=min(scale, MOST_PIXELS_A_SIDE / longer), may_draw_forms=False)
+    bitmap = page.render(scale=_scale(max(page.get_size())), may_draw_forms=False)
     return bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer)
 
 
@@ -116,6 +132,45 @@ def _is_drawn_on(page: Any) -> bool:
     return bool(min(width, height) >= SMALLEST_POINTS)
 
 
+def _png_of_svg(content: bytes) -> bytes | None:
+    """Return a rendered SVG, as the content of a PNG file; runs in the other process."""
+    from resvg_py import svg_to_bytes
+
+    _limit_time()
+    root = parse_xml(content, "SVG")
+    for element in root.iter():
+        for name, value in list(element.attrib.items()):
+            # Other files are not opened.
+            if local_name(name) == "href" and not value.lstrip().startswith(("#", "data:")):
+                del element.attrib[name]
+    width, height = _size_of_svg(root)
+    if min(width, height) < SMALLEST_POINTS:
+        return None
+    scale = _scale(max(width, height))
+    return svg_to_bytes(
+        ET.tostring(root, encoding="unicode"),
+        width=round(scale * width),
+        height=round(scale * height),
+        background="white",
+        dpi=96,  # without dots per inch, `pt` would be nothing
+    )
+
+
+def _scale(longer: float) -> float:
+    """Return how many pixels a point gets, by the longer side of a page or drawing."""
+    return min(max(PIXELS_A_POINT, LONGER_SIDE / longer), MOST_PIXELS_A_SIDE / longer)
+
+
+def _size_of_svg(root: ET.Element) -> tuple[float, float]:
+    """Return width and height of an SVG in its own units."""
+    box = [float(number) for number in root.get("viewBox", "").replace(",", " ").split()]
+    if len(box) == 4:
+        return box[2], box[3]
+    sides = [re.match(r"[\d.]+", root.get(side, "")) for side in ("width", "height")]
+    width, height = (float(side[0]) if side else 0.0 for side in sides)
+    return width, height
+
+
 def is_svg(content: bytes) -> bool:
     """Return true for the content of an SVG, which its beginning tells."""
     start = content[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -137,7 +192,7 @@ def drawing_of(content: bytes) -> Drawing:
         for text in _texts(child, numbers):
             hasher.update(text.encode() + b"\0")
     digest = hasher.digest()[:16]
-    return Drawing(digest, lambda: digest)
+    return Drawing(digest, lambda: digest, partial(rendered_svg, content))
 
 
 def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
