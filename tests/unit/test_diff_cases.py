@@ -18,8 +18,9 @@ from tiny_git import experiment, git, write
 
 from locatable.archive.create import ArchiveOptions, create_archive
 from locatable.cli import main
+from locatable.diff import render
 from locatable.diff.changes import Change, Side, Value
-from locatable.diff.compare import Cause, Follower, compare, render
+from locatable.diff.compare import Cause, Follower, compare
 from locatable.locate.result import Result
 from locatable.repository.reader import Reader
 from locatable.results.locks import locked_versions
