@@ -471,6 +471,6 @@ def test_stages_that_do_not_need_each_other_run_at_a_time_with_the_lock_of_one_a
     env = {**server, "MEETING": str(tmp_path / "meeting")}
     run(*COMMAND, "--workers", "2", "--timeout", "200", cwd=folder, env={**env, "MEET": "yes"})
     head = git(folder, "rev-parse", "HEAD")
-    (ref,) = git(folder, "for-each-ref", "--format=%(refname)", f"refs/exps/*/{head[2:]}").splitlines()
+    (ref,) = git(folder, "for-each-ref", "--format=%(refname)", f"refs/exps/*/{head[2:]}/*").splitlines()
     run("dvc", "repro", cwd=folder, env=env)
     assert git(folder, "show", f"{ref}:dvc.lock") == (folder / "dvc.lock").read_text().strip()

@@ -228,9 +228,11 @@ def test_a_repro_is_shown_and_becomes_the_run_of_the_next_commit(training: Train
     training.until("FINISHED")
     git(training.root, "commit", "--quiet", "--all", "-m", "More steps")
     deadline = time.monotonic() + PATIENCE
-    while training.runs() and time.monotonic() < deadline:
+    after = before
+    # Its name changes before its tags do.
+    while "dvc.rev" not in after.data.tags and time.monotonic() < deadline:
         time.sleep(1)
-    after = training.client.get_run(before.info.run_id)
+        after = training.client.get_run(before.info.run_id)
     assert after.data.tags["dvc.rev"] == git(training.root, "rev-parse", "HEAD").strip()
     assert training.points(after) == EXPECTED
 
