@@ -100,6 +100,9 @@ def make_project(shared: Path, name: str, seconds: float) -> Path:
     """Return a project on the shared folder, pushed to its remotes, whose trials take so many seconds."""
     root = shared / name
     tiny_dvc.init(root)
+    # What workers on other machines sign commits with.
+    git(root, "config", "user.name", "Ada")
+    git(root, "config", "user.email", "ada@example.org")
     space = {"train.x": {"type": "int", "low": 1, "high": TRIALS}}
     sampler = {"name": "GridSampler", "search_space": {"train.x": list(range(1, TRIALS + 1))}}
     train = {"x": 0, "seconds": seconds, "log": str(shared / f"{name}.log")}
