@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-matplotlib.rcParams |= {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6"}
-# The same bytes each time.
-matplotlib.rcParams |= {"svg.hashsalt": "documents"}
+# With a salt, the same bytes each time.
+STYLE = {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6e6e6", "svg.hashsalt": "documents"}
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 FORMATS = ("png", "jpg", "pdf", "svg")
 # Which data are drawn, and what is changed from experiment to experiment, a little each time.
@@ -132,6 +131,7 @@ KINDS: dict[str, Kind] = {"roc": roc, "loss": loss, "calibration": calibration, 
 OTHER_KINDS: tuple[Kind, ...] = (histogram, residuals, importances, learning, violins, field, spectrum)
 
 
+@matplotlib.rc_context(STYLE)
 def draw(kind: Kind, params: Params, *paths: Path) -> None:
     """Draw one figure, 4 by 4 inches, into files of any format."""
     figure = Figure(figsize=(4, 4), dpi=200, layout="constrained")
