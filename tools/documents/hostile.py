@@ -296,7 +296,7 @@ def _zip_outside(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("main.tex", r"\includegraphics{../../../../etc/hostname}\input{/etc/passwd}")
         archive.writestr("../../outside.tex", "a")
-        archive.writestr("/tmp/outside.tex", "a")  # noqa: S108
+        archive.writestr("/outside.tex", "a")
     return folder / "a.zip"
 
 

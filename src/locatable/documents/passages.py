@@ -176,11 +176,11 @@ _SYMBOLS = {
 _SYMBOL = re.compile(
     "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
 )
-# The digit of F_1 and of R^2 is part of a name.
 # What ends a sentence without a full stop.
 _TEX_END = re.compile(
     rf"\\(?:(?:sub)*section|(?:sub)?paragraph|chapter|caption|title)\*?({_GROUP})|\\end\{{(?:table|figure)\*?\}}"
 )
+# The digit of F_1 and of R^2 is part of a name.
 _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 
