@@ -237,6 +237,11 @@ def covers(outer: FullBox, inner: FullBox) -> bool:
     return width > 0 and height > 0 and width * height >= 0.8 * area(inner)
 
 
+def scaled(box: FullBox, across: float, down: float) -> FullBox:
+    """Return a box in other units of width and height."""
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+
+
 def square(picture: Image.Image, box: FullBox) -> Values:
     """Return a part of a picture, reduced to a grey square."""
     return np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX, box=box))
@@ -281,10 +286,6 @@ class Part:
         self.factor = max(1, int(shorter_side(box) // COARSE))
         grey = picture.convert("L")
         self.coarse = grey.reduce(self.factor) if self.factor > 1 else grey
-
-    def scaled(self, box: FullBox, factor: float) -> FullBox:
-        """Return a box in other pixels."""
-        return box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor
 
 
 @dataclass(frozen=True)
@@ -400,8 +401,8 @@ def _distance(copy: Part, original: Part, alignment: Alignment, columns: int) ->
     shown = _shown(copy, original, alignment)
     if shown is None:
         return float("inf")
-    ours = copy.scaled(shown[0], 1 / copy.factor)
-    theirs = original.scaled(shown[1], 1 / original.factor)
+    ours = scaled(shown[0], 1 / copy.factor, 1 / copy.factor)
+    theirs = scaled(shown[1], 1 / original.factor, 1 / original.factor)
     size = _common_size(ours, theirs, columns)
     one = np.asarray(_resized(copy.coarse, ours, size), dtype=np.int16)
     other = np.asarray(_resized(original.coarse, theirs, size), dtype=np.int16)

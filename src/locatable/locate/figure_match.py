@@ -30,6 +30,7 @@ from ..documents.picture import (
     nearest,
     pixel_digest,
     says_something,
+    scaled,
     shorter_side,
     small_enough,
     square,
@@ -262,7 +263,7 @@ def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Itera
         known_boxes: of parts that are known already.
     """
     picture = small_enough(picture, CUT_AT)
-    done: list[FullBox] = [_scaled(box, *picture.size) for box in known_boxes]
+    done: list[FullBox] = [scaled(box, *picture.size) for box in known_boxes]
     found: Regions = []
     others: list[FullBox] = []
     box: FullBox
@@ -286,11 +287,7 @@ def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Itera
     # Of two that are side by side, the left one comes first.
     found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
     across, down = 1 / picture.width, 1 / picture.height
-    return [(_scaled(box, across, down), verdict) for box, verdict in found]
-
-
-def _scaled(box: FullBox, across: float, down: float) -> FullBox:
-    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+    return [(scaled(box, across, down), verdict) for box, verdict in found]
 
 
 def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
