@@ -3,12 +3,15 @@
 import base64
 import io
 import re
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import docx
 import nbformat
+import numpy as np
 import pptx
 import pytest
 from figures import curves, drawn, make_project, picture, saved, scaled
@@ -18,9 +21,11 @@ from pypdf import PdfReader, PdfWriter, Transformation
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 from tiny_git import commit, git
 
+from locatable import documents
 from locatable.errors import NotFoundError
-from locatable.locate import Located
+from locatable.locate import Located, known_figures
 from locatable.locate.document import locate_document
+from locatable.locate.known_figures import KnownFigures, look_rows
 from locatable.repository.reader import Reader
 
 PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
@@ -369,3 +374,52 @@ def test_a_paper_is_not_traced_to_itself(project: Path, tmp_path: Path, other: s
         ("page 3", "DRAWING", "nearly"),
         ("page 4", "NONE", ""),
     ]
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+@pytest.fixture
+def fresh(project: Path, tmp_path: Path) -> Iterator[Reader]:
+    """A clone of the project, in which no figure has been looked at."""
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone, ignore=shutil.ignore_patterns("tmp"))
+    with Reader(clone) as reader:
+        yield reader
+
+
+def test_the_bound_of_a_document_is_not_that_of_the_repository(
+    fresh: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(content: bytes) -> np.ndarray:
+        burn(0.2)
+        return look_rows(content)
+
+    monkeypatch.setattr(documents, "MOST_SECONDS", 1)
+    monkeypatch.setattr(known_figures, "look_rows", read)
+    scaled(PNG["two"], 0.8).save(tmp_path / "copy.png")
+    assert said(locate_document(fresh, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "two")]
+
+
+def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
+    fresh: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_figures, "TOGETHER", 4)
+    seen: list[bytes] = []
+
+    def read(content: bytes) -> np.ndarray:
+        seen.append(content)
+        if len(seen) == 9:
+            raise KeyboardInterrupt
+        return look_rows(content)
+
+    monkeypatch.setattr(known_figures, "look_rows", read)
+    with pytest.raises(KeyboardInterrupt):
+        _ = KnownFigures(fresh).index.looks
+    before = set(seen[:8])
+    seen[:] = [b""] * 9  # from now on, nobody interrupts
+    _ = KnownFigures(fresh).index.looks
+    assert (len(before), before & set(seen)) == (8, set())

@@ -334,6 +334,16 @@ def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
+@contextmanager
+def unbounded_time() -> Iterator[None]:
+    """Do what is not of the document, such as reading the repository, without its bound of time."""
+    seconds, again = signal.setitimer(signal.ITIMER_PROF, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, seconds, again)
+
+
 def _limit_memory(limits: tuple[int, int]) -> None:
     """Let this process use little more memory than it has; nothing is limited where that is not known."""
     status = Path("/proc/self/statm")

@@ -42,8 +42,8 @@ def read_looks(db: sqlite3.Connection, repository: int, folder: str, reader: Rea
         [LOOKS, repository, folder],
     )
     keys = [_key(content) for (content,) in unread]
-    digests, _ = read_rows(FigureFiles(reader), keys, digest_rows)
-    looks, _ = read_rows(FigureFiles(reader), keys, look_rows)
+    digests = [pages for rows, _ in read_rows(FigureFiles(reader), keys, digest_rows) for pages in rows]
+    looks = [seen for rows, _ in read_rows(FigureFiles(reader), keys, look_rows) for seen in rows]
     for pages, seen in zip(digests, looks, strict=True):
         content = bytes.fromhex(name_of(pages["key"][0].decode()))
         db.execute("DELETE FROM figures WHERE hash = ?", [content])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_as
+from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_as, unbounded_time
 from ..documents.picture import SIDE, Part, blocks, pixel_digest, small_enough, square
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -357,15 +357,23 @@ def _rows_in(
 ) -> tuple[np.ndarray, list[Key]]:
     """Return the rows of known figures, and keys of those that this machine does not have.
 
-    They are kept in a file. What is not in it yet is read, and added.
+    They are kept in a file. What is not in it yet is read, and added, also what was read before Ctrl-C.
     """
     rows = _load(place, kind)
     keys = np.array(list(known.compared), dtype=kind["key"])
     unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
-    new, missing = read_rows(known, unread, read)
-    if new:
-        rows = np.concatenate([rows, *new])
-        _save(place, rows)
+    new: list[np.ndarray] = []
+    missing: list[Key] = []
+    # There can be many: a bound on what others send is not for them.
+    with unbounded_time():
+        try:
+            for found, lacking in read_rows(known, unread, read):
+                new += found
+                missing += lacking
+        finally:
+            if new:
+                rows = np.concatenate([rows, *new])
+                _save(place, rows)
     return rows[np.isin(rows["key"], keys)], missing
 
 
@@ -390,19 +398,16 @@ def _save(path: Path, rows: np.ndarray) -> None:
 
 def read_rows(
     files: FigureFiles, keys: list[Key], read: Callable[[bytes], np.ndarray]
-) -> tuple[list[np.ndarray], list[Key]]:
-    """Return rows of figures, and the keys of those that this machine does not have."""
-    rows: list[np.ndarray] = []
-    missing: list[Key] = []
+) -> Iterator[tuple[list[np.ndarray], set[Key]]]:
+    """Yield rows of figures, and keys of those that this machine does not have, a few figures at a time."""
     # Pillow and zlib leave the interpreter to other threads while they work.
     with ThreadPoolExecutor() as threads:
         for together in files.contents(keys):
             present = {key: content for key, content in together.items() if content is not None}
-            missing += together.keys() - present.keys()
-            for key, found in zip(present, threads.map(read, present.values()), strict=True):
+            rows = list(threads.map(read, present.values()))
+            for key, found in zip(present, rows, strict=True):
                 found["key"] = key.encode()
-                rows.append(found)
-    return rows, missing
+            yield rows, together.keys() - present.keys()
 
 
 def digest_rows(content: bytes) -> np.ndarray:
