@@ -448,3 +448,11 @@ def test_who_has_no_clone_is_told_that_figures_were_not_compared(
     assert "no figure that is known; not compared with some of " in text
     assert f"{tmp_path / 'two'}, file://{tmp_path / 'one.git'}" in text
     assert said(capsys, "locate", "--everywhere", "same.png")[0] == 0
+
+
+@pytest.mark.parametrize("options", [("--cite",), ("--rev", "HEAD")])
+def test_what_needs_the_repository_itself_is_refused(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code, text = said(capsys, "locate", "--everywhere", "abc", *options)
+    assert (exit_code, "need a clone of the repository" in text) == (2, True)

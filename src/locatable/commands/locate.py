@@ -1,13 +1,14 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json | --cite] [--html FILE] [--check]
+    locatable locate TARGET [--json | --cite] [--html FILE] [--check] [--rev REV]
+    locatable locate --everywhere TARGET [--index FILE] [--json] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
 and their folders, source data and code of all experiments and of all commits of branches and tags.
-Of a PDF, PPTX, DOCX, ODT, ODP, XLSX, EPUB, HTML page, notebook, Markdown or LaTeX text, and of a picture
-that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
-scaled or compressed, the most similar one is named as a lead. Exits with 1 if one is not found.
-Its numbers are compared with one result: those of another result's metric are named.
+Of a PDF, an office document, a notebook, a text with what it includes, an archive of sources, and of a
+picture that was changed, every figure is found: by its bytes, its pixels or what draws it; of a copy that was
+changed or written anew, the most similar one is named as a lead. Exits with 1 if one is not found.
+The numbers of a document are compared with one result: those of another result's metric are named.
 A tracked path, or a figure at one, whose file is not here is answered from the record of HEAD.
 
 It can also be the name of an experiment, also of one that runs now, a Git revision, or the id of an
@@ -125,8 +126,8 @@ def _run_everywhere(arguments: argparse.Namespace) -> int:
     from ..errors import UsageError
     from ..index import find_everywhere, index_file, reading, to_json, to_text
 
-    if arguments.cite or arguments.html:
-        raise UsageError("--everywhere: --cite and --html need a clone of the repository; run them there")
+    if arguments.cite or arguments.html or arguments.rev:
+        raise UsageError("--everywhere: --cite, --html and --rev need a clone of the repository: use one")
     with reading(index_file(arguments.index)) as db:
         found, notes = find_everywhere(db, arguments.target)
     for note in notes:
