@@ -1,6 +1,7 @@
 """Where a result comes from: which data, code, params, environment and execution made it.
 
-    locatable locate TARGET [--json | --cite] [--html FILE] [--check] [--rev REV]
+    locatable locate TARGET [--json | --cite] [--html FILE] [--check]
+    locatable locate DOCUMENT --rev REV [--json] [--check]
     locatable locate --everywhere TARGET [--index FILE] [--json] [--check]
 
 TARGET is any file or folder, wherever it was copied to: it is found by its content, among outputs
