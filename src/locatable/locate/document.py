@@ -243,7 +243,9 @@ _SAME = {
     "avg": "mean",
     "average": "mean",
 }
-# Words between a name and its number, by a letter each; W is any other word.
+# A sentence is read as by a chunk grammar: each word is of a kind, which has a letter, so that a pattern of
+# kinds is a regular expression. "The accuracy reaches 0.951" is WMVN. Of the kinds, M is a name of a metric, Q
+# a word that tells metrics apart, N a number, C a citation, and W any other word; the others are:
 _LETTERS = {
     # of: the name is right before it
     "L": "of to by from up between",
@@ -263,7 +265,7 @@ _LETTERS = {
     "gap gain gains improvement threshold target change ratio margin variance interval sd se ci iqr df",
 }
 _LETTER_OF = {word: letter for letter, words in _LETTERS.items() for word in words.split()}
-# M is a name of a metric, Q a qualifier, N a number, C a citation.
+# Several names, and several numbers.
 _NAMES = r"M(?:[GAQ,]*M)*"
 _GROUP = r"(?P<group>N(?:[GLA(),±]*N)*)"
 # What is between a subject and its verb; commas come in pairs.
