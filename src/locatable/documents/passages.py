@@ -6,7 +6,6 @@ Everything is linear in the length of the text, which somebody else wrote.
 
 import csv
 import io
-import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from ..errors import UnreadableError
 from . import ARCHIVES, PACKAGES, is_manuscript, project_of, read_bounded
 from .package import Package, local_name, opened, sections, unpacked
-from .text import Manuscript
+from .text import Manuscript, cells_of
 
 # A table with more rows is data.
 MOST_ROWS = 2_000
@@ -365,9 +364,7 @@ def _plain_html(text: str) -> str:
 def _notebook(path: Path) -> Iterator[Passage]:
     """Yield the texts of a notebook, and what its cells show; not what they print while they run."""
     try:
-        notebook = json.loads(read_bounded(path))
-        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
-        for number, cell in enumerate(cells, start=1):
+        for number, cell in enumerate(cells_of(path), start=1):
             yield from _cell(cell, f"cell {number}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise UnreadableError(f"{path}: not a notebook") from None

@@ -648,13 +648,14 @@ def read_notebook(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a notebook, cell by cell; cells are counted from 1."""
     manuscript = Manuscript(path, roots)
     try:
-        for number, cell in enumerate(_cells(path), start=1):
+        for number, cell in enumerate(cells_of(path), start=1):
             yield from _figures_of_cell(manuscript, cell, f"cell {number}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnreadableError(f"{path}: not a notebook as nbformat 4 or 3 has it") from None
 
 
-def _cells(path: Path) -> list[dict[str, Any]]:
+def cells_of(path: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook of format 4 or 3; of other content, whatever that makes is raised."""
     notebook = json.loads(read_bounded(path))
     if "worksheets" not in notebook:
         return list(notebook["cells"])

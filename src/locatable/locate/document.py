@@ -244,8 +244,8 @@ _SAME = {
     "average": "mean",
 }
 # A sentence is read as by a chunk grammar: each word is of a kind, which has a letter, so that a pattern of
-# kinds is a regular expression. "The accuracy reaches 0.951" is WMVN. Of the kinds, M is a name of a metric, Q
-# a word that tells metrics apart, N a number, C a citation, and W any other word; the others are:
+# kinds is a regular expression. "The accuracy reaches 0.951" is WMVN: M is the name of a metric, N a number,
+# W any word that is of no other kind; Q tells metrics apart, and C is a citation. The others are:
 _LETTERS = {
     # of: the name is right before it
     "L": "of to by from up between",
