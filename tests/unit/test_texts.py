@@ -267,6 +267,14 @@ def test_members_that_lead_out_of_an_archive(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.rglob("roc.png"))
 
 
+@pytest.mark.parametrize("name", ["roc.png/inner.png", f"{'a' * 300}.png"])
+def test_a_member_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
+    members = {"a.md": b"![](roc.png)", "roc.png": ROC, name: LOSS}
+    (first, (place, problem)) = found(tarred(tmp_path / "a.tgz", members))
+    assert (first, place) == (("line 1", ROC), "the rest")
+    assert str(problem).startswith(f"{name}: ")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_in_an_archive(tmp_path: Path, kind: bytes) -> None:
     secret = write(tmp_path / "secret.png", ROC)

@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -174,10 +174,13 @@ def _unpack(path: Path, folder: Path) -> str:
             left -= max(len(content), LEAST_UNPACKED)
             if left < 0:
                 return f"more than {MOST_UNPACKED // 1_000_000} MB of the archive are not read"
-            with suppress(OSError):  # two files of the same name, or one with the name of a folder
+            try:
                 file = folder.joinpath(*parts)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
+            except OSError as error:
+                # One has the name of another's folder, or a name that is too long; or the disk is full.
+                left_out = f"{name}: {error.strerror}"
     except (RuntimeError, EOFError, OSError, NotImplementedError, *_BROKEN) as error:
         reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
