@@ -22,6 +22,7 @@ from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, Fl
 from tiny_git import commit, git
 
 from locatable import documents
+from locatable.documents.picture import Part, align, align_finely, compare
 from locatable.errors import NotFoundError
 from locatable.locate import Located, known_figures
 from locatable.locate.document import locate_document
@@ -423,3 +424,35 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
     seen[:] = [b""] * 9  # from now on, nobody interrupts
     _ = KnownFigures(fresh).index.looks
     assert (len(before), before & set(seen)) == (8, set())
+
+
+def scattered(others: int = 0, more: int = 0, red: int = 0) -> Image.Image:
+    """240 points in a frame: some of them of another sample, or red; and more points."""
+    points = np.random.default_rng(1).integers(20, 460, (240, 2))
+    points[:others] = np.random.default_rng(2).integers(20, 460, (others, 2))
+    added = np.random.default_rng(3).integers(20, 460, (more, 2))
+    image = Image.new("RGB", (480, 480), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((10, 10, 470, 470), outline="black")
+    for number, (x, y) in enumerate([*points.tolist(), *added.tolist()]):
+        draw.rectangle((x, y, x + 1, y + 1), fill="red" if number < red else "navy")
+    return image
+
+
+SCATTERED = {
+    "the same": (scattered(), True),
+    "some of another sample": (scattered(others=40), False),
+    "all of another sample": (scattered(others=240), False),
+    "among many more": (scattered(more=600), False),
+    "of which nearly half are red": (scattered(red=110), False),
+}
+
+
+@pytest.mark.parametrize("name", SCATTERED)
+def test_points_that_are_another_figure_are_no_copy_however_small_each_is(name: str) -> None:
+    picture, is_copy = SCATTERED[name]
+    copy, original = (Part(one, (10, 10, 471, 471)) for one in (picture, scattered()))
+    alignment, _ = align(copy, original)
+    comparison = compare(copy, original, align_finely(copy, original, alignment))
+    assert comparison
+    assert comparison.is_copy == is_copy
