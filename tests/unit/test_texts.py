@@ -177,6 +177,27 @@ def test_a_text_that_another_includes(paper: Path, text: str, name: str) -> None
     assert found(write(paper / name, text)) == [("parts/one line 2", ROC)]
 
 
+MISSING = {
+    r"\input{intro}": "intro.tex",
+    r"\input intro": "intro.tex",
+    r"\include{parts/gone}": "parts/gone.tex",
+    r"\subfile{gone.tex}": "gone.tex",
+    r"\import{parts/}{gone}": "gone.tex",
+    r"\input{roc.pgf} \input{roc.pgf}": "roc.pgf",
+    r"\newcommand{\part}[1]{\input{parts/#1}} \part{gone}": "parts/gone.tex",
+    r"\usepackage{gone} \input{glyphtounicode} \input{a.bbl} % \input{gone}": "",
+    r"\input{\name} \input{|ls} \IfFileExists{gone}{\input{gone}}{}": "",
+    "{{< include gone.qmd >}}": "",
+}
+
+
+@pytest.mark.parametrize(("text", "name"), MISSING.items())
+def test_a_text_that_is_included_and_is_not_here(paper: Path, text: str, name: str) -> None:
+    told = [("line 3", f"{name} is included and is not here")] if name else []
+    write(paper / "parts/one.tex", "")
+    assert found(write(paper / "a.tex", f"\n\n{text}\n")) == told
+
+
 def test_paths_of_an_imported_text_begin_at_its_folder(paper: Path) -> None:
     write(paper / "parts/roc.png", LOSS)
     write(paper / "parts/deep/loss.png", ROC)

@@ -25,7 +25,8 @@ from urllib.parse import unquote
 
 from ..errors import UnreadableError, joined_lines
 from . import ARCHIVES, MOST_BYTES, TEXTS, Encoded, Figure, Form, is_document, read_figures
-from .text import Manuscript, scan, text_of
+from .references import mentions_in
+from .text import Manuscript, text_of
 
 # Bytes that all members of a document together may unpack to.
 MOST_TOGETHER = 2_000_000_000
@@ -397,11 +398,11 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
     part = section.part
     if section.root is None:
         text = package.read(part).decode("utf-8-sig", errors="replace")
-        for found in scan(text):
-            if found.drawing:
-                yield "", [found.drawing.encode()]
-            elif found.is_certain:
-                yield "", [package.reference(part, link) for link in found.links]
+        for mention in mentions_in(text):
+            if mention.drawing:
+                yield "", [mention.drawing.encode()]
+            elif mention.links and mention.is_certain:
+                yield "", [package.reference(part, link) for link in mention.links]
         return
     relationships = package.references(part)
     heading = ""

@@ -1,0 +1,370 @@
+r"""References to pictures in a text, whatever its markup is, and what of a text is hidden from its readers.
+
+Each kind of reference has a function. All are asked of every text, since markups are mixed: there is HTML in
+Markdown, Markdown in notebooks, LaTeX in both. Where markup shows a picture, the reference counts even if the
+picture is not here; any other words count where they are the path of a picture.
+
+Everything is linear in the length of the text, which somebody else wrote: a pattern that can fail far from
+where it began has a bound, or stops where it could begin again. `html.parser` is not linear: the time that
+it takes for tags without an end grows with the square of their number.
+"""
+
+import heapq
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from operator import attrgetter
+
+from . import PICTURES
+
+# Characters of a path that is looked for among words.
+_LONGEST_PATH = 300
+# Formats of one picture.
+_MOST_FORMATS = 40
+
+# Endings that pdfTeX and XeTeX try for a name without one, in their order.
+TEX_ENDINGS = ("", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".PDF", ".PNG", ".JPG", ".JPEG", ".eps")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A place in a text that refers to a picture.
+
+    Attributes:
+        start: offset of its first character.
+        end: offset after its last; no other mention begins before that.
+        links: to the same picture in several formats; of words, readings of which one at most is a path.
+            Empty, without a drawing, where the text only links to a picture.
+        drawing: the text of an SVG.
+        is_certain: true where the markup shows a picture, whether or not it is here.
+        endings: what the links may lack.
+    """
+
+    start: int
+    end: int
+    links: tuple[str, ...] = ()
+    drawing: str = ""
+    is_certain: bool = True
+    endings: tuple[str, ...] = ("",)
+
+
+# Comments, and code that is shown: by markup, what is in a text and not of it.
+
+_TEX = (
+    r"%[^\n]*",
+    r"\\[\\%]",  # no comment begins here
+    r"\\begin\s*\{(?P<name>verbatim\*?|lstlisting|minted|comment|filecontents\*?)\}.*?(?:\\end\s*\{(?P=name)\}|\Z)",
+    r"\\verb\*?(?P<tick>[^\w\s*])[^\n]{0,300}?(?P=tick)",  # \verb|code|
+    r"\\iffalse\b.*?(?:\\fi\b|\Z)",
+    r"\\end\s*\{document\}.*",
+)
+_HTML = (
+    r"<!--.*?(?:-->|\Z)",
+    r"<(?P<tag>script|textarea|title|code|pre)\b.*?(?:</(?P=tag)|\Z)",
+)
+_MARKDOWN = (
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*).*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
+    r"(?P<ticks>`{1,9})[^`\n](?:[^\n]{0,2000}?[^`\n])?(?P=ticks)(?!`)",  # `code`
+    r"\{/\*.*?(?:\*/|\Z)",  # {/* a comment of MDX */}
+    *_HTML,
+)
+_HIDDEN = {
+    "tex": _TEX,
+    "html": _HTML,
+    "markdown": _MARKDOWN,
+    ".org": (
+        r"^[ \t]*\#\+begin_(?P<block>src|example|comment)\b.*?(?:^[ \t]*\#\+end_(?P=block)|\Z)",
+        r"^[ \t]*\#[ ][^\n]*",
+    ),
+    ".typ": (*_MARKDOWN, r"(?<!:)//[^\n]*", r"/\*.*?(?:\*/|\Z)"),
+    ".adoc": (*_MARKDOWN, r"^//[^\n]*", r"^(?P<line>-{4,}|\.{4,})[ ]*$.*?(?:^(?P=line)[ ]*$|\Z)"),
+    ".rst": (
+        *_MARKDOWN,
+        # Code, and a comment, which begins with two dots as a directive does; with the lines indented below.
+        r"^(?P<indent>[ ]*)\.\."
+        r"(?:[ ](?:(?:code|code-block|sourcecode|parsed-literal)::|(?![\w-]+::|[|_\[]))[^\n]*"
+        r"(?:\n[ \t]*$|\n(?P=indent)[ \t]+[^\n]*)*+|(?:\n(?P=indent)[ \t]+[^\n]*)++)",
+    ),
+}
+_KINDS = {
+    **dict.fromkeys((".tex", ".ltx", ".latex", ".rnw", ".sty", ".cls"), "tex"),
+    **dict.fromkeys((".md", ".markdown", ".qmd", ".rmd", ".mdx"), "markdown"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    ".asciidoc": ".adoc",
+}
+# Blocks between fences that are not shown as code: ```{figure} and the like, and code that is run.
+_DIRECTIVE = re.compile(r"\s*\{(?!code)(?:=|[a-z])", re.IGNORECASE)
+_RUNS = re.compile(r"\s*\{(?:r|python|julia)\b", re.IGNORECASE)
+# Lines of code that show no picture: comments, except options of a cell, and what writes one.
+_SHOWS_NOTHING = re.compile(r"^\s*#(?!\|).*|^.*(?:save|\b(?:png|pdf|svg|jpeg|tiff)\().*", re.MULTILINE)
+
+
+def visible(text: str, suffix: str) -> str:
+    """Return a text without its comments and the code that it shows; its lines still count.
+
+    Args:
+        text: to read.
+        suffix: of the text's name, which says what its markup is; of any other, the text itself does.
+    """
+    kind = _KINDS.get(suffix.lower(), suffix.lower())
+    if kind not in _HIDDEN:
+        is_tex = "\\documentclass" in text or "\\begin{" in text
+        is_html = text[:200].lstrip().startswith("<")
+        kind = "tex" if is_tex else "html" if is_html else "markdown"
+    pattern = re.compile("|".join(_HIDDEN[kind]), re.DOTALL | re.MULTILINE | re.IGNORECASE)
+    return pattern.sub(_without, text)
+
+
+def _without(match: re.Match[str]) -> str:
+    """Return what is left of something hidden: its line breaks, or all of it where it is shown after all."""
+    if match[0].startswith("\\") and len(match[0]) == 2:
+        return match[0]
+    info = match.groupdict().get("info") or ""
+    if _RUNS.match(info):
+        return _SHOWS_NOTHING.sub("", match[0])
+    if _DIRECTIVE.match(info):
+        return match[0]
+    return "\n" * match[0].count("\n")
+
+
+def mentions_in(text: str) -> Iterator[Mention]:
+    """Yield the references to pictures in a text, in order; of those that overlap, the first."""
+    kinds = (_drawings, _pictures, _elements, _links, _commands, _embeds, _images, _directives, _data, _words)
+    end = 0
+    for mention in heapq.merge(*(kind(text) for kind in kinds), key=attrgetter("start")):
+        if mention.start >= end:
+            end = mention.end
+            yield mention
+
+
+# HTML
+
+_SVG = re.compile(r"<(/?)svg\b[^>]*>?", re.IGNORECASE)
+_PICTURE = re.compile(r"<picture\b.*?(?:</picture|\Z)", re.DOTALL | re.IGNORECASE)
+_ELEMENT = re.compile(
+    r"<(?P<tag>img|image|source|input|embed|iframe|object)\b"
+    r"(?P<attributes>(?:[^>\"']|\"[^\"]*\"|'[^']*')*+)>?",
+    re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(
+    r"(?<![\w:.-])(?P<name>[\w:.-]++)\s*+=\s*+"
+    r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]++))"
+)
+_SOURCES = ("src", "data-src", "href", "xlink:href", "data")
+# What is between two pictures of a srcset: "a.png 480w, b.png 2x".
+_BETWEEN_SOURCES = re.compile(r"(?:\s+[\d.]+[wx])?\s*(?:,\s+|\Z)")
+# Elements that show nothing but pictures; others do where their link has a picture's ending.
+_ONLY_PICTURES = ("img", "image", "source")
+
+
+def _drawings(text: str) -> Iterator[Mention]:
+    """Yield the outermost SVG elements."""
+    depth = 0
+    start = 0
+    for match in _SVG.finditer(text):
+        if match[1]:
+            if depth == 1:
+                yield Mention(start, match.end(), drawing=text[start : match.end()])
+            depth = max(0, depth - 1)
+        elif not match[0].endswith("/>"):
+            start = start if depth else match.start()
+            depth += 1
+
+
+def _pictures(text: str) -> Iterator[Mention]:
+    """Yield the `picture` elements: each is one picture in the formats that its elements name."""
+    for match in _PICTURE.finditer(text):
+        links: list[str] = []
+        for element in _ELEMENT.finditer(match[0]):
+            links += _links_of(element)
+            if len(links) >= _MOST_FORMATS:
+                break
+        if links:
+            yield Mention(*match.span(), links=tuple(links[:_MOST_FORMATS]))
+
+
+def _elements(text: str) -> Iterator[Mention]:
+    """Yield the elements that show a picture; a `source` alone is one of a film."""
+    for match in _ELEMENT.finditer(text):
+        links = _links_of(match)
+        if links and match["tag"].lower() != "source":
+            yield Mention(*match.span(), links=tuple(links))
+
+
+def _links_of(element: re.Match[str]) -> list[str]:
+    """Return the links to the picture that an element shows, in its formats and sizes."""
+    tag = element["tag"].lower()
+    attributes: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(element["attributes"]):
+        value = match["double"] or match["single"] or match["bare"] or ""
+        attributes.setdefault(match["name"].lower(), unescape(value).strip())
+    links = [attributes.get(name, "") for name in _SOURCES]
+    links += _BETWEEN_SOURCES.split(attributes.get("srcset", ""))
+    # Braces are around what a program fills in.
+    links = [link for link in links if link and not link.startswith("{")]
+    if tag not in _ONLY_PICTURES:
+        links = [link for link in links if _names_picture(link)]
+    return list(dict.fromkeys(links))
+
+
+def _names_picture(link: str) -> bool:
+    path = link.partition("?")[0].lower()
+    return link.startswith("data:image/") or path.endswith((*PICTURES, ".pdf"))
+
+
+_LINK = re.compile(r"<a\b[^>]{0,2000}|^ {0,3}\[(?!\^)[^]\n]{1,300}\]:\s*+\S+", re.IGNORECASE | re.MULTILINE)
+
+
+def _links(text: str) -> Iterator[Mention]:
+    """Yield what links to something and shows nothing: <a href="a.png">, [name]: a.png."""
+    for match in _LINK.finditer(text):
+        yield Mention(*match.span())
+
+
+# TeX
+
+# A group in braces, with others in it, five deep.
+_GROUP = r"\{(?:[^{}\\]++|\\.)*+\}"
+for _ in range(5):
+    _GROUP = rf"\{{(?:[^{{}}\\]++|\\.|{_GROUP})*+\}}"
+ARGUMENT = re.compile(rf"\s*+({_GROUP})", re.DOTALL)
+# A star, an overlay of beamer, or brackets: \includegraphics*<1->[width={3cm}]
+OPTION = re.compile(
+    rf"\s*+(?:\*|<[^<>\n]{{0,99}}>|\[((?:[^][{{}}\\]++|\\.|{_GROUP}|\[[^][]*+\])*+)\])", re.DOTALL
+)
+_COMMAND = re.compile(r"\\(begin\s*\{\s*overpic\*?\s*\}|[A-Za-z@]+)")
+_SHOWS = re.compile(
+    r"\w*graphics|includesvg|includepdf|pgfimage|pgfdeclareimage|plotone|plottwo|adjustimage|epsfbox|begin.+"
+)
+# Which arguments name the picture, where not the first.
+_NAMED_BY = {"plottwo": (0, 1), "adjustimage": (1,), "pgfdeclareimage": (1,)}
+# Commands of a class or package that is not here, and may show a picture: \journalfigure{name}{Caption}
+_MAY_SHOW = re.compile(r"(?!.*(?:ref|label|cite|caption)).*(?:fig|plot|image|img|pic|photo)", re.IGNORECASE)
+# A name without an ending; those with one are found as words.
+_NAME = re.compile(r"[^{}\\#\n.]{1,300}")
+_AROUND_NAMES = re.compile(r"\\(?:detokenize|subfix|string)\b|[{}\"]")
+
+
+def shows_picture(command: str) -> bool:
+    """Return true for a command of TeX, without its backslash, that shows a picture."""
+    return _SHOWS.fullmatch(command) is not None
+
+
+def _commands(text: str) -> Iterator[Mention]:
+    r"""Yield what commands show, or may show, such as `\includegraphics[width=3cm]{a}`."""
+    for match in _COMMAND.finditer(text):
+        command = match[1]
+        if shows_picture(command):
+            arguments = _arguments(text, match.end())
+            start = match.start()
+            for number in _NAMED_BY.get(command, (0,)):
+                if number < len(arguments):
+                    name = _AROUND_NAMES.sub("", arguments[number][1]).strip()
+                    end = arguments[number].end()
+                    yield Mention(start, end, (name,), endings=TEX_ENDINGS)
+                    start = end
+        elif _MAY_SHOW.match(command):
+            for argument in _arguments(text, match.end()):
+                name = argument[1][1:-1].strip()
+                if _NAME.fullmatch(name):
+                    # What is in its arguments is still to be found.
+                    yield Mention(
+                        match.start(), match.start(), (name,), is_certain=False, endings=TEX_ENDINGS
+                    )
+
+
+def _arguments(text: str, position: int) -> list[re.Match[str]]:
+    """Return the arguments in braces of a command, three at most, without its options."""
+    arguments: list[re.Match[str]] = []
+    while len(arguments) < 3:
+        option = OPTION.match(text, position)
+        argument = option or ARGUMENT.match(text, position)
+        if argument is None:
+            break
+        position = argument.end()
+        if not option:
+            arguments.append(argument)
+    return arguments
+
+
+# Markdown, and what is like it
+
+_EMBED = re.compile(r"!\[\[([^]|\n#]{1,300})")
+# Where Obsidian, which finds a picture by its name alone, keeps it.
+_VAULT = ("", "attachments/", "assets/", "images/", "files/")
+_VAULT += tuple(f"/{folder}" for folder in _VAULT[1:])
+# Its description can have brackets in it, and its link parentheses.
+_IMAGE = re.compile(
+    r"!\[(?P<text>(?:[^][\\]|\\.|\[[^][]*\])*+)\]"
+    r"(?:\(\s*+(?:<(?P<angled>[^<>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))|\[(?P<name>[^]\n]{0,300})\])?",
+    re.DOTALL,
+)
+_NAMED_LINK = re.compile(r"^ {0,3}\[(?P<name>[^]\n]{1,300})\]:\s*+<?(?P<link>[^\s>]+)", re.MULTILINE)
+_ENDINGS = "|".join(ending[1:] for ending in (*PICTURES, ".pdf"))
+_DIRECTIVES = re.compile(
+    "|".join(
+        (
+            r"\b(?:image|figure)::[ \t]*([^\n\[]{1,300})",  # .. figure:: a.png, image::a.png[Title]
+            r"(?:```|:::)\{(?:image|figure)\}[ \t]*([^\n\[]{1,300})",  # ```{figure} a.png
+            r"\bimage:([^\s\[:]{1,300})\[",  # image:a.png[Title] in a line
+            rf"(?:image|graphics)\(\s*[\"']([^\"'\n]{{1,300}}\.(?:{_ENDINGS}))[\"']",  # image("a.png")
+            rf"\bfigure\s+src=[\"']([^\"'\n]{{1,300}}\.(?:{_ENDINGS}))[\"']",  # {{< figure src="a.png" >}}
+        )
+    ),
+    re.IGNORECASE,
+)
+
+
+def _embeds(text: str) -> Iterator[Mention]:
+    """Yield what Obsidian embeds, such as `![[a.png|300]]`."""
+    for match in _EMBED.finditer(text):
+        yield Mention(*match.span(), links=tuple(folder + match[1] for folder in _VAULT))
+
+
+def _images(text: str) -> Iterator[Mention]:
+    """Yield the images of Markdown: ![text](a.png), ![text][name] with the link of the name elsewhere."""
+    links = {match["name"].lower(): match["link"] for match in _NAMED_LINK.finditer(text)}
+    for match in _IMAGE.finditer(text):
+        link = match["angled"] or match["plain"]
+        if link is None:
+            link = links.get((match["name"] or match["text"]).lower(), "")
+        if link.strip():
+            yield Mention(*match.span(), links=(link.strip(),))
+
+
+def _directives(text: str) -> Iterator[Mention]:
+    """Yield what directives and calls show, in reStructuredText, MyST, AsciiDoc, Typst, R and Hugo."""
+    for match in _DIRECTIVES.finditer(text):
+        link = match[match.lastindex or 0].strip().strip("\"'")
+        endings = TEX_ENDINGS if link.endswith(".*") else ("",)
+        if link:
+            yield Mention(*match.span(), links=(link.removesuffix(".*"),), endings=endings)
+
+
+# Any text
+
+# Up to what closes the quotes or parentheses around it; else to the end of the word.
+_DATA = re.compile(
+    r"(?<=\")data:image/[^\"]*|(?<=')data:image/[^']*|(?<=\()data:image/[^)]*|data:image/[^\s\"'<>()]*",
+    re.IGNORECASE,
+)
+_ENDING = re.compile(rf"\.(?:{'|'.join(ending[1:] for ending in PICTURES)})(?!\w|[.-]\w)", re.IGNORECASE)
+# What words end at; a path can have spaces in it, so that these are tried, too.
+_BESIDE_PATHS = re.compile(r"[\"'`<>(){}\[\]|,;=*\n\t]")
+
+
+def _data(text: str) -> Iterator[Mention]:
+    """Yield the `data:` URIs of pictures."""
+    for match in _DATA.finditer(text):
+        yield Mention(*match.span(), links=(match[0],))
+
+
+def _words(text: str) -> Iterator[Mention]:
+    """Yield the words before a picture's ending, which may be a path; to a PDF, words are a link."""
+    before = 0
+    for match in _ENDING.finditer(text):
+        start = max(before, match.start() - _LONGEST_PATH)
+        before = match.end()
+        path = _BESIDE_PATHS.split(text[start : match.end()])[-1]
+        yield Mention(*match.span(), links=(path.strip(), path.split()[-1]), is_certain=False)
