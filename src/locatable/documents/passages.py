@@ -1,14 +1,15 @@
 """The words of a manuscript: its paragraphs and tables, in reading order, without what is no text of its own.
 
 Left out are drawings, the preamble of LaTeX, and lists of references. Nothing here knows what a number means.
-Everything is linear in the length of the text, which somebody else wrote.
+Each format has a reader below. Everything is linear in the length of the text, which somebody else wrote: a
+pattern that can fail far from where it began stops where it could begin again, or has a bound.
 """
 
 import csv
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
@@ -109,12 +110,36 @@ def _blank(match: re.Match[str]) -> str:
     return "\n" * match[0].count("\n")
 
 
-def _paragraphs(text: str, line: int) -> Iterator[tuple[int, str]]:
+def _numbered(matches: Iterable[re.Match[str]], line: int) -> Iterator[tuple[int, re.Match[str]]]:
+    """Yield the matches of a pattern in a text, each with the line that it begins in."""
+    before = 0
+    for match in matches:
+        line += match.string.count("\n", before, match.start())
+        before = match.start()
+        yield line, match
+
+
+# An item of a list: "- so", "\\item so", "1. so"
+_ITEM = re.compile(r"\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] )")
+
+
+def _paragraphs(lines: list[str], first: int) -> Iterator[tuple[int, str]]:
     """Yield what is between blank lines, and each item of a list, with the line that it begins in."""
-    for match in re.finditer(
-        r"[^\n]*\S[^\n]*(?:\n(?!\s*(?:[-*+•] |\\item\b|\d{1,2}[.)] ))[^\n]*\S[^\n]*)*", text
-    ):
-        yield line + text.count("\n", 0, match.start()), match[0]
+    paragraph: list[str] = []
+    for number, line in enumerate([*lines, ""], start=first):
+        is_blank = not line.strip()
+        if paragraph and (is_blank or _ITEM.match(line)):
+            yield number - len(paragraph), "\n".join(paragraph)
+            paragraph = []
+        if not is_blank:
+            paragraph.append(line)
+
+
+# Headings of a list of references, and of what can follow it.
+_REFERENCES = re.compile(
+    r"\W*(?:\d+\.?\s+)?(?:References|Bibliography|Literature|Works cited)\W*", re.IGNORECASE
+)
+_APPENDIX = re.compile(r"\W*(?:[A-Z\d]\.?\s+)?(?:Appendi(?:x|ces)|Supplement\w*)\b", re.IGNORECASE)
 
 
 # LaTeX
@@ -125,26 +150,33 @@ _TEX_NO_TEXT = re.compile(
     re.DOTALL,
 )
 _TEX_TABLE = re.compile(
-    r"\\begin\{(?P<name>(?:tabular[xy*]?|longtable|tabu|array|tblr))\}(?P<body>.*?)(?:\\end\{(?P=name)\}|\Z)",
+    r"\\begin\{(?P<name>tabular[xy*]?|longtable|tabu|array|tblr)\}(?P<body>.*?)(?:\\end\{(?P=name)\}|\Z)",
     re.DOTALL,
 )
-_TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^]]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+# A table with the caption that is above or below it, or a table alone.
+_TEX_FLOAT = re.compile(
+    rf"\\begin\{{table\*?\}}.*?(?:\\end\{{table\*?\}}|\Z)|{_TEX_TABLE.pattern}", re.DOTALL
+)
+_TEX_CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^][]*\])?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+# A row ends with \\ or \\[2pt]; a cell with &, of which an escaped one is part of it.
+_TEX_ROW_END = re.compile(r"\\\\(?:\s*\[[^][\n]*\])?|\\tabularnewline\b")
+_TEX_CELL_END = re.compile(r"(?<!\\)&")
 _OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
 # A group can hold groups, two deep.
 _GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
-_TEX_CITATION = re.compile(rf"\\\w*[cC]ite\w*{_OPTIONS}{_GROUP}")
+_TEX_CITATION = re.compile(rf"\\\w{{0,20}}[cC]ite\w{{0,20}}{_OPTIONS}{_GROUP}")
 _TEX_NO_WORDS = re.compile(
-    r"\\(?:\w*ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
+    r"\\(?:\w{0,20}ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
     r"setlength|addtolength|setcounter|c?(?:mid)?rule|cline|cmidrule|begin|end|usepackage|documentclass|graphicspath|"
     rf"(?:row|cell|page|text)?color|definecolor|fontsize|hypersetup){_OPTIONS}(?:\([^()]*\))?(?:{_GROUP})*"
 )
 _TEX_UNIT = re.compile(rf"\\(?:SI|qty){_OPTIONS}\s*\{{([^{{}}]*)\}}\s*\{{([^{{}}]*)\}}")
 _TEX_LENGTH = re.compile(
-    r"[\d.]+\s*\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
+    r"(?<![\d.])[\d.]++\s*+\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
 )
 _TEX_SPAN = re.compile(rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
 _TEX_ROWS = re.compile(
-    rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^]]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+    rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^][]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
 )
 # Commands that stand for a character, and characters that are written as commands.
 _SYMBOLS = {
@@ -184,27 +216,24 @@ _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 
 def _latex(text: str, place: str, line: int) -> Iterator[Passage]:
+    """Yield the tables and the paragraphs of a LaTeX source."""
     text = _TEX_NO_TEXT.sub(_blank, text)
-    yield from _latex_tables(text, place, line)
-    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text), line):
+    for start, block in _numbered(_TEX_FLOAT.finditer(text), line):
+        caption = _TEX_CAPTION.search(block[0])
+        title = plain_latex(caption[1]) if caption else ""
+        for number, table in _numbered(_TEX_TABLE.finditer(block[0]), start):
+            yield _table(place, number, title, _latex_rows(table["body"]))
+    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text).split("\n"), line):
         yield Passage(place, start, plain_latex(paragraph))
 
 
-def _latex_tables(text: str, place: str, line: int) -> Iterator[Passage]:
-    for match in _TEX_TABLE.finditer(text):
-        # The caption is above or below it, in the same float.
-        before = text.rfind(r"\begin{table", 0, match.start())
-        after = text.find(r"\end{table", match.end())
-        around = text[before:after] if before >= 0 and after >= 0 else match[0]
-        is_floating = before >= 0 and r"\end{table" not in text[before : match.start()]
-        caption = _TEX_CAPTION.search(around if is_floating else match[0])
-        rows = []
-        # An escaped & is part of a cell.
-        for row in re.split(r"\\\\(?:\s*\[[^]]*\])?|\\tabularnewline\b", _TEX_CAPTION.sub("", match["body"])):
-            spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
-            rows.append([plain_latex(cell).strip() for cell in re.split(r"(?<!\\)&", spread)])
-        start = line + text.count("\n", 0, match.start())
-        yield _table(place, start, plain_latex(caption[1]) if caption else "", rows)
+def _latex_rows(body: str) -> list[list[str]]:
+    """Return the cells of a table; what is over several columns is in each of them."""
+    rows = []
+    for row in _TEX_ROW_END.split(_TEX_CAPTION.sub("", body)):
+        spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
+        rows.append([plain_latex(cell).strip() for cell in _TEX_CELL_END.split(spread)])
+    return rows
 
 
 def _spread(match: re.Match[str]) -> str:
@@ -251,48 +280,64 @@ def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passag
 # Markdown, and texts that are much like it
 
 _MARKDOWN_NO_TEXT = re.compile(
-    r"<!--.*?(?:-->|\Z)|!\[[^]\n]*\]\([^)\n]*\)|\A---\n.*?\n---$", re.DOTALL | re.MULTILINE
+    r"<!--.*?(?:-->|\Z)"
+    r"|!\[[^][\n]*\]\((?:[^()\n]|\([^()\n]*\))*\)"  # ![an image](a.png)
+    r"|\A---\n.*?\n---$",  # settings before the text
+    re.DOTALL | re.MULTILINE,
 )
 _MARKDOWN_LINK = re.compile(r"\[([^][\n]*)\]\([^()\n]*\)")
-_MARKDOWN_CITATION = re.compile(r"\[[^][\n]*@[\w:.-]+[^][\n]*\]|(?<![\w.])@[A-Za-z][\w:-]+")
-_MARKDOWN_TABLE = re.compile(
-    r"(?:^[^\n]*\|[^\n]*\n)^[ \t]*\|?[ \t:|-]*-[ \t:|-]*\|?[ \t:|-]*$(?:\n[^\n]*\|[^\n]*$)*", re.MULTILINE
-)
+# [see @doe2020, p. 3] and @doe2020
+_MARKDOWN_CITATION = re.compile(r"\[[^][\n@]*@[\w:.-][^][\n]*\]|(?<![\w.])@[A-Za-z][\w:-]+")
+# What parts the heads of a table from its rows: |---|:-:|
+_MARKDOWN_RULE = re.compile(r"[ \t:|]*-[ \t:|-]*")
+_MARKDOWN_CELL_END = re.compile(r"(?<!\\)\|")
 _EMPHASIS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|`")
-_REFERENCES = re.compile(
-    r"^\W*(?:\d+\.?\s+)?(?:References|Bibliography|Literature|Works cited)\W*$", re.MULTILINE | re.IGNORECASE
-)
-_APPENDIX = re.compile(
-    r"^\W*(?:[A-Z\d]\.?\s+)?(?:Appendi(?:x|ces)|Supplement\w*)\b", re.MULTILINE | re.IGNORECASE
-)
 
 
 def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
-    text = _without_references(text)
+    """Yield the tables and the paragraphs of a text in Markdown, or in a markup that is much like it."""
     text = _MARKDOWN_NO_TEXT.sub(_blank, text)
     text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
-    for match in _MARKDOWN_TABLE.finditer(text):
-        rows = []
-        for number, row in enumerate(match[0].split("\n")):
-            if number != 1:  # which parts the heads from the rest
-                cells = re.split(r"(?<!\\)\|", row.strip().removeprefix("|").removesuffix("|"))
-                rows.append([_symbols(_EMPHASIS.sub("", cell)).strip() for cell in cells])
-        start = line + text.count("\n", 0, match.start()) if line else 0
-        yield _table(place, start, "", rows)
-    for start, paragraph in _paragraphs(_MARKDOWN_TABLE.sub(_blank, text), line or 1):
+    lines = text.split("\n")
+    _blank_references(lines)
+    for start, rows in _markdown_tables(lines):
+        yield _table(place, line + start, "", rows)
+    for start, paragraph in _paragraphs(lines, line):
         words = re.sub(r"<[^<>\n]*>", "", _EMPHASIS.sub("", paragraph))
-        yield Passage(place, start if line else 0, unescape(_symbols(words)))
+        yield Passage(place, start, unescape(_symbols(words)))
 
 
-def _without_references(text: str) -> str:
-    """Return a text without its list of references, up to an appendix that may follow."""
-    headings = list(_REFERENCES.finditer(text))
+def _blank_references(lines: list[str]) -> None:
+    """Blank the list of references, up to an appendix that may follow."""
+    headings = [number for number, line in enumerate(lines) if _REFERENCES.fullmatch(line)]
     if not headings:
-        return text
-    start = headings[-1]
-    rest = _APPENDIX.search(text, start.end())
-    end = rest.start() if rest else len(text)
-    return text[: start.start()] + "\n" * text.count("\n", start.start(), end) + text[end:]
+        return
+    for number in range(headings[-1], len(lines)):
+        if _APPENDIX.match(lines[number]):
+            break
+        lines[number] = ""
+
+
+def _markdown_tables(lines: list[str]) -> Iterator[tuple[int, list[list[str]]]]:
+    """Yield the cells of each table with the index of its first line, and blank its lines."""
+    number = 1
+    while number < len(lines):
+        start = number - 1
+        is_table = "|" in lines[start] and _MARKDOWN_RULE.fullmatch(lines[number])
+        number += 1
+        if not is_table:
+            continue
+        rows = [_markdown_cells(lines[start])]
+        while number < len(lines) and "|" in lines[number]:
+            rows.append(_markdown_cells(lines[number]))
+            number += 1
+        lines[start:number] = [""] * (number - start)
+        yield start, rows
+
+
+def _markdown_cells(line: str) -> list[str]:
+    cells = _MARKDOWN_CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))
+    return [_symbols(_EMPHASIS.sub("", cell)).strip() for cell in cells]
 
 
 def _separated(path: Path) -> Iterator[Passage]:
@@ -316,44 +361,44 @@ _HTML_NO_TEXT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _HTML_TABLE = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.DOTALL | re.IGNORECASE)
-_HTML_ROW = re.compile(r"<tr\b[^>]*>", re.IGNORECASE)
-_HTML_CELL = re.compile(r"<t[dh]\b([^>]*)>", re.IGNORECASE)
-_HTML_CAPTION = re.compile(r"<caption\b[^>]*>(.*?)</caption", re.DOTALL | re.IGNORECASE)
+_HTML_ROW = re.compile(r"<tr\b[^<>]*>", re.IGNORECASE)
+_HTML_CELL = re.compile(r"<t[dh]\b([^<>]*)>", re.IGNORECASE)
+_HTML_CAPTION = re.compile(r"<caption\b[^<>]*>(.*?)(?:</caption|\Z)", re.DOTALL | re.IGNORECASE)
 _HTML_SPAN = re.compile(r"colspan\s*=\s*[\"']?(\d{1,2})", re.IGNORECASE)
 _HTML_BLOCK = re.compile(
-    r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^>]*>)",
+    r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^<>]*>)",
     re.IGNORECASE,
 )
-_HTML_RAISED = re.compile(r"<sup\b[^>]*>([^<]*)</sup>", re.IGNORECASE)
+_HTML_RAISED = re.compile(r"<sup\b[^<>]*>([^<]*)</sup>", re.IGNORECASE)
 
 
 def _html(text: str, place: str, line: int) -> Iterator[Passage]:
+    """Yield the tables of a page, then what is between the tags of its blocks."""
     text = _HTML_NO_TEXT.sub(_blank, text)
-    for match in _HTML_TABLE.finditer(text):
-        rows = []
-        for row in _HTML_ROW.split(match[0])[1:]:
-            cells: list[str] = []
-            # In turn the attributes of a cell, and what it holds.
-            parts = _HTML_CELL.split(row)[1:]
-            for attributes, cell in zip(parts[::2], parts[1::2], strict=True):
-                span = _HTML_SPAN.search(attributes)
-                cells += [_plain_html(cell).strip()] * (int(span[1]) if span else 1)
-            rows.append(cells)
-        caption = _HTML_CAPTION.search(match[0])
-        start = line + text.count("\n", 0, match.start()) if line else 0
-        yield _table(place, start, _plain_html(caption[1]) if caption else "", rows)
-    text = _HTML_TABLE.sub(_blank, text)
-    offset = 0
+    for start, table in _numbered(_HTML_TABLE.finditer(text), line):
+        caption = _HTML_CAPTION.search(table[0])
+        title = _plain_html(caption[1]) if caption else ""
+        yield _table(place, start, title, [_html_cells(row) for row in _HTML_ROW.split(table[0])[1:]])
     passages: list[Passage] = []
-    # With the pattern in a group, what parts the blocks is there, too.
-    for words in _HTML_BLOCK.split(text):
+    # The pattern has a group: the tags between the blocks are in the list, too.
+    for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_blank, text)):
         plain = _plain_html(words).strip()
         if plain:
-            blank = len(words) - len(words.lstrip())
-            number = line + text.count("\n", 0, offset + blank) if line else 0
-            passages.append(Passage(place, number, plain))
-        offset += len(words)
+            blank = words[: len(words) - len(words.lstrip())]
+            passages.append(Passage(place, line + blank.count("\n"), plain))
+        line += words.count("\n")
     yield from _until_references(passages)
+
+
+def _html_cells(row: str) -> list[str]:
+    """Return the cells of a row; one that is as wide as several is there for each of them."""
+    cells: list[str] = []
+    # In turn the attributes of a cell, and what it holds.
+    parts = _HTML_CELL.split(row)[1:]
+    for attributes, cell in zip(parts[::2], parts[1::2], strict=True):
+        span = _HTML_SPAN.search(attributes)
+        cells += [_plain_html(cell).strip()] * (int(span[1]) if span else 1)
+    return cells
 
 
 def _plain_html(text: str) -> str:
@@ -365,20 +410,21 @@ def _notebook(path: Path) -> Iterator[Passage]:
     """Yield the texts of a notebook, and what its cells show; not what they print while they run."""
     try:
         for number, cell in enumerate(cells_of(path), start=1):
-            yield from _cell(cell, f"cell {number}")
+            for passage in _cell(cell, f"cell {number}"):
+                yield replace(passage, line=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise UnreadableError(f"{path}: not a notebook") from None
 
 
 def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
     if cell.get("cell_type") == "markdown":
-        yield from _markdown("".join(cell.get("source", "")), place, 0)
+        yield from _markdown("".join(cell.get("source", "")), place, 1)
     for output in cell.get("outputs") or ():
         shown = output.get("data") or {}
         if "text/html" in shown:
-            yield from _html("".join(shown["text/html"]), place, 0)
+            yield from _html("".join(shown["text/html"]), place, 1)
         else:
-            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 0)
+            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 1)
 
 
 # Office formats
@@ -396,7 +442,8 @@ def _parts(package: Package) -> Iterator[Passage]:
     for section in sections(package):
         if section.root is None:
             text = package.read(section.part).decode("utf-8-sig", errors="replace")
-            yield from _html(text, section.place, 0)
+            for passage in _html(text, section.place, 1):
+                yield replace(passage, line=0)
         else:
             for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
                 place = section.place or f"paragraph {number}"
@@ -546,7 +593,7 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
             rest += ["", line]
         else:
             rest.append(line)
-    for _, paragraph in _paragraphs("\n".join(rest), 1):
+    for _, paragraph in _paragraphs(rest, 1):
         yield Passage(place, 0, paragraph)
 
 
