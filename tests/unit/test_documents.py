@@ -391,8 +391,6 @@ def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("a.md", "![" * 200_000),
-        ("a.md", "`" * 200_000),
         ("a.html", "<svg " * 200_000),
         ("a.html", "<img src='" * 200_001),
         ("a.tex", "\\includegraphics[" * 100_000),

@@ -15,6 +15,7 @@ from figures import picture, saved
 from test_documents import BLUE, DATA, RED, archive, content_of, found, reason, write
 
 from locatable.documents import read_figures
+from locatable.documents.passages import read_passages
 from locatable.documents.picture import opened
 from locatable.documents.text import Manuscript
 
@@ -430,6 +431,58 @@ def test_macros_that_expand_without_limit(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_what_has_no_end_in_other_markups_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
     assert len(found(write(tmp_path / name, text))) <= 100
+
+
+HOSTILE = {
+    "a.md": [
+        *(
+            "![",
+            "[",
+            "<",
+            "`",
+            "``` ",
+            "~~~\n",
+            "$",
+            "![a](",
+            "![a](<",
+            "[a](",
+            "![a][",
+            "[a@",
+            "a@",
+            "{",
+            "<!--",
+        ),
+        *("|", "|-", "| |\n|-|\n", "---\n", "-", "\n", " ", "References\n", 'image("'),
+    ],
+    "a.tex": [
+        *(
+            "\\begin{",
+            "\\begin{table}",
+            "\\begin{tabular}",
+            "\\begin{tabular}\\caption[",
+            "{",
+            "[",
+            "\\",
+            "1",
+        ),
+        *("\\verb|", "\\def ", "\\def\\a#1", "\\fig{", "\\fig[", "\\cite{", "\\multirow[", "\\ref("),
+    ],
+    "a.html": ["<table", "<td", "<table><caption>", "<sup", "<p", "<svg", "<picture>", "<img a=", "<base "],
+    "a.rst": ["..\n", ".. a\n", ".. code::\n\n", "  .. a\n   b\n"],
+}
+ENDLESS = [(name, text) for name, texts in HOSTILE.items() for text in texts]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("name", "text"), ENDLESS)
+def test_a_text_of_beginnings_without_an_end_shows_nothing(tmp_path: Path, name: str, text: str) -> None:
+    """Time that grows with the square of the length would end in the limit of the test."""
+    whole = text * (200_000 // len(text))
+    path = write(tmp_path / name, whole)
+    assert found(path) == []
+    lines = [passage.line for passage in read_passages(path)]
+    assert lines == sorted(lines)
+    assert max(lines, default=1) <= whole.count("\n") + 1
 
 
 def test_a_picture_that_obsidian_keeps_among_attachments(tmp_path: Path) -> None:

@@ -297,7 +297,8 @@ _VAULT += tuple(f"/{folder}" for folder in _VAULT[1:])
 # Its description can have brackets in it, and its link parentheses.
 _IMAGE = re.compile(
     r"!\[(?P<text>(?:[^][\\]|\\.|\[[^][]*\])*+)\]"
-    r"(?:\(\s*+(?:<(?P<angled>[^<>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))|\[(?P<name>[^]\n]{0,300})\])?",
+    r"(?:\(\s*+(?:<(?P<angled>[^<>\n]*)>|(?P<plain>[^\s()]*(?:\([^\s()]*\)[^\s()]*)*))(?=[\s)])"
+    r"|\[(?P<name>[^]\n]{0,300})\])?",
     re.DOTALL,
 )
 _NAMED_LINK = re.compile(r"^ {0,3}\[(?P<name>[^]\n]{1,300})\]:\s*+<?(?P<link>[^\s>]+)", re.MULTILINE)
