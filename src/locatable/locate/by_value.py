@@ -68,7 +68,7 @@ class QuotedNumber:
         for number in self.numbers:
             middle = float(number)
             # Whole numbers have digits that floats have not.
-            digit = float(f"1e{_exponent(number)}") + 2 * math.ulp(middle)
+            digit = float(f"1e{last_place(number)}") + 2 * math.ulp(middle)
             ranges.append((number, middle - digit, middle + digit))
         return ranges
 
@@ -78,16 +78,16 @@ class QuotedNumber:
         return real is not None and Decimal(repr(real)) in self.numbers
 
     def as_written(self, value: Any, like: Any) -> str:
-        """Return another value with as many digits, and in percent where a value that prints so is."""
+        """Return another value with as many digits, in percent where the number is a percentage of `like`."""
         real, other = number_in(value), number_in(like)
         if real is None or other is None or not math.isfinite(real):
             return str(value)
         for position, number in enumerate(self.numbers):
             if _rounds_to(other, number):
-                digit = Decimal((0, (1,), _exponent(number)))
+                digit = Decimal((0, (1,), last_place(number)))
                 rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
-                is_percent = position < len(self.numbers) - 1
-                return f"{_CONTEXT.scaleb(rounded, 2)}%" if is_percent else str(rounded)
+                is_fraction = position < len(self.numbers) - 1
+                return str(_CONTEXT.scaleb(rounded, 2) if is_fraction else rounded)
         return str(value)
 
     def names(self, key: str) -> bool:
@@ -125,7 +125,7 @@ def _without_separators(mantissa: str) -> str:
     return mantissa
 
 
-def _exponent(number: Decimal) -> int:
+def last_place(number: Decimal) -> int:
     """Return the place of the last digit: -2 for 0.13."""
     exponent = number.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
@@ -145,7 +145,7 @@ def number_in(value: Any) -> int | float | None:
 def _rounds_to(value: float, number: Decimal) -> bool:
     if not math.isfinite(value):
         return False
-    digit = Decimal((0, (1,), _exponent(number)))
+    digit = Decimal((0, (1,), last_place(number)))
     # Programs round the shortest text of a float or its exact value, half up or half to even.
     shortest = Decimal(repr(value))
     return number in (
