@@ -130,6 +130,9 @@ def named(located: Located) -> dict[str, str]:
         "The accuracy remained at 0.943 (SD 0.012).",
         "The accuracies lie between 0.943 and 0.944.",
         "An accuracy of 0.943 (95% CI 0.921–0.962) was found.",
+        "The accuracy and the AUC were 0.943 and 0.986.",
+        "It has 0.943 accuracy and the log loss is 0.133.",
+        "Boosting aside, whereas for accuracy it is 0.943, little changed.",
     ],
 )
 def test_an_older_accuracy_is_named_where_the_words_say_that_it_is_one(look: Look, sentence: str) -> None:
@@ -183,6 +186,13 @@ def test_a_metric_is_named_in_several_ways(look: Look, sentence: str, key: str) 
         "We used a threshold of 0.943 for accuracy.",
         "The accuracy gap is 0.943.",
         "The gain in accuracy is 0.943.",
+        "The gain in test accuracy is 0.943.",
+        "The gap between F1 and accuracy is 0.943.",
+        "The 0.943 accuracy gap is large.",
+        "The p-value for the accuracy was 0.943.",
+        "A dropout of about 0.943 for accuracy works best.",
+        "For accuracy, the log loss is 0.943.",
+        "With 0.951 in accuracy, the log loss is 0.943.",
         "The accuracy at 0.943 coverage is best.",
         "The accuracy is stable for thresholds of 0.943.",
         "The 0.943 quantile of the accuracy is shown.",

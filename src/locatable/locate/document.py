@@ -34,7 +34,7 @@ from .result import (
 
 # Figures of a document that are looked at.
 MOST_FIGURES = 2_000
-FETCHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
+NOT_CACHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
 
 
 def locate_document(reader: Reader, target: str, rev: str | None = None) -> Located:
@@ -50,8 +50,9 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
         NotFoundError: it has no figures, and no number that is a result's; or there is no such revision.
     """
     path = Path(target)
-    if instead_of(path):
-        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {instead_of(path)}")
+    readable = instead_of(path)
+    if readable:
+        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable}")
     figures: list[LocatedFigure] = []
     left_out: list[str] = []
     start = time.process_time()
@@ -68,21 +69,28 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
             if not figures:
                 raise
             unread.append(f"numbers: {error}")
-    traced = [figure for figure in figures if figure.is_traced]
-    of_result = any(number.key for number in numbers.numbers)
-    if not figures and not of_result:
-        also = f", and none of its {len(numbers.numbers)} numbers is a result's" if numbers.numbers else ""
+    if not figures and not any(number.key for number in numbers.numbers):
+        count = len(numbers.numbers)
+        also = f", and none of its {count} numbers is a result's" if count else ""
         raise NotFoundError(f"{target}: no figures in it{also}", hint="; ".join(hints(unread)))
-    named = {identity(one.results[0]): one.results[0] for one in traced}
-    if numbers.result and (rev or not traced):
-        named.setdefault(identity(numbers.result), numbers.result)
+    results = [figure.results[0] for figure in figures if figure.is_traced]
     if numbers.result:
-        figures = _compared_figures(figures, numbers.result)
-    return Located(list(named.values()), [*left_out, *shortened(unread)], figures=figures, numbers=numbers)
+        if rev or not results:
+            results.append(numbers.result)
+        figures = _with_other_figures(figures, numbers.result)
+    left_out = [*left_out, *shortened(unread)]
+    return Located(_distinct(results), left_out, figures=figures, numbers=numbers)
 
 
-def _compared_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
-    """Return figures, with a note on each that the compared result has otherwise at its path.
+def _distinct(results: list[Result]) -> list[Result]:
+    first: dict[tuple[str, bool], Result] = {}
+    for result in results:
+        first.setdefault(identity(result), result)
+    return list(first.values())
+
+
+def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
+    """Return figures, noting on each where the compared result has another one at its path.
 
     Where the compared result's own figure of that path is in the document, too, the others are beside it.
     """
@@ -91,18 +99,18 @@ def _compared_figures(figures: list[LocatedFigure], compared: Result) -> list[Lo
         for result in figure.results:
             if result.rev == compared.rev:
                 shown.update(result.roles)
-    noted = []
-    for figure in figures:
-        paths = figure.results[0].roles if figure.is_traced else {}
-        is_of_it = any(result.rev == compared.rev for result in figure.results)
-        if not is_of_it:
-            for path in paths:
-                if path not in shown and (
-                    path in compared.snapshot.tracked or compared.snapshot.in_git(path)
-                ):
-                    figure = replace(figure, instead=path)
-        noted.append(figure)
-    return noted
+    return [replace(figure, instead=_other_figure(figure, compared, shown)) for figure in figures]
+
+
+def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> str:
+    """Return the path at which the compared result has another figure; empty where it has none."""
+    if not figure.is_traced or any(result.rev == compared.rev for result in figure.results):
+        return ""
+    for path in figure.results[0].roles:
+        is_there = path in compared.snapshot.tracked or compared.snapshot.in_git(path)
+        if is_there and path not in shown:
+            return path
+    return ""
 
 
 def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], list[str]]:
@@ -156,9 +164,9 @@ def _unread(known: KnownFigures) -> list[str]:
     kinds = Counter(key.partition(":")[0] for key in known.index.missing)
     in_git, in_cache = kinds["git"], kinds["md5"]
     if known.unlisted:
-        lines.append(f"lists of tracked folders, such as {min(known.unlisted)}, {FETCHED}")
+        lines.append(f"lists of tracked folders, such as {min(known.unlisted)}, {NOT_CACHED}")
     if in_cache:
-        lines.append(f"figures, {in_cache} of them, {FETCHED}")
+        lines.append(f"figures, {in_cache} of them, {NOT_CACHED}")
     if in_git:
         lines.append(
             f"figures, {in_git} of them, which this clone does not have; `git lfs fetch --all` may get them"

@@ -1,20 +1,20 @@
 """Which metric the words of a manuscript name for a number.
 
-A number counts where it has three significant digits, or two and a power of ten. A sentence names a metric
-for numbers in one of three ways:
+A sentence is read as a row of names of metrics, numbers, and words and marks of some `Kind`. It names a
+metric for a number, or for several that are said together, in one of three ways:
 
-1. The name is right before them: "an accuracy of about 0.951", "accuracy (0.951)", "accuracy and AUC of
-   0.951 and 0.984".
-2. The name is the subject of the verb or sign right before them: "the accuracy on the test set is 0.951".
-   Between are no other number, no "and", and nothing that begins another clause.
-3. The name is right after them: "0.951 accuracy", "0.951 (accuracy)". Then nothing else may claim the number,
-   as in "a dropout of 0.5 for accuracy" or "p = 0.5", and the name may have no number of its own, as in
-   "0.5 for an accuracy of 0.951".
+1. The name is right before: "an accuracy of about 0.951", "accuracy (0.951)", "accuracy and AUC of 0.951 and
+   0.984".
+2. The name is in the subject of a verb or sign right before: "the accuracy on the test set is 0.951". Between
+   the name and the verb are no other number, no "and", and no word that begins another clause.
+3. The name is right after: "0.951 accuracy", "0.951 (accuracy)". The number must not be that of something
+   else, as in "a dropout of 0.5 for accuracy" and "p = 0.5", and the name must not have a number of its own,
+   as in "0.5 (accuracy 0.951)".
 
-Names that are but a part of another quantity do not count: "the gain in accuracy", "the accuracy gap".
+A name that is only a part of another quantity names nothing: "the gain in accuracy", "the accuracy gap".
 
-In a table, a number has the metrics that the heads of its row and column name, or else those that the caption
-names. A number is of others' work where that is cited in the same part of the sentence, or in the heads.
+In a table, the heads of a number's row and column name its metrics, or else the caption does. Where others'
+work is cited in the same part of a sentence, or in the heads, the number is theirs.
 """
 
 import re
@@ -27,50 +27,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..documents.passages import CITED, Passage
-from .by_value import NUMBER, QuotedNumber, last_place, parse_quoted
+from .by_value import NUMBER_IN_TEXT, YEAR, QuotedNumber, bare_number, only_measured, significant
 
-# Significant digits that a number needs, and one with a power of ten.
-FEWEST_DIGITS = 3
-FEWEST_WITH_POWER = 2
 # Characters of a sentence that are shown before and after a number.
 BEFORE, AFTER = 44, 20
 # A longer sentence is none that a person wrote.
 LONGEST_SENTENCE = 3_000
 # A name in a manuscript has at most so many words.
 LONGEST_NAME = 4
-
-# Numbers in a text
-
-_NUMBERED = (
-    r"fig(?:ures?|s?\.)|tab(?:les?|s?\.)|sec(?:tions?|s?\.)|chap(?:ters?|\.)|equations?|eqn?s?\.|appendix|"
-    r"algorithm|theorem|lemma|listing|lines?|pages?|pp?\.|vol(?:ume|\.)|nos?\.|issue|grant|refs?\."
-)
-# Digits that are no measured number. Each pattern takes time in proportion to the text.
-_NOT_MEASURED = {
-    # https://example.org/0.951, www.example.org/123
-    "URL": r"https?://\S+|www\.\S+",
-    # group123@example.org
-    "e-mail address": r"\S{1,80}@\S{1,80}\.\w+",
-    # 10.1234/567.891, arXiv:2103.00020, ISBN 978-3-16-148410-0
-    "identifier": r"\b10\.\d{4,9}/\S+|\barxiv:?\s*\S+|\b(?:doi|isbn|issn|orcid)\b:?\s*[\d\w./-]+",
-    # 2026-11-30, 30.11.2026, 11/30/26
-    "date": r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
-    # 12:34, 12:34:56
-    "time": r"\b\d{1,2}:\d{2}(?::\d{2})?\b",
-    # 1.26.4, v3.141, Python 3.11
-    "version": r"\bv?\d+\.\d+\.\d+[\w.+-]*|\bv\d[\w.]*"
-    r"|\b(?:version|release|python|pytorch|numpy|cuda)\s+v?\d[\w.]*",
-    # +49 30 1234567, 555-123-4567, 030 1234567
-    "phone number": r"\+\d[\d\s()/-]{6,20}\d|\b\d{3}[-.\s]\d{3}[-.\s]\d{4}\b|\b0\d{1,5}[/\s-]\d[\d\s-]{4,12}",
-    # Fig. 3, Eq. (3.14), Figs. 123 and 124, Table A1, §2.1, #123
-    "numbered reference": rf"(?:\b(?:{_NUMBERED})|[§#])\s*\(?[A-Z]?\d[\d.]*\)?"
-    r"(?:\s*(?:[-–,]|and|to)\s*\(?\d{1,4}(?:\.\d{1,2})?\)?(?![\d.%]))*",
-}
-_NO_NUMBER = re.compile("|".join(_NOT_MEASURED.values()), re.IGNORECASE)
-# Not a part of a word, a path or a longer number.
-_NUMBER = re.compile(rf"(?<![\w@#\\^])(?<![A-Za-z]-)(?<!\d[.,:])(?![-+]\s){NUMBER}(?![\w^]|[.,]\d)")
-_YEAR = re.compile(r"(?:19|20)\d\d")
-_MINUS = str.maketrans("−﹣－", "---")
 
 _AUTHOR = r"[A-Z][\w'-]+"
 _AND_AUTHOR = rf",? (?:and|&) {_AUTHOR}"
@@ -106,34 +70,6 @@ class Written:
     words: str
     quoted: QuotedNumber
     is_cited: bool
-
-
-def _only_measured(text: str) -> str:
-    """Return a text of the same length with blanks for digits that are no measured number."""
-    return _NO_NUMBER.sub(lambda match: " " * len(match[0]), text.translate(_MINUS))
-
-
-def _stripped(number: str) -> str:
-    return number.strip(" \u00a0\u2009\u202f\n\t$").rstrip(".,")
-
-
-def _significant(text: str) -> QuotedNumber | None:
-    """Return a number that has enough digits to say which result it is of, and is no year."""
-    text = _stripped(text)
-    quoted = None if _YEAR.fullmatch(text) else parse_quoted(text)
-    if quoted is None:
-        return None
-    number = quoted.numbers[-1]
-    digits = "".join(map(str, number.as_tuple().digits))
-    if re.search(r"[eE×x*·^]", text):
-        return quoted if len(digits) >= FEWEST_WITH_POWER else None
-    if "." not in text and last_place(number) == 0:
-        digits = digits.rstrip("0")  # 1000 is a round number
-    return quoted if len(digits) >= FEWEST_DIGITS else None
-
-
-def _has_significant(text: str) -> bool:
-    return any(_significant(match[0]) for match in _NUMBER.finditer(text))
 
 
 def _words_around(text: str, start: int, end: int) -> str:
@@ -194,12 +130,14 @@ class Names:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._qualifiers: dict[str, frozenset[str]] = {}
-        # By words without blanks, the keys they can mean, and how many words of a key are missing.
+        # By a name without blanks, such as "logloss", the keys that it can mean; and of each key, how many
+        # words are missing in the name: one in "loss".
         self._keys: dict[str, dict[str, int]] = {}
         for key in keys:
             self._add(key)
 
     def _add(self, key: str) -> None:
+        """Add the names of a metric: its words but for qualifiers, the last of these, its initials."""
         path, _, dotted = key.rpartition(":")
         words = words_of_key(dotted if path else Path(key).stem)
         telling = [word for word in words if word not in _QUALIFIERS]
@@ -271,14 +209,15 @@ class Kind(Enum):
     IN = "preposition before a name: in, for"
     VERB = "verb that says what something is: is, reaches"
     EQUALS = "sign that says so: =, <"
-    ABOUT = "article or adverb: an, about"
+    ARTICLE = "a, the"
+    ABOUT = "adverb before a number: about, only"
     AND = "and, or"
     COMMA = ","
     OPEN = "("
     CLOSE = ")"
     PLUS_MINUS = "±"
     CLAUSE = "word or mark that begins a clause: while, that"
-    OTHER = "another quantity, which a metric can be a part of: gap, threshold, p"
+    QUANTITY = "another quantity, which can be that of a metric: gap, threshold, p"
     WORD = "any other word"
 
 
@@ -292,16 +231,16 @@ _WORDS = {
     "decreased improves improved improve grows grew becomes became scores scored exceeds exceeded "
     "amounts comes stands lie lies lay :",
     Kind.EQUALS: "= ≈ < > ≤ ≥",
-    Kind.ABOUT: "a an about approximately roughly nearly almost only around just over under above exactly "
-    "as ~",
+    Kind.ARTICLE: "a an the",
+    Kind.ABOUT: "about approximately roughly nearly almost only around just over under above exactly as ~",
     Kind.AND: "and or & / versus vs",
     Kind.COMMA: ",",
     Kind.OPEN: "(",
     Kind.CLOSE: ")",
     Kind.PLUS_MINUS: "±",
     Kind.CLAUSE: "when while where whereas whose if because since although though but that ;",
-    Kind.OTHER: "difference differences gap gain gains improvement threshold target change ratio margin "
-    "variance interval sd se ci iqr df",
+    Kind.QUANTITY: "difference differences gap gain gains improvement threshold target change ratio margin "
+    "variance interval correlation sd se ci iqr df",
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
@@ -311,12 +250,13 @@ _AFTER_VERB = {*_AFTER_NAME, Kind.AT}
 # Between numbers and a name after them.
 _AFTER_NUMBERS = {*_AFTER_NAME, Kind.IN, Kind.CLOSE}
 # Between names, and between numbers, that are said together.
-_BETWEEN_NAMES = {Kind.AND, Kind.COMMA, Kind.ABOUT, Kind.QUALIFIER}
+_BETWEEN_NAMES = {Kind.AND, Kind.COMMA, Kind.ARTICLE, Kind.QUALIFIER}
 _BETWEEN_NUMBERS = {Kind.AND, Kind.COMMA, Kind.ABOUT, Kind.OF, Kind.OPEN, Kind.CLOSE, Kind.PLUS_MINUS}
 # What the way from a verb back to its subject does not cross.
-_NOT_IN_SUBJECT = {Kind.NUMBER, Kind.AND, Kind.CLAUSE, Kind.OTHER, Kind.CITATION}
+_NOT_IN_SUBJECT = {Kind.NUMBER, Kind.AND, Kind.CLAUSE, Kind.QUANTITY, Kind.CITATION}
+_BETWEEN_COMMAS = set(Kind) - _NOT_IN_SUBJECT - {Kind.COMMA}
 # What ends the part of a sentence that a citation is for.
-_PARTS = {Kind.COMMA, Kind.CLAUSE, Kind.OTHER}
+_ENDS_PART = {Kind.COMMA, Kind.CLAUSE, Kind.QUANTITY}
 
 BACK, AHEAD = -1, 1
 
@@ -337,23 +277,12 @@ def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[in
     """
     for numbers in _said_together(kinds):
         names = _names_before(kinds, numbers[0])
-        if not names:
-            if _is_of_other(kinds, numbers[0]):
-                numbers = numbers[1:]
-            names = _names_right_after(kinds, numbers[-1]) if numbers else []
-        if names:
+        if not names and _is_of_something_else(kinds, numbers[0]):
+            numbers = numbers[1:]
+        if not names and numbers:
+            names = _names_right_after(kinds, numbers[-1])
+        if names and not _is_part_of_quantity(kinds, names):
             yield numbers, names
-
-
-def _names_before(kinds: Sequence[Kind], number: int) -> list[int]:
-    """Return the positions of names right before a number, or else in the subject of its verb."""
-    name = _name_right_before(kinds, number)
-    if name is None:
-        name = _subject(kinds, number)
-    if name is None:
-        return []
-    names = _listed(kinds, name)
-    return [] if _is_part_of_other(kinds, names[0]) else names
 
 
 def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
@@ -365,6 +294,14 @@ def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
         elif numbers and kind not in _BETWEEN_NUMBERS:
             yield numbers
             numbers = []
+
+
+def _names_before(kinds: Sequence[Kind], number: int) -> list[int]:
+    """Return the positions of names right before a number, or else in the subject of its verb."""
+    name = _name_right_before(kinds, number)
+    if name is None:
+        name = _subject(kinds, number)
+    return [] if name is None else _listed(kinds, name)
 
 
 def _name_right_before(kinds: Sequence[Kind], number: int) -> int | None:
@@ -386,11 +323,9 @@ def _subject(kinds: Sequence[Kind], number: int) -> int | None:
         if kinds[position] is Kind.NAME:
             first = position
         if kinds[position] is Kind.COMMA:
-            position -= 1
-            while kinds[position] is not Kind.COMMA:
-                if kinds[position] in _NOT_IN_SUBJECT:
-                    return first
-                position -= 1
+            position = _skip(kinds, position, BACK, _BETWEEN_COMMAS)
+            if kinds[position] is not Kind.COMMA:
+                break
         position -= 1
     return first
 
@@ -399,25 +334,24 @@ def _listed(kinds: Sequence[Kind], name: int) -> list[int]:
     """Return the positions of a name and of those beside it: "accuracy, F1 and the AUC"."""
     names = [name]
     for step in (BACK, AHEAD):
-        beside = _skip(kinds, name, step, _BETWEEN_NAMES)
-        while kinds[beside] is Kind.NAME:
+        beside = _beside(kinds, name, step)
+        while beside is not None:
             names.append(beside)
-            beside = _skip(kinds, beside, step, _BETWEEN_NAMES)
+            beside = _beside(kinds, beside, step)
     return sorted(names)
 
 
-def _is_part_of_other(kinds: Sequence[Kind], name: int) -> bool:
-    """Return true for a name behind another quantity: "the gain in test accuracy"."""
-    before = _skip(kinds, name, BACK, {Kind.ABOUT, Kind.QUALIFIER})
-    return kinds[before] in {Kind.IN, Kind.OF} and kinds[before - 1] is Kind.OTHER
-
-
-def _is_of_other(kinds: Sequence[Kind], number: int) -> bool:
-    """Return true for a number that something else has: "a dropout of about 0.5", "p = 0.5"."""
-    before = _skip(kinds, number, BACK, {Kind.ABOUT})
-    if kinds[before] is Kind.OF:
-        return kinds[before - 1] in {Kind.WORD, Kind.OTHER}
-    return kinds[before] is Kind.EQUALS
+def _beside(kinds: Sequence[Kind], name: int, step: int) -> int | None:
+    """Return the position of the next name of a list, back or ahead; None where the list ends."""
+    beside = _skip(kinds, name, step, _BETWEEN_NAMES)
+    if kinds[beside] is not Kind.NAME:
+        return None
+    between = kinds[min(name, beside) : max(name, beside)]
+    if Kind.ARTICLE in between and Kind.AND not in between:
+        return None  # "for accuracy, the AUC is 0.984"
+    if step == BACK and kinds[_skip(kinds, beside, BACK, _AFTER_NUMBERS)] is Kind.NUMBER:
+        return None  # "0.951 accuracy, and the AUC is 0.984"
+    return beside
 
 
 def _names_right_after(kinds: Sequence[Kind], number: int) -> list[int]:
@@ -432,8 +366,26 @@ def _names_right_after(kinds: Sequence[Kind], number: int) -> list[int]:
     return names
 
 
+def _is_of_something_else(kinds: Sequence[Kind], number: int) -> bool:
+    """Return true for a number that something else has: "a dropout of about 0.5", "p = 0.5"."""
+    before = _skip(kinds, number, BACK, {Kind.ABOUT})
+    if kinds[before] is Kind.OF:
+        return kinds[before - 1] in {Kind.WORD, Kind.QUANTITY}
+    return kinds[before] is Kind.EQUALS
+
+
+def _is_part_of_quantity(kinds: Sequence[Kind], names: list[int]) -> bool:
+    """Return true for names in another quantity: "the gain in test accuracy", "the accuracy gap"."""
+    if kinds[names[-1] + 1] is Kind.QUANTITY:
+        return True
+    before = _skip(kinds, names[0], BACK, {Kind.ARTICLE, Kind.QUALIFIER})
+    if kinds[before] not in {Kind.IN, Kind.OF}:
+        return False
+    return kinds[_skip(kinds, before, BACK, {Kind.QUALIFIER})] is Kind.QUANTITY
+
+
 _TOKEN = re.compile(
-    rf"(?P<citation>{_CITATION.pattern})|(?P<number>{_NUMBER.pattern})"
+    rf"(?P<citation>{_CITATION.pattern})|(?P<number>{NUMBER_IN_TEXT.pattern})"
     r"|(?P<word>[^\W\d_][^\W_]*)|(?P<mark>[^\w\s-])"
 )
 _SENTENCE_END = re.compile(
@@ -461,6 +413,10 @@ class Token:
     keys: frozenset[str] = frozenset()
 
 
+# Before and after a sentence.
+_EDGE = Token(Kind.CLAUSE, -1, "")
+
+
 def _tokens(text: str) -> Iterator[Token]:
     """Yield the words, numbers and marks of a sentence; not the marks that mean nothing here."""
     for match in _TOKEN.finditer(text):
@@ -474,14 +430,14 @@ def _kind_of(match: re.Match[str]) -> Kind | None:
     if match["citation"]:
         return Kind.CITATION
     if match["number"]:
-        return _kind_of_number(_stripped(match["number"]))
+        return _kind_of_number(bare_number(match["number"]))
     if match["mark"]:
         return _KIND_OF.get(match["mark"])
     return _kind_of_word(match["word"].casefold())
 
 
 def _kind_of_number(number: str) -> Kind:
-    if _YEAR.fullmatch(number):
+    if YEAR.fullmatch(number):
         return Kind.WORD
     return Kind.WHOLE if number.isdecimal() else Kind.NUMBER
 
@@ -490,8 +446,22 @@ def _kind_of_word(word: str) -> Kind:
     if word in _KIND_OF:
         return _KIND_OF[word]
     if len(word) == 1:
-        return Kind.OTHER  # a variable, as in "p < 0.001"
+        return Kind.QUANTITY  # a variable, as in "p < 0.001"
     return Kind.QUALIFIER if canonical(word) in _QUALIFIERS else Kind.WORD
+
+
+def _cited(tokens: Iterable[Token]) -> set[int]:
+    """Return where the tokens start in whose part of the sentence others' work is cited."""
+    cited: set[int] = set()
+    part: list[Token] = []
+    for token in [*tokens, _EDGE]:
+        if token.kind not in _ENDS_PART:
+            part.append(token)
+            continue
+        if any(one.kind is Kind.CITATION for one in part):
+            cited.update(one.start for one in part)
+        part = []
+    return cited
 
 
 class Sentence:
@@ -505,36 +475,25 @@ class Sentence:
     def __init__(self, text: str, offset: int, passage: Passage) -> None:
         """Read the text at an offset of a passage; digits that are no measured number are blanks in it."""
         self._tokens = list(_tokens(text))
-        # By start.
+        # By where the token starts.
         self._written: dict[int, Written] = {}
+        cited = _cited(self._tokens)
         around: set[str] = set()
         shown = passage.text[offset : offset + len(text)]
-        for position, token in enumerate(self._tokens):
-            around.add(token.word)
+        for token in self._tokens:
+            if token.word:
+                around.add(token.word)
             if token.kind not in {Kind.NUMBER, Kind.WHOLE}:
                 continue
-            number = _stripped(token.text)
+            number = bare_number(token.text)
             around.add(number)
-            quoted = _significant(number)
+            quoted = significant(number)
             if quoted:
                 place = passage.place_at(offset + token.start)
                 words = _words_around(shown, token.start, token.start + len(token.text))
-                self._written[token.start] = Written(place, number, words, quoted, self._is_cited(position))
+                self._written[token.start] = Written(place, number, words, quoted, token.start in cited)
         self.numbers = list(self._written.values())
         self.around = frozenset(around)
-
-    def _is_cited(self, position: int) -> bool:
-        """Return true where others' work is cited in the same part of the sentence."""
-        part: list[Token] = []
-        for token in reversed(self._tokens[:position]):
-            if token.kind in _PARTS:
-                break
-            part.append(token)
-        for token in self._tokens[position:]:
-            if token.kind in _PARTS:
-                break
-            part.append(token)
-        return any(token.kind is Kind.CITATION for token in part)
 
     def named(self, names: Names) -> Iterator[tuple[Written, frozenset[str]]]:
         """Yield each number that counts, with the metrics that the words name for it."""
@@ -544,23 +503,22 @@ class Sentence:
         for whole in (Kind.WORD, Kind.NUMBER):
             kinds = [whole if token.kind is Kind.WHOLE else token.kind for token in tokens]
             for numbers, found in names_of_numbers(kinds):
-                meant = frozenset[str]().union(*(tokens[name].keys for name in found))
+                meant = [tokens[name].keys for name in found]
                 for number in numbers:
-                    keys.setdefault(tokens[number].start, meant)
+                    keys.setdefault(tokens[number].start, frozenset().union(*meant))
         for start, written in self._written.items():
             yield written, keys.get(start, frozenset())
 
     def _with_names(self, names: Names) -> list[Token]:
         """Return the tokens, each name as one of them, between two that begin and end a clause."""
         words = [token.word for token in self._tokens]
-        edge = Token(Kind.CLAUSE, 0, "")
-        tokens = [edge]
+        tokens = [_EDGE]
         position = 0
         for start, end, keys in names.find(words, self.around):
             tokens += self._tokens[position:start]
             tokens.append(replace(self._tokens[start], kind=Kind.NAME, keys=keys))
             position = end
-        return [*tokens, *self._tokens[position:], edge]
+        return [*tokens, *self._tokens[position:], _EDGE]
 
 
 # Tables
@@ -591,7 +549,7 @@ class Table:
         place = passage.place_at(0)
         heads = [self._caption]
         for cells in passage.rows or ():
-            row = [_only_measured(cell) for cell in cells]
+            row = [only_measured(cell) for cell in cells]
             # A row without a head begins with a number.
             first = 0 if _has_significant(row[0]) else 1
             if not self._cells and not any(map(_has_significant, row[first:])):
@@ -609,10 +567,10 @@ class Table:
         beside = row[0].strip() if column else ""
         words = " | ".join(filter(None, [beside, head.strip()]))
         is_cited = _CITATION.search(f"{row[0]} {head}") is not None
-        for match in _NUMBER.finditer(row[column]):
-            text = _stripped(match[0])
+        for match in NUMBER_IN_TEXT.finditer(row[column]):
+            text = bare_number(match[0])
             is_percent = "%" in head and "%" not in text
-            quoted = _significant(f"{text}%" if is_percent else text)
+            quoted = significant(f"{text}%" if is_percent else text)
             if quoted:
                 written = Written(place, text, words[: BEFORE + AFTER], quoted, is_cited)
                 yield _Cell(written, row, head, column)
@@ -631,7 +589,7 @@ class Table:
             found = self._in_head(cell, names, around) + _names_in(cell.row[0], names, around)
             if not found:
                 found = _names_in(self._caption, names, around)
-            yield cell.written, frozenset[str]().union(*found)
+            yield cell.written, frozenset().union(*found)
 
     def _in_head(self, cell: _Cell, names: Names, around: frozenset[str]) -> list[frozenset[str]]:
         """Return the metrics of each name in the heads of a column."""
@@ -642,6 +600,10 @@ class Table:
             # As many names as columns: each is of one.
             return found[cell.column - 1 : cell.column]
         return found
+
+
+def _has_significant(text: str) -> bool:
+    return any(significant(match[0]) for match in NUMBER_IN_TEXT.finditer(text))
 
 
 def _words(text: str) -> list[str]:
@@ -666,7 +628,7 @@ def units_of(passages: Iterable[Passage]) -> Iterator[Unit]:
         if passage.rows is not None:
             yield Table(passage)
             continue
-        text = _only_measured(passage.text)
+        text = only_measured(passage.text)
         start = 0
         while start < len(text):
             end = _SENTENCE_END.search(text, start, start + LONGEST_SENTENCE)
