@@ -71,7 +71,7 @@ def locate_numbers(
     if not written:
         return ComparedNumbers(result=Result(reader.snapshot(wanted)) if wanted else None, name=rev or "")
     commits = Commits(reader)
-    candidates, keys = _read_candidates(commits, _PrintedNumbers(written), wanted, left_out)
+    candidates, keys = _read_candidates(commits, _NumberLookup(written), wanted, left_out)
     if not candidates:
         return ComparedNumbers()
     if wanted in candidates:
@@ -109,7 +109,7 @@ class _Candidate:
 
 
 def _read_candidates(
-    commits: Commits, numbers: "_PrintedNumbers", wanted: str | None, left_out: list[str]
+    commits: Commits, lookup: "_NumberLookup", wanted: str | None, left_out: list[str]
 ) -> tuple[dict[str, _Candidate], set[str]]:
     """Return revisions by id, commits first and older ones before newer ones, and keys of their metrics."""
     found: list[_Candidate] = []
@@ -120,7 +120,7 @@ def _read_candidates(
             for value in values_of(snapshot, left_out):
                 if value.kind is not ValueKind.PARAM:
                     keys.add(value.key)
-                for text in numbers.of(value.value):
+                for text in lookup.texts_of(value.value):
                     candidate.printed.setdefault(text, []).append(value)
         except UnreadableError as error:
             left_out.append(str(error))
@@ -131,8 +131,8 @@ def _read_candidates(
     return {one.snapshot.rev: one for one in found}, keys
 
 
-class _PrintedNumbers:
-    """The distinct numbers of a manuscript; tells quickly which of them a value prints as."""
+class _NumberLookup:
+    """The distinct numbers of a manuscript, among which those that a value prints as are found quickly."""
 
     def __init__(self, written: Iterable[Written]) -> None:
         # By the place of the last digit, and all digits as a whole number.
@@ -145,7 +145,7 @@ class _PrintedNumbers:
                 self._by_digits.setdefault((place, whole), {})[one.text] = one.quoted
         self._places = {place for place, _ in self._by_digits}
 
-    def of(self, value: Any) -> list[str]:
+    def texts_of(self, value: Any) -> list[str]:
         """Return the texts of the numbers that a value prints as."""
         real = number_in(value)
         if real is None or not math.isfinite(real):
@@ -156,7 +156,7 @@ class _PrintedNumbers:
 
     def _texts(self, real: int | float) -> list[str]:
         exact = Decimal(real)
-        texts: list[str] = []
+        texts: dict[str, None] = {}
         for place in self._places:
             if exact and abs(exact.adjusted() - place) > FAR:
                 continue
@@ -164,9 +164,9 @@ class _PrintedNumbers:
             # Rounded in any way, it is one of these.
             for whole in (middle - 1, middle, middle + 1):
                 for text, quoted in self._by_digits.get((place, whole), {}).items():
-                    if quoted.is_printed(real) and text not in texts:
-                        texts.append(text)
-        return texts
+                    if quoted.is_printed(real):
+                        texts[text] = None
+        return list(texts)
 
 
 def _likeliest(
