@@ -131,6 +131,8 @@ def named(located: Located) -> dict[str, str]:
         "The accuracies lie between 0.943 and 0.944.",
         "An accuracy of 0.943 (95% CI 0.921–0.962) was found.",
         "The accuracy and the AUC were 0.943 and 0.986.",
+        "The accuracy (mean ± SD) was 0.943 ± 0.012.",
+        "The accuracy was approx. 0.943 (ca. 0.986 for the AUC).",
         "It has 0.943 accuracy and the log loss is 0.133.",
         "Boosting aside, whereas for accuracy it is 0.943, little changed.",
     ],

@@ -228,11 +228,12 @@ _WORDS = {
     Kind.VERB: "is was are were be been equals equal reaches reached reach achieves achieved achieve attains "
     "attained obtains obtained obtain gets got gives gave yields yielded has had have remains remained stays "
     "stayed drops dropped drop falls fell fall rises rose rise increases increased increase decreases "
-    "decreased improves improved improve grows grew becomes became scores scored exceeds exceeded "
-    "amounts comes stands lie lies lay :",
+    "decreased improves improved improve grows grew becomes became scores scored exceed exceeds exceeded "
+    "ranges ranged amounts comes stands lie lies lay :",
     Kind.EQUALS: "= ≈ < > ≤ ≥",
     Kind.ARTICLE: "a an the",
-    Kind.ABOUT: "about approximately roughly nearly almost only around just over under above exactly as ~",
+    Kind.ABOUT: "about approx approximately ca roughly nearly almost only around just over under above "
+    "exactly as ~",
     Kind.AND: "and or & / versus vs",
     Kind.COMMA: ",",
     Kind.OPEN: "(",
@@ -255,6 +256,7 @@ _BETWEEN_NUMBERS = {Kind.AND, Kind.COMMA, Kind.ABOUT, Kind.OF, Kind.OPEN, Kind.C
 # What the way from a verb back to its subject does not cross.
 _NOT_IN_SUBJECT = {Kind.NUMBER, Kind.AND, Kind.CLAUSE, Kind.QUANTITY, Kind.CITATION}
 _BETWEEN_COMMAS = set(Kind) - _NOT_IN_SUBJECT - {Kind.COMMA}
+_BETWEEN_BRACKETS = set(Kind) - {Kind.NUMBER, Kind.NAME, Kind.CITATION, Kind.CLAUSE, Kind.OPEN}
 # What ends the part of a sentence that a citation is for.
 _ENDS_PART = {Kind.COMMA, Kind.CLAUSE, Kind.QUANTITY}
 
@@ -276,7 +278,9 @@ def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[in
         kinds: of the tokens; the first and the last are `Kind.CLAUSE`, so that each walk ends.
     """
     for numbers in _said_together(kinds):
-        names = _names_before(kinds, numbers[0])
+        names = _names_right_before(kinds, numbers[0])
+        if not names:
+            names = _names_in_subject(kinds, numbers[0])
         if not names and _is_of_something_else(kinds, numbers[0]):
             numbers = numbers[1:]
         if not names and numbers:
@@ -296,38 +300,37 @@ def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
             numbers = []
 
 
-def _names_before(kinds: Sequence[Kind], number: int) -> list[int]:
-    """Return the positions of names right before a number, or else in the subject of its verb."""
-    name = _name_right_before(kinds, number)
-    if name is None:
-        name = _subject(kinds, number)
-    return [] if name is None else _listed(kinds, name)
-
-
-def _name_right_before(kinds: Sequence[Kind], number: int) -> int | None:
-    """Return the position of a name with only small words behind it: "an accuracy of about 0.951"."""
+def _names_right_before(kinds: Sequence[Kind], number: int) -> list[int]:
+    """Return the positions of names with only small words behind them: "an accuracy of about 0.951"."""
     name = _skip(kinds, number, BACK, _AFTER_NAME)
-    return name if kinds[name] is Kind.NAME else None
+    return _listed(kinds, name) if kinds[name] is Kind.NAME else []
 
 
-def _subject(kinds: Sequence[Kind], number: int) -> int | None:
-    """Return the position of the first name in a subject: "the accuracy on the test set is 0.951".
+def _names_in_subject(kinds: Sequence[Kind], number: int) -> list[int]:
+    """Return the positions of names in the subject of a verb: "the accuracy on the test set is 0.951".
 
-    A part between two commas is passed over: "the accuracy, measured on new data, was 0.951".
+    A part between two commas, or in brackets, is passed over: "the accuracy, measured on new data, is 0.951",
+    "the accuracy (mean ± SD) is 0.951". Names in brackets count: "the area under the curve (AUC) is 0.984".
     """
     position = _skip(kinds, number, BACK, _AFTER_VERB)
     if kinds[position] not in {Kind.VERB, Kind.EQUALS}:
-        return None
-    first = None
+        return []
+    names: list[int] = []
     while kinds[position] not in _NOT_IN_SUBJECT:
         if kinds[position] is Kind.NAME:
-            first = position
+            names.append(position)
         if kinds[position] is Kind.COMMA:
             position = _skip(kinds, position, BACK, _BETWEEN_COMMAS)
             if kinds[position] is not Kind.COMMA:
                 break
+        if kinds[position] is Kind.CLOSE:
+            opening = _skip(kinds, position, BACK, _BETWEEN_BRACKETS)
+            if kinds[opening] is Kind.OPEN:
+                position = opening
         position -= 1
-    return first
+    if names:
+        names += _listed(kinds, names[-1])
+    return sorted(set(names))
 
 
 def _listed(kinds: Sequence[Kind], name: int) -> list[int]:
