@@ -391,10 +391,10 @@ _TOKEN = re.compile(
     rf"(?P<citation>{_CITATION.pattern})|(?P<number>{NUMBER_IN_TEXT.pattern})"
     r"|(?P<word>[^\W\d_][^\W_]*)|(?P<mark>[^\w\s-])"
 )
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?])(?<!\bal\.)(?<!\bcf\.)(?<!\bvs\.)(?<!\bca\.)(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bresp\.)"
-    r"(?<!\bapprox\.)\s+(?=[^a-z\s])"
-)
+# The full stop of these ends no sentence.
+_ABBREVIATIONS = ("al", "cf", "vs", "ca", r"e\.g", r"i\.e", "resp", "approx")
+_NOT_ABBREVIATED = "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS)
+_SENTENCE_END = re.compile(rf"(?<=[.!?]){_NOT_ABBREVIATED}\s+(?=[^a-z\s])")
 
 
 @dataclass(frozen=True)
