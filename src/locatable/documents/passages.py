@@ -402,6 +402,7 @@ def _html_cells(row: str) -> list[str]:
 
 
 def _plain_html(text: str) -> str:
+    """Return what a page says, without tags; the exponent of a power stays one."""
     raised = _HTML_RAISED.sub(r"^\1", text)
     return _symbols(unescape(re.sub(r"<[^<>]*>", "", raised)))
 
@@ -417,6 +418,7 @@ def _notebook(path: Path) -> Iterator[Passage]:
 
 
 def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
+    """Yield the passages of a cell: its text, or its outputs in the form that says most."""
     if cell.get("cell_type") == "markdown":
         yield from _markdown("".join(cell.get("source", "")), place, 1)
     for output in cell.get("outputs") or ():
@@ -433,12 +435,14 @@ _BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
 
 
 def _office(path: Path) -> Iterator[Passage]:
+    """Yield the passages of a document of an office program, or of a book."""
     with opened(path, (project_of(path),)) as package:
         passages = list(_parts(package))
     yield from _until_references(passages)
 
 
 def _parts(package: Package) -> Iterator[Passage]:
+    """Yield the passages of slides, sheets and chapters; in one text, paragraphs are counted."""
     for section in sections(package):
         if section.root is None:
             text = package.read(section.part).decode("utf-8-sig", errors="replace")
@@ -473,6 +477,7 @@ def _style_of(paragraph: ET.Element) -> str:
 
 
 def _rows_of(table: ET.Element) -> list[list[str]]:
+    """Return the cells of a table; one that is as wide as several is there for each of them."""
     rows = []
     for row in table.iter():
         if local_name(row.tag) not in ("tr", "table-row"):
@@ -513,6 +518,7 @@ def _words_of(element: ET.Element) -> str:
 
 
 def _until_references(passages: list[Passage]) -> Iterator[Passage]:
+    """Yield passages without those of a list of references, up to an appendix that may follow."""
     is_below = False
     for passage in passages:
         if passage.rows is None and _REFERENCES.fullmatch(passage.text.strip()):
@@ -534,11 +540,32 @@ _SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
 _PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
 # The beginning of a work in a list of references.
 _ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
+# Where the caption of another column begins within a line.
+_BESIDE_CAPTION = re.compile(r" (?=(?:Table|Figure) \d+: )")
 # A line that ends within a word has one of these in place of the hyphen.
 _HYPHEN = re.compile(r"[\ufffe\x02]\s*")
 
 
 def _pages(path: Path) -> Iterator[Passage]:
+    """Yield the passages of each page, without the lists of references."""
+    is_below = has_references = False
+    for place, text in _texts_of_pages(path):
+        lines = []
+        for line in text.split("\n"):
+            if _REFERENCES.fullmatch(line.strip()):
+                is_below = has_references = True
+            elif has_references and _ENTRY.match(line):
+                is_below = True
+            elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
+                is_below = False  # TeX puts figures and tables also among the references
+            is_page_number = line.strip().isdigit()
+            if not is_below and not is_page_number:
+                lines.append(line.strip())
+        yield from _passages_of_page(lines, place)
+
+
+def _texts_of_pages(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each page that can be read."""
     import pypdfium2
 
     try:
@@ -546,7 +573,6 @@ def _pages(path: Path) -> Iterator[Passage]:
     except pypdfium2.PdfiumError as error:
         raise UnreadableError(f"{path}: encrypted or broken: {error}") from None
     try:
-        is_below = has_references = False
         for number in range(len(document)):
             try:
                 page = document[number]
@@ -554,19 +580,9 @@ def _pages(path: Path) -> Iterator[Passage]:
                 page.close()
             except pypdfium2.PdfiumError:
                 continue  # a page that is broken has no words
-            lines = []
             text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
             # Lines of several columns can be one.
-            for line in re.sub(r" (?=(?:Table|Figure) \d+: )", "\n", text).split("\n"):
-                if _REFERENCES.fullmatch(line.strip()):
-                    is_below = has_references = True
-                elif has_references and _ENTRY.match(line):
-                    is_below = True
-                elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
-                    is_below = False  # TeX puts figures and tables also among the references
-                if not is_below and not line.strip().isdigit():
-                    lines.append(line.strip())
-            yield from _passages_of_page(lines, f"page {number + 1}")
+            yield f"page {number + 1}", _BESIDE_CAPTION.sub("\n", text)
     finally:
         document.close()
 

@@ -118,7 +118,7 @@ def visible(text: str, suffix: str) -> str:
 
 def _without(match: re.Match[str]) -> str:
     """Return what is left of something hidden: its line breaks, or all of it where it is shown after all."""
-    if match[0].startswith("\\") and len(match[0]) == 2:
+    if match[0] in ("\\\\", "\\%"):
         return match[0]
     info = match.groupdict().get("info") or ""
     if _RUNS.match(info):
@@ -292,8 +292,8 @@ def _arguments(text: str, position: int) -> list[re.Match[str]]:
 
 _EMBED = re.compile(r"!\[\[([^]|\n#]{1,300})")
 # Where Obsidian, which finds a picture by its name alone, keeps it.
-_VAULT = ("", "attachments/", "assets/", "images/", "files/")
-_VAULT += tuple(f"/{folder}" for folder in _VAULT[1:])
+_FOLDERS = ("attachments/", "assets/", "images/", "files/")
+_VAULT = ("", *_FOLDERS, *(f"/{folder}" for folder in _FOLDERS))
 # Its description can have brackets in it, and its link parentheses.
 _IMAGE = re.compile(
     r"!\[(?P<text>(?:[^][\\]|\\.|\[[^][]*\])*+)\]"
