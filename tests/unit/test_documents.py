@@ -16,6 +16,7 @@ from pypdf import PdfReader, PdfWriter
 
 from locatable.documents import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
+from locatable.documents.passages import read_passages
 from locatable.documents.picture import opened
 from locatable.errors import UnreadableError
 
@@ -398,6 +399,28 @@ def test_a_picture_with_transparency_is_seen_on_white(tmp_path: Path) -> None:
 )
 def test_what_has_no_end_takes_no_time(tmp_path: Path, name: str, text: str) -> None:
     assert len(found(write(tmp_path / name, text))) <= 1
+
+
+def word(path: Path, body: str) -> Path:
+    main = "<r><Relationship Id='m' Type='t/officeDocument' Target='word/document.xml'/></r>"
+    members = {"_rels/.rels": main, "word/document.xml": f"<w:d xmlns:w='w'>{body}</w:d>"}
+    return archive(path, members)
+
+
+def test_a_table_in_a_table_is_one_of_its_own(tmp_path: Path) -> None:
+    inner = "<w:tbl><w:tr><w:tc><w:t>0.94</w:t></w:tc></w:tr></w:tbl>"
+    body = f"<w:tbl><w:tr><w:tc><w:t>Loss</w:t>{inner}</w:tc></w:tr></w:tbl>"
+    passages = read_passages(word(tmp_path / "a.docx", body))
+    assert [passage.rows for passage in passages] == [(("Loss",),), (("0.94",),)]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("tags", [["w:a"], ["w:p"], ["w:tbl", "w:tr", "w:tc"]])
+def test_words_of_elements_deep_in_each_other(tmp_path: Path, tags: list[str]) -> None:
+    start = "".join(f"<{tag}>" for tag in tags)
+    end = "".join(f"</{tag}>" for tag in reversed(tags))
+    path = word(tmp_path / "a.docx", start * 20_000 + end * 20_000)
+    assert not any(passage.text for passage in read_passages(path))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])

@@ -431,6 +431,7 @@ def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
 
 # Office formats
 
+_TABLES = ("tbl", "table")
 _BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
 
 
@@ -455,17 +456,38 @@ def _parts(package: Package) -> Iterator[Passage]:
 
 
 def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
-    """Yield the paragraphs and outermost tables below an element."""
-    for element in root:
+    """Yield the paragraphs and tables below an element, and the tables in these."""
+    # Not by recursion: elements can be as deep in each other as somebody likes.
+    waiting = [*reversed(root)]
+    while waiting:
+        element = waiting.pop()
         name = local_name(element.tag)
-        if name in ("tbl", "table"):
+        if name in _TABLES:
             yield _table(place, 0, "", _rows_of(element))
+            waiting += reversed(_tables_in(element))
         elif name in ("p", "h"):
             text = _words_of(element)
             if text.strip() and _style_of(element) != "bibliography":
                 yield Passage(place, 0, text)
+            waiting += reversed(_tables_in(element))
         elif name != "Fallback":
-            yield from _elements_in(element, place)
+            waiting += reversed(element)
+
+
+def _own(element: ET.Element) -> Iterator[ET.Element]:
+    """Yield an element and all below it, without the tables in it."""
+    waiting = [element]
+    while waiting:
+        below = waiting.pop()
+        yield below
+        waiting += [child for child in reversed(below) if local_name(child.tag) not in _TABLES]
+
+
+def _tables_in(element: ET.Element) -> list[ET.Element]:
+    tables = []
+    for below in _own(element):
+        tables += [child for child in below if local_name(child.tag) in _TABLES]
+    return tables
 
 
 def _style_of(paragraph: ET.Element) -> str:
@@ -479,7 +501,7 @@ def _style_of(paragraph: ET.Element) -> str:
 def _rows_of(table: ET.Element) -> list[list[str]]:
     """Return the cells of a table; one that is as wide as several is there for each of them."""
     rows = []
-    for row in table.iter():
+    for row in _own(table):
         if local_name(row.tag) not in ("tr", "table-row"):
             continue
         cells: list[str] = []
@@ -493,7 +515,7 @@ def _rows_of(table: ET.Element) -> list[list[str]]:
 
 def _width(cell: ET.Element) -> int:
     """Return how many columns a cell of a table in Word takes."""
-    for element in cell.iter():
+    for element in _own(cell):
         if local_name(element.tag) == "gridSpan":
             value = next(iter(element.attrib.values()), "1")
             return int(value) if value.isdigit() and len(value) < 3 else 1
@@ -504,7 +526,7 @@ def _words_of(element: ET.Element) -> str:
     """Return the text of a paragraph: in Word's formats that of its runs, in OpenDocument all of it."""
     is_open = "opendocument" in element.tag
     parts: list[str] = []
-    for below in element.iter():
+    for below in _own(element):
         name = local_name(below.tag)
         if name == "t" or is_open:
             parts.append(below.text or "")
