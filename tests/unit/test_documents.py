@@ -414,6 +414,13 @@ def test_a_table_in_a_table_is_one_of_its_own(tmp_path: Path) -> None:
     assert [passage.rows for passage in passages] == [(("Loss",),), (("0.94",),)]
 
 
+def test_words_of_an_opendocument_text_are_in_their_order(tmp_path: Path) -> None:
+    spans = "A loss <t:span>of <t:span>0.<t:s/></t:span>9</t:span>4."
+    content = f"<a><t:p xmlns:t='urn:opendocument:text'>{spans}</t:p></a>"
+    (passage,) = read_passages(archive(tmp_path / "a.odt", {"content.xml": content}))
+    assert passage.text == "A loss of 0. 94."
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("tags", [["w:a"], ["w:p"], ["w:tbl", "w:tr", "w:tc"]])
 def test_words_of_elements_deep_in_each_other(tmp_path: Path, tags: list[str]) -> None:

@@ -526,16 +526,25 @@ def _words_of(element: ET.Element) -> str:
     """Return the text of a paragraph: in Word's formats that of its runs, in OpenDocument all of it."""
     is_open = "opendocument" in element.tag
     parts: list[str] = []
-    for below in _own(element):
+    waiting: list[ET.Element | str] = [element]
+    while waiting:
+        below = waiting.pop()
+        if isinstance(below, str):
+            parts.append(below)
+            continue
         name = local_name(below.tag)
         if name == "t" or is_open:
             parts.append(below.text or "")
         if name in _BREAKS:
             parts.append(_BREAKS[name])
-        if is_open and below is not element:
-            parts.append(below.tail or "")
-        if name in ("p", "h") and below is not element:
+        elif name in ("p", "h") and below is not element:
             parts.append(" ")
+        for child in reversed(below):
+            # What follows an element comes after all that is in it.
+            if is_open and child.tail:
+                waiting.append(child.tail)
+            if local_name(child.tag) not in _TABLES:
+                waiting.append(child)
     return "".join(parts)
 
 
