@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -212,6 +213,23 @@ def number(value: Any) -> float | None:
         return float(value)  # DVCLive writes NaN and infinities as strings
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def difference(old: Any, new: Any) -> float | None:
+    """Return how much greater the second number is; None where one of them is no number, or NaN."""
+    for value in (old, new):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+    try:
+        found = float(new - old)
+    except OverflowError:  # a whole number that no float can be
+        return None
+    return None if math.isnan(found) else found
+
+
+def signed(found: float) -> str:
+    """Return a difference for people to read, with its sign."""
+    return f"{found:+.3g}".replace("-", "−", 1) if found else "0"
 
 
 @dataclass(frozen=True)
