@@ -24,6 +24,8 @@ from ..results.staleness import differences, summary
 from ..results.values import difference, metrics_of
 
 RECORD = "environment.json"
+# Of a package that is not among those with another version.
+AS_LOCKED = {"installed": "as locked"}
 # A larger table is not read to count its rows: that would take seconds.
 LARGEST_TABLE = 200_000_000
 # Characters of an md5; Git's ids have 40.
@@ -340,12 +342,16 @@ def _changes_of_record(change: Change, a: Side, b: Side) -> list[Change]:
     if change.detail or not old or not new:
         return []
     found = _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
-    drift = changed_values(old.get("drift") or {}, new.get("drift") or {})
-    for name, (before, after) in drift.items():
-        was = before.get("installed") if before else "as locked"
-        now = after.get("installed") if after else "as locked"
-        found.append(Change("environment", name, was, now, "installed", path))
-    return found + _settings(path, old.get("variables") or {}, new.get("variables") or {})
+    old_drift = old.get("drift") or {}
+    new_drift = new.get("drift") or {}
+    for name in dict.fromkeys([*old_drift, *new_drift]):
+        was = old_drift.get(name, AS_LOCKED).get("installed")
+        now = new_drift.get(name, AS_LOCKED).get("installed")
+        if was != now:
+            found.append(Change("environment", name, was, now, "installed", path))
+    old_variables = old.get("variables") or {}
+    new_variables = new.get("variables") or {}
+    return found + _settings(path, old_variables, new_variables)
 
 
 def command_change(old_address: str, address: str, a: Snapshot, b: Snapshot) -> Change | None:

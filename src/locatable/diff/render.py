@@ -130,7 +130,7 @@ def summarize(found: Comparison, most: int, most_metrics: int) -> Summary:
     warnings = []
     for letter, side in (("A", found.a), ("B", found.b)):
         if side.stale:
-            warnings.append(f"the results of {letter} are not of its files: {side.stale}")
+            warnings.append(f"{letter}'s results are not of its files: {side.stale}")
     coordinates = {}
     for name, changes in found.changes.items():
         coordinates[name] = _shortened(map(sentence, changes), most)
@@ -429,11 +429,12 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
     environment.filters["code"] = _code
     # A fence is longer than any in the code, and of at least three.
     fences = ["``", *re.findall("`+", patch)]
-    return environment.get_template("comment.md.j2").render(
+    comment = environment.get_template("comment.md.j2").render(
         summary=summarize(found, MOST_ITEMS, MOST_ROWS),
         patch=patch.rstrip("\n"),
         fence=max(fences, key=len) + "`",
     )
+    return comment.rstrip()
 
 
 # What Markdown, HTML or a table would take for marks.
