@@ -89,28 +89,31 @@ class Comparison:
         return bool(self.values or self.outputs or any(self.changes.values()))
 
 
-@dataclass(frozen=True)
-class _StageDifference:
-    """In what a stage differs.
+@dataclass
+class _StagePair:
+    """A stage of both results; of a stage that one of them lacks, nothing is recorded there.
 
     Attributes:
         address: of the stage; where it has another one in each result, that in the second.
-        changes: of its own inputs: those that no other stage wrote, its params, and its command.
-        writers: by path of each input that differs, the stage that wrote it otherwise; empty where none did.
+        old: what the first result records.
+        new: what the second one records.
+        declared: what dvc.yaml says in each result that has the stage.
+        needs: addresses of the stages whose outputs it reads, in either result.
+        command: how its command differs, None where it does not.
         outputs: paths of its outputs that differ.
-        remark: why these can differ without any change, where that is known.
+        writers: by path of each input that differs, the stage that wrote it otherwise; empty where none did.
+        changes: of its own inputs: those that no other stage wrote, its params, and its command.
     """
 
     address: str
-    changes: list[Change]
-    writers: dict[str, str]
+    old: Record
+    new: Record
+    declared: list[Stage]
+    needs: list[str]
+    command: Change | None
     outputs: list[str]
-    remark: str
-
-    @property
-    def follows_others(self) -> bool:
-        """True where it read what another stage wrote otherwise."""
-        return any(self.writers.values())
+    writers: dict[str, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -124,7 +127,8 @@ def compare(a: Side, b: Side) -> Comparison:
     inputs = [*changes["data"], *changes["environment"], *changes["code"], *changes["params"]]
     undeclared = _undeclared(inputs, a.snapshot, b.snapshot)
     unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
-    stages = _compare_stages(a.snapshot, b.snapshot, inputs, undeclared, unrecorded)
+    stages = _pair_stages(a.snapshot, b.snapshot, unrecorded)
+    _compare_inputs(stages, inputs, _template_params(undeclared, a.snapshot, b.snapshot))
     outputs: dict[str, str] = {}
     for stage in stages:
         outputs |= dict.fromkeys(stage.outputs, stage.address)
@@ -184,49 +188,31 @@ def _unrecorded(snapshot: Snapshot) -> set[str]:
     return paths
 
 
-def _compare_stages(
-    a: Snapshot, b: Snapshot, inputs: list[Change], undeclared: list[Change], unrecorded: set[str]
-) -> list[_StageDifference]:
-    """Return in what each stage differs, each after those that it needs.
+def _pair_stages(a: Snapshot, b: Snapshot, unrecorded: set[str]) -> list[_StagePair]:
+    """Return the stages of two results, each after those that it needs; those of the first alone come last.
 
-    Args:
-        a: the first result.
-        b: the second one.
-        inputs: changes of all coordinates but the execution.
-        undeclared: those of them that no stage names.
-        unrecorded: paths of outputs of which one result declares and does not record what they were.
+    Their outputs are compared, but those that a result declares and does not record.
     """
     old_names = _old_names(a, b)
-    needs = _needs_of_both(a, b, old_names)
+    new_names = {old: new for new, old in old_names.items()}
+    addresses = [*b.records]
+    addresses += [new_names.get(address, address) for address in a.records]
     # By all that DVC keeps: in one of the results, another stage may have written an output.
     differing = {*_differing([*a.outs, *b.outs], a.tracked, b.tracked)} - unrecorded
-    outputs: dict[str, list[str]] = {}
-    for address in needs:
-        old, new = _records(old_names.get(address, address), address, a, b)
-        outputs[address] = [path for path in dict.fromkeys([*old.outs, *new.outs]) if path in differing]
-    filled_in = _template_params(undeclared, a, b)
-    found = []
-    for address in run_order(needs):
+    pairs: dict[str, _StagePair] = {}
+    for address in dict.fromkeys(addresses):
         old_address = old_names.get(address, address)
-        old, new = _records(old_address, address, a, b)
-        stages = [stage for stage in (a.stages.get(old_address), b.stages.get(address)) if stage]
-        writers = {}
-        for path in _differing_inputs(old, new, stages):
-            writers[path] = _writer(path, needs[address], outputs)
+        old = a.records.get(old_address, Record())
+        new = b.records.get(address, Record())
+        declared = [stage for stage in (b.stages.get(address), a.stages.get(old_address)) if stage]
+        needs: list[str] = []
+        for stage in declared:
+            needs += [new_names.get(need, need) for need in stage.needs]
         command = command_change(old_address, address, a, b)
-        if command and None in (command.a, command.b):
-            changes = [command]
-        else:
-            changes = _input_changes(old, new, writers, inputs)
-            if command:
-                changes += _reasons_for_command(command, filled_in)
-        found.append(_StageDifference(address, changes, writers, outputs[address], _remark(stages)))
-    return found
-
-
-def _records(old_address: str, address: str, a: Snapshot, b: Snapshot) -> tuple[Record, Record]:
-    """Return what both results record of a stage, which is nothing where one has no such stage."""
-    return a.records.get(old_address, Record()), b.records.get(address, Record())
+        outputs = [path for path in dict.fromkeys([*old.outs, *new.outs]) if path in differing]
+        pairs[address] = _StagePair(address, old, new, declared, needs, command, outputs)
+    order = run_order({address: pair.needs for address, pair in pairs.items()})
+    return [pairs[address] for address in order]
 
 
 def _old_names(a: Snapshot, b: Snapshot) -> dict[str, str]:
@@ -243,18 +229,6 @@ def _old_names(a: Snapshot, b: Snapshot) -> dict[str, str]:
     return names
 
 
-def _needs_of_both(a: Snapshot, b: Snapshot, old_names: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return which others each stage needs; what the second result does not have comes last."""
-    new_names = {old: new for new, old in old_names.items()}
-    needs: dict[str, list[str]] = {}
-    for snapshot in (b, a):
-        for address in snapshot.records:
-            named = needs.setdefault(new_names.get(address, address), [])
-            if address in snapshot.stages:
-                named += [new_names.get(need, need) for need in snapshot.stages[address].needs]
-    return needs
-
-
 def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> list[str]:
     """Return those of some paths of which two results record other hashes, each once."""
     found = []
@@ -262,24 +236,6 @@ def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Ent
         if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
             found.append(path)
     return found
-
-
-def _differing_inputs(old: Record, new: Record, stages: Iterable[Stage]) -> list[str]:
-    """Return paths of what a stage read that differ, but those that a result declares and does not record."""
-    unknown: set[str] = set()
-    for stage in stages:
-        recorded = stage.record.deps if stage.record else {}
-        unknown.update(path for path in stage.deps if path not in recorded)
-    paths = _differing([*old.deps, *new.deps], old.deps, new.deps)
-    return [path for path in paths if path not in unknown]
-
-
-def _writer(path: str, needs: Iterable[str], outputs: Mapping[str, list[str]]) -> str:
-    """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
-    for address in needs:
-        if overlaps(path, outputs.get(address, ())):
-            return address
-    return ""
 
 
 def _template_params(undeclared: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Change]:
@@ -290,21 +246,48 @@ def _template_params(undeclared: Iterable[Change], a: Snapshot, b: Snapshot) -> 
     return [change for change in undeclared if change.name in names]
 
 
-def _input_changes(
-    old: Record, new: Record, writers: Mapping[str, str], inputs: Iterable[Change]
-) -> list[Change]:
-    """Return the changes of what a stage read that no other stage wrote."""
-    found: list[Change] = []
-    for path, writer in writers.items():
-        if writer:
+def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: list[Change]) -> None:
+    """Find in what the inputs of each stage differ.
+
+    Args:
+        stages: get `writers` and `changes`.
+        inputs: changes of all coordinates but the execution.
+        filled_in: those of params that templates fill in, and that no stage names.
+    """
+    outputs = {stage.address: stage.outputs for stage in stages}
+    for stage in stages:
+        for path in _differing_inputs(stage):
+            writers = [need for need in stage.needs if overlaps(path, outputs.get(need, ()))]
+            stage.writers[path] = writers[0] if writers else ""
+        command = stage.command
+        if command and None in (command.a, command.b):  # one result has no such stage
+            stage.changes = [command]
             continue
-        changes = _changes_at(path, inputs)
-        if not changes:  # nothing but its hashes is known
-            old_hash = recorded_hash(old.deps.get(path))
-            new_hash = recorded_hash(new.deps.get(path))
-            changes = [Change("data", path, old_hash, new_hash, source=path)]
-        found += changes
-    return found + param_changes(flat_params(old.params.items()), flat_params(new.params.items()))
+        for path, writer in stage.writers.items():
+            if not writer:
+                stage.changes += _changes_at(path, inputs) or [_recorded_change(path, stage)]
+        old_params = flat_params(stage.old.params.items())
+        new_params = flat_params(stage.new.params.items())
+        stage.changes += param_changes(old_params, new_params)
+        if command:
+            stage.changes += _reasons_for_command(command, filled_in)
+
+
+def _differing_inputs(stage: _StagePair) -> list[str]:
+    """Return paths of what a stage read that differ, but those that a result declares and does not record."""
+    unknown: set[str] = set()
+    for declared in stage.declared:
+        recorded = declared.record.deps if declared.record else {}
+        unknown.update(path for path in declared.deps if path not in recorded)
+    old, new = stage.old.deps, stage.new.deps
+    return [path for path in _differing([*old, *new], old, new) if path not in unknown]
+
+
+def _recorded_change(path: str, stage: _StagePair) -> Change:
+    """Return how what a stage read has changed where nothing but its hashes is known."""
+    old = recorded_hash(stage.old.deps.get(path))
+    new = recorded_hash(stage.new.deps.get(path))
+    return Change("data", path, old, new, source=path)
 
 
 def _changes_at(path: str, inputs: Iterable[Change]) -> list[Change]:
@@ -343,19 +326,17 @@ def _in_command(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _remark(stages: Iterable[Stage]) -> str:
+def _remark(stage: _StagePair) -> str:
     """Return why a stage can write something else without any change; empty where nothing says so."""
-    for stage in stages:
-        if stage.always_changed:
+    for declared in stage.declared:
+        if declared.always_changed:
             return "DVC runs it every time: it reads what it does not declare"
-        if stage.warm_starts:
-            return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
+        if declared.warm_starts:
+            return f"it finds its own last output, {', '.join(declared.warm_starts)} (persist: true)"
     return ""
 
 
-def _find_causes(
-    stages: list[_StageDifference], inputs: list[Change], undeclared: list[Change]
-) -> list[Cause]:
+def _find_causes(stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]) -> list[Cause]:
     """Return each stage that ran otherwise, or wrote something else, by itself; the first one first."""
     found: list[Cause] = []
     told: list[Change] = []
@@ -364,14 +345,15 @@ def _find_causes(
         is_declared = True
         remark = ""
         if not changes:
-            if stage.changes or stage.follows_others or not stage.outputs:
+            is_explained = stage.changes or any(stage.writers.values())
+            if is_explained or not stage.outputs:
                 continue  # it follows from others, or nothing did
             # What was installed is no input of the stage that records it.
             for path in stage.outputs:
                 changes += _changes_at(path, inputs)
             is_declared = bool(changes)
-            remark = stage.remark
             changes = changes or undeclared
+            remark = _remark(stage)
         follows: list[Follower] = []
         if stage.outputs:
             told += changes
@@ -380,9 +362,7 @@ def _find_causes(
     return found
 
 
-def _followers(
-    cause: _StageDifference, changes: list[Change], stages: Iterable[_StageDifference]
-) -> list[Follower]:
+def _followers(cause: _StagePair, changes: list[Change], stages: list[_StagePair]) -> list[Follower]:
     """Return the stages that read what a cause changed, directly or not, in their order."""
     depths = {cause.address: 0}
     found = []

@@ -400,22 +400,23 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 
 def _metric_lines(summary: Summary) -> list[str]:
     """Return the metrics below the file of each, and how many others there are."""
-    places = [_place(metric.key) for metric in summary.metrics]
-    width = max([len(name) for _, name in places], default=0)
-    files: dict[str, list[str]] = {}
-    for (file, name), metric in zip(places, summary.metrics, strict=True):
-        parts = [f"  {name:<{width}}", f"{metric.a} → {metric.b}", metric.difference, metric.better]
-        files.setdefault(file, []).append("  ".join(filter(None, parts)))
+    files: dict[str, dict[str, MetricSummary]] = {}
+    for metric in summary.metrics:
+        file, colon, name = metric.key.partition(":")  # a name can have colons, too
+        if not colon:  # the file is one value
+            file, name = "", metric.key
+        files.setdefault(file, {})[name] = metric
+    width = max([len(name) for metrics in files.values() for name in metrics], default=0)
     lines: list[str] = []
-    for file, inside in files.items():
-        lines += [file, *inside] if file else inside
-    return [*lines, summary.other_metrics] if summary.other_metrics else lines
-
-
-def _place(key: str) -> tuple[str, str]:
-    """Return file and name of a metric; no file where it is all that the file holds."""
-    file, colon, name = key.partition(":")  # a name can have colons, too
-    return (file, name) if colon else ("", file)
+    for file, metrics in files.items():
+        if file:
+            lines.append(file)
+        for name, metric in metrics.items():
+            parts = [f"  {name:<{width}}", f"{metric.a} → {metric.b}", metric.difference, metric.better]
+            lines.append("  ".join(filter(None, parts)))
+    if summary.other_metrics:
+        lines.append(summary.other_metrics)
+    return lines
 
 
 def to_markdown(found: Comparison, patch: str = "") -> str:

@@ -200,15 +200,17 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     steps: dict[str, Step] = {}
     depths: dict[str, int] = {}
     for address in order:
-        stage = stages[address]
-        before = [depths[need] for need in stage.needs if need in depths]  # of a circle, not all are
+        needs = stages[address].needs
+        before = [depths[need] for need in needs if need in depths]  # of a circle, not all are
         depths[address] = max(before) + 1 if before else 0
         step = steps.setdefault(names[address], Step(names[address], depths[address]))
-        step.made_target |= address in made
-        after = [names[need] for need in stage.needs if names[need] != step.name]
+        if address in made:
+            step.made_target = True
+        after = [names[need] for need in needs if names[need] != step.name]
         step.after = tuple(dict.fromkeys([*step.after, *after]))
         # It reads source data, or a part of it.
-        data = [path for path in snapshot.sources if overlaps(path, stage.deps)]
+        deps = stages[address].deps
+        data = [path for path in snapshot.sources if overlaps(path, deps)]
         step.data = tuple(dict.fromkeys([*step.data, *data]))
     return list(steps.values())
 
@@ -217,10 +219,11 @@ def _names(stages: Collection[str]) -> dict[str, str]:
     """Return what to call each stage; where there are many, those of one loop (`train@x`) share a name."""
     loops: dict[str, list[str]] = {}
     for address in stages:
-        loops.setdefault(address.partition("@")[0], []).append(address)
+        loop = address.partition("@")[0]
+        loops.setdefault(loop, []).append(address)
     names = {}
-    is_long = len(stages) > MOST_STEPS
     for loop, members in loops.items():
+        is_one_step = len(stages) > MOST_STEPS and len(members) > 1
         for address in members:
-            names[address] = f"{loop} ×{len(members)}" if is_long and len(members) > 1 else address
+            names[address] = f"{loop} ×{len(members)}" if is_one_step else address
     return names
