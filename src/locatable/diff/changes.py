@@ -186,15 +186,23 @@ def _count_files(a: Side, b: Side, path: str) -> str:
     after = b.snapshot.reader.folder_files(path, b.entry(path))
     if path in before or path in after:  # files, or folders that nothing lists here
         return ""
-    deleted = Counter(before[file] for file in before.keys() - after.keys())
-    added = Counter(after[file] for file in after.keys() - before.keys())
+    deleted: Counter[str] = Counter()
+    added: Counter[str] = Counter()
+    modified = 0
+    for file, md5 in before.items():
+        if file not in after:
+            deleted[md5] += 1
+        elif after[file] != md5:
+            modified += 1
+    for file, md5 in after.items():
+        if file not in before:
+            added[md5] += 1
     # DVC knows a file that moved by its hash.
     renamed = (deleted & added).total()
-    modified = [file for file in before.keys() & after.keys() if before[file] != after[file]]
     counts = {
         "added": added.total() - renamed,
         "deleted": deleted.total() - renamed,
-        "modified": len(modified),
+        "modified": modified,
         "renamed": renamed,
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]

@@ -133,21 +133,12 @@ def compare(a: Side, b: Side) -> Comparison:
     for stage in stages:
         outputs |= dict.fromkeys(stage.outputs, stage.address)
     recorded = {*a.snapshot.outs, *b.snapshot.outs} - unrecorded
-    effective: list[Cause] = []
-    without_effect: list[Cause] = []
-    told: list[Change] = []
-    for cause in _find_causes(stages, inputs, undeclared):
-        if cause.outputs:
-            effective.append(cause)
-            told += cause.changes
-        else:
-            without_effect.append(cause)
-    # What has an effect in one stage is not called idle for another.
-    idle = [cause for cause in without_effect if any(change not in told for change in cause.changes)]
-    notes = [f"left out: {line}" for line in dict.fromkeys([*a.unread, *b.unread])]
-    old_root, new_root = a.snapshot.reader.root, b.snapshot.reader.root
-    if not share_history(old_root, a.result.rev, new_root, b.result.rev):
-        notes.insert(0, "A and B share no history: they are compared by content alone")
+    causes, idle = _find_causes(stages, inputs, undeclared)
+    notes = []
+    if not share_history(a.snapshot.reader.root, a.result.rev, b.snapshot.reader.root, b.result.rev):
+        notes.append("A and B share no history: they are compared by content alone")
+    for line in dict.fromkeys([*a.unread, *b.unread]):
+        notes.append(f"left out: {line}")
     return Comparison(
         a=a,
         b=b,
@@ -156,7 +147,7 @@ def compare(a: Side, b: Side) -> Comparison:
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
         equal_outputs=len(recorded) - len(outputs),
-        causes=effective,
+        causes=causes,
         idle=idle,
         notes=notes,
     )
@@ -184,7 +175,9 @@ def _unrecorded(snapshot: Snapshot) -> set[str]:
     """Return paths of the outputs that stages declare, and of which nothing is recorded."""
     paths: set[str] = set()
     for stage in snapshot.stages.values():
-        paths.update(path for path, out in stage.outs.items() if out.entry is None)
+        for path, out in stage.outs.items():
+            if out.entry is None:
+                paths.add(path)
     return paths
 
 
@@ -257,8 +250,11 @@ def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: l
     outputs = {stage.address: stage.outputs for stage in stages}
     for stage in stages:
         for path in _differing_inputs(stage):
-            writers = [need for need in stage.needs if overlaps(path, outputs.get(need, ()))]
-            stage.writers[path] = writers[0] if writers else ""
+            stage.writers[path] = ""
+            for need in stage.needs:
+                if overlaps(path, outputs.get(need, ())):
+                    stage.writers[path] = need
+                    break
         command = stage.command
         if command and None in (command.a, command.b):  # one result has no such stage
             stage.changes = [command]
@@ -278,7 +274,7 @@ def _differing_inputs(stage: _StagePair) -> list[str]:
     unknown: set[str] = set()
     for declared in stage.declared:
         recorded = declared.record.deps if declared.record else {}
-        unknown.update(path for path in declared.deps if path not in recorded)
+        unknown.update(set(declared.deps) - set(recorded))
     old, new = stage.old.deps, stage.new.deps
     return [path for path in _differing([*old, *new], old, new) if path not in unknown]
 
@@ -336,30 +332,50 @@ def _remark(stage: _StagePair) -> str:
     return ""
 
 
-def _find_causes(stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]) -> list[Cause]:
-    """Return each stage that ran otherwise, or wrote something else, by itself; the first one first."""
+def _find_causes(
+    stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
+) -> tuple[list[Cause], list[Cause]]:
+    """Return each stage that by itself ran otherwise, or wrote something else, in order.
+
+    Returns:
+        Those of which an output differs, the first cause first; and those without effect.
+    """
     found: list[Cause] = []
+    without_effect: list[Cause] = []
     told: list[Change] = []
     for stage in stages:
         changes = [change for change in stage.changes if change not in told]
-        is_declared = True
-        remark = ""
-        if not changes:
-            is_explained = stage.changes or any(stage.writers.values())
-            if is_explained or not stage.outputs:
-                continue  # it follows from others, or nothing did
-            # What was installed is no input of the stage that records it.
-            for path in stage.outputs:
-                changes += _changes_at(path, inputs)
-            is_declared = bool(changes)
-            changes = changes or undeclared
-            remark = _remark(stage)
-        follows: list[Follower] = []
-        if stage.outputs:
+        if changes and stage.outputs:
+            found.append(
+                Cause(stage.address, changes, stage.outputs, follows=_followers(stage, changes, stages))
+            )
             told += changes
-            follows = _followers(stage, changes, stages)
-        found.append(Cause(stage.address, changes, stage.outputs, is_declared, follows, remark))
-    return found
+        elif changes:
+            without_effect.append(Cause(stage.address, changes, []))
+        elif stage.outputs and not stage.changes and not any(stage.writers.values()):
+            cause = _cause_beside_inputs(stage, stages, inputs, undeclared)
+            found.append(cause)
+            told += cause.changes
+    idle = []
+    for cause in without_effect:
+        # A change that has an effect in another stage is not called idle.
+        if any(change not in told for change in cause.changes):
+            idle.append(cause)
+    return found, idle
+
+
+def _cause_beside_inputs(
+    stage: _StagePair, stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
+) -> Cause:
+    """Return why a stage whose inputs are equal wrote something else: what it does not declare, or chance."""
+    changes: list[Change] = []
+    # What was installed is no input of the stage that records it.
+    for path in stage.outputs:
+        changes += _changes_at(path, inputs)
+    is_declared = bool(changes)
+    changes = changes or undeclared
+    follows = _followers(stage, changes, stages)
+    return Cause(stage.address, changes, stage.outputs, is_declared, follows, _remark(stage))
 
 
 def _followers(cause: _StagePair, changes: list[Change], stages: list[_StagePair]) -> list[Follower]:
