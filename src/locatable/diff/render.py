@@ -365,7 +365,7 @@ def to_text(found: Comparison) -> str:
 
 
 def _lines(summary: Summary) -> list[str]:
-    lines = [_cut(f"A  {summary.a}", WIDTH), _cut(f"B  {summary.b}", WIDTH)]
+    lines = _wrapped(f"A  {summary.a}", WIDTH, "   ") + _wrapped(f"B  {summary.b}", WIDTH, "   ")
     for warning in summary.warnings:
         lines += _wrapped(f"   {warning}", WIDTH, "     ")
     lines.append("")
@@ -406,11 +406,11 @@ def _metric_lines(summary: Summary) -> list[str]:
         if not colon:  # the file is one value
             file, name = "", metric.key
         files.setdefault(file, {})[name] = metric
-    width = max([len(name) for metrics in files.values() for name in metrics], default=0)
     lines: list[str] = []
     for file, metrics in files.items():
         if file:
             lines.append(file)
+        width = max(map(len, metrics))
         for name, metric in metrics.items():
             parts = [f"  {name:<{width}}", f"{metric.a} → {metric.b}", metric.difference, metric.better]
             lines.append("  ".join(filter(None, parts)))
