@@ -197,7 +197,8 @@ def read_series(content: bytes, time: int) -> list[Point]:
         ValueError or OverflowError: it is none.
     """
     points = []
-    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
+    text = io.StringIO(content.decode())
+    for place, row in enumerate(csv.DictReader(text, delimiter="\t")):
         step = int(float(row.get("step") or place))
         value = list(row.values())[-1]
         if not isinstance(value, str):
@@ -295,7 +296,8 @@ def model_files(snapshot: Snapshot) -> list[ModelFile]:
     for artifact in snapshot.artifacts:
         output = holder(outs, artifact.path)
         if artifact.type == "model" and output:
-            listed = snapshot.reader.folder_files(output, outs[output])
-            md5 = listed.get(artifact.path) or str(outs[output].get("md5", ""))
+            entry = outs[output]
+            listed = snapshot.reader.folder_files(output, entry)
+            md5 = listed.get(artifact.path) or str(entry.get("md5", ""))
             models[artifact.path] = ModelFile(artifact.name, artifact.path, md5, artifact.desc)
     return list(models.values())
