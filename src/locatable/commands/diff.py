@@ -69,22 +69,22 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as opened:
         a = _find(opened, arguments.a, None)
         b = _find(opened, arguments.b, arguments.repo)
-        found = compare(a, b)
+        comparison = compare(a, b)
         changes = patch(a, b) if arguments.patch else ""
         if arguments.json:
-            print(render.to_json(found, changes))
+            print(render.to_json(comparison, changes))
         elif arguments.markdown:
-            print(render.to_markdown(found, changes))
+            print(render.to_markdown(comparison, changes))
         else:
-            print(render.to_text(found))
+            print(render.to_text(comparison))
             if changes:
                 print(f"\n{changes}", end="")
         if arguments.html:
             from ..page import write_page
 
-            replaced = write_page(arguments.html, render.to_html(found))
+            replaced = write_page(arguments.html, render.to_html(comparison))
             print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
-        return int(arguments.check and found.differs)
+        return int(arguments.check and comparison.differs)
 
 
 def _is_archive(target: str) -> bool:

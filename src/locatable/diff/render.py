@@ -39,24 +39,24 @@ DIGITS = 8
 DEEPEST = 8
 
 
-def to_json(found: Comparison, patch: str = "") -> str:
+def to_json(comparison: Comparison, patch: str = "") -> str:
     """Return the whole comparison as JSON, with the changes of code as Git shows them, if any."""
     coordinates = {}
-    for name, changes in found.changes.items():
+    for name, changes in comparison.changes.items():
         coordinates[name] = {"same": not changes, "changes": list(map(asdict, changes))}
-    causes = list(map(_cause_values, found.causes))
+    causes = list(map(_cause_values, comparison.causes))
     content = {
-        "a": _side_values(found.a),
-        "b": _side_values(found.b),
-        "differs": found.differs,
+        "a": _side_values(comparison.a),
+        "b": _side_values(comparison.b),
+        "differs": comparison.differs,
         "coordinates": coordinates,
-        "values": list(map(asdict, found.values)),
-        "outputs": [{"path": path, "stage": stage} for path, stage in found.outputs.items()],
+        "values": list(map(asdict, comparison.values)),
+        "outputs": [{"path": path, "stage": stage} for path, stage in comparison.outputs.items()],
         "first_cause": causes[0] if causes else None,
         "other_causes": causes[1:],
-        "without_effect": list(map(_cause_values, found.idle)),
-        "proof": proof_command(found),
-        "notes": found.notes,
+        "without_effect": list(map(_cause_values, comparison.idle)),
+        "proof": proof_command(comparison),
+        "notes": comparison.notes,
     }
     if patch:
         content["patch"] = patch
@@ -125,26 +125,26 @@ class Summary:
     causes: list[str]
 
 
-def summarize(found: Comparison, most: int, most_metrics: int) -> Summary:
+def summarize(comparison: Comparison, most: int, most_metrics: int) -> Summary:
     """Return a comparison in words, with so many items of each list, and so many metrics."""
     warnings = []
-    for letter, side in (("A", found.a), ("B", found.b)):
+    for letter, side in (("A", comparison.a), ("B", comparison.b)):
         if side.stale:
             warnings.append(f"{letter}'s results are not of its files: {side.stale}")
     coordinates = {}
-    for name, changes in found.changes.items():
+    for name, changes in comparison.changes.items():
         coordinates[name] = _shortened(map(sentence, changes), most)
-    values = sorted(found.values, key=lambda value: not value.better)
+    values = sorted(comparison.values, key=lambda value: not value.better)
     return Summary(
-        a=title(found.a),
-        b=title(found.b),
-        warnings=warnings + _shortened(found.notes, most),
+        a=title(comparison.a),
+        b=title(comparison.b),
+        warnings=warnings + _shortened(comparison.notes, most),
         coordinates=coordinates,
-        processors=_processors(found),
+        processors=_processors(comparison),
         metrics=[_summarize_metric(value) for value in values[:most_metrics]],
-        other_metrics=_other_metrics(found, most_metrics),
-        outputs=_outputs(found),
-        causes=_causes(found, most),
+        other_metrics=_other_metrics(comparison, most_metrics),
+        outputs=_outputs(comparison),
+        causes=_causes(comparison, most),
     )
 
 
@@ -241,20 +241,20 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _processors(found: Comparison) -> str:
+def _processors(comparison: Comparison) -> str:
     """Return a line about noted processors that differ, or may be why something does; empty otherwise."""
-    old, new = found.a.processor, found.b.processor
+    old, new = comparison.a.processor, comparison.b.processor
     if old and new and old != new:
         return f"processor: {old} → {new}"
-    if not found.changes["environment"] and not _is_not_reproducible(found):
+    if not comparison.changes["environment"] and not _is_not_reproducible(comparison):
         return ""
     if old == new:
         return f"processor of both: {old}" if old else ""
     return f"processor: {old or 'not noted'} → {new or 'not noted'}"
 
 
-def _is_not_reproducible(found: Comparison) -> bool:
-    return bool(found.causes) and not found.causes[0].changes
+def _is_not_reproducible(comparison: Comparison) -> bool:
+    return bool(comparison.causes) and not comparison.causes[0].changes
 
 
 def _summarize_metric(value: Value) -> MetricSummary:
@@ -264,38 +264,38 @@ def _summarize_metric(value: Value) -> MetricSummary:
     return MetricSummary(value.key, old, new, difference, better)
 
 
-def _other_metrics(found: Comparison, shown: int) -> str:
-    if not found.values:
-        return f"{found.equal_values} metrics, all equal" if found.equal_values else "no metrics"
+def _other_metrics(comparison: Comparison, shown: int) -> str:
+    if not comparison.values:
+        return f"{comparison.equal_values} metrics, all equal" if comparison.equal_values else "no metrics"
     rest = []
-    if len(found.values) > shown:
-        rest.append(f"{len(found.values) - shown} more differ")
-    if found.equal_values:
-        rest.append(f"{found.equal_values} equal")
+    if len(comparison.values) > shown:
+        rest.append(f"{len(comparison.values) - shown} more differ")
+    if comparison.equal_values:
+        rest.append(f"{comparison.equal_values} equal")
     return f"and {', '.join(rest)}" if rest else ""
 
 
-def _outputs(found: Comparison) -> str:
-    total = len(found.outputs) + found.equal_outputs
+def _outputs(comparison: Comparison) -> str:
+    total = len(comparison.outputs) + comparison.equal_outputs
     if not total:
         return "none is recorded in both"
-    if not found.outputs:
+    if not comparison.outputs:
         return f"{total} outputs, all equal"
-    first = ", ".join(_shortened(found.outputs, 3))
-    return f"{len(found.outputs)} of {total} differ: {first}"
+    first = ", ".join(_shortened(comparison.outputs, 3))
+    return f"{len(comparison.outputs)} of {total} differ: {first}"
 
 
-def _causes(found: Comparison, most: int) -> list[str]:
-    if not found.causes:
-        return _causes_without_effect(found, most)
-    first, *others = found.causes
+def _causes(comparison: Comparison, most: int) -> list[str]:
+    if not comparison.causes:
+        return _causes_without_effect(comparison, most)
+    first, *others = comparison.causes
     reason, *more = _reasons(first, most)
     lines = [f"{first.stage}: {reason}"]
     indent = " " * len(f"{first.stage}: ")
     for line in more:
         lines.append(f"{indent}{line}")
-    if _is_not_reproducible(found):
-        lines += filter(None, [_processors(found), proof_command(found)])
+    if _is_not_reproducible(comparison):
+        lines += filter(None, [_processors(comparison), proof_command(comparison)])
     followers = []
     for follower in first.follows:
         indent = "  " * min(follower.depth, DEEPEST)
@@ -303,21 +303,21 @@ def _causes(found: Comparison, most: int) -> list[str]:
         followers.append(f"{indent}{follower.stage}  {outcome}")
     lines += _shortened(followers, most + 1)
     less = [f"also {cause.stage}: {', '.join(_reasons(cause, most))}" for cause in others]
-    for cause in found.idle:
+    for cause in comparison.idle:
         less.append(f"{cause.stage}, without effect: {', '.join(_reasons(cause, most))}")
     return lines + _shortened(less, most)
 
 
-def _causes_without_effect(found: Comparison, most: int) -> list[str]:
+def _causes_without_effect(comparison: Comparison, most: int) -> list[str]:
     lines = []
-    for cause in found.idle:
+    for cause in comparison.idle:
         for reason in _reasons(cause, most):
             lines.append(f"{cause.stage}: {reason}")
     if lines:
         return [*_shortened(lines, most), "without effect: no output differs"]
-    if not found.differs:
+    if not comparison.differs:
         return ["none: coordinates, values and outputs are the same"]
-    if not found.a.snapshot.records and not found.b.snapshot.records:
+    if not comparison.a.snapshot.records and not comparison.b.snapshot.records:
         return ["none: no stage is recorded, and so nothing says what came first"]
     return ["none: no stage read or wrote what differs"]
 
@@ -342,30 +342,32 @@ def _differ(outputs: list[str]) -> str:
     return f"{first} and {len(others)} more differ" if others else f"{first} differs"
 
 
-def proof_command(found: Comparison) -> str:
+def proof_command(comparison: Comparison) -> str:
     """Return the command that proves that a stage is not reproducible; empty where none is."""
-    if not _is_not_reproducible(found):
+    if not _is_not_reproducible(comparison):
         return ""
-    stage = found.causes[0].stage
-    for side in (found.a, found.b):
+    stage = comparison.causes[0].stage
+    for side in (comparison.a, comparison.b):
         if side.target and stage in side.snapshot.records:
             return join(["locatable", "reproduce", side.target, "--stage", stage])
     return ""
 
 
-def to_text(found: Comparison) -> str:
+def to_text(comparison: Comparison) -> str:
     """Return the comparison for people to read, on one screen."""
     lines: list[str] = []
     for most in range(MOST_ITEMS, 1, -1):
         # A metric can take two lines, one of them for its file.
-        lines = _lines(summarize(found, most, 2 * most - 2))
+        lines = _lines(summarize(comparison, most, 2 * most - 2))
         if len(lines) <= MOST_LINES:
             break
     return "\n".join(lines)
 
 
 def _lines(summary: Summary) -> list[str]:
-    lines = _wrapped(f"A  {summary.a}", WIDTH, "   ") + _wrapped(f"B  {summary.b}", WIDTH, "   ")
+    """Return what a terminal of 80 columns shows."""
+    lines = _wrapped(f"A  {summary.a}", WIDTH, "   ")
+    lines += _wrapped(f"B  {summary.b}", WIDTH, "   ")
     for warning in summary.warnings:
         lines += _wrapped(f"   {warning}", WIDTH, "     ")
     lines.append("")
@@ -381,13 +383,16 @@ def _lines(summary: Summary) -> list[str]:
 
 def _labelled(label: str, items: Iterable[str]) -> list[str]:
     """Return lines with items below one another, behind a label."""
-    lines = []
+    parts: list[str] = []
     for item in items:
-        # A command stays whole, for people to copy it.
-        is_command = item.startswith("locatable ")
-        for part in [item] if is_command else _wrapped(item, WIDTH - MARGIN, "  "):
-            lines.append(f"{label:<{MARGIN}}{part}")
-            label = ""
+        if item.startswith("locatable "):  # a command stays whole, for people to copy it
+            parts.append(item)
+        else:
+            parts += _wrapped(item, WIDTH - MARGIN, "  ")
+    first, *more = parts
+    lines = [f"{label:<{MARGIN}}{first}"]
+    for part in more:
+        lines.append(" " * MARGIN + part)
     return lines
 
 
@@ -419,7 +424,7 @@ def _metric_lines(summary: Summary) -> list[str]:
     return lines
 
 
-def to_markdown(found: Comparison, patch: str = "") -> str:
+def to_markdown(comparison: Comparison, patch: str = "") -> str:
     """Return the comparison as a comment on a pull request shows it, with the changes of code, if any."""
     # Most comparisons need no template, and it takes a moment to import.
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -431,7 +436,7 @@ def to_markdown(found: Comparison, patch: str = "") -> str:
     # A fence is longer than any in the code, and of at least three.
     fences = ["``", *re.findall("`+", patch)]
     comment = environment.get_template("comment.md.j2").render(
-        summary=summarize(found, MOST_ITEMS, MOST_ROWS),
+        summary=summarize(comparison, MOST_ITEMS, MOST_ROWS),
         patch=patch.rstrip("\n"),
         fence=max(fences, key=len) + "`",
     )
@@ -447,7 +452,7 @@ def _code(text: str) -> str:
     return f"<code>{text.translate(_MARKS).replace('  ', '&nbsp; ')}</code>"
 
 
-def to_html(found: Comparison) -> str:
+def to_html(comparison: Comparison) -> str:
     """Return a page with the comparison, and figures and curves of both results.
 
     Raises:
@@ -458,8 +463,8 @@ def to_html(found: Comparison) -> str:
     from ..page import page_environment
     from ..page.figures import MOST_FIGURES, figures, read_curves
 
-    old = read_outputs(found.a.snapshot)
-    new = read_outputs(found.b.snapshot)
+    old = read_outputs(comparison.a.snapshot)
+    new = read_outputs(comparison.b.snapshot)
     old_figures = {figure.path: figure for figure in figures(old.contents)}
     new_figures = {figure.path: figure for figure in figures(new.contents)}
     pairs = []
@@ -467,10 +472,10 @@ def to_html(found: Comparison) -> str:
         pairs.append((path, old_figures.get(path), new_figures.get(path)))
     template = page_environment().get_template("diff.html.j2")
     return template.render(
-        summary=summarize(found, MOST_ON_PAGE, MOST_ON_PAGE),
+        summary=summarize(comparison, MOST_ON_PAGE, MOST_ON_PAGE),
         pairs=pairs[:MOST_FIGURES],
         more_figures=len(pairs[MOST_FIGURES:]),
-        curves=read_curves(found.b.snapshot, new.contents, old.contents),
+        curves=read_curves(comparison.b.snapshot, new.contents, old.contents),
         missing=[*old.missing, *new.missing],
         version=__version__,
     )
