@@ -13,7 +13,6 @@ from shlex import quote
 from ..clones.checkout import Checkout
 from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
-from ..git.pointers import lfs_id
 from ..model import Key, Output, Stage, is_inside, overlaps, recorded_hash
 from ..repository.hashes import differs_in_line_ends
 from ..results.staleness import Difference, Kind, differences
@@ -191,24 +190,7 @@ def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, l
             if not (checkout.exists(output.path) and checkout.path_of(output.path).exists()):
                 line = f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
                 lines.setdefault(stage.address, []).append(line)
-            elif _is_other_in_lfs(output, checkout):
-                line = f"{stage.address}: {output.path} in Git is not the one that dvc.lock records"
-                lines.setdefault(stage.address, []).append(line)
     return lines
-
-
-def _is_other_in_lfs(output: Output, checkout: Checkout) -> bool:
-    """Return whether Git LFS keeps an output, and its content is not the recorded one.
-
-    Git alone has no more than a pointer, so the checked-out content is compared.
-    """
-    snapshot = checkout.snapshot
-    pointers = snapshot.reader.objects.blobs(snapshot.git_files(output.path).values()).values()
-    if not any(lfs_id(pointer) for pointer in pointers):
-        return False
-    missing = checkout.missing_contents()
-    place = checkout.path_of(output.path).relative_to(checkout.tree).as_posix()
-    return not overlaps(place, missing) and checkout.hash_of(output.path) != output.recorded
 
 
 def _sentence(found: Difference) -> str:

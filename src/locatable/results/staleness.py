@@ -16,6 +16,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
+from ..git.pointers import lfs_size
 from ..model import Entry, Key, Record, Stage, flat_params, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
@@ -131,7 +132,10 @@ class _Commit:
             yield difference(None, None, f"{path} of {address} is not recorded")
             return
         recorded = entry.get("md5")
+        changed = f"{path} is not what {address} wrote" if kind is Kind.OUTPUT else f"{path} has changed since"
         present = self._hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None and self._has_other_size(path, entry):
+            yield difference(recorded, None, changed)
         if present is None or present == recorded:
             return
         content = self._snapshot.read(path)
@@ -141,10 +145,16 @@ class _Commit:
             attribute = f"`{path} text eol=lf` in .gitattributes"
             remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
             yield difference(recorded, present, f"{path} had other line ends", remedy)
-        elif kind is Kind.OUTPUT:
-            yield difference(recorded, present, f"{path} is not what {address} wrote")
         else:
-            yield difference(recorded, present, f"{path} has changed since")
+            yield difference(recorded, present, changed)
+
+    def _has_other_size(self, path: str, entry: Entry) -> bool:
+        """Return whether Git LFS keeps a file elsewhere, and its pointer tells another size than its entry."""
+        # An older DVC hashed text with other line ends, and so another size.
+        if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
+            return False
+        size = lfs_size(self._snapshot.read(path) or b"")
+        return size is not None and size != entry["size"]
 
     def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
         address = stage.address
@@ -176,8 +186,8 @@ class _Commit:
         """Return the hash of a file or folder as DVC computes it; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
-        submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
-        in the cache.
+        submodule, behind a symbolic link, in git-annex, in Git LFS where this machine lacks the content, or
+        in a tracked folder whose list is not in the cache.
         """
         if path in self._tracked:
             return _recorded(self._tracked[path], kind)
