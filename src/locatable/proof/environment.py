@@ -91,12 +91,14 @@ class Step:
         problem: what it means if it fails, in words.
         reason: takes the reason out of what the program prints on stderr.
         runs_packages: whether it runs what packages hold: their builds, their scripts.
+        optional: whether the environment works without it, too.
     """
 
     command: list[str]
     problem: str
     reason: Callable[[str], str] = first_words
     runs_packages: bool = False
+    optional: bool = False
 
 
 class EnvironmentLock(Protocol):
@@ -189,7 +191,7 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
         # uv's byte-code workers, too, when someone stops the proof.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode:
+    if process.returncode and not step.optional:
         # Addresses in a lock can hold a login.
         reason = redact_urls(step.reason(stderr)) or f"{step.command[0]} ended with {process.returncode}"
         raise CannotTryError(f"{step.problem}: {reason}")

@@ -238,10 +238,14 @@ def _servers(text: str) -> tuple[str, ...]:
 
 
 def _compile_step(python: Path, folder: Path) -> Step:
-    """Return the command that compiles what uv installed; pip does it by itself."""
+    """Return the command that compiles what uv installed; pip does it by itself.
+
+    Packages can have files that are not Python, such as templates, or that are for another version of it:
+    pip passes over them, too.
+    """
     # Without `site`: `.pth` files run code at the start of Python.
-    compileall = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
-    return Step([str(python), *compileall], "the packages cannot be compiled")
+    compileall = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
+    return Step([str(python), *compileall], "the packages cannot be compiled", optional=True)
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
