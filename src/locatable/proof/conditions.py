@@ -11,9 +11,9 @@ from typing import Any
 
 from ..results.processor import Processor
 from .attempts import Attempt, StageRunner, remove
-from .contents import compare_contents, in_words
+from .comparison import compare_contents, in_words
 from .environment import RECORD
-from .sandbox import USUAL, Conditions, RunOptions
+from .sandbox import USUAL, Conditions
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -60,7 +60,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
         _move(runner.path_of(path), copy)
 
     def observe(conditions: Conditions) -> Observation:
-        attempt = runner.attempt(RunOptions(conditions=conditions))
+        attempt = runner.attempt(conditions)
         return _compare(runner, attempt, usual, copies)
 
     try:
@@ -177,7 +177,7 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
         threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
         threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            {name: number for name, number in threads.items() if name not in recorded},
+            variables={name: number for name, number in threads.items() if name not in recorded},
             processor="another number of threads",
         )
     return others
@@ -193,7 +193,7 @@ def combine(conditions: Sequence[Conditions]) -> Conditions:
             value = getattr(each, name)
             if value != getattr(USUAL, name):
                 changed[name] = value
-    return Conditions(variables, **changed)
+    return Conditions(variables=variables, **changed)
 
 
 def find_dependence(

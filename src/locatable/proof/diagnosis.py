@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .attempts import Attempt, StageRunner
-from .comparison import Verdict
-from .contents import in_words
+from .comparison import Verdict, in_words
 from .inputs import Input, files_below, mentioned, unset_variables
-from .sandbox import Conditions, RunOptions
+from .sandbox import Conditions
 
 UNSTABLE = "differs from one rebuild to the next: "
 NO_SEED = "a random seed is missing, or it holds a time or a path"
@@ -77,7 +76,7 @@ def diagnose_difference(
     holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
     time.sleep(PAUSE)
     finding = ""
-    unstable = differing.unlike(runner.attempt(RunOptions(inputs)))
+    unstable = differing.unlike(runner.attempt(Conditions(inputs)))
     missing = [each.output for each in differing.verdicts if each.verdict is Verdict.MISSING]
     if unstable:
         reason = NO_SEED
@@ -97,14 +96,14 @@ def diagnose_difference(
         cause = _find_changed_cause(runner, differing, text, inputs)
     if cause:
         return cause
-    last = runner.attempt(RunOptions(inputs))
+    last = runner.attempt(Conditions(inputs))
     return Diagnosis(last, (_unexplained(runner, differing, last, text),), inputs)
 
 
 def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
     """Return a finding where a stage does otherwise if it is given what it wrote last; empty where not."""
     own = runner.own_outputs()
-    if not own or not plain.unlike(runner.attempt(RunOptions((*inputs, *own)))):
+    if not own or not plain.unlike(runner.attempt(Conditions((*inputs, *own)))):
         return ""
     names = ", ".join(item.name for item in own)
     return (
@@ -119,30 +118,30 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
     address = runner.stage.address
 
     def suffices(some: list[Input]) -> bool:
-        return helps(runner.attempt(RunOptions((*given, *some))))
+        return helps(runner.attempt(Conditions((*given, *some))))
 
-    def is_confirmed(changed: RunOptions) -> bool:
+    def is_confirmed(changed: Conditions) -> bool:
         """Return whether a change helps every time, and nothing helps without it."""
         # No innocent input is to be accused.
         for _ in range(CONFIRMATIONS):
-            if not helps(runner.attempt(changed)) or helps(runner.attempt(RunOptions(given))):
+            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(given))):
                 return False
         return True
 
     inputs = given
     found = minimal_inputs(runner.undeclared(text), text, suffices)
     programs = runner.other_programs()
-    if found and is_confirmed(RunOptions((*given, *found))):
+    if found and is_confirmed(Conditions((*given, *found))):
         findings = tuple(map(runner.sentence, found))
         inputs = (*given, *found)
     elif found:
         findings = (f"{address} {UNSTABLE}{NO_SEED}",)
-    elif programs and is_confirmed(RunOptions(given, programs=programs)):
+    elif programs and is_confirmed(Conditions(given, programs=programs)):
         names = runner.packages_not_as_locked(text)
         findings = (f"{address} needs packages as installed here and not as locked: {names}",)
     else:
         return None
-    return Diagnosis(runner.attempt(RunOptions(inputs)), findings, inputs)
+    return Diagnosis(runner.attempt(Conditions(inputs)), findings, inputs)
 
 
 def minimal_inputs(
@@ -172,7 +171,7 @@ def minimal_inputs(
 
 
 def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bool:
-    seeded = RunOptions(inputs, Conditions(variables={"PYTHONHASHSEED": "0"}))
+    seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
     return not any(first.unlike(runner.attempt(seeded)) for _ in range(SEEDED_RUNS))
 
@@ -182,7 +181,7 @@ def _find_changed_cause(
 ) -> Diagnosis | None:
     """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
     everything = tuple(runner.undeclared(text))
-    with_everything = runner.attempt(RunOptions(inputs + everything))
+    with_everything = runner.attempt(Conditions(inputs + everything))
     if not differing.unlike(with_everything):
         return None
     return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))

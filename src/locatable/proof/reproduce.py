@@ -16,9 +16,8 @@ from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from ..results.rebuild import first_results
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
-from .comparison import OutputVerdict, Verdict, accept_by_what_follows, unproven
+from .comparison import OutputVerdict, Verdict, accept_by_what_follows, has_numbers, unproven
 from .conditions import runs_programs, vary
-from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
 from .inputs import seen_whole

@@ -88,6 +88,8 @@ class Conditions:
     """Conditions of a run that no result may depend on; the defaults are those of every rebuild.
 
     Attributes:
+        inputs: what the stage sees beyond what it declares.
+        programs: the folder of programs of another environment, None for the sandbox's own.
         variables: environment variables to set.
         cpus: how many processors the stage may use, None for all.
         umask: permissions that new files do not get.
@@ -96,6 +98,8 @@ class Conditions:
         processor: what of another processor they stand for; empty where no processor decides them.
     """
 
+    inputs: tuple[Input, ...] = ()
+    programs: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cpus: int | None = None
     umask: int = 0o022
@@ -105,21 +109,6 @@ class Conditions:
 
 
 USUAL = Conditions()
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The differences between a run of a stage and a plain rebuild.
-
-    Attributes:
-        inputs: what the stage sees beyond what it declares.
-        conditions: what the run is like.
-        programs: the folder of programs of another environment, None for the sandbox's own.
-    """
-
-    inputs: tuple[Input, ...] = ()
-    conditions: Conditions = USUAL
-    programs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -202,11 +191,10 @@ def _probe(sandbox: Sandbox) -> Path:
     return folder
 
 
-def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
+def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Conditions) -> StageRun:
     """Run a stage's commands in a new folder, up to the first that fails."""
-    if options.programs:
-        sandbox = replace(sandbox, programs=options.programs)
-    conditions = options.conditions
+    if conditions.programs:
+        sandbox = replace(sandbox, programs=conditions.programs)
     parent = conditions.parent or sandbox.work
     parent.mkdir(parents=True, exist_ok=True)
     name = stage.address.replace("/", "-").replace(":", "-")
@@ -215,13 +203,13 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
     tree = folder / "tree"
     for subfolder in (folder / "home", folder / "tmp", tree):
         subfolder.mkdir()
-    fill_folder(stage, checkout, tree, options.inputs, conditions.last_file_first)
+    fill_folder(stage, checkout, tree, conditions.inputs, conditions.last_file_first)
     online_cpus = None
     if conditions.cpus and ONLINE_CPUS.exists():
         online_cpus = folder / "online"
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
-    variables = _variables(stage, checkout, sandbox, folder, options)
+    variables = _variables(stage, checkout, sandbox, folder, conditions)
     foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
     isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
     # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
@@ -246,7 +234,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
 
 
 def _variables(
-    stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
+    stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, conditions: Conditions
 ) -> dict[str, str]:
     active = active_variables(sandbox)
     variables = {
@@ -259,10 +247,10 @@ def _variables(
         "DVC_ROOT": str(folder / "tree" / checkout.root.relative_to(checkout.tree)),
         "DVC_STAGE": stage.address,
     }
-    for item in options.inputs:
+    for item in conditions.inputs:
         if item.kind is InputKind.VARIABLE and item.name not in active:
             variables[item.name] = os.environ[item.name]
-    return {**variables, **options.conditions.variables}
+    return {**variables, **conditions.variables}
 
 
 def active_variables(sandbox: Sandbox) -> dict[str, str]:
