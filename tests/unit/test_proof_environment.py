@@ -8,7 +8,6 @@ import pytest
 from locatable.errors import CannotTryError
 from locatable.model import Stage
 from locatable.proof.environment import (
-    build_environment,
     installer_variables,
     isolated_variables,
     name_packages,
@@ -18,6 +17,7 @@ from locatable.proof.environment import (
 from locatable.proof.lock_files import (
     KNOWN_SOURCES,
     HashedLock,
+    build_environment,
     fill_command,
     find_lock,
     make_step,

@@ -1,6 +1,6 @@
-"""Builds the environment of a proof from a lock of the revision, and tells what is installed in one.
+"""Runs the installers of a proof's environment, and tells what is installed in one.
 
-The kinds of locks are in `lock_files`. What a package holds runs only in a sandbox, and only where the user
+What a package holds runs only in a sandbox, and only where the user
 allows it; no setting of the user's can redirect an installation or change it.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -101,50 +101,7 @@ class Step:
     optional: bool = False
 
 
-class EnvironmentLock(Protocol):
-    """A kind of lock of a revision, and how it is installed.
-
-    Attributes:
-        name: the file in the root of the project.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def source(self) -> str:
-        """The packages to install and where they come from, in words."""
-
-    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
-        """Yield the commands that build the environment in a folder, from a checkout of the project.
-
-        Raises:
-            CannotTryError: what they need is not here.
-        """
-
-    def check(self, folder: Path) -> None:
-        """See that what was installed is what the lock asks for.
-
-        Raises:
-            CannotTryError: it is not.
-        """
-
-
-def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbox: Sandbox) -> Path:
-    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
-
-    Raises:
-        CannotTryError: the lock cannot be installed, or its Python is not here.
-    """
-    for step in lock.steps(project, folder):
-        if step.runs_packages:
-            _run_isolated(step, folder, sandbox)
-        else:
-            run_installer(step, folder)
-    lock.check(folder)
-    return folder / "bin"
-
-
-def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
+def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     """Run an installer where what packages run finds no home and no cache of the user's."""
     home = folder.parent / "installer"
     home.mkdir()

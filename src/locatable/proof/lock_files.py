@@ -1,4 +1,4 @@
-"""Environments from the locks that a revision can have, one class for each kind of lock."""
+"""Builds environments from the locks that a revision can have, one class for each kind of lock."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -35,14 +35,16 @@ from ..results.coordinates import (
 )
 from ..results.rebuild import choose_lock
 from .environment import (
-    EnvironmentLock,
     Step,
     conda_records,
     distributions,
     first_words,
     last_words,
     recorded_python,
+    run_installer,
+    run_isolated,
 )
+from .sandbox import Sandbox
 
 # DVC needs this package, which is published as source alone. Who installed DVC has built this file before.
 KNOWN_SOURCES = {
@@ -82,7 +84,7 @@ RUNS_CODE = ", which may run code with the network"
 
 def find_lock(
     project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
-) -> EnvironmentLock:
+) -> "EnvironmentLock":
     """Return the lock that the environment of a revision is built from, see `choose_lock`.
 
     Args:
@@ -126,6 +128,21 @@ def present_locks(project: Path) -> dict[str, Path]:
     return present
 
 
+def build_environment(lock: "EnvironmentLock", project: Path, folder: Path, sandbox: Sandbox) -> Path:
+    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
+
+    Raises:
+        CannotTryError: the lock cannot be installed, or its Python is not here.
+    """
+    for step in lock.steps(project, folder):
+        if step.runs_packages:
+            run_isolated(step, folder, sandbox)
+        else:
+            run_installer(step, folder)
+    lock.check(folder)
+    return folder / "bin"
+
+
 @dataclass(frozen=True)
 class HashedLock:
     """requirements.lock: a list of packages with hashes, which uv installs, or pip where uv is not here.
@@ -158,16 +175,15 @@ class HashedLock:
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder."""
-        servers_in(project / REQUIREMENTS)
+        lock = project / REQUIREMENTS
+        servers_in(lock)
         uv = shutil.which("uv", path=_search_path(os.environ))
         yield make_step(folder, self.version, uv)
-        # Before anything is installed: a package can bring a program of this name.
-        python = (folder / "bin/python").resolve()
-        lock = project / REQUIREMENTS
+        compiling = _compile_step(folder)
         command = fill_command(folder, lock, uv, self.wheels)
         yield self._fill_step(command, wheels_alone(lock.read_text()))
         if uv:
-            yield _compile_step(python, folder)
+            yield compiling
 
     def _fill_step(self, command: list[str], only_wheels: list[str]) -> Step:
         problem = f"{self.name} cannot be installed"
@@ -237,12 +253,14 @@ def _servers(text: str) -> tuple[str, ...]:
     return tuple(server + remark for server, remark in servers.items())
 
 
-def _compile_step(python: Path, folder: Path) -> Step:
-    """Return the command that compiles what uv installed; pip does it by itself.
+def _compile_step(folder: Path) -> Step:
+    """Return the command that compiles what uv will have installed; pip does it by itself.
 
     Packages can have files that are not Python, such as templates, or that are for another version of it:
     pip passes over them, too.
     """
+    # Looked up before anything is installed: a package can bring a program of this name.
+    python = (folder / "bin/python").resolve()
     # Without `site`: `.pth` files run code at the start of Python.
     compileall = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
     return Step([str(python), *compileall], "the packages cannot be compiled", optional=True)
@@ -273,8 +291,7 @@ def wheels_alone(lock: str) -> list[str]:
     """Return options by which uv and pip build no package of a lock, since that would run what it holds."""
     options = []
     for name, hashes in PACKAGE.findall(lock):
-        known = KNOWN_SOURCES.get(name)
-        if known is None or re.findall(r"--hash=(\S+)", hashes) != [known]:
+        if re.findall(r"--hash=(\S+)", hashes) != [KNOWN_SOURCES.get(name)]:
             options += ["--only-binary", name]
     return options
 
@@ -299,15 +316,16 @@ class PyLock(HashedLock):
         Raises:
             CannotTryError: there is no uv, or the lock is none.
         """
-        uv = find_uv(self.name)
-        made = make_step(folder, self.version, uv)
-        if self.version:
-            made = replace(made, problem=f"{self.name} is for Python {self.version}")
-        yield made
-        python = (folder / "bin/python").resolve()
-        # Relative paths in it begin here. No file of the revision has this name.
-        others = project / f"pylock.{token_hex(8)}.toml"
-        text = yield from self._list_packages(project, folder, others)
+        yield self._make_step(folder)
+        text = (project / PYLOCK).read_text(encoding="utf-8", errors="replace")
+        yield from self._fill_steps(text, project, folder)
+
+    def _make_step(self, folder: Path) -> Step:
+        step = make_step(folder, self.version, find_uv(self.name))
+        return replace(step, problem=f"{self.name} is for Python {self.version}") if self.version else step
+
+    def _fill_steps(self, text: str, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that install the packages of a pylock.toml, of which this is the text."""
         try:
             listed, local = _split_packages(text, project)
             only_wheels = _only_wheels(listed)
@@ -319,24 +337,21 @@ class PyLock(HashedLock):
                     f"{self.name} has {name} in {os.path.relpath(place, project)}, "
                     f"and this revision has no such folder; {CURRENT}"
                 )
-        others.write_text(listed, encoding="utf-8")
+        compiling = _compile_step(folder)
+        lock = _new_pylock(project)
+        lock.write_text(listed, encoding="utf-8")
         # Not `uv sync`: it builds the project, and takes more from its settings than the lock.
-        command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
-        yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
-        others.unlink()
-        yield _compile_step(python, folder)
+        command = [find_uv(self.name), "pip", "sync", "--quiet", "--allow-empty-requirements"]
+        command += ["--python", str(folder), "--require-hashes", str(lock)]
+        yield self._fill_step(command, only_wheels)
+        lock.unlink()
+        yield compiling
         link_packages(local, project, folder)
 
-    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
-        """Yield commands that find out about all packages; returns the text of a pylock.toml.
 
-        Args:
-            project: a checkout of the project.
-            folder: the environment, without packages.
-            scratch: a file in the project to be written.
-        """
-        yield from ()
-        return (project / self.name).read_text(encoding="utf-8", errors="replace")
+def _new_pylock(project: Path) -> Path:
+    """Return where to write a pylock.toml with paths relative to the project; no file has this name."""
+    return project / f"pylock.{token_hex(8)}.toml"
 
 
 @dataclass(frozen=True)
@@ -349,16 +364,24 @@ class UvLock(PyLock):
 
     name: ClassVar[str] = UV_LOCK
 
-    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
-        """Yield the command that exports the lock."""
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that build the environment in a folder, from a checkout of the project.
+
+        Raises:
+            CannotTryError: there is no uv, or the lock is none.
+        """
+        yield self._make_step(folder)
+        exported = _new_pylock(project)
+        command = [find_uv(self.name), "export", "--quiet", "--project", str(project)]
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
-        limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
-        options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
+        command += ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
+        command += ["--format", PYLOCK, "--output-file", str(exported)]
         if _table(_settings(project / "pyproject.toml"), "tool", "uv", "workspace"):
-            options.append("--all-packages")
-        command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
+            command.append("--all-packages")
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
-        return scratch.read_text(encoding="utf-8")
+        text = exported.read_text(encoding="utf-8")
+        exported.unlink()
+        yield from self._fill_steps(text, project, folder)
 
 
 def find_uv(lock: str) -> str:
@@ -418,6 +441,7 @@ def _split_packages(text: str, project: Path) -> tuple[str, dict[str, Path]]:
     parse_toml(text)
     others = []
     local: dict[str, Path] = {}
+    # A library that writes TOML would take seconds for a long lock.
     head, *sections = PACKAGES.split(text)
     for section in sections:
         (package,) = parse_toml(section)["packages"]
@@ -435,8 +459,7 @@ def _only_wheels(lock: str) -> list[str]:
     options = []
     for package in parse_toml(lock).get("packages", ()):
         hashes = package.get("sdist", {}).get("hashes", {})
-        known = KNOWN_SOURCES.get(package["name"])
-        if known is None or f"sha256:{hashes.get('sha256')}" != known:
+        if f"sha256:{hashes.get('sha256')}" != KNOWN_SOURCES.get(package["name"]):
             options += ["--only-binary", package["name"]]
     return options
 
@@ -585,6 +608,9 @@ class PixiLock(CondaLock):
             )
         options = ["--frozen", "--quiet", "--environment", "default", "--manifest-path", str(project)]
         return [os.path.abspath(pixi), "install", *options]
+
+
+EnvironmentLock = HashedLock | CondaLock
 
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:

@@ -19,9 +19,9 @@ from .attempts import Attempt, RecordedOutputs, StageRunner, remove
 from .comparison import OutputVerdict, Verdict, accept_by_what_follows, has_numbers, unproven
 from .conditions import runs_programs, vary
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
+from .environment import current_programs, recorded_variables
 from .inputs import seen_whole
-from .lock_files import find_lock, present_locks
+from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
 from .plan import ProofPlan, StageRecord, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 
