@@ -1,7 +1,7 @@
 """Proves that a result can be rebuilt: the course of a whole proof, and its report."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import current_programs, recorded_variables
 from .inputs import seen_whole
 from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
-from .plan import ProofPlan, StageRecord, foreign_paths, plan_proof, prepare, wrong_inputs
+from .plan import ProofPlan, StageRecord, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 
 Progress = Callable[[str], None]
@@ -151,7 +151,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 checkout.stages, checkout.outputs, options.stage, partial(first_results, checkout.snapshot)
             )
             if plan.frozen:
-                progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
+                progress(f"frozen, so taken as recorded and not proven: {addresses(plan.frozen)}")
             lock = None
             if options.fresh_environment:
                 lock = find_lock(
@@ -210,7 +210,7 @@ def _announce(
     plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str, progress: Progress
 ) -> None:
     """Tell what is about to run, and to be asked of the network: the revision can be a stranger's."""
-    progress(f"runs {_addresses(plan.stages)}; {isolation}")
+    progress(f"runs {addresses(plan.stages)}; {isolation}")
     if lock:
         progress(f"installs {lock.source}")
         others = [name for name in present_locks(checkout.root) if name != lock.name]
@@ -224,10 +224,6 @@ def _announce(
     remotes.discard("")
     if remotes:
         progress(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
-
-
-def _addresses(stages: Iterable[Stage]) -> str:
-    return ", ".join(stage.address for stage in stages)
 
 
 @dataclass
