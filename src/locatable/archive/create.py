@@ -98,16 +98,8 @@ class Dialogue(Protocol):
         """Return a bar for so many bytes, as a function that moves it by a number of them."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """An archive that was written: its manifest, and how many bytes all members have."""
-
-    manifest: Manifest
-    size: int
-
-
-def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
-    """Write an archive; the user's checkout, cache and remote are only read.
+def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Manifest:
+    """Write an archive and return its manifest; the user's checkout, cache and remote are only read.
 
     Raises:
         ProjectError: something may not leave, is too large, or does not allow an archive.
@@ -128,7 +120,7 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
             return _create(options, dialogue, checkout, work)
 
 
-def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Written:
+def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Manifest:
     """Write the archive of a clean clone of the revision; `work` is for what is only needed meanwhile."""
     snapshot, reader = checkout.snapshot, checkout.reader
     _check_results(reader, snapshot)
@@ -183,8 +175,7 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     size = sum(map(size_of, members.values()))
     _agree(size, agreed, options, dialogue)
     with dialogue.progress(size) as progress:
-        written = write_archive(options.target, manifest, members, snapshot.time, progress)
-    return Written(written, size)
+        return write_archive(options.target, manifest, members, snapshot.time, progress)
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
