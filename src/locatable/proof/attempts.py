@@ -153,7 +153,7 @@ class StageRunner:
                 shutil.move(written, place)
             rebuilt = self.checkout.hash_of(output.path)
             differences = None
-            if rebuilt is not None and rebuilt != output.recorded:
+            if rebuilt not in (None, output.recorded):
                 differences = self.recorded.differences(output, rebuilt)
             verdicts.append(compare(self.stage.address, output, rebuilt, differences))
         shutil.rmtree(done.folder, ignore_errors=True)
@@ -167,10 +167,11 @@ class StageRunner:
         """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
             # DVC would ask servers for what is outside of the project.
-            if is_inside(output.path) and not self.checkout.exists(output.path):
-                # What cannot be had was not what the stage used.
-                with contextlib.suppress(CannotTryError):
-                    fetch(self.checkout, output)
+            if not is_inside(output.path) or self.checkout.exists(output.path):
+                continue
+            # What cannot be had was not what the stage used.
+            with contextlib.suppress(CannotTryError):
+                fetch(self.checkout, output)
         return undeclared_inputs(self.stage, self.checkout, text)
 
     def sentence(self, item: Input) -> str:
@@ -181,7 +182,8 @@ class StageRunner:
         """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
         inputs = []
         for path, copy in self.kept.items():
-            name = self.checkout.path_of(path).relative_to(self.checkout.tree)
+            place = self.checkout.path_of(path)
+            name = place.relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 

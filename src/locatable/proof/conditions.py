@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,28 +242,26 @@ def find_dependence(
     return lines
 
 
-def _changed(usual: Hashes, observations: Sequence[Observation]) -> str:
+def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    if any(each.failed for each in guilty.values()):
+        return f"{address} fails with another {names}"
+    return f"{address}: {_changed(usual, guilty.values())} changes with the {names}"
+
+
+def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    if any(each.failed for each in guilty.values()):
+        return f"{address} depends on the processor: it fails with {names}"
+    sentence = f"{address} depends on the processor: {_changed(usual, guilty.values())} differs with {names}"
+    largest = max(each.largest for each in guilty.values())
+    return f"{sentence} ({in_words(largest)})" if largest else sentence
+
+
+def _changed(usual: Hashes, observations: Collection[Observation]) -> str:
     """Return paths of the outputs that changed in any of some runs."""
     changed = []
     for path, hashed in usual.items():
         if any(each.hashes[path] != hashed for each in observations):
             changed.append(path)
     return ", ".join(changed)
-
-
-def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    observations = list(guilty.values())
-    if any(each.failed for each in observations):
-        return f"{address} fails with another {names}"
-    return f"{address}: {_changed(usual, observations)} changes with the {names}"
-
-
-def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    observations = list(guilty.values())
-    if any(each.failed for each in observations):
-        return f"{address} depends on the processor: it fails with {names}"
-    largest = max(each.largest for each in observations)
-    figure = f" ({in_words(largest)})" if largest else ""
-    return f"{address} depends on the processor: {_changed(usual, observations)} differs with {names}{figure}"

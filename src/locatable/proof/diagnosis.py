@@ -58,12 +58,12 @@ def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnos
     cause = _find_cause(runner, text, (), lambda attempt: not attempt.failed)
     if cause:
         return cause
-    lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
-    reason = lines[-1] if lines else "it printed nothing"
-    remark = unset_variables(runner.stage, text) + runner.missing(text)
+    *_, reason = ["it printed nothing", *failed.printed.strip().splitlines()]
+    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason.strip()}"
+    finding += unset_variables(runner.stage, text)
+    finding += runner.missing(text)
     if _NO_REPOSITORY.search(failed.printed):
-        remark += "; it calls Git, and a stage is proven where there is no Git repository"
-    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
+        finding += "; it calls Git, and a stage is proven where there is no Git repository"
     return Diagnosis(failed, (finding,))
 
 
@@ -73,7 +73,8 @@ def diagnose_difference(
     """Find out why a stage writes something else than what is recorded."""
     address = runner.stage.address
     # Before the next run, which replaces the outputs.
-    holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
+    contents = (_content_of(runner.path_of(path)) for path in runner.stage.outs)
+    holds_time = any(map(has_recent_time, contents))
     time.sleep(PAUSE)
     finding = ""
     unstable = differing.unlike(runner.attempt(Conditions(inputs)))
@@ -171,17 +172,19 @@ def minimal_inputs(
 
 
 def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bool:
+    """Return whether the outputs of a stage are the same in several runs with one hash seed."""
     seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
-    return not any(first.unlike(runner.attempt(seeded)) for _ in range(SEEDED_RUNS))
+    again = (runner.attempt(seeded) for _ in range(SEEDED_RUNS))
+    return not any(map(first.unlike, again))
 
 
 def _find_changed_cause(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis | None:
     """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
-    everything = tuple(runner.undeclared(text))
-    with_everything = runner.attempt(Conditions(inputs + everything))
+    undeclared = runner.undeclared(text)
+    with_everything = runner.attempt(Conditions((*inputs, *undeclared)))
     if not differing.unlike(with_everything):
         return None
     return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))
@@ -202,16 +205,21 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
     if all(verdict.verdict is Verdict.CLOSE for verdict in differing.wrong):
         what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
     names = ", ".join(verdict.output for verdict in differing.wrong)
-    remark = unset_variables(runner.stage, text)
-    values = f": {'; '.join(changed)}" if changed else ""
-    figure = f" ({in_words(largest)})" if largest else ""
-    return f"{address}: {names} {what}{remark}{values}{figure}"
+    finding = f"{address}: {names} {what}{unset_variables(runner.stage, text)}"
+    if changed:
+        finding += f": {'; '.join(changed)}"
+    if largest:
+        finding += f" ({in_words(largest)})"
+    return finding
 
 
 def _content_of(path: Path) -> bytes:
-    """Return the bytes of an output; of a folder, those of all its files."""
-    small = [file for file in files_below(path) if file.stat().st_size < MOST_BYTES_OF_OUTPUT]
-    return b"".join(file.read_bytes() for file in small)
+    """Return the bytes of an output; of a folder, those of all its files that are not too large."""
+    contents = []
+    for file in files_below(path):
+        if file.stat().st_size < MOST_BYTES_OF_OUTPUT:
+            contents.append(file.read_bytes())
+    return b"".join(contents)
 
 
 def has_recent_time(content: bytes) -> bool:
@@ -219,7 +227,8 @@ def has_recent_time(content: bytes) -> bool:
     now = time.time()
     for moment in (time.gmtime(now), time.localtime(now)):
         for form in ("%Y-%m-%d", "%d %b %Y"):
-            if time.strftime(form, moment).encode() in content:
+            day = time.strftime(form, moment)
+            if day.encode() in content:
                 return True
     # Seconds since 1970, in whole or with more digits; the decimals of a number are no evidence.
     numbers = [int(digits) for digits in re.findall(rb"(?<![\d.])\d{10}", content)]

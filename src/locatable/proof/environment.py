@@ -107,18 +107,15 @@ def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
     # The lock, the program, folders of packages, certificates.
-    readable: list[Path] = []
-    for word in (*step.command, *variables.values()):
-        path = Path(word)
-        if not path.is_absolute() or not path.exists():
-            continue
-        readable.append(path)
+    named = map(Path, (*step.command, *variables.values()))
+    readable = [path for path in named if path.is_absolute() and path.exists()]
+    for path in list(readable):
         # A program such as conda needs the environment that it is in.
         if path.is_file() and os.access(path, os.X_OK):
             for software in software_around(path.resolve().parent):
                 readable += [software, *python_folders(software / "bin", sandbox.hidden)]
-    isolation = installer_isolation(sandbox, readable)
-    run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
+    command = [*installer_isolation(sandbox, readable), *step.command]
+    run_installer(replace(step, command=command), folder, variables)
 
 
 def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
@@ -165,20 +162,24 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
     """Return those of the user's variables by which an installer finds packages, and another home."""
     kept = {}
     for name, value in variables.items():
-        of_installer = name.startswith(tuple(KEPT_VARIABLES)) and _is_kept(name)
-        if name.upper() in NETWORK_VARIABLES or (of_installer and name not in CACHES):
+        is_of_installer = name.startswith(tuple(KEPT_VARIABLES)) and name not in CACHES
+        if name.upper() in NETWORK_VARIABLES or (is_of_installer and _is_kept(name)):
             kept[name] = value
-    places = {"HOME": str(home), "TMPDIR": str(home), "MAMBA_ROOT_PREFIX": str(home / "mamba")}
-    return {**kept, **places, "VIRTUAL_ENV": str(folder)}
+    return {
+        **kept,
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "MAMBA_ROOT_PREFIX": str(home / "mamba"),
+        "VIRTUAL_ENV": str(folder),
+    }
 
 
 def _is_kept(name: str) -> bool:
-    if name.startswith(DROPPED_VARIABLES):
-        return False
+    """Return whether an installer is to have a variable of the user's."""
     for beginning, kept in KEPT_VARIABLES.items():
         if name.startswith(beginning):
             return name.startswith(kept)
-    return True
+    return not name.startswith(DROPPED_VARIABLES)
 
 
 def current_programs() -> Path:
@@ -235,14 +236,14 @@ def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
 def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) -> dict[str, str]:
     """Return version by name of each package, those that are not Python's included."""
     # An interrupted installation leaves folders that name no package.
-    of_python = {package.name: package.version for package in packages if package.name}
-    known = set(map(canonicalize_name, of_python))
-    versions = {}
+    versions = {package.name: package.version for package in packages if package.name}
+    known = set(map(canonicalize_name, versions))
     for record in conda_records(folder):
         # conda's version of a package of Python can be written in another way; Python's own word counts.
-        if canonicalize_name(str(record["name"])) not in known:
-            versions[str(record["name"])] = str(record["version"])
-    return {**versions, **of_python}
+        name = str(record["name"])
+        if canonicalize_name(name) not in known:
+            versions[name] = str(record["version"])
+    return versions
 
 
 def packages_not_as_locked(programs: Path, text: str) -> str:
@@ -277,13 +278,14 @@ def name_packages(
     for name, version in here.items():
         if locked_versions.get(canonicalize_name(name)) != version:
             differing[name] = version
-    suspects: set[str] = set()
+    imported: set[str] = set()
     for module, packages in owners.items():
         if not re.search(rf"(?:import|from|module named)\s+'?{re.escape(module)}\b", text):
             continue
         found = [name for name in packages if name in differing]
         # Several packages can share a module; the one of its name brings the others.
-        namesakes = [name for name in found if canonicalize_name(name) == canonicalize_name(module)]
-        suspects.update(namesakes or found)
-    named = sorted(suspects) or sorted(differing)[:MOST_PACKAGES]
+        own_name = canonicalize_name(module)
+        namesakes = [name for name in found if canonicalize_name(name) == own_name]
+        imported.update(namesakes or found)
+    named = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
     return ", ".join(f"{name} {differing[name]}" for name in named)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -83,7 +83,7 @@ RUNS_CODE = ", which may run code with the network"
 
 
 def find_lock(
-    project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
+    project: Path, stages: Sequence[Stage], wheels: Path | None = None, *, allow_build: bool = False
 ) -> "EnvironmentLock":
     """Return the lock that the environment of a revision is built from, see `choose_lock`.
 
@@ -97,8 +97,11 @@ def find_lock(
         CannotTryError: there is none.
     """
     present = present_locks(project)
-    read = {path for stage in stages for path in stage.deps}
-    name = choose_lock(present, [name for name in present if name in read])
+    declared = []
+    for name in present:
+        if any(name in stage.deps for stage in stages):
+            declared.append(name)
+    name = choose_lock(present, declared)
     if name == REQUIREMENTS:
         servers = servers_in(project / REQUIREMENTS)
         return HashedLock(recorded_python(project), wheels, allow_build, servers)
@@ -110,8 +113,8 @@ def find_lock(
         return CondaLock(allow_build)
     if name == PIXI_LOCK:
         return PixiLock(allow_build)
-    names = f"{', '.join(ENVIRONMENT_LOCKS[:-1])} or {ENVIRONMENT_LOCKS[-1]}"
-    raise CannotTryError(f"the root of this project has no {names}; {CURRENT}")
+    *names, last = ENVIRONMENT_LOCKS
+    raise CannotTryError(f"the root of this project has no {', '.join(names)} or {last}; {CURRENT}")
 
 
 def present_locks(project: Path) -> dict[str, Path]:
@@ -119,13 +122,19 @@ def present_locks(project: Path) -> dict[str, Path]:
 
     They are in its root; that of uv can be around it, where the project is a part of a workspace.
     """
-    present = {name: project / name for name in ENVIRONMENT_LOCKS if (project / name).is_file()}
+    present = {}
+    for name in ENVIRONMENT_LOCKS:
+        if (project / name).is_file():
+            present[name] = project / name
+    if present:
+        return present
     folder = project
-    while not present and not (folder / ".git").exists() and folder != folder.parent:
+    # No lock around the repository is its own.
+    while not (folder / ".git").exists() and folder != folder.parent:
         folder = folder.parent
         if (folder / UV_LOCK).is_file():
-            present[UV_LOCK] = folder / UV_LOCK
-    return present
+            return {UV_LOCK: folder / UV_LOCK}
+    return {}
 
 
 def build_environment(lock: "EnvironmentLock", project: Path, folder: Path, sandbox: Sandbox) -> Path:
@@ -204,12 +213,11 @@ class HashedLock:
                 if not file.hash or file.suffix != ".py":
                     continue
                 content = Path(str(package.locate_file(file))).read_bytes()
-                digest = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, content).digest()).decode()
+                digest_bytes = hashlib.new(file.hash.mode, content).digest()
+                digest = base64.urlsafe_b64encode(digest_bytes).decode()
                 if digest.rstrip("=") != file.hash.value:
-                    name = package.name
-                    raise CannotTryError(
-                        f"{file} is not as {name} was released: `uv cache clean {name}`, then again"
-                    )
+                    remedy = f"`uv cache clean {package.name}`, then again"
+                    raise CannotTryError(f"{file} is not as {package.name} was released: {remedy}")
 
 
 def servers_in(lock: Path) -> tuple[str, ...]:
@@ -244,13 +252,18 @@ def servers_in(lock: Path) -> tuple[str, ...]:
 
 def _servers(text: str) -> tuple[str, ...]:
     """Return the servers that a text names, without logins: that it holds one is said."""
-    servers: dict[str, str] = {}
-    for address in map(urlsplit, ADDRESS.findall(text)):
-        login, _, host = address.netloc.rpartition("@")
-        remark = " (its login is in the lock)" if login and address.scheme != "ssh" else ""
-        server = f"{address.scheme}://{host}"
-        servers[server] = servers.get(server) or remark
-    return tuple(server + remark for server, remark in servers.items())
+    has_login: dict[str, bool] = {}
+    for address in ADDRESS.findall(text):
+        parts = urlsplit(address)
+        login, _, host = parts.netloc.rpartition("@")
+        server = f"{parts.scheme}://{host}"
+        # That of ssh is a user name alone.
+        is_secret = bool(login) and parts.scheme != "ssh"
+        has_login[server] = is_secret or has_login.get(server, False)
+    servers = []
+    for server, is_secret in has_login.items():
+        servers.append(f"{server} (its login is in the lock)" if is_secret else server)
+    return tuple(servers)
 
 
 def _compile_step(folder: Path) -> Step:
@@ -262,29 +275,33 @@ def _compile_step(folder: Path) -> Step:
     # Looked up before anything is installed: a package can bring a program of this name.
     python = (folder / "bin/python").resolve()
     # Without `site`: `.pth` files run code at the start of Python.
-    compileall = ["-I", "-S", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
-    return Step([str(python), *compileall], "the packages cannot be compiled", optional=True)
+    command = [str(python), "-I", "-S", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
+    return Step(command, "the packages cannot be compiled", optional=True)
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
     """Return the command that makes a virtual environment without packages, also where there is no uv."""
-    problem = f"the result was made with Python {version}" if version else "no environment"
+    problem = "no environment"
+    python = sys.executable
+    if version:
+        problem = f"the result was made with Python {version}"
+        python = version if uv else f"python{version}"
     if uv:
-        python = version or sys.executable
-        options = ("--quiet", "--no-python-downloads", "--python", python)
-        return Step([uv, "venv", *options, str(folder)], problem)
-    python = f"python{version}" if version else sys.executable
-    return Step([python, "-m", "venv", str(folder)], problem)
+        command = [uv, "venv", "--quiet", "--no-python-downloads", "--python", python, str(folder)]
+    else:
+        command = [python, "-m", "venv", str(folder)]
+    return Step(command, problem)
 
 
 def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> list[str]:
     """Return the command that installs a lock, and nothing else, into a folder; by pip if there is no uv."""
-    source = ["--no-index", "--find-links", str(wheels)] if wheels else []
+    options = ["--quiet", "--require-hashes"]
+    if wheels:
+        options += ["--no-index", "--find-links", str(wheels)]
     if uv:
-        options = ["--quiet", "--python", str(folder), "--require-hashes"]
-        return [uv, "pip", "sync", *options, *source, str(lock)]
-    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-    return [*command, "--disable-pip-version-check", *source, "--requirement", str(lock)]
+        return [uv, "pip", "sync", *options, "--python", str(folder), str(lock)]
+    pip = [str(folder / "bin/python"), "-m", "pip", "install"]
+    return [*pip, *options, "--disable-pip-version-check", "--requirement", str(lock)]
 
 
 def wheels_alone(lock: str) -> list[str]:
@@ -396,10 +413,10 @@ def find_uv(lock: str) -> str:
     uv = shutil.which("uv", path=_search_path(os.environ))
     if not uv:
         raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {CURRENT}")
-    printed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout
-    version = PYTHON_VERSION.search(printed)
-    if version and Version(version[0]) < OLDEST_UV:
-        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {version[0]}: update it")
+    done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
+    found = PYTHON_VERSION.search(done.stdout)
+    if found and Version(found[0]) < OLDEST_UV:
+        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {found[0]}: update it")
     return os.path.abspath(uv)
 
 
@@ -486,28 +503,33 @@ def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> 
         for command, function in _table(settings, "project", "scripts").items():
             script = folder / "bin" / command
             # Nothing that is there, such as Python, is overwritten.
-            if FILE_NAME.fullmatch(command) and not os.path.lexists(script):
-                start = ["exec", str(folder / "bin/python"), "-c", START.format(function=str(function))]
-                # The first line of a script cannot name a long path.
-                script.write_text(f'#!/bin/sh\n{join(start)} "$0" "$@"\n')
-                script.chmod(0o755)
+            if not FILE_NAME.fullmatch(command) or os.path.lexists(script):
+                continue
+            code = START.format(function=str(function))
+            start = join(["exec", str(folder / "bin/python"), "-c", code])
+            # The first line of a script cannot name a long path.
+            script.write_text(f'#!/bin/sh\n{start} "$0" "$@"\n')
+            script.chmod(0o755)
     # Python runs such lines at its start: only then is the folder of the stage known.
     (site_packages / "of_this_repository.pth").write_text("".join(lines))
 
 
 def _describe_package(name: str, settings: dict[str, Any], site_packages: Path) -> None:
     """Write what importlib.metadata reads; nothing where only a build could know the version."""
-    version = str(_table(settings, "project").get("version", ""))
+    project = _table(settings, "project")
+    version = str(project.get("version", ""))
     if not FILE_NAME.fullmatch(version):
         return
-    place = site_packages / f"{name.replace('-', '_')}-{version}.dist-info"
+    module = name.replace("-", "_")
+    place = site_packages / f"{module}-{version}.dist-info"
     place.mkdir(exist_ok=True)
     (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    groups = {"console_scripts": _table(settings, "project", "scripts")}
-    groups |= _table(settings, "project", "entry-points")
+    groups = {"console_scripts": _table(project, "scripts"), **_table(project, "entry-points")}
     lines = []
     for group, entries in groups.items():
-        lines += [f"[{group}]", *(f"{entry} = {target}" for entry, target in entries.items())]
+        lines.append(f"[{group}]")
+        for entry, target in entries.items():
+            lines.append(f"{entry} = {target}")
     (place / "entry_points.txt").write_text("\n".join(lines))
 
 
@@ -615,15 +637,17 @@ EnvironmentLock = HashedLock | CondaLock
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
     """Return path by name of each program that is here and has to do with conda-lock.yml."""
-    here = _search_path(variables)
-    found = {name: shutil.which(name, path=here) for name in CONDA_PROGRAMS}
+    named = {}
     for variable in CONDA_EXECUTABLES:
         program = variables.get(variable, "")
-        name = Path(program).name
-        if name in CONDA_PROGRAMS and not found[name]:
-            found[name] = shutil.which(program)
-    # An entry of PATH can be relative to the working folder, which is another one for an installer.
-    return {name: os.path.abspath(path) for name, path in found.items() if path}
+        named[Path(program).name] = program
+    programs = {}
+    for name in CONDA_PROGRAMS:
+        path = shutil.which(name, path=_search_path(variables)) or shutil.which(named.get(name, ""))
+        if path:
+            # An entry of PATH can be relative to the working folder, which is another one for an installer.
+            programs[name] = os.path.abspath(path)
+    return programs
 
 
 def _search_path(variables: Mapping[str, str]) -> str:

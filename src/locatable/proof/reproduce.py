@@ -98,10 +98,12 @@ class Report:
     @property
     def summary(self) -> str:
         """One line: how many outputs are as recorded, of how many, and how many are not proven."""
-        frozen = sum(verdict.verdict is Verdict.FROZEN for verdict in self.outputs)
-        not_proven = f"{frozen} of frozen stages not proven, " if frozen else ""
-        counted = f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"
-        return f"{counted}, {not_proven}{len(self.findings)} findings"
+        parts = [f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"]
+        frozen = [verdict for verdict in self.outputs if verdict.verdict is Verdict.FROZEN]
+        if frozen:
+            parts.append(f"{len(frozen)} of frozen stages not proven")
+        parts.append(f"{len(self.findings)} findings")
+        return ", ".join(parts)
 
     @property
     def proven(self) -> bool:
@@ -189,15 +191,15 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             begun = time.perf_counter()
             remove(environment)
             seconds.environment += time.perf_counter() - begun
-    verdicts: list[OutputVerdict] = []
+    frozen: list[OutputVerdict] = []
     for stage in plan.frozen:
-        verdicts += unproven(stage, Verdict.FROZEN)
+        frozen += unproven(stage, Verdict.FROZEN)
     return Report(
         revision=commit,
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.varied),
-        outputs=(*verdicts, *proof.verdicts),
+        outputs=(*frozen, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
         processor=here,
@@ -219,7 +221,8 @@ def _announce(
             progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:
-        remotes.update(checkout.remote_of(output) for output in plan.fetched_for(stage))
+        for output in plan.fetched_for(stage):
+            remotes.add(checkout.remote_of(output))
     # Where no remote is set, nothing can be asked for.
     remotes.discard("")
     if remotes:
@@ -262,8 +265,9 @@ class _Proof:
         self.findings += record.findings
         differing = [each.output for each in self.verdicts if each.verdict is not Verdict.IDENTICAL]
         differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
+        has_inputs = all(self.checkout.path_of(path).exists() for path in differing_inputs)
         foreign = foreign_paths(stage, self.checkout)
-        if foreign or not all(self.checkout.path_of(path).exists() for path in differing_inputs):
+        if foreign or not has_inputs:
             self.findings += foreign
             self.verdicts += unproven(stage, Verdict.NOT_TRIED)
             return 0.0
@@ -283,7 +287,9 @@ class _Proof:
         first = runner.attempt()
         # What differs in the inputs explains what differs in the outputs.
         trusted = not (record.contradictory or wrong or differing_inputs)
-        if self.recorded.rtol > 0 and trusted and _can_wait(first):
+        # Later stages can show outputs without numbers to be as good.
+        can_wait = bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
+        if self.recorded.rtol > 0 and trusted and can_wait:
             self.postponed.append((runner, first))
             diagnosis = Diagnosis(first)
         else:
@@ -314,11 +320,6 @@ class _Proof:
     def is_identical(self) -> bool:
         """True if every output has the recorded bytes."""
         return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
-
-
-def _can_wait(first: Attempt) -> bool:
-    """Return whether a stage differs, and only in outputs that later stages can show to be as good."""
-    return bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
