@@ -153,7 +153,7 @@ class StageRunner:
                 shutil.move(written, place)
             rebuilt = self.checkout.hash_of(output.path)
             differences = None
-            if rebuilt not in (None, output.recorded):
+            if rebuilt is not None and rebuilt != output.recorded:
                 differences = self.recorded.differences(output, rebuilt)
             verdicts.append(compare(self.stage.address, output, rebuilt, differences))
         shutil.rmtree(done.folder, ignore_errors=True)

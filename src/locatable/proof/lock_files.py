@@ -97,10 +97,7 @@ def find_lock(
         CannotTryError: there is none.
     """
     present = present_locks(project)
-    declared = []
-    for name in present:
-        if any(name in stage.deps for stage in stages):
-            declared.append(name)
+    declared = [lock for lock in present if any(lock in stage.deps for stage in stages)]
     name = choose_lock(present, declared)
     if name == REQUIREMENTS:
         servers = servers_in(project / REQUIREMENTS)

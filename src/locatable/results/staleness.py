@@ -132,7 +132,9 @@ class _Commit:
             yield difference(None, None, f"{path} of {address} is not recorded")
             return
         recorded = entry.get("md5")
-        changed = f"{path} is not what {address} wrote" if kind is Kind.OUTPUT else f"{path} has changed since"
+        changed = f"{path} has changed since"
+        if kind is Kind.OUTPUT:
+            changed = f"{path} is not what {address} wrote"
         present = self._hash_of(path, HashKind.of_entry(entry)) if recorded else None
         if present is None and self._has_other_size(path, entry):
             yield difference(recorded, None, changed)
@@ -149,7 +151,7 @@ class _Commit:
             yield difference(recorded, present, changed)
 
     def _has_other_size(self, path: str, entry: Entry) -> bool:
-        """Return whether Git LFS keeps a file elsewhere, and its pointer tells another size than its entry."""
+        """Return whether Git has a pointer of Git LFS, whose content is of another size than an entry says."""
         # An older DVC hashed text with other line ends, and so another size.
         if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
             return False
