@@ -151,7 +151,7 @@ class _Commit:
             yield difference(recorded, present, changed)
 
     def _has_other_size(self, path: str, entry: Entry) -> bool:
-        """Return whether Git has a pointer of Git LFS, whose content is of another size than an entry says."""
+        """Return whether Git has a pointer of Git LFS to a content of another size than an entry says."""
         # An older DVC hashed text with other line ends, and so another size.
         if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
             return False
