@@ -330,15 +330,16 @@ class PyLock(HashedLock):
         Raises:
             CannotTryError: there is no uv, or the lock is none.
         """
-        yield self._make_step(folder)
+        uv = find_uv(self.name)
+        yield self._make_step(folder, uv)
         text = (project / PYLOCK).read_text(encoding="utf-8", errors="replace")
-        yield from self._fill_steps(text, project, folder)
+        yield from self._fill_steps(uv, text, project, folder)
 
-    def _make_step(self, folder: Path) -> Step:
-        step = make_step(folder, self.version, find_uv(self.name))
+    def _make_step(self, folder: Path, uv: str) -> Step:
+        step = make_step(folder, self.version, uv)
         return replace(step, problem=f"{self.name} is for Python {self.version}") if self.version else step
 
-    def _fill_steps(self, text: str, project: Path, folder: Path) -> Iterator[Step]:
+    def _fill_steps(self, uv: str, text: str, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that install the packages of a pylock.toml, of which this is the text."""
         try:
             listed, local = _split_packages(text, project)
@@ -355,7 +356,7 @@ class PyLock(HashedLock):
         lock = _new_pylock(project)
         lock.write_text(listed, encoding="utf-8")
         # Not `uv sync`: it builds the project, and takes more from its settings than the lock.
-        command = [find_uv(self.name), "pip", "sync", "--quiet", "--allow-empty-requirements"]
+        command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements"]
         command += ["--python", str(folder), "--require-hashes", str(lock)]
         yield self._fill_step(command, only_wheels)
         lock.unlink()
@@ -384,9 +385,10 @@ class UvLock(PyLock):
         Raises:
             CannotTryError: there is no uv, or the lock is none.
         """
-        yield self._make_step(folder)
+        uv = find_uv(self.name)
+        yield self._make_step(folder, uv)
         exported = _new_pylock(project)
-        command = [find_uv(self.name), "export", "--quiet", "--project", str(project)]
+        command = [uv, "export", "--quiet", "--project", str(project)]
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
         command += ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
         command += ["--format", PYLOCK, "--output-file", str(exported)]
@@ -395,7 +397,7 @@ class UvLock(PyLock):
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
         text = exported.read_text(encoding="utf-8")
         exported.unlink()
-        yield from self._fill_steps(text, project, folder)
+        yield from self._fill_steps(uv, text, project, folder)
 
 
 def find_uv(lock: str) -> str:
