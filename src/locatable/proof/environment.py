@@ -34,34 +34,26 @@ MOST_PACKAGES = 5
 # conda keeps one JSON file for each package.
 CONDA_RECORDS = "conda-meta/*.json"
 
-# These would have Python look for packages elsewhere, or are those of an active environment.
-DROPPED_VARIABLES = ("PYTHON", "VIRTUAL_ENV")
-# Of the variables of installers, those that say where packages come from. Others can redirect an installation
-# (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it
-# (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS).
-KEPT_VARIABLES: Mapping[str, tuple[str, ...]] = {
-    "UV_": (
-        *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
-        *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
-        *("UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_OFFLINE"),
-        *("UV_HTTP_", "UV_REQUEST_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
-        *("UV_PYTHON_INSTALL_DIR", "UV_PYTHON_PREFERENCE"),
-    ),
-    "PIP_": (
-        *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT"),
-        *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
-        *("PIP_KEYRING_PROVIDER", "PIP_TRUSTED_HOST", "PIP_PROXY"),
-        *("PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_TIMEOUT"),
-    ),
-    "CONDA_": (
-        *("CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE", "CONDA_PKGS_DIRS"),
-        *("CONDA_PROXY_SERVERS", "CONDA_REMOTE_", "CONDA_SSL_VERIFY"),
-    ),
-    "MAMBA_": (
-        *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
-        *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
-    ),
-}
+# Variables of installers can redirect an installation (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it
+# (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS). The others would have
+# Python look for packages elsewhere, or are those of an active environment.
+DROPPED_VARIABLES = ("UV_", "PIP_", "CONDA_", "MAMBA_", "PYTHON", "VIRTUAL_ENV")
+# Those of installers that say where packages come from.
+SOURCE_VARIABLES = (
+    *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
+    *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
+    *("UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_OFFLINE"),
+    *("UV_HTTP_", "UV_REQUEST_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
+    *("UV_PYTHON_INSTALL_DIR", "UV_PYTHON_PREFERENCE"),
+    *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT"),
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+    *("PIP_KEYRING_PROVIDER", "PIP_TRUSTED_HOST", "PIP_PROXY"),
+    *("PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_TIMEOUT"),
+    *("CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE", "CONDA_PKGS_DIRS"),
+    *("CONDA_PROXY_SERVERS", "CONDA_REMOTE_", "CONDA_SSL_VERIFY"),
+    *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
+    *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
+)
 # Caches of packages are the user's: what a package runs must not change them.
 CACHES = ("CONDA_PKGS_DIRS", "MAMBA_ROOT_PREFIX", "PIP_CACHE_DIR", "UV_CACHE_DIR")
 # What an installer needs besides, in upper case.
@@ -153,7 +145,10 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
-    kept = {name: value for name, value in variables.items() if _is_kept(name)}
+    kept = {}
+    for name, value in variables.items():
+        if name.startswith(SOURCE_VARIABLES) or not name.startswith(DROPPED_VARIABLES):
+            kept[name] = value
     # By the second, uv does not look at an environment of the project's, and run its Python.
     return {**kept, "VIRTUAL_ENV": str(folder), "UV_PROJECT_ENVIRONMENT": str(folder)}
 
@@ -162,8 +157,8 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
     """Return those of the user's variables by which an installer finds packages, and another home."""
     kept = {}
     for name, value in variables.items():
-        is_of_installer = name.startswith(tuple(KEPT_VARIABLES)) and name not in CACHES
-        if name.upper() in NETWORK_VARIABLES or (is_of_installer and _is_kept(name)):
+        says_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
+        if says_source or name.upper() in NETWORK_VARIABLES:
             kept[name] = value
     return {
         **kept,
@@ -172,14 +167,6 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
         "MAMBA_ROOT_PREFIX": str(home / "mamba"),
         "VIRTUAL_ENV": str(folder),
     }
-
-
-def _is_kept(name: str) -> bool:
-    """Return whether an installer is to have a variable of the user's."""
-    for beginning, kept in KEPT_VARIABLES.items():
-        if name.startswith(beginning):
-            return name.startswith(kept)
-    return not name.startswith(DROPPED_VARIABLES)
 
 
 def current_programs() -> Path:
