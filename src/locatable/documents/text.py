@@ -69,32 +69,28 @@ class Chunk:
 
 # Texts that a text includes
 
+# \input{name}, \input name, \import{folder/}{name}
 _INPUT = re.compile(
     r"\\(?P<command>input|include|subfile|subfileinclude|SweaveInput|includestandalone|usepackage|documentclass)"
     r"\s*+(?:\[[^]]{0,500}\]\s*+)?\{(?P<names>[^{}#\\]{1,300})\}"
 )
-# \input name
 _PLAIN_INPUT = re.compile(r"\\(?P<command>input)\s+(?P<names>[\w./-]{1,300})")
-# \import{folder/}{name}
 _IMPORT = re.compile(
     r"\\(?:sub)?(?P<command>import|inputfrom|includefrom)\*?"
     r"\s*\{(?P<folder>[^{}#\\]{0,300})\}\s*\{(?P<names>[^{}#\\]{1,300})\}"
 )
+# What is before the name of a text in other markups.
+_BEFORE_NAME = (
+    r"\{\{<\s*include\b",  # {{< include a.qmd >}} of Quarto
+    r"\{include\}",  # ```{include} a.md of MyST
+    r"^[ \t]*\.\.[ ]include::",  # of reStructuredText
+    r"^include::",  # of AsciiDoc
+    r"^[ \t]*#\+include:",  # of Org
+    r"#(?:include|import)\b",  # of Typst
+    r"\bchild\s*=(?:\s*c\()?|\bknit_child\(",  # of knitr
+)
 _INCLUDE = re.compile(
-    r"(?:"
-    + "|".join(
-        (
-            r"\{\{<\s*include\b",  # {{< include a.qmd >}}
-            r"\{include\}",  # ```{include} a.md
-            r"^[ \t]*\.\.[ ]include::",
-            r"^include::",
-            r"^[ \t]*#\+include:",
-            r"#(?:include|import)\b",  # of Typst
-            r"\bchild\s*=(?:\s*c\()?|\bknit_child\(",  # of knitr
-        )
-    )
-    + r")[ \t]*[\"']?(?P<names>[^\s\"'\[>]{1,300})",
-    re.MULTILINE | re.IGNORECASE,
+    rf"(?:{'|'.join(_BEFORE_NAME)})[ \t]*[\"']?(?P<names>[^\s\"'\[>]{{1,300}})", re.MULTILINE | re.IGNORECASE
 )
 _TEX_TEXTS = (".tex", "", ".ltx", ".Rnw", ".sty", ".cls")
 # Commands without whose text a paper is not whole; and texts that are of TeX itself, or that it makes.
