@@ -647,15 +647,15 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
 def _row_of(line: str) -> list[str]:
     """Return the cells of a line that is a row of a table; none of one that is prose, or a date."""
     match = _ROW.fullmatch(line)
-    if (
-        not match
-        or len(match["head"].split()) > _MOST_HEAD_WORDS
-        or match["head"].endswith((",", " of", " and"))
-    ):
+    # A row has a number with a decimal point.
+    if not match or not re.search(r"\d[.,]\d", match["cells"]):
         return []
+    head = match["head"]
     cells = _cells_in(match["cells"])
-    is_prose = any(cell.endswith((",", ".")) for cell in cells)
-    return [] if is_prose or not re.search(r"\d[.,]\d", match["cells"]) else [match["head"].strip(), *cells]
+    is_sentence = len(head.split()) > _MOST_HEAD_WORDS or head.endswith((",", " of", " and"))
+    if is_sentence or any(cell.endswith((",", ".")) for cell in cells):
+        return []
+    return [head.strip(), *cells]
 
 
 def _cells_in(text: str) -> list[str]:
