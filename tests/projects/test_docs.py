@@ -366,9 +366,10 @@ def test_targets_named_in_prose_exist(rebuilt):
 
 
 def test_commands_named_in_prose_exist(rebuilt, extras_env):
-    """`--option` is one of `locatable COMMAND`, wherever a page says so."""
+    """`--option` is one of `locatable COMMAND`, wherever a page or the demo says so."""
     used: dict[str, set[str]] = {}
-    for name, rest in COMMAND.findall(pages_together(rebuilt)):
+    demo = (TEMPLATE / "tools/demo.sh").read_text()
+    for name, rest in COMMAND.findall(pages_together(rebuilt) + demo):
         used.setdefault(name, set()).update(re.findall(r"(?<!\S)--[\w-]+", rest))
     assert {"locate", "mirror", "search", "reproduce"} <= set(used)
     for name, options in used.items():
