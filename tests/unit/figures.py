@@ -1,6 +1,5 @@
 """Figures as stages draw them, and a project whose experiments have them."""
 
-import hashlib
 import io
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -10,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from tiny_git import commit, git
+from tiny_git import commit, git, md5
 
 NAMES = ("one", "two", "three", "near", "nearly")
 
@@ -55,10 +54,6 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
 def scaled(content: bytes, factor: float, method: int = Image.Resampling.BICUBIC) -> Image.Image:
     image = picture(content)
     return image.resize((round(image.width * factor), round(image.height * factor)), method)
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def lock(files: Mapping[str, bytes]) -> str:

@@ -1,12 +1,10 @@
 """`locate`: which revisions a file or a name belongs to, and how."""
 
-import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_git import commit, git, write
+from tiny_git import commit, git, md5, write
 
 from locatable.errors import NotFoundError
 from locatable.locate import Located, locate
@@ -14,10 +12,6 @@ from locatable.repository.hashes import md5_of
 from locatable.repository.reader import Reader
 
 MODEL, DATA, SCAN, SCRIPT, FIGURE = b"model", b"data", b"scan", b"print()\n", b"figure"
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def entry(path: str, content: bytes) -> str:
@@ -50,12 +44,6 @@ def project(tmp_path: Path) -> Path:
     """A project whose only commit has results."""
     commit(tmp_path / "project", FILES)
     return tmp_path / "project"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def experiment(project: Path, name: str, files: dict[str, str]) -> str:

@@ -43,12 +43,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
-
-
 def said(document: Located) -> list[tuple[str, str, str]]:
     """Place, how it was found, and the experiment, of each figure; of a tie, all that it is between."""
     lines = []
