@@ -253,10 +253,9 @@ def test_the_parts_of_a_montage(reader: Reader, tmp_path: Path) -> None:
     for place, content in enumerate([drawn("one"), drawn("nearly"), curves(90), drawn("three")]):
         montage.paste(picture(content), (430 * (place % 2), 330 * (place // 2)))
     montage.save(tmp_path / "montage.png")
-    figures = locate_document(reader, str(tmp_path / "montage.png")).figures
-    assert [figure.name for figure in figures] == [f"montage.png part {number}" for number in (1, 2, 3, 4)]
-    found = said(locate_document(reader, str(tmp_path / "montage.png")))
-    assert [name for _, _, name in found] == ["one", "nearly", "", "three"]
+    found = locate_document(reader, str(tmp_path / "montage.png"))
+    assert [figure.name for figure in found.figures] == [f"montage.png part {n}" for n in (1, 2, 3, 4)]
+    assert [name for _, _, name in said(found)] == ["one", "nearly", "", "three"]
 
 
 def rewritten(content: bytes, path: Path) -> Path:
