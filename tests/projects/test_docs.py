@@ -278,7 +278,8 @@ def test_an_estimator_of_another_package(project, env, bare_env, tmp_path):
     shell.follow(ours(MODEL))
 
 
-@pytest.mark.parametrize("autostage", ["true", pytest.param("false", marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("autostage", ["true", "false"])
 def test_what_brings_the_last_commit_back_leaves_nothing_of_a_variant(project, sh, env, tmp_path, autostage):
     before = snapshot(project)
     sh("dvc", "config", "--local", "core.autostage", autostage)

@@ -216,6 +216,7 @@ def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], serv
     check_all(project, found)
 
 
+@pytest.mark.weekly
 def test_a_data_set_that_another_mirror_adds_first(crowd: Callable, env: dict[str, str], server: str) -> None:
     project, asked = crowd(2), []
     # What MLflow answers when another has added the row between its look and its insert.

@@ -143,7 +143,7 @@ def test_a_change_makes_out_of_date_exactly_what_reads_it(project, sh, what):
     ("what", "expected"),
     [
         ("train.py", ["environment", "train"]),
-        ("the lock", STAGES),
+        pytest.param("the lock", STAGES, marks=pytest.mark.weekly),
     ],
 )
 def test_a_change_runs_again_what_reads_it_and_what_reads_other_bytes(project, sh, what, expected):

@@ -221,6 +221,7 @@ def test_an_experiment_whose_dvc_is_killed_was_killed(training: Training) -> Non
     assert training.until("KILLED")[-1].data.metrics
 
 
+@pytest.mark.weekly
 def test_an_experiment_of_the_queue_whose_process_is_killed_was_killed(training: Training) -> None:
     training.watch()
     queue = ("dvc", "exp", "run", "--quiet", "--queue", "--name", "forest", *LONG)
