@@ -91,22 +91,6 @@ def test_a_run_of_mlflow_leads_to_its_experiment(
     assert found(run_id) == [weak]
 
 
-def test_uncommitted_coordinates_are_named(project: Path, sh: Shell, tmp_path: Path) -> None:
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 30", "epochs: 3"))
-    models = project / "tumour_classifier/models.py"
-    models.write_text(models.read_text() + "\n# a note\n")
-    sh("dvc", "repro", "--quiet")
-    copied = shutil.copy(project / "reports/evaluate/figures/roc.png", tmp_path / "copied.png")
-    for target in ("reports/evaluate/figures/roc.png", "models/model.joblib", copied):
-        (told,) = json.loads(sh("locatable", "locate", target, "--json").stdout)
-        assert told["uncommitted"] == ["code", "params", "execution"]
-        assert told["params_changed"] == {"train.logistic.epochs": [30, 3]}
-    lines = sh("locatable", "locate", "models/model.joblib").stdout.splitlines()
-    marked = {line.split()[0] for line in lines if line.endswith("UNCOMMITTED")}
-    assert marked == {"code", "params", "execution"}
-
-
 def test_an_unknown_target_is_one_line(searched: Path, env: dict[str, str]) -> None:
     done = run("locatable", "locate", "nobody", cwd=searched, env=env, code=1)
     assert done.stdout == ""

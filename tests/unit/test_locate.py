@@ -7,7 +7,7 @@ import pytest
 from tiny_git import commit, git, md5, write
 
 from locatable.errors import NotFoundError
-from locatable.locate import Located, locate
+from locatable.locate import Located, locate, report_on
 from locatable.repository.hashes import md5_of
 from locatable.repository.reader import Reader
 
@@ -252,6 +252,25 @@ def test_an_uncommitted_result(project: Path, reader: Reader, tmp_path: Path) ->
     (result,) = locate(reader, copy_of(b"new", tmp_path)).results
     assert result.uncommitted == ["execution"]
     assert {path: str(role) for path, role in result.roles.items()} == {"model.bin": "output of train"}
+
+
+def test_each_uncommitted_coordinate_is_named_and_the_params_that_changed(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    params = "    params:\n      params.yaml:\n        lr: {}\n"
+    pipeline = (
+        "stages:\n  train:\n    cmd: python train.py\n    deps: [data.csv, train.py]\n    params: [lr]\n"
+    )
+    pipeline += "    outs: [figure.svg, model.bin]\n"
+    committed = lock().replace("    outs:\n", params.format(1) + "    outs:\n")
+    commit(project, {"dvc.lock": committed, "dvc.yaml": pipeline, "params.yaml": "lr: 1\n"})
+    changed = lock(b"new").replace("    outs:\n", params.format(2) + "    outs:\n")
+    changed = changed.replace(entry("train.py", SCRIPT), entry("train.py", b"other"))
+    write(project, {"dvc.lock": changed, "params.yaml": "lr: 2\n", "train.py": b"other", "model.bin": b"new"})
+    for target in (str(project / "model.bin"), copy_of(b"new", tmp_path)):
+        (result,) = locate(reader, target).results
+        assert result.uncommitted == ["code", "params", "execution"]
+        assert report_on(reader, result, None).params_changed == {"lr": (1, 2)}
 
 
 def test_an_output_that_is_not_as_the_workspace_s_lock_says_is_no_result(
