@@ -15,6 +15,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
+from ..git.pointers import lfs_size
 from ..model import Entry, Key, Stage, flat_params, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
@@ -134,10 +135,16 @@ class _Commit:
         if entry is None:
             return [Difference(address, kind, path, None, None, f"{path} of {address} is not recorded")]
         recorded = entry.get("md5")
+        changed = f"{path} has changed since"
+        if kind is Kind.OUTPUT:
+            changed = f"{path} is not what {address} wrote"
         present = self._hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None and self._has_other_size(path, entry):
+            return [Difference(address, kind, path, recorded, None, changed)]
         if present is None or present == recorded:
             return []
         content = self._snapshot.read(path)
+        sentence = changed
         remedy = REPRO
         if present == ABSENT:
             sentence = f"{path} is in neither Git nor DVC"
@@ -146,11 +153,15 @@ class _Commit:
             sentence = f"{path} had other line ends"
             attribute = f"`{path} text eol=lf` in .gitattributes"
             remedy = f"{attribute}, `git add --renormalize .`, check it out again, {REPRO}"
-        elif kind is Kind.OUTPUT:
-            sentence = f"{path} is not what {address} wrote"
-        else:
-            sentence = f"{path} has changed since"
         return [Difference(address, kind, path, recorded, present or None, sentence, remedy)]
+
+    def _has_other_size(self, path: str, entry: Entry) -> bool:
+        """Return whether Git has a pointer of Git LFS to a content of another size than an entry says."""
+        # An older DVC hashed text with other line ends, and so another size.
+        if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
+            return False
+        size = lfs_size(self._snapshot.read(path) or b"")
+        return size is not None and size != entry["size"]
 
     def _of_params(
         self, address: str, file: str, names: Sequence[str], recorded: Mapping[str, Any]
@@ -186,8 +197,8 @@ class _Commit:
         """Return the hash of a file or folder as DVC computes it; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
-        submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
-        in the cache.
+        submodule, behind a symbolic link, in git-annex, in Git LFS where this machine lacks the content, or
+        in a tracked folder whose list is not in the cache.
         """
         if path in self._tracked:
             return _recorded(self._tracked[path], kind)
