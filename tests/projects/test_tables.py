@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import TEMPLATE, generate, run
+from support import TEMPLATE, generate
 
 DRIVER = Path(__file__).with_name("tables_driver.py")
 TABLES = TEMPLATE / "tests/tables"
@@ -574,20 +574,3 @@ def test_balanced_weights_find_more_of_a_rare_class(found, model):
 def test_how_rare_a_value_must_be_is_a_param(found):
     digests = [found["classification"][name]["logistic"]["digest"] for name in RARE]
     assert len(set(digests)) == 3
-
-
-@pytest.mark.weekly
-def test_a_regression_from_its_table_to_its_proof(tmp_path, env):
-    """What a user does with a new project, in the one that comes with penguins."""
-    project = generate(tmp_path, task="regression")
-    assert project.name == "penguin-mass"
-    run("dvc", "repro", cwd=project, env=env)
-    run("git", "add", "--all", cwd=project, env=env)
-    run("git", "commit", "--quiet", "--message", "First results", cwd=project, env=env)
-    assert " passed" in run("pytest", cwd=project, env=env).stdout
-    said = run("locatable", "search", "--trials", "3", cwd=project, env=env).stdout
-    assert "baseline-search: 3 complete, 0 pruned, 0 failed" in said
-    shown = json.loads(run("dvc", "plots", "show", "--json", cwd=project, env=env).stdout)["data"]
-    assert {"rmse", "mae", "predicted", "residuals"} <= shown.keys()
-    proof = run("locatable", "reproduce", "--env", "current", cwd=project, env=env).stdout
-    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in proof
