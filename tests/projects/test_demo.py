@@ -12,6 +12,9 @@ import pytest
 from searching import experiments, kept, strays, trials
 from support import TEMPLATE, check_printed, run
 
+# Each command of the demo has daily tests of its own; that it has these options, test_docs.py sees.
+pytestmark = pytest.mark.weekly
+
 
 @pytest.fixture
 def clone(tmp_path: Path, bare_env: dict[str, str]) -> Path:
@@ -28,8 +31,7 @@ def clone(tmp_path: Path, bare_env: dict[str, str]) -> Path:
     return clone
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("lent", [True, pytest.param(False, marks=pytest.mark.weekly)])
+@pytest.mark.parametrize("lent", [True, False])
 def test_a_clone_shows_itself(clone, env, bare_env, lent):
     """With the environment of the tests, or with one that it builds, which takes longest."""
     user = env | {"VENV": env["VIRTUAL_ENV"]} if lent else bare_env
@@ -85,7 +87,6 @@ def test_a_clone_shows_itself(clone, env, bare_env, lent):
     assert run("git", "status", "--porcelain", cwd=clone, env=bare_env).stdout == ""
 
 
-@pytest.mark.weekly
 def test_a_clone_shows_the_other_task(clone, env):
     """The penguins, in the environment of the tests."""
     user = env | {"VENV": env["VIRTUAL_ENV"]}

@@ -278,7 +278,8 @@ def test_an_estimator_of_another_package(project, env, bare_env, tmp_path):
     shell.follow(ours(MODEL))
 
 
-@pytest.mark.parametrize("autostage", ["true", pytest.param("false", marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("autostage", ["true", "false"])
 def test_what_brings_the_last_commit_back_leaves_nothing_of_a_variant(project, sh, env, tmp_path, autostage):
     before = snapshot(project)
     sh("dvc", "config", "--local", "core.autostage", autostage)
@@ -366,9 +367,10 @@ def test_targets_named_in_prose_exist(rebuilt):
 
 
 def test_commands_named_in_prose_exist(rebuilt, extras_env):
-    """`--option` is one of `locatable COMMAND`, wherever a page says so."""
+    """`--option` is one of `locatable COMMAND`, wherever a page or the demo says so."""
     used: dict[str, set[str]] = {}
-    for name, rest in COMMAND.findall(pages_together(rebuilt)):
+    demo = (TEMPLATE / "tools/demo.sh").read_text()
+    for name, rest in COMMAND.findall(pages_together(rebuilt) + demo):
         used.setdefault(name, set()).update(re.findall(r"(?<!\S)--[\w-]+", rest))
     assert {"locate", "mirror", "search", "reproduce"} <= set(used)
     for name, options in used.items():

@@ -45,6 +45,7 @@ def test_the_locks_of_a_new_project_are_what_uv_resolves(tmp_path, uv):
     assert changed(project, uv) == ["uv.lock"]
 
 
+@pytest.mark.weekly
 def test_another_version_of_a_tool_leaves_what_stages_may_import(project, uv):
     # As if pandas, which MLflow needs as well, had made a release since it was locked.
     (project / "asked.in").write_text("pandas==3.1.0\n")

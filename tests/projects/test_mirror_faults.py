@@ -93,7 +93,7 @@ def rows(store: Path) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("times", "number"), [(2, 15), pytest.param(20, 50, marks=pytest.mark.weekly)])
+@pytest.mark.parametrize(("times", "number"), [(2, 8), pytest.param(20, 50, marks=pytest.mark.weekly)])
 def test_a_mirror_that_is_killed_again_and_again(
     crowd: Callable, env: dict[str, str], times: int, number: int
 ) -> None:
@@ -137,13 +137,13 @@ def at_once(project: Path, uri: str, env: dict[str, str]) -> None:
 
 
 def test_two_at_once_on_one_database(crowd: Callable, env: dict[str, str]) -> None:
-    project = crowd(12)
+    project = crowd(6)
     at_once(project, f"sqlite:///{project}/mlflow.db", env)
 
 
 @pytest.mark.weekly
 def test_two_at_once_on_one_server(crowd: Callable, env: dict[str, str], server: str) -> None:
-    at_once(crowd(12), server, env)
+    at_once(crowd(6), server, env)
 
 
 def test_a_server_that_refuses_or_hangs(crowd: Callable, env: dict[str, str]) -> None:
@@ -216,6 +216,7 @@ def test_a_server_that_fails_half_way(crowd: Callable, env: dict[str, str], serv
     check_all(project, found)
 
 
+@pytest.mark.weekly
 def test_a_data_set_that_another_mirror_adds_first(crowd: Callable, env: dict[str, str], server: str) -> None:
     project, asked = crowd(2), []
     # What MLflow answers when another has added the row between its look and its insert.

@@ -143,42 +143,12 @@ def test_a_change_makes_out_of_date_exactly_what_reads_it(project, sh, what):
     ("what", "expected"),
     [
         ("train.py", ["environment", "train"]),
-        ("the lock", STAGES),
+        pytest.param("the lock", STAGES, marks=pytest.mark.weekly),
     ],
 )
 def test_a_change_runs_again_what_reads_it_and_what_reads_other_bytes(project, sh, what, expected):
     CHANGES[what][0](project)
     assert ran(sh("dvc", "repro").stdout) == expected
-
-
-# test_demo.py shows the most of it.
-@pytest.mark.weekly
-def test_variants_are_experiments_that_can_be_compared_and_applied(project, sh):
-    head = sh("git", "rev-parse", "HEAD").stdout
-    sh(*"dvc exp run --temp -n trees -S train.model=forest -S train.forest.trees=20".split())
-    sh("dvc", "exp", "run", "-n", "weaker", "-S", "train.logistic.alpha=0.01")
-    found = experiments(sh)
-    assert sorted(found) == ["trees", "weaker"]
-    assert sh("git", "rev-parse", "HEAD").stdout == head
-    for name, model in [("trees", "forest"), ("weaker", "logistic")]:
-        params = yaml.safe_load(sh("git", "show", f"{found[name]}:params.yaml").stdout)
-        assert params["train"]["model"] == model
-        lock = yaml.safe_load(sh("git", "show", f"{found[name]}:dvc.lock").stdout)
-        assert lock["stages"]["train"]["params"]["params.yaml"]["train"] == params["train"]
-
-    table = sh("dvc", "exp", "show", "--csv").stdout
-    for column in ("valid.log_loss", "test.roc_auc", "train.model", "train.logistic.alpha"):
-        assert column in table.splitlines()[0]
-    assert all(name in table for name in found)
-
-    sh("git", "checkout", "--quiet", "--force", ".")
-    sh("dvc", "exp", "apply", "trees")
-    assert yaml.safe_load((project / "params.yaml").read_text())["train"]["model"] == "forest"
-    assert ran(sh("dvc", "repro").stdout) == ["environment"]
-    changed = json.loads(sh("dvc", "params", "diff", "--json").stdout)["params.yaml"]
-    assert changed["train.model"] == {"old": "logistic", "new": "forest"}
-    metrics = json.loads(sh("dvc", "metrics", "diff", "--json").stdout)
-    assert metrics["reports/evaluate/metrics.json"]["test.log_loss"]["diff"] != 0
 
 
 def test_plots_and_metrics_are_what_dvc_shows(project, sh, tmp_path):
@@ -193,25 +163,6 @@ def test_plots_and_metrics_are_what_dvc_shows(project, sh, tmp_path):
     assert "accuracy" in shown
     values = json.loads(sh("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(values) == {"reports/train/metrics.json", "reports/evaluate/metrics.json"}
-
-
-# test_docs.py follows the README to a colleague, too.
-@pytest.mark.weekly
-def test_a_pushed_project_is_complete_in_a_fresh_clone(project, sh, tmp_path, env):
-    """The default remote is a folder beside the project; here the test's own folder."""
-    assert sh("dvc", "push").returncode == 0
-    store = project.parent / "tumour-classifier-dvc"
-    assert len([path for path in store.rglob("*") if path.is_file()]) >= 5
-    sh("git", "clone", "--quiet", project, tmp_path / "clone")
-    clone = tmp_path / "clone"
-    missing = run("dvc", "repro", cwd=clone, env=env, code=None)
-    assert missing.returncode != 0
-    assert "data/raw.csv" in missing.stderr
-    run("git", "checkout", "--quiet", ".", cwd=clone, env=env)
-    run("dvc", "pull", cwd=clone, env=env)
-    assert snapshot(clone) == snapshot(project)
-    assert ran(run("dvc", "repro", cwd=clone, env=env).stdout) == ["environment"]
-    assert run("git", "status", "--porcelain", cwd=clone, env=env).stdout == ""
 
 
 # A line of params.yaml, what stands in its place, and the line that refuses it.

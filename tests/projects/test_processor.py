@@ -75,7 +75,8 @@ print(os.environ["OPENBLAS_CORETYPE"], os.environ["NPY_ENABLE_CPU_FEATURES"])
     assert run("python", "-c", script, cwd=generate(tmp_path), env=env).stdout.strip() == settings
 
 
-@pytest.mark.parametrize("task", ["classification", pytest.param("regression", marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("task", ["classification", "regression"])
 def test_what_is_reported_is_the_same_bytes_without_the_packages_settings(
     tmp_path: Path, env: dict[str, str], task: str
 ) -> None:

@@ -426,14 +426,6 @@ def test_data_comes_from_the_remote_where_the_cache_lacks_it(recorded: Pipeline)
     assert recorded.is_proven()
 
 
-def test_data_in_neither_cache_nor_remote(recorded: Pipeline) -> None:
-    shutil.rmtree(recorded.folder / ".dvc/cache")
-    shutil.rmtree(recorded.folder.parent / "remote")
-    line = recorded.refusal()
-    assert line.startswith("cannot try: data/in.csv")
-    assert "is in neither the DVC cache nor remote 'storage'; that remote is the folder " in line
-
-
 def test_a_command_that_needs_the_shell_of_its_author(plain: Pipeline) -> None:
     plain.edit("dvc.yaml", "awk '{s", "cat <(echo 5) rows.csv | awk '{s")
     plain.edit("dvc.yaml", "' rows.csv >", "' >")
@@ -569,14 +561,6 @@ def environment_record(variables: dict[str, str]) -> str:
     return json.dumps({"python": running, "variables": variables})
 
 
-def test_a_variable_that_is_recorded_is_not_varied(plain: Pipeline) -> None:
-    plain.write("environment.json", environment_record({"OMP_NUM_THREADS": "7"}))
-    plain.insert("import os\nrows += [int(os.environ.get('OMP_NUM_THREADS', 1))]")
-    plain.repro(OMP_NUM_THREADS="7")
-    assert plain.is_proven(VARIED)
-    assert "number of threads" not in plain.report.varied
-
-
 def test_a_condition_with_which_a_stage_fails(plain: Pipeline) -> None:
     plain.insert("import time\nassert not time.timezone")
     plain.repro()
@@ -606,25 +590,6 @@ def test_the_order_of_files_that_changes_the_result(plain: Pipeline, tmp_path: P
     plain.insert("import os\nrows += [int(name[0]) for name in os.listdir('parts')]")
     plain.repro()
     assert plain.findings(VARIED) == ["make: rows.csv changes with the file order"]
-
-
-def test_a_pipeline_that_never_ran(plain: Pipeline) -> None:
-    assert plain.refusal() == (
-        "cannot try: no results are recorded yet in this revision: `dvc repro`, then commit"
-    )
-
-
-def test_an_unknown_stage(recorded: Pipeline) -> None:
-    assert recorded.refusal(replace(CURRENT, stage="none")) == (
-        "cannot try: no stage none in this revision; it has: make, total"
-    )
-
-
-def test_one_stage_from_recorded_inputs(plain: Pipeline) -> None:
-    plain.insert("from .helpers import times")
-    plain.repro()
-    assert plain.is_proven(replace(CURRENT, stage="total"))
-    assert plain.verdicts() == {"metrics.json": "identical"}
 
 
 def test_variables_that_environment_json_records_are_set_for_stages(plain):

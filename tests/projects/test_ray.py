@@ -216,6 +216,7 @@ def known(user: Mapping[str, str], study: str, storage: str) -> list[dict[str, A
     return json.loads(run("python", "-c", code, study, storage, cwd=Path.cwd(), env=user).stdout)
 
 
+@pytest.mark.weekly
 def test_a_node_sees_neither_the_project_nor_another_node(
     head: Cluster, shared: Path, project: Path, extras_env: dict[str, str]
 ) -> None:
@@ -371,6 +372,7 @@ def test_a_stage_that_would_take_ten_minutes_does_not_outlive_its_search(
         wait_for(lambda at=node: not list((at / "tmp").glob("search-*")))
 
 
+@pytest.mark.weekly
 def test_pruned_and_failed_trials(head: Cluster, remote: Any, user: dict[str, str], tmp_path: Path) -> None:
     grid = {"train.x": [0.3, 0.95], "train.trouble": ["above", "none"]}
     search = {

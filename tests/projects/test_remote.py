@@ -150,6 +150,7 @@ def test_a_set_up_clone_follows_what_is_committed_but_not_over_the_user_s_own(
     assert listed.stdout.split()[:2] == ["storage", counts.format(place=place)]
 
 
+@pytest.mark.weekly
 def test_the_page_on_moving_the_data_brings_that_of_every_commit(ada, project, place, history, env):
     ada("dvc", "push", "--all-commits")
     notes = place / "notes"

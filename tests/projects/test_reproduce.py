@@ -261,6 +261,7 @@ def script(project: Path, step: str) -> str:
     return str(steps[step]["run"])
 
 
+@pytest.mark.weekly
 def test_the_workflow_passes_before_the_first_results(tmp_path: Path, env: dict[str, str]) -> None:
     project = generate(tmp_path)
     job = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())["jobs"]["prove"]

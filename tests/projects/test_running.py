@@ -1,6 +1,7 @@
 """What DVC runs now, in MLflow: real trainings by DVCLive, read while they grow."""
 
 import random
+import shutil
 import statistics
 import subprocess
 import time
@@ -11,6 +12,7 @@ from typing import IO
 
 import psutil
 import pytest
+from filelock import FileLock
 from mirrored import git, refs
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -118,14 +120,23 @@ class Training:
         return found
 
 
-@pytest.fixture
-def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
-    """A repository with results, mirrored."""
-    root = tmp_path / "project"
+@pytest.fixture(scope="session")
+def trained(shared: Path, env: dict[str, str]) -> Path:
+    """A repository with results; copy it, do not change it."""
+    root = shared / "trained"
+    with FileLock(root.with_suffix(".lock")):
+        if not root.with_suffix(".done").exists():
+            train(root, env)
+            root.with_suffix(".done").touch()
+    return root
+
+
+def train(root: Path, env: Mapping[str, str]) -> None:
+    """Make a repository, and have DVC run what it declares."""
     root.mkdir()
     run("git", "init", "--quiet", cwd=root, env=env)
     run("dvc", "init", "--quiet", cwd=root, env=env)
-    run("dvc", "config", "--local", "core.site_cache_dir", tmp_path / "site", cwd=root, env=env)
+    write_site(root)
     (root / "train.py").write_text(TRAIN)
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "params.yaml").write_text("pause: 0\nrate: 4\nsteps: 2\n")
@@ -133,6 +144,18 @@ def training(tmp_path: Path, env: dict[str, str]) -> Iterator[Training]:
         run("git", "add", "--all", cwd=root, env=env)
         run("git", "commit", "--quiet", "-m", subject, cwd=root, env=env)
         run("dvc", "repro", "--quiet", cwd=root, env=env)
+
+
+def write_site(root: Path) -> None:
+    """Have DVC keep what it knows of a repository beside it."""
+    (root / ".dvc/config.local").write_text(f"[core]\n    site_cache_dir = {root.parent / 'site'}\n")
+
+
+@pytest.fixture
+def training(tmp_path: Path, trained: Path, env: dict[str, str]) -> Iterator[Training]:
+    """A repository with results, mirrored."""
+    root = Path(shutil.copytree(trained, tmp_path / "project", symlinks=True))
+    write_site(root)
     run("locatable", "mirror", cwd=root, env=env)
     training = Training(root, env)
     yield training
@@ -187,6 +210,7 @@ def test_a_training_that_is_killed_has_failed_and_keeps_its_points(training: Tra
     assert points == EXPECTED[: len(points)]
 
 
+@pytest.mark.weekly
 def test_an_experiment_whose_dvc_is_killed_was_killed(training: Training) -> None:
     training.watch()
     dvc = training.start("dvc", "exp", "run", "--quiet", "--temp", "--name", "forest", *LONG)
@@ -197,6 +221,7 @@ def test_an_experiment_whose_dvc_is_killed_was_killed(training: Training) -> Non
     assert training.until("KILLED")[-1].data.metrics
 
 
+@pytest.mark.weekly
 def test_an_experiment_of_the_queue_whose_process_is_killed_was_killed(training: Training) -> None:
     training.watch()
     queue = ("dvc", "exp", "run", "--quiet", "--queue", "--name", "forest", *LONG)

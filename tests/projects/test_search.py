@@ -158,6 +158,8 @@ with open(os.environ["DEVICES"], "a") as noted:
 """
 
 
+# tests/unit/test_search_devices.py shares GPUs out.
+@pytest.mark.weekly
 def test_two_trials_at_a_time_share_no_gpu(small: Any, user: dict[str, str], tmp_path: Path) -> None:
     folder = small({"resources": {"gpu": 1}, "sampler": {"name": "RandomSampler", "seed": 1}}, seconds=0.5)
     code = NOTE % "begin" + (folder / "train.py").read_text() + NOTE % "end"
@@ -184,6 +186,8 @@ AWKWARD = [
 ]  # fmt: skip
 
 
+# tests/unit/test_params_files.py sets values of all kinds in every format.
+@pytest.mark.weekly
 def test_awkward_values_arrive_as_meant(small: Any, search: Search) -> None:
     labels = [json.dumps(value) if isinstance(value, list | dict) else value for value in AWKWARD]
     space = {"train.text": {"type": "categorical", "choices": AWKWARD}}

@@ -92,7 +92,7 @@ def test_ctrl_c_finishes_and_a_second_one_stops(small: Any, user: dict[str, str]
     check_left_alone(folder, before, user)
     check_agreement(folder)
 
-    search = start(folder, user, "--trials", "50", "--workers", "2")
+    search = start(folder, user, "--trials", "50")
     wait_for(lambda: processes(folder, "stage"))
     os.killpg(search.pid, signal.SIGINT)
     os.killpg(search.pid, signal.SIGINT)

@@ -58,6 +58,23 @@ def few(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory, bare_env: dict[str, str]) -> Path:
+    """An environment as the project's script makes it, before anything is installed."""
+    project = generate(tmp_path_factory.mktemp("empty"))
+    run(sys.executable, "scripts/setup.py", ".venv", cwd=project, env=bare_env)
+    return project / ".venv"
+
+
+@pytest.fixture
+def begun(few: Path, empty: Path) -> Path:
+    """A project with two packages, and an environment without them: to make one takes two seconds."""
+    shutil.copytree(empty, few / ".venv", symlinks=True)
+    made = few / ".venv/made"
+    made.write_text(made.read_text().replace(str(empty), str(few / ".venv")))
+    return few
+
+
+@pytest.fixture(scope="module")
 def with_uv(bare_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user who has uv."""
     programs = tmp_path_factory.mktemp("programs")
@@ -131,10 +148,10 @@ def test_pip_installs_into_the_project_whatever_the_machine_says(few, without_uv
 
 
 def pythons() -> dict[str, str]:
-    """Programs by version of the Pythons that this machine has, this one included; nothing is downloaded."""
+    """Programs by version of the other Pythons that this machine has; nothing is downloaded."""
     installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
-    for version in {"3.11", "3.12", "3.13"} - found.keys():
+    found = {}
+    for version in {"3.11", "3.12", "3.13"} - {f"{sys.version_info.major}.{sys.version_info.minor}"}:
         places = [shutil.which(f"python{version}"), *map(str, installed.glob(f"{version}.*/bin/python"))]
         # What is on the path can be pyenv's, which refuses a version that is not chosen.
         works = [place for place in places if place and runs(place)]
@@ -168,7 +185,7 @@ def test_a_second_environment_needs_no_network(ready, with_uv):
     assert "Going on without uv" not in done.stdout
 
 
-def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(few, with_uv, tmp_path):
+def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(begun, with_uv, tmp_path):
     program = tmp_path / "uv"  # what it knows of a package can be here, and the package not
     real = shlex.quote(str(PROGRAMS / "uv"))
     program.write_text(
@@ -176,18 +193,18 @@ def test_what_uv_lacks_on_this_machine_is_asked_of_the_index(few, with_uv, tmp_p
     )
     program.chmod(0o755)
     env = {**with_uv, "PATH": f"{tmp_path}{os.pathsep}{with_uv['PATH']}"}
-    done = run("make", "setup", cwd=few, env=env)
+    done = run("make", "setup", cwd=begun, env=env)
     assert "Not all are on this machine, hence the error: getting them from the package index" in done.stdout
-    assert runs_in(few) == few / ".venv"
+    assert runs_in(begun) == begun / ".venv"
 
 
-def test_where_uv_is_too_old_pip_installs(few, with_uv):
-    project = few / "pyproject.toml"
+def test_where_uv_is_too_old_pip_installs(begun, with_uv):
+    project = begun / "pyproject.toml"
     project.write_text(project.read_text().replace('required-version = ">=', 'required-version = ">=99'))
-    done = run("make", "setup", cwd=few, env=with_uv)
+    done = run("make", "setup", cwd=begun, env=with_uv)
     assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
     assert "Going on without uv" in done.stdout
-    assert runs_in(few) == few / ".venv"
+    assert runs_in(begun) == begun / ".venv"
 
 
 def test_a_python_that_is_gone_is_replaced(ready, with_uv):
@@ -208,7 +225,7 @@ def test_a_project_that_was_moved_gets_a_new_environment(ready, with_uv, tmp_pat
 
 
 @pytest.fixture
-def with_extra(few: Path) -> Path:
+def with_extra(begun: Path) -> Path:
     """A project with two packages, and an extra that is a third."""
     pyproject = """
         [project]
@@ -220,9 +237,9 @@ def with_extra(few: Path) -> Path:
         package = false
         find-links = ["vendor"]
     """
-    (few / "pyproject.toml").write_text(pyproject)
-    (few / "extras.lock").write_text(write_program(few / "vendor", "more"))
-    return few
+    (begun / "pyproject.toml").write_text(pyproject)
+    (begun / "extras.lock").write_text(write_program(begun / "vendor", "more"))
+    return begun
 
 
 def test_an_extra_is_added_on_request_and_taken_out_again(with_extra, with_uv):
@@ -241,14 +258,14 @@ def test_an_extra_that_is_not_as_its_lock_says_is_refused(with_extra, with_uv):
     assert not (with_extra / ".venv/bin/dvc").exists()
 
 
-def test_on_a_terminal_uv_shows_what_it_does(few, with_uv):
+def test_on_a_terminal_uv_shows_what_it_does(begun, with_uv):
     command = ["script", "--quiet", "--return", "--command", "make setup", os.devnull]
     if not shutil.which("script"):
         pytest.skip("script (util-linux or bsdutils) gives a terminal")
-    shown = run(*command, cwd=few, env=with_uv).stdout
+    shown = run(*command, cwd=begun, env=with_uv).stdout
     assert "packages into" in shown
     assert "Installed" in shown
-    assert runs_in(few) == few / ".venv"
+    assert runs_in(begun) == begun / ".venv"
 
 
 def test_elsewhere_a_line_for_each_step_is_enough(set_up):

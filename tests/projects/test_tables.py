@@ -8,9 +8,10 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import TEMPLATE, generate, run
+from support import TEMPLATE, generate
 
 DRIVER = Path(__file__).with_name("tables_driver.py")
 TABLES = TEMPLATE / "tests/tables"
@@ -67,6 +68,8 @@ TASKS = {"classification": CLASSES, "regression": QUANTITIES}
 ALL = [(task, table) for task, tables in TASKS.items() for table in tables]
 # Boosting takes as long as all else, most of all with several classes.
 BOOSTED = ("penguins",)
+# Those that no other test looks at.
+ONCE_A_WEEK = ("iris", "weather", "investments", "crime", "seats")
 
 
 def models_of(task: str, table: str) -> list[str]:
@@ -74,7 +77,15 @@ def models_of(task: str, table: str) -> list[str]:
     return [model for model in MODELS[task] if model != "boosting" or table in BOOSTED]
 
 
-EACH = [(*case, model) for case in ALL for model in models_of(*case)]
+def each() -> list[Any]:
+    """Every table with each of its models."""
+    found = []
+    for task, table in ALL:
+        marks = pytest.mark.weekly if table in ONCE_A_WEEK else ()
+        found += [pytest.param(task, table, model, marks=marks) for model in models_of(task, table)]
+    return found
+
+
 LONG = "size,kind\n" + "".join(
     f"{n * 7919 % 10007},{int(n * 7919 % 10007 + n * 104729 % 10009 > 10008)}\n" for n in range(27000)
 )
@@ -112,16 +123,18 @@ def cases_of(task: str, *names: str) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def results(drive: Driver) -> dict[str, dict]:
-    """Every table through all stages by its models."""
+def results(drive: Driver, request: pytest.FixtureRequest) -> dict[str, dict]:
+    """Every table of this run through all stages by its models."""
     found = {}
-    for task, tables in TASKS.items():
+    left_out = () if request.config.option.markexpr == "weekly" else ONCE_A_WEEK
+    for task in TASKS:
+        tables = [table for table in TASKS[task] if table not in left_out]
         long = {"csv": LONG, "prepare": {"target": "kind"}, "models": MODELS[task][:1]}
         found[task] = drive(task, {**cases_of(task, *tables), "long": long})
     return found
 
 
-@pytest.mark.parametrize(("task", "table", "model"), EACH)
+@pytest.mark.parametrize(("task", "table", "model"), each())
 def test_a_real_table_gives_a_model_its_metrics_and_figures(results, task, table, model):
     found = results[task][table]
     assert "refused" not in found
@@ -561,20 +574,3 @@ def test_balanced_weights_find_more_of_a_rare_class(found, model):
 def test_how_rare_a_value_must_be_is_a_param(found):
     digests = [found["classification"][name]["logistic"]["digest"] for name in RARE]
     assert len(set(digests)) == 3
-
-
-@pytest.mark.weekly
-def test_a_regression_from_its_table_to_its_proof(tmp_path, env):
-    """What a user does with a new project, in the one that comes with penguins."""
-    project = generate(tmp_path, task="regression")
-    assert project.name == "penguin-mass"
-    run("dvc", "repro", cwd=project, env=env)
-    run("git", "add", "--all", cwd=project, env=env)
-    run("git", "commit", "--quiet", "--message", "First results", cwd=project, env=env)
-    assert " passed" in run("pytest", cwd=project, env=env).stdout
-    said = run("locatable", "search", "--trials", "3", cwd=project, env=env).stdout
-    assert "baseline-search: 3 complete, 0 pruned, 0 failed" in said
-    shown = json.loads(run("dvc", "plots", "show", "--json", cwd=project, env=env).stdout)["data"]
-    assert {"rmse", "mae", "predicted", "residuals"} <= shown.keys()
-    proof = run("locatable", "reproduce", "--env", "current", cwd=project, env=env).stdout
-    assert "10 of 10 outputs rebuilt as recorded, 0 findings" in proof

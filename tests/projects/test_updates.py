@@ -18,6 +18,7 @@ FIRST_RELEASE = "317d311"
 GENERATED = "{{cookiecutter.project_slug}}"
 STAGES = ["environment", "prepare", "train", "evaluate"]
 PROGRAMS = Path(sys.executable).parent
+pytestmark = pytest.mark.weekly
 
 
 def cruft(*arguments: str | Path, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -126,7 +127,6 @@ def updated(
     return project, env, run("dvc", "repro", cwd=project, env=env).stdout
 
 
-@pytest.mark.long
 def test_newer_tools_arrive_as_a_wheel_and_a_lock(updated):
     project, env, _ = updated
     changed = git(project, "diff", "--name-only", "--no-renames", "HEAD", env=env).split()
@@ -144,14 +144,12 @@ def test_newer_tools_arrive_as_a_wheel_and_a_lock(updated):
     assert "3.17.1" in run("mlflow", "--version", cwd=project, env=env).stdout
 
 
-@pytest.mark.long
 def test_newer_tools_make_no_result_out_of_date(updated):
     project, env, shown = updated
     assert ran(shown) == ["environment"]
     assert "environment.json" not in git(project, "diff", "--name-only", "HEAD", env=env).split()
 
 
-@pytest.mark.weekly
 def test_another_package_that_stages_import_makes_results_out_of_date(updated, tmp_path, bare_env):
     project, env, _ = updated
     (tmp_path / "asked.in").write_text("pandas==3.1.0\n")
@@ -187,7 +185,6 @@ def moved(
     return project, uv, conflicts(project, bare_env)
 
 
-@pytest.mark.weekly
 def test_the_first_release_is_updated_with_conflicts_only_where_both_changed(moved):
     _, _, found = moved
     assert found <= {"README.md", "pyproject.toml", "requirements.lock", "dvc.yaml"}
@@ -215,7 +212,6 @@ def moved_and_built(moved) -> tuple[Path, dict[str, str], str]:
     return project, env, shown
 
 
-@pytest.mark.weekly
 def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved_and_built):
     project, _, _ = moved_and_built
     assert {path.name for path in (project / "scripts").iterdir() if path.name != "__pycache__"} == {
@@ -226,7 +222,6 @@ def test_after_an_update_from_the_first_release_only_thin_scripts_are_left(moved
     }
 
 
-@pytest.mark.weekly
 def test_an_update_from_the_first_release_keeps_what_the_owner_wrote(moved_and_built):
     project, _, _ = moved_and_built
     assert "alpha: 0.002" in (project / "params.yaml").read_text()
@@ -235,7 +230,6 @@ def test_an_update_from_the_first_release_keeps_what_the_owner_wrote(moved_and_b
     assert "\nxxhash==" in (project / "requirements.lock").read_text()
 
 
-@pytest.mark.weekly
 def test_an_update_from_the_first_release_rebuilds_everything_once(moved_and_built):
     project, env, shown = moved_and_built
     assert ran(shown) == STAGES

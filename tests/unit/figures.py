@@ -1,15 +1,15 @@
 """Figures as stages draw them, and a project whose experiments have them."""
 
-import hashlib
 import io
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from tiny_git import commit, git
+from tiny_git import commit, git, md5
 
 NAMES = ("one", "two", "three", "near", "nearly")
 
@@ -33,10 +33,12 @@ def curves(seed: int, shift: float = 0.0, format: str = "png") -> bytes:
     return content.getvalue()
 
 
-def drawn(format: str) -> dict[str, bytes]:
-    """The figure of each of five experiments; those of `near` and `nearly` differ in one curve."""
-    figures = {name: curves(seed, format=format) for seed, name in enumerate(NAMES[:4])}
-    return {**figures, "nearly": curves(3, shift=1.5, format=format)}
+@cache
+def drawn(name: str, format: str = "png") -> bytes:
+    """The figure of one of the five experiments; those of `near` and `nearly` differ in one curve."""
+    if name == "nearly":
+        return curves(3, shift=1.5, format=format)
+    return curves(NAMES.index(name), format=format)
 
 
 def picture(content: bytes) -> Image.Image:
@@ -52,10 +54,6 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
 def scaled(content: bytes, factor: float, method: int = Image.Resampling.BICUBIC) -> Image.Image:
     image = picture(content)
     return image.resize((round(image.width * factor), round(image.height * factor)), method)
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def lock(files: Mapping[str, bytes]) -> str:

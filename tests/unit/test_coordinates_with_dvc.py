@@ -1,6 +1,5 @@
 """Coordinates of repositories that DVC itself has written, compared with what DVC says about them."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from tiny_dvc import commit, dvc, init
-from tiny_git import git, write
+from tiny_git import git, md5, write
 
 from locatable.repository.reader import Reader
 from locatable.repository.snapshot import Snapshot
@@ -63,10 +62,6 @@ stages:
     "../README.md": "not of DVC\n",
     "../../elsewhere/there.txt": "there\n",
 }
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def digests(found: Coordinates) -> dict[str, str]:
@@ -127,13 +122,13 @@ def test_an_output_of_a_stage_with_a_wdir_is_seen_from_the_root(found: Coordinat
 
 def test_an_output_of_another_pipeline_is_seen_from_the_root(many: Path, found: Coordinates) -> None:
     outs = found.execution.content["stages"]["pipelines/b/dvc.yaml:own"]["outs"]
-    assert outs == {"pipelines/b/m.json": md5(many / "pipelines/b/m.json")}
+    assert outs == {"pipelines/b/m.json": md5((many / "pipelines/b/m.json").read_bytes())}
 
 
 def test_data_is_what_was_imported_or_added(many: Path, found: Coordinates) -> None:
     (here,) = yaml.safe_load((many / "here.dvc").read_text())["outs"]
     assert found.data.content == {
-        "there.txt": md5(many / "there.txt"),
+        "there.txt": md5((many / "there.txt").read_bytes()),
         "here": here["md5"],
     }
 
@@ -141,7 +136,7 @@ def test_data_is_what_was_imported_or_added(many: Path, found: Coordinates) -> N
 def test_code_is_what_stages_declare_from_wherever_they_run(many: Path, found: Coordinates) -> None:
     files = found.code.content["files"]
     assert files.keys() == {"src", "src/main.py", "towns/it/in.txt", "towns/us/in.txt", "../outside.csv"}
-    assert files["towns/us/in.txt"] == md5(many / "towns/us/in.txt")
+    assert files["towns/us/in.txt"] == md5((many / "towns/us/in.txt").read_bytes())
 
 
 def test_params_are_those_of_every_format_and_folder(found: Coordinates) -> None:
@@ -216,7 +211,7 @@ def importing(tmp_path_factory: pytest.TempPathFactory) -> Imports:
                 repo.update(["theirs.csv.dvc"])
             else:
                 repo.imp(str(other), "rows.csv", "theirs.csv")
-        hashes.append(md5(here / "theirs.csv"))
+        hashes.append(md5((here / "theirs.csv").read_bytes()))
         revs.append(commit(here))
     with Reader(here) as reader:
         snapshots = list(reader.snapshots(revs))
@@ -347,7 +342,9 @@ def test_fewer_rows_differ_by_their_data_and_their_results(variants: Variants) -
 
 
 def test_data_that_was_added_again_is_known_by_its_new_hash(variants: Variants) -> None:
-    assert coordinates_of(variants.rows).data.content == {"data/raw.csv": md5(variants.root / "data/raw.csv")}
+    assert coordinates_of(variants.rows).data.content == {
+        "data/raw.csv": md5((variants.root / "data/raw.csv").read_bytes())
+    }
 
 
 @pytest.mark.parametrize(("rev", "name"), [("HEAD~2", "base"), ("HEAD", "rows")])

@@ -114,18 +114,6 @@ def project(planted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return planted
 
 
-@pytest.fixture
-def diff(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run the command, and return what it prints as JSON."""
-
-    def run(*words: str) -> dict[str, Any]:
-        assert main(["diff", *words, "--json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
-
-    return run
-
-
 @pytest.mark.parametrize("name", CAUSES)
 def test_a_planted_cause_is_named_first_and_nothing_else(
     name: str, project: Path, diff: Callable[..., dict[str, Any]]

@@ -32,18 +32,6 @@ Diff = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def diff(capsys: pytest.CaptureFixture[str]) -> Diff:
-    """Run the command, and return what it prints as JSON."""
-
-    def run(*words: str) -> dict[str, Any]:
-        assert main(["diff", *words, "--json"]) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
-
-    return run
-
-
-@pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a project, which is the current one."""
     place = tmp_path / "project"

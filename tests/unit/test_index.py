@@ -1,6 +1,5 @@
 """An index of many repositories: what is read into it, what is found in it, and what is said of the rest."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_dvc
 from figures import curves, picture, saved, scaled
-from tiny_git import commit, experiment, git, write
+from tiny_git import commit, experiment, git, md5, write
 
 from locatable.cli import main
 from locatable.errors import ProjectError
@@ -27,10 +26,6 @@ stages:
     metrics: [metrics.json: {cache: false}]
     outs: [model.bin]
 """
-
-
-def md5(content: str) -> str:
-    return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 
 def results(lr: float, loss: float) -> dict[str, str]:

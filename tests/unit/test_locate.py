@@ -1,23 +1,17 @@
 """`locate`: which revisions a file or a name belongs to, and how."""
 
-import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_git import commit, git, write
+from tiny_git import commit, git, md5, write
 
 from locatable.errors import NotFoundError
-from locatable.locate import Located, locate
+from locatable.locate import Located, locate, report_on
 from locatable.repository.hashes import md5_of
 from locatable.repository.reader import Reader
 
 MODEL, DATA, SCAN, SCRIPT, FIGURE = b"model", b"data", b"scan", b"print()\n", b"figure"
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def entry(path: str, content: bytes) -> str:
@@ -50,12 +44,6 @@ def project(tmp_path: Path) -> Path:
     """A project whose only commit has results."""
     commit(tmp_path / "project", FILES)
     return tmp_path / "project"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def experiment(project: Path, name: str, files: dict[str, str]) -> str:
@@ -264,6 +252,25 @@ def test_an_uncommitted_result(project: Path, reader: Reader, tmp_path: Path) ->
     (result,) = locate(reader, copy_of(b"new", tmp_path)).results
     assert result.uncommitted == ["execution"]
     assert {path: str(role) for path, role in result.roles.items()} == {"model.bin": "output of train"}
+
+
+def test_each_uncommitted_coordinate_is_named_and_the_params_that_changed(
+    project: Path, reader: Reader, tmp_path: Path
+) -> None:
+    params = "    params:\n      params.yaml:\n        lr: {}\n"
+    pipeline = (
+        "stages:\n  train:\n    cmd: python train.py\n    deps: [data.csv, train.py]\n    params: [lr]\n"
+    )
+    pipeline += "    outs: [figure.svg, model.bin]\n"
+    committed = lock().replace("    outs:\n", params.format(1) + "    outs:\n")
+    commit(project, {"dvc.lock": committed, "dvc.yaml": pipeline, "params.yaml": "lr: 1\n"})
+    changed = lock(b"new").replace("    outs:\n", params.format(2) + "    outs:\n")
+    changed = changed.replace(entry("train.py", SCRIPT), entry("train.py", b"other"))
+    write(project, {"dvc.lock": changed, "params.yaml": "lr: 2\n", "train.py": b"other", "model.bin": b"new"})
+    for target in (str(project / "model.bin"), copy_of(b"new", tmp_path)):
+        (result,) = locate(reader, target).results
+        assert result.uncommitted == ["code", "params", "execution"]
+        assert report_on(reader, result, None).params_changed == {"lr": (1, 2)}
 
 
 def test_an_output_that_is_not_as_the_workspace_s_lock_says_is_no_result(

@@ -1,7 +1,6 @@
 """`locatable locate --cite`: a paragraph, and an entry for BibTeX."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,12 +59,6 @@ ORIGIN = "https://ada:secret@git.example.org/lab/tumours_x.git"
 def project(tmp_path: Path) -> Path:
     commit(tmp_path / "tumours", FILES)
     return tmp_path / "tumours"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def cited(reader: Reader, target: str = "HEAD") -> Citation:

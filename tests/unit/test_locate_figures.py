@@ -29,8 +29,6 @@ from locatable.locate.document import locate_document
 from locatable.locate.known_figures import KnownFigures, look_rows
 from locatable.repository.reader import Reader
 
-PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,17 +36,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(
         tmp_path_factory.mktemp("figures") / "project",
         lambda name: {
-            "reports/loss.png": PNG[name],
-            "reports/loss.pdf": PDF[name],
-            "reports/loss.svg": SVG[name],
+            "reports/loss.png": drawn(name),
+            "reports/loss.pdf": drawn(name, "pdf"),
+            "reports/loss.svg": drawn(name, "svg"),
         },
     )
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def said(document: Located) -> list[tuple[str, str, str]]:
@@ -64,12 +56,12 @@ def said(document: Located) -> list[tuple[str, str, str]]:
 @cache
 def copies() -> list[tuple[bytes, str, str]]:
     """Figures as they get into documents: how each should be found, and as whose."""
-    stripped = saved(picture(PNG["two"]), "PNG", optimize=True)
-    small = saved(scaled(PNG["near"], 0.6), "PNG")
-    compressed = saved(picture(PNG["nearly"]), "JPEG", quality=75)
+    stripped = saved(picture(drawn("two")), "PNG", optimize=True)
+    small = saved(scaled(drawn("near"), 0.6), "PNG")
+    compressed = saved(picture(drawn("nearly")), "JPEG", quality=75)
     foreign = curves(99)
     return [
-        (PNG["one"], "BYTES", "one"),
+        (drawn("one"), "BYTES", "one"),
         (stripped, "PIXELS", "two"),
         (small, "SIMILAR", "near"),
         (compressed, "SIMILAR", "nearly"),
@@ -80,7 +72,12 @@ def copies() -> list[tuple[bytes, str, str]]:
 def paper(folder: Path) -> Path:
     """A PDF: vector figures as pdfTeX places them, a picture, a JPEG, a foreign figure."""
     writer = PdfWriter()
-    for content in (PDF["one"], PDF["near"], PDF["nearly"], curves(99, format="pdf")):
+    for content in (
+        drawn("one", "pdf"),
+        drawn("near", "pdf"),
+        drawn("nearly", "pdf"),
+        curves(99, format="pdf"),
+    ):
         figure = PdfReader(io.BytesIO(content)).pages[0]
         page = writer.add_blank_page(595, 842)
         form = DecodedStreamObject()
@@ -94,7 +91,7 @@ def paper(folder: Path) -> Path:
             }
         )
         place(writer, page, form)
-    for image in (scaled(PNG["near"], 0.6), picture(PNG["three"])):
+    for image in (scaled(drawn("near"), 0.6), picture(drawn("three"))):
         single = io.BytesIO(saved(image, "PDF", quality=90))
         writer.append(single)
     path = folder / "paper.pdf"
@@ -160,7 +157,7 @@ def test_a_notebook(reader: Reader, tmp_path: Path) -> None:
 def test_scaled_and_compressed_copies(
     reader: Reader, tmp_path: Path, name: str, factor: float, quality: int | None
 ) -> None:
-    image = scaled(PNG[name], factor)
+    image = scaled(drawn(name), factor)
     copy = tmp_path / ("copy.jpg" if quality else "copy.png")
     copy.write_bytes(saved(image, "JPEG", quality=quality) if quality else saved(image, "PNG"))
     assert said(locate_document(reader, str(copy))) == [("", "SIMILAR", name)]
@@ -168,7 +165,7 @@ def test_scaled_and_compressed_copies(
 
 @pytest.mark.parametrize("name", ["one", "near", "nearly"])
 def test_a_screenshot_with_a_margin(reader: Reader, tmp_path: Path, name: str) -> None:
-    image = scaled(PNG[name], 0.8, Image.Resampling.LANCZOS)
+    image = scaled(drawn(name), 0.8, Image.Resampling.LANCZOS)
     screen = Image.new("RGB", (image.width + 57, image.height + 31), "white")
     screen.paste(image, (40, 11))
     screen.save(tmp_path / "screen.png")
@@ -177,7 +174,7 @@ def test_a_screenshot_with_a_margin(reader: Reader, tmp_path: Path, name: str) -
 
 @pytest.mark.parametrize("name", ["near", "nearly"])
 def test_where_the_copy_is_too_small_to_tell_it_says_so(reader: Reader, tmp_path: Path, name: str) -> None:
-    scaled(PNG[name], 0.11, Image.Resampling.BOX).save(tmp_path / "thumbnail.png")
+    scaled(drawn(name), 0.11, Image.Resampling.BOX).save(tmp_path / "thumbnail.png")
     (figure,) = said(locate_document(reader, str(tmp_path / "thumbnail.png")))
     assert figure[1] in ("TIE", "NONE")
 
@@ -232,7 +229,7 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.mark.parametrize("name", EDITS)
 def test_a_picture_that_somebody_edited(reader: Reader, tmp_path: Path, name: str) -> None:
-    EDITS[name](picture(PNG["near"])).save(tmp_path / "edited.png")
+    EDITS[name](picture(drawn("near"))).save(tmp_path / "edited.png")
     assert said(locate_document(reader, str(tmp_path / "edited.png"))) == [("", "SIMILAR", "near")]
 
 
@@ -246,20 +243,19 @@ def test_an_edited_picture_of_nobody_here(reader: Reader, tmp_path: Path, name: 
 def test_a_picture_in_another_format(
     reader: Reader, tmp_path: Path, ending: str, options: dict[str, int]
 ) -> None:
-    picture(PNG["two"]).save(tmp_path / f"figure.{ending}", **options)
+    picture(drawn("two")).save(tmp_path / f"figure.{ending}", **options)
     ((_, match, name),) = said(locate_document(reader, str(tmp_path / f"figure.{ending}")))
     assert (match in ("SIMILAR", "PIXELS"), name) == (True, "two")
 
 
 def test_the_parts_of_a_montage(reader: Reader, tmp_path: Path) -> None:
     montage = Image.new("RGB", (830, 630), "white")
-    for place, content in enumerate([PNG["one"], PNG["nearly"], curves(90), PNG["three"]]):
+    for place, content in enumerate([drawn("one"), drawn("nearly"), curves(90), drawn("three")]):
         montage.paste(picture(content), (430 * (place % 2), 330 * (place // 2)))
     montage.save(tmp_path / "montage.png")
-    figures = locate_document(reader, str(tmp_path / "montage.png")).figures
-    assert [figure.name for figure in figures] == [f"montage.png part {number}" for number in (1, 2, 3, 4)]
-    found = said(locate_document(reader, str(tmp_path / "montage.png")))
-    assert [name for _, _, name in found] == ["one", "nearly", "", "three"]
+    found = locate_document(reader, str(tmp_path / "montage.png"))
+    assert [figure.name for figure in found.figures] == [f"montage.png part {n}" for n in (1, 2, 3, 4)]
+    assert [name for _, _, name in said(found)] == ["one", "nearly", "", "three"]
 
 
 def rewritten(content: bytes, path: Path) -> Path:
@@ -274,7 +270,7 @@ def rewritten(content: bytes, path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["one", "near", "nearly"])
 def test_a_vector_figure_that_another_program_wrote_anew(reader: Reader, tmp_path: Path, name: str) -> None:
-    paper = rewritten(PDF[name], tmp_path / "paper.pdf")
+    paper = rewritten(drawn(name, "pdf"), tmp_path / "paper.pdf")
     assert said(locate_document(reader, str(paper))) == [("page 1", "SIMILAR", name)]
 
 
@@ -285,7 +281,7 @@ def test_a_vector_figure_of_nobody_here_that_was_written_anew(reader: Reader, tm
 
 
 def test_a_vector_figure_that_is_a_file_of_its_own(reader: Reader, tmp_path: Path) -> None:
-    rewritten(PDF["near"], tmp_path / "figure.pdf")
+    rewritten(drawn("near", "pdf"), tmp_path / "figure.pdf")
     (tmp_path / "paper.tex").write_text("\\includegraphics{figure.pdf}")
     assert said(locate_document(reader, str(tmp_path / "paper.tex"))) == [("line 1", "SIMILAR", "near")]
 
@@ -300,7 +296,7 @@ def written_anew(content: bytes, path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["one", "near", "nearly"])
 def test_an_svg_that_another_program_wrote_anew(reader: Reader, tmp_path: Path, name: str) -> None:
-    path = written_anew(SVG[name], tmp_path / "figure.svg")
+    path = written_anew(drawn(name, "svg"), tmp_path / "figure.svg")
     assert said(locate_document(reader, str(path))) == [("", "SIMILAR", name)]
 
 
@@ -310,7 +306,7 @@ def test_an_svg_of_nobody_here(reader: Reader, tmp_path: Path) -> None:
 
 
 def test_an_svg_opens_no_other_file(reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / "other.png").write_bytes(PNG["one"])
+    (tmp_path / "other.png").write_bytes(drawn("one"))
     shown = f'<image width="400" height="300" href="{tmp_path}/other.png"/>'
     path = tmp_path / "figure.svg"
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300">{shown}</svg>')
@@ -320,19 +316,19 @@ def test_an_svg_opens_no_other_file(reader: Reader, tmp_path: Path) -> None:
 def test_metadata_do_not_matter(reader: Reader, tmp_path: Path) -> None:
     details = PngImagePlugin.PngInfo()
     details.add_text("Author", "Ada")
-    Image.open(io.BytesIO(PNG["one"])).save(tmp_path / "figure.png", pnginfo=details)
+    Image.open(io.BytesIO(drawn("one"))).save(tmp_path / "figure.png", pnginfo=details)
     assert said(locate_document(reader, str(tmp_path / "figure.png"))) == [("", "PIXELS", "one")]
 
 
 def test_ids_and_metadata_of_an_svg_do_not_matter(reader: Reader, tmp_path: Path) -> None:
     (tmp_path / "figure.svg").write_bytes(curves(1, format="svg"))
     again = (tmp_path / "figure.svg").read_bytes()
-    assert again != SVG["two"]  # matplotlib gives parts random ids
+    assert again != drawn("two", "svg")  # matplotlib gives parts random ids
     assert said(locate_document(reader, str(tmp_path / "figure.svg"))) == [("", "DRAWING", "two")]
 
 
 def test_how_much_closer_a_lead_is_than_the_next(reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / "copy.png").write_bytes(saved(scaled(PNG["near"], 0.6), "PNG"))
+    (tmp_path / "copy.png").write_bytes(saved(scaled(drawn("near"), 0.6), "PNG"))
     (figure,) = locate_document(reader, str(tmp_path / "copy.png")).figures
     assert [result.experiment.name for result in figure.others if result.experiment] == ["nearly"]
     assert figure.closer is not None
@@ -340,7 +336,7 @@ def test_how_much_closer_a_lead_is_than_the_next(reader: Reader, tmp_path: Path)
 
 
 def test_the_index_can_be_deleted_or_broken(project: Path, reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / "copy.png").write_bytes(saved(picture(PNG["one"]), "PNG", optimize=True))
+    (tmp_path / "copy.png").write_bytes(saved(picture(drawn("one")), "PNG", optimize=True))
     index = project / ".dvc/tmp/locatable/figures-2.npy"
     for content in (None, b"", b"\x93NUMPY\x01\x00", index.read_bytes() if index.exists() else b"x"):
         index.unlink(missing_ok=True)
@@ -401,7 +397,7 @@ def test_the_bound_of_a_document_is_not_that_of_the_repository(
 
     monkeypatch.setattr(documents, "MOST_SECONDS", 1)
     monkeypatch.setattr(known_figures, "look_rows", read)
-    scaled(PNG["two"], 0.8).save(tmp_path / "copy.png")
+    scaled(drawn("two"), 0.8).save(tmp_path / "copy.png")
     assert said(locate_document(fresh, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "two")]
 
 

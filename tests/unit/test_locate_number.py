@@ -1,7 +1,6 @@
 """Numbers as texts quote them, and the results that they are of."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,12 +48,6 @@ def files(lr: object = 0.001, **metrics: object) -> dict[str, str]:
 def project(tmp_path: Path) -> Path:
     commit(tmp_path / "project", files())
     return tmp_path / "project"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def experiment(project: Path, name: str, lr: object = 0.001, **metrics: object) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +37,6 @@ PIPELINE = f"""stages:
     outs: [live/plots: {{cache: false}}]
     metrics: [{METRICS}: {{cache: false}}]
 """
-VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
 
 
 class Checkout:
@@ -103,20 +101,12 @@ class Checkout:
         return sorted((point.step, point.value) for point in history)
 
 
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mirrored repository; copy it."""
     root = tmp_path_factory.mktemp("running") / "project"
     tiny_dvc.with_results(root, {"dvc.yaml": PIPELINE, "params.yaml": "lr: 1\n"})
-    with pytest.MonkeyPatch.context() as patch, Reader(root) as reader:
-        for name in VARIABLES:
-            patch.delenv(name, raising=False)
+    with Reader(root) as reader:
         mirror(reader, read_settings(root), MirrorOptions())
     return root
 
@@ -129,14 +119,6 @@ def checkout(template: Path, tmp_path: Path) -> Checkout:
     checkout.write("params.yaml", "lr: 2\n")
     checkout.record(os.getpid())
     return checkout
-
-
-@pytest.fixture(scope="module")
-def dead() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
 
 
 def test_what_runs_is_shown_with_its_params(checkout: Checkout) -> None:

@@ -12,9 +12,7 @@ from locatable.mlflow.settings import is_server, read_settings, read_uri
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a commit, where none of MLflow's variables is set."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
+    """A repository with a commit."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     commit(tmp_path / "repo", {".dvc/config": ""})
     return tmp_path / "repo"

@@ -27,13 +27,6 @@ artifacts:
   "größe: 7": {path: c.bin, type: model}
 """
 MODELS = {"a.bin": "text/bert-base", "b.bin": "text_bert-base", "c.bin": "größe: 7"}
-VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(root: Path) -> TrackingSettings:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in VARIABLES:
-            patch.delenv(name, raising=False)
-        return read_settings(root, experiment="x" * 600)
+    return read_settings(root, experiment="x" * 600)
 
 
 @pytest.fixture(scope="module")

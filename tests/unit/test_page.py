@@ -1,7 +1,6 @@
 """`locatable locate --html`: a page about a result, whole, escaped and loading nothing."""
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -10,14 +9,13 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import tiny_git
-from tiny_git import commit, git, write
+from tiny_git import commit, git, md5, write
 
 from locatable.errors import UsageError
 from locatable.locate import locate, report_on
@@ -53,11 +51,6 @@ stages:
     outs: [text.txt]
 plots: [figures]
 """
-
-
-def md5(content: str | bytes) -> str:
-    data = content if isinstance(content, bytes) else content.encode()
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def entry(path: str, md5: str) -> dict[str, str]:
@@ -106,12 +99,6 @@ def files(loss: float = 0.5, **params: object) -> dict[str, str | bytes]:
 def project(tmp_path: Path) -> Path:
     commit(tmp_path / "project", files())
     return tmp_path / "project"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def experiment(project: Path, called: str, loss: float = 0.25, **params: object) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,14 +12,6 @@ import pytest
 from running_records import BASELINE, PLACES, STASH, lock, record, write
 
 from locatable.repository.running import Running, RunningExperiments, State
-
-
-@pytest.fixture(scope="module")
-def dead() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
 
 
 def only(root: Path) -> Running:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,6 @@ def project(built: Path, tmp_path: Path) -> Path:
     """A copy of it to change."""
     shutil.copytree(built, tmp_path / "project", symlinks=True)
     return tmp_path / "project"
-
-
-@pytest.fixture
-def reader(project: Path) -> Iterator[Reader]:
-    with Reader(project) as reader:
-        yield reader
 
 
 def found(root: Path, rev: str = "HEAD") -> list[Difference]:

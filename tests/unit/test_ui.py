@@ -15,7 +15,6 @@ from locatable.errors import UsageError
 def _in_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_git.commit(tmp_path, {".dvc/config": "", "mlflow.db": ""})
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def test_a_port_that_something_else_uses_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Tiny Git repositories for unit tests."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Mapping
@@ -26,6 +27,12 @@ def git(folder: Path, *command: str) -> str:
         check=True,
     )
     return done.stdout.decode(errors="surrogateescape").strip()
+
+
+def md5(content: str | bytes) -> str:
+    """The hash that DVC knows a file of this content by."""
+    data = content if isinstance(content, bytes) else content.encode()
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
