@@ -22,11 +22,12 @@ from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, Fl
 from tiny_git import commit, git
 
 from locatable import documents
+from locatable.documents import Look
 from locatable.documents.picture import Part, align, align_finely, compare
 from locatable.errors import NotFoundError
 from locatable.locate import Located, known_figures
 from locatable.locate.document import locate_document
-from locatable.locate.known_figures import KnownFigures, look_rows
+from locatable.locate.known_figures import KnownFigures, figure_looks, look_rows
 from locatable.repository.reader import Reader
 
 PNG, PDF, SVG = drawn("png"), drawn("pdf"), drawn("svg")
@@ -395,9 +396,9 @@ def fresh(project: Path, tmp_path: Path) -> Iterator[Reader]:
 def test_the_bound_of_a_document_is_not_that_of_the_repository(
     fresh: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(content: bytes) -> np.ndarray:
+    def read(looks: list[Look]) -> np.ndarray:
         burn(0.2)
-        return look_rows(content)
+        return look_rows(looks)
 
     monkeypatch.setattr(documents, "MOST_SECONDS", 1)
     monkeypatch.setattr(known_figures, "look_rows", read)
@@ -411,18 +412,18 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
     monkeypatch.setattr(known_figures, "TOGETHER", 4)
     seen: list[bytes] = []
 
-    def read(content: bytes) -> np.ndarray:
+    def read(content: bytes) -> list[Look]:
         seen.append(content)
         if len(seen) == 9:
             raise KeyboardInterrupt
-        return look_rows(content)
+        return figure_looks(content)
 
-    monkeypatch.setattr(known_figures, "look_rows", read)
+    monkeypatch.setattr(known_figures, "figure_looks", read)
     with pytest.raises(KeyboardInterrupt):
-        _ = KnownFigures(fresh).index.looks
+        _ = KnownFigures(fresh).looks
     before = set(seen[:8])
     seen[:] = [b""] * 9  # from now on, nobody interrupts
-    _ = KnownFigures(fresh).index.looks
+    _ = KnownFigures(fresh).looks
     assert (len(before), before & set(seen)) == (8, set())
 
 

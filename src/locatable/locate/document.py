@@ -15,7 +15,7 @@ import re
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -28,8 +28,6 @@ from ..documents import (
     instead_of,
     is_manuscript,
     is_picture,
-    project_of,
-    read_figures,
 )
 from ..documents.passages import CITED, Passage, has_passages, read_passages
 from ..errors import NotFoundError, UnreadableError
@@ -39,7 +37,7 @@ from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, values_of
 from .by_content import Commits
 from .by_value import NUMBER, QuotedNumber, loaded, number_in, parse_quoted
-from .figure_match import Seen, Verdict, verdicts
+from .figure_match import Verdict, compared
 from .known_figures import KnownFigures
 from .result import (
     ComparedNumbers,
@@ -134,7 +132,7 @@ def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], li
         with bounded_reading(str(path)):
             if not is_picture(path):
                 known.leave_out(path)
-            for figure, verdict in _compared(known, path, (reader.top, reader.cache)):
+            for figure, verdict in compared(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
                 figures.append(_located(known, figure, verdict))
@@ -146,14 +144,6 @@ def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], li
     if not all(figure.is_traced for figure in figures):
         left_out = [*left_out, *_unread(known), *reader.limits()]
     return figures, left_out
-
-
-def _compared(known: KnownFigures, path: Path, roots: Sequence[Path]) -> Iterator[tuple[Figure, Verdict]]:
-    """Yield each figure of a document, or of a figure that is not known its parts, with what it is."""
-    # The same picture again, such as a logo on each slide, is compared once.
-    before: Seen = {}
-    for figure in read_figures(path, (project_of(path), *roots)):
-        yield from verdicts(known, figure, before)
 
 
 def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
@@ -174,7 +164,7 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 def _unread(known: KnownFigures) -> list[str]:
     """Return lines about figures that cannot be compared, since this machine does not have them."""
     lines = []
-    kinds = Counter(key.partition(":")[0] for key in known.index.missing)
+    kinds = Counter(key.partition(":")[0] for key in known.missing)
     in_git, in_cache = kinds["git"], kinds["md5"]
     if known.unlisted:
         lines.append(f"lists of tracked folders, such as {min(known.unlisted)}, {FETCHED}")
