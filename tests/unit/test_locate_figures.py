@@ -15,6 +15,8 @@ import numpy as np
 import pptx
 import pytest
 from figures import curves, drawn, make_project, picture, saved, scaled
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image, ImageDraw, PngImagePlugin
 from pypdf import PdfReader, PdfWriter, Transformation
@@ -187,6 +189,34 @@ def test_where_the_copy_is_too_small_to_tell_it_says_so(reader: Reader, tmp_path
 def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, seed: int) -> None:
     (tmp_path / "foreign.png").write_bytes(curves(seed))
     assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
+def confusion_matrix(numbers: list[list[int]], *, has_scale: bool) -> bytes:
+    """A confusion matrix as many projects draw it, or with a scale of its colours beside it."""
+    figure = Figure(figsize=(8, 6))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    cells = axes.imshow(numbers, cmap="Blues", aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if has_scale:
+        figure.colorbar(cells, ax=axes)
+    for row in range(2):
+        for column in range(2):
+            is_dark = numbers[row][column] > 300
+            axes.text(column, row, numbers[row][column], ha="center", color="white" if is_dark else "black")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=100 if has_scale else 200)
+    return content.getvalue()
+
+
+def test_a_cell_of_a_confusion_matrix_is_not_enough_to_name_another_one(tmp_path: Path) -> None:
+    matrix = confusion_matrix([[314, 1], [0, 46]], has_scale=False)
+    commit(tmp_path / "repo", {".dvc/config": "", "matrix.png": matrix})
+    (tmp_path / "foreign.png").write_bytes(confusion_matrix([[600, 19], [17, 67]], has_scale=True))
+    with Reader(tmp_path / "repo") as reader:
+        assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
 
 
 def with_letter(image: Image.Image) -> Image.Image:

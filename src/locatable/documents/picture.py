@@ -72,6 +72,9 @@ MOST_COVERED = 0.15
 # least so wide or high.
 MOST_ABSENT = 12
 TILES_AT = 240
+# Share of an original that is drawn, without straight lines, for a copy to tell anything: of a cell of a
+# confusion matrix, with its number, it is 0.008, and many look alike. Of a single thin curve it is 0.024.
+LEAST_DRAWN = 0.015
 
 Box = tuple[int, int, int, int]
 FullBox = tuple[float, float, float, float]
@@ -492,6 +495,7 @@ class Comparison:
         explained: share of the copy's drawing that is in the original.
         covered: share of the original's drawing that something was drawn upon.
         most_absent: pixels of the original that are not in the copy, in the tile with the most of them.
+        drawn: share of the original in which anything but straight lines is drawn.
     """
 
     copy: Values
@@ -500,10 +504,13 @@ class Comparison:
     explained: float
     covered: float
     most_absent: int
+    drawn: float
 
     @property
     def is_copy(self) -> bool:
-        """True where copying explains what differs."""
+        """True where copying explains what differs, and what is the same is not so on many figures."""
+        if self.drawn < LEAST_DRAWN:
+            return False
         if self.found < LEAST_FOUND or self.explained < LEAST_EXPLAINED or self.covered > MOST_COVERED:
             return False
         # In a smaller copy, what differs is smaller, too.
@@ -531,7 +538,8 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     found = 1 - _share(absent, theirs, straight)
     most = _most_in_tile(absent & ~straight)
     drawn_upon = _share(missing & covered, theirs, straight)
-    return Comparison(ours, theirs, found, explained, drawn_upon, most)
+    drawn = ((_drawn(theirs) | _edges(theirs)) & ~straight).mean()
+    return Comparison(ours, theirs, found, explained, drawn_upon, most, float(drawn))
 
 
 def _channels(picture: Image.Image) -> Values:
