@@ -219,6 +219,23 @@ def test_a_cell_of_a_confusion_matrix_is_not_enough_to_name_another_one(tmp_path
         assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
 
 
+def straight(width: float, height: float) -> bytes:
+    """A plot of a straight line, by its size in inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure.subplots().plot([0, 1])
+    content = io.BytesIO()
+    figure.savefig(content)
+    return content.getvalue()
+
+
+def test_a_straight_line_is_not_named_after_one_in_a_plot_of_another_shape(tmp_path: Path) -> None:
+    commit(tmp_path / "repo", {".dvc/config": "", "line.png": straight(6, 4)})
+    (tmp_path / "foreign.png").write_bytes(straight(18, 3))
+    with Reader(tmp_path / "repo") as reader:
+        assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
 def with_letter(image: Image.Image) -> Image.Image:
     ImageDraw.Draw(image).text((image.width * 0.66, image.height * 0.12), "B", fill="black", font_size=24)
     return image

@@ -40,8 +40,10 @@ MOST_CUTS = 12
 # Columns and rows at which blocks are aligned, and at which they are compared.
 COARSE = 160
 FINE = 480
-# Share of an original that a copy must show.
+# Share of an original that a copy must show, and how many times more it may be scaled across than down, or
+# less: a straight line is like any other one that is stretched enough.
 LEAST_SHOWN = 0.6
+MOST_STRETCHED = 2.0
 # Steps of an alignment, as shares of a block's width and height: coarse ones, and at the finer size.
 STEPS = (0.01, 0.004, 0.0015)
 FINE_STEPS = (0.002, 0.0008)
@@ -303,6 +305,13 @@ class Alignment:
     box: FullBox
     placed: FullBox
 
+    @property
+    def stretched(self) -> float:
+        """How many times more the copy is scaled in one direction than in the other."""
+        across = (self.placed[2] - self.placed[0]) / (self.box[2] - self.box[0])
+        down = (self.placed[3] - self.placed[1]) / (self.box[3] - self.box[1])
+        return max(across, down) / min(across, down)
+
     def in_copy(self, box: FullBox) -> FullBox:
         """Return where a box of the original is in the copy."""
         return _carried(box, self.box, self.placed)
@@ -519,9 +528,13 @@ class Comparison:
 
 
 def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FINE) -> Comparison | None:
-    """Compare a copy with an original that is aligned with it; None where it shows too little of it."""
+    """Compare a copy with an original that is aligned with it.
+
+    Returns:
+        None where the copy shows too little of it, or would be stretched too much.
+    """
     shown = _shown(copy, original, alignment)
-    if shown is None:
+    if shown is None or alignment.stretched > MOST_STRETCHED:
         return None
     size = _common_size(*shown, columns)
     one = _resized(copy.picture, shown[0], size)
