@@ -147,7 +147,7 @@ def _foreign(copies: dict[str, list[tuple[str, bytes]]]) -> Iterator[tuple[str, 
 
 
 def _found_in(index: Path, folder: Path, name: str, content: bytes) -> set[tuple[str, str]]:
-    """Return repository and path of each result that a file is said to come from."""
+    """Return repository and path in it of each file that a file is said to be."""
     file = folder / f"copy{Path(name).suffix}"
     file.write_bytes(content)
     with reading(index) as db:
@@ -155,4 +155,8 @@ def _found_in(index: Path, folder: Path, name: str, content: bytes) -> set[tuple
             found, _ = find_everywhere(db, str(file))
         except NotFoundError:
             return set()
-    return {(one.repository, path) for one in found for path in one.report.roles}
+    places = set()
+    for one in found:
+        for path in one.report.roles:
+            places.add((one.repository, str(Path(one.folder, path))))
+    return places
