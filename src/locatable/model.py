@@ -9,7 +9,7 @@ import json
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -281,6 +281,24 @@ def with_needs(stages: Mapping[str, Stage]) -> dict[str, Stage]:
         needs.pop(stage.address, None)
         linked[stage.address] = replace(stage, needs=tuple(needs))
     return linked
+
+
+def run_order(needs: Mapping[str, Collection[str]]) -> list[str]:
+    """Return stages, by those that each needs: each after these, and otherwise as they come.
+
+    Stages in a circle, which DVC refuses to run, stay as they come.
+    """
+    order: list[str] = []
+    waiting = dict.fromkeys(needs)
+    while waiting:
+        next_one = next(iter(waiting))  # of a circle, where none is ready
+        for address in waiting:
+            if waiting.keys().isdisjoint(needs[address]):
+                next_one = address
+                break
+        order.append(next_one)
+        del waiting[next_one]
+    return order
 
 
 @lru_cache(50_000)

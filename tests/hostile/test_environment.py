@@ -13,8 +13,7 @@ import pytest
 from tiny_git import write
 
 from locatable.errors import CannotTryError
-from locatable.proof.environment import build_environment
-from locatable.proof.lock_files import CondaLock, HashedLock, find_lock
+from locatable.proof.lock_files import CondaLock, HashedLock, build_environment, find_lock
 from locatable.proof.sandbox import Sandbox, active_variables, allowed_limits, hidden_folders
 
 HARM = "import pathlib; pathlib.Path({home!r}, 'harm').write_text('done')\n"

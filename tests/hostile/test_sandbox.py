@@ -15,7 +15,7 @@ from tiny_git import write
 
 from locatable.clones.checkout import Checkout
 from locatable.proof.sandbox import (
-    RunOptions,
+    Conditions,
     Sandbox,
     _secrets,
     allowed_limits,
@@ -175,7 +175,7 @@ def printed(tmp_path, monkeypatch) -> str:
     recorded = {"LD_LIBRARY_PATH": "recorded"}
     sandbox = Sandbox(tmp_path / "work", tmp_path / "env/bin", project, hidden, allowed_limits()[0], recorded)
     with Checkout(project, rev, tmp_path / "clone", tmp_path / "dvc") as checkout:
-        return run_stage(checkout.stages[0], checkout, sandbox, RunOptions()).printed
+        return run_stage(checkout.stages[0], checkout, sandbox, Conditions()).printed
 
 
 def test_what_a_revision_records_is_set_for_its_stages_alone(printed, tmp_path):

@@ -94,6 +94,8 @@ def test_processors_that_are_noted_are_compared_where_no_input_differs(
     assert "\nenvironment   same\n              processor: Zen, 2 CPUs → Haswell, 2 CPUs\n" in text
     # And once more where they may be the reason.
     assert "processor: Zen, 2 CPUs → Haswell, 2 CPUs" in text.partition("not reproducible")[2]
+    main(["diff", "HEAD~1", "HEAD", "--markdown"])
+    assert "\n<code>processor: Zen, 2 CPUs → Haswell, 2 CPUs</code>\n" in capsys.readouterr().out
 
 
 def test_packages_that_no_stage_declares_come_before_chance(root: Path, diff: Diff) -> None:
@@ -427,6 +429,22 @@ def test_however_much_differs_one_screen_shows_it(root: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_a_line_that_is_too_long_goes_on_in_the_next_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = " ".join(f"word-{number}" for number in range(12))
+    pipeline = "stages: {train: {cmd: echo > model.txt, params: [words], outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "params.yaml": "words: a\n"})
+    write(root, {"params.yaml": f"words: {words}\n"})
+    commit(root)
+    main(["diff", "HEAD~1", "HEAD"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:4] == [
+        "   B's results are not of its files: words was 'a', is 'word-0 word-1 word-2",
+        "     word-3 word-4 wor…",
+    ]
+
+
 def test_a_figure_of_the_workspace_has_the_values_of_the_workspace(root: Path, diff: Diff) -> None:
     with_results(root, {"dvc.yaml": METRICS, "train.sh": WRITES})
     write(root, {"train.sh": WRITES.replace("0.9", "0.95")})
@@ -625,7 +643,8 @@ def test_a_patch_has_no_file_whose_other_version_is_lost(
 
 
 @pytest.mark.parametrize(
-    "record", ['{"python": "3", "drift": {"numpy": "1.0"}}', '{"python": "3", "variables": [1]}']
+    "record",
+    ['{"python": "3", "drift": {"numpy": "1.0"}}', '{"python": "3", "variables": [1]}', '{"python": "3"'],
 )
 def test_a_record_of_another_tool_is_told_by_its_hash(root: Path, record: str, diff: Diff) -> None:
     writes = WRITES.replace('{"python": "3.11"}', record)

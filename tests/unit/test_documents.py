@@ -417,3 +417,10 @@ def test_pictures_of_every_kind(mode: str) -> None:
     seen = opened(content.getvalue())
     assert (seen.mode, seen.size) == ("RGB", (60, 50))
     assert seen.getpixel((5, 45)) > seen.getpixel((5, 2))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture_is_said_without_an_address_in_memory(content: bytes) -> None:
+    with pytest.raises(UnreadableError) as raised:
+        opened(content)
+    assert raised.value.message == "not a picture that can be read"

@@ -3,8 +3,15 @@
 import pytest
 
 from locatable.model import Output, Stage
-from locatable.proof.comparison import OutputVerdict, Verdict, accept_by_what_follows, compare, unproven
-from locatable.proof.contents import Differences, values_by_key
+from locatable.proof.comparison import (
+    Differences,
+    OutputVerdict,
+    Verdict,
+    accept_by_what_follows,
+    compare,
+    unproven,
+    values_by_key,
+)
 
 OUTPUT = Output("metrics.json", entry={"md5": "aaa"})
 

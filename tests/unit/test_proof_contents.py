@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from locatable.proof.contents import Differences, can_be_compared, compare_contents, has_numbers
+from locatable.proof.comparison import Differences, can_be_compared, compare_contents, has_numbers
 
 FORMATS = {
     "a.json": '{{"loss": [0.5, {}]}}',

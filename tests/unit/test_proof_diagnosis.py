@@ -9,7 +9,7 @@ import pytest
 
 from locatable.model import Output, Stage
 from locatable.proof import diagnosis
-from locatable.proof.attempts import PLAIN, Attempt
+from locatable.proof.attempts import Attempt
 from locatable.proof.comparison import compare
 from locatable.proof.diagnosis import (
     NO_SEED,
@@ -20,7 +20,7 @@ from locatable.proof.diagnosis import (
     minimal_inputs,
 )
 from locatable.proof.inputs import Input, InputKind
-from locatable.proof.sandbox import RunOptions
+from locatable.proof.sandbox import USUAL, Conditions
 
 CLONE = Path("/clone")
 OUTPUT = Output("rows.csv", entry={"md5": "recorded"})
@@ -46,15 +46,15 @@ class MadeUpRunner:
     stage = STAGE
     own: Sequence[Input] = ()
 
-    def __init__(self, outcome: Callable[[set[str], RunOptions], str | None], text: str = "") -> None:
+    def __init__(self, outcome: Callable[[set[str], Conditions], str | None], text: str = "") -> None:
         self.outcome = outcome
         self._text = text
-        self.runs: list[RunOptions] = []
+        self.runs: list[Conditions] = []
 
-    def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+    def attempt(self, conditions: Conditions = USUAL) -> Attempt:
         """Run the stage."""
-        self.runs.append(options)
-        written = self.outcome({item.name for item in options.inputs}, options)
+        self.runs.append(conditions)
+        written = self.outcome({item.name for item in conditions.inputs}, conditions)
         verdict = compare("make", OUTPUT, written)
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
@@ -181,8 +181,8 @@ def test_the_outputs_of_a_failing_stage_are_judged_with_what_it_needs():
 )
 def test_a_stage_that_calls_git_is_told_that_there_is_no_repository(printed: str, told: bool):
     class CallsGit(MadeUpRunner):
-        def attempt(self, options: RunOptions = PLAIN) -> Attempt:
-            return replace(super().attempt(options), printed=f"{printed}\n")
+        def attempt(self, conditions: Conditions = USUAL) -> Attempt:
+            return replace(super().attempt(conditions), printed=f"{printed}\n")
 
     (finding,) = failure(CallsGit(lambda given, _: None)).findings
     remark = "; it calls Git, and a stage is proven where there is no Git repository"
@@ -200,7 +200,9 @@ def test_a_variable_that_a_failing_stage_asks_for_is_mentioned():
 
 
 def test_a_stage_that_only_the_environment_here_helps_needs_packages():
-    found = failure(MadeUpRunner(lambda given, options: "recorded" if options.programs == HERE else None))
+    found = failure(
+        MadeUpRunner(lambda given, conditions: "recorded" if conditions.programs == HERE else None)
+    )
     assert found.findings == ("make needs packages as installed here and not as locked: mlflow 3.17.2",)
 
 
@@ -228,8 +230,8 @@ def test_a_result_that_changes_from_run_to_run_has_no_seed():
 def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
     counter = iter(range(1000))
 
-    def outcome(given: set[str], options: RunOptions) -> str:
-        return "seeded" if options.conditions.variables else str(next(counter))
+    def outcome(given: set[str], conditions: Conditions) -> str:
+        return "seeded" if conditions.variables else str(next(counter))
 
     found = difference(MadeUpRunner(outcome))
     assert found.findings == (f"make: rows.csv {UNSTABLE}it changes with the hash seed",)
@@ -238,7 +240,7 @@ def test_a_result_that_only_a_fixed_hash_seed_keeps_the_same_depends_on_it():
 def test_an_output_that_the_stage_does_not_write_is_named(monkeypatch):
     runner = MadeUpRunner(lambda given, _: "recorded")
     missing = Attempt(0, "", (compare("make", OUTPUT, None),))
-    monkeypatch.setattr(runner, "attempt", lambda options=PLAIN: missing)
+    monkeypatch.setattr(runner, "attempt", lambda conditions=USUAL: missing)
     assert diagnose_difference(runner, missing, "", ()).findings == ("make does not write rows.csv",)
 
 
@@ -267,7 +269,7 @@ def test_the_decimals_of_a_number_are_no_time():
 
 
 def test_a_stage_that_goes_on_from_its_own_output_is_named():
-    runner = MadeUpRunner(lambda given, options: "1" if "net.bin" in given else "2")
+    runner = MadeUpRunner(lambda given, conditions: "1" if "net.bin" in given else "2")
     runner.own = inputs("net.bin")
     assert difference(runner).findings == (
         "make goes on from its own last output, net.bin (persist: true), and nothing records what that was: "
@@ -276,18 +278,18 @@ def test_a_stage_that_goes_on_from_its_own_output_is_named():
 
 
 def test_a_stage_that_fails_without_its_own_output_is_named():
-    runner = MadeUpRunner(lambda given, options: "1" if "net.bin" in given else None)
+    runner = MadeUpRunner(lambda given, conditions: "1" if "net.bin" in given else None)
     runner.own = inputs("net.bin")
     (finding,) = failure(runner).findings
     assert finding.startswith("make goes on from its own last output, net.bin (persist: true)")
 
 
 def test_an_own_output_that_makes_no_difference_is_not_named():
-    runner = MadeUpRunner(lambda given, options: "recorded" if "b.csv" in given else "other")
+    runner = MadeUpRunner(lambda given, conditions: "recorded" if "b.csv" in given else "other")
     runner.own = inputs("net.bin")
     assert difference(runner).findings == ("make reads b.csv",)
 
 
 def test_what_the_clone_lacks_is_said_of_a_stage_that_fails():
-    (finding,) = failure(MadeUpRunner(lambda given, options: None, "python lib/x.py")).findings
+    (finding,) = failure(MadeUpRunner(lambda given, conditions: None, "python lib/x.py")).findings
     assert finding == "make fails (exit 1): KeyError: 'x'; lib is missing"

@@ -8,7 +8,6 @@ import pytest
 from locatable.errors import CannotTryError
 from locatable.model import Stage
 from locatable.proof.environment import (
-    build_environment,
     installer_variables,
     isolated_variables,
     name_packages,
@@ -18,6 +17,7 @@ from locatable.proof.environment import (
 from locatable.proof.lock_files import (
     KNOWN_SOURCES,
     HashedLock,
+    build_environment,
     fill_command,
     find_lock,
     make_step,
@@ -118,17 +118,32 @@ def test_the_virtual_environment_is_the_one_to_build():
     assert installer_variables({"VIRTUAL_ENV": "/users/own"}, FOLDER)["VIRTUAL_ENV"] == str(FOLDER)
 
 
-def test_uv_runs_without_variables_that_redirect_it(tmp_path, monkeypatch):
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """An environment without packages, and a uv that installs none and notes its variables."""
     uv = tmp_path / "uv"
     uv.write_text(f"#!/bin/sh\nenv >> {tmp_path}/variables\n")
-    (tmp_path / "env/bin").mkdir(parents=True)
-    (tmp_path / "env/bin/python").symlink_to(sys.executable)
     uv.chmod(0o755)
+    folder = tmp_path / "env"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(sys.executable)
+    (folder / "lib").mkdir()
     (tmp_path / "requirements.lock").write_text("")
     monkeypatch.setattr("shutil.which", lambda name, path: str(uv))
+    return folder
+
+
+def test_uv_runs_without_variables_that_redirect_it(environment, tmp_path, monkeypatch):
     monkeypatch.setenv("UV_SYSTEM_PYTHON", "1")
-    build_environment(HashedLock(), tmp_path, tmp_path / "env", NO_SANDBOX)
+    build_environment(HashedLock(), tmp_path, environment, NO_SANDBOX)
     assert "UV_SYSTEM_PYTHON" not in (tmp_path / "variables").read_text()
+
+
+def test_a_package_may_hold_a_file_that_cannot_be_compiled(environment, tmp_path):
+    (environment / "lib/template.py").write_text("import {{ package }}\n")
+    (environment / "lib/module.py").write_text("")
+    build_environment(HashedLock(), tmp_path, environment, NO_SANDBOX)
+    assert [file.name.split(".")[0] for file in environment.glob("lib/__pycache__/*.pyc")] == ["module"]
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])

@@ -12,8 +12,8 @@ import pytest
 from tiny_git import write
 
 from locatable.errors import CannotTryError
-from locatable.proof.environment import build_environment, distributions
-from locatable.proof.lock_files import PyLock, UvLock, find_lock, python_for
+from locatable.proof.environment import distributions
+from locatable.proof.lock_files import PyLock, UvLock, build_environment, find_lock, python_for
 from locatable.proof.sandbox import Sandbox, active_variables
 
 PYPROJECT = """\

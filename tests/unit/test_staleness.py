@@ -315,10 +315,33 @@ def test_text_that_an_older_dvc_has_hashed_may_have_other_line_ends(project: Pat
     assert found(project) == []
 
 
+def lfs_pointer(content: bytes) -> str:
+    oid = hashlib.sha256(content).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+
+
 def test_a_pointer_of_git_lfs_is_not_taken_for_the_file(project: Path) -> None:
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    change(project, {"code.py": pointer})
+    change(project, {"code.py": lfs_pointer(b"print(2)\n")})
     assert found(project) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "is_here", "said"),
+    [
+        (b"1\n", True, []),
+        (b"2\n", True, ["always.txt is not what always wrote"]),
+        (b"2\n", False, []),  # its hash is not known, and its size is the same
+        (b"22\n", False, ["always.txt is not what always wrote"]),
+    ],
+)
+def test_an_output_in_git_lfs_is_compared_as_far_as_this_machine_has_it(
+    project: Path, content: bytes, is_here: bool, said: list[str]
+) -> None:
+    oid = hashlib.sha256(content).hexdigest()
+    if is_here:
+        write(project, {f".git/lfs/objects/{oid[:2]}/{oid[2:4]}/{oid}": content})
+    change(project, {"always.txt": lfs_pointer(content)})
+    assert sentences(project) == said
 
 
 def test_what_is_behind_a_symbolic_link_is_not_compared(project: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -30,7 +29,16 @@ from ..results.rebuild import environment_lock, first_results, hashed_locks
 from ..results.staleness import commit_of_results, differences, has_unrecorded_pipeline, remedy, summary
 from .description import Archived, describing_members
 from .format import BUNDLE, FILES, OBJECTS, WHEELS, Content, Manifest, Progress, size_of, write_archive
-from .plan import GIGABYTE, Concern, find_concerns, history_objects, plan_archive, refusal, show_size
+from .plan import (
+    GIGABYTE,
+    ArchivePlan,
+    Concern,
+    find_concerns,
+    history_objects,
+    plan_archive,
+    refusal,
+    show_size,
+)
 
 # A clone of the bundle has this branch checked out.
 BRANCH = "refs/heads/result"
@@ -98,16 +106,8 @@ class Dialogue(Protocol):
         """Return a bar for so many bytes, as a function that moves it by a number of them."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """An archive that was written: its manifest, and how many bytes all members have."""
-
-    manifest: Manifest
-    size: int
-
-
-def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
-    """Write an archive; the user's checkout, cache and remote are only read.
+def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Manifest:
+    """Write an archive and return its manifest; the user's checkout, cache and remote are only read.
 
     Raises:
         ProjectError: something may not leave, is too large, or does not allow an archive.
@@ -128,7 +128,7 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Written:
             return _create(options, dialogue, checkout, work)
 
 
-def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Written:
+def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Manifest:
     """Write the archive of a clean clone of the revision; `work` is for what is only needed meanwhile."""
     snapshot, reader = checkout.snapshot, checkout.reader
     _check_results(reader, snapshot)
@@ -138,22 +138,10 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
     # Before anything is read: as far as sizes are recorded.
-    sizes = [*map(attrgetter("stored"), history), *map(attrgetter("size"), plan.kept_by_dvc)]
-    agreed = _agree(sum(sizes), options.limit, options, dialogue)
+    size = sum(version.stored for version in history) + sum(output.size for output in plan.kept_by_dvc)
+    agreed = _agree(size, options.limit, options, dialogue)
 
-    # Places are by the path of a file or folder of the project.
-    members: dict[str, Content] = {}
-    places: dict[str, str] = {}
-    for path, content in snapshot.git_contents(plan.files).items():
-        places[path] = f"{FILES}/{path}"
-        members[places[path]] = content
-    for output in plan.kept_by_dvc:
-        dialogue.say(f"reading {output.path}")
-        objects = stored_objects(checkout, output)
-        # The first object is the file itself, or the list of a folder's files.
-        places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
-        for place, file in objects.items():
-            members[f"{OBJECTS}/{place}"] = file
+    members, places = _read_contents(checkout, plan, dialogue)
     dialogue.say("packing the history")
     # By its name: not every clone knows that a commit is an experiment.
     name = baseline = None
@@ -183,8 +171,31 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     size = sum(map(size_of, members.values()))
     _agree(size, agreed, options, dialogue)
     with dialogue.progress(size) as progress:
-        written = write_archive(options.target, manifest, members, snapshot.time, progress)
-    return Written(written, size)
+        return write_archive(options.target, manifest, members, snapshot.time, progress)
+
+
+def _read_contents(
+    checkout: Checkout, plan: ArchivePlan, dialogue: Dialogue
+) -> tuple[dict[str, Content], dict[str, str]]:
+    """Read what an archive holds of files and data.
+
+    Returns:
+        Content, or a file with it, by path in the archive; and the path in the archive by path of a file or
+        folder of the project.
+    """
+    members: dict[str, Content] = {}
+    places: dict[str, str] = {}
+    for path, content in checkout.snapshot.git_contents(plan.files).items():
+        places[path] = f"{FILES}/{path}"
+        members[places[path]] = content
+    for output in plan.kept_by_dvc:
+        dialogue.say(f"reading {output.path}")
+        objects = stored_objects(checkout, output)
+        # The first object is the file itself, or the list of a folder's files.
+        places[output.path] = f"{OBJECTS}/{next(iter(objects))}"
+        for place, file in objects.items():
+            members[f"{OBJECTS}/{place}"] = file
+    return members, places
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
@@ -193,13 +204,12 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
         hint = first_results(snapshot) if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
     found = differences(snapshot)
-    if not found:
-        return
-    made_by = commit_of_results(reader, snapshot)
-    hint = f"they are of {made_by[:7]}" if made_by else remedy(found)
-    raise ProjectError(
-        f"the results that {snapshot.rev[:7]} records are not of its files: {summary(found)}", hint
-    )
+    if found:
+        made_by = commit_of_results(reader, snapshot)
+        hint = f"they are of {made_by[:7]}" if made_by else remedy(found)
+        raise ProjectError(
+            f"the results that {snapshot.rev[:7]} records are not of its files: {summary(found)}", hint
+        )
 
 
 def _check_git_alone(snapshot: Snapshot) -> None:
@@ -223,6 +233,7 @@ def _check_git_alone(snapshot: Snapshot) -> None:
 
 
 def _check_privacy(concerns: list[Concern], options: ArchiveOptions, dialogue: Dialogue) -> None:
+    """Check that nothing leaves that may have to stay here, but for what the user names."""
     names = {concern.name for concern in concerns}
     for name in options.include:
         if name not in names:
@@ -265,7 +276,7 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
         alone = Path(folder, "alone.git")
         object_format = git(repo, "rev-parse", "--show-object-format")
         options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
-        git(alone.parent, "init", *options, str(alone))
+        git(Path(folder), "init", *options, str(alone))
         objects = git(repo, "rev-parse", "--path-format=absolute", "--git-path", "objects")
         alternates = alone / "objects/info/alternates"
         alternates.parent.mkdir(exist_ok=True)

@@ -70,6 +70,8 @@ _PYTHON = re.compile(r"\d+\.\d+")
 TOOLS = {CONDA_LOCK: "micromamba", UV_LOCK: "uv", PYLOCK: "uv", PIXI_LOCK: "pixi"}
 # The line of a lock that pins this package.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
+# Kinds of works in CITATION.cff that are no papers.
+_NO_PAPERS = ("software", "data", "dataset", "database")
 # The form of an SPDX id; ids that a project makes up have no page.
 _SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
 
@@ -125,14 +127,23 @@ class Archived:
     def authors(self) -> list[dict[str, Any]]:
         """Authors with keys of CITATION.cff; where it has none, those of pyproject.toml, or of the commit."""
         cited = self.citation.get("authors")
-        if isinstance(cited, list) and cited and all(isinstance(author, dict) for author in cited):
-            return cited
-        stated = self.project.get("authors")
+        if cited and _tables(cited) == cited:
+            return _tables(cited)
         named = []
-        for author in stated if isinstance(stated, list) else []:
-            if isinstance(author, dict) and author.get("name"):
+        for author in _tables(self.project.get("authors")):
+            if author.get("name"):
                 named.append({"name": str(author["name"])})
         return named or [{"name": self.snapshot.author or "unknown"}]
+
+    @property
+    def references(self) -> list[dict[str, Any]]:
+        """The works that CITATION.cff lists as references."""
+        return _tables(self.citation.get("references"))
+
+    @property
+    def date(self) -> str:
+        """The day of the commit."""
+        return datetime.fromtimestamp(self.snapshot.time, UTC).date().isoformat()
 
     @property
     def name(self) -> str:
@@ -148,8 +159,8 @@ class Archived:
     @property
     def python(self) -> str:
         """The version of Python as in its command, such as 3.11; empty where it is not recorded."""
-        recorded = read_record(self.snapshot.files.get("environment.json")).get("python", "")
-        version = _PYTHON.match(recorded)
+        record = read_record(self.snapshot.files.get("environment.json"))
+        version = _PYTHON.match(record.get("python", ""))
         return version[0] if version else ""
 
     @cached_property
@@ -192,8 +203,15 @@ class Archived:
         There is no copy of a file whose name Windows cannot have, for example in a folder `a:b`.
         """
         found = [path for path in self.places if posixpath.basename(path) == "dvc.yaml"]
-        found.sort(key=lambda path: (path.count("/"), path))
-        return self.places[found[0]] if found else BUNDLE
+        if not found:
+            return BUNDLE
+        main = min(found, key=lambda path: (path.count("/"), path))
+        return self.places[main]
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """Return the mappings in what should be a list of such, as files that a person wrote have it."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def describing_members(archived: Archived) -> dict[str, Content]:
@@ -203,17 +221,21 @@ def describing_members(archived: Archived) -> dict[str, Content]:
     page = readme(archived)
     # The manifest is left out: it is written last, and lists the crate itself.
     sizes = {path: size_of(content) for path, content in archived.members.items()}
+    sizes[README] = len(page)
     crate = ROCrate(version=VERSION)
-    _Description(crate, archived, {**sizes, README: len(page)}).add_all()
-    text = json.dumps(crate.metadata.generate(), indent=2, ensure_ascii=False)
-    zenodo = json.dumps(zenodo_metadata(archived), indent=2, ensure_ascii=False)
+    _Description(crate, archived, sizes).add_all()
     cited = yaml.safe_dump(citation_fields(archived), sort_keys=False, allow_unicode=True)
-    described = {CRATE: f"{text}\n".encode(), ZENODO: f"{zenodo}\n".encode(), CITATION: cited.encode()}
-    return {README: page, **described}
+    return {
+        README: page,
+        CRATE: _json(crate.metadata.generate()),
+        ZENODO: _json(zenodo_metadata(archived)),
+        CITATION: cited.encode(),
+    }
 
 
-# Kinds of works in CITATION.cff that are no papers.
-_NO_PAPERS = ("software", "data", "dataset", "database")
+def _json(content: Any) -> bytes:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 def citation_fields(archived: Archived) -> dict[str, Any]:
@@ -226,7 +248,7 @@ def citation_fields(archived: Archived) -> dict[str, Any]:
         "title": archived.title,
         "authors": archived.authors,
         "version": archived.snapshot.rev,
-        "date-released": _date(archived),
+        "date-released": archived.date,
     }
     if archived.spdx:
         fields["license"] = archived.spdx
@@ -236,7 +258,9 @@ def citation_fields(archived: Archived) -> dict[str, Any]:
     for key in ("abstract", "keywords"):
         if cited.get(key):
             fields[key] = cited[key]
-    references = [paper for paper in (cited.get("preferred-citation"), *_references(archived)) if paper]
+    references = archived.references
+    if cited.get("preferred-citation"):
+        references.insert(0, cited["preferred-citation"])
     if references:
         fields["references"] = references
     return fields
@@ -255,7 +279,7 @@ def zenodo_metadata(archived: Archived) -> dict[str, Any]:
         "title": archived.title,
         "creators": [_creator(author) for author in archived.authors],
         "description": f"<p>{escape(said)}</p><p>{how}</p>",
-        "publication_date": _date(archived),
+        "publication_date": archived.date,
         "version": archived.snapshot.rev,
         "access_right": "open" if archived.spdx else "closed",
     }
@@ -267,39 +291,31 @@ def zenodo_metadata(archived: Archived) -> dict[str, Any]:
     related = []
     paper = cited.get("preferred-citation")
     if isinstance(paper, dict) and not str(paper.get("type")).startswith(_NO_PAPERS):
-        related.append((_identifier(paper), "isSupplementTo"))
-    related += [(_identifier(reference), "references") for reference in _references(archived)]
-    identifiers = [{"identifier": name, "relation": relation} for name, relation in related if name]
-    if identifiers:
-        metadata["related_identifiers"] = identifiers
+        related.append({"identifier": _identifier(paper), "relation": "isSupplementTo"})
+    for reference in archived.references:
+        related.append({"identifier": _identifier(reference), "relation": "references"})
+    identified = [work for work in related if work["identifier"]]
+    if identified:
+        metadata["related_identifiers"] = identified
     return metadata
-
-
-def _date(archived: Archived) -> str:
-    return datetime.fromtimestamp(archived.snapshot.time, UTC).date().isoformat()
-
-
-def _references(archived: Archived) -> list[dict[str, Any]]:
-    listed = archived.citation.get("references")
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _identifier(work: Mapping[str, Any]) -> str:
     """Return the DOI of a work in CITATION.cff, or else its address; empty where it has neither."""
-    known = work.get("identifiers")
-    for identifier in known if isinstance(known, list) else []:
-        if isinstance(identifier, dict) and identifier.get("type") == "doi":
-            return str(work.get("doi") or identifier.get("value", ""))
-    return str(work.get("doi") or work.get("url") or "")
+    doi = work.get("doi")
+    if not doi:
+        identifiers = _tables(work.get("identifiers"))
+        listed = [one.get("value", "") for one in identifiers if one.get("type") == "doi"]
+        doi = listed[0] if listed else work.get("url")
+    return str(doi or "")
 
 
 def _creator(author: Mapping[str, Any]) -> dict[str, str]:
     """Return an author of CITATION.cff as Zenodo has one: the family name first."""
-    family = " ".join(
-        str(author[key]) for key in ("name-particle", "family-names", "name-suffix") if author.get(key)
-    )
-    parts = [family, str(author.get("given-names") or "")]
-    creator = {"name": str(author.get("name") or ", ".join(filter(None, parts)) or author.get("alias"))}
+    family = [author.get(key) for key in ("name-particle", "family-names", "name-suffix")]
+    parts = [" ".join(str(part) for part in family if part), author.get("given-names")]
+    full = ", ".join(str(part) for part in parts if part)
+    creator = {"name": str(author.get("name") or full or author.get("alias"))}
     if author.get("affiliation"):
         creator["affiliation"] = str(author["affiliation"])
     if author.get("orcid"):
@@ -323,8 +339,7 @@ def readme(archived: Archived) -> bytes:
 
 def _commands(archived: Archived) -> list[str]:
     """Return the commands that rebuild the result on a machine with Git and Python."""
-    python = f"python{archived.python}" if archived.python else "python3"
-    venv = f"{python} -m venv .venv && . .venv/bin/activate"
+    venv = f"python{archived.python or '3'} -m venv .venv && . .venv/bin/activate"
     place = posixpath.join("result/project", archived.manifest.project).rstrip("/")
     # From the folder of the project to the one that the archive is unpacked to.
     up = posixpath.relpath("result", place)
@@ -400,7 +415,7 @@ class _Description:
             agent=author,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said(object=_all_of(actions, "object"), result=_all_of(actions, "result")),
+            **_said({"object": _all_of(actions, "object"), "result": _all_of(actions, "result")}),
         )
         # Which step of the workflow an action was.
         controls = []
@@ -423,10 +438,11 @@ class _Description:
         self._crate.root_dataset["mentions"] = [run, *actions, *_unique(self._folders)]
 
     def _describe_root(self) -> None:
+        """Describe the archive as a whole, and what lies in its root."""
         archived = self._archived
+        default = f"A result of {archived.name}, and what it takes to rebuild it."
         root = self._crate.root_dataset
         root["name"] = archived.title
-        default = f"A result of {archived.name}, and what it takes to rebuild it."
         root["description"] = str(archived.project.get("description", default))
         root["datePublished"] = self._time
         root["identifier"] = self._revision
@@ -444,6 +460,7 @@ class _Description:
         self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
 
     def _licence(self, licence: str) -> Any:
+        """Return the entity of a licence, or the sentence that there is none."""
         if licence in self._sizes:
             return self._file(licence, name="Licence", encodingFormat="text/plain")
         if _SPDX.fullmatch(licence):
@@ -451,6 +468,7 @@ class _Description:
         return licence
 
     def _tool(self, address: str, stage: Record) -> Any:
+        """Return the entity of a stage, which is a program to those that read a crate."""
         command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
         return self._add(
             f"#stage/{quote_url(address)}",
@@ -461,6 +479,7 @@ class _Description:
         )
 
     def _workflow(self, tools: Sequence[Any]) -> Any:
+        """Return the entity of the pipeline, with a step for each stage."""
         language = self._add("#dvc-yaml", "ComputerLanguage", name="DVC pipeline", url=DVC)
         workflow = self._file(
             self._archived.workflow,
@@ -483,12 +502,14 @@ class _Description:
         for position, tool in enumerate(tools):
             step = {"name": tool["name"], "position": str(position), "workExample": tool}
             steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
-        for name, value in _said(hasPart=tools, softwareRequirements=requirements, step=steps).items():
+        several = {"hasPart": tools, "softwareRequirements": requirements, "step": steps}
+        for name, value in _said(several).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow
 
     def _action(self, tool: Any, stage: Record, agent: Any) -> Any:
+        """Return the entity of a stage's run, with what it read and wrote."""
         address = tool["name"]
         inputs = [self._data(path, entry) for path, entry in stage.deps.items()]
         for key, value in flat_params(list(stage.params.items())).items():
@@ -504,7 +525,7 @@ class _Description:
             agent=agent,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said(object=inputs, result=outputs),
+            **_said({"object": inputs, "result": outputs}),
         )
 
     def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
@@ -531,10 +552,10 @@ class _Description:
         from rocrate.model.file import File
 
         if path not in self._known:
-            kinds = list(types) if len(types) > 1 else types[0]
-            said = {"@type": kinds, "contentSize": str(self._sizes[path]), **properties}
+            said = {**_said({"@type": types}), "contentSize": str(self._sizes[path]), **properties}
             # Without a source: the crate is only described, not written, by this library.
-            self._known[path] = self._crate.add(File(self._crate, dest_path=path, properties=said))
+            file = File(self._crate, dest_path=path, properties=said)
+            self._known[path] = self._crate.add(file)
         return self._known[path]
 
     def _add(self, id_: str, kind: str, **properties: Any) -> Any:
@@ -547,12 +568,12 @@ class _Description:
         return self._known[id_]
 
 
-def _said(**lists: Sequence[Any]) -> dict[str, Any]:
+def _said(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Return properties with several values as RO-Crate has them: one alone is no list, none is left out."""
     said: dict[str, Any] = {}
     for name, values in lists.items():
         if values:
-            said[name] = values[0] if len(values) == 1 else values
+            said[name] = values[0] if len(values) == 1 else list(values)
     return said
 
 
@@ -572,6 +593,8 @@ def _unique(entities: Iterable[Any]) -> list[Any]:
 
 def _as_text(value: Any) -> Any:
     """Return a text or number as it is, and any other value as JSON."""
-    if isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value)):
+    # JSON has no number that is infinite.
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    if is_number or isinstance(value, str):
         return value
     return json.dumps(value, sort_keys=True, default=str)

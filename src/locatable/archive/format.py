@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -86,6 +86,11 @@ class Manifest:
     wheels_for: str | None = None
     members: dict[str, Entry] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """The number of bytes of all members."""
+        return sum(entry.size for entry in self.members.values())
+
     def to_bytes(self) -> bytes:
         """Return the content of the member `manifest.json`."""
         content = {"format": FORMAT, **asdict(self)}
@@ -119,22 +124,29 @@ def _checked_manifest(values: dict[str, Any]) -> Manifest:
     if values["project"] and not is_safe(values["project"]):
         raise ValueError(f"{values['project']!r:.80} is no folder of a repository")
     members = {}
-    for path, entry in values["members"].items():
+    for path, written in values["members"].items():
         if not is_safe(path):
             raise ValueError(f"{path!r:.80} is no path within an archive")
-        if not _SHA256.fullmatch(entry["sha256"]) or not isinstance(entry["size"], int):
+        entry = Entry(written["sha256"], written["size"])
+        if not _SHA256.fullmatch(entry.sha256) or not isinstance(entry.size, int):
             raise ValueError(f"{path!r:.80} has no hash and size")
-        members[path] = Entry(entry["sha256"], entry["size"])
-    names = ("revision", "project", "experiment", "baseline", "wheels_for")
-    return Manifest(**{name: values[name] for name in names}, members=members)
+        members[path] = entry
+    return Manifest(
+        revision=values["revision"],
+        project=values["project"],
+        experiment=values["experiment"],
+        baseline=values["baseline"],
+        wheels_for=values["wheels_for"],
+        members=members,
+    )
 
 
 def is_safe(path: str) -> bool:
     """Return true where a path stays inside of the folder that it is joined to, on every system."""
-    if not path or "\\" in path or ":" in path or "\0" in path:
+    if path.startswith("/") or any(character in path for character in "\\:\0"):
         return False
-    parts = PurePosixPath(path).parts
-    return "/".join(parts) == path and ".." not in parts and not path.startswith("/")
+    parts = path.split("/")
+    return not any(part in ("", ".", "..") for part in parts)
 
 
 def size_of(content: Content) -> int:
@@ -165,7 +177,9 @@ def write_archive(
             replacing(target, mode_of_new_files()) as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
         ):
-            entries = {path: _add(archive, path, members[path], when, progress) for path in sorted(members)}
+            entries = {}
+            for path in sorted(members):
+                entries[path] = _add(archive, path, members[path], when, progress)
             complete = replace(manifest, members=entries)
             # Last, so that every byte is read only once.
             _add(archive, MANIFEST, complete.to_bytes(), when, progress)
@@ -208,13 +222,11 @@ class Archive:
     Attributes:
         path: the file.
         manifest: what it says.
-        size: the number of bytes of all members.
     """
 
     def __init__(self, path: Path, file: zipfile.ZipFile, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self.size = sum(entry.size for entry in manifest.members.values())
         self._file = file
 
     def check(self, progress: Progress) -> None:
@@ -353,7 +365,7 @@ def unpacked(
     with TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder:
         place = Path(folder).resolve() / "archive"
         with open_archive(path) as archive:
-            with progress(archive.size) as checked:
+            with progress(archive.manifest.size) as checked:
                 archive.check(checked)
             archive.unpack(place)
             manifest = archive.manifest

@@ -91,15 +91,16 @@ class HistoryObject:
 
 def history_objects(repo: Path, commit: str) -> list[HistoryObject]:
     """Return all objects that can be reached from a commit."""
-    listed = git(repo, "rev-list", "--objects", commit).split("\n")
-    ids = "".join(f"{line.partition(' ')[0]}\n" for line in listed)
-    answers = git(repo, "cat-file", f"--batch-check={_FORMAT}", text=ids).split("\n")
-    found = []
-    for line, answer in zip(listed, answers, strict=True):
+    paths: dict[str, str] = {}
+    for line in git(repo, "rev-list", "--objects", commit).split("\n"):
         # After its id, a file or folder has its path; that of the whole tree is empty.
         id_, _, path = line.partition(" ")
-        _, kind, size, stored = answer.split(" ")
-        found.append(HistoryObject(id_, kind == "blob", int(size), int(stored), path))
+        paths[id_] = path
+    ids = "".join(f"{id_}\n" for id_ in paths)
+    found = []
+    for answer in git(repo, "cat-file", f"--batch-check={_FORMAT}", text=ids).split("\n"):
+        id_, kind, size, stored = answer.split(" ")
+        found.append(HistoryObject(id_, kind == "blob", int(size), int(stored), paths[id_]))
     return found
 
 
@@ -156,16 +157,16 @@ def find_concerns(snapshot: Snapshot, plan: ArchivePlan, history: Sequence[Histo
 def _imports(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
     """Yield the data that comes from elsewhere: who may have it, only that place knows."""
     taken = {output.path for output in plan.sources}
-    for path, entry in snapshot.sources.items():
-        if path not in taken:
-            continue
-        for origin in entry.get("deps") or ():
-            repository = origin.get("repo") or {}
-            command = "dvc import" if repository else "dvc import-url"
-            place = str(repository.get("url") or origin.get("path", "elsewhere"))
-            # All names are paths from the Git root.
-            name = posixpath.join(snapshot.reader.prefix, path)
-            yield Concern(name, f"{command} of {redact_urls(place)}")
+    for path in sorted(taken & snapshot.sources.keys()):
+        # All names are paths from the Git root.
+        name = posixpath.join(snapshot.reader.prefix, path)
+        for origin in snapshot.sources[path].get("deps") or ():
+            repository = origin.get("repo")
+            if repository:
+                reason = f"dvc import of {repository.get('url')}"
+            else:
+                reason = f"dvc import-url of {origin.get('path', 'elsewhere')}"
+            yield Concern(name, redact_urls(reason))
 
 
 def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterator[Concern]:
@@ -181,24 +182,29 @@ def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterato
             content = answer[1] if answer else b""
             if b"\0" in content:
                 continue
-            is_present = version.id in present
             credential = _credential(version.path, content)
+            if version.id not in present:
+                if credential:
+                    yield Concern(version.path, f"{credential}, in an earlier commit")
+                continue
             if credential:
-                where = "" if is_present else ", in an earlier commit"
-                yield Concern(version.path, f"{credential}{where}")
-            path = _absolute_path(version.path, content, local) if is_present else ""
+                yield Concern(version.path, credential)
+            path = _absolute_path(version.path, content, local)
             if path:
                 yield Concern(version.path, f"an absolute path: {path}")
 
 
 def _local_paths(top: Path) -> re.Pattern[bytes]:
     """Return a pattern of paths that only this machine has: the repository, and the user's home."""
-    names = sorted({str(top), os.path.expanduser("~")})
-    # Everything would begin with a home or repository in the root of the machine.
-    escaped = [re.escape(name.encode()) for name in names if len(name) > 1]
+    escaped = []
+    for name in sorted({str(top), os.path.expanduser("~")}):
+        # Everything would begin with a home or repository in the root of the machine.
+        if name != "/":
+            escaped.append(re.escape(name))
     if not escaped:
         return _NEVER
-    return re.compile(rb"(?<![\w.:/-])(" + b"|".join(escaped) + rb")(?![\w.-])")
+    pattern = rf"(?<![\w.:/-])({'|'.join(escaped)})(?![\w.-])"
+    return re.compile(os.fsencode(pattern))
 
 
 def _credential(path: str, content: bytes) -> str:
@@ -247,7 +253,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text}: a size is a number with KB, MB, GB or TB, such as 5GB")
-    return int(float(match[1]) * _UNITS[f"{match[2].upper()}B"])
+    number, prefix = match.groups()
+    return int(float(number) * _UNITS[f"{prefix.upper()}B"])
 
 
 def show_size(size: int) -> str:

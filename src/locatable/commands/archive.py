@@ -65,19 +65,18 @@ def run(arguments: argparse.Namespace) -> int:
         include=tuple(arguments.include),
         limit=parse_size(arguments.max_size),
     )
-    written = create_archive(options, OnTerminal())
-    manifest = written.manifest
+    manifest = create_archive(options, OnTerminal())
     if arguments.json:
         content = {
             "file": str(options.target),
             "revision": manifest.revision,
             "experiment": manifest.experiment,
-            "size": written.size,
+            "size": manifest.size,
         }
         print(json_text(content))
         return 0
     result = f"{manifest.experiment}, " if manifest.experiment else ""
-    print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(written.size)}")
+    print(f"{options.target}: {result}commit {manifest.revision[:12]}, {show_size(manifest.size)}")
     print(f"prove it, here or elsewhere: locatable reproduce {options.target}")
     return 0
 

@@ -69,21 +69,22 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as opened:
         a = _find(opened, arguments.a, None)
         b = _find(opened, arguments.b, arguments.repo)
-        found = compare(a, b)
+        comparison = compare(a, b)
         changes = patch(a, b) if arguments.patch else ""
         if arguments.json:
-            print(render.to_json(found, changes))
+            print(render.to_json(comparison, changes))
         elif arguments.markdown:
-            print(render.to_markdown(found, changes))
+            print(render.to_markdown(comparison, changes))
         else:
-            print(render.to_text(found))
-            print(f"\n{changes}" if changes else "", end="")
+            print(render.to_text(comparison))
+            if changes:
+                print(f"\n{changes}", end="")
         if arguments.html:
             from ..page import write_page
 
-            replaced = write_page(arguments.html, render.to_html(found))
+            replaced = write_page(arguments.html, render.to_html(comparison))
             print(f"{'replaced' if replaced else 'wrote'} {arguments.html}", file=sys.stderr)
-        return int(arguments.check and found.differs)
+        return int(arguments.check and comparison.differs)
 
 
 def _is_archive(target: str) -> bool:
@@ -112,7 +113,9 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
 
         archive = opened.enter_context(unpacked(Path(target), checking))
         reader = opened.enter_context(Reader(archive.project))
-        return Side(_with_results(find_name(reader, archive.manifest.revision)[0]), target, target)
+        result = find_name(reader, archive.manifest.revision)[0]
+        _check_results(result)
+        return Side(result, target, target)
     if repo is not None and not repo.is_dir():
         raise UsageError(f"--repo {repo}: no such folder")
     here = Path.cwd()
@@ -121,10 +124,12 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         result = checked_out(reader)
     else:
         # A path is seen from the other clone, as after `git -C`, where it has such a file.
-        with contextlib.chdir(repo if repo and (repo / target).exists() else here):
+        is_there = repo is not None and (repo / target).exists()
+        with contextlib.chdir(repo if repo and is_there else here):
             result = _locate(reader, target)
+    _check_results(result)
     is_here = repo is None and not result.uncommitted
-    return Side(_with_results(result), target or "checked out", result.rev[:12] if is_here else "")
+    return Side(result, target or "checked out", result.rev[:12] if is_here else "")
 
 
 def _locate(reader: "Reader", target: str) -> "Result":
@@ -137,8 +142,10 @@ def _locate(reader: "Reader", target: str) -> "Result":
     from ..locate.by_content import checked_out
 
     located = locate(reader, target)
-    for line in [*located.notes, *(f"left out: {left_out}" for left_out in located.left_out)]:
-        print(line, file=sys.stderr)
+    for note in located.notes:
+        print(note, file=sys.stderr)
+    for line in located.left_out:
+        print(f"left out: {line}", file=sys.stderr)
     if len(located.figures) > 1 or any(not figure.is_traced for figure in located.figures):
         raise UsageError(
             render.document_to_text(target, located, []),
@@ -148,22 +155,23 @@ def _locate(reader: "Reader", target: str) -> "Result":
         print(render.how_found(figure), file=sys.stderr)
     results = merged(located.results)
     # What a stage reads, the commit before the first results has, too.
-    first = next((each for each in results if each.snapshot.records), results[0])
+    ran = [result for result in results if result.snapshot.records]
+    first = ran[0] if ran else results[0]
+    if len(results) > 1:
+        if located.is_number:
+            raise UsageError(render.candidates(target, results), hint="name one of them")
+        if not first.roles:
+            names = ", ".join(result.rev[:7] for result in results)
+            raise UsageError(f"{target}: {len(results)} experiments have this name; give a commit: {names}")
+        print(f"the first of {len(results)} results with {target}: {render.title(first)}", file=sys.stderr)
     if first.uncommitted:
-        first = replace(checked_out(reader), roles=first.roles)
-    if len(results) == 1:
-        return first
-    if located.is_number:
-        raise UsageError(render.candidates(target, results), hint="name one of them")
-    if not first.roles:
-        names = ", ".join(f"{each.rev[:7]}" for each in results)
-        raise UsageError(f"{target}: {len(results)} experiments have this name; give a commit: {names}")
-    print(f"the first of {len(results)} results with {target}: {render.title(first)}", file=sys.stderr)
+        # With the values of the workspace, too.
+        return replace(checked_out(reader), roles=first.roles)
     return first
 
 
-def _with_results(result: "Result") -> "Result":
-    """Return a result that has something to compare.
+def _check_results(result: "Result") -> None:
+    """Refuse a result that has nothing to compare.
 
     Raises:
         NotFoundError: it has not.
@@ -178,4 +186,3 @@ def _with_results(result: "Result") -> "Result":
         raise NotFoundError(f"{name}: no results are recorded yet", hint=first_results(snapshot))
     if not (snapshot.records or snapshot.sources or snapshot.metric_files):
         raise NotFoundError(f"{name}: no results are recorded: no stage, no data and no metrics of DVC")
-    return result

@@ -3,7 +3,7 @@
 import csv
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +21,15 @@ from ..results.coordinates import Coordinates, read_record
 from ..results.locks import locked_versions
 from ..results.processor import Processor, read_processor
 from ..results.staleness import differences, summary
-from ..results.values import metrics_of
+from ..results.values import difference, metrics_of
 
 RECORD = "environment.json"
-# A larger table is not read to count its rows.
-LARGEST_TABLE = 200_000_000
 # Of a package that is not among those with another version.
 AS_LOCKED = {"installed": "as locked"}
-# Characters of a hash that are shown.
-DIGITS = 8
+# A larger table is not read to count its rows: that would take seconds.
+LARGEST_TABLE = 200_000_000
+# Characters of an md5; Git's ids have 40.
+MD5_LENGTH = 32
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,6 @@ class Side:
         """In what its commit differs from what made it, in a line; empty where it does not."""
         return summary(differences(self.snapshot))
 
-    def record(self, path: str, content: bytes) -> dict[str, Any]:
-        """Return what an environment.json of this result records; nothing where it is of another tool."""
-        record = read_record(content)
-        if not record:
-            try:
-                parsing.parse(RECORD, content)
-            except ValueError:
-                self.unread.append(f"{self.result.rev[:7]}:{path}: it is not JSON")
-        return record
-
     def entry(self, path: str) -> Entry:
         """Return what is recorded of a file or folder that a stage read, or that DVC tracks."""
         for record in self.snapshot.records.values():
@@ -137,22 +127,26 @@ class Side:
         if recorded is None:
             return {}
         files = self.snapshot.kept_files(path)
-        content = files.get(path)
-        if content is None or len(recorded) != len(content_hash(b"")):
-            return files
-        kind = HashKind.of_entry(self.entry(path))
-        return files if content_hash(content, kind) == recorded else {}
+        if path in files and len(recorded) == MD5_LENGTH:
+            kind = HashKind.of_entry(self.entry(path))
+            if content_hash(files[path], kind) != recorded:
+                return {}
+        return files
+
+    def content(self, path: str, recorded: str | None) -> bytes:
+        """Return content of a file; empty where it is not what is recorded."""
+        return self.contents(path, recorded).get(path, b"")
 
 
 def coordinate_changes(a: Side, b: Side) -> dict[str, list[Change]]:
     """Return in what two results differ, by the name of each coordinate."""
     commands = []
     for address in dict.fromkeys([*a.snapshot.records, *b.snapshot.records]):
-        change = command_change(address, a.snapshot, b.snapshot)
+        change = command_change(address, address, a.snapshot, b.snapshot)
         if change:
             commands.append(change)
     return {
-        "data": list(_data(a, b)),
+        "data": _data(a, b),
         "code": _code(a, b),
         "params": param_changes(a.coordinates.params.content, b.coordinates.params.content),
         "environment": _environment(a, b),
@@ -167,60 +161,80 @@ def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
         old, new = a.get(key), b.get(key)
         if not same_value(old, new):
             found.append(Change("params", key, old, new))
-        elif key not in a or key not in b:
+        elif key not in a:
             # To DVC, a param without a value is another thing than no param.
-            detail = "only in B" if key in b else "only in A"
-            found.append(Change("params", key, detail=detail))
+            found.append(Change("params", key, detail="only in B"))
+        elif key not in b:
+            found.append(Change("params", key, detail="only in A"))
     return found
 
 
-def _data(a: Side, b: Side) -> Iterator[Change]:
-    changed = changed_values(a.coordinates.data.content, b.coordinates.data.content)
-    for path, (old, new) in changed.items():
+def _data(a: Side, b: Side) -> list[Change]:
+    found = []
+    hashes = changed_values(a.coordinates.data.content, b.coordinates.data.content)
+    for path, (old, new) in hashes.items():
         detail = ""
         if old is not None and new is not None:
-            detail = _folder_detail(a, b, path) or _sizes(a, b, path)
-        yield Change("data", path, old, new, detail, path)
+            detail = _count_files(a, b, path) or _compare_sizes(a, b, path)
+        found.append(Change("data", path, old, new, detail, path))
+    return found
 
 
-def _folder_detail(a: Side, b: Side, path: str) -> str:
+def _count_files(a: Side, b: Side, path: str) -> str:
     """Return how many files of a folder changed, as `dvc diff` counts them; empty where that is not known."""
     before = a.snapshot.reader.folder_files(path, a.entry(path))
     after = b.snapshot.reader.folder_files(path, b.entry(path))
     if path in before or path in after:  # files, or folders that nothing lists here
         return ""
-    counts = dict.fromkeys(("added", "deleted", "modified", "renamed"), 0)
-    gone: Counter[str] = Counter()
-    for file, seen in before.items():
+    deleted: Counter[str] = Counter()
+    added: Counter[str] = Counter()
+    modified = 0
+    for file, md5 in before.items():
         if file not in after:
-            gone[seen] += 1
-        elif after[file] != seen:
-            counts["modified"] += 1
-    for file, seen in after.items():
-        if file in before:
+            deleted[md5] += 1
+        elif after[file] != md5:
+            modified += 1
+    for file, md5 in after.items():
+        if file not in before:
+            added[md5] += 1
+    # DVC knows a file that moved by its hash.
+    renamed = (deleted & added).total()
+    counts = {
+        "added": added.total() - renamed,
+        "deleted": deleted.total() - renamed,
+        "modified": modified,
+        "renamed": renamed,
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{', '.join(parts)} of {len(after)} files" if parts else ""
+
+
+def _compare_sizes(a: Side, b: Side, path: str) -> str:
+    """Return rows and bytes of a file in both results; empty where they are not known."""
+    old = _measure(a, path)
+    new = _measure(b, path)
+    parts = []
+    for unit in ("rows", "bytes"):
+        before, after = old.get(unit), new.get(unit)
+        if before is None or after is None:
             continue
-        if gone[seen]:  # DVC knows a file that moved by its hash
-            gone[seen] -= 1
-            counts["renamed"] += 1
+        if before == after:
+            parts.append(f"{after:,} {unit}")
         else:
-            counts["added"] += 1
-    counts["deleted"] = gone.total()
-    told = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{', '.join(told)} of {len(after)} files" if told else ""
+            parts.append(f"{before:,} → {after:,} {unit}")
+    return ", ".join(parts)
 
 
 def _measure(side: Side, path: str) -> dict[str, int | None]:
     """Return rows and bytes of a file, as far as they are known."""
     entry = side.entry(path)
-    measured = {"rows": None, "bytes": entry.get("size")}
     md5 = str(entry.get("md5", ""))
     cached = side.snapshot.reader.cached_file(md5)
-    if cached and not md5.endswith(".dir"):
-        size = cached.stat().st_size
-        if size <= LARGEST_TABLE:
-            measured["rows"] = count_rows(path, cached)
-            measured["bytes"] = measured["bytes"] or size
-    return measured
+    if cached is None or md5.endswith(".dir"):
+        return {"bytes": entry.get("size")}
+    size = cached.stat().st_size
+    rows = count_rows(path, cached) if size <= LARGEST_TABLE else None
+    return {"rows": rows, "bytes": size}
 
 
 def count_rows(path: str, file: Path) -> int | None:
@@ -229,7 +243,8 @@ def count_rows(path: str, file: Path) -> int | None:
     try:
         if ending in (".csv", ".tsv"):
             with file.open(encoding="utf-8", newline="") as text:
-                return max(sum(1 for row in csv.reader(text) if row) - 1, 0)
+                rows = sum(1 for row in csv.reader(text) if row)
+            return max(rows - 1, 0)
         if ending == ".parquet":
             from pyarrow import parquet
 
@@ -239,30 +254,12 @@ def count_rows(path: str, file: Path) -> int | None:
     return None
 
 
-def _sizes(a: Side, b: Side, path: str) -> str:
-    """Return rows and bytes of a file in both results; empty where they are not known."""
-    old = _measure(a, path)
-    parts = []
-    for unit, after in _measure(b, path).items():
-        before = old[unit]
-        if before is None or after is None:
-            continue
-        was = f"{before:,} → " if before != after else ""
-        parts.append(f"{was}{after:,} {unit}")
-    return ", ".join(parts)
+def _changed_files(coordinate: str, a: Side, b: Side) -> list[Change]:
+    """Return the files and folders of code, or of the environment, that differ.
 
-
-@dataclass(frozen=True)
-class _ChangedFile:
-    """A change of a file or folder, and its files' content by path in both results, as far as it is known."""
-
-    change: Change
-    before: dict[str, bytes]
-    after: dict[str, bytes]
-
-
-def _changed_files(coordinate: str, a: Side, b: Side) -> Iterator[_ChangedFile]:
-    """Yield the files of code, or of the environment, that differ."""
+    Those of which one result has lost what was read have that for a detail.
+    """
+    found = []
     old_hashes = getattr(a.coordinates, coordinate).content["files"]
     new_hashes = getattr(b.coordinates, coordinate).content["files"]
     for path, (old, new) in changed_values(old_hashes, new_hashes).items():
@@ -272,70 +269,69 @@ def _changed_files(coordinate: str, a: Side, b: Side) -> Iterator[_ChangedFile]:
         if before and before == after:
             continue
         detail = ""
-        for side, recorded, contents in ((b, new, after), (a, old, before)):
-            if recorded and not contents:
-                detail = f"{side.result.rev[:7]} no longer has what was read"
-        yield _ChangedFile(Change(coordinate, path, old, new, detail, path), before, after)
+        if old and not before:
+            detail = f"{a.result.rev[:7]} no longer has what was read"
+        elif new and not after:
+            detail = f"{b.result.rev[:7]} no longer has what was read"
+        found.append(Change(coordinate, path, old, new, detail, path))
+    return found
 
 
-def _contents(found: Iterable[_ChangedFile]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def _contents(changes: Iterable[Change], a: Side, b: Side) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Return content by path before and after, but of files of which one result has lost its own."""
-    old_files: dict[str, bytes] = {}
-    new_files: dict[str, bytes] = {}
-    for changed in found:
-        if not changed.change.detail:
-            old_files.update(changed.before)
-            new_files.update(changed.after)
-    return old_files, new_files
+    before: dict[str, bytes] = {}
+    after: dict[str, bytes] = {}
+    for change in changes:
+        if not change.detail:
+            before |= a.contents(change.source, change.a)
+            after |= b.contents(change.source, change.b)
+    return before, after
 
 
 def patch(a: Side, b: Side) -> str:
     """Return the changes of code as Git shows them, as far as both versions are known."""
-    return diff_contents(*_contents(_changed_files("code", a, b)))
+    before, after = _contents(_changed_files("code", a, b), a, b)
+    return diff_contents(before, after)
 
 
 def _code(a: Side, b: Side) -> list[Change]:
-    found = list(_changed_files("code", a, b))
-    lines = count_lines(*_contents(found))
+    changes = _changed_files("code", a, b)
+    before, after = _contents(changes, a, b)
+    lines = count_lines(before, after)
     # A stage may read a file, and another one the folder around it: the file is told, and once.
-    found.sort(key=lambda changed: changed.change.source not in lines)
-    counted: dict[str, Change] = {}
-    for changed in found:
-        change = changed.change
+    changes.sort(key=lambda change: change.source not in lines)
+    found: dict[str, Change] = {}
+    for change in changes:
         inside = [file for file in lines if is_in(file, change.source)]
         if change.detail or not inside:
-            counted[change.name] = change
+            found[change.name] = change
             continue
         for file in inside:
-            counted.setdefault(file, replace(change, name=file, detail=lines[file]))
-    return list(counted.values())
+            found.setdefault(file, replace(change, name=file, detail=lines[file]))
+    return list(found.values())
 
 
 def _environment(a: Side, b: Side) -> list[Change]:
     found: list[Change] = []
-    records: list[_ChangedFile] = []
-    for changed in _changed_files("environment", a, b):
-        change = changed.change
-        if posixpath.basename(change.source) == RECORD:
-            records.append(changed)
-        elif change.detail:
-            found.append(change)
-        else:
-            found += _packages(changed) or [change]
-    for changed in records:
-        told = [] if changed.change.detail else list(_record(a, b, changed))
-        found += told
+    records = []
+    for change in _changed_files("environment", a, b):
+        path = change.source
+        if posixpath.basename(path) == RECORD:
+            records.append(change)
+            continue
+        # Of a file that has lost what was read, no content is known.
+        versions: list[Change] = []
+        if not change.detail:
+            old = locked_versions(path, a.content(path, change.a))
+            new = locked_versions(path, b.content(path, change.b))
+            versions = _settings(path, old, new)
+        found += versions or [change]
+    for change in records:
+        found += _changes_of_record(change, a, b)
         # The record names the lock, too, which has been told.
         if not found:
-            found.append(changed.change)
+            found.append(change)
     return found
-
-
-def _packages(changed: _ChangedFile) -> list[Change]:
-    path = changed.change.source
-    old = locked_versions(path, changed.before.get(path, b""))
-    new = locked_versions(path, changed.after.get(path, b""))
-    return _settings(path, old, new)
 
 
 def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -346,30 +342,36 @@ def _settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
     return found
 
 
-def _record(a: Side, b: Side, changed: _ChangedFile) -> Iterator[Change]:
-    """Yield what two environment.json say otherwise: Python, packages not as locked, settings."""
-    path = changed.change.source
-    if path not in changed.before or path not in changed.after:
-        return
-    old = a.record(path, changed.before[path])
-    new = b.record(path, changed.after[path])
-    if not old or not new:
-        return
-    yield from _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
-    drift = changed_values(old.get("drift") or {}, new.get("drift") or {})
-    for name, (before, after) in drift.items():
-        was = (before or AS_LOCKED).get("installed")
-        now = (after or AS_LOCKED).get("installed")
-        yield Change("environment", name, was, now, "installed", path)
-    yield from _settings(path, old.get("variables") or {}, new.get("variables") or {})
+def _changes_of_record(change: Change, a: Side, b: Side) -> list[Change]:
+    """Return what two environment.json say otherwise: Python, packages not as locked, settings."""
+    path = change.source
+    old = read_record(a.content(path, change.a))
+    new = read_record(b.content(path, change.b))
+    if change.detail or not old or not new:
+        return []
+    found = _settings(path, {"Python": old["python"]}, {"Python": new["python"]})
+    old_drift = old.get("drift") or {}
+    new_drift = new.get("drift") or {}
+    for name in dict.fromkeys([*old_drift, *new_drift]):
+        was = old_drift.get(name, AS_LOCKED).get("installed")
+        now = new_drift.get(name, AS_LOCKED).get("installed")
+        if was != now:
+            found.append(Change("environment", name, was, now, "installed", path))
+    old_variables = old.get("variables") or {}
+    new_variables = new.get("variables") or {}
+    return found + _settings(path, old_variables, new_variables)
 
 
-def command_change(address: str, a: Snapshot, b: Snapshot, old_address: str | None = None) -> Change | None:
+def command_change(old_address: str, address: str, a: Snapshot, b: Snapshot) -> Change | None:
     """Return how the command of a stage differs, None where it is the same; one side can lack the stage.
 
-    Where the first side has it by another name, that is its `old_address`.
+    Args:
+        old_address: of the stage in the first result.
+        address: of the stage in the second one, which is what the change is called.
+        a: the first result.
+        b: the second one.
     """
-    old_record = a.records.get(old_address or address)
+    old_record = a.records.get(old_address)
     new_record = b.records.get(address)
     old = old_record.cmd if old_record else None
     new = new_record.cmd if new_record else None
@@ -392,27 +394,13 @@ def value_changes(a: Side, b: Side) -> list[Value]:
         direction = new_directions.get(key, "")
         if old_directions.get(key, direction) != direction:  # the two do not agree on what is better
             direction = ""
-        found.append(_value(key, old, new, direction))
+        gain = difference(old, new)
+        better = ""
+        if gain and direction in ("maximize", "minimize"):
+            is_gain = (gain > 0) == (direction == "maximize")
+            better = "b" if is_gain else "a"
+        found.append(Value(key, old, new, gain, better))
     return found
-
-
-def _value(key: str, old: Any, new: Any, direction: str) -> Value:
-    if not _is_number(old) or not _is_number(new):
-        return Value(key, old, new)
-    try:
-        difference = float(new - old)
-    except OverflowError:  # a whole number that no float can be
-        return Value(key, old, new)
-    gain = {"maximize": difference, "minimize": -difference}.get(direction, 0)
-    better = ""
-    if gain:
-        better = "b" if gain > 0 else "a"
-    return Value(key, old, new, difference, better)
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a number that is more or less than others: a NaN is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def _directions(snapshot: Snapshot) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """Compares two results, and finds the first cause: the earliest stage that ran otherwise."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model import Entry, Key, Record, Stage, flat_params, is_in, overlaps, recorded_hash
+from ..model import Entry, Key, Record, Stage, flat_params, is_in, overlaps, recorded_hash, run_order
 from ..repository import share_history
 from ..repository.snapshot import Snapshot
 from .changes import (
@@ -89,6 +89,33 @@ class Comparison:
         return bool(self.values or self.outputs or any(self.changes.values()))
 
 
+@dataclass
+class _StagePair:
+    """A stage of both results; of a stage that one of them lacks, nothing is recorded there.
+
+    Attributes:
+        address: of the stage; where it has another one in each result, that in the second.
+        old: what the first result records.
+        new: what the second one records.
+        declared: what dvc.yaml says in each result that has the stage.
+        needs: addresses of the stages whose outputs it reads, in either result.
+        command: how its command differs, None where it does not.
+        outputs: paths of its outputs that differ.
+        writers: by path of each input that differs, the stage that wrote it otherwise; empty where none did.
+        changes: of its own inputs: those that no other stage wrote, its params, and its command.
+    """
+
+    address: str
+    old: Record
+    new: Record
+    declared: list[Stage]
+    needs: list[str]
+    command: Change | None
+    outputs: list[str]
+    writers: dict[str, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+
 def compare(a: Side, b: Side) -> Comparison:
     """Compare two results.
 
@@ -97,24 +124,21 @@ def compare(a: Side, b: Side) -> Comparison:
     """
     changes = coordinate_changes(a, b)
     values = value_changes(a, b)
-    stages = _Stages(a, b, changes)
+    inputs = [*changes["data"], *changes["environment"], *changes["code"], *changes["params"]]
+    undeclared = _undeclared(inputs, a.snapshot, b.snapshot)
+    unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
+    stages = _pair_stages(a.snapshot, b.snapshot, unrecorded)
+    _compare_inputs(stages, inputs, _template_params(undeclared, a.snapshot, b.snapshot))
     outputs: dict[str, str] = {}
-    for address, paths in stages.outputs.items():
-        outputs.update(dict.fromkeys(paths, address))
-    recorded = {*a.snapshot.outs, *b.snapshot.outs} - stages.unrecorded
-    effective = []
-    idle = []
-    told: list[Change] = []
-    for cause in stages.causes():
-        if cause.outputs:
-            effective.append(cause)
-            told += cause.changes
-        else:
-            idle.append(cause)
-    notes = [f"left out: {line}" for line in dict.fromkeys([*a.unread, *b.unread])]
-    old_root, new_root = a.snapshot.reader.root, b.snapshot.reader.root
-    if not share_history(old_root, a.result.rev, new_root, b.result.rev):
-        notes.insert(0, "A and B share no history: they are compared by content alone")
+    for stage in stages:
+        outputs |= dict.fromkeys(stage.outputs, stage.address)
+    recorded = {*a.snapshot.outs, *b.snapshot.outs} - unrecorded
+    causes, idle = _find_causes(stages, inputs, undeclared)
+    notes = []
+    if not share_history(a.snapshot.reader.root, a.result.rev, b.snapshot.reader.root, b.result.rev):
+        notes.append("A and B share no history: they are compared by content alone")
+    for line in dict.fromkeys([*a.unread, *b.unread]):
+        notes.append(f"left out: {line}")
     return Comparison(
         a=a,
         b=b,
@@ -123,255 +147,174 @@ def compare(a: Side, b: Side) -> Comparison:
         equal_values=len({*a.values, *b.values}) - len(values),
         outputs=outputs,
         equal_outputs=len(recorded) - len(outputs),
-        causes=effective,
-        idle=[cause for cause in idle if any(change not in told for change in cause.changes)],
+        causes=causes,
+        idle=idle,
         notes=notes,
     )
 
 
-class _Stages:
-    """The stages of two results, and in what each of them differs.
-
-    Args:
-        a: the first result.
-        b: the second one.
-        changes: of their coordinates.
-
-    Attributes:
-        order: addresses, each after those that it needs.
-        outputs: paths of the outputs that differ, by address.
-        unrecorded: paths of outputs that one result declares and does not record.
-    """
-
-    def __init__(self, a: Side, b: Side, changes: Mapping[str, list[Change]]) -> None:
-        self._sides = (a.snapshot, b.snapshot)
-        # All that DVC keeps of each, whichever stage wrote it.
-        self._tracked = (a.snapshot.tracked, b.snapshot.tracked)
-        self.unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
-        # The stages of A by their names in B.
-        self._new_names = _renamed(a.snapshot, b.snapshot)
-        self._old_names = {new: old for old, new in self._new_names.items()}
-        self._needs = self._needs_of_both()
-        self.order = _in_order(self._needs)
-        self.outputs: dict[str, list[str]] = {}
-        for address in self.order:
-            self.outputs[address] = self._differing_outputs(address)
-        # Which stage wrote each input that differs; no stage for those that none of them changed.
-        self._writers: dict[str, dict[str, str]] = {}
-        for address in self.order:
-            writers = {}
-            for path in self._differing_inputs(address):
-                writers[path] = self._writer(address, path)
-            self._writers[address] = writers
-        self._changes: list[Change] = []
-        for coordinate in ("data", "code", "params", "environment"):
-            self._changes += changes[coordinate]
-        self._undeclared = self._find_undeclared(changes)
-        self._own: dict[str, list[Change]] = {}
-        for address in self.order:
-            self._own[address] = self._own_changes(address)
-
-    def _needs_of_both(self) -> dict[str, list[str]]:
-        """Return which others each stage needs; what the second result does not have comes last."""
-        needs: dict[str, list[str]] = {}
-        for snapshot in reversed(self._sides):
-            for address in snapshot.records:
-                named = needs.setdefault(self._new_names.get(address, address), [])
-                stage = snapshot.stages.get(address)
-                for other in stage.needs if stage else ():
-                    named.append(self._new_names.get(other, other))
-        for address, named in needs.items():
-            needs[address] = [other for other in dict.fromkeys(named) if other in needs]
-        return needs
-
-    def _stages(self, address: str) -> tuple[Stage | None, Stage | None]:
-        """Return what both results declare of a stage."""
-        a, b = self._sides
-        old_address = self._old_names.get(address, address)
-        return a.stages.get(old_address), b.stages.get(address)
-
-    def _records(self, address: str) -> tuple[Record, Record]:
-        """Return what both results record of a stage."""
-        a, b = self._sides
-        old_address = self._old_names.get(address, address)
-        nothing = Record()
-        return a.records.get(old_address, nothing), b.records.get(address, nothing)
-
-    def _differing_outputs(self, address: str) -> list[str]:
-        """Return paths of what a stage wrote, and that are not the same in both results, by any stage.
-
-        Not those that one result declares and does not record: nobody knows.
-        """
-        old, new = self._records(address)
-        paths = dict.fromkeys([*old.outs, *new.outs])
-        return [path for path in _differing(paths, *self._tracked) if path not in self.unrecorded]
-
-    def _differing_inputs(self, address: str) -> list[str]:
-        """Return paths of what a stage read whose recorded hashes differ, with the same exception."""
-        records = self._records(address)
-        unknown: set[str] = set()
-        for stage, record in zip(self._stages(address), records, strict=True):
-            if stage:
-                unknown.update(path for path in stage.deps if path not in record.deps)
-        old, new = records
-        paths = dict.fromkeys([*old.deps, *new.deps])
-        return [path for path in _differing(paths, old.deps, new.deps) if path not in unknown]
-
-    def _writer(self, address: str, path: str) -> str:
-        """Return which of the stages that one needs changed what it reads at a path; empty where none did."""
-        for other in self._needs[address]:
-            if overlaps(path, self.outputs[other]):
-                return other
-        return ""
-
-    def _find_undeclared(self, changes: Mapping[str, list[Change]]) -> list[Change]:
-        """Return changes of what no stage names: of the environment, code and params."""
-        paths: set[str] = set()
-        keys: set[str] = set()
-        for address in self.order:
-            for record in self._records(address):
-                paths.update(record.deps)
-                paths.update(record.outs)
-                keys.update(flat_params(record.params.items()))
-        files = [*changes["environment"], *changes["code"]]
-        found = [change for change in files if not overlaps(change.source, paths)]
-        found += [change for change in changes["params"] if change.name not in keys]
-        return found
-
-    def _own_changes(self, address: str) -> list[Change]:
-        """Return the changes of a stage's inputs that no other stage made."""
-        command = command_change(address, *self._sides, self._old_names.get(address))
-        if command and None in (command.a, command.b):
-            return [command]
-        old, new = self._records(address)
-        found: list[Change] = []
-        for path, writer in self._writers[address].items():
-            if not writer:
-                found += self._changes_at(path) or [_recorded_change(path, old, new)]
-        old_params = flat_params(old.params.items())
-        new_params = flat_params(new.params.items())
-        found += param_changes(old_params, new_params)
-        if command:
-            found += self._causes_of(command)
-        return found
-
-    def _causes_of(self, command: Change) -> list[Change]:
-        """Return the params that DVC filled in and that changed a command; the command, if more of it did."""
-        templates: set[str] = set()
-        for snapshot in self._sides:
-            for pipeline in snapshot.pipelines.values():
-                templates.update(flat_params(pipeline.variables.items()))
-        before, after = str(command.a), str(command.b)
-        filled_in = []
-        texts = {}
-        for change in self._undeclared:
-            old, new = _in_command(change.a), _in_command(change.b)
-            if change.name in templates and old in before and new in after:
-                filled_in.append(change)
-                texts[old] = new
-        if not filled_in:
-            return [command]
-        # A number is not looked for within another one.
-        pattern = rf"(?<!\d)(?<!\d\.)({'|'.join(map(re.escape, texts))})(?!\.?\d)"
-        explained = re.sub(pattern, lambda match: texts[match[0]], before) == after
-        return filled_in if explained else [*filled_in, command]
-
-    def _changes_at(self, path: str) -> list[Change]:
-        """Return what has changed in a file, or in the files of a folder."""
-        found = []
-        for change in self._changes:
-            if change.coordinate == "params":
-                is_there = Key.parse(change.name).file == path  # it reads the whole file
-            else:
-                is_there = change.source == path or is_in(change.name, path)
-            if is_there:
-                found.append(change)
-        return found
-
-    def causes(self) -> list[Cause]:
-        """Return each stage that ran otherwise, or wrote something else, by itself; the first one first."""
-        found: list[Cause] = []
-        told: list[Change] = []
-        for address in self.order:
-            outputs = self.outputs[address]
-            changes = [change for change in self._own[address] if change not in told]
-            is_declared = True
-            remark = ""
-            if not changes:
-                if self._own[address] or any(self._writers[address].values()) or not outputs:
-                    continue  # it follows from others, or nothing did
-                # What was installed is no input of the stage that records it.
-                for path in outputs:
-                    changes += self._changes_at(path)
-                is_declared = bool(changes)
-                remark = self._remark(address)
-                changes = changes or self._undeclared
-            if outputs:
-                told += changes
-            follows = self._follows(address, changes) if outputs else []
-            found.append(Cause(address, changes, outputs, is_declared, follows, remark))
-        return found
-
-    def _remark(self, address: str) -> str:
-        """Return why a stage can write something else without any change; empty where nothing says so."""
-        for stage in self._stages(address):
-            if stage and stage.always_changed:
-                return "DVC runs it every time: it reads what it does not declare"
-            if stage and stage.warm_starts:
-                return f"it finds its own last output, {', '.join(stage.warm_starts)} (persist: true)"
-        return ""
-
-    def _follows(self, cause: str, changes: list[Change]) -> list[Follower]:
-        depths = {cause: 0}
-        found = []
-        for address in self.order:
-            if address == cause:
-                continue
-            outputs = self.outputs[address]
-            before = [depths[writer] for writer in self._writers[address].values() if writer in depths]
-            if outputs and any(change in changes for change in self._own[address]):
-                before.append(0)  # the same file or param is an input of both
-            if before:
-                depth = max(before) + 1
-                depths[address] = depth
-                found.append(Follower(address, depth, outputs))
-        return found
-
-
-def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> Iterator[str]:
-    """Yield those of some paths of which two results record other hashes."""
-    for path in paths:
-        if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
-            yield path
-
-
-def _recorded_change(path: str, old: Record, new: Record) -> Change:
-    """Return how what a stage read has changed where nothing but its hashes is known."""
-    old_hash = recorded_hash(old.deps.get(path))
-    new_hash = recorded_hash(new.deps.get(path))
-    return Change("data", path, old_hash, new_hash, source=path)
+def _undeclared(inputs: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Change]:
+    """Return changes of what no stage names: of the environment, code and params."""
+    paths: set[str] = set()
+    keys: set[str] = set()
+    for record in [*a.records.values(), *b.records.values()]:
+        paths.update(record.deps, record.outs)
+        keys.update(flat_params(record.params.items()))
+    found = []
+    for change in inputs:
+        if change.coordinate == "params":
+            is_declared = change.name in keys
+        else:
+            is_declared = change.coordinate == "data" or overlaps(change.source, paths)
+        if not is_declared:
+            found.append(change)
+    return found
 
 
 def _unrecorded(snapshot: Snapshot) -> set[str]:
     """Return paths of the outputs that stages declare, and of which nothing is recorded."""
     paths: set[str] = set()
     for stage in snapshot.stages.values():
-        paths.update(path for path, out in stage.outs.items() if out.entry is None)
+        for path, out in stage.outs.items():
+            if out.entry is None:
+                paths.add(path)
     return paths
 
 
-def _renamed(a: Snapshot, b: Snapshot) -> dict[str, str]:
-    """Return the second name by the first of stages that wrote the same paths under another name."""
-    lone = {}
-    for address, record in b.records.items():
-        if address not in a.stages and record.outs:
-            lone[frozenset(record.outs)] = address
-    names = {}
+def _pair_stages(a: Snapshot, b: Snapshot, unrecorded: set[str]) -> list[_StagePair]:
+    """Return the stages of two results, each after those that it needs; those of the first alone come last.
+
+    Their outputs are compared, but those that a result declares and does not record.
+    """
+    old_names = _old_names(a, b)
+    new_names = {old: new for new, old in old_names.items()}
+    addresses = [*b.records]
+    addresses += [new_names.get(address, address) for address in a.records]
+    # By all that DVC keeps: in one of the results, another stage may have written an output.
+    differing = {*_differing([*a.outs, *b.outs], a.tracked, b.tracked)} - unrecorded
+    pairs: dict[str, _StagePair] = {}
+    for address in dict.fromkeys(addresses):
+        old_address = old_names.get(address, address)
+        old = a.records.get(old_address, Record())
+        new = b.records.get(address, Record())
+        declared = [stage for stage in (b.stages.get(address), a.stages.get(old_address)) if stage]
+        needs: list[str] = []
+        for stage in declared:
+            needs += [new_names.get(need, need) for need in stage.needs]
+        command = command_change(old_address, address, a, b)
+        outputs = [path for path in dict.fromkeys([*old.outs, *new.outs]) if path in differing]
+        pairs[address] = _StagePair(address, old, new, declared, needs, command, outputs)
+    order = run_order({address: pair.needs for address, pair in pairs.items()})
+    return [pairs[address] for address in order]
+
+
+def _old_names(a: Snapshot, b: Snapshot) -> dict[str, str]:
+    """Return the first name by the second of stages that wrote the same paths under another name."""
+    alone = {}
     for address, record in a.records.items():
+        if address not in b.stages and record.outs:
+            alone[frozenset(record.outs)] = address
+    names = {}
+    for address, record in b.records.items():
         paths = frozenset(record.outs)
-        if address not in b.stages and paths in lone:
-            names[address] = lone[paths]
+        if address not in a.stages and paths in alone:
+            names[address] = alone[paths]
     return names
+
+
+def _differing(paths: Iterable[str], a: Mapping[str, Entry], b: Mapping[str, Entry]) -> list[str]:
+    """Return those of some paths of which two results record other hashes, each once."""
+    found = []
+    for path in dict.fromkeys(paths):
+        if recorded_hash(a.get(path)) != recorded_hash(b.get(path)):
+            found.append(path)
+    return found
+
+
+def _template_params(undeclared: Iterable[Change], a: Snapshot, b: Snapshot) -> list[Change]:
+    """Return changes of params that no stage names, and that templates fill in."""
+    names: set[str] = set()
+    for pipeline in [*a.pipelines.values(), *b.pipelines.values()]:
+        names.update(flat_params(pipeline.variables.items()))
+    return [change for change in undeclared if change.name in names]
+
+
+def _compare_inputs(stages: list[_StagePair], inputs: list[Change], filled_in: list[Change]) -> None:
+    """Find in what the inputs of each stage differ.
+
+    Args:
+        stages: get `writers` and `changes`.
+        inputs: changes of all coordinates but the execution.
+        filled_in: those of params that templates fill in, and that no stage names.
+    """
+    outputs = {stage.address: stage.outputs for stage in stages}
+    for stage in stages:
+        for path in _differing_inputs(stage):
+            stage.writers[path] = ""
+            for need in stage.needs:
+                if overlaps(path, outputs.get(need, ())):
+                    stage.writers[path] = need
+                    break
+        command = stage.command
+        if command and None in (command.a, command.b):  # one result has no such stage
+            stage.changes = [command]
+            continue
+        for path, writer in stage.writers.items():
+            if not writer:
+                stage.changes += _changes_at(path, inputs) or [_recorded_change(path, stage)]
+        old_params = flat_params(stage.old.params.items())
+        new_params = flat_params(stage.new.params.items())
+        stage.changes += param_changes(old_params, new_params)
+        if command:
+            stage.changes += _reasons_for_command(command, filled_in)
+
+
+def _differing_inputs(stage: _StagePair) -> list[str]:
+    """Return paths of what a stage read that differ, but those that a result declares and does not record."""
+    unknown: set[str] = set()
+    for declared in stage.declared:
+        recorded = declared.record.deps if declared.record else {}
+        unknown.update(set(declared.deps) - set(recorded))
+    old, new = stage.old.deps, stage.new.deps
+    return [path for path in _differing([*old, *new], old, new) if path not in unknown]
+
+
+def _recorded_change(path: str, stage: _StagePair) -> Change:
+    """Return how what a stage read has changed where nothing but its hashes is known."""
+    old = recorded_hash(stage.old.deps.get(path))
+    new = recorded_hash(stage.new.deps.get(path))
+    return Change("data", path, old, new, source=path)
+
+
+def _changes_at(path: str, inputs: Iterable[Change]) -> list[Change]:
+    """Return what has changed in a file, or in the files of a folder."""
+    found = []
+    for change in inputs:
+        if change.coordinate == "params":
+            is_there = Key.parse(change.name).file == path  # a stage reads the whole file
+        else:
+            is_there = change.source == path or is_in(change.name, path)
+        if is_there:
+            found.append(change)
+    return found
+
+
+def _reasons_for_command(command: Change, filled_in: Iterable[Change]) -> list[Change]:
+    """Return the params that DVC filled into a command and that changed it; the command, if more did."""
+    before, after = str(command.a), str(command.b)
+    found = []
+    new_texts = {}
+    for change in filled_in:
+        old, new = _in_command(change.a), _in_command(change.b)
+        if old in before and new in after:
+            found.append(change)
+            new_texts[old] = new
+    if not found:
+        return [command]
+    # A number is not looked for within another one.
+    texts = "|".join(map(re.escape, new_texts))
+    filled = re.sub(rf"(?<!\d)(?<!\d\.)({texts})(?!\.?\d)", lambda match: new_texts[match[0]], before)
+    return found if filled == after else [*found, command]
 
 
 def _in_command(value: Any) -> str:
@@ -379,17 +322,74 @@ def _in_command(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _in_order(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return addresses, each after those that it needs, and otherwise as they come."""
-    order: dict[str, None] = {}
-    visited: set[str] = set()
-    for start in needs:
-        waiting = [start]
-        while waiting:
-            address = waiting[-1]
-            if address in visited:
-                order.setdefault(waiting.pop())
-                continue
-            visited.add(address)
-            waiting += [other for other in reversed(needs[address]) if other not in visited]
-    return list(order)
+def _remark(stage: _StagePair) -> str:
+    """Return why a stage can write something else without any change; empty where nothing says so."""
+    for declared in stage.declared:
+        if declared.always_changed:
+            return "DVC runs it every time: it reads what it does not declare"
+        if declared.warm_starts:
+            return f"it finds its own last output, {', '.join(declared.warm_starts)} (persist: true)"
+    return ""
+
+
+def _find_causes(
+    stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
+) -> tuple[list[Cause], list[Cause]]:
+    """Return each stage that by itself ran otherwise, or wrote something else, in order.
+
+    Returns:
+        Those of which an output differs, the first cause first; and those without effect.
+    """
+    found: list[Cause] = []
+    without_effect: list[Cause] = []
+    told: list[Change] = []
+    for stage in stages:
+        changes = [change for change in stage.changes if change not in told]
+        if changes and stage.outputs:
+            found.append(
+                Cause(stage.address, changes, stage.outputs, follows=_followers(stage, changes, stages))
+            )
+            told += changes
+        elif changes:
+            without_effect.append(Cause(stage.address, changes, []))
+        elif stage.outputs and not stage.changes and not any(stage.writers.values()):
+            cause = _cause_beside_inputs(stage, stages, inputs, undeclared)
+            found.append(cause)
+            told += cause.changes
+    idle = []
+    for cause in without_effect:
+        # A change that has an effect in another stage is not called idle.
+        if any(change not in told for change in cause.changes):
+            idle.append(cause)
+    return found, idle
+
+
+def _cause_beside_inputs(
+    stage: _StagePair, stages: list[_StagePair], inputs: list[Change], undeclared: list[Change]
+) -> Cause:
+    """Return why a stage whose inputs are equal wrote something else: what it does not declare, or chance."""
+    changes: list[Change] = []
+    # What was installed is no input of the stage that records it.
+    for path in stage.outputs:
+        changes += _changes_at(path, inputs)
+    is_declared = bool(changes)
+    changes = changes or undeclared
+    follows = _followers(stage, changes, stages)
+    return Cause(stage.address, changes, stage.outputs, is_declared, follows, _remark(stage))
+
+
+def _followers(cause: _StagePair, changes: list[Change], stages: list[_StagePair]) -> list[Follower]:
+    """Return the stages that read what a cause changed, directly or not, in their order."""
+    depths = {cause.address: 0}
+    found = []
+    for stage in stages:
+        if stage is cause:
+            continue
+        before = [depths[writer] for writer in stage.writers.values() if writer in depths]
+        if stage.outputs and any(change in changes for change in stage.changes):
+            before.append(0)  # the same file or param is an input of both
+        if before:
+            depth = max(before) + 1
+            depths[stage.address] = depth
+            found.append(Follower(stage.address, depth, stage.outputs))
+    return found

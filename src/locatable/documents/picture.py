@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import UnreadableError, joined_lines
 
@@ -95,6 +95,9 @@ def opened(content: bytes) -> Image.Image:
         raise UnreadableError(TOO_LARGE) from None
     except UnreadableError:
         raise
+    except UnidentifiedImageError:
+        # Its message names an object in memory, not the picture.
+        raise UnreadableError("not a picture that can be read") from None
     except Exception as error:
         # Decoders raise whatever broken bytes make of them.
         reason = joined_lines(error)[:80] or type(error).__name__

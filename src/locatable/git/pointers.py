@@ -41,6 +41,12 @@ def lfs_id(content: bytes) -> str | None:
     return pointer["oid"].decode() if pointer else None
 
 
+def lfs_size(pointer: bytes) -> int | None:
+    """Return the number of bytes that a pointer stands for; None if it is no pointer, or does not say."""
+    size = re.search(rb"^size (\d+)$", pointer, re.MULTILINE) if lfs_id(pointer) else None
+    return int(size[1]) if size else None
+
+
 def lfs_fetch_command(top: Path, commit: str) -> str:
     """Return the command that gets what Git LFS keeps of a commit; `pull` gets the current one alone."""
     if git(top, "rev-parse", "HEAD") == commit:

@@ -344,14 +344,14 @@ def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]
     if not is_picture(path) and not is_document(path):
         return [], []
     try:
-        from ..locate.figure_match import compared
+        from ..locate.figure_match import compared_figures
         from .figures import IndexedFigures
     except ModuleNotFoundError:
         return [], ["to compare figures: pip install 'locatable[documents]'"]
     found: list[Found] = []
     notes: list[str] = []
     with bounded_reading(str(path)), IndexedFigures(db) as known:
-        for figure, verdict in compared(known, path):
+        for figure, verdict in compared_figures(known, path):
             if verdict.match is Match.NONE:
                 notes.append(
                     ": ".join(filter(None, [figure.place, "no figure that is known", verdict.reason]))

@@ -1,4 +1,4 @@
-"""Finds results by a number that a text quotes: a metric or param that prints so."""
+"""Numbers that a text quotes, and the results with a metric or param that prints so."""
 
 import math
 import re
@@ -68,7 +68,7 @@ class QuotedNumber:
         for number in self.numbers:
             middle = float(number)
             # Whole numbers have digits that floats have not.
-            digit = float(f"1e{_exponent(number)}") + 2 * math.ulp(middle)
+            digit = float(f"1e{last_place(number)}") + 2 * math.ulp(middle)
             ranges.append((number, middle - digit, middle + digit))
         return ranges
 
@@ -78,16 +78,16 @@ class QuotedNumber:
         return real is not None and Decimal(repr(real)) in self.numbers
 
     def as_written(self, value: Any, like: Any) -> str:
-        """Return another value with as many digits, and in percent where a value that prints so is."""
+        """Return another value with as many digits, in percent where the number is a percentage of `like`."""
         real, other = number_in(value), number_in(like)
         if real is None or other is None or not math.isfinite(real):
             return str(value)
         for position, number in enumerate(self.numbers):
             if _rounds_to(other, number):
-                digit = Decimal((0, (1,), _exponent(number)))
+                digit = Decimal((0, (1,), last_place(number)))
                 rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
-                is_percent = position < len(self.numbers) - 1
-                return f"{_CONTEXT.scaleb(rounded, 2)}%" if is_percent else str(rounded)
+                is_fraction = position < len(self.numbers) - 1
+                return str(_CONTEXT.scaleb(rounded, 2) if is_fraction else rounded)
         return str(value)
 
     def names(self, key: str) -> bool:
@@ -125,7 +125,7 @@ def _without_separators(mantissa: str) -> str:
     return mantissa
 
 
-def _exponent(number: Decimal) -> int:
+def last_place(number: Decimal) -> int:
     """Return the place of the last digit: -2 for 0.13."""
     exponent = number.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
@@ -145,7 +145,7 @@ def number_in(value: Any) -> int | float | None:
 def _rounds_to(value: float, number: Decimal) -> bool:
     if not math.isfinite(value):
         return False
-    digit = Decimal((0, (1,), _exponent(number)))
+    digit = Decimal((0, (1,), last_place(number)))
     # Programs round the shortest text of a float or its exact value, half up or half to even.
     shortest = Decimal(repr(value))
     return number in (
@@ -157,6 +157,72 @@ def _rounds_to(value: float, number: Decimal) -> bool:
 
 def _words(key: str) -> list[str]:
     return list(filter(None, _BETWEEN_WORDS.split(key.casefold())))
+
+
+# Numbers in a text
+
+# Significant digits that a number needs to say which result it is of, and one with a power of ten.
+FEWEST_DIGITS = 3
+FEWEST_WITH_POWER = 2
+_NUMBERED = (
+    r"fig(?:ures?|s?\.)|tab(?:les?|s?\.)|sec(?:tions?|s?\.)|chap(?:ters?|\.)|equations?|eqn?s?\.|appendix|"
+    r"algorithm|theorem|lemma|listing|lines?|pages?|pp?\.|vol(?:ume|\.)|nos?\.|issue|grant|refs?\."
+)
+# Digits that are no measured number. Each pattern takes time in proportion to the text.
+_NOT_MEASURED = {
+    # https://example.org/0.951, www.example.org/123
+    "URL": r"https?://\S+|www\.\S+",
+    # group123@example.org
+    "e-mail address": r"\S{1,80}@\S{1,80}\.\w+",
+    # 10.1234/567.891, arXiv:2103.00020, ISBN 978-3-16-148410-0
+    "identifier": r"\b10\.\d{4,9}/\S+|\barxiv:?\s*\S+|\b(?:doi|isbn|issn|orcid)\b:?\s*[\d\w./-]+",
+    # 2026-11-30, 30.11.2026, 11/30/26
+    "date": r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
+    # 12:34, 12:34:56
+    "time": r"\b\d{1,2}:\d{2}(?::\d{2})?\b",
+    # 1.26.4, v3.141, Python 3.11
+    "version": r"\bv?\d+\.\d+\.\d+[\w.+-]*|\bv\d[\w.]*"
+    r"|\b(?:version|release|python|pytorch|numpy|cuda)\s+v?\d[\w.]*",
+    # +49 30 1234567, 555-123-4567, 030 1234567
+    "phone number": r"\+\d[\d\s()/-]{6,20}\d|\b\d{3}[-.\s]\d{3}[-.\s]\d{4}\b|\b0\d{1,5}[/\s-]\d[\d\s-]{4,12}",
+    # Fig. 3, Eq. (3.14), Figs. 123 and 124, Table A1, §2.1, #123
+    "numbered reference": rf"(?:\b(?:{_NUMBERED})|[§#])\s*\(?[A-Z]?\d[\d.]*\)?"
+    r"(?:\s*(?:[-–,]|and|to)\s*\(?\d{1,4}(?:\.\d{1,2})?\)?(?![\d.%]))*",
+}
+_NO_NUMBER = re.compile("|".join(_NOT_MEASURED.values()), re.IGNORECASE)
+# Not a part of a word, a path or a longer number.
+NUMBER_IN_TEXT = re.compile(rf"(?<![\w@#\\^])(?<![A-Za-z]-)(?<!\d[.,:])(?![-+]\s){NUMBER}(?![\w^]|[.,]\d)")
+YEAR = re.compile(r"(?:19|20)\d\d")
+# Not the dashes, which stand between numbers in a text.
+_TEXT_MINUS = str.maketrans("−﹣－", "---")
+
+
+def only_measured(text: str) -> str:
+    """Return a text of the same length with blanks for digits that are no measured number."""
+    return _NO_NUMBER.sub(lambda match: " " * len(match[0]), text.translate(_TEXT_MINUS))
+
+
+def bare_number(number: str) -> str:
+    """Return the characters of a number without the blanks, dollar signs and full stop around them."""
+    return number.strip(" \u00a0\u2009\u202f\n\t$").rstrip(".,")
+
+
+def significant(text: str) -> QuotedNumber | None:
+    """Return a number that is no year and has enough digits; None for others."""
+    text = bare_number(text)
+    quoted = None if YEAR.fullmatch(text) else parse_quoted(text)
+    if quoted is None:
+        return None
+    number = quoted.numbers[-1]
+    digits = "".join(map(str, number.as_tuple().digits))
+    if re.search(r"[eE×x*·^]", text):
+        return quoted if len(digits) >= FEWEST_WITH_POWER else None
+    if "." not in text and last_place(number) == 0:
+        digits = digits.rstrip("0")  # 1000 is a round number
+    return quoted if len(digits) >= FEWEST_DIGITS else None
+
+
+# Results
 
 
 @dataclass

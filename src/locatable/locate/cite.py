@@ -99,7 +99,8 @@ class Citation:
         sentences = [f"{subject} of {self.title} ({about}), {where}.", f"{self._coordinates(DIGITS)}."]
         if self._remarks:
             sentences.append(f"Mind: {self._remarks}.")
-        sentences.append(f"To rebuild{'' if self.url else ', in a clone'}: {self._rebuild}")
+        place = "" if self.url else ", in a clone"
+        sentences.append(f"To rebuild{place}: {self._rebuild}")
         return " ".join(sentences)
 
     @property
@@ -123,8 +124,8 @@ class Citation:
         return f"DVC experiment {self.experiment}" if self.experiment else ""
 
     def _coordinates(self, digits: int | None = None) -> str:
-        digests = ", ".join(f"{name} {digest[:digits]}" for name, digest in self.digests.items())
-        return f"Coordinates: {digests}"
+        digests = [f"{name} {digest[:digits]}" for name, digest in self.digests.items()]
+        return f"Coordinates: {', '.join(digests)}"
 
     @property
     def _rebuild(self) -> str:

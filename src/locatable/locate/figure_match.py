@@ -135,7 +135,7 @@ class Candidate:
     comparison: Comparison
 
 
-def compared(
+def compared_figures(
     known: ResultFigures, document: Path, roots: Sequence[Path] = ()
 ) -> Iterator[tuple[Figure, Verdict]]:
     """Yield each figure of a document, or of a figure that is not known its parts, with what it is.

@@ -178,14 +178,7 @@ def wrap_items(items: list[str], width: int) -> list[str]:
 def document_to_text(target: str, located: Located, reports: list[Report]) -> str:
     """Return a line about a document, then some about each of its figures, then about its numbers."""
     warnings = {identity(report): staleness_lines(report) for report in reports}
-    counts = Counter(figure.match for figure in located.figures)
-    found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
-    number = len(located.figures)
-    pages = (
-        [f"{target}: {number} figure{'s' if number > 1 else ''}: {found}"]
-        if number
-        else [f"{target}: no figures"]
-    )
+    pages = [f"{target}: {_count_figures(located.figures)}"]
     for figure in located.figures:
         lines = [_place(figure), textwrap.indent(_figure_text(figure), "  ")]
         if figure.instead:
@@ -193,49 +186,52 @@ def document_to_text(target: str, located: Located, reports: list[Report]) -> st
         if figure.is_traced:
             lines += warnings.get(identity(figure.results[0]), [])
         pages.append("\n".join(lines))
-    pages += _numbers_pages(located.numbers)
+    if located.numbers.result:
+        pages += _numbers_pages(located.numbers, located.numbers.result)
     commands = dict.fromkeys(f"  locatable locate {_name(result)}" for result in located.results)
     if commands:
         pages.append("\n".join(["coordinates, and how to rebuild:", *commands]))
     return "\n\n".join(pages)
 
 
-def _numbers_pages(compared: ComparedNumbers) -> list[str]:
+def _count_figures(figures: list[LocatedFigure]) -> str:
+    if not figures:
+        return "no figures"
+    counts = Counter(figure.match for figure in figures)
+    found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
+    return f"{len(figures)} figure{'s' if len(figures) > 1 else ''}: {found}"
+
+
+def _numbers_pages(compared: ComparedNumbers, result: Result) -> list[str]:
     """Return what the numbers of a document are, those of other results than the compared one first."""
-    if not compared.numbers or not compared.result:
-        return []
-    others, recorded = compared.of_others, compared.recorded
-    of_none = len(compared.numbers) - len(others) - len(recorded)
     total = len(compared.numbers)
+    if not total:
+        return []
     name = compared.name
-    if name != compared.result.rev[:7]:
-        name = f"{name} ({compared.result.rev[:7]})"
-    older = sum(number.is_older for number in others)
-    counts = {
-        "older": older,
-        "newer": len(others) - older,
-        "as recorded": len(recorded),
-        "of no result": of_none,
-    }
-    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if name != result.rev[:7]:
+        name = f"{name} ({result.rev[:7]})"
+    counts = Counter(number.match for number in compared.numbers)
+    order = ["older", "newer", "as recorded", "of no result"]
+    found = ", ".join(f"{counts[match]} {match}" for match in order if counts[match])
     pages = [f"{total} number{'s' if total > 1 else ''}, compared with {name}: {found}"]
-    for number in others:
-        had = f"{number.text} {_dotted(number.key)} of {_name(number.result)}" if number.result else ""
-        has = f"{number.current_text} in {compared.name}"
-        lines = [f"{number.place}  {'older' if number.is_older else 'newer'}", f"  {had}; {has}"]
+    for number in compared.of_others:
+        had = f"{number.text} {number.dotted} of {_name(number.result)}" if number.result else ""
+        lines = [f"{number.place}  {number.match}", f"  {had}; {number.current_text} in {compared.name}"]
         if number.words:
             lines.append(f"    {_cut(number.words, WIDTH - 4)}")
         pages.append("\n".join(lines))
-    if recorded:
-        lines = []
-        for number in recorded:
-            line = f"{number.place}  {number.text} {_dotted(number.key)}"
-            room = WIDTH - len(line) - 2
-            if number.words and room > 10:
-                line += f"  {_cut(number.words, room)}"
-            lines.append(line)
-        pages.append("\n".join(lines))
+    if compared.recorded:
+        pages.append("\n".join(_recorded_line(number) for number in compared.recorded))
     return pages
+
+
+def _recorded_line(number: LocatedNumber) -> str:
+    line = f"{number.place}  {number.text} {number.dotted}"
+    width = WIDTH - len(line) - 2
+    # Fewer characters of its sentence say nothing.
+    if number.words and width > 10:
+        line += f"  {_cut(number.words, width)}"
+    return line
 
 
 def document_to_json(target: str, located: Located, reports: list[Report]) -> str:
@@ -260,7 +256,7 @@ def document_to_json(target: str, located: Located, reports: list[Report]) -> st
             "place": number.place,
             "text": number.text,
             "words": number.words,
-            "match": _match_of(number),
+            "match": number.match,
             "key": number.key,
             "value": number.value,
             "of": of,
@@ -276,16 +272,6 @@ def document_to_json(target: str, located: Located, reports: list[Report]) -> st
         "left_out": located.left_out,
     }
     return json_text({**content, "results": list(map(asdict, reports))}, indent=1)
-
-
-def _match_of(number: LocatedNumber) -> str:
-    if number.result:
-        return "older" if number.is_older else "newer"
-    return "as recorded" if number.key else "of no result"
-
-
-def _dotted(key: str) -> str:
-    return key.rpartition(":")[2]
 
 
 def _cut(text: str, width: int) -> str:

@@ -220,6 +220,18 @@ class LocatedNumber:
     current_text: str = ""
     is_older: bool = False
 
+    @property
+    def match(self) -> str:
+        """How it agrees with the compared result, in words."""
+        if self.result:
+            return "older" if self.is_older else "newer"
+        return "as recorded" if self.key else "of no result"
+
+    @property
+    def dotted(self) -> str:
+        """The key without the file."""
+        return self.key.rpartition(":")[2]
+
 
 @dataclass(frozen=True)
 class ComparedNumbers:

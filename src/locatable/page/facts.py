@@ -2,22 +2,20 @@
 
 import os
 import posixpath
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import networkx
-
 from ..errors import ProjectError
 from ..locate.cite import Citation, cite
 from ..locate.result import Report, Result, Role, RoleKind, ValueRole, read_baseline
-from ..model import Stage, holder, overlaps
+from ..model import holder, overlaps, run_order
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 from ..results.staleness import summary
-from ..results.values import metrics_of, read_outputs
+from ..results.values import difference, metrics_of, read_outputs, signed
 from .figures import MOST_BYTES, MOST_FIGURES, Curves, Figure, figure, figures, read_curves
 
 MOST_DIFFERENCES = 10
@@ -46,17 +44,8 @@ class Metric:
     @property
     def difference(self) -> str:
         """Difference from the baseline's number; empty where one of them is none."""
-        if not (_is_number(self.value) and _is_number(self.before)):
-            return ""
-        try:
-            difference = float(self.value - self.before)
-        except OverflowError:  # a whole number that no float can be
-            return ""
-        return f"{difference:+.3g}".replace("-", "−") if difference else "0"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        found = difference(self.before, self.value)
+        return "" if found is None else signed(found)
 
 
 @dataclass
@@ -202,56 +191,39 @@ def _warnings(report: Report) -> list[str]:
 def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     """Return the steps of a revision; those before the makers of the target made it, too."""
     stages = snapshot.stages
-    graph = _graph(stages)
+    order = run_order({address: stage.needs for address, stage in stages.items()})
     made = set(makers)
-    for maker in made & graph.nodes:
-        made = made | networkx.ancestors(graph, maker)
+    for address in reversed(order):
+        if address in made:
+            made.update(stages[address].needs)
     names = _names(stages)
     steps: dict[str, Step] = {}
     depths: dict[str, int] = {}
-    for address in _in_order(graph):
-        depth = 0
-        after: dict[str, None] = {}
-        for one in graph.predecessors(address):
-            depth = max(depth, 1 + depths.get(one, -1))
-            after[names[one]] = None
-        depths[address] = depth
-        step = steps.setdefault(names[address], Step(names[address], depth))
-        step.made_target |= address in made
-        after.pop(step.name, None)
+    for address in order:
+        needs = stages[address].needs
+        before = [depths[need] for need in needs if need in depths]  # of a circle, not all are
+        depths[address] = max(before) + 1 if before else 0
+        step = steps.setdefault(names[address], Step(names[address], depths[address]))
+        if address in made:
+            step.made_target = True
+        after = [names[need] for need in needs if names[need] != step.name]
         step.after = tuple(dict.fromkeys([*step.after, *after]))
         # It reads source data, or a part of it.
-        data = [path for path in snapshot.sources if overlaps(path, stages[address].deps)]
+        deps = stages[address].deps
+        data = [path for path in snapshot.sources if overlaps(path, deps)]
         step.data = tuple(dict.fromkeys([*step.data, *data]))
     return list(steps.values())
-
-
-def _graph(stages: Mapping[str, Stage]) -> networkx.DiGraph:
-    """Return a graph of addresses, with edges from what writes to what reads."""
-    graph = networkx.DiGraph()
-    graph.add_nodes_from(stages)
-    for address, stage in stages.items():
-        for writer in stage.needs:
-            graph.add_edge(writer, address)
-    return graph
-
-
-def _in_order(graph: networkx.DiGraph) -> list[str]:
-    """Return addresses, each after all that it reads from, and otherwise as dvc.yaml has them."""
-    try:
-        return list(networkx.lexicographical_topological_sort(graph, key=list(graph).index))
-    except networkx.NetworkXUnfeasible:  # a circle, which DVC refuses to run
-        return list(graph)
 
 
 def _names(stages: Collection[str]) -> dict[str, str]:
     """Return what to call each stage; where there are many, those of one loop (`train@x`) share a name."""
     loops: dict[str, list[str]] = {}
     for address in stages:
-        loops.setdefault(address.partition("@")[0], []).append(address)
+        loop = address.partition("@")[0]
+        loops.setdefault(loop, []).append(address)
     names = {}
-    is_long = len(stages) > MOST_STEPS
     for loop, members in loops.items():
+        is_one_step = len(stages) > MOST_STEPS and len(members) > 1
         for address in members:
-            names[address] = f"{loop} ×{len(members)}" if is_long and len(members) > 1 else address
+            names[address] = f"{loop} ×{len(members)}" if is_one_step else address
     return names

@@ -11,7 +11,7 @@ import posixpath
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, cycle
@@ -168,45 +168,59 @@ class Curves:
     undrawn: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Plot:
+    """A plot to draw: its name, its settings as dvc.yaml has them, and the files that have its points."""
+
+    name: str
+    settings: Mapping[str, Any]
+    paths: list[str]
+
+
 def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Mapping[str, bytes]) -> Curves:
     """Return what to draw of a revision."""
     curves = Curves()
-    for name, settings, paths in _plots(snapshot, contents):
+    for plot in _plots(snapshot, contents):
         try:
-            data = plot_data(name, settings, _parsed(paths, contents))
+            data = _points(plot, contents)
         except UNREADABLE as error:
-            curves.undrawn[name] = joined_lines(error)
+            curves.undrawn[plot.name] = joined_lines(error)
             continue
         before = None
-        if baseline.keys() >= set(paths):
+        if baseline.keys() >= set(plot.paths):
             with suppress(*UNREADABLE):
-                before = plot_data(name, settings, _parsed(paths, baseline))
-        _add(curves, data, before)
+                before = _points(plot, baseline)
+        if data.template.startswith("confusion"):
+            _add_confusion(curves, data)
+        else:
+            _add_chart(curves, data, before)
     return curves
 
 
-def _plots(
-    snapshot: Snapshot, contents: Mapping[str, bytes]
-) -> Iterator[tuple[str, Mapping[str, Any], list[str]]]:
-    """Yield name, settings and files of each plot: those of dvc.yaml, then series that none of them draws."""
+def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
+    """Return the plots of dvc.yaml, then series that none of them draws."""
+    plots = []
     drawn: set[str] = set()
     for name, settings in _definitions(snapshot, contents).items():
-        named: dict[str, None] = {}
+        files: list[str] = []
         for axis in (settings.get("y"), settings.get("x")):
             if isinstance(axis, dict):
-                named |= dict.fromkeys(axis)
-        paths = [path for path in named or [name] if path in contents]
-        drawn.update(paths)
+                files += axis
+        paths = [path for path in dict.fromkeys(files or [name]) if path in contents]
         if paths:
-            yield name, settings, paths
+            plots.append(_Plot(name, settings, paths))
+            drawn.update(paths)
     # Series of one name share a chart, whatever folders they are in.
-    series: dict[str, dict[str, str]] = {}
+    series: dict[str, list[str]] = {}
     for path in contents:
         if is_series(path) and path.endswith(".tsv") and path not in drawn:
             name = posixpath.basename(path).removesuffix(".tsv")
-            series.setdefault(name, {})[path] = name
-    for name, columns in series.items():
-        yield name, {"title": name, "x": "step", "y": columns, "y_label": name}, list(columns)
+            series.setdefault(name, []).append(path)
+    for name, paths in series.items():
+        columns = dict.fromkeys(paths, name)
+        settings = {"title": name, "x": "step", "y": columns, "y_label": name}
+        plots.append(_Plot(name, settings, paths))
+    return plots
 
 
 def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
@@ -227,33 +241,37 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
     return definitions
 
 
-def _parsed(paths: list[str], contents: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return the content of data files, as DVC reads them.
+def _points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
+    """Return the points of a plot, as DVC finds them.
 
     Raises:
-        csv.Error, ValueError or yaml.YAMLError: one is not what its name says.
+        csv.Error, ValueError or yaml.YAMLError: a file is not what its name says.
     """
     parsed: dict[str, Any] = {}
-    for path in paths:
+    for path in plot.paths:
         if path.endswith((".csv", ".tsv")):
             text = io.StringIO(contents[path].decode())
-            parsed[path] = list(csv.DictReader(text, delimiter="\t" if path.endswith(".tsv") else ","))
+            delimiter = "\t" if path.endswith(".tsv") else ","
+            parsed[path] = list(csv.DictReader(text, delimiter=delimiter))
         else:
             parsed[path] = parsing.parse(path, contents[path])
-    return parsed
+    return plot_data(plot.name, plot.settings, parsed)
 
 
-def _add(curves: Curves, data: PlotData, before: PlotData | None) -> None:
-    """Add a plot to what is drawn, or say why it is not."""
-    if data.template.startswith("confusion"):
-        table = Confusion(data.title, data.x_label, data.y_label, Counter())
-        for x, y in chain.from_iterable(data.lines.values()):
+def _add_confusion(curves: Curves, data: PlotData) -> None:
+    """Add a table of classes to what is drawn, or say why it is not."""
+    table = Confusion(data.title, data.x_label, data.y_label, Counter())
+    for points in data.lines.values():
+        for x, y in points:
             table.counts[str(y), str(x)] += 1
-        if len(table.classes) > MOST_CLASSES:
-            curves.undrawn[data.title] = f"it has more than {MOST_CLASSES} classes"
-        else:
-            curves.confusions.append(table)
-        return
+    if len(table.classes) > MOST_CLASSES:
+        curves.undrawn[data.title] = f"it has more than {MOST_CLASSES} classes"
+    else:
+        curves.confusions.append(table)
+
+
+def _add_chart(curves: Curves, data: PlotData, before: PlotData | None) -> None:
+    """Add a chart to what is drawn, or say why it is not."""
     lines = _numbers(data)
     if not any(lines.values()):
         curves.undrawn[data.title] = "its values are no numbers"

@@ -10,13 +10,10 @@ from ..clones.checkout import Checkout
 from ..clones.recorded_data import fetch
 from ..errors import DISK_FULL, CannotTryError, disk_full
 from ..model import Output, Stage, is_inside
-from .comparison import OutputVerdict, compare
-from .contents import Differences, can_be_compared, compare_contents
+from .comparison import Differences, OutputVerdict, can_be_compared, compare, compare_contents
 from .environment import current_programs, packages_not_as_locked
 from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
-from .sandbox import RunOptions, Sandbox, run_stage
-
-PLAIN = RunOptions()
+from .sandbox import USUAL, Conditions, Sandbox, run_stage
 
 
 @dataclass(frozen=True)
@@ -136,13 +133,13 @@ class StageRunner:
     taken_as_recorded: tuple[Output, ...]
     kept: Mapping[str, Path] = field(default_factory=dict)
 
-    def attempt(self, options: RunOptions = PLAIN) -> Attempt:
+    def attempt(self, conditions: Conditions = USUAL) -> Attempt:
         """Run the stage; its outputs are then in the clone.
 
         Raises:
             CannotTryError: a disk is full.
         """
-        done = run_stage(self.stage, self.checkout, self.sandbox, options)
+        done = run_stage(self.stage, self.checkout, self.sandbox, conditions)
         if done.exit_code and DISK_FULL.search(done.printed):
             raise CannotTryError(f"{self.stage.address}: {disk_full()}")
         verdicts = []
@@ -170,10 +167,11 @@ class StageRunner:
         """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
         for output in self.taken_as_recorded:
             # DVC would ask servers for what is outside of the project.
-            if is_inside(output.path) and not self.checkout.exists(output.path):
-                # What cannot be had was not what the stage used.
-                with contextlib.suppress(CannotTryError):
-                    fetch(self.checkout, output)
+            if not is_inside(output.path) or self.checkout.exists(output.path):
+                continue
+            # What cannot be had was not what the stage used.
+            with contextlib.suppress(CannotTryError):
+                fetch(self.checkout, output)
         return undeclared_inputs(self.stage, self.checkout, text)
 
     def sentence(self, item: Input) -> str:
@@ -184,7 +182,8 @@ class StageRunner:
         """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
         inputs = []
         for path, copy in self.kept.items():
-            name = self.checkout.path_of(path).relative_to(self.checkout.tree)
+            place = self.checkout.path_of(path)
+            name = place.relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 

@@ -1,12 +1,117 @@
-"""Judges rebuilt outputs by what is recorded of them. Nothing here reads a file."""
+"""Compares rebuilt outputs with the recorded ones, value by value, and judges them.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+Values are read from JSON, YAML, TOML, CSV, TSV and Parquet files, and from folders of them.
+"""
+
+import contextlib
+import csv
+import filecmp
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
-from ..model import Output, Stage, overlaps
-from .contents import Differences, in_words
+from ..clones.checkout import load_values
+from ..errors import UnreadableError
+from ..model import Output, Stage, flatten_all, overlaps, same_value
+from .inputs import files_below
+
+Values = Mapping[str, Any]
+# The place of some values for a reader, and the values by key: a row of a table, or all of another file.
+Row = tuple[str, Values]
+NO_ROW: Row = ("", {})
+
+# Relative difference up to which numbers count as equal up to rounding: that of `math.isclose`.
+ROUNDING = 1e-9
+# Values that differ and are kept for the report: a reader looks at the first ones.
+MOST_LINES = 20
+
+
+class Nothing:
+    """Stands where only the other content has a value; None and every text can be values of a file."""
+
+    def __str__(self) -> str:
+        return "nothing"
+
+
+NOTHING = Nothing()
+
+
+@dataclass
+class Differences:
+    """The differences between a recorded and a rebuilt output, gathered value by value.
+
+    Attributes:
+        rtol: relative difference up to which numbers count as equal.
+        largest: the largest relative difference between two numbers at the same place.
+        only_rounding: whether all values are equal, numbers up to rounding.
+        within_rtol: whether all values are equal, numbers up to `rtol`.
+        changed: one line for each of the first values that differ by more than that.
+        opaque: files whose bytes differ and whose values cannot be compared.
+    """
+
+    rtol: float = 0.0
+    largest: float = 0.0
+    only_rounding: bool = True
+    within_rtol: bool = True
+    changed: list[str] = field(default_factory=list)
+    opaque: list[str] = field(default_factory=list)
+
+    def add(self, place: str, recorded: Any, rebuilt: Any) -> None:
+        """Compare the two values at one place."""
+        # For Python, true is equal to 1.
+        same_kind = isinstance(recorded, bool) == isinstance(rebuilt, bool)
+        if same_kind and same_value(recorded, rebuilt):
+            return
+        relative = relative_difference(recorded, rebuilt)
+        if relative is None:
+            self.only_rounding = False
+        else:
+            self.largest = max(self.largest, relative)
+            # A whole number is not rounded.
+            whole = isinstance(recorded, int) and isinstance(rebuilt, int)
+            if whole or relative > ROUNDING:
+                self.only_rounding = False
+            if relative <= self.rtol:
+                return
+        self.within_rtol = False
+        if len(self.changed) < MOST_LINES:
+            self.changed.append(f"{place} {recorded} -> {rebuilt}")
+
+    def add_all(self, prefix: str, recorded: Values, rebuilt: Values) -> None:
+        """Compare all values of two contents by their keys."""
+        for key in sorted(recorded.keys() | rebuilt.keys()):
+            self.add(f"{prefix}{key}", recorded.get(key, NOTHING), rebuilt.get(key, NOTHING))
+
+
+def relative_difference(one: Any, other: Any) -> float | None:
+    """Return how far two numbers are apart, relative to the larger one.
+
+    None where they are not finite numbers.
+    """
+    if not (is_number(one) and is_number(other)):
+        return None
+    try:
+        if not (math.isfinite(one) and math.isfinite(other)):
+            return None
+        larger = max(abs(one), abs(other))
+        return float(abs(one - other) / larger) if larger else 0.0
+    except OverflowError:
+        # Whole numbers beyond the range of floats.
+        return None
+
+
+def in_words(largest: float) -> str:
+    """Return the largest relative difference as a user reads it."""
+    return f"largest relative difference {largest:.1g}"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number; truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class Verdict(StrEnum):
@@ -157,3 +262,156 @@ def _are_accepted_numbers(verdicts: list[OutputVerdict], has_numbers: Callable[[
         if each.verdict is Verdict.NUMBERS_AFTER or has_numbers(each.output):
             seen_numbers = True
     return seen_numbers
+
+
+def values_by_key(content: Any) -> Values:
+    """Return all values in the content of a file by dotted key, those of lists by their position."""
+    if isinstance(content, list):
+        content = dict(enumerate(content)) or content
+    if isinstance(content, Mapping) and content:
+        return flatten_all(content, lists=True)
+    # A file that holds a single value, or none.
+    return {"": content}
+
+
+def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
+    """Compare two files, or two folders file by file."""
+    found = Differences(rtol)
+    if recorded.is_file() and rebuilt.is_file():
+        _compare_files(recorded, rebuilt, rebuilt.name, "", found)
+        return found
+    if recorded.is_file() or rebuilt.is_file():
+        kinds = ("a file", "a folder") if recorded.is_file() else ("a folder", "a file")
+        found.add(rebuilt.name, *kinds)
+        return found
+    names: set[str] = set()
+    for folder in (recorded, rebuilt):
+        names.update(str(file.relative_to(folder)) for file in files_below(folder))
+    for name in sorted(names):
+        one = recorded / name
+        other = rebuilt / name
+        # It can be missing in one of them, or a folder there.
+        if not one.is_file():
+            found.add(name, NOTHING, "a file")
+        elif not other.is_file():
+            found.add(name, "a file", NOTHING)
+        else:
+            _compare_files(one, other, name, f"{name}: ", found)
+    return found
+
+
+def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, found: Differences) -> None:
+    if filecmp.cmp(recorded, rebuilt, shallow=False):
+        return
+    read = READERS.get(rebuilt.suffix.lower())
+    if read is None:
+        found.opaque.append(name)
+        return
+    try:
+        rows = zip_longest(read(recorded), read(rebuilt), fillvalue=NO_ROW)
+        for (one_place, one), (other_place, other) in rows:
+            place = one_place or other_place
+            # Most rows of a table are equal, and to see that at once is quicker.
+            if not place or one != other:
+                found.add_all(f"{prefix}{place}", one, other)
+    except UnreadableError as error:
+        found.opaque.append(f"{name} ({error.message})")
+    except UnicodeDecodeError as error:
+        found.opaque.append(f"{name} ({error})")
+
+
+def can_be_compared(path: Path) -> bool:
+    """Return whether an output, or a file in it, has a format whose values can be compared."""
+    return any(file.suffix.lower() in READERS for file in files_below(path))
+
+
+def has_numbers(path: Path) -> bool:
+    """Return whether numbers can be read from an output, or from any file in it."""
+    for file in files_below(path):
+        read = READERS.get(file.suffix.lower())
+        if read is None:
+            continue
+        with contextlib.suppress(UnreadableError, UnicodeDecodeError):
+            for _, values in read(file):
+                if any(map(is_number, values.values())):
+                    return True
+    return False
+
+
+def _read_values(path: Path) -> Iterator[Row]:
+    yield "", values_by_key(load_values(path))
+
+
+def _read_text_table(path: Path) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV file; the first line names the columns, and is a row, too."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header = file.readline()
+            file.seek(0)
+            rows = csv.reader(file, delimiter=_delimiter(path, header))
+            names: list[str] = []
+            for row in rows:
+                names = names or row
+                values = {}
+                for position, text in enumerate(row):
+                    values[_column(names, position)] = _cell(text)
+                yield f"line {rows.line_num}, ", values
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{path.name}: {error}") from None
+
+
+def _delimiter(path: Path, header: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    # Where a comma is the decimal point, spreadsheets write semicolons.
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _column(names: list[str], position: int) -> str:
+    """Return the name of a column; its number where the first line names none, or one of several columns."""
+    name = names[position] if position < len(names) else ""
+    if name and names.count(name) == 1 and not is_number(_cell(name)):
+        return name
+    return f"column {position + 1}"
+
+
+def _cell(text: str) -> Any:
+    """Return a cell's number where it is one."""
+    if "_" in text:
+        return text  # digits in groups, which only Python reads as a number
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UnreadableError("pyarrow, which reads Parquet, is not installed beside locatable") from None
+    try:
+        # Not as a data set: folders of a path such as `year=2024` would become columns.
+        table = parquet.ParquetFile(path)
+        number = 0
+        for batch in table.iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}, ", dict(values_by_key(row))
+    except (OSError, ValueError, arrow.ArrowException) as error:
+        raise UnreadableError(f"{path.name}: {str(error).splitlines()[0]}") from None
+
+
+# By the ending of a file.
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _read_text_table,
+    ".json": _read_values,
+    ".parquet": _read_parquet,
+    ".toml": _read_values,
+    ".tsv": _read_text_table,
+    ".yaml": _read_values,
+    ".yml": _read_values,
+}

@@ -4,16 +4,16 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..results.processor import Processor
 from .attempts import Attempt, StageRunner, remove
-from .contents import compare_contents, in_words
+from .comparison import compare_contents, in_words
 from .environment import RECORD
-from .sandbox import USUAL, Conditions, RunOptions
+from .sandbox import USUAL, Conditions
 
 # A file system that lists the newest file first; others list by name or by hash, whatever was written first.
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -60,7 +60,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
         _move(runner.path_of(path), copy)
 
     def observe(conditions: Conditions) -> Observation:
-        attempt = runner.attempt(RunOptions(conditions=conditions))
+        attempt = runner.attempt(conditions)
         return _compare(runner, attempt, usual, copies)
 
     try:
@@ -177,7 +177,7 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
         threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
         threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            {name: number for name, number in threads.items() if name not in recorded},
+            variables={name: number for name, number in threads.items() if name not in recorded},
             processor="another number of threads",
         )
     return others
@@ -193,7 +193,7 @@ def combine(conditions: Sequence[Conditions]) -> Conditions:
             value = getattr(each, name)
             if value != getattr(USUAL, name):
                 changed[name] = value
-    return Conditions(variables, **changed)
+    return Conditions(variables=variables, **changed)
 
 
 def find_dependence(
@@ -242,28 +242,26 @@ def find_dependence(
     return lines
 
 
-def _changed(usual: Hashes, observations: Sequence[Observation]) -> str:
+def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    if any(each.failed for each in guilty.values()):
+        return f"{address} fails with another {names}"
+    return f"{address}: {_changed(usual, guilty.values())} changes with the {names}"
+
+
+def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
+    names = ", ".join(guilty)
+    if any(each.failed for each in guilty.values()):
+        return f"{address} depends on the processor: it fails with {names}"
+    sentence = f"{address} depends on the processor: {_changed(usual, guilty.values())} differs with {names}"
+    largest = max(each.largest for each in guilty.values())
+    return f"{sentence} ({in_words(largest)})" if largest else sentence
+
+
+def _changed(usual: Hashes, observations: Collection[Observation]) -> str:
     """Return paths of the outputs that changed in any of some runs."""
     changed = []
     for path, hashed in usual.items():
         if any(each.hashes[path] != hashed for each in observations):
             changed.append(path)
     return ", ".join(changed)
-
-
-def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    observations = list(guilty.values())
-    if any(each.failed for each in observations):
-        return f"{address} fails with another {names}"
-    return f"{address}: {_changed(usual, observations)} changes with the {names}"
-
-
-def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    observations = list(guilty.values())
-    if any(each.failed for each in observations):
-        return f"{address} depends on the processor: it fails with {names}"
-    largest = max(each.largest for each in observations)
-    figure = f" ({in_words(largest)})" if largest else ""
-    return f"{address} depends on the processor: {_changed(usual, observations)} differs with {names}{figure}"

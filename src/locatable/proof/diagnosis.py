@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .attempts import Attempt, StageRunner
-from .comparison import Verdict
-from .contents import in_words
+from .comparison import Verdict, in_words
 from .inputs import Input, files_below, mentioned, unset_variables
-from .sandbox import Conditions, RunOptions
+from .sandbox import Conditions
 
 UNSTABLE = "differs from one rebuild to the next: "
 NO_SEED = "a random seed is missing, or it holds a time or a path"
@@ -59,12 +58,12 @@ def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnos
     cause = _find_cause(runner, text, (), lambda attempt: not attempt.failed)
     if cause:
         return cause
-    lines = [line.strip() for line in failed.printed.splitlines() if line.strip()]
-    reason = lines[-1] if lines else "it printed nothing"
-    remark = unset_variables(runner.stage, text) + runner.missing(text)
+    *_, reason = ["it printed nothing", *failed.printed.strip().splitlines()]
+    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason.strip()}"
+    finding += unset_variables(runner.stage, text)
+    finding += runner.missing(text)
     if _NO_REPOSITORY.search(failed.printed):
-        remark += "; it calls Git, and a stage is proven where there is no Git repository"
-    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}{remark}"
+        finding += "; it calls Git, and a stage is proven where there is no Git repository"
     return Diagnosis(failed, (finding,))
 
 
@@ -74,10 +73,11 @@ def diagnose_difference(
     """Find out why a stage writes something else than what is recorded."""
     address = runner.stage.address
     # Before the next run, which replaces the outputs.
-    holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
+    contents = (_content_of(runner.path_of(path)) for path in runner.stage.outs)
+    holds_time = any(map(has_recent_time, contents))
     time.sleep(PAUSE)
     finding = ""
-    unstable = differing.unlike(runner.attempt(RunOptions(inputs)))
+    unstable = differing.unlike(runner.attempt(Conditions(inputs)))
     missing = [each.output for each in differing.verdicts if each.verdict is Verdict.MISSING]
     if unstable:
         reason = NO_SEED
@@ -97,14 +97,14 @@ def diagnose_difference(
         cause = _find_changed_cause(runner, differing, text, inputs)
     if cause:
         return cause
-    last = runner.attempt(RunOptions(inputs))
+    last = runner.attempt(Conditions(inputs))
     return Diagnosis(last, (_unexplained(runner, differing, last, text),), inputs)
 
 
 def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
     """Return a finding where a stage does otherwise if it is given what it wrote last; empty where not."""
     own = runner.own_outputs()
-    if not own or not plain.unlike(runner.attempt(RunOptions((*inputs, *own)))):
+    if not own or not plain.unlike(runner.attempt(Conditions((*inputs, *own)))):
         return ""
     names = ", ".join(item.name for item in own)
     return (
@@ -119,30 +119,30 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
     address = runner.stage.address
 
     def suffices(some: list[Input]) -> bool:
-        return helps(runner.attempt(RunOptions((*given, *some))))
+        return helps(runner.attempt(Conditions((*given, *some))))
 
-    def is_confirmed(changed: RunOptions) -> bool:
+    def is_confirmed(changed: Conditions) -> bool:
         """Return whether a change helps every time, and nothing helps without it."""
         # No innocent input is to be accused.
         for _ in range(CONFIRMATIONS):
-            if not helps(runner.attempt(changed)) or helps(runner.attempt(RunOptions(given))):
+            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(given))):
                 return False
         return True
 
     inputs = given
     found = minimal_inputs(runner.undeclared(text), text, suffices)
     programs = runner.other_programs()
-    if found and is_confirmed(RunOptions((*given, *found))):
+    if found and is_confirmed(Conditions((*given, *found))):
         findings = tuple(map(runner.sentence, found))
         inputs = (*given, *found)
     elif found:
         findings = (f"{address} {UNSTABLE}{NO_SEED}",)
-    elif programs and is_confirmed(RunOptions(given, programs=programs)):
+    elif programs and is_confirmed(Conditions(given, programs=programs)):
         names = runner.packages_not_as_locked(text)
         findings = (f"{address} needs packages as installed here and not as locked: {names}",)
     else:
         return None
-    return Diagnosis(runner.attempt(RunOptions(inputs)), findings, inputs)
+    return Diagnosis(runner.attempt(Conditions(inputs)), findings, inputs)
 
 
 def minimal_inputs(
@@ -172,17 +172,19 @@ def minimal_inputs(
 
 
 def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bool:
-    seeded = RunOptions(inputs, Conditions(variables={"PYTHONHASHSEED": "0"}))
+    """Return whether the outputs of a stage are the same in several runs with one hash seed."""
+    seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
-    return not any(first.unlike(runner.attempt(seeded)) for _ in range(SEEDED_RUNS))
+    again = (runner.attempt(seeded) for _ in range(SEEDED_RUNS))
+    return not any(map(first.unlike, again))
 
 
 def _find_changed_cause(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis | None:
     """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
-    everything = tuple(runner.undeclared(text))
-    with_everything = runner.attempt(RunOptions(inputs + everything))
+    undeclared = runner.undeclared(text)
+    with_everything = runner.attempt(Conditions((*inputs, *undeclared)))
     if not differing.unlike(with_everything):
         return None
     return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))
@@ -203,16 +205,21 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
     if all(verdict.verdict is Verdict.CLOSE for verdict in differing.wrong):
         what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
     names = ", ".join(verdict.output for verdict in differing.wrong)
-    remark = unset_variables(runner.stage, text)
-    values = f": {'; '.join(changed)}" if changed else ""
-    figure = f" ({in_words(largest)})" if largest else ""
-    return f"{address}: {names} {what}{remark}{values}{figure}"
+    finding = f"{address}: {names} {what}{unset_variables(runner.stage, text)}"
+    if changed:
+        finding += f": {'; '.join(changed)}"
+    if largest:
+        finding += f" ({in_words(largest)})"
+    return finding
 
 
 def _content_of(path: Path) -> bytes:
-    """Return the bytes of an output; of a folder, those of all its files."""
-    small = [file for file in files_below(path) if file.stat().st_size < MOST_BYTES_OF_OUTPUT]
-    return b"".join(file.read_bytes() for file in small)
+    """Return the bytes of an output; of a folder, those of all its files that are not too large."""
+    contents = []
+    for file in files_below(path):
+        if file.stat().st_size < MOST_BYTES_OF_OUTPUT:
+            contents.append(file.read_bytes())
+    return b"".join(contents)
 
 
 def has_recent_time(content: bytes) -> bool:
@@ -220,7 +227,8 @@ def has_recent_time(content: bytes) -> bool:
     now = time.time()
     for moment in (time.gmtime(now), time.localtime(now)):
         for form in ("%Y-%m-%d", "%d %b %Y"):
-            if time.strftime(form, moment).encode() in content:
+            day = time.strftime(form, moment)
+            if day.encode() in content:
                 return True
     # Seconds since 1970, in whole or with more digits; the decimals of a number are no evidence.
     numbers = [int(digits) for digits in re.findall(rb"(?<![\d.])\d{10}", content)]

@@ -1,6 +1,6 @@
-"""Builds the environment of a proof from a lock of the revision, and tells what is installed in one.
+"""Runs the installers of a proof's environment, and tells what is installed in one.
 
-The kinds of locks are in `lock_files`. What a package holds runs only in a sandbox, and only where the user
+What a package holds runs only in a sandbox, and only where the user
 allows it; no setting of the user's can redirect an installation or change it.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -34,34 +34,26 @@ MOST_PACKAGES = 5
 # conda keeps one JSON file for each package.
 CONDA_RECORDS = "conda-meta/*.json"
 
-# These would have Python look for packages elsewhere, or are those of an active environment.
-DROPPED_VARIABLES = ("PYTHON", "VIRTUAL_ENV")
-# Of the variables of installers, those that say where packages come from. Others can redirect an installation
-# (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it
-# (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS).
-KEPT_VARIABLES: Mapping[str, tuple[str, ...]] = {
-    "UV_": (
-        *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
-        *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
-        *("UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_OFFLINE"),
-        *("UV_HTTP_", "UV_REQUEST_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
-        *("UV_PYTHON_INSTALL_DIR", "UV_PYTHON_PREFERENCE"),
-    ),
-    "PIP_": (
-        *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT"),
-        *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
-        *("PIP_KEYRING_PROVIDER", "PIP_TRUSTED_HOST", "PIP_PROXY"),
-        *("PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_TIMEOUT"),
-    ),
-    "CONDA_": (
-        *("CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE", "CONDA_PKGS_DIRS"),
-        *("CONDA_PROXY_SERVERS", "CONDA_REMOTE_", "CONDA_SSL_VERIFY"),
-    ),
-    "MAMBA_": (
-        *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
-        *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
-    ),
-}
+# Variables of installers can redirect an installation (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it
+# (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS). The others would have
+# Python look for packages elsewhere, or are those of an active environment.
+DROPPED_VARIABLES = ("UV_", "PIP_", "CONDA_", "MAMBA_", "PYTHON", "VIRTUAL_ENV")
+# Those of installers that say where packages come from.
+SOURCE_VARIABLES = (
+    *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
+    *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
+    *("UV_CREDENTIALS_DIR", "UV_KEYRING_PROVIDER", "UV_INSECURE_HOST", "UV_OFFLINE"),
+    *("UV_HTTP_", "UV_REQUEST_TIMEOUT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
+    *("UV_PYTHON_INSTALL_DIR", "UV_PYTHON_PREFERENCE"),
+    *("PIP_CACHE_DIR", "PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT"),
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+    *("PIP_KEYRING_PROVIDER", "PIP_TRUSTED_HOST", "PIP_PROXY"),
+    *("PIP_DEFAULT_TIMEOUT", "PIP_RETRIES", "PIP_TIMEOUT"),
+    *("CONDA_CHANNEL_ALIAS", "CONDA_OFFLINE", "CONDA_PKGS_DIRS"),
+    *("CONDA_PROXY_SERVERS", "CONDA_REMOTE_", "CONDA_SSL_VERIFY"),
+    *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
+    *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
+)
 # Caches of packages are the user's: what a package runs must not change them.
 CACHES = ("CONDA_PKGS_DIRS", "MAMBA_ROOT_PREFIX", "PIP_CACHE_DIR", "UV_CACHE_DIR")
 # What an installer needs besides, in upper case.
@@ -91,75 +83,31 @@ class Step:
         problem: what it means if it fails, in words.
         reason: takes the reason out of what the program prints on stderr.
         runs_packages: whether it runs what packages hold: their builds, their scripts.
+        optional: whether the environment works without it, too.
     """
 
     command: list[str]
     problem: str
     reason: Callable[[str], str] = first_words
     runs_packages: bool = False
+    optional: bool = False
 
 
-class EnvironmentLock(Protocol):
-    """A kind of lock of a revision, and how it is installed.
-
-    Attributes:
-        name: the file in the root of the project.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def source(self) -> str:
-        """The packages to install and where they come from, in words."""
-
-    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
-        """Yield the commands that build the environment in a folder, from a checkout of the project.
-
-        Raises:
-            CannotTryError: what they need is not here.
-        """
-
-    def check(self, folder: Path) -> None:
-        """See that what was installed is what the lock asks for.
-
-        Raises:
-            CannotTryError: it is not.
-        """
-
-
-def build_environment(lock: EnvironmentLock, project: Path, folder: Path, sandbox: Sandbox) -> Path:
-    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
-
-    Raises:
-        CannotTryError: the lock cannot be installed, or its Python is not here.
-    """
-    for step in lock.steps(project, folder):
-        if step.runs_packages:
-            _run_isolated(step, folder, sandbox)
-        else:
-            run_installer(step, folder)
-    lock.check(folder)
-    return folder / "bin"
-
-
-def _run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
+def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     """Run an installer where what packages run finds no home and no cache of the user's."""
     home = folder.parent / "installer"
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
     # The lock, the program, folders of packages, certificates.
-    readable: list[Path] = []
-    for word in (*step.command, *variables.values()):
-        path = Path(word)
-        if not path.is_absolute() or not path.exists():
-            continue
-        readable.append(path)
+    named = map(Path, (*step.command, *variables.values()))
+    readable = [path for path in named if path.is_absolute() and path.exists()]
+    for path in list(readable):
         # A program such as conda needs the environment that it is in.
         if path.is_file() and os.access(path, os.X_OK):
             for software in software_around(path.resolve().parent):
                 readable += [software, *python_folders(software / "bin", sandbox.hidden)]
-    isolation = installer_isolation(sandbox, readable)
-    run_installer(replace(step, command=[*isolation, *step.command]), folder, variables)
+    command = [*installer_isolation(sandbox, readable), *step.command]
+    run_installer(replace(step, command=command), folder, variables)
 
 
 def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
@@ -189,7 +137,7 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
         # uv's byte-code workers, too, when someone stops the proof.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode:
+    if process.returncode and not step.optional:
         # Addresses in a lock can hold a login.
         reason = redact_urls(step.reason(stderr)) or f"{step.command[0]} ended with {process.returncode}"
         raise CannotTryError(f"{step.problem}: {reason}")
@@ -197,7 +145,10 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
-    kept = {name: value for name, value in variables.items() if _is_kept(name)}
+    kept = {}
+    for name, value in variables.items():
+        if name.startswith(SOURCE_VARIABLES) or not name.startswith(DROPPED_VARIABLES):
+            kept[name] = value
     # By the second, uv does not look at an environment of the project's, and run its Python.
     return {**kept, "VIRTUAL_ENV": str(folder), "UV_PROJECT_ENVIRONMENT": str(folder)}
 
@@ -206,20 +157,16 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
     """Return those of the user's variables by which an installer finds packages, and another home."""
     kept = {}
     for name, value in variables.items():
-        of_installer = name.startswith(tuple(KEPT_VARIABLES)) and _is_kept(name)
-        if name.upper() in NETWORK_VARIABLES or (of_installer and name not in CACHES):
+        says_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
+        if says_source or name.upper() in NETWORK_VARIABLES:
             kept[name] = value
-    places = {"HOME": str(home), "TMPDIR": str(home), "MAMBA_ROOT_PREFIX": str(home / "mamba")}
-    return {**kept, **places, "VIRTUAL_ENV": str(folder)}
-
-
-def _is_kept(name: str) -> bool:
-    if name.startswith(DROPPED_VARIABLES):
-        return False
-    for beginning, kept in KEPT_VARIABLES.items():
-        if name.startswith(beginning):
-            return name.startswith(kept)
-    return True
+    return {
+        **kept,
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "MAMBA_ROOT_PREFIX": str(home / "mamba"),
+        "VIRTUAL_ENV": str(folder),
+    }
 
 
 def current_programs() -> Path:
@@ -276,14 +223,14 @@ def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
 def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) -> dict[str, str]:
     """Return version by name of each package, those that are not Python's included."""
     # An interrupted installation leaves folders that name no package.
-    of_python = {package.name: package.version for package in packages if package.name}
-    known = set(map(canonicalize_name, of_python))
-    versions = {}
+    versions = {package.name: package.version for package in packages if package.name}
+    known = set(map(canonicalize_name, versions))
     for record in conda_records(folder):
         # conda's version of a package of Python can be written in another way; Python's own word counts.
-        if canonicalize_name(str(record["name"])) not in known:
-            versions[str(record["name"])] = str(record["version"])
-    return {**versions, **of_python}
+        name = str(record["name"])
+        if canonicalize_name(name) not in known:
+            versions[name] = str(record["version"])
+    return versions
 
 
 def packages_not_as_locked(programs: Path, text: str) -> str:
@@ -318,13 +265,14 @@ def name_packages(
     for name, version in here.items():
         if locked_versions.get(canonicalize_name(name)) != version:
             differing[name] = version
-    suspects: set[str] = set()
+    imported: set[str] = set()
     for module, packages in owners.items():
         if not re.search(rf"(?:import|from|module named)\s+'?{re.escape(module)}\b", text):
             continue
         found = [name for name in packages if name in differing]
         # Several packages can share a module; the one of its name brings the others.
-        namesakes = [name for name in found if canonicalize_name(name) == canonicalize_name(module)]
-        suspects.update(namesakes or found)
-    named = sorted(suspects) or sorted(differing)[:MOST_PACKAGES]
+        own_name = canonicalize_name(module)
+        namesakes = [name for name in found if canonicalize_name(name) == own_name]
+        imported.update(namesakes or found)
+    named = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
     return ", ".join(f"{name} {differing[name]}" for name in named)

@@ -3,7 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,9 @@ PRIVATE_VARIABLES = frozenset(
 )
 # Larger files are data rather than code, and are not searched for words.
 MOST_BYTES_OF_TEXT = 1_000_000
+# How Python and a shell name an environment variable that they ask for.
+_ASKED_BY_PYTHON = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""")
+_ASKED_BY_SHELL = re.compile(r"\$\{?([A-Z_][A-Z0-9_]{2,})")
 # In place of keys: the whole file.
 WHOLE_FILE = ""
 
@@ -50,7 +54,15 @@ class Input:
 def fill_folder(
     stage: Stage, checkout: Checkout, folder: Path, extra: Sequence[Input], last_file_first: bool
 ) -> None:
-    """Copy the dependencies of a stage, and params files cut to the declared keys."""
+    """Fill the folder of a run, which stands for the Git root, with what a stage sees.
+
+    Args:
+        stage: a stage of the checkout.
+        checkout: the clean clone, with every dependency of the stage in place.
+        folder: the folder of the run.
+        extra: what the stage sees beyond what it declares.
+        last_file_first: copy files in the reverse order of their paths.
+    """
     files = _files(stage, checkout, extra)
     keys_by_file = _params_files(stage, checkout, extra)
     for path in keys_by_file:
@@ -60,24 +72,27 @@ def fill_folder(
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
-    declared = set(map(checkout.path_of, stage.deps))
+    # Of params files, a stage sees the declared keys alone.
+    declared = [checkout.path_of(path) for path in stage.deps]
     for path, keys in keys_by_file.items():
-        if WHOLE_FILE in keys or path in declared:
-            continue
-        left = _declared_part(path, keys)
+        left = None
+        if path not in declared:
+            left = _declared_part(path, keys)
         if left is not None:
-            (folder / path.relative_to(checkout.tree)).write_bytes(left)
+            target = folder / path.relative_to(checkout.tree)
+            target.write_text(left, encoding="utf-8", newline="")
     _make_folders(stage, checkout, folder)
 
 
 def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, Path]:
     """Return the files that a stage sees beside params files, by the path from the Git root."""
     files: dict[Path, Path] = {}
-    for path in map(checkout.path_of, stage.deps):
-        if path.is_dir():
-            files.update((file.relative_to(checkout.tree), file) for file in checkout.files_in(path))
-        elif path.exists():
-            files[path.relative_to(checkout.tree)] = path
+    for dependency in stage.deps:
+        place = checkout.path_of(dependency)
+        found = checkout.files_in(place) if place.is_dir() else [place]
+        for file in found:
+            if file.exists():
+                files[file.relative_to(checkout.tree)] = file
     for item in extra:
         if item.kind is InputKind.FILE and item.source:
             for file in files_below(item.source):
@@ -87,31 +102,34 @@ def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Pat
 
 def _params_files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, list[str]]:
     """Return the keys that a stage sees of each params file there is: those that it declares, and more."""
-    keys_by_file: dict[Path, list[str]] = {}
+    keys_by_file: dict[Path, list[str]] = defaultdict(list)
     for name, keys in stage.params.items():
-        keys_by_file.setdefault(checkout.path_of(name), []).extend(keys or [WHOLE_FILE])
+        place = checkout.path_of(name)
+        if place.is_file():
+            keys_by_file[place] += keys or [WHOLE_FILE]
     for item in extra:
         if item.kind is InputKind.PARAM and item.source:
-            keys_by_file.setdefault(item.source, []).append(item.name)
-    return {path: keys for path, keys in keys_by_file.items() if path.is_file()}
+            keys_by_file[item.source].append(item.name)
+    return keys_by_file
 
 
-def _declared_part(path: Path, keys: Iterable[str]) -> bytes | None:
+def _declared_part(path: Path, keys: Sequence[str]) -> str | None:
     """Return a params file without the lines of what is not declared; None where it has to stay whole."""
-    left = cut_to(path.read_bytes().decode(), path.name, [key.split(".") for key in keys])
-    return None if left is None else left.encode()
+    if WHOLE_FILE in keys:
+        return None
+    text = path.read_bytes().decode()
+    return cut_to(text, path.name, [key.split(".") for key in keys])
 
 
 def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
     """Make the folders that a checkout has without any file of them being declared."""
-    wanted = list(map(checkout.path_of, stage.deps))
-    for path in map(checkout.path_of, stage.outs):
-        # A checkout has the folder of an output if anything in Git lies in it.
-        wanted.append(path.parent)
-    working = checkout.path_of(stage.folder)
-    for path in (working, *wanted):
-        if path.is_dir() or path == working:
-            (folder / path.relative_to(checkout.tree)).mkdir(parents=True, exist_ok=True)
+    wanted = [checkout.path_of(path) for path in stage.deps]
+    # A checkout has the folder of an output if anything in Git lies in it.
+    wanted += [checkout.path_of(path).parent for path in stage.outs]
+    there = [checkout.path_of(stage.folder), *filter(Path.is_dir, wanted)]
+    for path in there:
+        place = folder / path.relative_to(checkout.tree)
+        place.mkdir(parents=True, exist_ok=True)
 
 
 def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
@@ -119,7 +137,8 @@ def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
     whole = []
     for file, keys in stage.params.items():
         path = checkout.path_of(file)
-        if keys and path.is_file() and file not in stage.deps and _declared_part(path, keys) is None:
+        is_cut = keys and path.is_file() and file not in stage.deps
+        if is_cut and _declared_part(path, keys) is None:
             whole.append(file)
     return whole
 
@@ -139,15 +158,19 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    declared = list(map(checkout.path_of, (*stage.deps, *stage.outs)))
-    listed = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
-    paths = [checkout.tree / name for name in listed if name]
-    paths += [checkout.path_of(output.path) for output in checkout.outputs]
-    for path in dict.fromkeys(paths):
+    """Yield the files that Git or DVC holds."""
+    declared = [checkout.path_of(path) for path in (*stage.deps, *stage.outs)]
+    in_git = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
+    # A dictionary has each path once, in the same order each time.
+    paths = {checkout.tree / name: None for name in in_git if name}
+    for output in checkout.outputs:
+        paths[checkout.path_of(output.path)] = None
+    for path in paths:
         if path in checkout.params_files or not path.exists():
             continue
         if not any(path.is_relative_to(folder) for folder in declared):
-            yield Input(InputKind.FILE, str(path.relative_to(checkout.tree)), path)
+            name = path.relative_to(checkout.tree)
+            yield Input(InputKind.FILE, str(name), path)
 
 
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
@@ -164,30 +187,35 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
 
 
 def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
+    """Yield the keys of params files.
+
+    Raises:
+        CannotTryError: one cannot be read.
+    """
     declared = _params_files(stage, checkout, ())
     for path in sorted(checkout.params_files):
         keys = declared.get(path, [])
         # A params file in Python is code, and is found among the files.
         if WHOLE_FILE in keys or path.suffix == ".py" or not path.is_file():
             continue
+        try:
+            content = load_values(path)
+        except UnreadableError as error:
+            raise CannotTryError(f"DVC: {error}") from None
+        if not isinstance(content, Mapping):
+            continue
         sections = tuple(f"{key}." for key in keys)
-        for key in _keys_in(path):
+        for key in flatten(content):
             if not f"{key}.".startswith(sections):
                 yield Input(InputKind.PARAM, key, path)
 
 
-def _keys_in(path: Path) -> list[str]:
-    try:
-        content = load_values(path)
-    except UnreadableError as error:
-        raise CannotTryError(f"DVC: {error}") from None
-    return list(flatten(content)) if isinstance(content, Mapping) else []
-
-
 def _variables(user_top: Path) -> Iterator[Input]:
+    """Yield the user's environment variables, without those that lead into the user's checkout."""
     for name, value in sorted(os.environ.items()):
-        private = name in PRIVATE_VARIABLES or name.startswith(("GIT_", "DVC_"))
-        if not private and str(user_top) not in value:
+        if name in PRIVATE_VARIABLES or name.startswith(("GIT_", "DVC_")):
+            continue
+        if str(user_top) not in value:
             yield Input(InputKind.VARIABLE, name)
 
 
@@ -216,32 +244,45 @@ def text_of(stage: Stage, root: Path) -> str:
 def mentioned(item: Input, text: str) -> bool:
     """Return whether a text has all the words by which an input is usually named."""
     path = Path(item.name)
+    words = [path.name]
     if item.kind is InputKind.PARAM:
         words = item.name.split(".")
-    elif item.kind is InputKind.VARIABLE:
-        words = [item.name]
-    # Python imports a module without its ending, and a package by its folder.
-    elif path.stem == "__init__":
+    # Python imports a package by its folder, and a module without its ending.
+    elif path.name == "__init__.py":
         words = [path.parent.name]
-    else:
-        words = [path.stem if path.suffix == ".py" else path.name]
+    elif path.suffix == ".py":
+        words = [path.stem]
     return all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)
 
 
 def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
-    """Return what the user reads about an undeclared input."""
+    """Return what the user reads about an undeclared input.
+
+    Args:
+        stage: that needs it.
+        item: the input.
+        tree: Git root of the clone.
+        root: the DVC project in it.
+    """
+    address = stage.address
     if item.source is None:
-        return f"{stage.address} depends on the environment variable {item.name}, which nothing records"
-    verb = "imports" if item.name.endswith(".py") else "reads"
-    where = f" in {item.source.relative_to(tree)}" if item.kind is InputKind.PARAM else ""
-    note = "" if item.source.is_relative_to(tree) else ", nor does Git or DVC hold it"
+        return f"{address} depends on the environment variable {item.name}, which nothing records"
     pipeline = (root / stage.pipeline).relative_to(tree)
-    return f"{stage.address} {verb} {item.name}{where}, which {pipeline} does not declare{note}"
+    undeclared = f"which {pipeline} does not declare"
+    if item.kind is InputKind.PARAM:
+        return f"{address} reads {item.name} in {item.source.relative_to(tree)}, {undeclared}"
+    verb = "imports" if item.name.endswith(".py") else "reads"
+    note = "" if item.source.is_relative_to(tree) else ", nor does Git or DVC hold it"
+    return f"{address} {verb} {item.name}, {undeclared}{note}"
 
 
 def unset_variables(stage: Stage, text: str) -> str:
     """Return a remark on environment variables that a stage asks for by name and that are not set here."""
-    asked = re.findall(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""", text)
-    asked += re.findall(r"\$\{?([A-Z_][A-Z0-9_]{2,})", "\n".join(stage.commands))
-    names = sorted(set(asked) - os.environ.keys() - PRIVATE_VARIABLES)
-    return f"; it asks for {', '.join(names)}, which is not set here" if names else ""
+    asked = _ASKED_BY_PYTHON.findall(text)
+    for command in stage.commands:
+        asked += _ASKED_BY_SHELL.findall(command)
+    unset = set(asked) - os.environ.keys() - PRIVATE_VARIABLES
+    if not unset:
+        return ""
+    names = ", ".join(sorted(unset))
+    return f"; it asks for {names}, which is not set here"

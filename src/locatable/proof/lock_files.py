@@ -1,4 +1,4 @@
-"""Environments from the locks that a revision can have, one class for each kind of lock."""
+"""Builds environments from the locks that a revision can have, one class for each kind of lock."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -35,14 +35,16 @@ from ..results.coordinates import (
 )
 from ..results.rebuild import choose_lock
 from .environment import (
-    EnvironmentLock,
     Step,
     conda_records,
     distributions,
     first_words,
     last_words,
     recorded_python,
+    run_installer,
+    run_isolated,
 )
+from .sandbox import Sandbox
 
 # DVC needs this package, which is published as source alone. Who installed DVC has built this file before.
 KNOWN_SOURCES = {
@@ -81,8 +83,8 @@ RUNS_CODE = ", which may run code with the network"
 
 
 def find_lock(
-    project: Path, stages: Iterable[Stage], wheels: Path | None = None, *, allow_build: bool = False
-) -> EnvironmentLock:
+    project: Path, stages: Sequence[Stage], wheels: Path | None = None, *, allow_build: bool = False
+) -> "EnvironmentLock":
     """Return the lock that the environment of a revision is built from, see `choose_lock`.
 
     Args:
@@ -95,8 +97,8 @@ def find_lock(
         CannotTryError: there is none.
     """
     present = present_locks(project)
-    read = {path for stage in stages for path in stage.deps}
-    name = choose_lock(present, [name for name in present if name in read])
+    declared = [lock for lock in present if any(lock in stage.deps for stage in stages)]
+    name = choose_lock(present, declared)
     if name == REQUIREMENTS:
         servers = servers_in(project / REQUIREMENTS)
         return HashedLock(recorded_python(project), wheels, allow_build, servers)
@@ -108,8 +110,8 @@ def find_lock(
         return CondaLock(allow_build)
     if name == PIXI_LOCK:
         return PixiLock(allow_build)
-    names = f"{', '.join(ENVIRONMENT_LOCKS[:-1])} or {ENVIRONMENT_LOCKS[-1]}"
-    raise CannotTryError(f"the root of this project has no {names}; {CURRENT}")
+    *names, last = ENVIRONMENT_LOCKS
+    raise CannotTryError(f"the root of this project has no {', '.join(names)} or {last}; {CURRENT}")
 
 
 def present_locks(project: Path) -> dict[str, Path]:
@@ -117,13 +119,34 @@ def present_locks(project: Path) -> dict[str, Path]:
 
     They are in its root; that of uv can be around it, where the project is a part of a workspace.
     """
-    present = {name: project / name for name in ENVIRONMENT_LOCKS if (project / name).is_file()}
+    present = {}
+    for name in ENVIRONMENT_LOCKS:
+        if (project / name).is_file():
+            present[name] = project / name
+    if present:
+        return present
     folder = project
-    while not present and not (folder / ".git").exists() and folder != folder.parent:
+    # No lock around the repository is its own.
+    while not (folder / ".git").exists() and folder != folder.parent:
         folder = folder.parent
         if (folder / UV_LOCK).is_file():
-            present[UV_LOCK] = folder / UV_LOCK
-    return present
+            return {UV_LOCK: folder / UV_LOCK}
+    return {}
+
+
+def build_environment(lock: "EnvironmentLock", project: Path, folder: Path, sandbox: Sandbox) -> Path:
+    """Build an environment from a revision's lock, and from nothing else; returns its folder of programs.
+
+    Raises:
+        CannotTryError: the lock cannot be installed, or its Python is not here.
+    """
+    for step in lock.steps(project, folder):
+        if step.runs_packages:
+            run_isolated(step, folder, sandbox)
+        else:
+            run_installer(step, folder)
+    lock.check(folder)
+    return folder / "bin"
 
 
 @dataclass(frozen=True)
@@ -158,16 +181,15 @@ class HashedLock:
 
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder."""
-        servers_in(project / REQUIREMENTS)
+        lock = project / REQUIREMENTS
+        servers_in(lock)
         uv = shutil.which("uv", path=_search_path(os.environ))
         yield make_step(folder, self.version, uv)
-        # Before anything is installed: a package can bring a program of this name.
-        python = (folder / "bin/python").resolve()
-        lock = project / REQUIREMENTS
+        compiling = _compile_step(folder)
         command = fill_command(folder, lock, uv, self.wheels)
         yield self._fill_step(command, wheels_alone(lock.read_text()))
         if uv:
-            yield _compile_step(python, folder)
+            yield compiling
 
     def _fill_step(self, command: list[str], only_wheels: list[str]) -> Step:
         problem = f"{self.name} cannot be installed"
@@ -188,12 +210,11 @@ class HashedLock:
                 if not file.hash or file.suffix != ".py":
                     continue
                 content = Path(str(package.locate_file(file))).read_bytes()
-                digest = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, content).digest()).decode()
+                digest_bytes = hashlib.new(file.hash.mode, content).digest()
+                digest = base64.urlsafe_b64encode(digest_bytes).decode()
                 if digest.rstrip("=") != file.hash.value:
-                    name = package.name
-                    raise CannotTryError(
-                        f"{file} is not as {name} was released: `uv cache clean {name}`, then again"
-                    )
+                    remedy = f"`uv cache clean {package.name}`, then again"
+                    raise CannotTryError(f"{file} is not as {package.name} was released: {remedy}")
 
 
 def servers_in(lock: Path) -> tuple[str, ...]:
@@ -228,49 +249,63 @@ def servers_in(lock: Path) -> tuple[str, ...]:
 
 def _servers(text: str) -> tuple[str, ...]:
     """Return the servers that a text names, without logins: that it holds one is said."""
-    servers: dict[str, str] = {}
-    for address in map(urlsplit, ADDRESS.findall(text)):
-        login, _, host = address.netloc.rpartition("@")
-        remark = " (its login is in the lock)" if login and address.scheme != "ssh" else ""
-        server = f"{address.scheme}://{host}"
-        servers[server] = servers.get(server) or remark
-    return tuple(server + remark for server, remark in servers.items())
+    has_login: dict[str, bool] = {}
+    for address in ADDRESS.findall(text):
+        parts = urlsplit(address)
+        login, _, host = parts.netloc.rpartition("@")
+        server = f"{parts.scheme}://{host}"
+        # That of ssh is a user name alone.
+        is_secret = bool(login) and parts.scheme != "ssh"
+        has_login[server] = is_secret or has_login.get(server, False)
+    servers = []
+    for server, is_secret in has_login.items():
+        servers.append(f"{server} (its login is in the lock)" if is_secret else server)
+    return tuple(servers)
 
 
-def _compile_step(python: Path, folder: Path) -> Step:
-    """Return the command that compiles what uv installed; pip does it by itself."""
+def _compile_step(folder: Path) -> Step:
+    """Return the command that compiles what uv will have installed; pip does it by itself.
+
+    Packages can have files that are not Python, such as templates, or that are for another version of it:
+    pip passes over them, too.
+    """
+    # Looked up before anything is installed: a package can bring a program of this name.
+    python = (folder / "bin/python").resolve()
     # Without `site`: `.pth` files run code at the start of Python.
-    compileall = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")]
-    return Step([str(python), *compileall], "the packages cannot be compiled")
+    command = [str(python), "-I", "-S", "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")]
+    return Step(command, "the packages cannot be compiled", optional=True)
 
 
 def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
     """Return the command that makes a virtual environment without packages, also where there is no uv."""
-    problem = f"the result was made with Python {version}" if version else "no environment"
+    problem = "no environment"
+    python = sys.executable
+    if version:
+        problem = f"the result was made with Python {version}"
+        python = version if uv else f"python{version}"
     if uv:
-        python = version or sys.executable
-        options = ("--quiet", "--no-python-downloads", "--python", python)
-        return Step([uv, "venv", *options, str(folder)], problem)
-    python = f"python{version}" if version else sys.executable
-    return Step([python, "-m", "venv", str(folder)], problem)
+        command = [uv, "venv", "--quiet", "--no-python-downloads", "--python", python, str(folder)]
+    else:
+        command = [python, "-m", "venv", str(folder)]
+    return Step(command, problem)
 
 
 def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> list[str]:
     """Return the command that installs a lock, and nothing else, into a folder; by pip if there is no uv."""
-    source = ["--no-index", "--find-links", str(wheels)] if wheels else []
+    options = ["--quiet", "--require-hashes"]
+    if wheels:
+        options += ["--no-index", "--find-links", str(wheels)]
     if uv:
-        options = ["--quiet", "--python", str(folder), "--require-hashes"]
-        return [uv, "pip", "sync", *options, *source, str(lock)]
-    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-    return [*command, "--disable-pip-version-check", *source, "--requirement", str(lock)]
+        return [uv, "pip", "sync", *options, "--python", str(folder), str(lock)]
+    pip = [str(folder / "bin/python"), "-m", "pip", "install"]
+    return [*pip, *options, "--disable-pip-version-check", "--requirement", str(lock)]
 
 
 def wheels_alone(lock: str) -> list[str]:
     """Return options by which uv and pip build no package of a lock, since that would run what it holds."""
     options = []
     for name, hashes in PACKAGE.findall(lock):
-        known = KNOWN_SOURCES.get(name)
-        if known is None or re.findall(r"--hash=(\S+)", hashes) != [known]:
+        if re.findall(r"--hash=(\S+)", hashes) != [KNOWN_SOURCES.get(name)]:
             options += ["--only-binary", name]
     return options
 
@@ -296,14 +331,16 @@ class PyLock(HashedLock):
             CannotTryError: there is no uv, or the lock is none.
         """
         uv = find_uv(self.name)
-        made = make_step(folder, self.version, uv)
-        if self.version:
-            made = replace(made, problem=f"{self.name} is for Python {self.version}")
-        yield made
-        python = (folder / "bin/python").resolve()
-        # Relative paths in it begin here. No file of the revision has this name.
-        others = project / f"pylock.{token_hex(8)}.toml"
-        text = yield from self._list_packages(project, folder, others)
+        yield self._make_step(folder, uv)
+        text = (project / PYLOCK).read_text(encoding="utf-8", errors="replace")
+        yield from self._fill_steps(uv, text, project, folder)
+
+    def _make_step(self, folder: Path, uv: str) -> Step:
+        step = make_step(folder, self.version, uv)
+        return replace(step, problem=f"{self.name} is for Python {self.version}") if self.version else step
+
+    def _fill_steps(self, uv: str, text: str, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that install the packages of a pylock.toml, of which this is the text."""
         try:
             listed, local = _split_packages(text, project)
             only_wheels = _only_wheels(listed)
@@ -315,24 +352,21 @@ class PyLock(HashedLock):
                     f"{self.name} has {name} in {os.path.relpath(place, project)}, "
                     f"and this revision has no such folder; {CURRENT}"
                 )
-        others.write_text(listed, encoding="utf-8")
+        compiling = _compile_step(folder)
+        lock = _new_pylock(project)
+        lock.write_text(listed, encoding="utf-8")
         # Not `uv sync`: it builds the project, and takes more from its settings than the lock.
-        command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements", "--python", str(folder)]
-        yield self._fill_step([*command, "--require-hashes", str(others)], only_wheels)
-        others.unlink()
-        yield _compile_step(python, folder)
+        command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements"]
+        command += ["--python", str(folder), "--require-hashes", str(lock)]
+        yield self._fill_step(command, only_wheels)
+        lock.unlink()
+        yield compiling
         link_packages(local, project, folder)
 
-    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
-        """Yield commands that find out about all packages; returns the text of a pylock.toml.
 
-        Args:
-            project: a checkout of the project.
-            folder: the environment, without packages.
-            scratch: a file in the project to be written.
-        """
-        yield from ()
-        return (project / self.name).read_text(encoding="utf-8", errors="replace")
+def _new_pylock(project: Path) -> Path:
+    """Return where to write a pylock.toml with paths relative to the project; no file has this name."""
+    return project / f"pylock.{token_hex(8)}.toml"
 
 
 @dataclass(frozen=True)
@@ -345,16 +379,25 @@ class UvLock(PyLock):
 
     name: ClassVar[str] = UV_LOCK
 
-    def _list_packages(self, project: Path, folder: Path, scratch: Path) -> Generator[Step, None, str]:
-        """Yield the command that exports the lock."""
+    def steps(self, project: Path, folder: Path) -> Iterator[Step]:
+        """Yield the commands that build the environment in a folder, from a checkout of the project.
+
+        Raises:
+            CannotTryError: there is no uv, or the lock is none.
+        """
+        uv = find_uv(self.name)
+        yield self._make_step(folder, uv)
+        exported = _new_pylock(project)
+        command = [uv, "export", "--quiet", "--project", str(project)]
         # A project can have a Python of its own and name a cache: none of it is run, or written to.
-        limits = ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
-        options = ["--quiet", *limits, "--project", str(project), "--format", PYLOCK]
+        command += ["--frozen", "--offline", "--no-cache", "--python", str(folder)]
+        command += ["--format", PYLOCK, "--output-file", str(exported)]
         if _table(_settings(project / "pyproject.toml"), "tool", "uv", "workspace"):
-            options.append("--all-packages")
-        command = [find_uv(self.name), "export", *options, "--output-file", str(scratch)]
+            command.append("--all-packages")
         yield Step(command, f"{self.name} cannot be used", _words_of_uv)
-        return scratch.read_text(encoding="utf-8")
+        text = exported.read_text(encoding="utf-8")
+        exported.unlink()
+        yield from self._fill_steps(uv, text, project, folder)
 
 
 def find_uv(lock: str) -> str:
@@ -369,10 +412,10 @@ def find_uv(lock: str) -> str:
     uv = shutil.which("uv", path=_search_path(os.environ))
     if not uv:
         raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {CURRENT}")
-    printed = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False).stdout
-    version = PYTHON_VERSION.search(printed)
-    if version and Version(version[0]) < OLDEST_UV:
-        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {version[0]}: update it")
+    done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
+    found = PYTHON_VERSION.search(done.stdout)
+    if found and Version(found[0]) < OLDEST_UV:
+        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {found[0]}: update it")
     return os.path.abspath(uv)
 
 
@@ -414,6 +457,7 @@ def _split_packages(text: str, project: Path) -> tuple[str, dict[str, Path]]:
     parse_toml(text)
     others = []
     local: dict[str, Path] = {}
+    # A library that writes TOML would take seconds for a long lock.
     head, *sections = PACKAGES.split(text)
     for section in sections:
         (package,) = parse_toml(section)["packages"]
@@ -431,8 +475,7 @@ def _only_wheels(lock: str) -> list[str]:
     options = []
     for package in parse_toml(lock).get("packages", ()):
         hashes = package.get("sdist", {}).get("hashes", {})
-        known = KNOWN_SOURCES.get(package["name"])
-        if known is None or f"sha256:{hashes.get('sha256')}" != known:
+        if f"sha256:{hashes.get('sha256')}" != KNOWN_SOURCES.get(package["name"]):
             options += ["--only-binary", package["name"]]
     return options
 
@@ -459,28 +502,33 @@ def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> 
         for command, function in _table(settings, "project", "scripts").items():
             script = folder / "bin" / command
             # Nothing that is there, such as Python, is overwritten.
-            if FILE_NAME.fullmatch(command) and not os.path.lexists(script):
-                start = ["exec", str(folder / "bin/python"), "-c", START.format(function=str(function))]
-                # The first line of a script cannot name a long path.
-                script.write_text(f'#!/bin/sh\n{join(start)} "$0" "$@"\n')
-                script.chmod(0o755)
+            if not FILE_NAME.fullmatch(command) or os.path.lexists(script):
+                continue
+            code = START.format(function=str(function))
+            start = join(["exec", str(folder / "bin/python"), "-c", code])
+            # The first line of a script cannot name a long path.
+            script.write_text(f'#!/bin/sh\n{start} "$0" "$@"\n')
+            script.chmod(0o755)
     # Python runs such lines at its start: only then is the folder of the stage known.
     (site_packages / "of_this_repository.pth").write_text("".join(lines))
 
 
 def _describe_package(name: str, settings: dict[str, Any], site_packages: Path) -> None:
     """Write what importlib.metadata reads; nothing where only a build could know the version."""
-    version = str(_table(settings, "project").get("version", ""))
+    project = _table(settings, "project")
+    version = str(project.get("version", ""))
     if not FILE_NAME.fullmatch(version):
         return
-    place = site_packages / f"{name.replace('-', '_')}-{version}.dist-info"
+    module = name.replace("-", "_")
+    place = site_packages / f"{module}-{version}.dist-info"
     place.mkdir(exist_ok=True)
     (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    groups = {"console_scripts": _table(settings, "project", "scripts")}
-    groups |= _table(settings, "project", "entry-points")
+    groups = {"console_scripts": _table(project, "scripts"), **_table(project, "entry-points")}
     lines = []
     for group, entries in groups.items():
-        lines += [f"[{group}]", *(f"{entry} = {target}" for entry, target in entries.items())]
+        lines.append(f"[{group}]")
+        for entry, target in entries.items():
+            lines.append(f"{entry} = {target}")
     (place / "entry_points.txt").write_text("\n".join(lines))
 
 
@@ -583,17 +631,22 @@ class PixiLock(CondaLock):
         return [os.path.abspath(pixi), "install", *options]
 
 
+EnvironmentLock = HashedLock | CondaLock
+
+
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
     """Return path by name of each program that is here and has to do with conda-lock.yml."""
-    here = _search_path(variables)
-    found = {name: shutil.which(name, path=here) for name in CONDA_PROGRAMS}
+    named = {}
     for variable in CONDA_EXECUTABLES:
         program = variables.get(variable, "")
-        name = Path(program).name
-        if name in CONDA_PROGRAMS and not found[name]:
-            found[name] = shutil.which(program)
-    # An entry of PATH can be relative to the working folder, which is another one for an installer.
-    return {name: os.path.abspath(path) for name, path in found.items() if path}
+        named[Path(program).name] = program
+    programs = {}
+    for name in CONDA_PROGRAMS:
+        path = shutil.which(name, path=_search_path(variables)) or shutil.which(named.get(name, ""))
+        if path:
+            # An entry of PATH can be relative to the working folder, which is another one for an installer.
+            programs[name] = os.path.abspath(path)
+    return programs
 
 
 def _search_path(variables: Mapping[str, str]) -> str:

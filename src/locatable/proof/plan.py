@@ -5,7 +5,8 @@ No stage runs here. What the revision records of each is checked against the rev
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -13,7 +14,6 @@ from shlex import quote
 from ..clones.checkout import Checkout
 from ..clones.recorded_data import damaged_objects, fetch
 from ..errors import CannotTryError
-from ..git.pointers import lfs_id
 from ..model import Key, Output, Stage, is_inside, overlaps, recorded_hash
 from ..repository.hashes import differs_in_line_ends
 from ..results.staleness import Difference, Kind, differences
@@ -63,28 +63,41 @@ def plan_proof(
     Raises:
         CannotTryError: there is no such stage, or a stage is not recorded or reaches outside of the project.
     """
-    chosen = [stage for stage in stages if only in (None, stage.name, stage.address)]
     frozen: list[Stage] = []
     if only is None:
-        frozen = [stage for stage in chosen if stage.frozen]
-        chosen = [stage for stage in chosen if not stage.frozen]
-    if frozen and not chosen:
-        names = ", ".join(stage.address for stage in frozen)
-        raise CannotTryError(f"all stages are frozen: {names}; `--stage NAME` rebuilds one all the same")
+        frozen = [stage for stage in stages if stage.frozen]
+        chosen = [stage for stage in stages if not stage.frozen]
+    else:
+        chosen = [stage for stage in stages if only in (stage.name, stage.address)]
     if not chosen:
-        names = ", ".join(stage.address for stage in stages) or "none"
-        raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names}")
-    if only is None and not any(_is_recorded(stage) for stage in chosen):
+        names = addresses(stages)
+        if frozen:
+            raise CannotTryError(f"all stages are frozen: {names}; `--stage NAME` rebuilds one all the same")
+        raise CannotTryError(f"no stage {only or 'to rebuild'} in this revision; it has: {names or 'none'}")
+    if only is None and not any(map(_is_recorded, chosen)):
         raise CannotTryError(f"no results are recorded yet in this revision: {advise()}")
+    written: set[str] = set()
     for stage in chosen:
         if not _is_recorded(stage):
             raise CannotTryError(f"{stage.address}: no record in this revision's dvc.lock: {advise()}")
-        for path in (*stage.deps, *stage.params, *stage.outs):
-            if not is_inside(path):
-                raise CannotTryError(f"{stage.address}: {path} is outside the project")
-    written = {path for stage in chosen for path in stage.outs}
-    taken = [output for output in outputs if output.cached and output.recorded and output.path not in written]
+        _check_inside(stage)
+        written.update(stage.outs)
+    taken = []
+    for output in outputs:
+        if output.cached and output.recorded and output.path not in written:
+            taken.append(output)
     return ProofPlan(tuple(chosen), tuple(frozen), tuple(taken))
+
+
+def addresses(stages: Iterable[Stage]) -> str:
+    """Return the addresses of some stages, as a line lists them."""
+    return ", ".join(stage.address for stage in stages)
+
+
+def _check_inside(stage: Stage) -> None:
+    for path in (*stage.deps, *stage.params, *stage.outs):
+        if not is_inside(path):
+            raise CannotTryError(f"{stage.address}: {path} is outside the project")
 
 
 def _is_recorded(stage: Stage) -> bool:
@@ -134,11 +147,12 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
                 record.kept[output.path] = copy
     rebuilt = [output.path for output in plan.rebuilt]
     for stage in plan.stages:
+        record = records[stage.address]
         for path in stage.deps:
             _check_links(checkout.path_of(path), checkout)
         for output in plan.fetched_for(stage):
             if not checkout.exists(output.path):
-                records[stage.address].findings += fetch(checkout, output)
+                record.findings += fetch(checkout, output)
         _check_dependencies(stage, checkout, rebuilt)
     return records
 
@@ -166,11 +180,11 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) ->
     for path in missing:
         if overlaps(path, rebuilt):
             continue
+        problem = f"{stage.address} depends on {path}, which neither Git nor DVC holds"
         name = checkout.path_of(path).relative_to(checkout.tree)
-        remedy = ""
         if (checkout.user_top / name).exists():
-            remedy = f": your checkout does, so `git add {quote(str(name))}`, or `dvc add` it, and commit"
-        raise CannotTryError(f"{stage.address} depends on {path}, which neither Git nor DVC holds{remedy}")
+            problem += f": your checkout does, so `git add {quote(str(name))}`, or `dvc add` it, and commit"
+        raise CannotTryError(problem)
 
 
 def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, list[str]]:
@@ -178,40 +192,29 @@ def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, l
 
     No output of the stages may lie outside of the project: DVC asks servers for such outputs.
     """
-    lines: dict[str, list[str]] = {}
-    addresses = {stage.address for stage in stages}
+    lines: dict[str, list[str]] = defaultdict(list)
     for found in differences(checkout.snapshot):
         # Dependencies are compared when they are in place: earlier stages can rebuild them.
-        if found.stage in addresses and found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
-            lines.setdefault(found.stage, []).append(f"{found.stage}: {_sentence(found)}")
+        if found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+            lines[found.stage].append(f"{found.stage}: {_sentence(found)}")
+    contradictory = {}
     for stage in stages:
+        own = lines[stage.address]
         for output in stage.outs.values():
             if not output.recorded or output.cached:
                 continue
-            if not (checkout.exists(output.path) and checkout.path_of(output.path).exists()):
-                line = f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
-                lines.setdefault(stage.address, []).append(line)
-            elif _is_other_in_lfs(output, checkout):
-                line = f"{stage.address}: {output.path} in Git is not the one that dvc.lock records"
-                lines.setdefault(stage.address, []).append(line)
-    return lines
-
-
-def _is_other_in_lfs(output: Output, checkout: Checkout) -> bool:
-    """Return whether Git LFS keeps an output, and its content is not the recorded one.
-
-    Git alone has no more than a pointer, so the checked-out content is compared.
-    """
-    snapshot = checkout.snapshot
-    pointers = snapshot.reader.objects.blobs(snapshot.git_files(output.path).values()).values()
-    if not any(lfs_id(pointer) for pointer in pointers):
-        return False
-    missing = checkout.missing_contents()
-    place = checkout.path_of(output.path).relative_to(checkout.tree).as_posix()
-    return not overlaps(place, missing) and checkout.hash_of(output.path) != output.recorded
+            is_here = checkout.exists(output.path) and checkout.path_of(output.path).exists()
+            if not is_here:
+                own.append(
+                    f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
+                )
+        if own:
+            contradictory[stage.address] = own
+    return contradictory
 
 
 def _sentence(found: Difference) -> str:
+    """Return a difference as a proof tells it: from what dvc.lock records."""
     has_both = found.recorded is not None and found.present is not None
     match found.kind:
         case Kind.COMMAND:
@@ -258,9 +261,7 @@ def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
     """Return where the command of a stage, or a file that it declares, names the user's own checkout."""
     top = checkout.user_top
     name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
-    places = []
-    if any(name.search(command) for command in stage.commands):
-        places.append("its command")
+    places = ["its command"] if any(map(name.search, stage.commands)) else []
     for file in declared_files(stage, checkout.root):
         if name.search(file.read_text(errors="ignore")):
             places.append(str(file.relative_to(checkout.root)))

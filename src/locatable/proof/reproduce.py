@@ -1,7 +1,7 @@
 """Proves that a result can be rebuilt: the course of a whole proof, and its report."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,13 @@ from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from ..results.rebuild import first_results
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
-from .comparison import OutputVerdict, Verdict, accept_by_what_follows, unproven
+from .comparison import OutputVerdict, Verdict, accept_by_what_follows, has_numbers, unproven
 from .conditions import runs_programs, vary
-from .contents import has_numbers
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
-from .environment import EnvironmentLock, build_environment, current_programs, recorded_variables
+from .environment import current_programs, recorded_variables
 from .inputs import seen_whole
-from .lock_files import find_lock, present_locks
-from .plan import ProofPlan, StageRecord, foreign_paths, plan_proof, prepare, wrong_inputs
+from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
+from .plan import ProofPlan, StageRecord, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
 
 Progress = Callable[[str], None]
@@ -99,10 +98,12 @@ class Report:
     @property
     def summary(self) -> str:
         """One line: how many outputs are as recorded, of how many, and how many are not proven."""
-        frozen = sum(verdict.verdict is Verdict.FROZEN for verdict in self.outputs)
-        not_proven = f"{frozen} of frozen stages not proven, " if frozen else ""
-        counted = f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"
-        return f"{counted}, {not_proven}{len(self.findings)} findings"
+        parts = [f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"]
+        frozen = [verdict for verdict in self.outputs if verdict.verdict is Verdict.FROZEN]
+        if frozen:
+            parts.append(f"{len(frozen)} of frozen stages not proven")
+        parts.append(f"{len(self.findings)} findings")
+        return ", ".join(parts)
 
     @property
     def proven(self) -> bool:
@@ -152,7 +153,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 checkout.stages, checkout.outputs, options.stage, partial(first_results, checkout.snapshot)
             )
             if plan.frozen:
-                progress(f"frozen, so taken as recorded and not proven: {_addresses(plan.frozen)}")
+                progress(f"frozen, so taken as recorded and not proven: {addresses(plan.frozen)}")
             lock = None
             if options.fresh_environment:
                 lock = find_lock(
@@ -190,15 +191,15 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
             begun = time.perf_counter()
             remove(environment)
             seconds.environment += time.perf_counter() - begun
-    verdicts: list[OutputVerdict] = []
+    frozen: list[OutputVerdict] = []
     for stage in plan.frozen:
-        verdicts += unproven(stage, Verdict.FROZEN)
+        frozen += unproven(stage, Verdict.FROZEN)
     return Report(
         revision=commit,
         environment=f"fresh, from {lock.name}" if lock else "the current one",
         isolation=isolation,
         varied=tuple(proof.varied),
-        outputs=(*verdicts, *proof.verdicts),
+        outputs=(*frozen, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
         processor=here,
@@ -211,7 +212,7 @@ def _announce(
     plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str, progress: Progress
 ) -> None:
     """Tell what is about to run, and to be asked of the network: the revision can be a stranger's."""
-    progress(f"runs {_addresses(plan.stages)}; {isolation}")
+    progress(f"runs {addresses(plan.stages)}; {isolation}")
     if lock:
         progress(f"installs {lock.source}")
         others = [name for name in present_locks(checkout.root) if name != lock.name]
@@ -220,15 +221,12 @@ def _announce(
             progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:
-        remotes.update(checkout.remote_of(output) for output in plan.fetched_for(stage))
+        for output in plan.fetched_for(stage):
+            remotes.add(checkout.remote_of(output))
     # Where no remote is set, nothing can be asked for.
     remotes.discard("")
     if remotes:
         progress(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
-
-
-def _addresses(stages: Iterable[Stage]) -> str:
-    return ", ".join(stage.address for stage in stages)
 
 
 @dataclass
@@ -267,8 +265,9 @@ class _Proof:
         self.findings += record.findings
         differing = [each.output for each in self.verdicts if each.verdict is not Verdict.IDENTICAL]
         differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
+        has_inputs = all(self.checkout.path_of(path).exists() for path in differing_inputs)
         foreign = foreign_paths(stage, self.checkout)
-        if foreign or not all(self.checkout.path_of(path).exists() for path in differing_inputs):
+        if foreign or not has_inputs:
             self.findings += foreign
             self.verdicts += unproven(stage, Verdict.NOT_TRIED)
             return 0.0
@@ -288,7 +287,9 @@ class _Proof:
         first = runner.attempt()
         # What differs in the inputs explains what differs in the outputs.
         trusted = not (record.contradictory or wrong or differing_inputs)
-        if self.recorded.rtol > 0 and trusted and _can_wait(first):
+        # Later stages can show outputs without numbers to be as good.
+        can_wait = bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
+        if self.recorded.rtol > 0 and trusted and can_wait:
             self.postponed.append((runner, first))
             diagnosis = Diagnosis(first)
         else:
@@ -319,11 +320,6 @@ class _Proof:
     def is_identical(self) -> bool:
         """True if every output has the recorded bytes."""
         return all(verdict.verdict is Verdict.IDENTICAL for verdict in self.verdicts)
-
-
-def _can_wait(first: Attempt) -> bool:
-    """Return whether a stage differs, and only in outputs that later stages can show to be as good."""
-    return bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,8 @@ class Conditions:
     """Conditions of a run that no result may depend on; the defaults are those of every rebuild.
 
     Attributes:
+        inputs: what the stage sees beyond what it declares.
+        programs: the folder of programs of another environment, None for the sandbox's own.
         variables: environment variables to set.
         cpus: how many processors the stage may use, None for all.
         umask: permissions that new files do not get.
@@ -96,6 +99,8 @@ class Conditions:
         processor: what of another processor they stand for; empty where no processor decides them.
     """
 
+    inputs: tuple[Input, ...] = ()
+    programs: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cpus: int | None = None
     umask: int = 0o022
@@ -105,21 +110,6 @@ class Conditions:
 
 
 USUAL = Conditions()
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The differences between a run of a stage and a plain rebuild.
-
-    Attributes:
-        inputs: what the stage sees beyond what it declares.
-        conditions: what the run is like.
-        programs: the folder of programs of another environment, None for the sandbox's own.
-    """
-
-    inputs: tuple[Input, ...] = ()
-    conditions: Conditions = USUAL
-    programs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -180,19 +170,23 @@ def allowed_limits() -> tuple[tuple[str, ...], str]:
 
 def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
     """Return the folders of users: the checkout, the cache, the home, and where else users keep files."""
-    folders = [user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)]
-    resolved = dict.fromkeys(folder.resolve() for folder in folders)
-    # The home of some service accounts.
-    resolved.pop(Path("/"), None)
-    return tuple(resolved)
+    hidden: list[Path] = []
+    for folder in (user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)):
+        resolved = folder.resolve()
+        # The root is the home of some service accounts.
+        if resolved != Path("/") and resolved not in hidden:
+            hidden.append(resolved)
+    return tuple(hidden)
 
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
     """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
     folder = _probe(sandbox)
+    python = str(sandbox.programs / "python")
     isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
-    python = [*isolation, str(sandbox.programs / "python")]
-    return describe_processor(python, {} if isolation else sandbox.recorded)
+    if isolation:
+        return describe_processor([*isolation, python], {})
+    return describe_processor([python], sandbox.recorded)
 
 
 def _probe(sandbox: Sandbox) -> Path:
@@ -202,11 +196,10 @@ def _probe(sandbox: Sandbox) -> Path:
     return folder
 
 
-def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOptions) -> StageRun:
+def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Conditions) -> StageRun:
     """Run a stage's commands in a new folder, up to the first that fails."""
-    if options.programs:
-        sandbox = replace(sandbox, programs=options.programs)
-    conditions = options.conditions
+    if conditions.programs:
+        sandbox = replace(sandbox, programs=conditions.programs)
     parent = conditions.parent or sandbox.work
     parent.mkdir(parents=True, exist_ok=True)
     name = stage.address.replace("/", "-").replace(":", "-")
@@ -215,19 +208,21 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
     tree = folder / "tree"
     for subfolder in (folder / "home", folder / "tmp", tree):
         subfolder.mkdir()
-    fill_folder(stage, checkout, tree, options.inputs, conditions.last_file_first)
+    fill_folder(stage, checkout, tree, conditions.inputs, conditions.last_file_first)
     online_cpus = None
     if conditions.cpus and ONLINE_CPUS.exists():
         online_cpus = folder / "online"
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
-    variables = _variables(stage, checkout, sandbox, folder, options)
+    variables = _variables(stage, checkout, sandbox, folder, conditions)
     foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
     isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
     # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
     shell = variables.get("SHELL", "/bin/sh")
     if isolation:
-        variables = {name: value for name, value in variables.items() if name not in foreign}
+        # bubblewrap sets them, and is not to have them itself.
+        for name in foreign:
+            del variables[name]
     exit_code = 0
     begun = time.perf_counter()
     with (folder / "printed").open("w+b") as printed:
@@ -246,23 +241,25 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, options: RunOp
 
 
 def _variables(
-    stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, options: RunOptions
+    stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, conditions: Conditions
 ) -> dict[str, str]:
+    """Return the environment variables of a run."""
     active = active_variables(sandbox)
+    search_path = [sandbox.programs, *_search_path(sandbox)]
     variables = {
         **active,
         **sandbox.recorded,
-        "PATH": os.pathsep.join(map(str, [sandbox.programs, *_search_path(sandbox)])),
+        "PATH": os.pathsep.join(map(str, search_path)),
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",
         "DVC_ROOT": str(folder / "tree" / checkout.root.relative_to(checkout.tree)),
         "DVC_STAGE": stage.address,
     }
-    for item in options.inputs:
+    for item in conditions.inputs:
         if item.kind is InputKind.VARIABLE and item.name not in active:
             variables[item.name] = os.environ[item.name]
-    return {**variables, **options.conditions.variables}
+    return {**variables, **conditions.variables}
 
 
 def active_variables(sandbox: Sandbox) -> dict[str, str]:
@@ -283,8 +280,10 @@ def active_variables(sandbox: Sandbox) -> dict[str, str]:
 
 @lru_cache(10)
 def _activate(folder: Path, isolation: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables that are set after the scripts of an environment of conda have run."""
     lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
-    command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", "\n".join([*lines, "env -0"])]
+    script = "\n".join([*lines, "env -0"])
+    command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", script]
     before = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
     done = subprocess.run(command, env=before, cwd=folder, capture_output=True, check=False)
     found = {"CONDA_PREFIX": str(folder)}
@@ -381,7 +380,10 @@ def _bubblewrap(sandbox: Sandbox) -> list[str]:
         if os.path.exists(folder):
             options += ["--ro-bind", folder, folder]
     for secret in _secrets(Path("/etc")):
-        options += ["--tmpfs", str(secret)] if secret.is_dir() else ["--ro-bind", os.devnull, str(secret)]
+        if secret.is_dir():
+            options += ["--tmpfs", str(secret)]
+        else:
+            options += ["--ro-bind", os.devnull, str(secret)]
     for path in sandbox.hidden:
         if path.is_dir():
             options += ["--tmpfs", str(path)]
@@ -398,9 +400,10 @@ def _secrets(folder: Path) -> list[Path]:
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(parent, name)
-            if path.is_symlink() or path.stat().st_mode & 0o004:
+            if path.is_symlink():
                 continue
-            if os.access(path, os.R_OK):
+            is_for_all = path.stat().st_mode & stat.S_IROTH
+            if not is_for_all and os.access(path, os.R_OK):
                 secrets.append(path)
         folders[:] = [name for name in folders if Path(parent, name) not in secrets]
     return secrets
@@ -409,13 +412,17 @@ def _secrets(folder: Path) -> list[Path]:
 def _search_path(sandbox: Sandbox) -> list[Path]:
     """Return the folders of the user's PATH that are for stages, too."""
     # The user's own environment must not serve where the locked one lacks something.
-    own = [sandbox.user_top, (Path(sys.prefix) / "bin").resolve()]
+    own = [sandbox.user_top, Path(sys.prefix, "bin").resolve()]
     if sandbox.programs.parent != Path(sys.prefix):
-        own += [Path(os.environ[name], "bin").resolve() for name in ACTIVE if os.environ.get(name)]
+        for name in ACTIVE:
+            environment = os.environ.get(name)
+            if environment:
+                own.append(Path(environment, "bin").resolve())
     found = []
-    for entry in map(Path, os.environ["PATH"].split(os.pathsep)):
-        if entry.is_absolute() and not _is_under(entry.resolve(), own):
-            found.append(entry)
+    for entry in os.environ["PATH"].split(os.pathsep):
+        folder = Path(entry)
+        if folder.is_absolute() and not _is_under(folder.resolve(), own):
+            found.append(folder)
     return found
 
 
@@ -423,8 +430,7 @@ def _program_folders(sandbox: Sandbox) -> list[Path]:
     """Return the folders that programs need and that would otherwise not be seen."""
     wanted = [sandbox.programs.parent, *python_folders(sandbox.programs, sandbox.hidden)]
     for entry in _search_path(sandbox):
-        wanted.append(entry)
-        wanted += software_around(entry)
+        wanted += [entry, *software_around(entry)]
     shown: list[Path] = []
     for folder in wanted:
         resolved = folder.resolve()
@@ -462,9 +468,15 @@ def software_around(entry: Path) -> set[Path]:
     """Return the installed software that a folder's programs belong to: around it, or where links lead."""
     if not os.access(entry, os.R_OK | os.X_OK) or entry.resolve().is_relative_to("/usr"):
         return set()
-    homes = {entry.resolve().parent}
-    homes.update(program.resolve().parent.parent for program in entry.iterdir() if program.is_symlink())
-    return {home for home in homes if any((home / mark).exists() for mark in SOFTWARE_MARKS)}
+    around = {entry.resolve().parent}
+    for program in entry.iterdir():
+        if program.is_symlink():
+            around.add(program.resolve().parent.parent)
+    software = set()
+    for folder in around:
+        if any((folder / mark).exists() for mark in SOFTWARE_MARKS):
+            software.add(folder)
+    return software
 
 
 def _is_under(path: Path, folders: Iterable[Path | str]) -> bool:

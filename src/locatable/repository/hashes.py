@@ -11,7 +11,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any
@@ -26,8 +26,6 @@ _CHUNK = 1 << 20
 _TEXT_BLOCK = 512
 _TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _MOST_OTHERS = 0.3
-# What Git LFS commits in place of a file.
-_LFS_POINTER = b"version https://git-lfs"
 # DVC 3 keeps a file at the first of these places below its cache, DVC 2 at the second.
 _LAYOUTS = ("files/md5", "")
 # The length of an md5. Other tools' hashes can be shorter; the cache does not know them.
@@ -94,14 +92,23 @@ def folder_hash(files: Mapping[str, str]) -> str:
 
 
 class BlobHashes:
-    """Hashes files that Git keeps, each once."""
+    """Hashes files that Git keeps, each once.
 
-    def __init__(self, objects: GitObjects) -> None:
+    Args:
+        objects: Git's own, of which some can be pointers.
+        full_content: returns the content of a file by its blob's; None where this machine lacks it.
+    """
+
+    def __init__(self, objects: GitObjects, full_content: Callable[[bytes], bytes | None]) -> None:
         self._objects = objects
+        self._full_content = full_content
         self._known: dict[tuple[str, HashKind], str | None] = {}
 
     def of_blob(self, blob: str, kind: HashKind) -> str | None:
-        """Return the hash of a file by the id of its blob; None where Git LFS or git-annex keeps the file."""
+        """Return the hash of a file by the id of its blob.
+
+        None where git-annex keeps the file, or Git LFS does and this machine lacks its content.
+        """
         self.load([blob], kind)
         return self._known[blob, kind]
 
@@ -109,8 +116,8 @@ class BlobHashes:
         """Hash files that will be asked for: together, they are read far quicker than one by one."""
         unread = [blob for blob in blobs if (blob, kind) not in self._known]
         for blob, content in self._objects.blobs(unread).items():
-            is_pointer = content.startswith(_LFS_POINTER) or annex_key(content) is not None
-            self._known[blob, kind] = None if is_pointer else content_hash(content, kind)
+            full = None if annex_key(content) is not None else self._full_content(content)
+            self._known[blob, kind] = None if full is None else content_hash(full, kind)
 
 
 def with_hash(entry: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Repository:
         self.prefix = "" if self.root == self.top else self.root.relative_to(self.top).as_posix()
         self.pipelines = Pipelines(self.prefix)
         self.objects = GitObjects(self.root, (*DVC_FILES, IGNORE_FILE))
-        self.hashes = BlobHashes(self.objects)
+        self.hashes = BlobHashes(self.objects, self.full_content)
         # By what decides it: the rules of all .dvcignore, and the paths.
         self._hidden: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
 
@@ -76,6 +76,17 @@ class Repository:
     def lfs(self) -> Path:
         """Folder of Git LFS; there is none where the repository does not use it."""
         return lfs_storage(self.top)
+
+    def full_content(self, blob: bytes) -> bytes | None:
+        """Return what a blob is, or what it stands for where it is a pointer of Git LFS.
+
+        None where this machine has no more than the pointer.
+        """
+        oid = lfs_id(blob)
+        if oid is None:
+            return blob
+        stored = lfs_file(self.lfs, oid)
+        return stored.read_bytes() if stored else None
 
     @cached_property
     def has_annex(self) -> bool:
@@ -201,9 +212,8 @@ class Snapshot:
         contents = self.reader.objects.blobs(blobs.values())
         files = {}
         for path, blob in blobs.items():
-            oid = lfs_id(contents[blob])
-            stored = lfs_file(self.reader.lfs, oid) if oid else None
-            files[path] = stored.read_bytes() if stored else contents[blob]
+            full = self.reader.full_content(contents[blob])
+            files[path] = contents[blob] if full is None else full
         return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:

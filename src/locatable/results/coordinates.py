@@ -293,10 +293,14 @@ def read_record(text: bytes | None) -> dict[str, Any]:
         return {}
     if not isinstance(record, dict) or not isinstance(record.get("python"), str):
         return {}
-    drift, variables = record.get("drift") or {}, record.get("variables") or {}
+    drift = record.get("drift") or {}
+    variables = record.get("variables") or {}
     if not isinstance(drift, dict) or not isinstance(variables, dict):
         return {}
-    return record if all(isinstance(entry, dict) for entry in drift.values()) else {}
+    for entry in drift.values():
+        if not isinstance(entry, dict):
+            return {}
+    return record
 
 
 def digest(content: Any) -> str:

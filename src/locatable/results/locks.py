@@ -5,7 +5,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -71,12 +71,21 @@ def _pairs(content: Any) -> Iterator[tuple[str, str]]:
             version = entry.get("version") or entry.get("Version")
             if version:
                 yield package, str(version)
-    for line in content.get("dependencies") or ():
-        lines = line.get("pip") or () if isinstance(line, dict) else [line]
-        for pinned in lines:
-            package, _, version = pinned.partition("=")
-            if version:
-                yield package.rstrip("<>!~ "), version.lstrip("=")
+    yield from _conda_pairs(content.get("dependencies") or ())
+
+
+def _conda_pairs(dependencies: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the same of an environment.yml of conda, in which pip can have a list of its own."""
+    pins: list[str] = []
+    for line in dependencies:
+        if isinstance(line, dict):
+            pins += line.get("pip") or ()
+        else:
+            pins.append(line)
+    for pin in pins:
+        package, _, version = pin.partition("=")
+        if version:
+            yield package.rstrip("<>!~ "), version.lstrip("=")
 
 
 def drift(lock: str) -> list[Drift]:

@@ -5,10 +5,9 @@ DVC would find out in a checkout (`dvc status`); here it is read from Git, for a
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from shlex import quote
 from typing import Any
 
@@ -16,7 +15,8 @@ import yaml
 
 from ..errors import UnreadableError
 from ..git import git
-from ..model import Entry, Key, Record, Stage, flat_params, is_in, join, named_value, overlaps, same_value
+from ..git.pointers import lfs_size
+from ..model import Entry, Key, Stage, flat_params, is_in, join, named_value, overlaps, same_value
 from ..repository import parsing, shallow_history
 from ..repository.hashes import HashKind, differs_in_line_ends, folder_hash
 from ..repository.reader import Reader
@@ -25,6 +25,7 @@ from ..repository.snapshot import Snapshot
 # Differences that a line tells; and characters of a value.
 MOST_TOLD = 3
 LONGEST_VALUE = 40
+REPRO = "`dvc repro`"
 
 
 class Kind(StrEnum):
@@ -57,7 +58,7 @@ class Difference:
     recorded: Any
     present: Any
     sentence: str
-    remedy: str = "`dvc repro`"
+    remedy: str = REPRO
 
 
 def differences(snapshot: Snapshot) -> list[Difference]:
@@ -94,78 +95,98 @@ class _Commit:
         self._tracked: dict[str, Entry] = dict(snapshot.sources)
         self._unknown: set[str] = set()
         self._params: dict[str, dict[str, Any] | str | None] = {}
-        blobs: list[str] = []
+        paths: set[str] = set()
         for stage in snapshot.stages.values():
+            paths.update(stage.deps, stage.outs)
             for path, out in stage.outs.items():
                 if out.cached and out.entry is not None:
                     self._tracked[path] = out.entry
                 elif out.cached:
                     self._unknown.add(path)
-        for stage in snapshot.stages.values():
-            for path in (*stage.deps, *stage.outs):
-                if path not in self._tracked:
-                    blobs += snapshot.git_files(path).values()
         # All that will be asked for at once: one by one, each takes a round trip.
+        blobs: list[str] = []
+        for path in paths - self._tracked.keys():
+            blobs += snapshot.git_files(path).values()
         self._hashes.load(blobs, HashKind.MD5)
 
-    def differences_of(self, stage: Stage) -> Iterator[Difference]:
-        """Yield in what a stage differs from its record."""
-        address, record = stage.address, stage.record
+    def differences_of(self, stage: Stage) -> list[Difference]:
+        """Return in what a stage differs from its record."""
+        address = stage.address
+        record = stage.record
         if record is None:
-            yield Difference(address, Kind.STAGE, address, None, None, f"{address} has no recorded results")
-            return
+            sentence = f"{address} has no recorded results"
+            return [Difference(address, Kind.STAGE, address, None, None, sentence)]
+        found = []
         if stage.cmd != record.cmd:
             sentence = f"the command of {address} has changed since"
-            yield Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence)
+            found.append(Difference(address, Kind.COMMAND, address, record.cmd, stage.cmd, sentence))
         if not stage.frozen:
-            yield from self._of_params(stage, record)
+            for file, names in stage.params.items():
+                found += self._of_params(address, file, names, record.params.get(file, {}))
             for path in stage.deps:
-                yield from self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
+                found += self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
         for path, out in stage.outs.items():
             if out.entry is None or (not out.cached and self._snapshot.in_git(path)):
-                yield from self._of_file(address, Kind.OUTPUT, path, out.entry)
+                found += self._of_file(address, Kind.OUTPUT, path, out.entry)
+        return found
 
-    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> Iterator[Difference]:
-        difference = partial(Difference, address, kind, path)
+    def _of_file(self, address: str, kind: Kind, path: str, entry: Entry | None) -> list[Difference]:
+        """Return in what a file or folder differs from its entry: in one thing, or in nothing."""
         if entry is None:
-            yield difference(None, None, f"{path} of {address} is not recorded")
-            return
+            return [Difference(address, kind, path, None, None, f"{path} of {address} is not recorded")]
         recorded = entry.get("md5")
+        changed = f"{path} has changed since"
+        if kind is Kind.OUTPUT:
+            changed = f"{path} is not what {address} wrote"
         present = self._hash_of(path, HashKind.of_entry(entry)) if recorded else None
+        if present is None and self._has_other_size(path, entry):
+            return [Difference(address, kind, path, recorded, None, changed)]
         if present is None or present == recorded:
-            return
+            return []
         content = self._snapshot.read(path)
+        sentence = changed
+        remedy = REPRO
         if present == ABSENT:
-            yield difference(recorded, None, f"{path} is in neither Git nor DVC", _addition(path))
+            sentence = f"{path} is in neither Git nor DVC"
+            remedy = _addition(path)
         elif content is not None and differs_in_line_ends(content, str(recorded)):
+            sentence = f"{path} had other line ends"
             attribute = f"`{path} text eol=lf` in .gitattributes"
-            remedy = f"{attribute}, `git add --renormalize .`, check it out again, `dvc repro`"
-            yield difference(recorded, present, f"{path} had other line ends", remedy)
-        elif kind is Kind.OUTPUT:
-            yield difference(recorded, present, f"{path} is not what {address} wrote")
-        else:
-            yield difference(recorded, present, f"{path} has changed since")
+            remedy = f"{attribute}, `git add --renormalize .`, check it out again, {REPRO}"
+        return [Difference(address, kind, path, recorded, present or None, sentence, remedy)]
 
-    def _of_params(self, stage: Stage, record: Record) -> Iterator[Difference]:
-        address = stage.address
-        for file, names in stage.params.items():
-            if file not in self._params:
-                self._params[file] = self._read_params(file)
-            content = self._params[file]
-            if isinstance(content, str):
-                remedy = f"mend {file}" if self._snapshot.kept_files(file) else _addition(file)
-                yield Difference(address, Kind.PARAM, file, None, None, content, remedy)
-            elif content is not None:
-                before = record.params.get(file, {})
-                for dotted in names or dict.fromkeys([*content, *before]):
-                    yield from _of_param(address, Key(file, str(dotted)), before, content)
+    def _has_other_size(self, path: str, entry: Entry) -> bool:
+        """Return whether Git has a pointer of Git LFS to a content of another size than an entry says."""
+        # An older DVC hashed text with other line ends, and so another size.
+        if HashKind.of_entry(entry) is not HashKind.MD5 or "size" not in entry:
+            return False
+        size = lfs_size(self._snapshot.read(path) or b"")
+        return size is not None and size != entry["size"]
+
+    def _of_params(
+        self, address: str, file: str, names: Sequence[str], recorded: Mapping[str, Any]
+    ) -> list[Difference]:
+        """Return in which values a params file differs from what is recorded of it."""
+        if file not in self._params:
+            self._params[file] = self._read_params(file)
+        content = self._params[file]
+        if content is None:
+            return []
+        if isinstance(content, str):
+            remedy = f"mend {file}" if self._snapshot.kept_files(file) else _addition(file)
+            return [Difference(address, Kind.PARAM, file, None, None, content, remedy)]
+        found = []
+        for dotted in names or dict.fromkeys([*content, *recorded]):
+            found += _of_param(address, Key(file, str(dotted)), recorded, content)
+        return found
 
     def _read_params(self, file: str) -> dict[str, Any] | str | None:
         """Return content of a params file; why there is none, in a sentence; None if that cannot be told."""
         content = self._snapshot.kept_files(file).get(file)
         if content is None:
-            is_absent = self._hash_of(file, HashKind.MD5) == ABSENT
-            return f"{file} is in neither Git nor DVC" if is_absent else None
+            if self._hash_of(file, HashKind.MD5) == ABSENT:
+                return f"{file} is in neither Git nor DVC"
+            return None
         try:
             values = parsing.parse(file, content) or {}
         except (ValueError, yaml.YAMLError):
@@ -176,8 +197,8 @@ class _Commit:
         """Return the hash of a file or folder as DVC computes it; `ABSENT` where the commit has none.
 
         None where it cannot be told from Git and this machine's DVC cache: outside of the repository, in a
-        submodule, behind a symbolic link, in Git LFS or git-annex, or in a tracked folder whose list is not
-        in the cache.
+        submodule, behind a symbolic link, in git-annex, in Git LFS where this machine lacks the content, or
+        in a tracked folder whose list is not in the cache.
         """
         if path in self._tracked:
             return _recorded(self._tracked[path], kind)
@@ -196,7 +217,9 @@ class _Commit:
         files: dict[str, str | None] = {}
         for file, blob in self._objects.files(tree, path).items():
             files[file] = self._hashes.of_blob(blob, kind)
-        if path not in files and tree == self._snapshot.tree:
+        if path in files:
+            return files[path]
+        if tree == self._snapshot.tree:
             for file in self._snapshot.reader.hidden_files(self._snapshot.rev, tree, files.keys()):
                 del files[file]
             files |= self._tracked_hashes(path, kind)
@@ -254,20 +277,25 @@ def _addition(path: str) -> str:
 _NONE = object()
 
 
-def _of_param(address: str, key: Key, before: Mapping[str, Any], content: Any) -> Iterator[Difference]:
-    """Yield values below a name in which record and file differ."""
+def _of_param(
+    address: str, key: Key, before: Mapping[str, Any], content: Mapping[str, Any]
+) -> list[Difference]:
+    """Return values below a name in which record and file differ."""
     recorded = before.get(key.dotted, _NONE)
     try:
         present = named_value(content, key.dotted)
     except (LookupError, TypeError, ValueError):
         present = content.get(key.dotted, _NONE)
     if same_value(present, recorded):
-        return
-    old, new = _leaves(key, recorded), _leaves(key, present)
+        return []
+    old = _leaves(key, recorded)
+    new = _leaves(key, present)
+    found = []
     for name in dict.fromkeys([*old, *new]):
         if not same_value(new.get(name, _NONE), old.get(name, _NONE)):
             sentence = _param_sentence(name, old, new)
-            yield Difference(address, Kind.PARAM, name, old.get(name), new.get(name), sentence)
+            found.append(Difference(address, Kind.PARAM, name, old.get(name), new.get(name), sentence))
+    return found
 
 
 def _leaves(key: Key, value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -196,7 +197,8 @@ def read_series(content: bytes, time: int) -> list[Point]:
         ValueError or OverflowError: it is none.
     """
     points = []
-    for place, row in enumerate(csv.DictReader(io.StringIO(content.decode()), delimiter="\t")):
+    text = io.StringIO(content.decode())
+    for place, row in enumerate(csv.DictReader(text, delimiter="\t")):
         step = int(float(row.get("step") or place))
         value = list(row.values())[-1]
         if not isinstance(value, str):
@@ -212,6 +214,23 @@ def number(value: Any) -> float | None:
         return float(value)  # DVCLive writes NaN and infinities as strings
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def difference(old: Any, new: Any) -> float | None:
+    """Return how much greater the second number is; None where one of them is no number, or NaN."""
+    for value in (old, new):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+    try:
+        found = float(new - old)
+    except OverflowError:  # a whole number that no float can be
+        return None
+    return None if math.isnan(found) else found
+
+
+def signed(found: float) -> str:
+    """Return a difference for people to read, with its sign."""
+    return f"{found:+.3g}".replace("-", "−", 1) if found else "0"
 
 
 @dataclass(frozen=True)
@@ -277,7 +296,8 @@ def model_files(snapshot: Snapshot) -> list[ModelFile]:
     for artifact in snapshot.artifacts:
         output = holder(outs, artifact.path)
         if artifact.type == "model" and output:
-            listed = snapshot.reader.folder_files(output, outs[output])
-            md5 = listed.get(artifact.path) or str(outs[output].get("md5", ""))
+            entry = outs[output]
+            listed = snapshot.reader.folder_files(output, entry)
+            md5 = listed.get(artifact.path) or str(entry.get("md5", ""))
             models[artifact.path] = ModelFile(artifact.name, artifact.path, md5, artifact.desc)
     return list(models.values())
