@@ -10,7 +10,7 @@ python -m bench.start
 project="$PWD/build/bench/tumour-classifier"
 rm -rf build/bench
 cookiecutter --no-input --default-config --output-dir build/bench . >/dev/null
-make --no-print-directory -C "$project" setup EXTRAS=ray
+make --no-print-directory -C "$project" setup EXTRAS="prefect ray"
 (
     PATH="$project/.venv/bin:$PATH"
     cd "$project"
@@ -30,6 +30,8 @@ make --no-print-directory -C "$project" setup EXTRAS=ray
     python -m bench.search "$project"
     echo "== search on a Ray cluster"
     python -m bench.ray "$project"
+    echo "== stages side by side, by a Prefect flow"
+    python -m bench.flow
     echo "== scale"
     python -m bench.scale "$project"
     echo "== large tables"

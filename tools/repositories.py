@@ -1,10 +1,12 @@
 """Compares what the package says of every commit of some repositories with what DVC says of them.
 
-python -m tools.repositories [--everywhere] URL-OR-FOLDER...
+python -m tools.repositories URL-OR-FOLDER...
+python -m tools.repositories --everywhere [--foreign URL-OR-FOLDER]... URL-OR-FOLDER...
 
-With `--everywhere`, it looks instead for files that are copied out of them, and for foreign ones, in an index
-of all. Each is cloned into a temporary folder; nothing in it is run. Prints a line for each DVC project, and
-below it what differs and what could not be compared. Exits with 1 if anything differs.
+With `--everywhere`, it looks instead for files that are copied out of them, and for foreign ones, also of
+other repositories, in an index of all. Each is cloned into a temporary folder; nothing in it is run. Prints a
+line for each DVC project, and below it what differs and what could not be compared. Exits with 1 if anything
+differs.
 """
 
 import argparse
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="URL-OR-FOLDER")
     parser.add_argument("--everywhere", action="store_true")
+    parser.add_argument("--foreign", action="append", default=[], metavar="URL-OR-FOLDER")
     asked = parser.parse_args(arguments)
     sources = asked.sources
     # What cannot be read is told once, at the end.
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.everywhere:
         with tempfile.TemporaryDirectory(prefix="locatable-") as folder:
             os.environ["XDG_CACHE_HOME"] = folder  # for clones
-            for holds, line in check(sources, Path(folder)):
+            for holds, line in check(sources, asked.foreign, Path(folder)):
                 print(line, flush=True)
                 failed |= not holds
         return int(failed)

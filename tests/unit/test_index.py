@@ -156,6 +156,25 @@ def test_a_refresh_reads_what_is_new(
     assert f"{url}: new results: 0" in said(capsys, "index", "refresh")[1]
 
 
+@pytest.mark.parametrize("name", ["wide/model", "paper", "released"])
+def test_a_branch_or_tag_leads_to_its_commit_as_it_is_now(
+    place: Path, tmp_path: Path, found, name: str
+) -> None:
+    repository = tmp_path / "one"
+    first = commit(repository, results(0.1, 0.5))
+    git(repository, "branch", "wide/model")
+    git(repository, "tag", "paper")
+    git(repository, "tag", "--annotate", "released", "--message", "x")
+    url = bare(repository)
+    main(["index", "add", url])
+    assert [told["rev"] for told in found(name)] == [first]
+    second = commit(repository, results(0.2, 0.4))
+    full_name = git(repository, "rev-parse", "--symbolic-full-name", name)
+    git(repository, "push", "--quiet", "--force", url, f"{second}:{full_name}")
+    main(["index", "refresh"])
+    assert [told["rev"] for told in found(name)] == [second]
+
+
 def test_the_line_for_cron_reads_what_is_new(place: Path, tmp_path: Path, found) -> None:
     page = Path(__file__).parents[2] / "docs/how-to/everywhere.md"
     (line,) = re.findall(r"^```cron\n\S+ \S+ \S+ \S+ \S+ (.*)\n```$", page.read_text(), re.MULTILINE)

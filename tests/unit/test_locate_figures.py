@@ -15,6 +15,8 @@ import numpy as np
 import pptx
 import pytest
 from figures import curves, drawn, make_project, picture, saved, scaled
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image, ImageDraw, PngImagePlugin
 from pypdf import PdfReader, PdfWriter, Transformation
@@ -22,11 +24,12 @@ from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, Fl
 from tiny_git import commit, git
 
 from locatable import documents
+from locatable.documents import Look
 from locatable.documents.picture import Part, align, align_finely, compare
 from locatable.errors import NotFoundError
 from locatable.locate import Located, known_figures
 from locatable.locate.document import locate_document
-from locatable.locate.known_figures import KnownFigures, look_rows
+from locatable.locate.known_figures import KnownFigures, figure_looks, look_rows
 from locatable.repository.reader import Reader
 
 
@@ -183,6 +186,51 @@ def test_where_the_copy_is_too_small_to_tell_it_says_so(reader: Reader, tmp_path
 def test_the_same_kind_of_figure_of_nobody_here(reader: Reader, tmp_path: Path, seed: int) -> None:
     (tmp_path / "foreign.png").write_bytes(curves(seed))
     assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
+def confusion_matrix(numbers: list[list[int]], *, has_scale: bool) -> bytes:
+    """A confusion matrix as many projects draw it, or with a scale of its colours beside it."""
+    figure = Figure(figsize=(8, 6))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    cells = axes.imshow(numbers, cmap="Blues", aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if has_scale:
+        figure.colorbar(cells, ax=axes)
+    for row in range(2):
+        for column in range(2):
+            is_dark = numbers[row][column] > 300
+            axes.text(column, row, numbers[row][column], ha="center", color="white" if is_dark else "black")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=100 if has_scale else 200)
+    return content.getvalue()
+
+
+def test_a_cell_of_a_confusion_matrix_is_not_enough_to_name_another_one(tmp_path: Path) -> None:
+    matrix = confusion_matrix([[314, 1], [0, 46]], has_scale=False)
+    commit(tmp_path / "repo", {".dvc/config": "", "matrix.png": matrix})
+    (tmp_path / "foreign.png").write_bytes(confusion_matrix([[600, 19], [17, 67]], has_scale=True))
+    with Reader(tmp_path / "repo") as reader:
+        assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
+def straight(width: float, height: float) -> bytes:
+    """A plot of a straight line, by its size in inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure.subplots().plot([0, 1])
+    content = io.BytesIO()
+    figure.savefig(content)
+    return content.getvalue()
+
+
+def test_a_straight_line_is_not_named_after_one_in_a_plot_of_another_shape(tmp_path: Path) -> None:
+    commit(tmp_path / "repo", {".dvc/config": "", "line.png": straight(6, 4)})
+    (tmp_path / "foreign.png").write_bytes(straight(18, 3))
+    with Reader(tmp_path / "repo") as reader:
+        assert said(locate_document(reader, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
 
 
 def with_letter(image: Image.Image) -> Image.Image:
@@ -391,9 +439,9 @@ def fresh(project: Path, tmp_path: Path) -> Iterator[Reader]:
 def test_the_bound_of_a_document_is_not_that_of_the_repository(
     fresh: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(content: bytes) -> np.ndarray:
+    def read(looks: list[Look]) -> np.ndarray:
         burn(0.2)
-        return look_rows(content)
+        return look_rows(looks)
 
     monkeypatch.setattr(documents, "MOST_SECONDS", 1)
     monkeypatch.setattr(known_figures, "look_rows", read)
@@ -407,18 +455,18 @@ def test_what_was_looked_at_before_an_interruption_is_not_looked_at_again(
     monkeypatch.setattr(known_figures, "TOGETHER", 4)
     seen: list[bytes] = []
 
-    def read(content: bytes) -> np.ndarray:
+    def read(content: bytes) -> list[Look]:
         seen.append(content)
         if len(seen) == 9:
             raise KeyboardInterrupt
-        return look_rows(content)
+        return figure_looks(content)
 
-    monkeypatch.setattr(known_figures, "look_rows", read)
+    monkeypatch.setattr(known_figures, "figure_looks", read)
     with pytest.raises(KeyboardInterrupt):
-        _ = KnownFigures(fresh).index.looks
+        _ = KnownFigures(fresh).looks
     before = set(seen[:8])
     seen[:] = [b""] * 9  # from now on, nobody interrupts
-    _ = KnownFigures(fresh).index.looks
+    _ = KnownFigures(fresh).looks
     assert (len(before), before & set(seen)) == (8, set())
 
 

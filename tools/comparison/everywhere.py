@@ -1,5 +1,9 @@
-"""Checks `locate --everywhere` on real repositories: with what was copied out of them, and foreign files."""
+"""Checks `locate --everywhere` on real repositories: with what was copied out of them, and foreign files.
 
+Figures that a pipeline names are copied first; other files make up the number where there are too few.
+"""
+
+import hashlib
 import io
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from locatable.errors import NotFoundError
+from locatable.errors import NotFoundError, UnreadableError
 from locatable.git import git
 from locatable.index import find_everywhere, reading, writing
 from locatable.index.refresh import address, read_new
@@ -21,47 +25,57 @@ FEWEST_PIXELS = 200
 REFS = ("--branches", "--tags", "--glob=refs/exps")
 
 
-def check(sources: list[str], folder: Path) -> Iterator[tuple[bool, str]]:
+def check(sources: list[str], foreign: list[str], folder: Path) -> Iterator[tuple[bool, str]]:
     """Yield whether each check holds, and what it found, in a line.
 
     Args:
         sources: folders and URLs of repositories.
+        foreign: those of which the figures are to be refused.
         folder: an empty one.
     """
     index = folder / "index.sqlite"
     with writing(index) as db:
-        added = [address(source) for source in sources]
-        for source in added:
-            read_new(db, source)
+        added = []
+        for source in map(address, sources):
+            try:
+                read_new(db, source)
+                added.append(source)
+            except UnreadableError as error:
+                yield False, str(error)
     each = -(-COPIES // len(added))
-    copies = {source: list(_files(source, folder, each)) for source in added}
-    wrong = []
-    number = scaled = seen = 0
+    copies = {source: _files(source, folder, each) for source in added}
+    lost: list[str] = []
+    unseen: list[str] = []
+    number = scaled = 0
     for source, files in copies.items():
         for path, content in files:
             number += 1
-            if not _is_found(index, folder, path, content, source):
-                wrong.append(f"{source} {path}")
-            smaller = _smaller(content) if path.lower().endswith(PICTURES) else None
+            if (source, path) not in _found_in(index, folder, path, content):
+                lost.append(f"{source} {path}")
+            smaller = _smaller(content) if _is_picture(path) else None
             if smaller:
                 scaled += 1
-                seen += _is_found(index, folder, "smaller.jpg", smaller, source)
-    yield not wrong, f"{number - len(wrong)} of {number} copies found {wrong or ''}".rstrip()
-    yield True, f"{seen} of {scaled} pictures found that were made smaller and compressed"
+                if (source, path) not in _found_in(index, folder, "smaller.jpg", smaller):
+                    unseen.append(f"{source} {path}")
+    yield not lost, _line(number, "copies found", lost)
+    # What several figures look like is told of none.
+    yield True, _line(scaled, "pictures found that were made smaller and compressed", unseen)
+    others = [*_foreign(copies), *_figures_of(foreign, folder)]
     named = []
-    foreign = list(_foreign(copies))
-    for name, content in foreign:
+    for name, content in others:
         if _found_in(index, folder, name, content):
             named.append(name)
-    yield (
-        not named,
-        f"{len(foreign) - len(named)} of {len(foreign)} foreign files refused {named or ''}".rstrip(),
-    )
+    yield not named, _line(len(others), "foreign files refused", named)
 
 
-def _files(source: str, folder: Path, number: int) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of some files in the history of a repository, pictures first."""
-    clone = folder / "copied" / str(abs(hash(source)))
+def _line(number: int, what: str, wrong: list[str]) -> str:
+    """Return how many of a number of files are as they should be, and which are not."""
+    return "\n  ".join([f"{number - len(wrong)} of {number} {what}", *wrong])
+
+
+def _files(source: str, folder: Path, number: int) -> list[tuple[str, bytes]]:
+    """Return path and content of some files in the history of a repository, figures of pipelines first."""
+    clone = folder / "copied" / hashlib.sha256(source.encode()).hexdigest()
     git(folder, "clone", "--quiet", "--bare", source, str(clone))
     git(clone, "fetch", "--quiet", "origin", "+refs/exps/*:refs/exps/*")
     # A snapshot can lack its largest files.
@@ -73,9 +87,35 @@ def _files(source: str, folder: Path, number: int) -> Iterator[tuple[str, bytes]
         blob, kind, *size = line.split()
         if kind == "blob" and int(size[0]) >= FEWEST_BYTES:
             blobs.append(blob)
-    blobs.sort(key=lambda blob: (not paths[blob].lower().endswith(PICTURES), blob))
-    for blob in blobs[:number]:
-        yield paths[blob], subprocess.check_output(("git", "-C", str(clone), "cat-file", "blob", blob))
+    pipelines = [_content(clone, blob).decode() for blob in blobs if paths[blob].endswith("dvc.yaml")]
+    named = "\n".join(pipelines)
+
+    def order(blob: str) -> tuple[bool, bool, str]:
+        path = paths[blob]
+        parent = path.rpartition("/")[0]
+        is_named = path in named or bool(parent and parent in named)
+        return not _is_picture(path), not is_named, blob
+
+    return [(paths[blob], _content(clone, blob)) for blob in sorted(blobs, key=order)[:number]]
+
+
+def _content(clone: Path, blob: str) -> bytes:
+    return subprocess.check_output(("git", "-C", str(clone), "cat-file", "blob", blob))
+
+
+def _is_picture(path: str) -> bool:
+    return path.lower().endswith(PICTURES)
+
+
+def _figures_of(sources: list[str], folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield figures of repositories that are in no index, as they are and made smaller."""
+    for source in sources:
+        for path, content in _files(source, folder, -(-FOREIGN // len(sources))):
+            if _is_picture(path):
+                yield f"{source} {path}", content
+                smaller = _smaller(content)
+                if smaller:
+                    yield f"{source} {path} made smaller.jpg", smaller
 
 
 def _smaller(content: bytes) -> bytes | None:
@@ -102,21 +142,21 @@ def _foreign(copies: dict[str, list[tuple[str, bytes]]]) -> Iterator[tuple[str, 
     for picture in sorted(pictures)[: FOREIGN // 2]:
         yield picture.name, picture.read_bytes()
     edited = [(path, content + b"\nforeign\n") for files in copies.values() for path, content in files]
-    texts = [(path, content) for path, content in edited if not path.lower().endswith(PICTURES)]
+    texts = [(path, content) for path, content in edited if not _is_picture(path)]
     yield from texts[: FOREIGN - FOREIGN // 2]
 
 
-def _is_found(index: Path, folder: Path, name: str, content: bytes, source: str) -> bool:
-    return source in _found_in(index, folder, name, content)
-
-
-def _found_in(index: Path, folder: Path, name: str, content: bytes) -> list[str]:
-    """Return the repositories that a file is said to come from."""
+def _found_in(index: Path, folder: Path, name: str, content: bytes) -> set[tuple[str, str]]:
+    """Return repository and path in it of each file that a file is said to be."""
     file = folder / f"copy{Path(name).suffix}"
     file.write_bytes(content)
     with reading(index) as db:
         try:
             found, _ = find_everywhere(db, str(file))
         except NotFoundError:
-            return []
-    return [one.repository for one in found]
+            return set()
+    places = set()
+    for one in found:
+        for path in one.report.roles:
+            places.add((one.repository, str(Path(one.folder, path))))
+    return places

@@ -257,21 +257,6 @@ def looks_of(content: bytes) -> "list[Look]":
     return [drawing_of(content) if is_svg(content) else opened(content)]
 
 
-def seen_as(content: bytes) -> "Image.Image | None":
-    """Return the file of a figure as it is seen; None for a PDF of several pages, which is a text.
-
-    Raises:
-        UnreadableError: it cannot be read or rendered, or is too large.
-    """
-    looks = looks_of(content)
-    if len(looks) != 1:
-        return None
-    (look,) = looks
-    if isinstance(look, Drawing):
-        return look.render() if look.render else None
-    return look
-
-
 def read_bounded(path: Path) -> bytes:
     """Return the content of a file; what was read last is in memory once.
 

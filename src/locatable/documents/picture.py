@@ -40,8 +40,10 @@ MOST_CUTS = 12
 # Columns and rows at which blocks are aligned, and at which they are compared.
 COARSE = 160
 FINE = 480
-# Share of an original that a copy must show.
+# Share of an original that a copy must show, and how many times more it may be scaled across than down, or
+# less: a straight line is like any other one that is stretched enough.
 LEAST_SHOWN = 0.6
+MOST_STRETCHED = 2.0
 # Steps of an alignment, as shares of a block's width and height: coarse ones, and at the finer size.
 STEPS = (0.01, 0.004, 0.0015)
 FINE_STEPS = (0.002, 0.0008)
@@ -72,6 +74,9 @@ MOST_COVERED = 0.15
 # least so wide or high.
 MOST_ABSENT = 12
 TILES_AT = 240
+# Share of an original that is drawn, without straight lines, for a copy to tell anything: of a cell of a
+# confusion matrix, with its number, it is 0.008, and many look alike. Of a single thin curve it is 0.024.
+LEAST_DRAWN = 0.015
 
 Box = tuple[int, int, int, int]
 FullBox = tuple[float, float, float, float]
@@ -303,6 +308,13 @@ class Alignment:
     box: FullBox
     placed: FullBox
 
+    @property
+    def stretched(self) -> float:
+        """How many times more the copy is scaled in one direction than in the other."""
+        across = (self.placed[2] - self.placed[0]) / (self.box[2] - self.box[0])
+        down = (self.placed[3] - self.placed[1]) / (self.box[3] - self.box[1])
+        return max(across, down) / min(across, down)
+
     def in_copy(self, box: FullBox) -> FullBox:
         """Return where a box of the original is in the copy."""
         return _carried(box, self.box, self.placed)
@@ -495,6 +507,7 @@ class Comparison:
         explained: share of the copy's drawing that is in the original.
         covered: share of the original's drawing that something was drawn upon.
         most_absent: pixels of the original that are not in the copy, in the tile with the most of them.
+        drawn: share of the original in which anything but straight lines is drawn.
     """
 
     copy: Values
@@ -503,10 +516,13 @@ class Comparison:
     explained: float
     covered: float
     most_absent: int
+    drawn: float
 
     @property
     def is_copy(self) -> bool:
-        """True where copying explains what differs."""
+        """True where copying explains what differs, and what is the same is not so on many figures."""
+        if self.drawn < LEAST_DRAWN:
+            return False
         if self.found < LEAST_FOUND or self.explained < LEAST_EXPLAINED or self.covered > MOST_COVERED:
             return False
         # In a smaller copy, what differs is smaller, too.
@@ -515,9 +531,13 @@ class Comparison:
 
 
 def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FINE) -> Comparison | None:
-    """Compare a copy with an original that is aligned with it; None where it shows too little of it."""
+    """Compare a copy with an original that is aligned with it.
+
+    Returns:
+        None where the copy shows too little of it, or would be stretched too much.
+    """
     shown = _shown(copy, original, alignment)
-    if shown is None:
+    if shown is None or alignment.stretched > MOST_STRETCHED:
         return None
     size = _common_size(*shown, columns)
     one = _resized(copy.picture, shown[0], size)
@@ -534,7 +554,8 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     found = 1 - _share(absent, theirs, straight)
     most = _most_in_tile(absent & ~straight)
     drawn_upon = _share(missing & covered, theirs, straight)
-    return Comparison(ours, theirs, found, explained, drawn_upon, most)
+    drawn = ((_drawn(theirs) | _edges(theirs)) & ~straight).mean()
+    return Comparison(ours, theirs, found, explained, drawn_upon, most, float(drawn))
 
 
 def _channels(picture: Image.Image) -> Values:

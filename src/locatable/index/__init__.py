@@ -36,15 +36,23 @@ VARIABLE = "LOCATABLE_INDEX"
 # In the header of the file: whose it is, and the number that changes with the tables.
 APPLICATION = 0x6C6F6361
 VERSION = 1
-# A place, value or figure that many revisions have is there once, with the oldest result that has it. Paths
-# are relative to the project, whose folder in the repository is the result's.
+# A place, value or figure that many revisions have is there once, with one result that has it. Paths are
+# relative to the project, whose folder in the repository is the result's.
 TABLES = """
+-- By URL or folder; `refs` is a digest of all refs as they were when it was read last.
 CREATE TABLE repositories (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, refs TEXT NOT NULL, id_length INTEGER NOT NULL,
     checked INTEGER NOT NULL, failed_since INTEGER, problem TEXT NOT NULL
 );
+-- Branches and tags.
+CREATE TABLE tips (
+    name TEXT, repository INTEGER, rev TEXT, PRIMARY KEY (name, repository, rev)
+) WITHOUT ROWID;
+-- Paths of files, and keys of metrics and params.
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+-- Coordinates as compressed JSON, without the commit: many results have the same ones.
 CREATE TABLE coordinates (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
+-- Revisions of a project; the report is compressed JSON, and empty where it could not be made.
 CREATE TABLE results (
     id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, folder TEXT NOT NULL, rev TEXT NOT NULL,
     experiment TEXT, time INTEGER NOT NULL, gone_since INTEGER, problem TEXT NOT NULL, report BLOB NOT NULL,
@@ -54,18 +62,27 @@ CREATE TABLE results (
 );
 CREATE INDEX results_by_rev ON results (rev);
 CREATE INDEX results_by_experiment ON results (experiment) WHERE experiment IS NOT NULL;
+-- Of two results that have the same, the one to tell: it is older, or some branch still has it.
+CREATE VIEW preferences AS SELECT other.id AS other, preferred.id AS preferred
+    FROM results AS other, results AS preferred
+    WHERE other.gone_since IS NOT NULL OR preferred.time < other.time;
+-- Files and tracked folders by Git's or DVC's hash.
 CREATE TABLE places (
     hash BLOB, repository INTEGER, folder TEXT, path INTEGER, kind TEXT, stage TEXT, result INTEGER NOT NULL,
     PRIMARY KEY (hash, repository, folder, path, kind, stage)
 ) WITHOUT ROWID;
+-- Metrics and params.
 CREATE TABLE numbers (
     value BLOB, repository INTEGER, folder TEXT, key INTEGER, kind TEXT, result INTEGER NOT NULL,
     PRIMARY KEY (value, repository, folder, key, kind)
 ) WITHOUT ROWID;
+-- What a figure looks like: digests of its pages, then its blocks with a `row` each. `version` is that of the
+-- fingerprints; it is empty for a figure that was not looked at yet.
 CREATE TABLE figures (
     hash BLOB, place INTEGER, version TEXT NOT NULL, digest BLOB, row BLOB, PRIMARY KEY (hash, place)
 );
 CREATE INDEX figures_by_digest ON figures (digest);
+-- Tracked folders of which it is not known yet what is in them.
 CREATE TABLE unlisted (
     hash BLOB, repository INTEGER, folder TEXT, PRIMARY KEY (hash, repository, folder)
 ) WITHOUT ROWID;
@@ -76,6 +93,7 @@ FORGET = (
     "DELETE FROM places WHERE repository = :repository",
     "DELETE FROM numbers WHERE repository = :repository",
     "DELETE FROM unlisted WHERE repository = :repository",
+    "DELETE FROM tips WHERE repository = :repository",
     "DELETE FROM repositories WHERE id = :repository",
     "DELETE FROM names WHERE id NOT IN (SELECT path FROM places UNION SELECT key FROM numbers)",
     "DELETE FROM figures WHERE hash NOT IN (SELECT hash FROM places)",
@@ -83,6 +101,33 @@ FORGET = (
     " UNION SELECT params FROM results UNION SELECT environment FROM results"
     " UNION SELECT execution FROM results)",
 )
+LIST = """
+SELECT source, count(results.id), count(experiment), checked, failed_since, repositories.problem
+FROM repositories LEFT JOIN results ON repository = repositories.id GROUP BY source ORDER BY source
+"""
+WITH_HASH = """
+SELECT kind, stage, time, result, name FROM places JOIN names ON path = names.id
+JOIN results ON result = results.id WHERE hash = ?
+"""
+WITH_VALUE = """
+SELECT result, name, kind, value FROM numbers JOIN names ON key = names.id
+JOIN results ON result = results.id WHERE value BETWEEN ? AND ? ORDER BY time, result, value
+"""
+# Of a revision that could not be read, there is no report.
+WITH_NAME = """
+SELECT id, time FROM results WHERE experiment = :name AND report != x''
+UNION SELECT id, time FROM results JOIN tips USING (repository, rev) WHERE name = :name AND report != x''
+ORDER BY time
+"""
+WITH_REV = "SELECT id, time FROM results WHERE rev BETWEEN ? AND ? AND report != x'' ORDER BY time"
+RESULT = """
+SELECT source, failed_since, folder, gone_since, rev, report, data, code, params, environment, execution
+FROM results JOIN repositories ON repository = repositories.id WHERE results.id = ?
+"""
+PROBLEMS = """
+SELECT count(*), source, results.problem FROM results JOIN repositories ON repository = repositories.id
+WHERE results.problem != ''
+"""
 # Columns of results: the keys of a result's coordinates, where its report could be made.
 COORDINATES = ("data", "code", "params", "environment", "execution")
 
@@ -199,12 +244,7 @@ def _unusable(file: Path, reason: str) -> StoreError:
 
 def repositories(db: sqlite3.Connection) -> list[Indexed]:
     """Return what is in an index."""
-    rows = db.execute(
-        "SELECT source, (SELECT count(*) FROM results WHERE repository = repositories.id),"
-        " (SELECT count(experiment) FROM results WHERE repository = repositories.id),"
-        " checked, failed_since, problem FROM repositories ORDER BY source"
-    )
-    return [Indexed(*row) for row in rows]
+    return [Indexed(*row) for row in db.execute(LIST)]
 
 
 def forget(db: sqlite3.Connection, source: str) -> None:
@@ -268,8 +308,8 @@ def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], l
     Args:
         db: the index.
         target: path of a file or folder; else what a file is called by Git or DVC (a hash), the id of a
-            commit or the beginning of one, the name of an experiment, or a number as a text quotes it. Of a
-            picture or document that is not known as a whole, the figures are looked up.
+            commit or the beginning of one, the name of an experiment, branch or tag, or a number as a text
+            quotes it. Of a picture or document that is not known as a whole, the figures are looked up.
 
     Raises:
         NotFoundError: there is none.
@@ -281,7 +321,9 @@ def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], l
         what = f"{target}: none of the repositories in the index has a file with this content"
     else:
         roles = _named(db, target)
-        what = f"{target}: no file here; no hash, commit or experiment of a repository in the index"
+        what = (
+            f"{target}: no file here; no hash, commit, experiment, branch or tag of a repository in the index"
+        )
         quoted = None if roles else parse_quoted(target)
         if quoted:
             roles = _with_number(db, quoted)
@@ -297,25 +339,28 @@ def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], l
 
 def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
     """Return the results that figures of a picture or document are of, and a note about each other one."""
-    from ..documents import is_document, is_picture
+    from ..documents import bounded_reading, is_document, is_picture
 
     if not is_picture(path) and not is_document(path):
         return [], []
     try:
-        from .figures import IndexedFigures, name_of
+        from ..locate.figure_match import compared_figures
+        from .figures import IndexedFigures
     except ModuleNotFoundError:
         return [], ["to compare figures: pip install 'locatable[documents]'"]
     found: list[Found] = []
     notes: list[str] = []
-    with IndexedFigures(db) as known:
-        for place, verdict in known.verdicts(path):
+    with bounded_reading(str(path)), IndexedFigures(db) as known:
+        for figure, verdict in compared_figures(known, path):
             if verdict.match is Match.NONE:
-                notes.append(": ".join(filter(None, [place, "no figure that is known", verdict.reason])))
+                notes.append(
+                    ": ".join(filter(None, [figure.place, "no figure that is known", verdict.reason]))
+                )
             groups = [verdict.keys, *verdict.others] if verdict.match is Match.TIE else [verdict.keys]
             for group in groups:
-                roles = _with_hash(db, map(name_of, group))
+                roles = _with_hash(db, [hash_of(key).hex() for key in group])
                 for result, of in roles.items():
-                    found.append(_found(db, result, of, place, verdict.match.value))
+                    found.append(_found(db, result, of, figure.place, verdict.match.value))
         if notes and known.not_here:
             sources = ", ".join(sorted(known.not_here)[:MOST_NAMED])
             notes.append(f"not compared with some of {sources}, whose files are not on this machine")
@@ -352,6 +397,16 @@ def names_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
     return names
 
 
+def key_of(content: bytes) -> str:
+    """Return the key of a figure in comparisons, by its hash, of which DVC's are the shortest."""
+    return f"{'md5' if len(content) == MD5_SIZE else 'git'}:{content.hex()}"
+
+
+def hash_of(key: str) -> bytes:
+    """Return what Git or DVC call the figure with a key."""
+    return bytes.fromhex(key.partition(":")[2])
+
+
 def _names_of(db: sqlite3.Connection, path: Path) -> list[str]:
     """Return what Git and DVC call a file or folder in any repository of an index."""
     names = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
@@ -365,12 +420,8 @@ def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
     """Return the results that have a file by any of some hashes."""
     found: list[tuple[int, int, int, str, Role]] = []
     for name in dict.fromkeys(names):
-        rows = db.execute(
-            "SELECT kind, stage, time, result, name FROM places JOIN names ON path = names.id"
-            " JOIN results ON result = results.id WHERE hash = ?",
-            [bytes.fromhex(name.removesuffix(".dir"))],
-        )
-        for kind, stage, committed, result, path in rows:
+        content = bytes.fromhex(name.removesuffix(".dir"))
+        for kind, stage, committed, result, path in db.execute(WITH_HASH, [content]):
             role = Role(RoleKind[kind], stage)
             found.append((KINDS.index(role.kind), committed, result, path, role))
     roles: Roles = {}
@@ -382,16 +433,13 @@ def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
 def _named(db: sqlite3.Connection, name: str) -> Roles:
     """Return the results of that name; and those that have a file by it, where it can be a hash."""
     roles: Roles = {}
-    # Of one that could not be read, there is no report.
-    select = "SELECT id FROM results WHERE experiment = ? AND length(report) > 0 ORDER BY time"
-    rows = db.execute(select, [name]).fetchall()
+    rows = db.execute(WITH_NAME, {"name": name}).fetchall()
     digits = name.lower().removesuffix(".dir")
     if re.fullmatch(rf"[0-9a-f]{{{SHORTEST_ID},64}}", digits):
-        by_rev = "SELECT id FROM results WHERE rev BETWEEN ? AND ? AND length(report) > 0 ORDER BY time"
-        rows += db.execute(by_rev, [digits, f"{digits}g"]).fetchall()
+        rows += db.execute(WITH_REV, [digits, f"{digits}g"]).fetchall()
         if len(digits) % 2 == 0:
             roles = _with_hash(db, [digits])
-    return {result: {} for (result,) in rows} | roles
+    return {result: {} for result, _ in rows} | roles
 
 
 def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
@@ -401,12 +449,8 @@ def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
         exponent = wanted.as_tuple().exponent
         # Rounded to its last digit, a value is off by less than one of it.
         margin = 1.01 * 10.0 ** float(exponent) + abs(float(wanted)) * 1e-15
-        rows = db.execute(
-            "SELECT result, name, kind, value FROM numbers JOIN names ON key = names.id"
-            " JOIN results ON result = results.id WHERE value BETWEEN ? AND ? ORDER BY time, result, value",
-            [float(wanted) - margin, float(wanted) + margin],
-        )
-        for result, key, kind, value in rows:
+        bounds = [float(wanted) - margin, float(wanted) + margin]
+        for result, key, kind, value in db.execute(WITH_VALUE, bounds):
             if quoted.names(key) and quoted.is_printed(value):
                 role = ValueRole(ValueKind[kind], value)
                 by_kind[role.kind].setdefault(result, {})[key] = role
@@ -420,10 +464,7 @@ def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
 def _left_out(db: sqlite3.Connection) -> list[str]:
     """Return lines about what can keep a result from being found."""
     lines = []
-    count, source, problem = db.execute(
-        "SELECT count(*), source, results.problem FROM results"
-        " JOIN repositories ON repository = repositories.id WHERE results.problem != ''"
-    ).fetchone()
+    count, source, problem = db.execute(PROBLEMS).fetchone()
     if count:
         lines.append(f"left out: parts of revisions, {count} of them, such as {source} {problem}")
     folders = db.execute("SELECT count(DISTINCT hash) FROM unlisted").fetchone()[0]
@@ -438,11 +479,7 @@ def _found(
     db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole], figure: str = "", match: str = ""
 ) -> Found:
     """Return what an index knows of a result."""
-    row = db.execute(
-        "SELECT source, failed_since, folder, gone_since, rev, report, data, code, params, environment,"
-        " execution FROM results JOIN repositories ON repository = repositories.id WHERE results.id = ?",
-        [result],
-    ).fetchone()
+    row = db.execute(RESULT, [result]).fetchone()
     source, failed_since, folder, gone_since, rev, packed, *keys = row
     values = _unpacked(packed)
     coordinates = {}

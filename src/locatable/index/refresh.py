@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..documents import PICTURES
 from ..errors import GitError, LocatableError, UnreadableError, UsageError
@@ -30,7 +30,12 @@ from ..repository.reader import MARK, TOGETHER, Reader, commit_id, projects_in
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
 from ..results.values import NamedValue, number, preload_values, values_of
-from . import COORDINATES, MD5_SIZE, clones_folder, local_folder
+from . import COORDINATES, MD5_SIZE, clones_folder, hash_of, key_of, local_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..documents import Look
 
 # All branches, tags and experiments, as the repository has them now; nothing else, such as pull requests.
 FETCHED = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/exps/*:refs/exps/*")
@@ -48,26 +53,47 @@ MOST_FILES = 200
 FIGURES = (*PICTURES, ".pdf")
 MOST_IN_FOLDER = 1_000
 _HASH = re.compile(r"([0-9a-f]{32,64})(?:\.dir)?")
-# An entry of a result that is older, or still there, replaces that of another one.
-_ADD_PLACE = """
-INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result = excluded.result
-WHERE EXISTS (
-    SELECT 1 FROM results old, results new WHERE old.id = result AND new.id = excluded.result
-    AND (old.gone_since IS NOT NULL OR new.time < old.time)
-)"""
-_ADD_NUMBER = """
-INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result = excluded.result
-WHERE EXISTS (
-    SELECT 1 FROM results old, results new WHERE old.id = result AND new.id = excluded.result
-    AND (old.gone_since IS NOT NULL OR new.time < old.time)
-)"""
+# All refs, of a tag also the commit that it means.
+REFS = ("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)")
+_ADD_REPOSITORY = """
+INSERT INTO repositories (source, refs, id_length, checked, problem) VALUES (?, '', ?, ?, '')
+ON CONFLICT DO NOTHING
+"""
+_HAS_FAILED = """
+UPDATE repositories SET failed_since = coalesce(failed_since, ?), problem = ? WHERE source = ?
+"""
+_WAS_READ = """
+UPDATE repositories SET refs = ?, checked = ?, failed_since = NULL, problem = ? WHERE id = ?
+"""
+_COUNT = "SELECT count(*) FROM results WHERE repository = ? AND folder = ?"
+_KNOWN = """
+SELECT rev, experiment, gone_since IS NULL, problem FROM results WHERE repository = ? AND folder = ?
+"""
+_SET_GONE = "UPDATE results SET gone_since = ? WHERE repository = ? AND folder = ? AND rev = ?"
 _ADD_RESULT = """
 INSERT INTO results (repository, folder, rev, experiment, time, problem, report,
 data, code, params, environment, execution) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET experiment = excluded.experiment, problem = excluded.problem,
 report = excluded.report RETURNING id
 """
-_LIST_FOLDERS = """
+_ADD_COORDINATES = "INSERT INTO coordinates (hash, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_ADD_PLACE = """
+INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result = excluded.result
+WHERE EXISTS (SELECT 1 FROM preferences WHERE other = result AND preferred = excluded.result)
+"""
+_ADD_NUMBER = """
+INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result = excluded.result
+WHERE EXISTS (SELECT 1 FROM preferences WHERE other = result AND preferred = excluded.result)
+"""
+_ADD_UNSEEN = "INSERT INTO figures VALUES (?, 0, '', NULL, NULL) ON CONFLICT DO NOTHING"
+# What another version read counts as unseen: what a fingerprint is can change.
+_UNSEEN = """
+SELECT DISTINCT hash FROM figures JOIN places USING (hash)
+WHERE version != ? AND repository = ? AND folder = ?
+"""
+_ADD_UNLISTED = "INSERT INTO unlisted VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_IS_LISTED = "DELETE FROM unlisted WHERE hash = ? AND repository = ? AND folder = ?"
+_UNLISTED = """
 SELECT hash, name, kind, stage, result FROM unlisted JOIN places USING (hash, repository, folder)
 JOIN names ON path = names.id WHERE repository = ? AND folder = ?
 """
@@ -110,8 +136,7 @@ def read_new(db: sqlite3.Connection, source: str) -> int:
     except (LocatableError, OSError) as error:
         problem = redact_urls(str(error))
         with db:
-            failed = "UPDATE repositories SET failed_since = coalesce(failed_since, ?), problem = ?"
-            db.execute(f"{failed} WHERE source = ?", [now, problem, source])
+            db.execute(_HAS_FAILED, [now, problem, source])
         raise UnreadableError(f"{source}: {problem}") from None
 
 
@@ -121,10 +146,11 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
         head = commit_id(reader, "HEAD") or ""
         projects = _projects(reader)
         id_length = len(head) or 40
-    refs = hashlib.sha256(f"{head}\n{git(top, 'for-each-ref')}".encode(errors="surrogateescape")).hexdigest()
-    added = "INSERT INTO repositories (source, refs, id_length, checked, problem) VALUES (?, '', ?, ?, '')"
-    db.execute(f"{added} ON CONFLICT DO NOTHING", [source, id_length, now])
-    known = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
+    refs = git(top, *REFS)
+    state = hashlib.sha256(f"{head}\n{refs}".encode(errors="surrogateescape")).hexdigest()
+    db.execute(_ADD_REPOSITORY, [source, id_length, now])
+    key, known = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
+    _read_tips(db, key, refs)
     unread = []
     number_of_new = 0
     is_clone = top.is_relative_to(clones_folder())
@@ -135,19 +161,30 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
             unread.append(folder)
             continue
         with Reader(top / folder) as reader:
-            project = _Project(db, known[0], reader, folder, projects)
+            project = _Project(db, key, reader, folder, projects)
             # What was missing from the DVC cache of a checkout can be there now.
-            if known[1] != refs or not is_clone:
+            if known != state or not is_clone:
                 number_of_new += project.read(now, retries=not is_clone)
             project.list_folders()
-            with suppress(ModuleNotFoundError):  # without the extra `documents`, bytes are all that is known
-                from .figures import read_looks
-
-                read_looks(db, known[0], folder, reader)
+            project.look_at_figures()
     problem = f"projects that are not in the checkout were not read: {', '.join(unread)}" if unread else ""
-    changed = "UPDATE repositories SET refs = ?, checked = ?, failed_since = NULL, problem = ? WHERE id = ?"
-    db.execute(changed, [refs, now, problem, known[0]])
+    db.execute(_WAS_READ, [state, now, problem, key])
     return number_of_new
+
+
+def _read_tips(db: sqlite3.Connection, repository: int, refs: str) -> None:
+    """Note the branches and tags of a repository, as `REFS` lists them."""
+    db.execute("DELETE FROM tips WHERE repository = ?", [repository])
+    for line in refs.splitlines():
+        ref, *ids = line.split()
+        _, kind, name = ref.split("/", 2)
+        if kind in ("heads", "remotes", "tags"):
+            db.execute("INSERT INTO tips VALUES (?, ?, ?)", [as_utf8(name), repository, ids[-1]])
+
+
+def as_utf8(text: str) -> str:
+    """Return a name; one that is not UTF-8 is written as `repr` does."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _readable_folder(source: str) -> Path:
@@ -230,26 +267,21 @@ class _Project:
         return self._number_of_results() - before
 
     def _number_of_results(self) -> int:
-        select = "SELECT count(*) FROM results WHERE repository = ? AND folder = ?"
-        return int(self._db.execute(select, [self._repository, self._folder]).fetchone()[0])
+        return int(self._db.execute(_COUNT, [self._repository, self._folder]).fetchone()[0])
 
     def _unread(self, commits: Commits, now: int, retries: bool) -> list[str]:
         """Return revisions to read, and note since when others are on no branch, tag or experiment."""
         known: dict[str, str | None] = {}
         is_here: dict[str, bool] = {}
         present = set(commits.revs)
-        select = (
-            "SELECT rev, experiment, gone_since IS NULL, problem FROM results"
-            " WHERE repository = ? AND folder = ?"
-        )
-        for rev, experiment, was_here, problem in self._db.execute(select, [self._repository, self._folder]):
+        rows = self._db.execute(_KNOWN, [self._repository, self._folder])
+        for rev, experiment, was_here, problem in rows:
             if not problem or not retries:
                 known[rev] = experiment
             if was_here != (rev in present):
                 is_here[rev] = rev in present
         for rev, here in is_here.items():
-            mark = "UPDATE results SET gone_since = ? WHERE repository = ? AND folder = ? AND rev = ?"
-            self._db.execute(mark, [None if here else now, self._repository, self._folder, rev])
+            self._db.execute(_SET_GONE, [None if here else now, self._repository, self._folder, rev])
         # What a vanished result was the first to have, another one can have, too.
         if not all(is_here.values()):
             known = {}
@@ -299,8 +331,7 @@ class _Project:
         self._db.execute(_ADD_PLACE, place)
         is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
         if path.lower().endswith(FIGURES) and not is_data:
-            add = "INSERT INTO figures VALUES (?, 0, '', NULL, NULL) ON CONFLICT DO NOTHING"
-            self._db.execute(add, [content])
+            self._db.execute(_ADD_UNSEEN, [content])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
         """Return a report without its coordinates, and the keys of these: most are those of many results."""
@@ -316,8 +347,7 @@ class _Project:
                 content |= {"files": {}, "unlisted": len(files)}
             text = json_text(coordinate, separators=(",", ":")).encode()
             digest = hashlib.sha256(text).digest()[:16]
-            add = "INSERT INTO coordinates (hash, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
-            self._db.execute(add, [digest, zlib.compress(text)])
+            self._db.execute(_ADD_COORDINATES, [digest, zlib.compress(text)])
             found = self._db.execute("SELECT id FROM coordinates WHERE hash = ?", [digest])
             keys.append(found.fetchone()[0])
         del values["coordinates"]
@@ -326,8 +356,7 @@ class _Project:
     def _name(self, text: str) -> int:
         """Return the key of a path or a value's name."""
         if text not in self._names:
-            # A name that is not UTF-8 is written as `repr` does.
-            shown = text.encode(errors="backslashreplace").decode()
+            shown = as_utf8(text)
             self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [shown])
             found = self._db.execute("SELECT id FROM names WHERE name = ?", [shown])
             self._names[text] = found.fetchone()[0]
@@ -391,8 +420,7 @@ class _Project:
             content = bytes.fromhex(match[1])
             yield content, place, role
             if hashed.endswith(".dir") and len(hashes) == 1:
-                add = "INSERT INTO unlisted VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-                self._db.execute(add, [content, self._repository, self._folder])
+                self._db.execute(_ADD_UNLISTED, [content, self._repository, self._folder])
 
     def _new_numbers(self, values: Iterable[NamedValue]) -> Iterator[NamedValue]:
         """Yield the values that are numbers, also in texts, and that no earlier revision has."""
@@ -410,7 +438,7 @@ class _Project:
     def list_folders(self) -> None:
         """Add the files of tracked folders, as far as this machine's DVC cache has their lists by now."""
         of = (self._repository, self._folder)
-        for content, path, kind, stage, result in self._db.execute(_LIST_FOLDERS, of).fetchall():
+        for content, path, kind, stage, result in self._db.execute(_UNLISTED, of).fetchall():
             md5 = f"{content.hex()}.dir"
             files = self._reader.folder_files(path, {"md5": md5})
             if files == {path: md5}:
@@ -418,5 +446,29 @@ class _Project:
             is_data = len(files) > MOST_IN_FOLDER
             for file, hashed in files.items():
                 self._add_place(bytes.fromhex(hashed), file, kind, stage, result, is_data=is_data)
-            listed = "DELETE FROM unlisted WHERE hash = ? AND repository = ? AND folder = ?"
-            self._db.execute(listed, [content, *of])
+            self._db.execute(_IS_LISTED, [content, *of])
+
+    def look_at_figures(self) -> None:
+        """Add what figures look like, as far as their files are on this machine.
+
+        Without the extra `documents`, their bytes are all that is known.
+        """
+        try:
+            from ..locate.known_figures import LOOKS, FigureFiles, digest_rows, look_rows, read_rows
+        except ModuleNotFoundError:
+            return
+
+        def rows_of(looks: "list[Look]") -> "tuple[np.ndarray, np.ndarray]":
+            return digest_rows(looks), look_rows(looks)
+
+        unseen = self._db.execute(_UNSEEN, [LOOKS, self._repository, self._folder]).fetchall()
+        keys = [key_of(content) for (content,) in unseen]
+        for found, _ in read_rows(FigureFiles(self._reader), keys, rows_of):
+            for key, (digests, blocks) in found.items():
+                content = hash_of(key)
+                rows = [(row["digest"].tobytes(), None) for row in digests]
+                rows += [(row["digest"].tobytes(), row.tobytes()) for row in blocks]
+                self._db.execute("DELETE FROM figures WHERE hash = ?", [content])
+                for place, (digest, block) in enumerate(rows):
+                    added = (content, place, LOOKS, digest, block)
+                    self._db.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?)", added)

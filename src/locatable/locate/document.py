@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,11 @@ from ..documents import (
     instead_of,
     is_manuscript,
     is_picture,
-    project_of,
-    read_figures,
 )
 from ..documents.passages import has_passages
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
-from .figure_match import Seen, Verdict, verdicts
+from .figure_match import Verdict, compared_figures
 from .known_figures import KnownFigures
 from .numbers import locate_numbers, read_units
 from .result import (
@@ -121,7 +118,7 @@ def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], li
         with bounded_reading(str(path)):
             if not is_picture(path):
                 known.leave_out(path)
-            for figure, verdict in _compared(known, path, (reader.top, reader.cache)):
+            for figure, verdict in compared_figures(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
                 figures.append(_located(known, figure, verdict))
@@ -133,14 +130,6 @@ def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], li
     if not all(figure.is_traced for figure in figures):
         left_out = [*left_out, *_unread(known), *reader.limits()]
     return figures, left_out
-
-
-def _compared(known: KnownFigures, path: Path, roots: Sequence[Path]) -> Iterator[tuple[Figure, Verdict]]:
-    """Yield each figure of a document, or of a figure that is not known its parts, with what it is."""
-    # The same picture again, such as a logo on each slide, is compared once.
-    before: Seen = {}
-    for figure in read_figures(path, (project_of(path), *roots)):
-        yield from verdicts(known, figure, before)
 
 
 def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
@@ -161,7 +150,7 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 def _unread(known: KnownFigures) -> list[str]:
     """Return lines about figures that cannot be compared, since this machine does not have them."""
     lines = []
-    kinds = Counter(key.partition(":")[0] for key in known.index.missing)
+    kinds = Counter(key.partition(":")[0] for key in known.missing)
     in_git, in_cache = kinds["git"], kinds["md5"]
     if known.unlisted:
         lines.append(f"lists of tracked folders, such as {min(known.unlisted)}, {NOT_CACHED}")

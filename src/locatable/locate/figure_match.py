@@ -5,13 +5,15 @@ that are nearest to it once reduced. It is named after one that it agrees with, 
 the others where they differ from that one.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from ..documents import Drawing, Encoded, Figure, Look, looks_of
+from ..documents import Drawing, Encoded, Figure, Look, looks_of, project_of, read_figures
 from ..documents.picture import (
     COARSE,
     CUT_AT,
@@ -38,7 +40,7 @@ from ..documents.picture import (
     times_closer,
 )
 from ..errors import UnreadableError
-from .known_figures import MOST_BLOCKS, Key, KnownFigures
+from .known_figures import MOST_BLOCKS, Key
 from .result import Match
 
 # Mean grey values by which a reduced block may be off, and still be looked at: a crop moves what is in it.
@@ -59,6 +61,35 @@ CLEARLY_CLOSER = 1.5
 
 # Keys of figures with the same pixels: they are known, or not, together.
 Group = tuple[Key, ...]
+
+
+class ResultFigures(Protocol):
+    """The figures of results, as far as a comparison asks for them."""
+
+    def keys_of(self, content: bytes) -> list[Key]:
+        """Return keys of figures that have the same bytes."""
+
+    def revisions(self, key: Key) -> set[str]:
+        """Return the revisions that have a figure; none where it is no result's."""
+
+    def is_output(self, key: Key) -> bool:
+        """Return true where a stage wrote a figure in any result."""
+
+    def content(self, key: Key) -> bytes | None:
+        """Return content of a figure; None where this machine does not have it."""
+
+    def with_digest(self, digest: bytes) -> list[Key]:
+        """Return keys of figures that have these pixels, or this outline."""
+
+    @property
+    def looks(self) -> np.ndarray:
+        """A row for each block of each figure that differs from others, as `LOOK_ROW` says."""
+
+    def with_look(self, row: np.void) -> Group:
+        """Return keys of figures that look the same as that of a row of `looks`."""
+
+    def part(self, row: np.void) -> Part | None:
+        """Return the block that a row of `looks` is of; None where this machine does not have it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +135,26 @@ class Candidate:
     comparison: Comparison
 
 
-def verdicts(known: KnownFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
+def compared_figures(
+    known: ResultFigures, document: Path, roots: Sequence[Path] = ()
+) -> Iterator[tuple[Figure, Verdict]]:
+    """Yield each figure of a document, or of a figure that is not known its parts, with what it is.
+
+    Args:
+        known: figures of results.
+        document: a picture, or a document with figures.
+        roots: folders beside the document's own project in which files that it names may be.
+
+    Raises:
+        UnreadableError: the document is broken, encrypted, or too large.
+    """
+    # The same picture again, such as a logo on each slide, is compared once.
+    before: Seen = {}
+    for figure in read_figures(document, (project_of(document), *roots)):
+        yield from verdicts(known, figure, before)
+
+
+def verdicts(known: ResultFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
     """Return what a figure is; where it is not known as a whole, what its parts are.
 
     Args:
@@ -155,7 +205,7 @@ def _identity(figure: Figure) -> tuple[Hashable, ...]:
 
 
 def _look(
-    known: KnownFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
+    known: ResultFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
 ) -> tuple[Verdict, Regions]:
     """Return what is recognized in the first look that shows a figure of a result, else why there is none."""
     known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
@@ -197,7 +247,7 @@ def _picture_of(look: Look) -> Image.Image | None:
     return look
 
 
-def _compare_exactly(known: KnownFigures, figure: Figure) -> tuple[Verdict, list[Look]]:
+def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, list[Look]]:
     """Compare a figure with all that are known; the first of its forms that is one of them decides.
 
     Where none is, its looks are returned, too.
@@ -223,15 +273,15 @@ def _compare_exactly(known: KnownFigures, figure: Figure) -> tuple[Verdict, list
     return verdict, looks
 
 
-def _drawn(known: KnownFigures, drawing: Drawing) -> Verdict:
+def _drawn(known: ResultFigures, drawing: Drawing) -> Verdict:
     same = []
-    for key in known.index.with_digest(drawing.outline):
-        if known.places(key) and _is_drawn_as(known, key, drawing):
+    for key in known.with_digest(drawing.outline):
+        if known.revisions(key) and _is_drawn_as(known, key, drawing):
             same.append(key)
     return Verdict(Match.DRAWING, tuple(same)) if same else NOT_FOUND
 
 
-def _is_drawn_as(known: KnownFigures, key: Key, drawing: Drawing) -> bool:
+def _is_drawn_as(known: ResultFigures, key: Key, drawing: Drawing) -> bool:
     """Return true where a result's figure uses the same fonts, images and patterns for the same operators."""
     content = known.content(key)
     if content is None:
@@ -247,12 +297,12 @@ def _is_drawn_as(known: KnownFigures, key: Key, drawing: Drawing) -> bool:
     return False
 
 
-def _same_pixels(known: KnownFigures, picture: Image.Image) -> Verdict:
-    keys = known.index.with_digest(pixel_digest(picture))
+def _same_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
+    keys = known.with_digest(pixel_digest(picture))
     return Verdict(Match.PIXELS, tuple(keys)) if keys else NOT_FOUND
 
 
-def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
+def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
     """Return what is recognized in a picture, with boxes of which width and height of the picture are 1.
 
     Where anything is, other blocks of its size that are not recognized are listed, too.
@@ -290,9 +340,9 @@ def _recognized_in(known: KnownFigures, picture: Image.Image, known_boxes: Itera
     return [(scaled(box, across, down), verdict) for box, verdict in found]
 
 
-def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
+def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     """Say of which result's figure a block is; with the box that all of that figure would have."""
-    rows = known.index.looks
+    rows = known.looks
     inside = square(copy.picture, copy.box)
     if not len(rows) or not says_something(inside):
         return NOT_FOUND, copy.box
@@ -306,12 +356,12 @@ def _recognize(known: KnownFigures, copy: Part) -> tuple[Verdict, FullBox]:
     near = order[: max(FIRST_ALIGNED, int((off <= off[order[0]] + NEAR).sum()))]
     candidates = {best.group: best}
     for row in rows[near[:MOST_LOOKED_AT]]:
-        group = known.index.with_look(row)
+        group = known.with_look(row)
         if group and group not in candidates:
             candidate = _align_likewise(known, copy, row, best.alignment.placed)
             if candidate is not None:
                 candidates[group] = candidate
-    unseen = [group for group in map(known.index.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
+    unseen = [group for group in map(known.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
     if not any(candidate.comparison.is_copy for candidate in candidates.values()):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
@@ -325,12 +375,12 @@ def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return rows[order[off[order] <= FAR]]
 
 
-def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
+def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
     """Return the block that agrees most with a picture's, of a few; the first that it copies will do."""
     best: Candidate | None = None
     aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
     for row in rows:
-        original = known.index.part(row) if known.index.with_look(row) else None
+        original = known.part(row) if known.with_look(row) else None
         if original is not None:
             alignment, off = align(copy, original)
             aligned.append((off, len(aligned), row, original, alignment))
@@ -339,7 +389,7 @@ def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate
         for _, _, row, original, alignment in aligned[: SECOND_ALIGNED if is_second else FIRST_ALIGNED]:
             if is_second:
                 alignment, _ = align_by_profiles(copy, original)
-            candidate = _candidate(known.index.with_look(row), copy, original, alignment)
+            candidate = _candidate(known.with_look(row), copy, original, alignment)
             if candidate is None:
                 continue
             if best is None or candidate.comparison.found > best.comparison.found:
@@ -349,11 +399,11 @@ def _align_first(known: KnownFigures, copy: Part, rows: np.ndarray) -> Candidate
     return best
 
 
-def _align_likewise(known: KnownFigures, copy: Part, row: np.void, placed: FullBox) -> Candidate | None:
-    original = known.index.part(row)
+def _align_likewise(known: ResultFigures, copy: Part, row: np.void, placed: FullBox) -> Candidate | None:
+    original = known.part(row)
     if original is None:
         return None
-    return _candidate(known.index.with_look(row), copy, original, Alignment(original.box, placed))
+    return _candidate(known.with_look(row), copy, original, Alignment(original.box, placed))
 
 
 def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
@@ -367,7 +417,7 @@ def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -
     return Candidate(group, original, alignment, comparison)
 
 
-def _decide(known: KnownFigures, candidates: list[Candidate], unseen: list[Group]) -> Verdict:
+def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Group]) -> Verdict:
     """Name the one of some candidates that is clearly closest where they differ; else it is a tie."""
     copies = [candidate for candidate in candidates if candidate.comparison.is_copy]
     best = copies[0]
@@ -390,8 +440,8 @@ def _decide(known: KnownFigures, candidates: list[Candidate], unseen: list[Group
     return Verdict(Match.SIMILAR, best.group, (following,), times[following])
 
 
-def _revisions(known: KnownFigures, group: Group) -> set[str]:
+def _revisions(known: ResultFigures, group: Group) -> set[str]:
     revisions: set[str] = set()
     for key in group:
-        revisions.update(snapshot.rev for snapshot, _ in known.places(key))
+        revisions |= known.revisions(key)
     return revisions

@@ -1,6 +1,8 @@
-"""Figures that results have: pictures among outputs and in Git, and an index of what they look like.
+"""Figures that results have: pictures among outputs and in Git, and what they look like.
 
-A figure's key is a name that Git or DVC has for its content, so the same figure in many results is one.
+A figure's key is a name that Git or DVC has for its content, so the same figure in many results is one. What
+figures look like is kept in files, which can be deleted at any time; an entry is of a content and not of a
+file, so it is never out of date.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,12 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from ..documents import PICTURES, Drawing, looks_of, read_bounded, seen_as, unbounded_time
+from ..documents import PICTURES, Drawing, Look, looks_of, read_bounded, unbounded_time
 from ..documents.picture import SIDE, Part, blocks, pixel_digest, small_enough, square
 from ..errors import UnreadableError
 from ..git.objects import FOLDER, LINK, SUBMODULE, bytes_hash
@@ -37,8 +39,10 @@ MOST_IN_FOLDER = 1_000
 # `git:BLOB` or `md5:HASH`.
 Key = str
 Place = tuple[Snapshot, str]
+# What is made of the looks of a figure.
+Rows = TypeVar("Rows")
 
-# Indexes are kept here. Their numbers change with what is in them.
+# What they look like is kept here. The numbers change with what is in the files.
 INDEXES = ".dvc/tmp/locatable"
 DIGESTS = "figures-2.npy"
 LOOKS = "looks-1.npy"
@@ -135,6 +139,8 @@ class KnownFigures(FigureFiles):
         self._head = reader.snapshot(head) if head else None
         if self._head:
             self._add_workspace(self._head)
+        # Pictures that were opened last: figures of a document are compared with the same ones again.
+        self._opened = lru_cache(OPENED)(self._open)
 
     def leave_out(self, document: Path) -> None:
         """Have a document not count, nor its copies and other versions: it would be traced to itself."""
@@ -152,6 +158,10 @@ class KnownFigures(FigureFiles):
             for snapshot, path in self._folders[folder]:
                 places.append((snapshot, f"{path}/{name}"))
         return [place for place in places if place[1] not in self.not_counted]
+
+    def revisions(self, key: Key) -> set[str]:
+        """Return the revisions that have a figure; none where it is no result's."""
+        return {snapshot.rev for snapshot, _ in self.places(key)}
 
     def is_output(self, key: Key) -> bool:
         """Return true where a stage wrote a figure in any result."""
@@ -275,49 +285,33 @@ class KnownFigures(FigureFiles):
                 self._add(key, (workspace, path))
                 self._in_workspace[key] = file
 
+    @property
+    def missing(self) -> list[Key]:
+        """Keys of figures that this machine does not have, and so cannot compare."""
+        return self._digests[1]
+
     @cached_property
-    def index(self) -> "FigureIndex":
-        """What all of them look like; what is not known yet is read now."""
-        return FigureIndex(self, self._reader.root / INDEXES)
-
-
-def is_figure(path: str) -> bool:
-    """Return true for the name of a figure."""
-    return path.lower().endswith(FIGURES)
-
-
-class FigureIndex:
-    """Digests of figures by key, and what they look like, kept in files, which can be deleted at any time.
-
-    An entry is of a content and not of a file, so it is never out of date.
-
-    Attributes:
-        missing: keys of figures that this machine does not have.
-    """
-
-    def __init__(self, known: KnownFigures, folder: Path) -> None:
-        self._known = known
-        self._folder = folder
-        rows, self.missing = _rows_in(folder / DIGESTS, DIGEST_ROW, known, digest_rows)
-        self._by_digest = _keys_by_digest(rows)
-        # Pictures that were opened last: figures of a document are compared with the same ones again.
-        self._opened = lru_cache(OPENED)(self._open)
+    def _digests(self) -> tuple[dict[bytes, list[Key]], list[Key]]:
+        """Keys by digest, and of figures that are not here; what is not known yet is read now."""
+        rows, missing = self._rows_in(DIGESTS, DIGEST_ROW, digest_rows)
+        return _keys_by_digest(rows), missing
 
     def with_digest(self, digest: bytes) -> list[Key]:
         """Return keys of figures that have these pixels, or this outline."""
-        return self._by_digest.get(digest, [])
+        by_digest, _ = self._digests
+        return by_digest.get(digest, [])
 
     @cached_property
     def looks(self) -> np.ndarray:
         """A row for each block of each figure that differs from others; of a PDF, pages are rendered."""
-        rows, _ = _rows_in(self._folder / LOOKS, LOOK_ROW, self._known, look_rows)
+        rows, _ = self._rows_in(LOOKS, LOOK_ROW, look_rows)
         self._by_look = _keys_by_digest(rows)
         return distinct(rows)
 
     def with_look(self, row: np.void) -> tuple[Key, ...]:
         """Return keys of results' figures that look the same as that of a row of `looks`."""
         keys = self._by_look[row["digest"].tobytes()]
-        return tuple(key for key in keys if self._known.places(key))
+        return tuple(key for key in keys if self.places(key))
 
     def part(self, row: np.void) -> Part | None:
         """Return the block that a row of `looks` is of; None where this machine no longer has it."""
@@ -325,13 +319,46 @@ class FigureIndex:
         return None if picture is None else Part(picture, tuple(row["box"].tolist()))
 
     def _open(self, key: Key) -> Image.Image | None:
-        content = self._known.content(key)
+        content = self.content(key)
         return None if content is None else compared_picture(content)
+
+    def _rows_in(
+        self, name: str, kind: np.dtype, rows_of: Callable[[list[Look]], np.ndarray]
+    ) -> tuple[np.ndarray, list[Key]]:
+        """Return the rows of figures by their looks, and keys of those that this machine does not have.
+
+        They are kept in a file of that name. What is not in it yet is read, and added, also what was read
+        before Ctrl-C.
+        """
+        place = self._reader.root / INDEXES / name
+        rows = _load(place, kind)
+        keys = np.array(list(self.compared), dtype=kind["key"])
+        unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
+        new: list[np.ndarray] = []
+        missing: list[Key] = []
+        # There can be many: a bound on what others send is not for them.
+        with unbounded_time():
+            try:
+                for found, lacking in read_rows(self, unread, rows_of):
+                    for key, of_figure in found.items():
+                        of_figure["key"] = key.encode()
+                        new.append(of_figure)
+                    missing += lacking
+            finally:
+                if new:
+                    rows = np.concatenate([rows, *new])
+                    _save(place, rows)
+        return rows[np.isin(rows["key"], keys)], missing
+
+
+def is_figure(path: str) -> bool:
+    """Return true for the name of a figure."""
+    return path.lower().endswith(FIGURES)
 
 
 def compared_picture(content: bytes) -> Image.Image | None:
     """Return a figure at the size at which it is compared; None where nothing here renders it."""
-    picture = seen_as(content)
+    picture = seen_as(figure_looks(content))
     return None if picture is None else small_enough(picture, LONGER_SIDE)
 
 
@@ -350,31 +377,6 @@ def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
     for key, digest in zip(rows["key"].tolist(), rows["digest"], strict=True):
         by_digest.setdefault(digest.tobytes(), {})[key.decode()] = None
     return {digest: list(keys) for digest, keys in by_digest.items()}
-
-
-def _rows_in(
-    place: Path, kind: np.dtype, known: KnownFigures, read: Callable[[bytes], np.ndarray]
-) -> tuple[np.ndarray, list[Key]]:
-    """Return the rows of known figures, and keys of those that this machine does not have.
-
-    They are kept in a file. What is not in it yet is read, and added, also what was read before Ctrl-C.
-    """
-    rows = _load(place, kind)
-    keys = np.array(list(known.compared), dtype=kind["key"])
-    unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
-    new: list[np.ndarray] = []
-    missing: list[Key] = []
-    # There can be many: a bound on what others send is not for them.
-    with unbounded_time():
-        try:
-            for found, lacking in read_rows(known, unread, read):
-                new += found
-                missing += lacking
-        finally:
-            if new:
-                rows = np.concatenate([rows, *new])
-                _save(place, rows)
-    return rows[np.isin(rows["key"], keys)], missing
 
 
 def _load(path: Path, kind: np.dtype) -> np.ndarray:
@@ -397,25 +399,47 @@ def _save(path: Path, rows: np.ndarray) -> None:
 
 
 def read_rows(
-    files: FigureFiles, keys: list[Key], read: Callable[[bytes], np.ndarray]
-) -> Iterator[tuple[list[np.ndarray], set[Key]]]:
-    """Yield rows of figures, and keys of those that this machine does not have, a few figures at a time."""
+    files: FigureFiles, keys: list[Key], rows_of: Callable[[list[Look]], Rows]
+) -> Iterator[tuple[dict[Key, Rows], set[Key]]]:
+    """Yield rows of figures by their looks, a few at a time; and keys of those that are not here.
+
+    What cannot be read has no looks.
+    """
+
+    def read(content: bytes) -> Rows:
+        return rows_of(figure_looks(content))
+
     # Pillow and zlib leave the interpreter to other threads while they work.
     with ThreadPoolExecutor() as threads:
         for together in files.contents(keys):
             present = {key: content for key, content in together.items() if content is not None}
-            rows = list(threads.map(read, present.values()))
-            for key, found in zip(present, rows, strict=True):
-                found["key"] = key.encode()
-            yield rows, together.keys() - present.keys()
+            rows = threads.map(read, present.values())
+            yield dict(zip(present, rows, strict=True)), together.keys() - present.keys()
 
 
-def digest_rows(content: bytes) -> np.ndarray:
-    """Return a row for a picture, and for each page of a PDF."""
+def figure_looks(content: bytes) -> list[Look]:
+    """Return how the file of a figure looks, as `looks_of` does; nothing where it cannot be read."""
     try:
-        looks = looks_of(content)
+        return looks_of(content)
     except UnreadableError:
-        looks = []
+        return []
+
+
+def seen_as(looks: list[Look]) -> Image.Image | None:
+    """Return a figure as it is seen; None where nothing here renders it, or for several pages: a text."""
+    if len(looks) != 1:
+        return None
+    (look,) = looks
+    if not isinstance(look, Drawing):
+        return look
+    try:
+        return look.render() if look.render else None
+    except UnreadableError:
+        return None
+
+
+def digest_rows(looks: list[Look]) -> np.ndarray:
+    """Return a row for a picture, and for each page of a PDF."""
     rows = np.zeros(max(1, len(looks)), DIGEST_ROW)
     for row, look in zip(rows, looks, strict=False):
         digest = look.outline if isinstance(look, Drawing) else pixel_digest(look)
@@ -423,12 +447,9 @@ def digest_rows(content: bytes) -> np.ndarray:
     return rows
 
 
-def look_rows(content: bytes) -> np.ndarray:
+def look_rows(looks: list[Look]) -> np.ndarray:
     """Return a row for each block of what a figure shows."""
-    try:
-        picture = seen_as(content)
-    except UnreadableError:
-        picture = None
+    picture = seen_as(looks)
     if picture is None:
         return np.zeros(1, LOOK_ROW)
     digest = np.frombuffer(pixel_digest(picture), np.uint8)
