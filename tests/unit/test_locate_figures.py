@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import docx
 import nbformat
@@ -25,10 +26,20 @@ from tiny_git import commit, git
 
 from locatable import documents
 from locatable.documents import Look
-from locatable.documents.picture import Part, align, align_finely, compare
+from locatable.documents.picture import (
+    Alignment,
+    Comparison,
+    Part,
+    agree_closely,
+    align,
+    align_finely,
+    blocks,
+    compare,
+)
 from locatable.errors import NotFoundError
 from locatable.locate import Located, known_figures
 from locatable.locate.document import locate_document
+from locatable.locate.figure_match import Candidate, _decide
 from locatable.locate.known_figures import KnownFigures, figure_looks, look_rows
 from locatable.repository.reader import Reader
 
@@ -500,3 +511,148 @@ def test_points_that_are_another_figure_are_no_copy_however_small_each_is(name: 
     comparison = compare(copy, original, align_finely(copy, original, alignment))
     assert comparison
     assert comparison.is_copy == is_copy
+
+
+def bars(strength: float) -> bytes:
+    """A figure of seven bars, which are longer in stronger experiments, in axes of the same limits."""
+    figure = Figure(figsize=(5, 3.6), dpi=150)
+    axes = figure.subplots()
+    axes.barh([f"feature {number}" for number in range(7)], strength / np.arange(2, 9))
+    axes.set(xlim=(0, 1))
+    return figure_file(figure)
+
+
+def histogram(strength: float) -> bytes:
+    """A figure of a sample that is further to the right in stronger experiments."""
+    figure = Figure(figsize=(5, 3.6), dpi=150)
+    axes = figure.subplots()
+    axes.hist(np.random.default_rng(1).normal(strength, 1, 300), bins=30)
+    axes.set(xlim=(-3, 5), ylim=(0, 40))
+    return figure_file(figure)
+
+
+def noise(strength: float) -> bytes:
+    """A figure of a series that goes a little higher in stronger experiments."""
+    figure = Figure(figsize=(5, 3.6), dpi=150)
+    axes = figure.subplots()
+    axes.plot(np.random.default_rng(1).normal(size=600) * strength, linewidth=0.6)
+    axes.set(ylim=(-12, 12))
+    return figure_file(figure)
+
+
+def table(strength: float) -> bytes:
+    """A figure of 25 numbers, of which the larger ones are others in each experiment."""
+    figure = Figure(figsize=(4, 4), dpi=200)
+    axes = figure.subplots()
+    random = np.random.default_rng(1)
+    counts = np.round(strength * (random.poisson(4, (5, 5)) + np.diag(random.poisson(20, 5))))
+    axes.imshow(counts, cmap="Blues", vmin=0, vmax=80)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(column, row, f"{count:.0f}", ha="center", va="center")
+    return figure_file(figure)
+
+
+def dark(strength: float) -> bytes:
+    """A figure of three curves on a dark ground."""
+    figure = Figure(figsize=(5, 3.6), dpi=150, facecolor="#202020")
+    axes = figure.subplots()
+    axes.set_facecolor("#202020")
+    random = np.random.default_rng(round(10 * strength))
+    for _ in range(3):
+        axes.plot(random.normal(size=100).cumsum())
+    return figure_file(figure)
+
+
+def figure_file(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+STRENGTHS = dict(zip(("one", "two", "three", "near", "nearly"), (1.0, 1.1, 1.2, 1.3, 1.4), strict=True))
+
+
+@pytest.fixture(scope="module")
+def stronger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A project whose experiments differ in strength alone."""
+    kinds = (bars, histogram, noise, table, dark)
+    folder = make_project(
+        tmp_path_factory.mktemp("stronger") / "project",
+        lambda name: {f"reports/{kind.__name__}.png": kind(STRENGTHS[name]) for kind in kinds},
+    )
+    with Reader(folder) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("kind", [bars, histogram])
+@pytest.mark.parametrize("strength", [0.85, 1.05, 1.25])
+def test_a_curve_that_would_agree_if_it_were_moved_or_stretched_is_another_figure(
+    stronger: Reader, tmp_path: Path, kind: Callable[[float], bytes], strength: float
+) -> None:
+    (tmp_path / "foreign.png").write_bytes(kind(strength))
+    assert said(locate_document(stronger, str(tmp_path / "foreign.png"))) == [("", "NONE", "")]
+
+
+@pytest.mark.parametrize("kind", [bars, histogram, noise, table, dark])
+def test_one_of_several_strengths_is_told_from_the_others(
+    stronger: Reader, tmp_path: Path, kind: Callable[[float], bytes]
+) -> None:
+    edited = with_letter(scaled(kind(1.2), 0.9))
+    edited.save(tmp_path / "copy.png")
+    assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "three")]
+
+
+@pytest.mark.parametrize(("brightness", "match"), [(200, "SIMILAR"), (150, "TIE")])
+def test_a_copy_that_is_no_closer_to_one_result_than_to_another_is_a_tie(brightness: int, match: str) -> None:
+    """Also where the other result's figure is, by itself, no copy."""
+
+    def square(value: int) -> np.ndarray:
+        values = np.zeros((3, 40, 40), np.uint8)
+        values[:, 10:30, 10:30] = value
+        return values
+
+    known = SimpleNamespace(revisions=lambda key: {key})
+    part = Part(Image.new("RGB", (40, 40)), (0, 0, 40, 40))
+    candidates = []
+    for name, value, absent in (("one", 200, 0), ("two", 100, 100)):
+        comparison = Comparison(square(brightness), square(value), 0.99, 1.0, 0.0, absent, 0.1)
+        candidates.append(Candidate((name,), part, Alignment(part.box, part.box), comparison))
+    assert _decide(known, candidates, []).match.name == match
+
+
+@pytest.mark.parametrize("strength", [1.05, 1.15, 1.25, 1.35])
+def test_a_table_of_other_numbers_is_another_figure(
+    stronger: Reader, tmp_path: Path, strength: float
+) -> None:
+    (tmp_path / "foreign.png").write_bytes(table(strength))
+    (figure,) = said(locate_document(stronger, str(tmp_path / "foreign.png")))
+    assert figure[1] in ("TIE", "NONE")
+
+
+def test_a_figure_of_another_ground_is_cut_like_one_that_is_a_picture_of_its_own() -> None:
+    alone = picture(dark(1.3))
+    montage = Image.new("RGB", (1540, 560), "white")
+    montage.paste(alone, (780, 10))
+    moved = {(left + 780, upper + 10, right + 780, lower + 10) for left, upper, right, lower in blocks(alone)}
+    assert moved <= set(blocks(montage))
+
+
+def numbers(changed: str = "2.48") -> Image.Image:
+    """A table of 60 numbers, one of which can be another."""
+    image = Image.new("RGB", (1000, 1000), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(10):
+        for column in range(6):
+            text = changed if (row, column) == (4, 3) else f"{row}.{column}7"
+            draw.text((40 + 160 * column, 40 + 95 * row), text, fill="black", font_size=24)
+    return image
+
+
+@pytest.mark.parametrize(("changed", "agrees"), [("2.48", True), ("2.41", False)])
+def test_a_changed_digit_shows_at_the_size_of_the_picture(changed: str, agrees: bool) -> None:
+    copy, original = (Part(one, (0, 0, *one.size)) for one in (numbers(changed), numbers()))
+    alignment = Alignment(original.box, copy.box)
+    comparison = compare(copy, original, alignment)
+    assert comparison
+    assert comparison.is_copy
+    assert agree_closely(copy, original, alignment) == agrees

@@ -34,6 +34,8 @@ SMALLEST_BLOCK = 80
 SMALLEST = 40
 # Width of the margin, of one, whose commonest grey is the background.
 MARGIN = 0.08
+# Share of a block's margin that has one grey where the block is a figure with its own background.
+PLAIN = 0.8
 # Cuts within a block that was cut out.
 MOST_CUTS = 12
 
@@ -47,6 +49,10 @@ MOST_STRETCHED = 2.0
 # Steps of an alignment, as shares of a block's width and height: coarse ones, and at the finer size.
 STEPS = (0.01, 0.004, 0.0015)
 FINE_STEPS = (0.002, 0.0008)
+# Columns and rows at which a copy is compared in the end, and steps of the alignment for this: digits of a
+# table are told apart there.
+CLOSE = 1_000
+CLOSE_STEPS = (0.0025, 0.001, 0.0004)
 # Samples of a profile, and the sizes of an original beside the copy that are tried.
 SAMPLES = 200
 SCALES = np.geomspace(0.62, 1.3, 75)
@@ -74,6 +80,13 @@ MOST_COVERED = 0.15
 # least so wide or high.
 MOST_ABSENT = 12
 TILES_AT = 240
+# Beside an aligned block, the share of its width and height in which its lines are looked for.
+BESIDE = 0.03
+# Lines are at most so wide, and a copy has them within so many pixels: 0.9 at most were measured, and 1.6 and
+# more where another figure's curve was stretched until it agreed. It keeps at least that share of their ink.
+WIDEST_LINE = 6
+MOST_OFF = 1.2
+LEAST_INK = 0.3
 # Share of an original that is drawn, without straight lines, for a copy to tell anything: of a cell of a
 # confusion matrix, with its number, it is 0.008, and many look alike. Of a single thin curve it is 0.024.
 LEAST_DRAWN = 0.015
@@ -154,25 +167,44 @@ def blocks(picture: Image.Image) -> list[Box]:
     The axes of a plot are such a block, without titles and labels; so is each figure of several in a picture.
     """
     values = np.asarray(picture.convert("L"), dtype=np.int16)
-    drawn = np.abs(values - _background(values)) > FOREGROUND
+    background = _background(values)
+    drawn = np.abs(values - background) > FOREGROUND
     whole = _trimmed(drawn, (0, 0, *picture.size))
     if whole is None:
         return []
     found = list(_cut(drawn, whole, MOST_CUTS))
     if found == [whole]:
         found += _cut(drawn, _without_frame(drawn, whole), MOST_CUTS)
+    for box in list(found):
+        found += _cut_on_own_background(values, box, background)
     found.sort(key=area, reverse=True)
     return list(dict.fromkeys([whole, *found]))
 
 
 def _background(values: Values) -> int:
     """Return the commonest grey of a picture's margin; a frame around it is narrower."""
+    return int(np.bincount(_margin(values), minlength=256).argmax())
+
+
+def _margin(values: Values) -> Values:
     height, width = values.shape
     rows = max(1, round(MARGIN * height))
     columns = max(1, round(MARGIN * width))
     margin = [values[:rows], values[-rows:], values[:, :columns], values[:, -columns:]]
-    together = np.concatenate([part.ravel() for part in margin])
-    return int(np.bincount(together, minlength=256).argmax())
+    return np.concatenate([part.ravel() for part in margin])
+
+
+def _cut_on_own_background(values: Values, box: Box, background: int) -> Iterator[Box]:
+    """Yield the blocks in a box that is a figure of another background, such as a dark one on white paper."""
+    left, upper, right, lower = box
+    part = values[upper:lower, left:right]
+    own = _background(part)
+    is_plain = np.abs(_margin(part) - own) <= FOREGROUND
+    if abs(own - background) <= FOREGROUND or is_plain.mean() < PLAIN:
+        return
+    drawn = np.abs(part - own) > FOREGROUND
+    for block in _cut(drawn, (0, 0, right - left, lower - upper), MOST_CUTS):
+        yield left + block[0], upper + block[1], left + block[2], upper + block[3]
 
 
 def _trimmed(drawn: Values, box: Box) -> Box | None:
@@ -284,16 +316,20 @@ class Part:
     Attributes:
         picture: all of it.
         box: of the part.
-        coarse: the picture in grey, reduced so that aligning is quick.
-        factor: by which it is.
     """
 
     def __init__(self, picture: Image.Image, box: FullBox) -> None:
         self.picture = picture
         self.box = box
-        self.factor = max(1, int(shorter_side(box) // COARSE))
-        grey = picture.convert("L")
-        self.coarse = grey.reduce(self.factor) if self.factor > 1 else grey
+        self._reduced: dict[int, Image.Image] = {}
+
+    def reduced(self, columns: int) -> tuple[Image.Image, int]:
+        """Return the picture in grey, reduced as far as the part keeps so many columns, and the factor."""
+        factor = max(1, int(shorter_side(self.box) // columns))
+        if factor not in self._reduced:
+            grey = self.picture.convert("L")
+            self._reduced[factor] = grey.reduce(factor) if factor > 1 else grey
+        return self._reduced[factor], factor
 
 
 @dataclass(frozen=True)
@@ -416,12 +452,14 @@ def _distance(copy: Part, original: Part, alignment: Alignment, columns: int) ->
     shown = _shown(copy, original, alignment)
     if shown is None:
         return float("inf")
-    ours = scaled(shown[0], 1 / copy.factor, 1 / copy.factor)
-    theirs = scaled(shown[1], 1 / original.factor, 1 / original.factor)
+    one, factor = copy.reduced(columns)
+    ours = scaled(shown[0], 1 / factor, 1 / factor)
+    other, factor = original.reduced(columns)
+    theirs = scaled(shown[1], 1 / factor, 1 / factor)
     size = _common_size(ours, theirs, columns)
-    one = np.asarray(_resized(copy.coarse, ours, size), dtype=np.int16)
-    other = np.asarray(_resized(original.coarse, theirs, size), dtype=np.int16)
-    return float(np.abs(one - other).mean())
+    values = np.asarray(_resized(one, ours, size), dtype=np.int16)
+    difference = values - np.asarray(_resized(other, theirs, size), dtype=np.int16)
+    return float(np.abs(difference).mean())
 
 
 def _shown(copy: Part, original: Part, alignment: Alignment) -> tuple[FullBox, FullBox] | None:
@@ -452,8 +490,9 @@ def _resized(picture: Image.Image, box: FullBox, size: tuple[int, int]) -> Image
 
 def _profiles(part: Part) -> list[Values]:
     """Return how much is drawn in each column of a part, and in each row."""
-    left, upper, right, lower = (round(value / part.factor) for value in part.box)
-    values = np.asarray(part.coarse, dtype=np.float32)[upper:lower, left:right]
+    picture, factor = part.reduced(COARSE)
+    left, upper, right, lower = (round(value / factor) for value in part.box)
+    values = np.asarray(picture, dtype=np.float32)[upper:lower, left:right]
     drawn = np.minimum(np.abs(values - np.median(values)), 128)
     return [drawn.mean(axis=0), drawn.mean(axis=1)]
 
@@ -508,6 +547,7 @@ class Comparison:
         covered: share of the original's drawing that something was drawn upon.
         most_absent: pixels of the original that are not in the copy, in the tile with the most of them.
         drawn: share of the original in which anything but straight lines is drawn.
+        lines_agree: true where the copy has the original's axes and grid lines, at their places.
     """
 
     copy: Values
@@ -517,11 +557,12 @@ class Comparison:
     covered: float
     most_absent: int
     drawn: float
+    lines_agree: bool = True
 
     @property
     def is_copy(self) -> bool:
         """True where copying explains what differs, and what is the same is not so on many figures."""
-        if self.drawn < LEAST_DRAWN:
+        if self.drawn < LEAST_DRAWN or not self.lines_agree:
             return False
         if self.found < LEAST_FOUND or self.explained < LEAST_EXPLAINED or self.covered > MOST_COVERED:
             return False
@@ -631,6 +672,58 @@ def _straight_lines(values: Values) -> Values:
     lines[:, edges.mean(axis=0) > 0.5] = True
     # Of a picture full of details, no line is told from what is drawn.
     return lines if lines.mean() < 0.3 else np.zeros_like(edges)
+
+
+def agree_closely(copy: Part, original: Part, alignment: Alignment) -> bool:
+    """Return true where two aligned parts agree also at the size that they have, which shows small things."""
+    alignment, _ = _refined(copy, original, alignment, CLOSE_STEPS, FINE)
+    comparison = compare(copy, original, alignment, CLOSE)
+    return comparison is not None and comparison.is_copy
+
+
+def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
+    """Return true where a copy and an aligned original have the same axes and grid lines, at their places.
+
+    Curves of another figure can be moved and stretched until they agree with the original's; the axes are
+    elsewhere then.
+    """
+    left, upper, right, lower = alignment.box
+    width, height = BESIDE * (right - left), BESIDE * (lower - upper)
+    wider = (left - width, upper - height, right + width, lower + height)
+    box = _within(wider, (0, 0, *original.picture.size))
+    shown = _shown(copy, original, Alignment(box, alignment.in_copy(box)))
+    if shown is None:
+        return False
+    size = _common_size(*shown, FINE)
+    ours = np.asarray(_resized(copy.picture, shown[0], size).convert("L"), dtype=np.int16)
+    theirs = np.asarray(_resized(original.picture, shown[1], size).convert("L"), dtype=np.int16)
+    for axis in (0, 1):
+        copied, drawn = _ink(ours, axis), _ink(theirs, axis)
+        if not _has_lines(copied, drawn) or not _has_lines(drawn, copied):
+            return False
+    return True
+
+
+def _ink(values: Values, axis: int) -> Values:
+    """Return how far from the background half of each column is, at least; with axis 1, of each row."""
+    return np.asarray(np.median(np.abs(values - _background(values)), axis=axis))
+
+
+def _has_lines(ours: Values, theirs: Values) -> bool:
+    """Return true where one has each of the other's lines, by the ink of their rows or columns."""
+    for start, stop in _runs(theirs > FOREGROUND):
+        first, last = start - WIDEST_LINE, stop + WIDEST_LINE
+        # What is wider is an area; what is at the edge may be cut off.
+        if stop - start > WIDEST_LINE or first < 0 or last > len(theirs):
+            continue
+        original = theirs[first:last] - theirs[first:last].min()
+        found = ours[first:last] - ours[first:last].min()
+        if found.sum() < LEAST_INK * original.sum():
+            return False
+        places = np.arange(last - first)
+        if abs(np.average(places, weights=found) - np.average(places, weights=original)) > MOST_OFF:
+            return False
+    return True
 
 
 def times_closer(closer: Comparison, other: Comparison) -> float:

@@ -5,7 +5,7 @@ that are nearest to it once reduced. It is named after one that it agrees with, 
 the others where they differ from that one.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from ..documents.picture import (
     Comparison,
     FullBox,
     Part,
+    agree_closely,
     align,
     align_by_profiles,
     align_finely,
@@ -29,6 +30,7 @@ from ..documents.picture import (
     blocks,
     compare,
     covers,
+    lines_agree,
     nearest,
     pixel_digest,
     says_something,
@@ -365,8 +367,10 @@ def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     if not any(candidate.comparison.is_copy for candidate in candidates.values()):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
-    extent = best.alignment.in_copy((0, 0, *best.original.picture.size))
-    return _decide(known, list(candidates.values()), unseen), extent
+    verdict = _decide(known, list(candidates.values()), unseen)
+    if verdict.match is Match.SIMILAR and not _agrees_closely(known, copy, candidates, verdict.keys):
+        return NOT_FOUND, copy.box
+    return verdict, best.alignment.in_copy((0, 0, *best.original.picture.size))
 
 
 def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -414,6 +418,8 @@ def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -
     if comparison.found >= PROMISING:
         alignment = align_finely(copy, original, alignment)
         comparison = compare(copy, original, alignment) or comparison
+    if comparison.is_copy:
+        comparison = replace(comparison, lines_agree=lines_agree(copy, original, alignment))
     return Candidate(group, original, alignment, comparison)
 
 
@@ -430,7 +436,7 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
         # The same result can have the figure in several sizes and formats.
         if _revisions(known, candidate.group) != revisions:
             times[candidate.group] = times_closer(best.comparison, candidate.comparison)
-    tied = [one.group for one in copies if times.get(one.group, CLEARLY_CLOSER) < CLEARLY_CLOSER]
+    tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
     if tied or unseen:
         # One of those that are unseen could be nearer still: nothing is guessed.
         return Verdict(Match.TIE, best.group, (*tied, *unseen))
@@ -438,6 +444,20 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
         return Verdict(Match.SIMILAR, best.group)
     following = min(times, key=times.__getitem__)
     return Verdict(Match.SIMILAR, best.group, (following,), times[following])
+
+
+def _agrees_closely(
+    known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], named: Group
+) -> bool:
+    """Return true where a picture agrees closely with a figure of a result, in one of its formats."""
+    revisions = _revisions(known, named)
+    formats = []
+    for group, candidate in candidates.items():
+        if candidate.comparison.is_copy and _revisions(known, group) == revisions:
+            formats.append(candidate)
+    # Other programs draw letters otherwise: of several formats, the copy is of the one that it is most like.
+    formats.sort(key=lambda one: one.comparison.found, reverse=True)
+    return any(agree_closely(copy, one.original, one.alignment) for one in formats)
 
 
 def _revisions(known: ResultFigures, group: Group) -> set[str]:
