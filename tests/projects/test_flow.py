@@ -457,7 +457,6 @@ SIDE_BY_SIDE = {
 }
 
 
-@pytest.mark.weekly
 def test_stages_that_do_not_need_each_other_run_at_a_time_with_the_lock_of_one_after_the_other(
     server, small, tmp_path
 ):
