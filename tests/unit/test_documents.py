@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, FloatObject, NameObject
 
 from locatable.documents import Encoded, Figure, Pixels, read_figures
 from locatable.documents.package import MOST_TOGETHER
@@ -452,3 +453,23 @@ def test_what_is_no_picture_is_said_without_an_address_in_memory(content: bytes)
     with pytest.raises(UnreadableError) as raised:
         opened(content)
     assert raised.value.message == "not a picture that can be read"
+
+
+def test_a_page_that_draws_itself_ends_no_process_but_its_reader(tmp_path: Path) -> None:
+    """PDFium takes memory for it until there is none, and ends its process then."""
+    writer = PdfWriter()
+    page = writer.add_blank_page(500, 500)
+    form = DecodedStreamObject()
+    form.set_data(b"/F Do /F Do")
+    reference = writer._add_object(form)
+    drawn = DictionaryObject({NameObject("/XObject"): DictionaryObject({NameObject("/F"): reference})})
+    form.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Form")})
+    form[NameObject("/BBox")] = ArrayObject([FloatObject(number) for number in (0, 0, 9, 9)])
+    form[NameObject("/Resources")] = drawn
+    page[NameObject("/Resources")] = drawn
+    content = DecodedStreamObject()
+    content.set_data(b"/F Do")
+    page[NameObject("/Contents")] = writer._add_object(content)
+    writer.write(tmp_path / "a.pdf")
+    with pytest.raises(UnreadableError, match="too much time or memory"):
+        list(read_passages(tmp_path / "a.pdf"))

@@ -59,7 +59,8 @@ ROWS = {
     "edited": Kind(edited.build, 0.9),
     "foreign": Kind(foreign.build, 1.0),
     "texts": Kind(texts.build, 1.0),
-    "hostile": Kind(hostile.build, 1.0),
+    # Many cannot be read at all: what counts is how the command ends.
+    "hostile": Kind(hostile.build, 0.0),
 }
 
 

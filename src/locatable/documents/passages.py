@@ -7,6 +7,7 @@ pattern that can fail far from where it began stops where it could begin again, 
 
 import csv
 import io
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
@@ -597,25 +598,16 @@ def _pages(path: Path) -> Iterator[Passage]:
 
 def _texts_of_pages(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each page that can be read."""
-    import pypdfium2
+    from .vector import count_pages, text_of_page
 
-    try:
-        document = pypdfium2.PdfDocument(read_bounded(path))
-    except pypdfium2.PdfiumError as error:
-        raise UnreadableError(f"{path}: encrypted or broken: {error}") from None
-    try:
-        for number in range(len(document)):
-            try:
-                page = document[number]
-                text = page.get_textpage().get_text_bounded()
-                page.close()
-            except pypdfium2.PdfiumError:
-                continue  # a page that is broken has no words
-            text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
-            # Lines of several columns can be one.
-            yield f"page {number + 1}", _BESIDE_CAPTION.sub("\n", text)
-    finally:
-        document.close()
+    read_bounded(path)  # refuses what is too large, or no file
+    for number in range(count_pages(os.fspath(path))):
+        text = text_of_page(os.fspath(path), number)
+        if text is None:
+            continue  # a page that is broken has no words
+        text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
+        # Lines of several columns can be one.
+        yield f"page {number + 1}", _BESIDE_CAPTION.sub("\n", text)
 
 
 def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:

@@ -1,6 +1,7 @@
 """Vector figures: SVG by a digest, which is equal where files draw the same, and SVG and PDF as rendered.
 
-PDFium and resvg render them in a process of its own, which a broken file can end or exhaust.
+PDFium and resvg work in a process of their own, which a broken file can end or exhaust. PDFium reads the text
+of pages there, too.
 """
 
 import hashlib
@@ -36,6 +37,9 @@ MOST_SVG_BYTES = 30_000_000
 _REFERENCE = re.compile(r"#([\w.:-]+)")
 # Attributes that say how large a drawing is shown, and nothing about the figure.
 _OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
+# What is not there where PDFium or resvg fails.
+FIGURE = "a figure that can be rendered"
+TEXT = "a PDF whose text can be read"
 
 Value = TypeVar("Value")
 # Width, height, bytes in a line, and the bytes: blue, green, red.
@@ -52,7 +56,7 @@ def rendered(file: str | bytes, number: int) -> Image.Image | None:
     Raises:
         UnreadableError: PDFium cannot render it within the bounds.
     """
-    bitmap = _in_other_process(_bitmap, file, number)
+    bitmap = _in_other_process(FIGURE, _bitmap, file, number)
     if bitmap is None:
         return None
     width, height, stride, content = bitmap
@@ -67,18 +71,39 @@ def rendered_svg(content: bytes) -> Image.Image | None:
     """
     from .picture import opened
 
-    png = _in_other_process(_png_of_svg, content)
+    png = _in_other_process(FIGURE, _png_of_svg, content)
     return opened(png) if png else None
 
 
-def _in_other_process(render: Callable[..., Value], *arguments: Any) -> Value:
+def count_pages(file: str) -> int:
+    """Return the number of pages of a PDF.
+
+    Raises:
+        UnreadableError: it is encrypted or broken, or PDFium cannot open it within the bounds.
+    """
+    count = _in_other_process(TEXT, _count, file)
+    if isinstance(count, str):
+        raise UnreadableError(f"{file}: encrypted or broken: {count}")
+    return count
+
+
+def text_of_page(file: str, number: int) -> str | None:
+    """Return the text on a page of a PDF, from 0; None where the page is broken.
+
+    Raises:
+        UnreadableError: PDFium cannot read it within the bounds.
+    """
+    return _in_other_process(TEXT, _text, file, number)
+
+
+def _in_other_process(what: str, function: Callable[..., Value], *arguments: Any) -> Value:
     try:
-        return _processes().submit(render, *arguments).result()
+        return _processes().submit(function, *arguments).result()
     except BrokenProcessPool:
         _processes.cache_clear()
-        raise UnreadableError("not a figure that can be rendered: it takes too much time or memory") from None
+        raise UnreadableError(f"not {what}: it takes too much time or memory") from None
     except Exception as error:  # a library's own, and those of a file that changed meanwhile
-        raise UnreadableError(f"not a figure that can be rendered: {error!s:.80}") from None
+        raise UnreadableError(f"not {what}: {error!s:.80}") from None
 
 
 @lru_cache(1)
@@ -110,6 +135,32 @@ def _bitmap(file: str | bytes, number: int) -> Bitmap | None:
         return None
     bitmap = page.render(scale=_scale(max(page.get_size())), may_draw_forms=False)
     return bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer)
+
+
+def _count(file: str) -> int | str:
+    """Return the number of pages, or why there is none; runs in the other process."""
+    from pypdfium2 import PdfiumError
+
+    _limit_time()
+    _opened.cache_clear()  # it may be another file by now
+    try:
+        return len(_opened(file))
+    except PdfiumError as error:
+        return str(error)
+
+
+def _text(file: str, number: int) -> str | None:
+    """Return the text on a page; runs in the other process."""
+    from pypdfium2 import PdfiumError
+
+    _limit_time()
+    try:
+        page = _opened(file)[number]
+        text: str = page.get_textpage().get_text_bounded()
+        page.close()
+    except PdfiumError:
+        return None
+    return text
 
 
 @lru_cache(1)
