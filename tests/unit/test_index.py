@@ -345,18 +345,19 @@ def test_a_file_that_is_no_index_is_said_in_a_line(
         assert text.count("\n") == 1
 
 
-def test_an_index_of_a_newer_version_is_said_and_left_as_it_is(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("version", "words"), [(99, "newer locatable"), (1, "an older locatable made it")])
+def test_an_index_of_another_version_is_said_and_left_as_it_is(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int, words: str
 ) -> None:
     commit(tmp_path / "one", {"a": "a"})
     main(["index", "add", str(tmp_path / "one")])
     file = tmp_path / "shared/index.sqlite"
     with sqlite3.connect(file) as db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute(f"PRAGMA user_version = {version}")
     before = file.read_bytes()
     exit_code, text = said(capsys, "index", "refresh")
     assert exit_code == 1
-    assert "newer locatable" in text
+    assert words in text
     assert file.read_bytes() == before
 
 

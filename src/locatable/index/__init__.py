@@ -35,7 +35,7 @@ from ..results.values import ValueKind
 VARIABLE = "LOCATABLE_INDEX"
 # In the header of the file: whose it is, and the number that changes with the tables.
 APPLICATION = 0x6C6F6361
-VERSION = 1
+VERSION = 2
 # A place, value or figure that many revisions have is there once, with one result that has it. Paths are
 # relative to the project, whose folder in the repository is the result's.
 TABLES = """
@@ -234,6 +234,8 @@ def _check(db: sqlite3.Connection, file: Path) -> None:
         raise _unusable(file, "not an index of locatable")
     if version > VERSION:
         raise StoreError(f"{file}: an index of a newer locatable (version {version} of its tables): upgrade")
+    if version < VERSION:
+        raise _unusable(file, "an older locatable made it")
 
 
 def _unusable(file: Path, reason: str) -> StoreError:
