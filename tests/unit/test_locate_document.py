@@ -516,3 +516,14 @@ def test_a_picture_in_a_drawing_that_a_page_shows_twice(project: Path, tmp_path:
     drawing = f"<svg><image href='data:image/png;base64,{data}'/></svg>\n"
     (tmp_path / "a.html").write_text(drawing * 2)
     assert said(project, str(tmp_path / "a.html")) == [("BYTES", ["mine"])] * 2
+
+
+def test_a_text_that_is_not_here_is_no_figure(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(FOREIGN)
+    (tmp_path / "a.tex").write_text("\\input{intro}\n\\includegraphics{a}\n")
+    assert cli.main(["locate", str(tmp_path / "a.tex")]) == 1
+    printed = capsys.readouterr().out
+    assert "a.tex: 1 figure: 1 not found; 1 part not read\n" in printed
+    assert "line 1\n  not read: intro.tex is included and is not here\n" in printed

@@ -194,12 +194,15 @@ def document_to_text(target: str, located: Located, reports: list[Report]) -> st
     return "\n\n".join(pages)
 
 
-def _count_figures(figures: list[LocatedFigure]) -> str:
-    if not figures:
-        return "no figures"
+def _count_figures(located: list[LocatedFigure]) -> str:
+    figures = [figure for figure in located if not figure.is_unread]
     counts = Counter(figure.match for figure in figures)
     found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
-    return f"{len(figures)} figure{'s' if len(figures) > 1 else ''}: {found}"
+    text = f"{len(figures)} figure{'s' if len(figures) > 1 else ''}: {found}" if figures else "no figures"
+    unread = len(located) - len(figures)
+    if unread:
+        text += f"; {unread} part{'s' if unread > 1 else ''} not read"
+    return text
 
 
 def _numbers_pages(compared: ComparedNumbers, result: Result) -> list[str]:
@@ -290,7 +293,8 @@ def _place(figure: LocatedFigure) -> str:
 def _figure_text(figure: LocatedFigure) -> str:
     reason = figure.reason
     if figure.match is Match.NONE:
-        return f"not found: {reason}" if reason else "not found"
+        missing = "not read" if figure.is_unread else "not found"
+        return f"{missing}: {reason}" if reason else missing
     if figure.match is Match.TIE:
         tied = [*figure.results[:1], *figure.others]
         lines = [f"cannot tell between {len(tied)} figures:"]

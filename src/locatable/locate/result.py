@@ -193,6 +193,11 @@ class LocatedFigure:
         """True where one result's figure is named."""
         return self.match not in (Match.TIE, Match.NONE)
 
+    @property
+    def is_unread(self) -> bool:
+        """True for a part of the document that could not be read, such as a text that it includes."""
+        return self.match is Match.NONE and bool(self.place and self.reason) and not self.name
+
 
 @dataclass(frozen=True)
 class LocatedNumber:
