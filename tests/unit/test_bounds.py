@@ -1,6 +1,7 @@
 """What is too large to be read, and what is not."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from locatable import documents
-from locatable.documents import bounded_reading
+from locatable.documents import Bound, bounded_reading, vector
 from locatable.errors import UnreadableError
 from locatable.repository import require_regular
 from locatable.repository.parsing import (
@@ -113,6 +114,27 @@ def test_reading_ends_after_some_processor_time(monkeypatch):
     monkeypatch.setattr(documents, "MOST_SECONDS", 0.2)
     with pytest.raises(UnreadableError, match="paper: takes more than 0"), bounded_reading("paper"):
         read_forever()
+
+
+def test_the_time_of_the_renderer_is_that_of_the_document(monkeypatch):
+    monkeypatch.setattr(documents, "MOST_SECONDS", 1)
+
+    def render() -> None:
+        for _ in range(10):
+            vector._in_other_process(vector.FIGURE, hashlib.pbkdf2_hmac, "sha256", b"", b"", 1_000_000)
+
+    with pytest.raises(UnreadableError, match="paper: takes more than 1"), bounded_reading("paper"):
+        render()
+
+
+def test_what_one_step_took_is_not_left_for_the_next(monkeypatch):
+    monkeypatch.setattr(documents, "MOST_SECONDS", 10)
+    bound = Bound()
+    with bounded_reading("paper", bound):
+        documents.count_time(4)
+    with bounded_reading("paper", bound), documents.unbounded_time():
+        documents.count_time(4)
+    assert 5 < bound.seconds < 6.1
 
 
 def test_reading_takes_no_more_memory_than_is_allowed():

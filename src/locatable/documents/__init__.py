@@ -12,7 +12,7 @@ import stat
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -287,13 +287,20 @@ class _OutOfTime(BaseException):
     """Raised wherever a reader is; not an `Exception`, which decoders of broken pictures catch."""
 
 
+@dataclass
+class Bound:
+    """Seconds of processor time that are left for a document which is read in several steps."""
+
+    seconds: float = field(default_factory=lambda: MOST_SECONDS)
+
+
 @contextmanager
-def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
+def bounded_reading(what: str, bound: Bound | None = None) -> Iterator[None]:
     """Bound the processor time and the memory of what is read inside; for the main thread of a command.
 
     Args:
         what: is read, for the message.
-        used: seconds that were used for it before.
+        bound: what earlier steps left; all of it by default.
 
     Raises:
         UnreadableError: a bound was reached.
@@ -301,12 +308,13 @@ def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    bound = bound or Bound()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     handler = signal.signal(signal.SIGPROF, _stop_reading)
     try:
         _limit_memory(limits)
         # Once more each second: what raises inside of a destructor is lost.
-        signal.setitimer(signal.ITIMER_PROF, max(1, MOST_SECONDS - used), 1)
+        signal.setitimer(signal.ITIMER_PROF, max(1, bound.seconds), 1)
         yield
     except _OutOfTime:
         raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None
@@ -314,9 +322,18 @@ def bounded_reading(what: str, used: float = 0) -> Iterator[None]:
         gigabytes = MOST_MEMORY // 1_000_000_000
         raise UnreadableError(f"{what}: takes more than {gigabytes} GB of memory to read") from None
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        bound.seconds, _ = signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, handler)
         resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def count_time(seconds: float) -> None:
+    """Count processor time of another process to that of the document that is read."""
+    left, again = signal.getitimer(signal.ITIMER_PROF)
+    if 0 < left <= seconds:
+        raise _OutOfTime
+    if left:
+        signal.setitimer(signal.ITIMER_PROF, left - seconds, again)
 
 
 @contextmanager

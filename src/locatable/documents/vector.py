@@ -7,18 +7,19 @@ of pages there, too.
 import hashlib
 import re
 import resource
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from PIL import Image
 
 from ..errors import UnreadableError
-from . import Drawing
+from . import Drawing, count_time
 from .package import local_name, parse_xml
 
 # Points over which something is drawn on a page that can have a figure, in both directions.
@@ -97,13 +98,31 @@ def text_of_page(file: str, number: int) -> str | None:
 
 
 def _in_other_process(what: str, function: Callable[..., Value], *arguments: Any) -> Value:
+    start = time.perf_counter()
     try:
-        return _processes().submit(function, *arguments).result()
+        value, problem, seconds = _processes().submit(_measured, function, *arguments).result()
     except BrokenProcessPool:
         _processes.cache_clear()
+        count_time(time.perf_counter() - start)
         raise UnreadableError(f"not {what}: it takes too much time or memory") from None
-    except Exception as error:  # a library's own, and those of a file that changed meanwhile
+    except Exception as error:  # there is no memory for another process
         raise UnreadableError(f"not {what}: {error!s:.80}") from None
+    count_time(seconds)
+    if problem:
+        raise UnreadableError(f"not {what}: {problem}")
+    return cast(Value, value)
+
+
+def _measured(function: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str, float]:
+    """Return a value or why there is none, and the seconds of processor time; runs in the other process."""
+    start = time.process_time()
+    value = None
+    problem = ""
+    try:
+        value = function(*arguments)
+    except Exception as error:  # a library's own, and those of a file that changed meanwhile
+        problem = f"{error!s:.80}" or type(error).__name__
+    return value, problem, time.process_time() - start
 
 
 @lru_cache(1)

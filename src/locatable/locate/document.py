@@ -1,11 +1,11 @@
 """Where the figures and numbers of a document come from."""
 
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from ..documents import (
+    Bound,
     Figure,
     bounded_reading,
     instead_of,
@@ -52,14 +52,14 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
         raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable}")
     figures: list[LocatedFigure] = []
     left_out: list[str] = []
-    start = time.process_time()
+    bound = Bound()
     if is_manuscript(path) or is_picture(path):
-        figures, left_out = _locate_figures(reader, path)
+        figures, left_out = _locate_figures(reader, path, bound)
     unread: list[str] = []
     numbers = ComparedNumbers()
     if has_passages(path):
         try:
-            with bounded_reading(target, time.process_time() - start):
+            with bounded_reading(target, bound):
                 units = read_units(path)
             numbers = locate_numbers(reader, units, figures, rev, unread)
         except UnreadableError as error:
@@ -110,12 +110,12 @@ def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> s
     return ""
 
 
-def _locate_figures(reader: Reader, path: Path) -> tuple[list[LocatedFigure], list[str]]:
+def _locate_figures(reader: Reader, path: Path, bound: Bound) -> tuple[list[LocatedFigure], list[str]]:
     """Return the figures of a document, and what may have kept some from being found."""
     known = KnownFigures(reader)
     figures: list[LocatedFigure] = []
     try:
-        with bounded_reading(str(path)):
+        with bounded_reading(str(path), bound):
             if not is_picture(path):
                 known.leave_out(path)
             for figure, verdict in compared_figures(known, path, (reader.top, reader.cache)):
