@@ -34,9 +34,9 @@ class CloneProcess:
 def clone_processes(folder: Path) -> Iterator[CloneProcess]:
     """Yield the processes of all clones in `folder`, except the current process.
 
-    A process is recognized by the environment that it was started with. Its children inherit that even if
+    A process is recognised by the environment that it was started with. Its children inherit that even if
     they move to their own process group or session. If a command cleared its environment, the process is
-    recognized by its working directory.
+    recognised by its working directory.
     """
     for process in psutil.process_iter():
         if process.pid == os.getpid():
