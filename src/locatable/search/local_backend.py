@@ -291,7 +291,7 @@ class TrialRunner:
         if message is None or isinstance(message, Unusable):
             self.close()
             reason = message.error if message else "it died"
-            raise ProjectError(f"a worker cannot begin: {reason}")
+            raise ProjectError(f"a worker cannot start: {reason}")
 
     def __enter__(self) -> "TrialRunner":
         return self

@@ -328,7 +328,7 @@ class Pool:
         try:
             self._record(result.rev, result.processor)
         except GitError as error:
-            self._observer.notice(f"{running.job.experiment}: its processor is not noted: {error}")
+            self._observer.notice(f"{running.job.experiment}: its processor could not be recorded: {error}")
 
     def _remove(self, worker: Worker) -> None:
         worker.clean_up()
@@ -367,8 +367,8 @@ class Pool:
         self._unusable_workers += 1
         self._refuse_full_disk(message.error)
         if self._backend.capacity() <= self._unusable_workers:
-            raise ProjectError(f"a worker cannot begin: {message.error}")
-        self._observer.notice(f"a worker cannot begin, and is done without: {message.error}")
+            raise ProjectError(f"a worker cannot start: {message.error}")
+        self._observer.notice(f"a worker cannot start and is left out: {message.error}")
 
     def _count_finished(self, trials: int) -> None:
         self._finished += trials

@@ -273,7 +273,7 @@ class SearchSettings(Section):
         if not re.fullmatch(r"\w[\w-]*", self.study, re.ASCII):
             raise ValueError(f"study: {self.study!r}: only letters, digits, - and _ can be in a name")
         if not self.metrics:
-            raise ValueError("metric: needs one at least")
+            raise ValueError("metric: needs at least one")
         if len(self.metrics) != len(self.directions):
             raise ValueError("direction: needs as many entries as metric")
         if self.pruner and (len(self.metrics) > 1 or not self.series):

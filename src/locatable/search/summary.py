@@ -175,7 +175,7 @@ def recommend(
     lines = []
     others = sorted({experiment.baseline[:7] for experiment in found if experiment.baseline != baseline})
     if others:
-        lines.append(f"Not all of these are of this commit, but some of {', '.join(others)}")
+        lines.append(f"Some of these trials start from other commits: {', '.join(others)}")
     best = found[0]
     if best.baseline == baseline:
         lines.append(f"Take a trial over:  dvc exp apply {name_in_dvc(best)}")

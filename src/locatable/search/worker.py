@@ -345,7 +345,7 @@ def _finite_number(clone: Clone, rev: str, metric: str) -> float:
     """
     value = clone.read(rev, metric)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UnreadableError(f"{metric} is {value!r}, which is no finite number")
+        raise UnreadableError(f"{metric} is {value!r}, which is not a finite number")
     return float(value)
 
 
