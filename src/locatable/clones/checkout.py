@@ -87,7 +87,7 @@ class Checkout:
         """
         self.user_top = top_folder(project)
         try:
-            # DVC's settings say where the data is, so they are checked before DVC reads them.
+            # DVC's settings say where the data is, so a sparse checkout must not leave them out.
             check_dvc_files(project, ".dvc/")
         except ProjectError as error:
             raise CannotTryError(error.message) from None
@@ -96,7 +96,7 @@ class Checkout:
         self.user_cache = cache_folder(project)
         _clone(self.user_top, commit, folder)
         get = lfs_fetch_command(self.user_top, commit)
-        # Why content is missing in the clone and how to get it, by absolute path.
+        # For each absolute path in the clone whose content is missing, why it is and how to get it.
         self._problems: dict[Path, str] = {}
         for file in fill_in_lfs(folder, lfs_storage(self.user_top)):
             name = file.relative_to(folder)
@@ -188,7 +188,7 @@ class Checkout:
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
-        """Return whether an output or a dependency exists in the clone and is not ignored by DVC.
+        """Return True if an output or a dependency exists in the clone and is not ignored by DVC.
 
         Args:
             path: its path, relative to the DVC root.
@@ -272,7 +272,10 @@ class Checkout:
                         self._check_address(dependency, importing)
             waiting = []
             for source in sources.values():
-                waiting += self._check_source(source)
+                for settings in _settings_of_source(source):
+                    for name in settings["remote"]:
+                        self._check_remote(name, settings, "--global")
+                waiting += _imports_of_source(source)
             if not waiting:
                 return
         # Repositories can import from each other in a circle, which DVC would follow for ever.
@@ -280,18 +283,8 @@ class Checkout:
             f"{stage.path_in_repo}: imported by more than {MOST_IMPORTS} repositories in turn"
         )
 
-    def _check_source(self, dependency: RepoDependency) -> list[DvcStage]:
-        """Check the remotes of a repository that data is imported from.
-
-        Returns:
-            The stages by which that repository itself imports the data.
-        """
-        for settings in _settings_of_source(dependency):
-            for name in settings["remote"]:
-                self._check_remote(name, settings, "--global")
-        return _imports_of_source(dependency)
-
     def _check_address(self, dependency: Dependency, stage: DvcStage) -> None:
+        """Check the login for a URL, possibly `remote://NAME/...`, from which a stage imports data."""
         address = urlsplit(dependency.def_path)
         if address.scheme == "remote":
             self.check_login(address.netloc)
@@ -304,6 +297,16 @@ class Checkout:
             )
 
     def _check_remote(self, name: str | None, settings: Config, level: str) -> None:
+        """Check the login for a remote.
+
+        Args:
+            name: the name of the remote.
+            settings: the effective DVC settings of the repository that has the remote.
+            level: the option of `dvc remote modify` by which the user can accept the repository's choice.
+
+        Raises:
+            CannotTryError: the repository chooses where or how to log in.
+        """
         # The list grows in the loop: a URL `remote://OTHER/...` takes the URL and all other settings from
         # another remote. DVC converts the names of remotes to lower case.
         names = [(name or "").lower()]

@@ -205,10 +205,10 @@ def write(root: Path, params: Mapping[str, Any]) -> None:
             text = path.read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise ProjectError(f"{file}: {error}") from None
-        path.write_bytes(changed(text, file, values).encode())
+        path.write_bytes(_changed(text, file, values).encode())
 
 
-def changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
+def _changed(text: str, file: str, values: Mapping[Key, Any]) -> str:
     """Return the text of a params file with new values, which every parser of the file reads alike.
 
     Raises:

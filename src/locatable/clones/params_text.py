@@ -213,16 +213,13 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
     start = container.items[0].key_start
     separator = ", "
     if container.is_block:
-        separator = _newline(text) + " " * (start - _line_start(text, start))
+        newline = "\r\n" if "\r\n" in text else "\n"
+        separator = newline + " " * (start - _line_start(text, start))
     return f"{text[:start]}{key}: {new}{separator}{text[start:]}"
 
 
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
-
-
-def _line_start(text: str, place: int) -> int:
-    return text.rfind("\n", 0, place) + 1
+def _line_start(text: str, offset: int) -> int:
+    return text.rfind("\n", 0, offset) + 1
 
 
 def _spans_to_cut(text: str, mapping: Node, keys: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:

@@ -81,6 +81,7 @@ def find_experiments(root: Path, settings: SearchSettings, known: Collection[str
                 named.append(experiment)
         snapshots = reader.snapshots(experiment.rev for experiment in named)
         for experiment, snapshot in zip(named, snapshots, strict=True):
+            # Read everything before using any of it: the commit may be damaged, or from another program.
             try:
                 memory = memory_in(snapshot.commit)
                 trial = _complete_trial(settings, experiment, snapshot, memory)
