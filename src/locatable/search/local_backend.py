@@ -88,7 +88,8 @@ class Devices:
         locks: the folder for the user's lock files on this machine; None for the usual one.
 
     Raises:
-        ProjectError: there are not enough GPUs, and trials should not wait for them.
+        ProjectError: there are too few GPUs for a single worker; or too few for all workers, and trials
+            should not wait for them.
     """
 
     def __init__(self, resources: "Resources", workers: int, locks: Path | None = None) -> None:
