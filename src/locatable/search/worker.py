@@ -20,9 +20,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -33,7 +32,7 @@ from ..git import REPOSITORY_VARIABLES, untracked_names
 from ..model import Key
 from ..repository.reader import Reader
 from ..repository.running import WorkingTree
-from ..results.processor import describe_processor
+from ..results.processor import Processor, describe_processor
 from .messages import (
     Began,
     Complete,
@@ -269,7 +268,12 @@ def _mention(path: str, is_folder: bool, text: str) -> str | None:
 
 
 def run_trial(
-    clone: Clone, job: Job, stop: threading.Event, log: Path, reply: Callable[[WorkerMessage], None]
+    clone: Clone,
+    job: Job,
+    stop: threading.Event,
+    log: Path,
+    reply: Callable[[WorkerMessage], None],
+    processor: Future[Processor],
 ) -> TrialResult:
     """Run one trial, and push its experiment to the user's repository if it is complete.
 
@@ -279,13 +283,18 @@ def run_trial(
         stop: set by another thread to prune the trial.
         log: the file to which the worker's output is redirected.
         reply: called with each message about the running trial, such as a new point of its series.
+        processor: the processor of this machine, which is recorded unless an earlier result is copied.
     """
     try:
         clone.reset()
-        rev = _run_watched(clone, job, stop, reply)
+        copy = None
+        if job.same_params_rev:
+            copy = clone.copy_experiment(job.experiment, job.same_params_rev, job.memory)
+        rev = copy or _run_watched(clone, job, stop, reply)
         if rev is None:
             return Pruned()
         values = [_finite_number(clone, rev, metric) for metric in job.metrics]
+        computed_on = None if copy else processor.result()
         try:
             clone.push(job.experiment, rev)
         except GitError:
@@ -294,7 +303,7 @@ def run_trial(
             kill_processes(clone.folder)
             if not clone.has_arrived(job.experiment, rev):
                 raise
-        return Complete(rev, values)
+        return Complete(rev, values, computed_on)
     except Exception as error:
         # Processes that a stage started can outlive the stage.
         kill_processes(clone.folder, stages_only=True)
@@ -320,12 +329,8 @@ def _run_watched(
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watcher.watch, done)
         try:
-            rev = None
-            if job.same_params_rev:
-                rev = clone.copy_experiment(job.experiment, job.same_params_rev, job.memory)
-            if rev is None:
-                metric_files = {Key.parse(metric).file for metric in job.metrics}
-                rev = clone.run(job.experiment, job.params, metric_files, job.memory)
+            metric_files = {Key.parse(metric).file for metric in job.metrics}
+            rev = clone.run(job.experiment, job.params, metric_files, job.memory)
             # A Stop that is received after this point is too late and has no effect.
             was_stopped = stop.is_set()
         finally:
@@ -442,10 +447,7 @@ def main() -> None:
     reply(Ready())
     while isinstance(job := jobs.get(), Job):
         os.ftruncate(output, 0)
-        result = run_trial(clone, job, stop, log, reply)
-        if isinstance(result, Complete) and not job.same_params_rev:
-            result = replace(result, processor=processor.result())
-        reply(result)
+        reply(run_trial(clone, job, stop, log, reply, processor))
 
 
 if __name__ == "__main__":
