@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +60,13 @@ def set_up_clone(*sites: str) -> None:
 
 def default_sites() -> tuple[str, ...]:
     """Return candidate folders for DVC's own files: the user's cache, if it is writable, then the project."""
-    own = Path(".dvc/tmp/site").absolute()
-    shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvc-site"
-    try:
-        shared.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return (str(own),)
-    return (str(shared), str(own)) if os.access(shared, os.W_OK) else (str(own),)
+    in_project = Path(".dvc/tmp/site").absolute()
+    in_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvc-site"
+    with suppress(OSError):
+        in_cache.mkdir(parents=True, exist_ok=True)
+        if os.access(in_cache, os.W_OK):
+            return (str(in_cache), str(in_project))
+    return (str(in_project),)
 
 
 def write_local_config(config: "Config", settings: Mapping[str, Any]) -> None:

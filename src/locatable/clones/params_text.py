@@ -104,7 +104,7 @@ def set_value(text: str, suffix: str, parts: Sequence[str], value: Any) -> str:
     kind = FORMATS.get(suffix, YAML)
     if kind.tree is None:
         place = _place_in_toml(text, parts)
-        return text[: place.start] + kind.render(value, place) + text[place.end :]
+        return _splice(text, place.start, place.end, kind.render(value, place))
     container = kind.tree(text)
     for part in parts[:-1]:
         container = container.item(part)
@@ -137,7 +137,7 @@ def cut(text: str, suffix: str, keys: Sequence[Sequence[str]]) -> str | None:
     except ValueError:
         return None
     for start, end in sorted(spans, reverse=True):
-        text = text[:start] + text[end:]
+        text = _splice(text, start, end, "")
     return text
 
 
@@ -159,15 +159,20 @@ def _subkeys(keys: Iterable[Sequence[str]], name: str) -> list[list[str]]:
     return [list(key[1:]) for key in keys if fnmatchcase(name, key[0])]
 
 
+def _splice(text: str, start: int, end: int, new: str) -> str:
+    """Return the text with the part between two offsets replaced."""
+    return text[:start] + new + text[end:]
+
+
 def _replaced(text: str, container: Node, old: Node, new: str) -> str:
     """Return the text with the value `old` of a container replaced by the text `new`."""
-    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
+    written = text[old.start : old.end]
     if not written:  # a key without a value, which YAML reads as null
         if container.is_mapping and ":" not in text[old.key_end : old.start]:
             new = f": {new}"
-        elif not before[-1].isspace():
+        elif not text[old.start - 1].isspace():
             new = f" {new}"
-        return before + new + after
+        return _splice(text, old.start, old.end, new)
     if old.anchor:
         return _replaced_anchor(text, old, new)
     line = _line_start(text, old.start)
@@ -176,11 +181,11 @@ def _replaced(text: str, container: Node, old: Node, new: str) -> str:
         # comment there.
         colon = text.index(":", old.key_end) + 1
         comment = text[colon:line].rstrip()
-        return f"{text[:colon]} {new}{comment}{after}"
+        return _splice(text, colon, old.end, f" {new}{comment}")
     header = re.match(r"[|>][-+0-9]*(.*)", written)
     if header and not old.items and not old.alias:
         new += header[1].rstrip("\r")  # keep the comment after the header of a block scalar
-    return before + new + after
+    return _splice(text, old.start, old.end, new)
 
 
 def _replaced_anchor(text: str, old: Node, new: str) -> str:
@@ -188,7 +193,7 @@ def _replaced_anchor(text: str, old: Node, new: str) -> str:
 
     The first alias of the anchor is replaced by the anchor and the old value, so that no alias changes.
     """
-    before, written, after = text[: old.start], text[old.start : old.end], text[old.end :]
+    written = text[old.start : old.end]
     for event in yaml.parse(text):
         start, end = _span(event)
         if start <= old.start or getattr(event, "anchor", None) != old.anchor:
@@ -197,8 +202,10 @@ def _replaced_anchor(text: str, old: Node, new: str) -> str:
             break  # the anchor is defined again, and later aliases refer to the new definition
         if "\n" in written:
             raise LookupError(f"*{old.anchor} stands for it, too")
-        return before + new + text[old.end : start] + written + text[end:]
-    return before + new + after
+        # Edit the later part first, so that the offsets of the earlier one stay valid.
+        text = _splice(text, start, end, written)
+        break
+    return _splice(text, old.start, old.end, new)
 
 
 def _override(text: str, container: Node, name: str, new: str) -> str:
@@ -207,7 +214,7 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
     if container.alias:
         # The mapping itself is an alias: replace it by one that merges the anchor and adds the item.
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
-        return text[: container.start] + new + text[container.end :]
+        return _splice(text, container.start, container.end, new)
     if "<<" not in container.names:
         raise LookupError(f"no text of its own stands for {name}")
     start = container.items[0].key_start
@@ -215,7 +222,7 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
     if container.is_block:
         newline = "\r\n" if "\r\n" in text else "\n"
         separator = newline + " " * (start - _line_start(text, start))
-    return f"{text[:start]}{key}: {new}{separator}{text[start:]}"
+    return _splice(text, start, start, f"{key}: {new}{separator}")
 
 
 def _line_start(text: str, offset: int) -> int:
@@ -435,7 +442,8 @@ class _PythonText:
     def offset(self, line: int, column: int) -> int:
         """Return the offset in the text of a position that Python's parser reports."""
         start = self.starts[line - 1]
-        return start + len(self.text[start : start + column].encode()[:column].decode(errors="ignore"))
+        line_bytes = self.text[start : start + column].encode()
+        return start + len(line_bytes[:column].decode(errors="ignore"))
 
     def node(self, value: ast.expr) -> Node:
         """Return the position of a value."""

@@ -191,4 +191,5 @@ def _hint(out: Any, remote_name: str | None) -> str:
 
 def _is_intact(path: Path, oid: str, algorithm: str) -> bool:
     """Return True if the content of a file matches a hash."""
-    return bool(hash_file(str(path), localfs, algorithm)[1].value == oid.removesuffix(".dir"))
+    _, actual = hash_file(str(path), localfs, algorithm)
+    return bool(actual.value == oid.removesuffix(".dir"))

@@ -203,8 +203,9 @@ def _params_values(repo: "Repo", root: Path) -> dict[str, Any]:
             paths.add(Path(repo.fs.abspath(file)))
     files = {}
     for path in sorted(paths):
-        if path.is_file() and path.suffix.lower() in LOADERS:
-            files[path.relative_to(root).as_posix()] = LOADERS[path.suffix.lower()](str(path))
+        load = LOADERS.get(path.suffix.lower())
+        if load and path.is_file():
+            files[path.relative_to(root).as_posix()] = load(str(path))
     return files
 
 

@@ -151,7 +151,7 @@ def _initialize(address: str, folder: str) -> None:
     except ConnectionAbortedError:
         raise
     except Exception as error:
-        # Ray raises many types of errors.
+        # Ray raises many types of errors. The first and the last line of their messages say the most.
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
 
@@ -216,9 +216,9 @@ class GitRemote:
         """
         try:
             with self._one_fetch:
-                wanted = refs or self._missing_refs()
-                if wanted:
-                    git(self.root, *FETCH, self.url, text="".join(f"{ref}:{ref}\n" for ref in wanted))
+                refspecs = [f"{ref}:{ref}\n" for ref in refs or self._missing_refs()]
+                if refspecs:
+                    git(self.root, *FETCH, self.url, text="".join(refspecs))
         except GitError as error:
             lines = error.stderr.strip().splitlines() or [str(error)]
             raise ProjectError(f"Git remote {self.name}: {lines[0]}") from None

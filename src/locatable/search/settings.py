@@ -325,8 +325,11 @@ def _faults(error: ValidationError) -> list[str]:
     lines: dict[str, str] = {}
     for fault in error.errors():
         parts = list(map(str, fault["loc"]))
-        # For a param of the space, the third part is the type that Pydantic tried, not a key.
-        place = ".".join(parts[:2] + parts[3:] if parts[:1] == ["space"] else parts[:1])
+        if parts[:1] == ["space"]:
+            del parts[2:3]  # the type that Pydantic tried for a param, which is not a key
+        else:
+            del parts[1:]
+        place = ".".join(parts)
         words = PLAIN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.setdefault(place, f"{place}: {words}" if place else words)
     return list(lines.values())

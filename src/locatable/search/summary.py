@@ -285,6 +285,7 @@ def _wrap_labels(axes: Axes) -> None:
 
 
 def _wrapped(label: str) -> str:
+    # Add spaces, so that lines can break after an underscore or a dot, and remove them afterwards.
     words = label.replace("_", "_ ").replace(".", ". ").strip("'")
     return "\n".join(line.replace("_ ", "_").replace(". ", ".") for line in textwrap.wrap(words, LABEL_WIDTH))
 
