@@ -610,7 +610,7 @@ def _channels(picture: Image.Image) -> Values:
 
 
 def _with_halved_colours(values: Values) -> Values:
-    """Return brightness and colours of a picture, with colours at half of the resolution, as JPEG keeps them."""
+    """Return a picture with its two channels of colour at half of the resolution, as JPEG keeps them."""
     brightness, *colours = values
     rows, columns = brightness.shape
     halved = [brightness]
