@@ -64,7 +64,7 @@ class Node:
         for item in reversed(self.items):
             if item.name == name:
                 return item
-        raise LookupError(f"no text of its own stands for {name}")
+        raise LookupError(f"the file has no separate text for {name}")
 
     @property
     def names(self) -> list[str]:
@@ -201,7 +201,7 @@ def _replaced_anchor(text: str, old: Node, new: str) -> str:
         if not isinstance(event, yaml.AliasEvent):
             break  # the anchor is defined again, and later aliases refer to the new definition
         if "\n" in written:
-            raise LookupError(f"*{old.anchor} stands for it, too")
+            raise LookupError(f"*{old.anchor} refers to it, too")
         # Edit the later part first, so that the offsets of the earlier one stay valid.
         text = _splice(text, start, end, written)
         break
@@ -216,7 +216,7 @@ def _override(text: str, container: Node, name: str, new: str) -> str:
         new = f"{{<<: {text[container.start : container.end]}, {key}: {new}}}"
         return _splice(text, container.start, container.end, new)
     if "<<" not in container.names:
-        raise LookupError(f"no text of its own stands for {name}")
+        raise LookupError(f"the file has no separate text for {name}")
     start = container.items[0].key_start
     separator = ", "
     if container.is_block:
@@ -292,7 +292,7 @@ def _place_in_toml(text: str, parts: Sequence[str]) -> Node:
         raise ValueError(str(error)) from None
     before, _, after = document.as_string().partition(MARK)
     if not text.startswith(before) or not text.endswith(after):
-        raise LookupError("no one text stands for it")
+        raise LookupError("no single part of the file belongs to it")
     return Node(len(before), len(text) - len(after))
 
 

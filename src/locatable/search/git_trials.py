@@ -143,7 +143,7 @@ def _complete_trial(
     trial.state = TrialState.COMPLETE
     trial.values = [float(read(metric)) for metric in settings.metrics]
     if not all(map(math.isfinite, trial.values)):
-        raise ValueError("a metric is no finite number")
+        raise ValueError("a metric is not a finite number")
     trial.intermediate_values = {}
     series = snapshot.read(settings.series) if settings.series else None
     if settings.series and series:

@@ -116,7 +116,7 @@ class SearchPlan:
         if self.project.is_composed_anew:
             lines.append(
                 "Hydra composes params.yaml anew for every trial, as in `dvc exp run`: "
-                "the one that is there has other values"
+                "the current one has other values"
             )
         return lines
 

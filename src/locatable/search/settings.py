@@ -97,7 +97,7 @@ class Float(_Param):
         """Return the value that Optuna stores for a value of a params file."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
 
 
 class Int(_Param):
@@ -121,7 +121,7 @@ class Int(_Param):
         """Return the value that Optuna stores for a value of a params file."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
 
 
 class Categorical(_Param):

@@ -73,12 +73,12 @@ class ReconcilePlan:
             (
                 self.gone,
                 "complete trials have no experiment in Git (removed, or not pulled) and count; "
-                "to forget them, delete the Optuna study, which is made again from Git",
+                "to forget them, delete the Optuna study, which is created again from Git",
             ),
-            (self.unfit, "experiments named like trials lie outside of search.yaml and are left out"),
+            (self.unfit, "experiments are named like trials but do not fit search.yaml, and are left out"),
             (self.elsewhere, "trials run elsewhere"),
             (len(self.completions), "trials that were running are complete"),
-            (len(self.losses), "trials that were running are lost, with what ran them"),
+            (len(self.losses), "trials that were running are lost, since their workers ended"),
             (len(self.retries), "of these are run again"),
             (len(experiments), "experiments of the study read from Git"),
         ]
