@@ -1,4 +1,8 @@
-"""Changes what no result may depend on, as reprotest does, and finds out what depends on it all the same."""
+"""Runs a stage under conditions that must not change its result, and reports those that do.
+
+As in reprotest, these are the time zone, the locale, the umask, the order of files and more. Others make
+numerical libraries behave as on another processor.
+"""
 
 import os
 import platform
@@ -15,13 +19,15 @@ from .comparison import compare_contents, in_words
 from .environment import RECORD
 from .sandbox import USUAL, Conditions
 
-# A file system that lists the newest file first; others list by name or by hash, whatever was written first.
+# This file system lists the newest file first. Others list files by name or by hash, so on those the order in
+# which files are created changes nothing.
 MEMORY = Path("/dev/shm")  # noqa: S108
-# How many times the clone must fit in there: a stage gets a copy of what it reads, and writes.
+# The memory must hold this many copies of the clone: a stage gets copies of its inputs, and writes outputs.
 COPIES_IN_MEMORY = 3
-# OpenBLAS's oldest kernel for a kind of processor, by each system's name for it: all of them can run it.
+# OpenBLAS's oldest kernel for each architecture, by the names that systems give it. Every processor of the
+# architecture can run it.
 OLDEST_KERNELS = {"x86_64": "Prescott", "AMD64": "Prescott", "aarch64": "ARMV8", "arm64": "ARMV8"}
-# As OpenMP's other number of threads.
+# The number of OpenMP threads to try, unless the machine has exactly this number of processors.
 FEW_THREADS = 3
 
 Hashes = Mapping[str, str | None]
@@ -32,9 +38,9 @@ class Observation:
     """The outcome of a stage under some conditions.
 
     Attributes:
-        failed: whether it failed.
-        hashes: of its outputs by path.
-        largest: the largest relative difference between a number in them and the usual one.
+        failed: true if the stage failed.
+        hashes: the hash of each output, by path.
+        largest: the largest relative difference between a number in an output and the usual number.
     """
 
     failed: bool
@@ -47,11 +53,11 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
 
     Args:
         runner: runs the stage.
-        usual: its run under the usual conditions, whose outputs are in the clone, now and afterwards.
-        processor: of this machine.
+        usual: the run under the usual conditions. Its outputs are in the clone, and are put back there.
+        processor: the processor of this machine.
 
     Returns:
-        Names of the conditions that were changed, and lines that say what depends on which.
+        The names of the conditions that were changed, and lines that say which outputs depend on them.
     """
     work = runner.sandbox.work
     available = available_conditions(work, runner.checkout.tree, processor, runner.sandbox.recorded)
@@ -66,7 +72,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
     try:
         return list(available), find_dependence(runner.stage.address, usual.hashes, available, observe)
     finally:
-        # What runs in another file order left behind.
+        # Runs with another file order leave their folders in memory.
         shutil.rmtree(MEMORY / work.name, ignore_errors=True)
         for path, copy in copies.items():
             remove(runner.path_of(path))
@@ -76,7 +82,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
 def _compare(
     runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
 ) -> Observation:
-    """Return the outcome of an attempt; what the tolerance accepts counts as the usual output."""
+    """Return the outcome of an attempt. An output within the tolerance gets the hash of the usual output."""
     rtol = runner.recorded.rtol
     hashes = dict(attempt.hashes)
     largest = 0.0
@@ -88,7 +94,7 @@ def _compare(
         largest = max(largest, found.largest)
         if found.opaque:
             continue
-        # The record of the environment is there to tell of the variables that were varied.
+        # The record of the environment contains the varied variables, and is meant to change with them.
         told = path == RECORD and all(line.startswith("variables") for line in found.changed)
         if told or (rtol > 0 and found.within_rtol):
             hashes[path] = usual.hashes[path]
@@ -127,25 +133,22 @@ def available_conditions(
 
 
 def runs_programs(folder: Path) -> bool:
-    """Return whether programs and compiled libraries in a folder can be used.
-
-    Some mounts forbid it (`noexec`).
-    """
+    """Return whether programs in a folder can be run, which a mount can forbid (`noexec`)."""
     return not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
 
 
 def _has_room(folder: Path, size: int) -> bool:
-    """Return whether a folder is there, can be written to, and so many bytes are free in it."""
+    """Return whether a folder exists, is writable, and has more than `size` bytes free."""
     return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > size
 
 
 def _size(folder: Path) -> int:
-    """Return bytes of all files below a folder; links are not followed."""
+    """Return the total size in bytes of everything below a folder. Links are not followed."""
     return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
 def _other_locale() -> str | None:
-    """Return a locale of this machine that is neither C nor POSIX."""
+    """Return an installed locale that is neither C nor POSIX, or None if there is none."""
     if not shutil.which("locale"):
         return None
     listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
@@ -156,24 +159,24 @@ def _other_locale() -> str | None:
 
 
 def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict[str, Conditions]:
-    """Return what another processor would do, as far as libraries can be made to behave as if on it."""
+    """Return conditions under which numerical libraries behave as on another processor, by name."""
     others = {}
     kernel = OLDEST_KERNELS.get(platform.machine())
-    # A processor that OpenBLAS gives the oldest kernel can run no other one.
+    # If OpenBLAS uses its oldest kernel here already, there is no other kernel to try.
     if kernel and not processor.blas.upper().endswith(f" {kernel.upper()}"):
         others["OpenBLAS kernel"] = Conditions(
             variables={"OPENBLAS_CORETYPE": kernel}, processor=f"OpenBLAS's {kernel} kernel"
         )
     if processor.numpy_features:
         names = " ".join(processor.numpy_features)
-        # NumPy does not start with both set.
+        # NumPy does not start if both variables are set, so the other one is emptied.
         others["set of NumPy's processor features"] = Conditions(
             variables={"NPY_DISABLE_CPU_FEATURES": names, "NPY_ENABLE_CPU_FEATURES": ""},
             processor=f"NumPy's {names} disabled",
         )
-    # All others follow OMP_NUM_THREADS where they have no setting of their own.
+    # Libraries without a setting of their own follow OMP_NUM_THREADS.
     if "OMP_NUM_THREADS" not in recorded:
-        # OpenBLAS and MKL use no more threads than there are processors; OpenMP itself does.
+        # OpenMP can use more threads than there are processors. OpenBLAS and MKL cannot, so they get one.
         threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
         threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
@@ -184,7 +187,7 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
 
 
 def combine(conditions: Sequence[Conditions]) -> Conditions:
-    """Return all of these at once; where two set the same, the later one counts."""
+    """Combine several conditions into one. If two of them set the same thing, the later one wins."""
     variables: dict[str, str] = {}
     changed: dict[str, Any] = {}
     for each in conditions:
@@ -202,16 +205,16 @@ def find_dependence(
     available: Mapping[str, Conditions],
     observe: Callable[[Conditions], Observation],
 ) -> list[str]:
-    """Run a stage with all conditions changed at once; if an output changes, with one after the other.
+    """Run a stage with all conditions changed at once. If that changes an output, change them one by one.
 
     Args:
-        address: of the stage.
-        usual: hashes of its outputs under the usual conditions.
-        available: conditions by name.
-        observe: runs the stage.
+        address: address of the stage.
+        usual: hashes of the outputs under the usual conditions.
+        available: the conditions, by name.
+        observe: runs the stage under some conditions.
 
     Returns:
-        A line that says what depends on which conditions; none where nothing does.
+        Lines that name the outputs and the conditions that change them. Empty if no output changes.
     """
     together = observe(combine(list(available.values())))
     if together.hashes == usual:
@@ -221,7 +224,7 @@ def find_dependence(
         if together.failed or again.failed:
             return [f"{address} fails in one run and not in another, whatever the conditions"]
         return [f"{address}: {_changed(usual, [together])} changes with the run, whatever the conditions"]
-    # By the name of the condition; what a processor decides is told by itself.
+    # Conditions that stand for another processor are reported in a sentence of their own.
     guilty: dict[str, Observation] = {}
     processors: dict[str, Observation] = {}
     for name, conditions in available.items():
@@ -259,7 +262,7 @@ def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observ
 
 
 def _changed(usual: Hashes, observations: Collection[Observation]) -> str:
-    """Return paths of the outputs that changed in any of some runs."""
+    """Return the paths of the outputs that changed in at least one of the runs, joined by commas."""
     changed = []
     for path, hashed in usual.items():
         if any(each.hashes[path] != hashed for each in observations):

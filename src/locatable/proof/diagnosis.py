@@ -1,8 +1,8 @@
-"""Finds out why a stage fails or differs: what it needs undeclared, or what its outputs should not depend on.
+"""Finds out why a stage fails or differs: undeclared inputs, other packages, or randomness.
 
-A stage that fails in the sandbox, or writes something else, runs again with everything that it does not
-declare; if that helps, halving finds the few inputs that make the difference. Nothing is traced, so this
-works for any language, and for what libraries read without the language knowing.
+A stage that fails in the sandbox, or writes other outputs, runs again with everything that it does not
+declare. If that helps, repeated halving finds the few inputs that make the difference. No system calls are
+traced, so this works for every language, and finds files that a compiled library reads.
 """
 
 import re
@@ -18,18 +18,19 @@ from .sandbox import Conditions
 
 UNSTABLE = "differs from one rebuild to the next: "
 NO_SEED = "a random seed is missing, or it holds a time or a path"
-# A stage with few possible results gives one of them by luck now and then: so many runs have to agree.
+# A stage with few possible results can write the right one by chance, so this many runs have to agree.
 CONFIRMATIONS = 3
+# As many more runs have to agree with the first one that has a fixed hash seed.
 SEEDED_RUNS = 4
-# Seconds until a second run, so that a time in whole seconds shows.
+# Seconds to wait before a second run, so that an output with the time in whole seconds changes.
 PAUSE = 1.0
-# Times up to this long ago, in seconds, are taken for the time of a run.
+# A time in an output that is at most this many seconds ago is taken for the time of the run.
 LONGEST_RUN = 3600
-# Values of each output that are shown in a finding, which is one line.
+# A finding is one line, so it shows this many differing values of each output.
 MOST_VALUES = 3
-# Larger files are not searched for times.
+# Larger output files are not searched for times.
 MOST_BYTES_OF_OUTPUT = 10_000_000
-# As Git itself, GitPython, and whoever runs Git in a process say it.
+# The messages of Git, of GitPython, and of programs that report Git's exit code 128.
 _NO_REPOSITORY = re.compile(r"not a git repository|InvalidGitRepositoryError|\bgit\b.*\b128\b", re.IGNORECASE)
 
 Helps = Callable[[Attempt], bool]
@@ -40,9 +41,9 @@ class Diagnosis:
     """The findings about a stage.
 
     Attributes:
-        attempt: the run of the stage that its outputs are judged by.
-        findings: one line each.
-        inputs: undeclared inputs that the stage has to be given to do as it should.
+        attempt: the run by which the outputs of the stage are judged.
+        findings: the reasons for the failure or the difference, one line each.
+        inputs: the undeclared inputs that the stage needs.
     """
 
     attempt: Attempt
@@ -51,7 +52,7 @@ class Diagnosis:
 
 
 def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnosis:
-    """Find out why a stage fails; `text` is what it printed, and its code."""
+    """Find out why a stage fails. `text` holds its printed lines, commands and declared files."""
     finding = _needs_own_output(runner, failed, ())
     if finding:
         return Diagnosis(failed, (finding,))
@@ -70,9 +71,16 @@ def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnos
 def diagnose_difference(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis:
-    """Find out why a stage writes something else than what is recorded."""
+    """Find out why the outputs of a stage differ from the recorded ones.
+
+    Args:
+        runner: runs the stage.
+        differing: the run whose outputs differ. They are still in the clone.
+        text: the printed lines of the stage, its commands and its declared files.
+        inputs: undeclared inputs that the stage was given in this run.
+    """
     address = runner.stage.address
-    # Before the next run, which replaces the outputs.
+    # Look for times now, because the next run replaces the outputs.
     contents = (_content_of(runner.path_of(path)) for path in runner.stage.outs)
     holds_time = any(map(has_recent_time, contents))
     time.sleep(PAUSE)
@@ -102,7 +110,7 @@ def diagnose_difference(
 
 
 def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
-    """Return a finding where a stage does otherwise if it is given what it wrote last; empty where not."""
+    """Return a finding if the outputs depend on the stage's own last outputs, otherwise an empty text."""
     own = runner.own_outputs()
     if not own or not plain.unlike(runner.attempt(Conditions((*inputs, *own)))):
         return ""
@@ -115,15 +123,27 @@ def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, 
 
 
 def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
-    """Find what helps a stage beside what it is given: undeclared inputs, or else packages installed here."""
+    """Find undeclared inputs that help a stage, or else packages as they are installed here.
+
+    Args:
+        runner: runs the stage.
+        text: the printed lines of the stage, its commands and its declared files.
+        given: undeclared inputs that are known to be needed, for every run.
+        helps: returns whether a run is as it should be.
+
+    Returns:
+        None if neither undeclared inputs nor packages help.
+    """
     address = runner.stage.address
 
     def suffices(some: list[Input]) -> bool:
         return helps(runner.attempt(Conditions((*given, *some))))
 
     def is_confirmed(changed: Conditions) -> bool:
-        """Return whether a change helps every time, and nothing helps without it."""
-        # No innocent input is to be accused.
+        """Return whether a change helps in every run, and no run without it succeeds.
+
+        One lucky run must not lead to a finding about an input that has nothing to do with it.
+        """
         for _ in range(CONFIRMATIONS):
             if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(given))):
                 return False
@@ -148,14 +168,20 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
 def minimal_inputs(
     pool: Sequence[Input], text: str, suffices: Callable[[list[Input]], bool]
 ) -> list[Input] | None:
-    """Return inputs none of which can be left out; None if not even all of them suffice.
+    """Return a smallest set of sufficient inputs, from which none can be left out.
 
-    What a text mentions is tried first; `suffices` runs the stage with some of them.
+    Args:
+        pool: all inputs to choose from.
+        text: inputs that this text mentions are tried first.
+        suffices: runs the stage with some inputs, and returns whether they are enough.
+
+    Returns:
+        None if not even all inputs together suffice.
     """
 
     def fewest(given: list[Input], pool: list[Input]) -> list[Input]:
-        """Return the part of `pool` that is needed beside `given`; all of both suffices."""
-        # QuickXplain (Junker, 2004): some 2 log2(n) runs for each of the few inputs that matter.
+        """Return the part of `pool` that is needed in addition to `given`; both together suffice."""
+        # This is QuickXplain (Junker, 2004). It needs about 2 log2(n) runs for each input that matters.
         if given and suffices(given):
             return []
         if len(pool) == 1:
@@ -172,7 +198,7 @@ def minimal_inputs(
 
 
 def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bool:
-    """Return whether the outputs of a stage are the same in several runs with one hash seed."""
+    """Return whether the outputs of a stage are equal in several runs with the same hash seed."""
     seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
     again = (runner.attempt(seeded) for _ in range(SEEDED_RUNS))
@@ -182,7 +208,10 @@ def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bo
 def _find_changed_cause(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis | None:
-    """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
+    """Find an undeclared input that changed after the result was recorded.
+
+    The outputs depend on such an input, but its present content does not rebuild the recorded outputs.
+    """
     undeclared = runner.undeclared(text)
     with_everything = runner.attempt(Conditions((*inputs, *undeclared)))
     if not differing.unlike(with_everything):
@@ -191,7 +220,7 @@ def _find_changed_cause(
 
 
 def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: str) -> str:
-    """Return a finding on outputs of which nothing tells why they differ."""
+    """Return the finding about outputs that differ for no known reason."""
     address = runner.stage.address
     unstable = ", ".join(differing.unlike(last))
     if unstable:
@@ -214,7 +243,7 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
 
 
 def _content_of(path: Path) -> bytes:
-    """Return the bytes of an output; of a folder, those of all its files that are not too large."""
+    """Return the bytes of a file, or of all files in a folder together. Large files are left out."""
     contents = []
     for file in files_below(path):
         if file.stat().st_size < MOST_BYTES_OF_OUTPUT:
@@ -223,13 +252,13 @@ def _content_of(path: Path) -> bytes:
 
 
 def has_recent_time(content: bytes) -> bool:
-    """Return whether something that was just written holds the time of its writing, as text."""
+    """Return whether bytes that were just written contain today's date or the current time as text."""
     now = time.time()
     for moment in (time.gmtime(now), time.localtime(now)):
         for form in ("%Y-%m-%d", "%d %b %Y"):
             day = time.strftime(form, moment)
             if day.encode() in content:
                 return True
-    # Seconds since 1970, in whole or with more digits; the decimals of a number are no evidence.
+    # Seconds since 1970 have ten digits, which more can follow. Ten decimals of a number are not a time.
     numbers = [int(digits) for digits in re.findall(rb"(?<![\d.])\d{10}", content)]
     return any(now - LONGEST_RUN < number <= now for number in numbers)
