@@ -130,11 +130,11 @@ class Archived:
 
         They are the authors in CITATION.cff, or else in pyproject.toml, or else the author of the commit.
         """
-        cited = self.citation.get("authors")
-        if cited and _tables(cited) == cited:
-            return _tables(cited)
+        cited = _mappings(self.citation.get("authors"))
+        if cited and cited == self.citation["authors"]:
+            return cited
         named = []
-        for author in _tables(self.project.get("authors")):
+        for author in _mappings(self.project.get("authors")):
             if author.get("name"):
                 named.append({"name": str(author["name"])})
         return named or [{"name": self.snapshot.author or "unknown"}]
@@ -142,7 +142,7 @@ class Archived:
     @property
     def references(self) -> list[dict[str, Any]]:
         """The works that CITATION.cff lists as references."""
-        return _tables(self.citation.get("references"))
+        return _mappings(self.citation.get("references"))
 
     @property
     def date(self) -> str:
@@ -178,7 +178,7 @@ class Archived:
         return hashed_locks(self.snapshot)
 
     @property
-    def proves(self) -> bool:
+    def installs_locatable(self) -> bool:
         """True if the locks install locatable, so that a reader can run `locatable reproduce`."""
         return "tools.lock" in self.locks and bool(_LOCATABLE.search(self.text("tools.lock")))
 
@@ -214,9 +214,11 @@ class Archived:
         return self.places[main]
 
 
-def _tables(value: Any) -> list[dict[str, Any]]:
+def _mappings(value: Any) -> list[dict[str, Any]]:
     """Return the mappings of a list. The value can be anything, because a person wrote the file."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict)]
 
 
 def describing_members(archived: Archived) -> dict[str, Content]:
@@ -281,13 +283,13 @@ def zenodo_metadata(archived: Archived) -> dict[str, Any]:
     Without a licence, the files are not open, because Zenodo would choose a licence for open files.
     """
     cited = archived.citation
-    said = str(cited.get("abstract") or archived.project.get("description") or archived.title)
-    how = f"Commit {archived.snapshot.rev}. {README} in the file says how to rebuild it."
+    abstract = str(cited.get("abstract") or archived.project.get("description") or archived.title)
+    note = f"Commit {archived.snapshot.rev}. {README} in the file says how to rebuild it."
     metadata: dict[str, Any] = {
         "upload_type": "dataset",
         "title": archived.title,
         "creators": [_creator(author) for author in archived.authors],
-        "description": f"<p>{escape(said)}</p><p>{how}</p>",
+        "description": f"<p>{escape(abstract)}</p><p>{note}</p>",
         "publication_date": archived.date,
         "version": archived.snapshot.rev,
         "access_right": "open" if archived.spdx else "closed",
@@ -311,12 +313,12 @@ def zenodo_metadata(archived: Archived) -> dict[str, Any]:
 
 def _identifier(work: Mapping[str, Any]) -> str:
     """Return the DOI of a work in CITATION.cff, or else its URL, or else an empty text."""
-    doi = work.get("doi")
-    if not doi:
-        identifiers = _tables(work.get("identifiers"))
-        listed = [one.get("value", "") for one in identifiers if one.get("type") == "doi"]
-        doi = listed[0] if listed else work.get("url")
-    return str(doi or "")
+    if work.get("doi"):
+        return str(work["doi"])
+    for identifier in _mappings(work.get("identifiers")):
+        if identifier.get("type") == "doi":
+            return str(identifier.get("value") or "")
+    return str(work.get("url") or "")
 
 
 def _creator(author: Mapping[str, Any]) -> dict[str, str]:
@@ -368,7 +370,7 @@ def _commands(archived: Archived) -> list[str]:
         commands.append(f"{venv} && {join(install)}")
     else:
         commands.append(f"{venv} && pip install dvc")
-    if archived.proves:
+    if archived.installs_locatable:
         return [*commands, f"locatable reproduce {up}/../{ARCHIVE}"]
     steps = [f"dvc remote add --local archive {up}/{OBJECTS}"]
     sources = [source.path for source in archived.plan.sources]
@@ -406,7 +408,7 @@ class _Description:
         self._revision = archived.snapshot.rev
         self._time = datetime.fromtimestamp(archived.snapshot.time, UTC).isoformat()
         # Entities by id, so that each is in the crate once.
-        self._known: dict[str, Any] = {}
+        self._entities: dict[str, Any] = {}
         self._folders: list[Any] = []
 
     def add_all(self) -> None:
@@ -430,13 +432,13 @@ class _Description:
             agent=author,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said({"object": _all_of(actions, "object"), "result": _all_of(actions, "result")}),
+            **_list_properties({"object": _all_of(actions, "object"), "result": _all_of(actions, "result")}),
         )
         # A control action links the run of a stage to its step of the workflow.
         controls = []
         for tool, action in zip(tools, actions, strict=True):
             name = f"Control of {action['name']}"
-            step = self._known[f"{tool.id}/step"]
+            step = self._entities[f"{tool.id}/step"]
             controls.append(
                 self._add(f"{action.id}/control", "ControlAction", name=name, instrument=step, object=action)
             )
@@ -471,8 +473,8 @@ class _Description:
         self._file(BUNDLE, types, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
         # The metadata file conforms to other profiles than the data set that it describes.
-        own = f"https://w3id.org/ro/crate/{VERSION}"
-        self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
+        profile = f"https://w3id.org/ro/crate/{VERSION}"
+        self._crate.metadata["conformsTo"] = [{"@id": profile}, {"@id": WORKFLOW_CRATE}]
 
     def _licence(self, licence: str) -> Any:
         """Return the entity of a licence, or the sentence that there is no licence."""
@@ -517,8 +519,8 @@ class _Description:
         for position, tool in enumerate(tools):
             step = {"name": tool["name"], "position": str(position), "workExample": tool}
             steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
-        several = {"hasPart": tools, "softwareRequirements": requirements, "step": steps}
-        for name, value in _said(several).items():
+        lists = {"hasPart": tools, "softwareRequirements": requirements, "step": steps}
+        for name, value in _list_properties(lists).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow
@@ -540,25 +542,25 @@ class _Description:
             agent=agent,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said({"object": inputs, "result": outputs}),
+            **_list_properties({"object": inputs, "result": outputs}),
         )
 
     def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
         """Return the entity of a file or folder that a stage reads or writes."""
-        said = {"name": path}
+        properties = {"name": path}
         for kind in HASHES:
             if kind in entry:
-                said["identifier"] = f"{kind}:{entry[kind]}"
+                properties["identifier"] = f"{kind}:{entry[kind]}"
                 break
         place = self._archived.places.get(path)
         if not place:
             # The archive has no member for this path: it is in the bundle, or left out.
-            return self._add(f"#path/{quote_url(path)}", "CreativeWork", **said)
-        if not said.get("identifier", "").endswith(".dir"):
-            return self._file(place, **said)
+            return self._add(f"#path/{quote_url(path)}", "CreativeWork", **properties)
+        if not properties.get("identifier", "").endswith(".dir"):
+            return self._file(place, **properties)
         listing = self._file(place, name=f"Files in {path}", encodingFormat="application/json")
-        said |= {"hasPart": listing, "mainEntity": listing}
-        folder = self._add(f"#path/{quote_url(path)}", "Collection", **said)
+        properties |= {"hasPart": listing, "mainEntity": listing}
+        folder = self._add(f"#path/{quote_url(path)}", "Collection", **properties)
         self._folders.append(folder)
         return folder
 
@@ -566,38 +568,38 @@ class _Description:
         """Return the entity of a member of the archive. It keeps the properties of the first call."""
         from rocrate.model.file import File
 
-        if path not in self._known:
-            said = {**_said({"@type": types}), "contentSize": str(self._sizes[path]), **properties}
+        if path not in self._entities:
+            fixed = {**_list_properties({"@type": types}), "contentSize": str(self._sizes[path])}
             # No source is needed, because the library only describes the crate and does not write it.
-            file = File(self._crate, dest_path=path, properties=said)
-            self._known[path] = self._crate.add(file)
-        return self._known[path]
+            file = File(self._crate, dest_path=path, properties={**fixed, **properties})
+            self._entities[path] = self._crate.add(file)
+        return self._entities[path]
 
     def _add(self, id_: str, kind: str, **properties: Any) -> Any:
         """Return an entity that is not a member of the archive. It keeps the properties of the first call."""
         from rocrate.model.contextentity import ContextEntity
 
-        if id_ not in self._known:
+        if id_ not in self._entities:
             entity = ContextEntity(self._crate, id_, {"@type": kind, **properties})
-            self._known[id_] = self._crate.add(entity)
-        return self._known[id_]
+            self._entities[id_] = self._crate.add(entity)
+        return self._entities[id_]
 
 
-def _said(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def _list_properties(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Return list properties in the form of RO-Crate: a single value without a list, empty lists left out."""
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     for name, values in lists.items():
         if values:
-            said[name] = values[0] if len(values) == 1 else list(values)
-    return said
+            properties[name] = values[0] if len(values) == 1 else list(values)
+    return properties
 
 
 def _all_of(entities: Iterable[Any], name: str) -> list[Any]:
     """Return the values of a property of several entities, without duplicates."""
     found = []
     for entity in entities:
-        values = entity.get(name, [])
-        found += values if isinstance(values, list) else [values]
+        value = entity.get(name, [])
+        found += value if isinstance(value, list) else [value]
     return _unique(found)
 
 

@@ -52,7 +52,7 @@ _LARGEST_MANIFEST = 1 << 28
 # The bit for encryption in the flags of a ZIP member.
 _ENCRYPTED = 0x1
 # The errors that Python raises if a file is not a ZIP file, is damaged, or has unsupported features.
-_NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
 
 Content = Path | bytes
 Progress = Callable[[int], object]
@@ -107,11 +107,11 @@ def read_manifest(content: bytes) -> Manifest:
         values = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
-    written = values.get("format") if isinstance(values, dict) else None
-    if not isinstance(written, int):
+    version = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(version, int):
         raise ValueError("it names no format")
-    if written > FORMAT:
-        raise ValueError(f"format {written} is newer than {FORMAT}, the newest known here: upgrade locatable")
+    if version > FORMAT:
+        raise ValueError(f"format {version} is newer than {FORMAT}, the newest known here: upgrade locatable")
     try:
         return _checked_manifest(values)
     except (AttributeError, KeyError, TypeError) as error:
@@ -119,15 +119,16 @@ def read_manifest(content: bytes) -> Manifest:
 
 
 def _checked_manifest(values: dict[str, Any]) -> Manifest:
+    """Return the manifest with these values, after checking that its paths and hashes are safe to use."""
     if not _COMMIT.fullmatch(values["revision"]):
         raise ValueError(f"{values['revision']!r:.80} is no commit")
     if values["project"] and not is_safe(values["project"]):
         raise ValueError(f"{values['project']!r:.80} is no folder of a repository")
     members = {}
-    for path, written in values["members"].items():
+    for path, member in values["members"].items():
         if not is_safe(path):
             raise ValueError(f"{path!r:.80} is no path within an archive")
-        entry = Entry(written["sha256"], written["size"])
+        entry = Entry(member["sha256"], member["size"])
         if not _SHA256.fullmatch(entry.sha256) or not isinstance(entry.size, int):
             raise ValueError(f"{path!r:.80} has no hash and size")
         members[path] = entry
@@ -155,7 +156,7 @@ def size_of(content: Content) -> int:
 
 
 def write_archive(
-    target: Path, manifest: Manifest, members: Mapping[str, Content], when: int, progress: Progress
+    target: Path, manifest: Manifest, members: Mapping[str, Content], mtime: int, progress: Progress
 ) -> Manifest:
     """Write an archive. If this fails, the target is left as it was.
 
@@ -163,7 +164,7 @@ def write_archive(
         target: the file to write. An existing file is replaced.
         manifest: the manifest without its list of members.
         members: the members, as content or a file with it, by path in the archive.
-        when: the modification time of all members, in seconds since 1970.
+        mtime: the modification time of all members, in seconds since 1970.
         progress: called with the number of bytes written since the last call.
 
     Returns:
@@ -179,19 +180,19 @@ def write_archive(
         ):
             entries = {}
             for path in sorted(members):
-                entries[path] = _add(archive, path, members[path], when, progress)
+                entries[path] = _add(archive, path, members[path], mtime, progress)
             complete = replace(manifest, members=entries)
             # The manifest comes last, because the hashes are computed while the members are written.
-            _add(archive, MANIFEST, complete.to_bytes(), when, progress)
+            _add(archive, MANIFEST, complete.to_bytes(), mtime, progress)
     except OSError as error:
         place = error.filename or target
         raise ProjectError(f"the archive cannot be written: {error.strerror or error} ({place})") from None
     return complete
 
 
-def _add(archive: zipfile.ZipFile, path: str, content: Content, when: int, progress: Progress) -> Entry:
+def _add(archive: zipfile.ZipFile, path: str, content: Content, mtime: int, progress: Progress) -> Entry:
     """Add a member without compression, because compressed bytes would depend on the version of zlib."""
-    info = zipfile.ZipInfo(path, time.gmtime(max(when, _FIRST_TIME))[:6])
+    info = zipfile.ZipInfo(path, time.gmtime(max(mtime, _FIRST_TIME))[:6])
     info.create_system = _UNIX
     info.external_attr = _FILE_MODE << 16
     # `zipfile` must know the size beforehand, because it writes the header of large files differently.
@@ -237,7 +238,7 @@ class Archive:
         """
         for path, entry in self.manifest.members.items():
             hashed = hashlib.sha256()
-            with _reading(self.path, path, (*_NO_ZIP, OSError)), self._file.open(path) as member:
+            with _reading(self.path, path, (*_ZIP_ERRORS, OSError)), self._file.open(path) as member:
                 while chunk := member.read(_CHUNK):
                     hashed.update(chunk)
                     progress(len(chunk))
@@ -267,15 +268,15 @@ def open_archive(path: Path) -> Iterator[Archive]:
         # The `yield` is outside `try`, so that errors of the caller are not reported as faults of the file.
         try:
             file = stack.enter_context(zipfile.ZipFile(path))
-            manifest = _check_list(path, file)
-        except _NO_ZIP as error:
+            manifest = _check_members(path, file)
+        except _ZIP_ERRORS as error:
             raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
         except OSError as error:
             raise _problem(path, error.strerror or str(error)) from None
         yield Archive(path, file, manifest)
 
 
-def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
+def _check_members(path: Path, file: zipfile.ZipFile) -> Manifest:
     """Compare the manifest with the list of members, and return it. No other member is read."""
     infos = _members(path, file)
     if MANIFEST not in infos:
@@ -320,22 +321,23 @@ def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 @contextmanager
-def _reading(path: Path, member: str, kinds: tuple[type[Exception], ...] = _NO_ZIP) -> Iterator[None]:
+def _reading(path: Path, member: str, errors: tuple[type[Exception], ...] = _ZIP_ERRORS) -> Iterator[None]:
     """Raise an error that names the member if reading it fails.
 
     Args:
         path: the path of the archive.
         member: the name of the member.
-        kinds: the exceptions that mean that the member is damaged. If the context only reads the archive, and
-            does not write files, `OSError` is one of them.
+        errors: the exceptions that mean that the member is damaged. If the context only reads the archive
+            and does not write files, `OSError` is one of them.
     """
     try:
         yield
-    except kinds:
+    except errors:
         raise _problem(path, f"{member} is damaged") from None
 
 
 def _problem(path: Path, reason: str) -> CannotTryError:
+    """Return the error about a problem of an archive."""
     return CannotTryError(f"{path}: {reason}")
 
 
