@@ -18,7 +18,7 @@ from ..git import CLONE_SETTINGS, git
 from ..git.objects import fetch_history
 from ..model import experiment_ref
 from ..proof.environment import Step, recorded_python, run_installer
-from ..proof.lock_files import make_step, wheels_alone
+from ..proof.lock_files import only_binary_options, venv_step
 from ..proof.plan import plan_proof
 from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
@@ -133,16 +133,18 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Manifest:
 
 def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Manifest:
     """Write the archive of a clean clone of the revision, with a folder `work` for temporary files."""
-    snapshot, reader = checkout.snapshot, checkout.reader
+    snapshot = checkout.snapshot
+    reader = checkout.reader
     _check_results(reader, snapshot)
     _check_git_alone(snapshot)
     proof = plan_proof(checkout.stages, checkout.outputs, None, partial(first_results, snapshot))
     plan = plan_archive(proof, snapshot, options.outputs)
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
-    # Ask before reading data, by the recorded sizes. The exact size is known later.
-    size = sum(version.stored for version in history) + sum(output.size for output in plan.kept_by_dvc)
-    agreed = _agree(size, options.limit, options, dialogue)
+    # Ask before reading data, by the recorded sizes. The exact size is known only later.
+    git_size = sum(version.stored for version in history)
+    dvc_size = sum(output.size for output in plan.stored_by_dvc)
+    agreed = _confirm_size(git_size + dvc_size, options.limit, options, dialogue)
 
     members, places = _read_contents(checkout, plan, dialogue)
     dialogue.say("packing the history")
@@ -152,7 +154,8 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     refs = {BRANCH: snapshot.rev}
     for experiment in reader.experiments():
         if experiment.rev == snapshot.rev and experiment.name == options.rev:
-            name, baseline = experiment.name, experiment.baseline
+            name = experiment.name
+            baseline = experiment.baseline
             refs[experiment_ref(baseline, name)] = snapshot.rev
     members[BUNDLE] = work / BUNDLE
     _write_bundle(reader.top, refs, work / BUNDLE)
@@ -173,7 +176,7 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     )
     members |= describing_members(Archived(snapshot, plan, manifest, members, places))
     size = sum(map(size_of, members.values()))
-    _agree(size, agreed, options, dialogue)
+    _confirm_size(size, agreed, options, dialogue)
     with dialogue.progress(size) as progress:
         return write_archive(options.target, manifest, members, snapshot.time, progress)
 
@@ -192,7 +195,7 @@ def _read_contents(
     for path, content in checkout.snapshot.git_contents(plan.files).items():
         places[path] = f"{FILES}/{path}"
         members[places[path]] = content
-    for output in plan.kept_by_dvc:
+    for output in plan.stored_by_dvc:
         dialogue.say(f"reading {output.path}")
         objects = stored_objects(checkout, output)
         # The first object is the file itself, or the list of a folder's files.
@@ -255,7 +258,7 @@ def _check_privacy(concerns: list[Concern], options: ArchiveOptions, dialogue: D
         raise refusal(refused)
 
 
-def _agree(size: int, agreed: int, options: ArchiveOptions, dialogue: Dialogue) -> int:
+def _confirm_size(size: int, agreed: int, options: ArchiveOptions, dialogue: Dialogue) -> int:
     """Ask the user about an archive that is larger than agreed.
 
     Args:
@@ -299,22 +302,23 @@ def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
     """
     with TemporaryDirectory(prefix="bundle-", dir=target.parent) as folder:
         # Create a repository that has only these refs, and reads its objects from the user's repository.
-        alone = Path(folder, "alone.git")
+        repository = Path(folder, "repository.git")
         object_format = git(repo, "rev-parse", "--show-object-format")
         options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
-        git(Path(folder), "init", *options, str(alone))
+        git(Path(folder), "init", *options, str(repository))
         objects = git(repo, "rev-parse", "--path-format=absolute", "--git-path", "objects")
-        alternates = alone / "objects/info/alternates"
+        alternates = repository / "objects/info/alternates"
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{objects}\n", errors="surrogateescape")
         lines = "".join(f"create {ref} {commit}\n" for ref, commit in refs.items())
         # CLONE_SETTINGS turn off the user's hooks, which are not meant for this repository.
-        git(alone, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
-        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
+        git(repository, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
+        git(repository, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
         # Pack the objects anew, because the user's repository can be packed in any way. Objects that the refs
         # do not reach are left out.
-        git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
-        git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *refs, settings=PACKING)
+        git(repository, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
+        create = ("bundle", "create", "--quiet", str(target.resolve()))
+        git(repository, *create, "HEAD", *refs, settings=PACKING)
 
 
 def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
@@ -331,21 +335,21 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
         raise ProjectError(f"--wheels: this revision has no requirements.lock with hashes{remark}")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
-    place = folder / "wheels"
-    place.mkdir(parents=True)
-    # Create an environment with pip, because our own need not have pip.
-    make = make_step(environment, version, uv=None)
-    run_installer(Step(make.command, _PROBLEM), environment)
+    wheels = folder / "wheels"
+    wheels.mkdir(parents=True)
+    # Create an environment with pip, because the one that runs this may lack pip.
+    command = venv_step(environment, version, uv=None).command
+    run_installer(Step(command, _PROBLEM), environment)
 
     def download(*requirements: Path) -> None:
-        command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(place)]
+        command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(wheels)]
         for file in requirements:
-            command += ["--requirement", str(file), *wheels_alone(file.read_text())]
+            command += ["--requirement", str(file), *only_binary_options(file.read_text())]
         run_installer(Step(command, _PROBLEM), environment)
 
     download(*map(checkout.root.joinpath, locks))
-    if any(file.suffix != ".whl" for file in place.iterdir()):
+    if any(file.suffix != ".whl" for file in wheels.iterdir()):
         builder = folder / "builder.txt"
         builder.write_text(BUILDER)
         download(builder)
-    return sorted(place.iterdir())
+    return sorted(wheels.iterdir())

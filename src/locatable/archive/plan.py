@@ -43,7 +43,7 @@ _PLACEHOLDER = re.compile(r"://(?:[^/@:]*:)?[$<{*.]")
 # A pattern that matches nothing.
 _NEVER = re.compile(rb"(?!)")
 # The number of objects to hold in memory at the same time.
-_TOGETHER = 500
+_BATCH = 500
 _FORMAT = "%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
 GIGABYTE = 1_000_000_000
 _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": GIGABYTE, "TB": 1_000 * GIGABYTE}
@@ -51,7 +51,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # An error message names at most this many concerns, and counts the others.
 _MOST_NAMED = 8
 # Files that a reader without Git wants to see, in addition to the pipeline.
-_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, "environment.json", "params.yaml", "pyproject.toml")
+_COPIED_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, "environment.json", "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 
@@ -120,7 +120,7 @@ class ArchivePlan:
     files: tuple[str, ...]
 
     @property
-    def kept_by_dvc(self) -> tuple[Output, ...]:
+    def stored_by_dvc(self) -> tuple[Output, ...]:
         """Everything that is read from DVC's cache or remote."""
         return (*self.sources, *self.outputs)
 
@@ -136,8 +136,8 @@ def plan_archive(proof: ProofPlan, snapshot: Snapshot, with_outputs: bool) -> Ar
     # The keys of a dictionary are unique and keep their order.
     sources: dict[Output, None] = {}
     for stage in proof.stages:
-        sources.update(dict.fromkeys(proof.fetched_for(stage)))
-    files = {*_FILES, *filter(LICENCE.fullmatch, snapshot.root_files())}
+        sources.update(dict.fromkeys(proof.recorded_inputs(stage)))
+    files = {*_COPIED_FILES, *filter(LICENCE.fullmatch, snapshot.root_files())}
     for path in snapshot.files:
         if posixpath.basename(path) in ("dvc.yaml", "dvc.lock"):
             files.add(path)
@@ -163,14 +163,14 @@ def find_concerns(snapshot: Snapshot, plan: ArchivePlan, history: Sequence[Histo
         plan: the plan of the archive.
         history: all objects of Git that the archive would contain.
     """
-    found = [*_imports(snapshot, plan), *_in_history(snapshot, history)]
-    return list(dict.fromkeys(found))
+    concerns = [*_imported_data(snapshot, plan), *_private_texts(snapshot, history)]
+    return list(dict.fromkeys(concerns))
 
 
-def _imports(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
+def _imported_data(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
     """Yield the data that was imported from elsewhere, because its owner may not allow publishing it."""
-    taken = {output.path for output in plan.sources}
-    for path in sorted(taken & snapshot.sources.keys()):
+    archived = {output.path for output in plan.sources}
+    for path in sorted(archived & snapshot.sources.keys()):
         # Concerns are named by paths from the Git root.
         name = posixpath.join(snapshot.reader.prefix, path)
         for origin in snapshot.sources[path].get("deps") or ():
@@ -182,27 +182,27 @@ def _imports(snapshot: Snapshot, plan: ArchivePlan) -> Iterator[Concern]:
             yield Concern(name, redact_urls(reason))
 
 
-def _in_history(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterator[Concern]:
+def _private_texts(snapshot: Snapshot, history: Sequence[HistoryObject]) -> Iterator[Concern]:
     """Yield credentials in any version of a file, and paths of this machine in files of the revision."""
     objects = snapshot.reader.objects
-    present = set(objects.files(snapshot.root_tree, "").values())
-    local = _local_paths(snapshot.reader.top)
-    texts = [version for version in history if version.is_file and version.size <= LARGEST_TEXT]
-    for start in range(0, len(texts), _TOGETHER):
-        batch = texts[start : start + _TOGETHER]
+    in_revision = set(objects.files(snapshot.root_tree, "").values())
+    local_paths = _local_paths(snapshot.reader.top)
+    small_files = [version for version in history if version.is_file and version.size <= LARGEST_TEXT]
+    for start in range(0, len(small_files), _BATCH):
+        batch = small_files[start : start + _BATCH]
         answers = objects.read(version.id for version in batch)
         for version, answer in zip(batch, answers, strict=True):
             content = answer[1] if answer else b""
             if b"\0" in content:
                 continue
             credential = _credential(version.path, content)
-            if version.id not in present:
+            if version.id not in in_revision:
                 if credential:
                     yield Concern(version.path, f"{credential}, in an earlier commit")
                 continue
             if credential:
                 yield Concern(version.path, credential)
-            path = _absolute_path(version.path, content, local)
+            path = _absolute_path(version.path, content, local_paths)
             if path:
                 yield Concern(version.path, f"an absolute path: {path}")
 
@@ -236,12 +236,12 @@ def _credential(path: str, content: bytes) -> str:
     return ""
 
 
-def _absolute_path(path: str, content: bytes, local: re.Pattern[bytes]) -> str:
+def _absolute_path(path: str, content: bytes, local_paths: re.Pattern[bytes]) -> str:
     """Return a path of this machine in a text, or an empty text.
 
     In DVC's configuration, any absolute path counts.
     """
-    found = local.search(content)
+    found = local_paths.search(content)
     if not found and _DVC_CONFIG.search(path):
         found = _ABSOLUTE.search(content)
     return found[1].decode(errors="replace") if found else ""
@@ -249,14 +249,14 @@ def _absolute_path(path: str, content: bytes, local: re.Pattern[bytes]) -> str:
 
 def refusal(concerns: Sequence[Concern]) -> ProjectError:
     """Return the error that names the concerns, and the options that allow them."""
-    first = concerns[:_MOST_NAMED]
+    named = concerns[:_MOST_NAMED]
     # An error is one line.
-    named = "; ".join(map(str, first))
-    more = len(concerns) - len(first)
-    rest = f"; and {more} more" if more else ""
-    options = dict.fromkeys(f"--include {quote(concern.name)}" for concern in first)
+    reasons = "; ".join(map(str, named))
+    more = len(concerns) - len(named)
+    remark = f"; and {more} more" if more else ""
+    options = dict.fromkeys(f"--include {quote(concern.name)}" for concern in named)
     return ProjectError(
-        f"not for others, perhaps: {named}{rest}", f"if they may have it: {' '.join(options)}"
+        f"not for others, perhaps: {reasons}{remark}", f"if they may have it: {' '.join(options)}"
     )
 
 

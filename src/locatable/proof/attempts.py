@@ -12,7 +12,7 @@ from ..errors import DISK_FULL, CannotTryError, disk_full
 from ..model import Output, Stage, is_inside
 from .comparison import Differences, OutputVerdict, can_be_compared, compare, compare_contents
 from .environment import current_programs, packages_not_as_locked
-from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
+from .inputs import Input, InputKind, undeclared_finding, undeclared_inputs
 from .sandbox import USUAL, Conditions, Sandbox, run_stage
 
 
@@ -33,7 +33,7 @@ class RecordedOutputs:
     folder: Path
     rtol: float
     # Comparisons by path and rebuilt hash: a diagnosis rebuilds the same bytes again and again.
-    _known: dict[tuple[str, str], Differences | None] = field(default_factory=dict)
+    _compared: dict[tuple[str, str], Differences | None] = field(default_factory=dict)
 
     def set_aside(self, output: Output) -> Path | None:
         """Move an output out of the clone and return its new path, or None if it is not in the clone."""
@@ -52,9 +52,9 @@ class RecordedOutputs:
         Returns None if the recorded output is not available.
         """
         key = (output.path, rebuilt)
-        if key not in self._known:
-            self._known[key] = self._compare(output)
-        return self._known[key]
+        if key not in self._compared:
+            self._compared[key] = self._compare(output)
+        return self._compared[key]
 
     def _compare(self, output: Output) -> Differences | None:
         if not output.recorded:
@@ -109,10 +109,10 @@ class Attempt:
         """The hash of each output by its path, None for an output that the stage did not write."""
         return {verdict.output: verdict.rebuilt for verdict in self.verdicts}
 
-    def unlike(self, other: "Attempt") -> list[str]:
+    def changed_outputs(self, other: "Attempt") -> list[str]:
         """Return the paths of the outputs whose hashes differ between the two attempts."""
-        theirs = other.hashes
-        return [path for path, rebuilt in self.hashes.items() if rebuilt != theirs[path]]
+        other_hashes = other.hashes
+        return [path for path, rebuilt in self.hashes.items() if rebuilt != other_hashes[path]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class StageRunner:
         sandbox: the sandbox in which the stage runs.
         recorded: the recorded outputs to compare with.
         taken_as_recorded: data that DVC stores and no stage of the proof writes.
-        kept: copies of the stage's recorded persistent outputs, by path. Unavailable ones are missing.
+        persistent: copies of the stage's recorded persistent outputs, by path. Unavailable ones are missing.
     """
 
     stage: Stage
@@ -135,7 +135,7 @@ class StageRunner:
     sandbox: Sandbox
     recorded: RecordedOutputs
     taken_as_recorded: tuple[Output, ...]
-    kept: Mapping[str, Path] = field(default_factory=dict)
+    persistent: Mapping[str, Path] = field(default_factory=dict)
 
     def attempt(self, conditions: Conditions = USUAL) -> Attempt:
         """Run the stage once, and move its outputs into the clone in place of the previous ones.
@@ -163,11 +163,7 @@ class StageRunner:
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
-    def text(self) -> str:
-        """Return the commands of the stage and the text of its declared files, see `text_of`."""
-        return text_of(self.stage, self.checkout.root)
-
-    def undeclared(self, text: str) -> list[Input]:
+    def undeclared_inputs(self, text: str) -> list[Input]:
         """Return the undeclared inputs that the stage could use, after fetching data that DVC stores.
 
         Untracked files of the user are returned only if `text` mentions them.
@@ -181,20 +177,20 @@ class StageRunner:
                 fetch(self.checkout, output)
         return undeclared_inputs(self.stage, self.checkout, text)
 
-    def sentence(self, item: Input) -> str:
+    def finding(self, item: Input) -> str:
         """Return the finding about an undeclared input that the stage needs."""
-        return undeclared_sentence(self.stage, item, self.checkout.tree, self.checkout.root)
+        return undeclared_finding(self.stage, item, self.checkout.tree, self.checkout.root)
 
-    def own_outputs(self) -> list[Input]:
+    def last_outputs(self) -> list[Input]:
         """Return the persistent outputs of the stage's last run (`persist: true`), as inputs of the next."""
         inputs = []
-        for path, copy in self.kept.items():
+        for path, copy in self.persistent.items():
             place = self.checkout.path_of(path)
             name = place.relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 
-    def missing(self, text: str) -> str:
+    def remark_on_missing(self, text: str) -> str:
         """Return a remark on files that a text names and whose content the clone lacks, or an empty text."""
         remark = ""
         for path, problem in self.checkout.missing_contents().items():

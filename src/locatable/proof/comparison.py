@@ -20,8 +20,8 @@ from ..model import Output, Stage, flatten_all, overlaps, same_value
 from .inputs import files_below
 
 Values = Mapping[str, Any]
-# Where some values are, in words, and the values by key. A table has one for each row, with a place such as
-# "line 2, "; any other file has one with all its values, and its place is empty.
+# A place in a file, such as "line 2, ", and the values there by key. A table has one such pair for each row.
+# Any other file has a single pair, with an empty place and all its values.
 Row = tuple[str, Values]
 NO_ROW: Row = ("", {})
 
@@ -88,21 +88,21 @@ class Differences:
             self.add(f"{prefix}{key}", recorded.get(key, NOTHING), rebuilt.get(key, NOTHING))
 
 
-def relative_difference(one: Any, other: Any) -> float | None:
-    """Return the difference of two numbers relative to the larger one, or None if one is no finite number."""
-    if not (is_number(one) and is_number(other)):
+def relative_difference(first: Any, second: Any) -> float | None:
+    """Return the difference relative to the larger of two values, or None unless both are finite numbers."""
+    if not (is_number(first) and is_number(second)):
         return None
     try:
-        if not (math.isfinite(one) and math.isfinite(other)):
+        if not (math.isfinite(first) and math.isfinite(second)):
             return None
-        larger = max(abs(one), abs(other))
-        return float(abs(one - other) / larger) if larger else 0.0
+        larger = max(abs(first), abs(second))
+        return float(abs(first - second) / larger) if larger else 0.0
     except OverflowError:
         # A whole number can be too large for a float.
         return None
 
 
-def in_words(largest: float) -> str:
+def largest_in_words(largest: float) -> str:
     """Return the largest relative difference as text for the user."""
     return f"largest relative difference {largest:.1g}"
 
@@ -166,15 +166,14 @@ class OutputVerdict:
     @property
     def only_opaque(self) -> bool:
         """True if the only differences are in files whose values cannot be compared, such as models."""
-        found = self.differences
-        if self.verdict is not Verdict.DIFFERS or found is None:
+        if self.verdict is not Verdict.DIFFERS or self.differences is None:
             return False
-        return bool(found.opaque) and found.within_rtol
+        return bool(self.differences.opaque) and self.differences.within_rtol
 
     def __str__(self) -> str:
         """Return the verdict as the report's table shows it."""
-        figure = f" ({in_words(self.largest)})" if self.largest else ""
-        return f"{self.verdict}{figure}"
+        remark = f" ({largest_in_words(self.largest)})" if self.largest else ""
+        return f"{self.verdict}{remark}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as the report in JSON contains it."""
@@ -223,7 +222,7 @@ def unproven(stage: Stage, verdict: Verdict) -> list[OutputVerdict]:
     return verdicts
 
 
-def accept_by_what_follows(
+def accept_by_later_results(
     verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
 ) -> list[OutputVerdict]:
     """Accept outputs without numbers by the numbers of later stages, and return the final verdicts.
@@ -244,10 +243,10 @@ def accept_by_what_follows(
             if verdict.stage != stage.address or not verdict.only_opaque:
                 continue
             readers = {each.address for each in stages if overlaps(verdict.output, each.deps)}
-            after = [each for each in judged if each.stage in readers]
+            results = [each for each in judged if each.stage in readers]
             # A reader that was not rebuilt, or that has no outputs, tells nothing about the model.
-            all_known = readers == {each.stage for each in after}
-            if all_known and _are_accepted_numbers(after, has_numbers):
+            all_known = readers == {each.stage for each in results}
+            if all_known and _are_accepted_numbers(results, has_numbers):
                 judged[position] = replace(verdict, verdict=Verdict.NUMBERS_AFTER)
     return judged
 
@@ -275,48 +274,52 @@ def values_by_key(content: Any) -> Values:
 
 def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
     """Compare two files, or two folders file by file."""
-    found = Differences(rtol)
+    differences = Differences(rtol)
     if recorded.is_file() and rebuilt.is_file():
-        _compare_files(recorded, rebuilt, rebuilt.name, "", found)
-        return found
+        _compare_files(recorded, rebuilt, rebuilt.name, "", differences)
+        return differences
     if recorded.is_file() or rebuilt.is_file():
         kinds = ("a file", "a folder") if recorded.is_file() else ("a folder", "a file")
-        found.add(rebuilt.name, *kinds)
-        return found
+        differences.add(rebuilt.name, *kinds)
+        return differences
     names: set[str] = set()
     for folder in (recorded, rebuilt):
         names.update(str(file.relative_to(folder)) for file in files_below(folder))
     for name in sorted(names):
-        one = recorded / name
-        other = rebuilt / name
+        recorded_file = recorded / name
+        rebuilt_file = rebuilt / name
         # The file can be missing in one of the two folders, or be a folder there.
-        if not one.is_file():
-            found.add(name, NOTHING, "a file")
-        elif not other.is_file():
-            found.add(name, "a file", NOTHING)
+        if not recorded_file.is_file():
+            differences.add(name, NOTHING, "a file")
+        elif not rebuilt_file.is_file():
+            differences.add(name, "a file", NOTHING)
         else:
-            _compare_files(one, other, name, f"{name}: ", found)
-    return found
+            _compare_files(recorded_file, rebuilt_file, name, f"{name}: ", differences)
+    return differences
 
 
-def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, found: Differences) -> None:
+def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, differences: Differences) -> None:
+    """Add the differences between two files, which are called `name`, to `differences`.
+
+    `prefix` is put before the places of their values.
+    """
     if filecmp.cmp(recorded, rebuilt, shallow=False):
         return
     read = READERS.get(rebuilt.suffix.lower())
     if read is None:
-        found.opaque.append(name)
+        differences.opaque.append(name)
         return
     try:
         rows = zip_longest(read(recorded), read(rebuilt), fillvalue=NO_ROW)
-        for (one_place, one), (other_place, other) in rows:
-            place = one_place or other_place
+        for (recorded_place, recorded_values), (rebuilt_place, rebuilt_values) in rows:
+            place = recorded_place or rebuilt_place
             # Most rows of a table are equal. Comparing a row as a whole is faster than value by value.
-            if not place or one != other:
-                found.add_all(f"{prefix}{place}", one, other)
+            if not place or recorded_values != rebuilt_values:
+                differences.add_all(f"{prefix}{place}", recorded_values, rebuilt_values)
     except UnreadableError as error:
-        found.opaque.append(f"{name} ({error.message})")
+        differences.opaque.append(f"{name} ({error.message})")
     except UnicodeDecodeError as error:
-        found.opaque.append(f"{name} ({error})")
+        differences.opaque.append(f"{name} ({error})")
 
 
 def can_be_compared(path: Path) -> bool:

@@ -10,12 +10,13 @@ import shutil
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..results.processor import Processor
 from .attempts import Attempt, StageRunner, remove
-from .comparison import compare_contents, in_words
+from .comparison import compare_contents, largest_in_words
 from .environment import RECORD
 from .sandbox import USUAL, Conditions
 
@@ -65,10 +66,7 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
     for path, copy in copies.items():
         _move(runner.path_of(path), copy)
 
-    def observe(conditions: Conditions) -> Observation:
-        attempt = runner.attempt(conditions)
-        return _compare(runner, attempt, usual, copies)
-
+    observe = partial(_observe, runner, usual, copies)
     try:
         return list(available), find_dependence(runner.stage.address, usual.hashes, available, observe)
     finally:
@@ -79,10 +77,11 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
             _move(copy, runner.path_of(path))
 
 
-def _compare(
-    runner: StageRunner, attempt: Attempt, usual: Attempt, copies: Mapping[str, Path]
+def _observe(
+    runner: StageRunner, usual: Attempt, copies: Mapping[str, Path], conditions: Conditions
 ) -> Observation:
-    """Return the outcome of an attempt. An output within the tolerance gets the hash of the usual output."""
+    """Run the stage and return the outcome, with the usual hash for an output within the tolerance."""
+    attempt = runner.attempt(conditions)
     rtol = runner.recorded.rtol
     hashes = dict(attempt.hashes)
     largest = 0.0
@@ -90,13 +89,13 @@ def _compare(
         place = runner.path_of(path)
         if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
             continue
-        found = compare_contents(copy, place, rtol)
-        largest = max(largest, found.largest)
-        if found.opaque:
+        differences = compare_contents(copy, place, rtol)
+        largest = max(largest, differences.largest)
+        if differences.opaque:
             continue
         # The record of the environment contains the varied variables, and is meant to change with them.
-        told = path == RECORD and all(line.startswith("variables") for line in found.changed)
-        if told or (rtol > 0 and found.within_rtol):
+        is_expected = path == RECORD and all(line.startswith("variables") for line in differences.changed)
+        if is_expected or (rtol > 0 and differences.within_rtol):
             hashes[path] = usual.hashes[path]
     return Observation(attempt.failed, hashes, largest)
 
@@ -177,10 +176,10 @@ def _other_processors(processor: Processor, recorded: Mapping[str, str]) -> dict
     # Libraries without a setting of their own follow OMP_NUM_THREADS.
     if "OMP_NUM_THREADS" not in recorded:
         # OpenMP can use more threads than there are processors. OpenBLAS and MKL cannot, so they get one.
-        threads = {"OMP_NUM_THREADS": "5" if processor.cpus == FEW_THREADS else str(FEW_THREADS)}
-        threads |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        number = 5 if processor.cpus == FEW_THREADS else FEW_THREADS
+        threads = {"OMP_NUM_THREADS": str(number), "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         others["number of threads"] = Conditions(
-            variables={name: number for name, number in threads.items() if name not in recorded},
+            variables={name: value for name, value in threads.items() if name not in recorded},
             processor="another number of threads",
         )
     return others
@@ -219,46 +218,49 @@ def find_dependence(
     together = observe(combine(list(available.values())))
     if together.hashes == usual:
         return []
-    again = observe(USUAL)
-    if again.hashes != usual:
-        if together.failed or again.failed:
+    unchanged = observe(USUAL)
+    if unchanged.hashes != usual:
+        if together.failed or unchanged.failed:
             return [f"{address} fails in one run and not in another, whatever the conditions"]
         return [f"{address}: {_changed(usual, [together])} changes with the run, whatever the conditions"]
     # Conditions that stand for another processor are reported in a sentence of their own.
-    guilty: dict[str, Observation] = {}
-    processors: dict[str, Observation] = {}
+    by_condition: dict[str, Observation] = {}
+    by_processor: dict[str, Observation] = {}
     for name, conditions in available.items():
         observed = observe(conditions)
         if observed.hashes == usual:
             continue
         if conditions.processor:
-            processors[conditions.processor] = observed
+            by_processor[conditions.processor] = observed
         else:
-            guilty[name] = observed
-    if not guilty and not processors:
-        guilty[f"{', '.join(available)} together"] = together
+            by_condition[name] = observed
+    if not by_condition and not by_processor:
+        by_condition[f"{', '.join(available)} together"] = together
     lines = []
-    if guilty:
-        lines.append(_sentence(address, usual, guilty))
-    if processors:
-        lines.append(_processor_sentence(address, usual, processors))
+    if by_condition:
+        lines.append(_sentence(address, usual, by_condition))
+    if by_processor:
+        lines.append(_processor_sentence(address, usual, by_processor))
     return lines
 
 
-def _sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    if any(each.failed for each in guilty.values()):
+def _sentence(address: str, usual: Hashes, observed: Mapping[str, Observation]) -> str:
+    """Return the finding about conditions, given the outcome under each of them by name."""
+    names = ", ".join(observed)
+    if any(each.failed for each in observed.values()):
         return f"{address} fails with another {names}"
-    return f"{address}: {_changed(usual, guilty.values())} changes with the {names}"
+    return f"{address}: {_changed(usual, observed.values())} changes with the {names}"
 
 
-def _processor_sentence(address: str, usual: Hashes, guilty: Mapping[str, Observation]) -> str:
-    names = ", ".join(guilty)
-    if any(each.failed for each in guilty.values()):
+def _processor_sentence(address: str, usual: Hashes, observed: Mapping[str, Observation]) -> str:
+    """Return the finding about imitated processors, given the outcome on each of them by name."""
+    names = ", ".join(observed)
+    if any(each.failed for each in observed.values()):
         return f"{address} depends on the processor: it fails with {names}"
-    sentence = f"{address} depends on the processor: {_changed(usual, guilty.values())} differs with {names}"
-    largest = max(each.largest for each in guilty.values())
-    return f"{sentence} ({in_words(largest)})" if largest else sentence
+    changed = _changed(usual, observed.values())
+    sentence = f"{address} depends on the processor: {changed} differs with {names}"
+    largest = max(each.largest for each in observed.values())
+    return f"{sentence} ({largest_in_words(largest)})" if largest else sentence
 
 
 def _changed(usual: Hashes, observations: Collection[Observation]) -> str:

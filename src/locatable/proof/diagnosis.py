@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .attempts import Attempt, StageRunner
-from .comparison import Verdict, in_words
-from .inputs import Input, files_below, mentioned, unset_variables
+from .comparison import Verdict, largest_in_words
+from .inputs import Input, files_below, is_mentioned, unset_variables
 from .sandbox import Conditions
 
 UNSTABLE = "differs from one rebuild to the next: "
@@ -52,17 +52,18 @@ class Diagnosis:
 
 
 def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnosis:
-    """Find out why a stage fails. `text` holds its printed lines, commands and declared files."""
-    finding = _needs_own_output(runner, failed, ())
+    """Find out why a stage fails. `text` contains its printed lines, commands and declared files."""
+    finding = _depends_on_last_output(runner, failed, ())
     if finding:
         return Diagnosis(failed, (finding,))
     cause = _find_cause(runner, text, (), lambda attempt: not attempt.failed)
     if cause:
         return cause
-    *_, reason = ["it printed nothing", *failed.printed.strip().splitlines()]
-    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason.strip()}"
+    lines = failed.printed.strip().splitlines()
+    reason = lines[-1].strip() if lines else "it printed nothing"
+    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}"
     finding += unset_variables(runner.stage, text)
-    finding += runner.missing(text)
+    finding += runner.remark_on_missing(text)
     if _NO_REPOSITORY.search(failed.printed):
         finding += "; it calls Git, and a stage is proven where there is no Git repository"
     return Diagnosis(failed, (finding,))
@@ -81,11 +82,10 @@ def diagnose_difference(
     """
     address = runner.stage.address
     # Look for times now, because the next run replaces the outputs.
-    contents = (_content_of(runner.path_of(path)) for path in runner.stage.outs)
-    holds_time = any(map(has_recent_time, contents))
+    holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
     time.sleep(PAUSE)
     finding = ""
-    unstable = differing.unlike(runner.attempt(Conditions(inputs)))
+    unstable = differing.changed_outputs(runner.attempt(Conditions(inputs)))
     missing = [each.output for each in differing.verdicts if each.verdict is Verdict.MISSING]
     if unstable:
         reason = NO_SEED
@@ -97,7 +97,7 @@ def diagnose_difference(
     elif missing:
         finding = f"{address} does not write {', '.join(missing)}"
     else:
-        finding = _needs_own_output(runner, differing, inputs)
+        finding = _depends_on_last_output(runner, differing, inputs)
     if finding:
         return Diagnosis(differing, (finding,), inputs)
     cause = _find_cause(runner, text, inputs, lambda attempt: not attempt.wrong)
@@ -109,12 +109,12 @@ def diagnose_difference(
     return Diagnosis(last, (_unexplained(runner, differing, last, text),), inputs)
 
 
-def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
+def _depends_on_last_output(runner: StageRunner, attempt: Attempt, inputs: tuple[Input, ...]) -> str:
     """Return a finding if the outputs depend on the stage's own last outputs, otherwise an empty text."""
-    own = runner.own_outputs()
-    if not own or not plain.unlike(runner.attempt(Conditions((*inputs, *own)))):
+    last = runner.last_outputs()
+    if not last or not attempt.changed_outputs(runner.attempt(Conditions((*inputs, *last)))):
         return ""
-    names = ", ".join(item.name for item in own)
+    names = ", ".join(item.name for item in last)
     return (
         f"{runner.stage.address} goes on from its own last output, {names} (persist: true), and nothing "
         "records what that was: declare its starting point as a dependency under another name, "
@@ -122,13 +122,13 @@ def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, 
     )
 
 
-def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
+def _find_cause(runner: StageRunner, text: str, inputs: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
     """Find undeclared inputs that help a stage, or else packages as they are installed here.
 
     Args:
         runner: runs the stage.
         text: the printed lines of the stage, its commands and its declared files.
-        given: undeclared inputs that are known to be needed, for every run.
+        inputs: undeclared inputs that are known to be needed. Every run gets them.
         helps: returns whether a run is as it should be.
 
     Returns:
@@ -136,8 +136,8 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
     """
     address = runner.stage.address
 
-    def suffices(some: list[Input]) -> bool:
-        return helps(runner.attempt(Conditions((*given, *some))))
+    def suffices(more: list[Input]) -> bool:
+        return helps(runner.attempt(Conditions((*inputs, *more))))
 
     def is_confirmed(changed: Conditions) -> bool:
         """Return whether a change helps in every run, and no run without it succeeds.
@@ -145,24 +145,24 @@ def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps:
         One lucky run must not lead to a finding about an input that has nothing to do with it.
         """
         for _ in range(CONFIRMATIONS):
-            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(given))):
+            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(inputs))):
                 return False
         return True
 
-    inputs = given
-    found = minimal_inputs(runner.undeclared(text), text, suffices)
+    all_inputs = inputs
+    needed = minimal_inputs(runner.undeclared_inputs(text), text, suffices)
     programs = runner.other_programs()
-    if found and is_confirmed(Conditions((*given, *found))):
-        findings = tuple(map(runner.sentence, found))
-        inputs = (*given, *found)
-    elif found:
+    if needed and is_confirmed(Conditions((*inputs, *needed))):
+        findings = tuple(map(runner.finding, needed))
+        all_inputs = (*inputs, *needed)
+    elif needed:
         findings = (f"{address} {UNSTABLE}{NO_SEED}",)
-    elif programs and is_confirmed(Conditions(given, programs=programs)):
+    elif programs and is_confirmed(Conditions(inputs, programs=programs)):
         names = runner.packages_not_as_locked(text)
         findings = (f"{address} needs packages as installed here and not as locked: {names}",)
     else:
         return None
-    return Diagnosis(runner.attempt(Conditions(inputs)), findings, inputs)
+    return Diagnosis(runner.attempt(Conditions(all_inputs)), findings, all_inputs)
 
 
 def minimal_inputs(
@@ -179,18 +179,18 @@ def minimal_inputs(
         None if not even all inputs together suffice.
     """
 
-    def fewest(given: list[Input], pool: list[Input]) -> list[Input]:
-        """Return the part of `pool` that is needed in addition to `given`; both together suffice."""
+    def fewest(chosen: list[Input], candidates: list[Input]) -> list[Input]:
+        """Return the part of `candidates` that is needed besides `chosen`. Both together suffice."""
         # This is QuickXplain (Junker, 2004). It needs about 2 log2(n) runs for each input that matters.
-        if given and suffices(given):
+        if chosen and suffices(chosen):
             return []
-        if len(pool) == 1:
-            return pool
-        half = len(pool) // 2
-        from_left = fewest(given + pool[half:], pool[:half])
-        return from_left + fewest(given + from_left, pool[half:])
+        if len(candidates) == 1:
+            return candidates
+        half = len(candidates) // 2
+        from_left = fewest(chosen + candidates[half:], candidates[:half])
+        return from_left + fewest(chosen + from_left, candidates[half:])
 
-    likely = [item for item in pool if mentioned(item, text)]
+    likely = [item for item in pool if is_mentioned(item, text)]
     for candidates in (likely, list(pool)):
         if candidates and suffices(candidates):
             return fewest([], candidates)
@@ -202,7 +202,7 @@ def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bo
     seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
     again = (runner.attempt(seeded) for _ in range(SEEDED_RUNS))
-    return not any(map(first.unlike, again))
+    return not any(map(first.changed_outputs, again))
 
 
 def _find_changed_cause(
@@ -212,17 +212,17 @@ def _find_changed_cause(
 
     The outputs depend on such an input, but its present content does not rebuild the recorded outputs.
     """
-    undeclared = runner.undeclared(text)
+    undeclared = runner.undeclared_inputs(text)
     with_everything = runner.attempt(Conditions((*inputs, *undeclared)))
-    if not differing.unlike(with_everything):
+    if not differing.changed_outputs(with_everything):
         return None
-    return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))
+    return _find_cause(runner, text, inputs, lambda attempt: not with_everything.changed_outputs(attempt))
 
 
 def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: str) -> str:
     """Return the finding about outputs that differ for no known reason."""
     address = runner.stage.address
-    unstable = ", ".join(differing.unlike(last))
+    unstable = ", ".join(differing.changed_outputs(last))
     if unstable:
         return f"{address}: {unstable} {UNSTABLE}{NO_SEED}"
     changed: list[str] = []
@@ -230,15 +230,17 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
     for verdict in differing.verdicts:
         changed += verdict.changed[:MOST_VALUES]
         largest = max(largest, verdict.largest or 0.0)
-    what = "is not what dvc.lock records, although every input is"
+    problem = "is not what dvc.lock records, although every input is"
     if all(verdict.verdict is Verdict.CLOSE for verdict in differing.wrong):
-        what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+        problem = (
+            "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+        )
     names = ", ".join(verdict.output for verdict in differing.wrong)
-    finding = f"{address}: {names} {what}{unset_variables(runner.stage, text)}"
+    finding = f"{address}: {names} {problem}{unset_variables(runner.stage, text)}"
     if changed:
         finding += f": {'; '.join(changed)}"
     if largest:
-        finding += f" ({in_words(largest)})"
+        finding += f" ({largest_in_words(largest)})"
     return finding
 
 

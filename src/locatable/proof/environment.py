@@ -63,18 +63,18 @@ NETWORK_VARIABLES = (
 )
 
 
-def first_words(stderr: str) -> str:
+def pip_reason(stderr: str) -> str:
     """Return the reason for a failure from the error output of uv or pip."""
     return reason_of_uv(stderr, LONGEST_REASON)
 
 
-def last_words(stderr: str) -> str:
+def conda_reason(stderr: str) -> str:
     """Return the reason for a failure from the error output of conda, mamba, micromamba, conda-lock or pixi.
 
     They print it at the end, after warnings. Only a traceback of conda-lock can follow.
     """
-    said = stderr.partition("\nTraceback (most recent call last):")[0]
-    return " ".join(said.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
+    message = stderr.partition("\nTraceback (most recent call last):")[0]
+    return " ".join(message.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Step:
 
     command: list[str]
     problem: str
-    reason: Callable[[str], str] = first_words
+    reason: Callable[[str], str] = pip_reason
     runs_packages: bool = False
     optional: bool = False
 
@@ -106,8 +106,8 @@ def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
     # These are the lock, the program, folders with packages, certificates and the like.
-    named = map(Path, (*step.command, *variables.values()))
-    readable = [path for path in named if path.is_absolute() and path.exists()]
+    mentioned = map(Path, (*step.command, *variables.values()))
+    readable = [path for path in mentioned if path.is_absolute() and path.exists()]
     for path in list(readable):
         # A program such as conda needs the environment that it is installed in.
         if path.is_file() and os.access(path, os.X_OK):
@@ -297,10 +297,10 @@ def name_packages(
     for module, packages in owners.items():
         if not re.search(rf"(?:import|from|module named)\s+'?{re.escape(module)}\b", text):
             continue
-        found = [name for name in packages if name in differing]
+        candidates = [name for name in packages if name in differing]
         # Several packages can share a module. The one with the module's name depends on the others.
-        own_name = canonicalize_name(module)
-        namesakes = [name for name in found if canonicalize_name(name) == own_name]
-        imported.update(namesakes or found)
-    named = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
-    return ", ".join(f"{name} {differing[name]}" for name in named)
+        module_name = canonicalize_name(module)
+        namesakes = [name for name in candidates if canonicalize_name(name) == module_name]
+        imported.update(namesakes or candidates)
+    names = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
+    return ", ".join(f"{name} {differing[name]}" for name in names)

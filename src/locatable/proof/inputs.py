@@ -22,8 +22,8 @@ PRIVATE_VARIABLES = frozenset(
 # Larger files are taken for data, not code, and are not searched for names.
 MOST_BYTES_OF_TEXT = 1_000_000
 # How code in Python and in a shell reads an environment variable.
-_ASKED_BY_PYTHON = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""")
-_ASKED_BY_SHELL = re.compile(r"\$\{?([A-Z_][A-Z0-9_]{2,})")
+_PYTHON_VARIABLE = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""")
+_SHELL_VARIABLE = re.compile(r"\$\{?([A-Z_][A-Z0-9_]{2,})")
 # Stands for the whole params file, in place of keys.
 WHOLE_FILE = ""
 
@@ -73,14 +73,14 @@ def fill_folder(
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
     # Reduce params files to the declared keys, unless the stage depends on the file as a whole.
-    declared = [checkout.path_of(path) for path in stage.deps]
+    whole_files = [checkout.path_of(path) for path in stage.deps]
     for path, keys in keys_by_file.items():
-        left = None
-        if path not in declared:
-            left = _declared_part(path, keys)
-        if left is not None:
+        if path in whole_files:
+            continue
+        declared_part = _declared_part(path, keys)
+        if declared_part is not None:
             target = folder / path.relative_to(checkout.tree)
-            target.write_text(left, encoding="utf-8", newline="")
+            target.write_text(declared_part, encoding="utf-8", newline="")
     _make_folders(stage, checkout, folder)
 
 
@@ -89,8 +89,8 @@ def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Pat
     files: dict[Path, Path] = {}
     for dependency in stage.deps:
         place = checkout.path_of(dependency)
-        found = checkout.files_in(place) if place.is_dir() else [place]
-        for file in found:
+        candidates = checkout.files_in(place) if place.is_dir() else [place]
+        for file in candidates:
             if file.exists():
                 files[file.relative_to(checkout.tree)] = file
     for item in extra:
@@ -123,11 +123,10 @@ def _declared_part(path: Path, keys: Sequence[str]) -> str | None:
 
 def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
     """Create folders that exist in every checkout, although the stage may declare no file in them."""
-    wanted = [checkout.path_of(path) for path in stage.deps]
+    candidates = [checkout.path_of(path) for path in stage.deps]
     # The folder of an output exists in the checkout if Git has any file in it.
-    wanted += [checkout.path_of(path).parent for path in stage.outs]
-    there = [checkout.path_of(stage.folder), *filter(Path.is_dir, wanted)]
-    for path in there:
+    candidates += [checkout.path_of(path).parent for path in stage.outs]
+    for path in (checkout.path_of(stage.folder), *filter(Path.is_dir, candidates)):
         place = folder / path.relative_to(checkout.tree)
         place.mkdir(parents=True, exist_ok=True)
 
@@ -185,7 +184,7 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
         if path.exists() or overlaps(str(path), outputs):
             continue
         item = Input(InputKind.FILE, name.rstrip("/"), top / name)
-        if mentioned(item, text):
+        if is_mentioned(item, text):
             yield item
 
 
@@ -244,7 +243,7 @@ def text_of(stage: Stage, root: Path) -> str:
     return "\n".join(texts)
 
 
-def mentioned(item: Input, text: str) -> bool:
+def is_mentioned(item: Input, text: str) -> bool:
     """Return whether a text contains the words that code would use to name an input."""
     path = Path(item.name)
     words = [path.name]
@@ -258,7 +257,7 @@ def mentioned(item: Input, text: str) -> bool:
     return all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)
 
 
-def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
+def undeclared_finding(stage: Stage, item: Input, tree: Path, root: Path) -> str:
     """Return the finding about an undeclared input.
 
     Args:
@@ -289,11 +288,10 @@ def unset_variables(stage: Stage, text: str) -> str:
     Returns:
         An empty text if all of them are set.
     """
-    asked = _ASKED_BY_PYTHON.findall(text)
+    variables = _PYTHON_VARIABLE.findall(text)
     for command in stage.commands:
-        asked += _ASKED_BY_SHELL.findall(command)
-    unset = set(asked) - os.environ.keys() - PRIVATE_VARIABLES
+        variables += _SHELL_VARIABLE.findall(command)
+    unset = set(variables) - os.environ.keys() - PRIVATE_VARIABLES
     if not unset:
         return ""
-    names = ", ".join(sorted(unset))
-    return f"; it asks for {names}, which is not set here"
+    return f"; it asks for {', '.join(sorted(unset))}, which is not set here"

@@ -39,10 +39,10 @@ from ..results.coordinates import (
 from ..results.rebuild import choose_lock
 from .environment import (
     Step,
+    conda_reason,
     conda_records,
     distributions,
-    first_words,
-    last_words,
+    pip_reason,
     recorded_python,
     run_installer,
     run_isolated,
@@ -57,24 +57,25 @@ KNOWN_SOURCES = {
 # A package in requirements.lock, with its hashes in continuation lines (after a backslash).
 PACKAGE = re.compile(r"^([A-Za-z0-9][\w.-]*)[^\n\\]*((?:\\\n[^\n\\]*)*)", re.MULTILINE)
 # Comments and continued line breaks, which are removed before a lock is searched.
-NO_PART = re.compile(r"(?:^|\s)#.*|\\\n", re.MULTILINE)
+COMMENT = re.compile(r"(?:^|\s)#.*|\\\n", re.MULTILINE)
 # A comment that declares another encoding. pip would decode the lock differently from us.
 OTHER_ENCODING = re.compile(r"^#.*coding[:=]\s*(?!utf-?8\b)", re.MULTILINE | re.IGNORECASE)
 # Another file of requirements or constraints that a lock includes.
 INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)", re.MULTILINE)
 # The URL of a server.
-ADDRESS = re.compile(r"\b(?:https?|ssh)://[^\s'\"]+", re.IGNORECASE)
+URL = re.compile(r"\b(?:https?|ssh)://[^\s'\"]+", re.IGNORECASE)
 # The position where the section of a package begins in pylock.toml.
-PACKAGES = re.compile(r"^(?=\[\[packages\]\])", re.MULTILINE)
+PACKAGE_START = re.compile(r"^(?=\[\[packages\]\])", re.MULTILINE)
 # The first version of uv that reads and writes pylock.toml.
 OLDEST_UV = Version("0.6.15")
-# Versions of Python and ranges of them. Nothing else is passed to uv, which also accepts paths of programs.
-PYTHON_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+# A version, and a range of versions. Only these are passed to uv as a Python, because it also accepts the
+# path of a program to run.
+VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 PYTHON_RANGE = re.compile(r"[\d\s.,*<>=!~]+")
 # The name of a file, but not a path.
 FILE_NAME = re.compile(r"\w[\w.+!-]*", re.ASCII)
 # Code that runs a command of a package: it calls the function of the entry point `module:function`.
-START = (
+CALL_ENTRY_POINT = (
     "import sys; from importlib.metadata import EntryPoint; del sys.argv[0], sys.path[0]; "
     "sys.exit(EntryPoint('', {function!r}, '').load()())"
 )
@@ -84,7 +85,7 @@ CONDA_PROGRAMS = ("micromamba", "conda-lock", "mamba", "conda")
 # they are called through shell functions.
 CONDA_EXECUTABLES = ("MAMBA_EXE", "CONDA_EXE")
 # The advice for a lock that cannot be installed.
-CURRENT = "try with the packages installed here: --env current"
+ADVICE = "try with the packages installed here: --env current"
 # A remark on packages that run code while they are installed. Installers need the network at that time.
 RUNS_CODE = ", which may run code with the network"
 
@@ -110,15 +111,16 @@ def find_lock(
         servers = servers_in(project / REQUIREMENTS)
         return HashedLock(recorded_python(project), wheels, allow_build, servers)
     if name in (UV_LOCK, PYLOCK):
-        kind = UvLock if name == UV_LOCK else PyLock
         text = present[name].read_text(encoding="utf-8", errors="replace")
-        return kind(python_for(project, text), None, allow_build, _servers(text))
+        version = python_for(project, text)
+        kind = UvLock if name == UV_LOCK else PyLock
+        return kind(version, allow_build=allow_build, servers=_servers(text))
     if name == CONDA_LOCK:
         return CondaLock(allow_build)
     if name == PIXI_LOCK:
         return PixiLock(allow_build)
     *names, last = ENVIRONMENT_LOCKS
-    raise CannotTryError(f"the root of this project has no {', '.join(names)} or {last}; {CURRENT}")
+    raise CannotTryError(f"the root of this project has no {', '.join(names)} or {last}; {ADVICE}")
 
 
 def present_locks(project: Path) -> dict[str, Path]:
@@ -190,21 +192,24 @@ class HashedLock:
     def steps(self, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that build the environment in a folder."""
         lock = project / REQUIREMENTS
+        # Refuse a dangerous lock here, too, since this is where it is passed to an installer.
         servers_in(lock)
         uv = shutil.which("uv", path=_search_path(os.environ))
-        yield make_step(folder, self.version, uv)
+        yield venv_step(folder, self.version, uv)
         compiling = _compile_step(folder)
-        command = fill_command(folder, lock, uv, self.wheels)
-        yield self._fill_step(command, wheels_alone(lock.read_text()))
+        command = install_command(folder, lock, uv, self.wheels)
+        yield self._install_step(command, only_binary_options(lock.read_text()))
+        # pip compiles packages itself.
         if uv:
             yield compiling
 
-    def _fill_step(self, command: list[str], only_wheels: list[str]) -> Step:
+    def _install_step(self, command: list[str], only_binary: list[str]) -> Step:
+        """Return the step that installs the packages, with these options unless packages may be built."""
         problem = f"{self.name} cannot be installed"
         if self.allow_build:
             return Step(command, problem, runs_packages=True)
         problem += " from wheels alone (`--allow-build` lets packages run code)"
-        return Step([*command, *only_wheels], problem)
+        return Step([*command, *only_binary], problem)
 
     def check(self, folder: Path) -> None:
         """Check that the Python files of all packages are as they were released.
@@ -235,9 +240,9 @@ def servers_in(lock: Path) -> tuple[str, ...]:
     """
     servers: dict[str, None] = {}
     seen: set[Path] = set()
-    waiting = [lock]
-    while waiting:
-        file = waiting.pop()
+    files = [lock]
+    while files:
+        file = files.pop()
         if file in seen:
             continue
         seen.add(file)
@@ -250,20 +255,20 @@ def servers_in(lock: Path) -> tuple[str, ...]:
                 f"{file.name} asks for variables of your environment (${{...}}), and they could be sent to "
                 "anyone: say in your own settings where packages come from, and take them out"
             )
-        text = NO_PART.sub("", text)
+        text = COMMENT.sub("", text)
         servers.update(dict.fromkeys(_servers(text)))
-        waiting += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
+        files += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
     return tuple(servers)
 
 
 def _servers(text: str) -> tuple[str, ...]:
     """Return the servers that a text names. Logins are left out, but it is said that there is one."""
     has_login: dict[str, bool] = {}
-    for address in ADDRESS.findall(text):
-        parts = urlsplit(address)
+    for url in URL.findall(text):
+        parts = urlsplit(url)
         login, _, host = parts.netloc.rpartition("@")
         server = f"{parts.scheme}://{host}"
-        # An address of ssh contains only a user name.
+        # A URL of ssh contains only a user name, which is not secret.
         is_secret = bool(login) and parts.scheme != "ssh"
         has_login[server] = is_secret or has_login.get(server, False)
     servers = []
@@ -285,7 +290,7 @@ def _compile_step(folder: Path) -> Step:
     return Step(command, "the packages cannot be compiled", optional=True)
 
 
-def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
+def venv_step(folder: Path, version: str | None, uv: str | None) -> Step:
     """Return the command that creates a virtual environment without the packages of the lock.
 
     Args:
@@ -305,7 +310,7 @@ def make_step(folder: Path, version: str | None, uv: str | None) -> Step:
     return Step(command, problem)
 
 
-def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> list[str]:
+def install_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) -> list[str]:
     """Return the command that installs the packages of requirements.lock, and no others.
 
     Args:
@@ -323,7 +328,7 @@ def fill_command(folder: Path, lock: Path, uv: str | None, wheels: Path | None) 
     return [*pip, *options, "--disable-pip-version-check", "--requirement", str(lock)]
 
 
-def wheels_alone(lock: str) -> list[str]:
+def only_binary_options(lock: str) -> list[str]:
     """Return the options that keep uv and pip from building packages, which would run their code."""
     options = []
     for name, hashes in PACKAGE.findall(lock):
@@ -354,26 +359,27 @@ class PyLock(HashedLock):
             CannotTryError: there is no suitable uv, or the lock cannot be read.
         """
         uv = find_uv(self.name)
-        yield self._make_step(folder, uv)
+        yield self._venv_step(folder, uv)
         text = (project / PYLOCK).read_text(encoding="utf-8", errors="replace")
-        yield from self._fill_steps(uv, text, project, folder)
+        yield from self._install_steps(uv, text, project, folder)
 
-    def _make_step(self, folder: Path, uv: str) -> Step:
-        step = make_step(folder, self.version, uv)
+    def _venv_step(self, folder: Path, uv: str) -> Step:
+        """Return the step that creates the environment. If it fails, the lock is named as the reason."""
+        step = venv_step(folder, self.version, uv)
         return replace(step, problem=f"{self.name} is for Python {self.version}") if self.version else step
 
-    def _fill_steps(self, uv: str, text: str, project: Path, folder: Path) -> Iterator[Step]:
+    def _install_steps(self, uv: str, text: str, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that install the packages of a pylock.toml, given its text."""
         try:
             listed, local = _split_packages(text, project)
-            only_wheels = _only_wheels(listed)
+            only_binary = _only_binary_of_pylock(listed)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CannotTryError(f"{self.name} cannot be read: {error}; {CURRENT}") from None
+            raise CannotTryError(f"{self.name} cannot be read: {error}; {ADVICE}") from None
         for name, place in local.items():
             if not place.is_dir() or not place.resolve().is_relative_to(folder.parent):
                 raise CannotTryError(
                     f"{self.name} has {name} in {os.path.relpath(place, project)}, "
-                    f"and this revision has no such folder; {CURRENT}"
+                    f"and this revision has no such folder; {ADVICE}"
                 )
         compiling = _compile_step(folder)
         lock = _new_pylock(project)
@@ -381,7 +387,7 @@ class PyLock(HashedLock):
         # `uv sync` cannot be used: it builds the project, and reads more of its settings than the lock.
         command = [uv, "pip", "sync", "--quiet", "--allow-empty-requirements"]
         command += ["--python", str(folder), "--require-hashes", str(lock)]
-        yield self._fill_step(command, only_wheels)
+        yield self._install_step(command, only_binary)
         lock.unlink()
         yield compiling
         link_packages(local, project, folder)
@@ -410,7 +416,7 @@ class UvLock(PyLock):
             CannotTryError: there is no suitable uv, or the lock cannot be read.
         """
         uv = find_uv(self.name)
-        yield self._make_step(folder, uv)
+        yield self._venv_step(folder, uv)
         exported = _new_pylock(project)
         command = [uv, "export", "--quiet", "--project", str(project)]
         # The project can bring a Python and name a cache. These options keep uv from running the one and
@@ -419,10 +425,10 @@ class UvLock(PyLock):
         command += ["--format", PYLOCK, "--output-file", str(exported)]
         if _table(_settings(project / "pyproject.toml"), "tool", "uv", "workspace"):
             command.append("--all-packages")
-        yield Step(command, f"{self.name} cannot be used", _words_of_uv)
+        yield Step(command, f"{self.name} cannot be used", _reason_of_export)
         text = exported.read_text(encoding="utf-8")
         exported.unlink()
-        yield from self._fill_steps(uv, text, project, folder)
+        yield from self._install_steps(uv, text, project, folder)
 
 
 def find_uv(lock: str) -> str:
@@ -436,17 +442,17 @@ def find_uv(lock: str) -> str:
     """
     uv = shutil.which("uv", path=_search_path(os.environ))
     if not uv:
-        raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {CURRENT}")
+        raise CannotTryError(f"{lock} needs uv, and this machine has none: install it, or {ADVICE}")
     done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
-    found = PYTHON_VERSION.search(done.stdout)
-    if found and Version(found[0]) < OLDEST_UV:
-        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {found[0]}: update it")
+    version = VERSION.search(done.stdout)
+    if version and Version(version[0]) < OLDEST_UV:
+        raise CannotTryError(f"{lock} needs uv {OLDEST_UV} or later, and {uv} is {version[0]}: update it")
     return os.path.abspath(uv)
 
 
-def _words_of_uv(stderr: str) -> str:
+def _reason_of_export(stderr: str) -> str:
     """Return the reason why uv cannot read a lock, without the hint that follows."""
-    return first_words(stderr.partition("\nhint:")[0]).removeprefix("error: ")
+    return pip_reason(stderr.partition("\nhint:")[0]).removeprefix("error: ")
 
 
 def python_for(project: Path, lock: str) -> str | None:
@@ -462,16 +468,16 @@ def python_for(project: Path, lock: str) -> str | None:
     recorded = recorded_python(project)
     if recorded:
         return recorded
-    pin = project / ".python-version"
-    if pin.is_file():
-        pinned = pin.read_text(errors="replace").strip()
-        if PYTHON_VERSION.fullmatch(pinned):
+    version_file = project / ".python-version"
+    if version_file.is_file():
+        pinned = version_file.read_text(errors="replace").strip()
+        if VERSION.fullmatch(pinned):
             return pinned
-    found = re.search(r'^requires-python = "([^"]*)"', lock, re.MULTILINE)
-    if found and PYTHON_RANGE.fullmatch(found[1]):
+    required = re.search(r'^requires-python = "([^"]*)"', lock, re.MULTILINE)
+    if required and PYTHON_RANGE.fullmatch(required[1]):
         with contextlib.suppress(InvalidSpecifier):
-            if platform.python_version() not in SpecifierSet(found[1]):
-                return found[1]
+            if platform.python_version() not in SpecifierSet(required[1]):
+                return required[1]
     return None
 
 
@@ -485,24 +491,26 @@ def _split_packages(text: str, project: Path) -> tuple[str, dict[str, Path]]:
     Returns:
         The text without packages that are folders, and these folders by name of the package.
     """
+    # Raise if the text as a whole is not TOML.
     parse_toml(text)
-    others = []
+    listed = []
     local: dict[str, Path] = {}
     # Split the text instead of writing TOML, which takes a library seconds for a long lock.
-    head, *sections = PACKAGES.split(text)
+    head, *sections = PACKAGE_START.split(text)
     for section in sections:
         (package,) = parse_toml(section)["packages"]
         if "directory" in package:
             local[canonicalize_name(package["name"])] = project / package["directory"]["path"]
         else:
-            others.append(section)
-    # uv rejects a file without the key `packages`.
-    start = "" if others or not local else "packages = []\n"
-    return "".join([start, head, *others]), local
+            listed.append(section)
+    if local and not listed:
+        # uv rejects a file without the key `packages`.
+        head = f"packages = []\n{head}"
+    return "".join([head, *listed]), local
 
 
-def _only_wheels(lock: str) -> list[str]:
-    """Return the options that keep uv from building packages of a pylock.toml, see `wheels_alone`."""
+def _only_binary_of_pylock(lock: str) -> list[str]:
+    """Return the options that keep uv from building packages of a pylock.toml, see `only_binary_options`."""
     options = []
     for package in parse_toml(lock).get("packages", ()):
         hashes = package.get("sdist", {}).get("hashes", {})
@@ -536,10 +544,10 @@ def link_packages(packages: Mapping[str, Path], project: Path, folder: Path) -> 
             # Do not overwrite a program of the environment, such as Python.
             if not FILE_NAME.fullmatch(command) or os.path.lexists(script):
                 continue
-            code = START.format(function=str(function))
-            start = join(["exec", str(folder / "bin/python"), "-c", code])
+            code = CALL_ENTRY_POINT.format(function=str(function))
+            call = join(["exec", str(folder / "bin/python"), "-c", code])
             # A `#!` line with the path of Python could be too long for the kernel, so a shell starts it.
-            script.write_text(f'#!/bin/sh\n{start} "$0" "$@"\n')
+            script.write_text(f'#!/bin/sh\n{call} "$0" "$@"\n')
             script.chmod(0o755)
     # Python runs these lines when it starts in a stage. The folder of the stage is not known before.
     (site_packages / "of_this_repository.pth").write_text("".join(lines))
@@ -574,8 +582,8 @@ def _settings(pyproject: Path) -> dict[str, Any]:
 def _table(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return a nested table of TOML by its names from outside in, empty if there is no such table."""
     for name in names:
-        found = settings.get(name)
-        settings = found if isinstance(found, dict) else {}
+        table = settings.get(name)
+        settings = table if isinstance(table, dict) else {}
     return settings
 
 
@@ -604,10 +612,10 @@ class CondaLock:
         if not self.allow_build:
             raise CannotTryError(
                 f"packages of {self.name} can run scripts while they are installed: allow it by "
-                f"`--allow-build`, or {CURRENT}"
+                f"`--allow-build`, or {ADVICE}"
             )
         command = self._command(project, folder)
-        yield Step(command, f"{self.name} cannot be installed", last_words, runs_packages=True)
+        yield Step(command, f"{self.name} cannot be installed", conda_reason, runs_packages=True)
 
     def _command(self, project: Path, folder: Path) -> list[str]:
         """Return the command that builds the environment."""
@@ -621,7 +629,7 @@ class CondaLock:
         """
         records = list(conda_records(folder))
         if not records:
-            raise CannotTryError(f"{self.name} has no packages for this platform; {CURRENT}")
+            raise CannotTryError(f"{self.name} has no packages for this platform; {ADVICE}")
         # If several packages contain the same file, the one installed last wins: accept any of their hashes.
         released: dict[str, set[str]] = defaultdict(set)
         owners: dict[str, str] = {}
@@ -658,7 +666,7 @@ class PixiLock(CondaLock):
         pixi = shutil.which("pixi", path=_search_path(os.environ))
         if not pixi:
             raise CannotTryError(
-                f"{self.name} needs pixi, and this machine has none: install it, or {CURRENT}"
+                f"{self.name} needs pixi, and this machine has none: install it, or {ADVICE}"
             )
         options = ["--frozen", "--quiet", "--environment", "default", "--manifest-path", str(project)]
         return [os.path.abspath(pixi), "install", *options]
@@ -669,13 +677,13 @@ EnvironmentLock = HashedLock | CondaLock
 
 def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the paths of the installed programs of `CONDA_PROGRAMS`, by name."""
-    named = {}
+    outside_path = {}
     for variable in CONDA_EXECUTABLES:
         program = variables.get(variable, "")
-        named[Path(program).name] = program
+        outside_path[Path(program).name] = program
     programs = {}
     for name in CONDA_PROGRAMS:
-        path = shutil.which(name, path=_search_path(variables)) or shutil.which(named.get(name, ""))
+        path = shutil.which(name, path=_search_path(variables)) or shutil.which(outside_path.get(name, ""))
         if path:
             # Make the path absolute: PATH can have relative entries, and an installer runs in another folder.
             programs[name] = os.path.abspath(path)
@@ -703,5 +711,5 @@ def conda_command(folder: Path, lock: Path, programs: Mapping[str, str]) -> list
         return [program, "create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(lock)]
     raise CannotTryError(
         f"{CONDA_LOCK} needs micromamba, or mamba 2, or conda with conda-lock, and this machine has none "
-        f"of these: install micromamba, or {CURRENT}"
+        f"of these: install micromamba, or {ADVICE}"
     )

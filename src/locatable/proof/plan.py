@@ -40,7 +40,7 @@ class ProofPlan:
         """The outputs of all stages that the proof rebuilds."""
         return [output for stage in self.stages for output in stage.outs.values()]
 
-    def fetched_for(self, stage: Stage) -> list[Output]:
+    def recorded_inputs(self, stage: Stage) -> list[Output]:
         """Return the inputs of a stage that DVC stores and no stage of the proof writes."""
         read = [*stage.deps, *stage.params]
         return [output for output in self.taken_as_recorded if overlaps(output.path, read)]
@@ -96,6 +96,7 @@ def addresses(stages: Iterable[Stage]) -> str:
 
 
 def _check_inside(stage: Stage) -> None:
+    """Raise if a stage reads or writes a path outside the project."""
     for path in (*stage.deps, *stage.params, *stage.outs):
         if not is_inside(path):
             raise CannotTryError(f"{stage.address}: {path} is outside the project")
@@ -108,17 +109,17 @@ def _is_recorded(stage: Stage) -> bool:
 
 @dataclass
 class StageRecord:
-    """What checking the record of a stage found before the stage is rebuilt.
+    """The result of checking the record of a stage, before the stage is rebuilt.
 
     Attributes:
         findings: problems of the record, one line each.
         contradictory: true if dvc.lock contradicts the files of the revision.
-        kept: copies of the recorded persistent outputs, by path. Outputs that are not available are missing.
+        persistent: copies of the recorded persistent outputs, by path. Unavailable ones are missing.
     """
 
     findings: list[str]
     contradictory: bool
-    kept: dict[str, Path] = field(default_factory=dict)
+    persistent: dict[str, Path] = field(default_factory=dict)
 
 
 def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
@@ -130,12 +131,12 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
     Raises:
         CannotTryError: an input of a stage is not available.
     """
-    found = contradictions(plan.stages, checkout)
+    contradictory = contradictions(plan.stages, checkout)
     records = {}
     # Remove the outputs of all stages before any data is fetched, because one stage can read a folder that
     # another stage writes into.
     for stage in plan.stages:
-        findings = found.get(stage.address, [])
+        findings = contradictory.get(stage.address, [])
         record = StageRecord(findings, contradictory=bool(findings))
         records[stage.address] = record
         for output in stage.outs.values():
@@ -147,13 +148,13 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
             copy = recorded.set_aside(output)
             if output.persistent and copy:
                 # A stage does not see its last output, except when a diagnosis tests whether that matters.
-                record.kept[output.path] = copy
+                record.persistent[output.path] = copy
     rebuilt = [output.path for output in plan.rebuilt]
     for stage in plan.stages:
         record = records[stage.address]
         for path in stage.deps:
             _check_links(checkout.path_of(path), checkout)
-        for output in plan.fetched_for(stage):
+        for output in plan.recorded_inputs(stage):
             if not checkout.exists(output.path):
                 record.findings += fetch(checkout, output)
         _check_dependencies(stage, checkout, rebuilt)
@@ -171,6 +172,7 @@ def _check_links(path: Path, checkout: Checkout) -> None:
 
 
 def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) -> None:
+    """Raise if a dependency or params file of a stage is missing and no stage of the proof rebuilds it."""
     missing = []
     for path in stage.deps:
         problem = checkout.missing_content(path, stage)
@@ -196,40 +198,42 @@ def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, l
     The outputs of the stages have to lie inside the project, because DVC would ask servers for other outputs.
     """
     lines: dict[str, list[str]] = defaultdict(list)
-    for found in differences(checkout.snapshot):
+    for difference in differences(checkout.snapshot):
         # Dependencies are compared later, by `wrong_inputs`: an earlier stage can still rebuild them.
-        if found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
-            lines[found.stage].append(f"{found.stage}: {_sentence(found)}")
+        if difference.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+            lines[difference.stage].append(f"{difference.stage}: {_sentence(difference)}")
     contradictory = {}
     for stage in stages:
-        own = lines[stage.address]
+        findings = lines[stage.address]
         for output in stage.outs.values():
             if not output.recorded or output.cached:
                 continue
             is_here = checkout.exists(output.path) and checkout.path_of(output.path).exists()
             if not is_here:
-                own.append(
+                findings.append(
                     f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
                 )
-        if own:
-            contradictory[stage.address] = own
+        if findings:
+            contradictory[stage.address] = findings
     return contradictory
 
 
-def _sentence(found: Difference) -> str:
+def _sentence(difference: Difference) -> str:
     """Return the sentence by which a proof reports a difference, told from the side of dvc.lock."""
-    has_both = found.recorded is not None and found.present is not None
-    match found.kind:
+    name = difference.name
+    recorded = difference.recorded
+    present = difference.present
+    has_both = recorded is not None and present is not None
+    match difference.kind:
         case Kind.COMMAND:
             return "dvc.lock records another command than dvc.yaml has"
         case Kind.PARAM if has_both:
-            file = Key.parse(found.name).file
-            return f"dvc.lock records {found.name} = {found.recorded!r}, {file} has {found.present!r}"
-        case Kind.OUTPUT if found.recorded is None:
-            return f"dvc.lock does not record {found.name}"
+            return f"dvc.lock records {name} = {recorded!r}, {Key.parse(name).file} has {present!r}"
+        case Kind.OUTPUT if recorded is None:
+            return f"dvc.lock does not record {name}"
         case Kind.OUTPUT if has_both:
-            return f"{found.name} in Git is not the one that dvc.lock records"
-    return f"dvc.lock is not of this revision: {found.sentence}"
+            return f"{name} in Git is not the one that dvc.lock records"
+    return f"dvc.lock is not of this revision: {difference.sentence}"
 
 
 def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list[str]:
@@ -263,9 +267,9 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
     """Return a line for the command, and for each declared file, that contains the user's checkout path."""
     top = checkout.user_top
-    name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
-    places = ["its command"] if any(map(name.search, stage.commands)) else []
+    path_in_text = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
+    places = ["its command"] if any(map(path_in_text.search, stage.commands)) else []
     for file in declared_files(stage, checkout.root):
-        if name.search(file.read_text(errors="ignore")):
+        if path_in_text.search(file.read_text(errors="ignore")):
             places.append(str(file.relative_to(checkout.root)))
     return [f"{stage.address}: {place} names {top}, a folder that only this machine has" for place in places]

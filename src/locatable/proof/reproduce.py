@@ -20,11 +20,11 @@ from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from ..results.rebuild import first_results
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
-from .comparison import OutputVerdict, Verdict, accept_by_what_follows, has_numbers, unproven
+from .comparison import OutputVerdict, Verdict, accept_by_later_results, has_numbers, unproven
 from .conditions import runs_programs, vary
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import current_programs, recorded_variables
-from .inputs import seen_whole
+from .inputs import seen_whole, text_of
 from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
 from .plan import ProofPlan, StageRecord, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
@@ -192,15 +192,15 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
-            here = processor_of_stages(sandbox) if options.vary else None
-            proof = _Proof(plan, checkout, sandbox, recorded, records, here)
+            processor = processor_of_stages(sandbox) if options.vary else None
+            proof = _Proof(plan, checkout, sandbox, recorded, records, processor)
             for number, stage in enumerate(plan.stages, start=1):
                 progress(f"rebuilding {stage.address} ({number} of {len(plan.stages)})")
                 seconds.stages[stage.address] = proof.rebuild(stage)
-            proof.accept_by_what_follows()
+            proof.accept_by_later_results()
             if not options.vary and not proof.is_identical:
                 # A different processor can be the reason for the differences.
-                here = processor_of_stages(sandbox)
+                processor = processor_of_stages(sandbox)
 
             begun = time.perf_counter()
             remove(environment)
@@ -216,7 +216,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         outputs=(*frozen, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
-        processor=here,
+        processor=processor,
         recorded_processor=read_processor(root, commit),
         seen_whole=proof.seen_whole,
     )
@@ -235,7 +235,7 @@ def _announce(
             progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:
-        for output in plan.fetched_for(stage):
+        for output in plan.recorded_inputs(stage):
             remotes.add(checkout.remote_of(output))
     # The remote is empty for data without a remote: nothing can be downloaded for it.
     remotes.discard("")
@@ -300,7 +300,7 @@ class _Proof:
             sandbox=self.sandbox,
             recorded=self.recorded,
             taken_as_recorded=self.plan.taken_as_recorded,
-            kept=record.kept,
+            persistent=record.persistent,
         )
         first = runner.attempt()
         # Differing inputs already explain differing outputs, so such a stage is not diagnosed.
@@ -320,7 +320,7 @@ class _Proof:
             self.findings += findings
         return first.seconds
 
-    def accept_by_what_follows(self) -> None:
+    def accept_by_later_results(self) -> None:
         """Judge outputs without numbers by the numbers of later stages, and diagnose the rest.
 
         Does nothing without a tolerance. To be called when all stages have run.
@@ -331,7 +331,7 @@ class _Proof:
         def output_has_numbers(path: str) -> bool:
             return has_numbers(self.checkout.path_of(path))
 
-        self.verdicts = accept_by_what_follows(self.verdicts, self.checkout.stages, output_has_numbers)
+        self.verdicts = accept_by_later_results(self.verdicts, self.checkout.stages, output_has_numbers)
         wrong = {verdict.stage for verdict in self.verdicts if not verdict.as_recorded}
         for runner, first in self.postponed:
             if runner.stage.address in wrong:
@@ -346,7 +346,7 @@ class _Proof:
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
     """Diagnose the first run of a stage if it failed or, for a trusted record, wrote other outputs."""
     diagnosis = Diagnosis(first)
-    text = first.printed + runner.text()
+    text = first.printed + text_of(runner.stage, runner.checkout.root)
     if first.failed:
         diagnosis = diagnose_failure(runner, first, text)
     last = diagnosis.attempt

@@ -52,11 +52,11 @@ NO_MORE_NAMESPACES = ("--unshare-user", "--disable-userns")
 # The file in which Linux lists all processors, including those that a process may not use.
 ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
 # Variables with the path of an active environment.
-ACTIVE = ("CONDA_PREFIX", "VIRTUAL_ENV")
+ACTIVE_ENVIRONMENTS = ("CONDA_PREFIX", "VIRTUAL_ENV")
 # Scripts of conda packages that a shell runs when it activates the environment.
-ACTIVATION = "etc/conda/activate.d/*.sh"
+ACTIVATION_SCRIPTS = "etc/conda/activate.d/*.sh"
 # Variables that every shell sets, or that we set ourselves. They do not come from the scripts.
-OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
+SHELL_VARIABLES = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
 NO_VARIABLES: Mapping[str, str] = {}
 # Only the end of a stage's printed text is kept: errors are there, and a loop can print for hours.
 MOST_BYTES_PRINTED = 20_000
@@ -73,7 +73,8 @@ class Sandbox:
         hidden: folders that stages cannot see if bubblewrap is used.
         limits: the options by which bubblewrap restricts a stage, empty if it is not used.
         recorded: the environment variables that are recorded for the results.
-        follow: called before a stage runs, with the file that receives its printed lines; None to not call.
+        follow: called before a stage runs, with the file that receives its printed lines, so that a caller
+            can show them. None to show nothing.
     """
 
     work: Path
@@ -163,14 +164,14 @@ def allowed_limits() -> tuple[tuple[str, ...], str]:
     """
     if not shutil.which("bwrap"):
         return (), "bubblewrap is not installed"
-    said = ""
+    message = ""
     for limits in ((*LIMITS, *NO_MORE_NAMESPACES), LIMITS):
         command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *limits, "--", "true"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if not done.returncode:
             return limits, ""
-        said = done.stderr.strip()
-    return (), f"bubblewrap is not allowed here ({said[-120:]})"
+        message = done.stderr.strip()
+    return (), f"bubblewrap is not allowed here ({message[-120:]})"
 
 
 def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
@@ -189,7 +190,7 @@ def processor_of_stages(sandbox: Sandbox) -> Processor:
 
     This runs packages of the environment, which are not trusted. So it runs in the sandbox, too.
     """
-    folder = _probe(sandbox)
+    folder = _probe_folder(sandbox)
     python = str(sandbox.programs / "python")
     isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
     if isolation:
@@ -197,7 +198,7 @@ def processor_of_stages(sandbox: Sandbox) -> Processor:
     return describe_processor([python], sandbox.recorded)
 
 
-def _probe(sandbox: Sandbox) -> Path:
+def _probe_folder(sandbox: Sandbox) -> Path:
     """Return a folder for commands that run in the sandbox without being a stage."""
     folder = sandbox.work / "probe"
     folder.mkdir(exist_ok=True)
@@ -224,13 +225,13 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
     variables = _variables(stage, checkout, sandbox, folder, conditions)
-    foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
-    isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
+    untrusted = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
+    isolation = isolation_command(sandbox, folder, working, untrusted, online_cpus)
     # DVC runs commands by the shell of the user, so a result can depend on SHELL like on other variables.
     shell = variables.get("SHELL", "/bin/sh")
     if isolation:
         # bubblewrap sets these variables for the stage, and must not be affected by them itself.
-        for name in foreign:
+        for name in untrusted:
             del variables[name]
     exit_code = 0
     begun = time.perf_counter()
@@ -283,24 +284,24 @@ def active_variables(sandbox: Sandbox) -> dict[str, str]:
         return {"VIRTUAL_ENV": place, "UV_PROJECT_ENVIRONMENT": place, "UV_NO_SYNC": "1"}
     if not (folder / "conda-meta").is_dir():
         return {}
-    probe = _probe(sandbox)
+    probe = _probe_folder(sandbox)
     return _activate(folder, tuple(isolation_command(sandbox, probe, probe)))
 
 
 @lru_cache(10)
 def _activate(folder: Path, isolation: tuple[str, ...]) -> dict[str, str]:
     """Return the variables that the activation scripts of a conda environment set."""
-    lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
+    lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION_SCRIPTS))]
     script = "\n".join([*lines, "env -0"])
     command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", script]
-    before = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
-    done = subprocess.run(command, env=before, cwd=folder, capture_output=True, check=False)
-    found = {"CONDA_PREFIX": str(folder)}
-    for pair in os.fsdecode(done.stdout).split("\0"):
-        name, separator, value = pair.partition("=")
-        if separator and name not in OF_SHELLS:
-            found[name] = value
-    return found
+    environment = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=False)
+    variables = {"CONDA_PREFIX": str(folder)}
+    for line in os.fsdecode(done.stdout).split("\0"):
+        name, separator, value = line.partition("=")
+        if separator and name not in SHELL_VARIABLES:
+            variables[name] = value
+    return variables
 
 
 def _run_command(
@@ -426,18 +427,18 @@ def _secrets(folder: Path) -> list[Path]:
 def _search_path(sandbox: Sandbox) -> list[Path]:
     """Return the folders of the user's PATH that stages may use."""
     # The user's own environment must not provide a program that the locked environment lacks.
-    own = [sandbox.user_top, Path(sys.prefix, "bin").resolve()]
+    excluded = [sandbox.user_top, Path(sys.prefix, "bin").resolve()]
     if sandbox.programs.parent != Path(sys.prefix):
-        for name in ACTIVE:
+        for name in ACTIVE_ENVIRONMENTS:
             environment = os.environ.get(name)
             if environment:
-                own.append(Path(environment, "bin").resolve())
-    found = []
+                excluded.append(Path(environment, "bin").resolve())
+    folders = []
     for entry in os.environ["PATH"].split(os.pathsep):
         folder = Path(entry)
-        if folder.is_absolute() and not _is_under(folder.resolve(), own):
-            found.append(folder)
-    return found
+        if folder.is_absolute() and not _is_under(folder.resolve(), excluded):
+            folders.append(folder)
+    return folders
 
 
 def _program_folders(sandbox: Sandbox) -> list[Path]:
