@@ -323,9 +323,9 @@ def _identifier(work: Mapping[str, Any]) -> str:
 
 def _creator(author: Mapping[str, Any]) -> dict[str, str]:
     """Return an author of CITATION.cff in the form of Zenodo, with the family name first."""
-    family = [author.get(key) for key in ("name-particle", "family-names", "name-suffix")]
-    parts = [" ".join(str(part) for part in family if part), author.get("given-names")]
-    full = ", ".join(str(part) for part in parts if part)
+    keys = ("name-particle", "family-names", "name-suffix")
+    family = " ".join(str(author[key]) for key in keys if author.get(key))
+    full = ", ".join(str(part) for part in (family, author.get("given-names")) if part)
     creator = {"name": str(author.get("name") or full or author.get("alias"))}
     if author.get("affiliation"):
         creator["affiliation"] = str(author["affiliation"])

@@ -192,7 +192,8 @@ def write_archive(
 
 def _add(archive: zipfile.ZipFile, path: str, content: Content, mtime: int, progress: Progress) -> Entry:
     """Add a member without compression, because compressed bytes would depend on the version of zlib."""
-    info = zipfile.ZipInfo(path, time.gmtime(max(mtime, _FIRST_TIME))[:6])
+    modified = time.gmtime(max(mtime, _FIRST_TIME))
+    info = zipfile.ZipInfo(path, modified[:6])
     info.create_system = _UNIX
     info.external_attr = _FILE_MODE << 16
     # `zipfile` must know the size beforehand, because it writes the header of large files differently.

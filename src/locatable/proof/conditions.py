@@ -68,13 +68,14 @@ def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[lis
 
     observe = partial(_observe, runner, usual, copies)
     try:
-        return list(available), find_dependence(runner.stage.address, usual.hashes, available, observe)
+        lines = find_dependence(runner.stage.address, usual.hashes, available, observe)
     finally:
         # Runs with another file order leave their folders in memory.
         shutil.rmtree(MEMORY / work.name, ignore_errors=True)
         for path, copy in copies.items():
             remove(runner.path_of(path))
             _move(copy, runner.path_of(path))
+    return list(available), lines
 
 
 def _observe(
@@ -87,7 +88,8 @@ def _observe(
     largest = 0.0
     for path, copy in copies.items():
         place = runner.path_of(path)
-        if hashes[path] == usual.hashes[path] or not (copy.exists() and place.exists()):
+        is_usual = hashes[path] == usual.hashes[path]
+        if is_usual or not copy.exists() or not place.exists():
             continue
         differences = compare_contents(copy, place, rtol)
         largest = max(largest, differences.largest)

@@ -112,7 +112,10 @@ def diagnose_difference(
 def _depends_on_last_output(runner: StageRunner, attempt: Attempt, inputs: tuple[Input, ...]) -> str:
     """Return a finding if the outputs depend on the stage's own last outputs, otherwise an empty text."""
     last = runner.last_outputs()
-    if not last or not attempt.changed_outputs(runner.attempt(Conditions((*inputs, *last)))):
+    if not last:
+        return ""
+    with_last = runner.attempt(Conditions((*inputs, *last)))
+    if not attempt.changed_outputs(with_last):
         return ""
     names = ", ".join(item.name for item in last)
     return (

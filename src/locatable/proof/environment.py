@@ -150,9 +150,9 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode and not step.optional:
-        # The message can contain a URL of the lock, and the URL a login.
-        reason = redact_urls(step.reason(stderr)) or f"{step.command[0]} ended with {process.returncode}"
-        raise CannotTryError(f"{step.problem}: {reason}")
+        reason = step.reason(stderr) or f"{step.command[0]} ended with {process.returncode}"
+        # The reason can contain a URL of the lock, and the URL a login.
+        raise CannotTryError(f"{step.problem}: {redact_urls(reason)}")
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:

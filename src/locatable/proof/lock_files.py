@@ -224,9 +224,10 @@ class HashedLock:
                 if not file.hash or file.suffix != ".py":
                     continue
                 content = Path(str(package.locate_file(file))).read_bytes()
-                digest_bytes = hashlib.new(file.hash.mode, content).digest()
-                digest = base64.urlsafe_b64encode(digest_bytes).decode()
-                if digest.rstrip("=") != file.hash.value:
+                digest = hashlib.new(file.hash.mode, content).digest()
+                # Hashes in the metadata of a package are encoded in this way.
+                encoded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+                if encoded != file.hash.value:
                     remedy = f"`uv cache clean {package.name}`, then again"
                     raise CannotTryError(f"{file} is not as {package.name} was released: {remedy}")
 
@@ -257,7 +258,8 @@ def servers_in(lock: Path) -> tuple[str, ...]:
             )
         text = COMMENT.sub("", text)
         servers.update(dict.fromkeys(_servers(text)))
-        files += [Path(os.path.normpath(file.parent / name)) for name in INCLUDED.findall(text)]
+        for name in INCLUDED.findall(text):
+            files.append(Path(os.path.normpath(file.parent / name)))
     return tuple(servers)
 
 
@@ -366,7 +368,9 @@ class PyLock(HashedLock):
     def _venv_step(self, folder: Path, uv: str) -> Step:
         """Return the step that creates the environment. If it fails, the lock is named as the reason."""
         step = venv_step(folder, self.version, uv)
-        return replace(step, problem=f"{self.name} is for Python {self.version}") if self.version else step
+        if self.version:
+            return replace(step, problem=f"{self.name} is for Python {self.version}")
+        return step
 
     def _install_steps(self, uv: str, text: str, project: Path, folder: Path) -> Iterator[Step]:
         """Yield the commands that install the packages of a pylock.toml, given its text."""
@@ -683,7 +687,9 @@ def find_programs(variables: Mapping[str, str]) -> dict[str, str]:
         outside_path[Path(program).name] = program
     programs = {}
     for name in CONDA_PROGRAMS:
-        path = shutil.which(name, path=_search_path(variables)) or shutil.which(outside_path.get(name, ""))
+        path = shutil.which(name, path=_search_path(variables))
+        if not path:
+            path = shutil.which(outside_path.get(name, ""))
         if path:
             # Make the path absolute: PATH can have relative entries, and an installer runs in another folder.
             programs[name] = os.path.abspath(path)

@@ -225,7 +225,8 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
     variables = _variables(stage, checkout, sandbox, folder, conditions)
-    untrusted = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
+    untrusted_names = (*active_variables(sandbox), *sandbox.recorded)
+    untrusted = {name: variables[name] for name in untrusted_names}
     isolation = isolation_command(sandbox, folder, working, untrusted, online_cpus)
     # DVC runs commands by the shell of the user, so a result can depend on SHELL like on other variables.
     shell = variables.get("SHELL", "/bin/sh")
@@ -486,7 +487,9 @@ def software_around(entry: Path) -> set[Path]:
 
     These are the folder around it, and the folders around the targets of links in it.
     """
-    if not os.access(entry, os.R_OK | os.X_OK) or entry.resolve().is_relative_to("/usr"):
+    is_readable = os.access(entry, os.R_OK | os.X_OK)
+    # Every stage sees /usr anyway.
+    if not is_readable or entry.resolve().is_relative_to("/usr"):
         return set()
     around = {entry.resolve().parent}
     for program in entry.iterdir():
