@@ -39,7 +39,8 @@ class RecordedOutputs:
         """Move an output out of the clone and return its new path, or None if it is not in the clone."""
         place = self.checkout.path_of(output.path)
         if not place.exists():
-            remove(place)  # a link to nowhere
+            # A link whose target does not exist has to go, too.
+            remove(place)
             return None
         copy = self.folder / output.path
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ class RecordedOutputs:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
+    """Delete a file, a folder or a link, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -101,7 +102,7 @@ class Attempt:
 
     @property
     def wrong(self) -> list[OutputVerdict]:
-        """The verdicts on outputs that are not as recorded."""
+        """The verdicts on the outputs that are not accepted, see `OutputVerdict.as_recorded`."""
         return [verdict for verdict in self.verdicts if not verdict.as_recorded]
 
     @property

@@ -50,7 +50,7 @@ class Observation:
 
 
 def vary(runner: StageRunner, usual: Attempt, processor: Processor) -> tuple[list[str], list[str]]:
-    """Run a stage under other conditions.
+    """Run a stage under other conditions, and find out which of them change its outputs.
 
     Args:
         runner: runs the stage.
@@ -103,7 +103,7 @@ def _observe(
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move an output, if the stage wrote it."""
+    """Move an output, if it exists. A stage that failed has not written it."""
     if source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(source, target)
@@ -127,6 +127,7 @@ def available_conditions(
     if _has_room(MEMORY, COPIES_IN_MEMORY * _size(tree)) and runs_programs(MEMORY):
         available["file order"] = Conditions(parent=MEMORY / work.name, last_file_first=True)
     available |= _other_processors(processor, recorded)
+    # A variable that was recorded with the results is a part of how they were made, so it is not varied.
     for name, conditions in list(available.items()):
         if conditions.variables.keys() & recorded.keys():
             del available[name]

@@ -142,6 +142,8 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
         for output in stage.outs.values():
             if output.cached and output.recorded:
                 record.findings += damaged_objects(checkout, output)
+                # Fetch the last output of a stage that may continue from it, for the diagnosis. If it is not
+                # available, the proof goes on without it.
                 if output.persistent and not checkout.path_of(output.path).exists():
                     with contextlib.suppress(CannotTryError):
                         fetch(checkout, output)

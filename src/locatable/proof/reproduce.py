@@ -314,6 +314,7 @@ class _Proof:
             diagnosis = _diagnose(runner, first, trusted)
         self.findings += diagnosis.findings
         self.verdicts += diagnosis.attempt.verdicts
+        # Other conditions tell nothing about a stage that already fails or differs under the usual ones.
         if self.processor and not diagnosis.findings and not diagnosis.attempt.failed:
             varied, findings = vary(runner, diagnosis.attempt, self.processor)
             self.varied |= dict.fromkeys(varied)

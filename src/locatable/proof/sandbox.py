@@ -193,6 +193,7 @@ def processor_of_stages(sandbox: Sandbox) -> Processor:
     folder = _probe_folder(sandbox)
     python = str(sandbox.programs / "python")
     isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
+    # If bubblewrap is used, it sets the recorded variables itself.
     if isolation:
         return describe_processor([*isolation, python], {})
     return describe_processor([python], sandbox.recorded)
@@ -219,6 +220,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
     for subfolder in (folder / "home", folder / "tmp", tree):
         subfolder.mkdir()
     fill_folder(stage, checkout, tree, conditions.inputs, conditions.last_file_first)
+    # A program can read the list of processors instead of asking which it may use, so show it a list of one.
     online_cpus = None
     if conditions.cpus and ONLINE_CPUS.exists():
         online_cpus = folder / "online"
@@ -254,7 +256,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, conditions: Conditions
 ) -> dict[str, str]:
-    """Return the environment variables of a run."""
+    """Return the environment variables of a run. Those of the conditions come last, so they win."""
     active = active_variables(sandbox)
     search_path = [sandbox.programs, *_search_path(sandbox)]
     variables = {
