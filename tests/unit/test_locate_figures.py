@@ -563,6 +563,18 @@ def dark(strength: float) -> bytes:
     return figure_file(figure)
 
 
+def thin(strength: float) -> bytes:
+    """A figure of thin curves in pure colours, with hard edges."""
+    image = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((60, 20, 620, 440), outline="black")
+    random = np.random.default_rng(round(10 * strength))
+    for colour in ("blue", "orange", "green", "red"):
+        heights = 230 + random.normal(scale=15, size=56).cumsum()
+        draw.line([(60 + 10 * x, y) for x, y in enumerate(heights.tolist())], fill=colour, width=2)
+    return saved(image, "PNG")
+
+
 def figure_file(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png")
@@ -575,7 +587,7 @@ STRENGTHS = dict(zip(("one", "two", "three", "near", "nearly"), (1.0, 1.1, 1.2, 
 @pytest.fixture(scope="module")
 def stronger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A project whose experiments differ in strength alone."""
-    kinds = (bars, histogram, noise, table, dark)
+    kinds = (bars, histogram, noise, table, dark, thin)
     folder = make_project(
         tmp_path_factory.mktemp("stronger") / "project",
         lambda name: {f"reports/{kind.__name__}.png": kind(STRENGTHS[name]) for kind in kinds},
@@ -600,6 +612,14 @@ def test_one_of_several_strengths_is_told_from_the_others(
     edited = with_letter(scaled(kind(1.2), 0.9))
     edited.save(tmp_path / "copy.png")
     assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "three")]
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_thin_coloured_curves_are_found_in_a_smaller_jpeg(
+    stronger: Reader, tmp_path: Path, name: str
+) -> None:
+    scaled(thin(STRENGTHS[name]), 0.8).save(tmp_path / "copy.jpg", quality=85)
+    assert said(locate_document(stronger, str(tmp_path / "copy.jpg"))) == [("", "SIMILAR", name)]
 
 
 @pytest.mark.parametrize(("brightness", "match"), [(200, "SIMILAR"), (150, "TIE")])
