@@ -283,9 +283,10 @@ class _Proof:
         self.findings += record.findings
         differing = [each.output for each in self.verdicts if each.verdict is not Verdict.IDENTICAL]
         differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
-        has_inputs = all(self.checkout.path_of(path).exists() for path in differing_inputs)
+        # An earlier stage may have failed to write an input. Then this stage cannot run.
+        inputs_exist = all(self.checkout.path_of(path).exists() for path in differing_inputs)
         foreign = foreign_paths(stage, self.checkout)
-        if foreign or not has_inputs:
+        if foreign or not inputs_exist:
             self.findings += foreign
             self.verdicts += unproven(stage, Verdict.NOT_TRIED)
             return 0.0
