@@ -159,7 +159,7 @@ def mirror(reader: Reader, settings: TrackingSettings, options: MirrorOptions) -
         if planned.runs:
             applier.write_runs(planned.runs, known)
             planned = plan(runs_in_file(settings) or writer.list_runs())
-        applier.tidy(planned)
+        applier.apply_rest(planned)
         return applier.result
 
 
@@ -257,7 +257,7 @@ class Applier:
             else:
                 self.result.count(planned.action, bool(content.lacking))
 
-    def tidy(self, plan: MirrorPlan) -> None:
+    def apply_rest(self, plan: MirrorPlan) -> None:
         """Apply the rest of a plan: delete duplicates, end, rename, move and prune runs."""
         for run_id in plan.duplicates:
             self._writer.delete(run_id)

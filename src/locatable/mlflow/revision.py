@@ -215,8 +215,8 @@ def _tags(snapshot: Snapshot, coordinates: Coordinates, wanted: WantedRun, url: 
     tags = {"dvc.rev": snapshot.rev}
     if stale:
         tags["dvc.stale"] = stale[: tag.LONGEST_TEXT]
-    for name in vars(coordinates):
-        tags[f"coordinate.{name}"] = getattr(coordinates, name).digest
+    for name, digest in coordinates.digests.items():
+        tags[f"coordinate.{name}"] = digest
     tags |= {
         "mlflow.source.git.commit": snapshot.rev,
         "mlflow.source.type": "PROJECT",

@@ -439,7 +439,7 @@ class RunningRuns:
             parents = known.get(values.baseline)
             if experiment.location == SEARCH:
                 parents = known.get(STUDY + experiment.name.rpartition("-")[0], parents)
-            run_id = writer.begin(content, parents[0].run_id if parents else None)
+            run_id = writer.create_provisional(content, parents[0].run_id if parents else None)
             # Another watcher may have created a run at the same time. Both watchers keep the same one of
             # them.
             known = self._known()
@@ -462,7 +462,7 @@ class RunningRuns:
         if shown.has_params:
             content.params = {}
         try:
-            self._connect().grow(shown.run_id, content, shown.logged)
+            self._connect().log_new_values(shown.run_id, content, shown.logged)
         except RunDeletedError:
             # Another watcher deleted this run and keeps its own, which the next call finds.
             self._shown.pop(shown.experiment.id, None)

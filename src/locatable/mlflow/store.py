@@ -161,6 +161,7 @@ def create_database(file: Path) -> None:
 
 
 def _experiment(client: MlflowClient, settings: TrackingSettings) -> entities.Experiment:
+    """Return the MLflow experiment of these settings; create it if it does not exist."""
     if settings.experiment is None:
         return _experiment_by_id(client, settings)
     experiment = client.get_experiment_by_name(settings.experiment)
@@ -261,14 +262,14 @@ class RunWriter:
             if not token:
                 return runs_by_key(runs)
 
-    def begin(self, content: Content, parent_id: str | None) -> str:
+    def create_provisional(self, content: Content, parent_id: str | None) -> str:
         """Create the provisional run of an experiment, and return the id of the run."""
         tags = {**content.tags, tag.PARENT: parent_id} if parent_id else content.tags
         with _refusals():
             run = self._client.create_run(self._experiment_id, content.start, tags, content.name)
         return str(run.info.run_id)
 
-    def grow(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
+    def log_new_values(self, run_id: str, content: Content, logged: set[MetricPoint]) -> None:
         """Log the new params and points of a provisional run.
 
         Args:

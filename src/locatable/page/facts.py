@@ -134,7 +134,7 @@ def read_facts(
         warnings=[*_warnings(report), *(citation.warnings if citation else ())],
         figures=pictures[:MOST_FIGURES],
         more_figures=len(pictures[MOST_FIGURES:]),
-        steps=lineage(snapshot, _makers(result)),
+        steps=lineage(snapshot, _stages_that_wrote_target(result)),
         params=snapshot.params,
         metrics=list(metrics.values()),
         baseline=before.rev if before else None,
@@ -145,6 +145,7 @@ def read_facts(
 
 
 def _title(result: Result, target: str) -> str:
+    """Return the title of the page: a file's name, a number, the name of an experiment, or a commit."""
     if result.roles:
         if not result.kinds <= set(RoleKind):  # the target is a number, not a file
             return target
@@ -160,7 +161,7 @@ def _target_figure(target: str) -> list[Figure]:
     return [found] if found else []
 
 
-def _makers(result: Result) -> list[str]:
+def _stages_that_wrote_target(result: Result) -> list[str]:
     """Return the addresses of the stages that wrote the target."""
     makers = []
     for path, role in result.roles.items():
@@ -175,6 +176,7 @@ def _makers(result: Result) -> list[str]:
 
 
 def _warnings(report: Report) -> list[str]:
+    """Return a warning if the result cannot be rebuilt from its commit; otherwise nothing."""
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
         return [f"In a workspace only ({names}): nobody else can rebuild it before it is committed."]
@@ -201,7 +203,7 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     for address in reversed(order):
         if address in made:
             made.update(stages[address].needs)
-    names = _names(stages)
+    names = _step_names(stages)
     steps: dict[str, Step] = {}
     depths: dict[str, int] = {}
     for address in order:
@@ -221,7 +223,7 @@ def lineage(snapshot: Snapshot, makers: Iterable[str]) -> list[Step]:
     return list(steps.values())
 
 
-def _names(stages: Collection[str]) -> dict[str, str]:
+def _step_names(stages: Collection[str]) -> dict[str, str]:
     """Return the name of the step for each stage; in a large pipeline, the stages of a loop share a step."""
     loops: dict[str, list[str]] = {}
     for address in stages:

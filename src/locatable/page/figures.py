@@ -196,14 +196,14 @@ def read_curves(snapshot: Snapshot, contents: Mapping[str, bytes], baseline: Map
     curves = Curves()
     for plot in _plots(snapshot, contents):
         try:
-            data = _points(plot, contents)
+            data = _read_points(plot, contents)
         except UNREADABLE as error:
             curves.undrawn[plot.name] = joined_lines(error)
             continue
         before = None
         if baseline.keys() >= set(plot.paths):
             with suppress(*UNREADABLE):
-                before = _points(plot, baseline)
+                before = _read_points(plot, baseline)
         if data.template.startswith("confusion"):
             _add_confusion(curves, data)
         else:
@@ -215,7 +215,7 @@ def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
     """Return the plots of dvc.yaml, and then the series that none of them draws."""
     plots = []
     drawn: set[str] = set()
-    for name, settings in _definitions(snapshot, contents).items():
+    for name, settings in _plot_settings(snapshot, contents).items():
         files: list[str] = []
         for axis in (settings.get("y"), settings.get("x")):
             if isinstance(axis, dict):
@@ -237,7 +237,7 @@ def _plots(snapshot: Snapshot, contents: Mapping[str, bytes]) -> list[_Plot]:
     return plots
 
 
-def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
+def _plot_settings(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
     """Return the settings of the declared plots by name; a folder declares one plot for each data file."""
     definitions: dict[str, Mapping[str, Any]] = {}
     for pipeline in snapshot.pipelines.values():
@@ -255,7 +255,7 @@ def _definitions(snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str,
     return definitions
 
 
-def _points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
+def _read_points(plot: _Plot, contents: Mapping[str, bytes]) -> PlotData:
     """Return the points of a plot, as DVC reads them.
 
     Raises:
@@ -286,7 +286,7 @@ def _add_confusion(curves: Curves, data: PlotData) -> None:
 
 def _add_chart(curves: Curves, data: PlotData, before: PlotData | None) -> None:
     """Add a chart to the curves, or the reason why it is not drawn."""
-    lines = _numbers(data)
+    lines = _numeric_points(data)
     if not any(lines.values()):
         curves.undrawn[data.title] = "its values are no numbers"
         return
@@ -296,25 +296,25 @@ def _add_chart(curves: Curves, data: PlotData, before: PlotData | None) -> None:
     is_scatter = data.template.startswith("scatter")
     differing: dict[str, Points] = {}
     if before and not is_scatter:
-        for name, points in _numbers(before).items():
+        for name, points in _numeric_points(before).items():
             if points and points != lines.get(name):
                 differing[name] = points
     curves.charts.append(Chart(data.title, data.x_label, data.y_label, lines, differing, is_scatter))
 
 
-def _numbers(data: PlotData) -> dict[str, Points]:
+def _numeric_points(data: PlotData) -> dict[str, Points]:
     """Return the points of each line, without those that are not numbers."""
     lines: dict[str, Points] = {}
     for name, points in data.lines.items():
         lines[name] = []
         for pair in points:
-            x, y = map(_number, pair)
+            x, y = map(_finite_number, pair)
             if x is not None and y is not None:
                 lines[name].append((x, y))
     return lines
 
 
-def _number(value: Any) -> float | None:
+def _finite_number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     try:
