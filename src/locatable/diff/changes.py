@@ -204,6 +204,7 @@ def param_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Change]:
 
 
 def _data(a: Side, b: Side) -> list[Change]:
+    """Return the changes of source data, with numbers of files, or rows and bytes, if they are known."""
     found = []
     hashes = changed_values(a.coordinates.data.content, b.coordinates.data.content)
     for path, (old, new) in hashes.items():
@@ -332,6 +333,7 @@ def patch(a: Side, b: Side) -> str:
 
 
 def _code(a: Side, b: Side) -> list[Change]:
+    """Return the changes of code with numbers of lines; a changed folder is replaced by its changed files."""
     changes = _changed_files("code", a, b)
     before, after = _contents(changes, a, b)
     lines = count_lines(before, after)
@@ -350,6 +352,7 @@ def _code(a: Side, b: Side) -> list[Change]:
 
 
 def _environment(a: Side, b: Side) -> list[Change]:
+    """Return the changes of the environment: packages and settings if they can be read, otherwise files."""
     found: list[Change] = []
     records = []
     for change in _changed_files("environment", a, b):

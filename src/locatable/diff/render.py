@@ -185,6 +185,7 @@ def sentence(change: Change) -> str:
 
 
 def _command_sentence(change: Change) -> str:
+    """Return the change of a stage's command, or the reason why one result has no command, as a text."""
     if change.a is None or change.b is None:
         return change.detail
     old, new = _contrasting_texts(_command_text(change.a), _command_text(change.b))
@@ -196,6 +197,7 @@ def _command_text(cmd: str | list[str]) -> str:
 
 
 def _file_sentence(change: Change) -> str:
+    """Return the change of a file or folder as a text of one line."""
     parts = [change.name]
     if change.a is None:
         parts.append("only in B")
@@ -279,6 +281,7 @@ def _summarize_metric(value: Value) -> MetricSummary:
 
 
 def _other_metrics_line(comparison: Comparison, shown: int) -> str:
+    """Return a line about the metrics that are not listed, because they are equal or too many."""
     if not comparison.values:
         return f"{comparison.equal_values} metrics, all equal" if comparison.equal_values else "no metrics"
     rest = []
@@ -300,6 +303,7 @@ def _outputs_line(comparison: Comparison) -> str:
 
 
 def _cause_lines(comparison: Comparison, most: int) -> list[str]:
+    """Return the lines about the first cause, the stages that depend on it, and the other causes."""
     if not comparison.causes:
         return _lines_without_cause(comparison, most)
     first, *others = comparison.causes
@@ -323,6 +327,7 @@ def _cause_lines(comparison: Comparison, most: int) -> list[str]:
 
 
 def _lines_without_cause(comparison: Comparison, most: int) -> list[str]:
+    """Return the lines that explain why there is no cause."""
     lines = []
     for cause in comparison.without_effect:
         for reason in _reasons(cause, most):
