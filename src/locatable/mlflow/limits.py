@@ -151,9 +151,9 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
     _fit_datasets(fitted, rules.dataset)
     _fit_models(fitted, rules.model)
     _fit_artifacts(fitted, rules.artifact)
-    count = sum(map(len, fitted.kept.values()))
-    if count:
-        fitted.tags[tag.KEPT] = f"{count} as they are in Git: see {KEPT_FILE}"
+    number_of_kept = sum(map(len, fitted.kept.values()))
+    if number_of_kept:
+        fitted.tags[tag.KEPT] = f"{number_of_kept} as they are in Git: see {KEPT_FILE}"
         text = json_text(fitted.kept, indent=1, ensure_ascii=False)
         # Bytes of a name that are not UTF-8 become the same escape sequences that JSON uses.
         fitted.artifacts[KEPT_FILE] = text.encode(errors="backslashreplace")
@@ -161,6 +161,7 @@ def fit(content: Content, rules: NameRules) -> FittedContent:
 
 
 def _fit_tags(fitted: FittedContent, rule: Rule) -> None:
+    """Add the tags: those of the content, and those in which the mirror says what it could not write."""
     content = fitted.content
     keys = fit_names(rule, content.tags)
     for name, value in content.tags.items():
@@ -182,12 +183,13 @@ def _fit_tags(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_params(fitted: FittedContent, rule: Rule) -> None:
+    """Add the params as texts: a value that is not a text becomes JSON, and a long text is cut."""
     params = fitted.content.params
     keys = fit_names(rule, params)
     for name, value in params.items():
         text = storable(value if isinstance(value, str) else json.dumps(value, default=str))
-        is_whole = len(text) <= LONGEST_PARAM and storable(str(value)) == str(value)
-        if keys[name] != name or not is_whole:
+        is_unchanged = len(text) <= LONGEST_PARAM and storable(str(value)) == str(value)
+        if keys[name] != name or not is_unchanged:
             fitted.keep("params", name, value)
         fitted.params[keys[name]] = _cut(text, LONGEST_PARAM)
 
@@ -197,10 +199,12 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _fit_metrics(fitted: FittedContent, rule: Rule) -> None:
+    """Add the points of metrics and series."""
     content = fitted.content
     metrics = content.metrics
     keys = fit_names(rule, [*metrics, *content.series])
     for name, value in metrics.items():
+        # The names `x.y` and `x/y` would be the same if both had slashes, so their values are kept together.
         if slashed(name) != name and slashed(name) in metrics:
             fitted.keep("metrics of one name", slashed(name), [metrics[slashed(name)], value])
         _fit_point(fitted, keys, name, value, content.start, 0)
@@ -212,6 +216,7 @@ def _fit_metrics(fitted: FittedContent, rule: Rule) -> None:
 def _fit_point(
     fitted: FittedContent, keys: dict[str, str], name: str, value: Any, time: int, step: int
 ) -> None:
+    """Add a point as a floating-point number; a value that is not a number is kept and not added."""
     key = keys[name]
     real = number(value)
     is_rounded = isinstance(value, int) and real != value
@@ -222,6 +227,7 @@ def _fit_point(
 
 
 def _fit_datasets(fitted: FittedContent, rule: Rule) -> None:
+    """Add the source data; a long digest is replaced by a digest of itself."""
     datasets = fitted.content.datasets
     names = fit_names(rule, [dataset.name for dataset in datasets])
     for dataset in datasets:
@@ -234,6 +240,7 @@ def _fit_datasets(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_models(fitted: FittedContent, rule: Rule) -> None:
+    """Add the models; if the name of a model changes, a tag has its name in dvc.yaml."""
     models = fitted.content.models
     names = fit_names(rule, [model.name for model in models])
     for model in models:
@@ -246,8 +253,8 @@ def _fit_models(fitted: FittedContent, rule: Rule) -> None:
 
 
 def _fit_artifacts(fitted: FittedContent, rule: Rule) -> None:
+    """Add the artifacts. The names in one folder are fitted together, so that no two become the same."""
     files = {path: file for path, file in fitted.content.artifacts.items() if file is not None}
-    # The names in each folder are fitted together, so that no two of its files or folders get the same name.
     names_by_folder: dict[str, set[str]] = {}
     for path in files:
         for folder, name in _path_parts(path):

@@ -66,7 +66,7 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
         commits.append(experiment.baseline)
         if experiment.study:
             trials.setdefault(experiment.study, []).append(experiment)
-    head = reader.objects.read([_commit("HEAD")])[0]
+    head = reader.objects.read([_commit_spec("HEAD")])[0]
     if head:
         commits.append(head[0])
     if all_commits:
@@ -110,13 +110,14 @@ def _commits_here(reader: Reader, keys: Iterable[str]) -> list[str]:
     """Return the keys that are commits of this clone."""
     keys = list(keys)
     found = []
-    for key, commit in zip(keys, reader.objects.read(map(_commit, keys)), strict=True):
+    for key, commit in zip(keys, reader.objects.read(map(_commit_spec, keys)), strict=True):
         if commit:
             found.append(key)
     return found
 
 
-def _commit(rev: str) -> str:
+def _commit_spec(rev: str) -> str:
+    """Return a name by which Git finds the commit, also if `rev` is the name of an annotated tag."""
     return rev + "^{commit}"
 
 
