@@ -722,9 +722,11 @@ def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
 def _has_lines(copy: Values, original: Values) -> bool:
     """Return true where one picture has each vertical line of another."""
     lines = _line_shares(original, FOREGROUND) > LINE
-    shares = _line_shares(copy, FAINT)
+    # Half a pixel further, one at the edge is outside of what is compared.
+    lines[[0, -1]] = False
     # Half a pixel beside it, a line is in two columns.
-    shares[1:-1] = np.maximum(np.maximum(shares[:-2], shares[2:]), shares[1:-1])
+    beside = np.pad(_line_shares(copy, FAINT), 1)
+    shares = np.maximum(np.maximum(beside[:-2], beside[2:]), beside[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 
