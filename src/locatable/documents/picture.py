@@ -488,7 +488,9 @@ def _resized(picture: Image.Image, box: FullBox, size: tuple[int, int]) -> Image
     # Rounding may carry a box beyond the last pixel.
     box = max(left, 0), max(upper, 0), min(right, picture.width), min(lower, picture.height)
     is_larger = box[2] - box[0] > size[0]
-    return picture.resize(size, Image.Resampling.BOX if is_larger else Image.Resampling.BICUBIC, box=box)
+    # Other programs blur what they make smaller. A box filter does not: a letter's stroke is in one pixel.
+    method = Image.Resampling.HAMMING if is_larger else Image.Resampling.BICUBIC
+    return picture.resize(size, method, box=box)
 
 
 def _profiles(part: Part) -> list[Values]:
