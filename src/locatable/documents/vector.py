@@ -1,7 +1,7 @@
-"""Vector figures: SVG by a digest, which is equal where files draw the same, and SVG and PDF as rendered.
+"""Vector figures: digests of SVGs, which are equal if files draw the same, and renderings of SVGs and PDFs.
 
-PDFium and resvg work in a process of their own, which a broken file can end or exhaust. PDFium reads the text
-of pages there, too.
+PDFium and resvg run in a separate process, because a broken file can crash it or exhaust its memory. PDFium
+also reads the text of PDF pages there.
 """
 
 import hashlib
@@ -22,37 +22,38 @@ from ..errors import UnreadableError
 from . import Drawing, count_time
 from .package import local_name, parse_xml
 
-# Points over which something is drawn on a page that can have a figure, in both directions.
+# The points, in width and height, over which something must be drawn on a page for it to contain a figure.
 SMALLEST_POINTS = 72
-# Pixels of a figure that has a page of its own; and those of a point, at least, as figures on it are smaller.
+# The least resolution of a rendered page: pixels of its longer side, for a page that is a figure, and pixels
+# for each point, for a page that contains smaller figures.
 LONGER_SIDE = 800
 PIXELS_A_POINT = 2.0
-# A poster's side in pixels.
+# The most pixels of the longer side. Posters reach it.
 MOST_PIXELS_A_SIDE = 3_000
-# Seconds of processor time for a page, and bytes of memory for the process.
+# Bounds of the separate process: seconds of processor time for a page, and bytes of memory.
 MOST_SECONDS = 10
 MOST_MEMORY = 1_000_000_000
 
-# Bytes of an SVG that is compared; larger ones are known by their bytes only.
+# The largest SVG, in bytes, whose drawing is compared. Larger ones are recognized only by their bytes.
 MOST_SVG_BYTES = 30_000_000
 _REFERENCE = re.compile(r"#([\w.:-]+)")
-# Attributes that say how large a drawing is shown, and nothing about the figure.
+# Attributes of the root element that determine how the drawing is shown on a page, but not what it shows.
 _OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
-# What is not there where PDFium or resvg fails.
+# Descriptions of the file for messages: "not " and this, if PDFium or resvg fails.
 FIGURE = "a figure that can be rendered"
 TEXT = "a PDF whose text can be read"
 
 Value = TypeVar("Value")
-# Width, height, bytes in a line, and the bytes: blue, green, red.
+# Width, height, bytes in a line, and the bytes of all pixels: blue, green, red.
 Bitmap = tuple[int, int, int, bytes]
 
 
 def rendered(file: str | bytes, number: int) -> Image.Image | None:
-    """Return a page of a PDF as it is seen on white paper; None where nothing as large as a figure is drawn.
+    """Return a page of a PDF rendered on white paper, or None if nothing as large as a figure is drawn on it.
 
     Args:
-        file: its path, or its content.
-        number: of the page, from 0.
+        file: path or content of the PDF.
+        number: number of the page, from 0.
 
     Raises:
         UnreadableError: PDFium cannot render it within the bounds.
@@ -65,7 +66,7 @@ def rendered(file: str | bytes, number: int) -> Image.Image | None:
 
 
 def rendered_svg(content: bytes) -> Image.Image | None:
-    """Return an SVG as it is seen on white paper; None where it is smaller than a figure.
+    """Return an SVG rendered on white paper, or None if it is smaller than a figure.
 
     Raises:
         UnreadableError: resvg cannot render it within the bounds.
@@ -80,7 +81,7 @@ def count_pages(file: str) -> int:
     """Return the number of pages of a PDF.
 
     Raises:
-        UnreadableError: it is encrypted or broken, or PDFium cannot open it within the bounds.
+        UnreadableError: the PDF is encrypted or broken, or PDFium cannot open it within the bounds.
     """
     count = _in_other_process(TEXT, _count, file)
     if isinstance(count, str):
@@ -89,7 +90,7 @@ def count_pages(file: str) -> int:
 
 
 def text_of_page(file: str, number: int) -> str | None:
-    """Return the text on a page of a PDF, from 0; None where the page is broken.
+    """Return the text on a page of a PDF, or None if the page is broken. Pages are numbered from 0.
 
     Raises:
         UnreadableError: PDFium cannot read it within the bounds.
@@ -105,7 +106,7 @@ def _in_other_process(what: str, function: Callable[..., Value], *arguments: Any
         _processes.cache_clear()
         count_time(time.perf_counter() - start)
         raise UnreadableError(f"not {what}: it takes too much time or memory") from None
-    except Exception as error:  # there is no memory for another process
+    except Exception as error:  # for example, no memory is left to start the process
         raise UnreadableError(f"not {what}: {error!s:.80}") from None
     count_time(seconds)
     if problem:
@@ -114,20 +115,23 @@ def _in_other_process(what: str, function: Callable[..., Value], *arguments: Any
 
 
 def _measured(function: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str, float]:
-    """Return a value or why there is none, and the seconds of processor time; runs in the other process."""
+    """Return the function's value, the problem if it failed, and the seconds of processor time that it took.
+
+    Runs in the other process.
+    """
     start = time.process_time()
     value = None
     problem = ""
     try:
         value = function(*arguments)
-    except Exception as error:  # a library's own, and those of a file that changed meanwhile
+    except Exception as error:  # of the libraries, or because the file changed in the meantime
         problem = f"{error!s:.80}" or type(error).__name__
     return value, problem, time.process_time() - start
 
 
 @lru_cache(1)
 def _processes() -> ProcessPoolExecutor:
-    # Not forked: the caller's memory is bounded, and it has threads.
+    # Spawned, not forked, because this process has threads, and its memory is bounded.
     return ProcessPoolExecutor(1, get_context("spawn"), _limit_memory)
 
 
@@ -144,10 +148,10 @@ def _limit_time() -> None:
 
 
 def _bitmap(file: str | bytes, number: int) -> Bitmap | None:
-    """Return a rendered page; runs in the other process."""
+    """Return a rendered page, or None if nothing as large as a figure is drawn. Runs in the other process."""
     _limit_time()
     page = _opened(file)[number]
-    # As the boxes of what is placed on it are counted: not turned, and not cut off.
+    # The page is neither rotated nor cropped, so that the boxes of the figures placed on it apply.
     page.set_rotation(0)
     page.set_cropbox(*page.get_mediabox())
     if not _is_drawn_on(page):
@@ -157,11 +161,11 @@ def _bitmap(file: str | bytes, number: int) -> Bitmap | None:
 
 
 def _count(file: str) -> int | str:
-    """Return the number of pages, or why there is none; runs in the other process."""
+    """Return the number of pages, or the reason why the PDF cannot be opened. Runs in the other process."""
     from pypdfium2 import PdfiumError
 
     _limit_time()
-    _opened.cache_clear()  # it may be another file by now
+    _opened.cache_clear()  # the file may have changed since it was opened
     try:
         return len(_opened(file))
     except PdfiumError as error:
@@ -169,7 +173,7 @@ def _count(file: str) -> int | str:
 
 
 def _text(file: str, number: int) -> str | None:
-    """Return the text on a page; runs in the other process."""
+    """Return the text on a page, or None if the page is broken. Runs in the other process."""
     from pypdfium2 import PdfiumError
 
     _limit_time()
@@ -190,7 +194,10 @@ def _opened(file: str | bytes) -> Any:
 
 
 def _is_drawn_on(page: Any) -> bool:
-    """Return true where paths and forms, beside text and pictures, are as large as a figure together."""
+    """Return true if the page's paths, shadings and forms together are as large as a figure.
+
+    Text and pictures do not count.
+    """
     from pypdfium2 import raw
 
     kinds = [raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_FORM, raw.FPDF_PAGEOBJ_SHADING]
@@ -203,14 +210,17 @@ def _is_drawn_on(page: Any) -> bool:
 
 
 def _png_of_svg(content: bytes) -> bytes | None:
-    """Return a rendered SVG, as the content of a PNG file; runs in the other process."""
+    """Return a rendered SVG as the content of a PNG file, or None if it is smaller than a figure.
+
+    Runs in the other process.
+    """
     from resvg_py import svg_to_bytes
 
     _limit_time()
     root = parse_xml(content, "SVG")
     for element in root.iter():
         for name, value in list(element.attrib.items()):
-            # Other files are not opened.
+            # References to other files are removed, so that resvg does not open them.
             if local_name(name) == "href" and not value.lstrip().startswith(("#", "data:")):
                 del element.attrib[name]
     width, height = _size_of_svg(root)
@@ -222,17 +232,17 @@ def _png_of_svg(content: bytes) -> bytes | None:
         width=round(scale * width),
         height=round(scale * height),
         background="white",
-        dpi=96,  # without dots per inch, `pt` would be nothing
+        dpi=96,  # without dots per inch, a length in `pt` would be zero
     )
 
 
 def _scale(longer: float) -> float:
-    """Return how many pixels a point gets, by the longer side of a page or drawing."""
+    """Return the number of pixels for each point of a page or drawing with this longer side."""
     return min(max(PIXELS_A_POINT, LONGER_SIDE / longer), MOST_PIXELS_A_SIDE / longer)
 
 
 def _size_of_svg(root: ET.Element) -> tuple[float, float]:
-    """Return width and height of an SVG in its own units."""
+    """Return the width and height of an SVG in its own units."""
     box = [float(number) for number in root.get("viewBox", "").replace(",", " ").split()]
     if len(box) == 4:
         return box[2], box[3]
@@ -242,13 +252,13 @@ def _size_of_svg(root: ET.Element) -> tuple[float, float]:
 
 
 def is_svg(content: bytes) -> bool:
-    """Return true for the content of an SVG, which its beginning tells."""
+    """Return true if the content begins like an SVG."""
     start = content[:2000].lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"<") and b"<svg" in start
 
 
 def drawing_of(content: bytes) -> Drawing:
-    """Return the drawing that an SVG is."""
+    """Return the drawing of an SVG."""
     root = parse_xml(content[: MOST_SVG_BYTES + 1], "SVG")
     numbers: dict[str, str] = {}
     for element in root.iter():
@@ -266,16 +276,16 @@ def drawing_of(content: bytes) -> Drawing:
 
 
 def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
-    """Return the names, attributes and texts of an element and those below it, in order, with ids by number.
+    """Return the names, attributes and texts of an element and its descendants in order, with ids as numbers.
 
-    Programs number ids in ways of their own, so that only which elements refer to each other counts.
+    Programs choose ids differently each time, so only the references between elements count.
     """
 
     def numbered(reference: re.Match[str]) -> str:
         return "#" + numbers.get(reference[1], reference[1])
 
     texts: list[str] = []
-    # A text waits for the end of the element that it comes after.
+    # A string is the text after an element, which is added once all of that element's children are.
     waiting: list[ET.Element | str] = [root]
     while waiting:
         element = waiting.pop()
