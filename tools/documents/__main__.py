@@ -1,10 +1,11 @@
-"""Build documents with other tools, ask `locatable locate` about each, and count: `make documents`.
+"""Build documents with other tools, run `locatable locate` on each, and score the answers: `make documents`.
 
     python -m tools.documents [ROW ...]
 
-Documents are kept in build/documents, and a row that is there is not built again: remove its folder to have
-it built anew. What came of each figure is in score.json of the row's folder. Exits with 1 where a row is
-below its goal or anything is wrong. Needs these packages of Debian; without one, its documents are not built:
+Documents are kept in build/documents. A row that exists there is not built again, unless its folder is
+removed. The outcome for each figure is written to score.json in the row's folder. Exits with 1 if a row
+misses its goal, or if any answer or run is faulty. Needs these Debian packages; documents that need a
+missing one are not built:
 
     {packages}
 """
@@ -23,7 +24,7 @@ from . import edited, exact, foreign, hostile, texts, vector
 from .corpus import FOLDER, Repository, Row, read_truth
 from .score import Outcome, ask, faults, outcomes
 
-# By program, the package of Debian that has it.
+# The programs that build documents, with the Debian packages that provide them.
 PROGRAMS = {
     "chromium": "chromium",
     "convert": "imagemagick",
@@ -47,7 +48,12 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A row: what builds it, and which share of its figures is to be found."""
+    """A kind of row.
+
+    Attributes:
+        build: the function that builds its documents.
+        goal: the share of its figures that must be found.
+    """
 
     build: Callable[[Row], None]
     goal: float
@@ -59,13 +65,13 @@ ROWS = {
     "edited": Kind(edited.build, 0.9),
     "foreign": Kind(foreign.build, 1.0),
     "texts": Kind(texts.build, 1.0),
-    # Many cannot be read at all: what counts is how the command ends.
+    # Many of these files cannot be read, so the goal is only that the command ends properly.
     "hostile": Kind(hostile.build, 0.0),
 }
 
 
 def main() -> int:
-    """Build and score rows; returns the exit code."""
+    """Build and score rows, and return the exit code."""
     packages = textwrap.fill(
         " ".join(sorted(set(PROGRAMS.values()))), 100, subsequent_indent="    ", break_on_hyphens=False
     )
@@ -76,7 +82,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all by default: {', '.join(ROWS)}")
     parser.add_argument("--build", action="store_true", help="build the documents, and ask nothing")
     arguments = parser.parse_args()
-    # Matplotlib says of each figure what EPS cannot show.
+    # Matplotlib logs a warning for each figure with a feature that EPS lacks.
     logging.disable(logging.WARNING)
     unknown = sorted(set(arguments.rows) - set(ROWS))
     if unknown:
@@ -102,7 +108,7 @@ def main() -> int:
 
 
 def score(name: str, repository: Repository) -> list[dict[str, object]]:
-    """Ask about each document of a row; returns what came of each figure."""
+    """Run the command on each document of a row, and return the outcome for each figure."""
     scored: list[dict[str, object]] = []
     documents, _ = read_truth(FOLDER / name)
     for document in documents:
@@ -118,7 +124,7 @@ def score(name: str, repository: Repository) -> list[dict[str, object]]:
 
 
 def report(name: str, scored: list[dict[str, object]]) -> bool:
-    """Print the counts of a row and what is wrong; returns whether it reaches its goal."""
+    """Print the counts and the faults of a row, and return true if it reaches its goal without faults."""
     counts = Counter(one["outcome"] for one in scored)
     faulty = {str(one["document"]): one["faults"] for one in scored if one["faults"]}
     parts = [f"{counts[outcome.value]} {outcome.value}" for outcome in Outcome]

@@ -1,4 +1,4 @@
-"""Row `edited`: what authors do to a picture, by ImageMagick and Pillow."""
+"""Row `edited`: pictures that were edited as authors do, with ImageMagick and Pillow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import Image
 
 from .corpus import NotBuiltError, Row, file_name, placed, run
 
-# Changes that make `out.png` of `in.png`; the font is that of DejaVu, wherever it is.
+# Commands that make `out.png` from `in.png`. ImageMagick chooses the font.
 CHANGES = {
     "panel letter": "convert in.png -pointsize 48 -fill black -annotate +12+52 (a) out.png",
     "white panel letter on a box": "convert in.png -fill black -draw 'rectangle 640,20 780,110'"
@@ -36,7 +36,7 @@ MONTAGES = {
     "montage of 4": "montage 0.png 1.png 2.png 3.png -tile 2x2 -geometry +10+10 out.png",
     "montage of 4, halved": "montage 0.png 1.png 2.png 3.png -tile 2x2 -geometry 400x400+0+0 out.png",
 }
-# Formats that Pillow writes: ending, and options.
+# Formats that Pillow writes: the extension and the options.
 FORMATS: dict[str, tuple[str, dict[str, int]]] = {
     "AVIF": ("avif", {"quality": 60}),
     "JPEG 2000": ("jp2", {}),
