@@ -507,7 +507,7 @@ def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) 
     content = b" q\n 1  0 0 1 0 0 cm\t/Image Do Q longer-than-a-piece  "
     whole = hashlib.sha256(b" ".join(content.split())).digest()[:16]
     for size in (1, 2, 3, 7, 1_000):
-        monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
+        monkeypatch.setattr("locatable.documents.pdf.CHUNK_BYTES", size)
         assert Canvas(content, DictionaryObject()).drawing().outline == whole
 
 

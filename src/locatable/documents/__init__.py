@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 MOST_BYTES = 200_000_000
 
 PICTURES = tuple(".png .jpg .jpeg .gif .webp .avif .jp2 .j2k .tif .tiff .bmp .svg".split())
-PACKAGES = (
-    *(".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".docx", ".docm", ".dotx", ".xlsx", ".xlsm", ".xltx"),
-    *(".odt", ".odp", ".ods", ".odg", ".epub"),
+PACKAGES = tuple(
+    ".pptx .pptm .ppsx .ppsm .potx .docx .docm .dotx .xlsx .xlsm .xltx .odt .odp .ods .odg .epub".split()
 )
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-TEXTS = (
-    *(".tex", ".ltx", ".latex", ".rnw", ".md", ".markdown", ".qmd", ".rmd", ".mdx", ".rst", ".org", ".adoc"),
-    *(".asciidoc", ".typ", ".html", ".htm", ".xhtml"),
+TEXTS = tuple(
+    ".tex .ltx .latex .rnw .md .markdown .qmd .rmd .mdx .rst .org .adoc .asciidoc .typ"
+    " .html .htm .xhtml".split()
 )
 # The module and the function that read a format, by file extension.
 READERS = {
@@ -281,7 +280,7 @@ def read_bounded(path: Path) -> bytes:
 
 
 @lru_cache(1)
-def _read(path: Path, changed: int) -> bytes:
+def _read(path: Path, modified: int) -> bytes:
     # The modification time is only part of the cache key, so that a file that changed is read again.
     return path.read_bytes()
 
@@ -306,13 +305,13 @@ class Bound:
 
 
 @contextmanager
-def bounded_reading(what: str, bound: Bound | None = None) -> Iterator[None]:
+def bounded_reading(name: str, bound: Bound | None = None) -> Iterator[None]:
     """Bound the processor time and the memory of the code in the `with` block.
 
     Outside of the main thread, which alone receives signals, nothing is bounded.
 
     Args:
-        what: name of the document, for the message.
+        name: name of the document, for the message.
         bound: processor time left by earlier steps, updated at the end; by default `MOST_SECONDS`.
 
     Raises:
@@ -330,34 +329,33 @@ def bounded_reading(what: str, bound: Bound | None = None) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, max(1, bound.seconds), 1)
         yield
     except _OutOfTime:
-        raise UnreadableError(f"{what}: takes more than {MOST_SECONDS} seconds to read") from None
+        raise UnreadableError(f"{name}: takes more than {MOST_SECONDS} seconds to read") from None
     except MemoryError:
-        raise UnreadableError(
-            f"{what}: takes more than {MOST_MEMORY // 1_000_000} MB of memory to read"
-        ) from None
+        megabytes = MOST_MEMORY // 1_000_000
+        raise UnreadableError(f"{name}: takes more than {megabytes} MB of memory to read") from None
     finally:
         bound.seconds, _ = signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, handler)
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
-def count_time(seconds: float) -> None:
+def charge_time(seconds: float) -> None:
     """Charge processor time of another process to the document that is being read."""
-    left, again = signal.getitimer(signal.ITIMER_PROF)
-    if 0 < left <= seconds:
+    remaining, interval = signal.getitimer(signal.ITIMER_PROF)
+    if 0 < remaining <= seconds:
         raise _OutOfTime
-    if left:
-        signal.setitimer(signal.ITIMER_PROF, left - seconds, again)
+    if remaining:
+        signal.setitimer(signal.ITIMER_PROF, remaining - seconds, interval)
 
 
 @contextmanager
 def unbounded_time() -> Iterator[None]:
     """Pause the document's time bound for work that it does not cause, such as reading the repository."""
-    seconds, again = signal.setitimer(signal.ITIMER_PROF, 0)
+    remaining, interval = signal.setitimer(signal.ITIMER_PROF, 0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, seconds, again)
+        signal.setitimer(signal.ITIMER_PROF, remaining, interval)
 
 
 def _limit_memory(limits: tuple[int, int]) -> None:
@@ -369,10 +367,11 @@ def _limit_memory(limits: tuple[int, int]) -> None:
     if not status.exists():
         return
     used = int(status.read_text().split()[0]) * resource.getpagesize()
-    most = used + MOST_MEMORY
-    if limits[0] != resource.RLIM_INFINITY:
-        most = min(most, limits[0])
-    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    soft, hard = limits
+    limit = used + MOST_MEMORY
+    if soft != resource.RLIM_INFINITY:
+        limit = min(limit, soft)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def _stop_reading(number: int, frame: FrameType | None) -> None:

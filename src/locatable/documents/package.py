@@ -25,7 +25,7 @@ from typing import IO, cast
 from urllib.parse import unquote
 
 from ..errors import UnreadableError, joined_lines
-from . import ARCHIVES, MOST_BYTES, TEXTS, Encoded, Figure, Form, is_document, read_figures
+from . import MOST_BYTES, TEXTS, Encoded, Figure, Form, is_archive, is_document, read_figures
 from .references import mentions_in
 from .text import Manuscript, text_of
 
@@ -45,10 +45,10 @@ _EPUB = "META-INF/container.xml"
 # The folder of previews that office programs store of objects which they can also draw themselves.
 _PREVIEWS = "ObjectReplacements/"
 # Elements of Office formats that show a picture, with the attributes that name the picture's relationship.
-_PICTURES = {"blip": ("embed", "link"), "imagedata": ("id", "relid")}
-_STYLES_OF_HEADINGS = ("heading", "title")
+_PICTURE_ELEMENTS = {"blip": ("embed", "link"), "imagedata": ("id", "relid")}
+_HEADING_STYLES = ("heading", "title")
 # Parts of a Word document that are not in its main text.
-_BESIDE_TEXT = ("header", "footer", "footnotes", "endnotes")
+_SEPARATE_PARTS = ("header", "footer", "footnotes", "endnotes")
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,10 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     """Yield the figures of a document in reading order."""
     with opened(path, roots) as package:
         for section in sections(package):
-            if section.place:
-                for _, picture in _pictures(package, section):
-                    yield _figure(package, section.place, picture)
-                continue
             for number, (heading, picture) in enumerate(_pictures(package, section), start=1):
                 below = f', below "{heading}"' if heading else ""
-                yield _figure(package, f"picture {number}{below}", picture)
+                place = section.place or f"picture {number}{below}"
+                yield _figure(package, place, picture)
 
 
 def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
@@ -124,10 +121,9 @@ def read_archive(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
                     place = figure.place if len(manuscripts) == 1 else f"{inside} {figure.place}"
                     has_figures = True
                     # Paths in the temporary folder mean nothing in a revision, so `missing` is emptied.
-                    yield replace(_kept(figure), place=place, missing=())
+                    yield replace(_in_memory(figure), place=place, missing=())
             except UnreadableError as error:
-                problem = str(error).removeprefix(f"{manuscript}: ")
-                yield Figure(inside, problem=problem)
+                yield Figure(inside, problem=str(error).removeprefix(f"{manuscript}: "))
         if left_out and has_figures:
             yield Figure("the rest", problem=left_out)
 
@@ -143,26 +139,26 @@ def unpacked(path: Path) -> Iterator[tuple[Path, dict[str, Path], str]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         left_out = _unpack(path, folder)
-        yield folder, {str(each.relative_to(folder)): each for each in _manuscripts(folder)}, left_out
+        manuscripts = {str(file.relative_to(folder)): file for file in _manuscripts(folder)}
+        yield folder, manuscripts, left_out
 
 
-def _kept(figure: Figure) -> Figure:
+def _in_memory(figure: Figure) -> Figure:
     """Return the figure with its files read into memory, because the temporary folder is deleted soon."""
-    forms = tuple(
-        replace(form, stored=form.content) if isinstance(form, Encoded) else form for form in figure.forms
-    )
-    return replace(figure, forms=forms)
+    forms: list[Form] = []
+    for form in figure.forms:
+        forms.append(replace(form, stored=form.content) if isinstance(form, Encoded) else form)
+    return replace(figure, forms=tuple(forms))
 
 
 def _manuscripts(folder: Path) -> list[Path]:
     """Return the main LaTeX files of a folder, or all of its documents if it has no main LaTeX file."""
     documents = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and is_document(path) and path.suffix.lower() not in ARCHIVES:
+        if path.is_file() and is_document(path) and not is_archive(path):
             documents.append(path)
-    mains = [
-        path for path in documents if path.suffix.lower() in TEXTS and "\\documentclass" in text_of(path)
-    ]
+    texts = [path for path in documents if path.suffix.lower() in TEXTS]
+    mains = [path for path in texts if "\\documentclass" in text_of(path)]
     return mains or documents
 
 
@@ -171,18 +167,18 @@ def _unpack(path: Path, folder: Path) -> str:
 
     Links, devices, archives and paths that lead out of the folder are left out: no source needs them.
     """
-    left = MOST_UNPACKED
+    remaining = MOST_UNPACKED
     left_out = ""
     try:
         for name, member in _members(path):
             parts = name.replace("\\", "/").split("/")
             is_outside = parts[0] == "" or ".." in parts
-            if member is None or is_outside or Path(name).suffix.lower() in ARCHIVES:
+            if member is None or is_outside or is_archive(Path(name)):
                 left_out = f"{name}: is in the archive, and not read"
                 continue
-            content = member.read(left + 1)
-            left -= max(len(content), LEAST_UNPACKED)
-            if left < 0:
+            content = member.read(remaining + 1)
+            remaining -= max(len(content), LEAST_UNPACKED)
+            if remaining < 0:
                 return f"more than {MOST_UNPACKED // 1_000_000} MB of the archive are not read"
             try:
                 file = folder.joinpath(*parts)
@@ -224,7 +220,8 @@ class Package:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, roots: Sequence[Path]) -> None:
         self.path = path
-        self.beside = Manuscript(path, roots)
+        # Resolves the links to files outside of the package.
+        self.manuscript = Manuscript(path, roots)
         self._archive = archive
         self._read = 0
         self._files: dict[str, Encoded] = {}
@@ -369,8 +366,8 @@ def _office_sections(package: Package) -> Iterator[Section]:
     main = _main_part(package)
     root = package.xml(main)
     references = package.references(main)
-    slides = _listed(root, "sldId", references)
-    sheets = _listed(root, "sheet", references)
+    slides = _listed_parts(root, "sldId", references)
+    sheets = _listed_parts(root, "sheet", references)
     for number, (_, slide) in enumerate(slides, start=1):
         yield Section(f"slide {number}", slide, package.xml(slide))
     for sheet, part in sheets:
@@ -383,7 +380,7 @@ def _office_sections(package: Package) -> Iterator[Section]:
         return
     yield Section("", main, root)
     for reference in references.values():
-        if reference.kind in _BESIDE_TEXT:
+        if reference.kind in _SEPARATE_PARTS:
             yield Section(reference.kind, reference.target, package.xml(reference.target))
 
 
@@ -394,7 +391,9 @@ def _main_part(package: Package) -> str:
     raise UnreadableError(f"{package.path}: no document in it")
 
 
-def _listed(root: ET.Element, tag: str, references: dict[str, Reference]) -> list[tuple[ET.Element, str]]:
+def _listed_parts(
+    root: ET.Element, tag: str, references: dict[str, Reference]
+) -> list[tuple[ET.Element, str]]:
     """Return the elements with this tag in document order, each with the part to which it refers."""
     found = []
     for element in _elements(root, tag):
@@ -422,7 +421,7 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
         return
     relationships = package.references(part)
     heading = ""
-    for element in _shown(section.root):
+    for element in _visible_elements(section.root):
         heading = _heading(element) or heading
         if local_name(element.tag) == "frame":
             links = _links_of_frame(element)
@@ -434,13 +433,13 @@ def _pictures(package: Package, section: Section) -> Iterator[tuple[str, Picture
             yield heading, picture
 
 
-def _shown(root: ET.Element) -> Iterator[ET.Element]:
+def _visible_elements(root: ET.Element) -> Iterator[ET.Element]:
     """Yield an element and its descendants, without the fallbacks for programs that lack newer elements."""
-    waiting = [root]
-    while waiting:
-        element = waiting.pop()
+    stack = [root]
+    while stack:
+        element = stack.pop()
         yield element
-        waiting += [child for child in reversed(element) if local_name(child.tag) != "Fallback"]
+        stack += [child for child in reversed(element) if local_name(child.tag) != "Fallback"]
 
 
 def _heading(element: ET.Element) -> str:
@@ -454,7 +453,7 @@ def _heading(element: ET.Element) -> str:
     # are nested.
     for style in element.iterfind("{*}pPr/{*}pStyle"):
         value = next(iter(style.attrib.values()), "")
-        if value.lower().startswith(_STYLES_OF_HEADINGS):
+        if value.lower().startswith(_HEADING_STYLES):
             return "".join(run.text or "" for run in _elements(element, "t"))
     return ""
 
@@ -474,15 +473,15 @@ def _links_of_frame(frame: ET.Element) -> list[str]:
 
 def _ids_of_picture(element: ET.Element) -> list[str]:
     """Return the relationship ids of a picture in an Office document: its own, then that of its SVG."""
-    attributes = _PICTURES.get(local_name(element.tag))
+    attributes = _PICTURE_ELEMENTS.get(local_name(element.tag))
     if attributes is None:
         return []
-    wanted: list[tuple[ET.Element, tuple[str, ...]]] = [(element, attributes)]
+    sources: list[tuple[ET.Element, tuple[str, ...]]] = [(element, attributes)]
     for drawing in _elements(element, "svgBlip"):
-        wanted.append((drawing, ("embed",)))
+        sources.append((drawing, ("embed",)))
     ids = []
-    for owner, names in wanted:
-        for name, value in owner.attrib.items():
+    for source, names in sources:
+        for name, value in source.attrib.items():
             if local_name(name) in names and value:
                 ids.append(value)
     return ids
@@ -505,10 +504,10 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
             continue
         # An EPUB is complete in itself: the files next to it do not belong to it.
         folders = () if _EPUB in package.names else (package.path.parent,)
-        linked = package.beside.linked(place, source.target, folders)
-        name = name or linked.name
-        forms += linked.forms
-        problem = problem or linked.problem
+        figure = package.manuscript.linked(place, source.target, folders)
+        name = name or figure.name
+        forms += figure.forms
+        problem = problem or figure.problem
     if forms:
         return Figure(place, name, tuple(forms))
     return Figure(place, name, problem=problem or "the document does not have it")

@@ -31,7 +31,7 @@ _SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
 _HTML_NAMES = (".html", ".htm", ".xhtml")
 _LATEX_NAMES = (".tex", ".ltx", ".latex", ".rnw")
 # The end of LaTeX's preamble, in the text itself or in one that it includes.
-_BEGINNING = r"\begin{document}"
+_BEGIN_DOCUMENT = r"\begin{document}"
 
 
 @dataclass(frozen=True)
@@ -90,23 +90,23 @@ def read_passages(path: Path) -> Iterator[Passage]:
 def _texts(path: Path) -> Iterator[Passage]:
     """Yield the passages of a text and of the texts that it includes."""
     chunks = list(Manuscript(path, (project_of(path),)).chunks())
-    is_before = any(_BEGINNING in chunk.text for chunk in chunks)
+    in_preamble = any(_BEGIN_DOCUMENT in chunk.text for chunk in chunks)
     reader = _markdown
     if path.suffix.lower() in _HTML_NAMES:
         reader = _html
-    elif is_before or path.suffix.lower() in _LATEX_NAMES:
+    elif in_preamble or path.suffix.lower() in _LATEX_NAMES:
         reader = _latex
     for chunk in chunks:
         text = chunk.text
-        if is_before and _BEGINNING in text:
-            preamble, _, text = text.partition(_BEGINNING)
+        if in_preamble and _BEGIN_DOCUMENT in text:
+            preamble, _, text = text.partition(_BEGIN_DOCUMENT)
             text = "\n" * preamble.count("\n") + text
-            is_before = False
-        if not is_before:
+            in_preamble = False
+        if not in_preamble:
             yield from sorted(reader(text, chunk.name, chunk.line), key=lambda passage: passage.line)
 
 
-def _blank(match: re.Match[str]) -> str:
+def _line_breaks(match: re.Match[str]) -> str:
     """Return the line breaks of a match, so that the lines below it keep their numbers."""
     return "\n" * match[0].count("\n")
 
@@ -118,10 +118,10 @@ def _numbered(matches: Iterable[re.Match[str]], line: int) -> Iterator[tuple[int
         matches: matches in the same text, in order.
         line: number of the text's first line.
     """
-    before = 0
+    previous_start = 0
     for match in matches:
-        line += match.string.count("\n", before, match.start())
-        before = match.start()
+        line += match.string.count("\n", previous_start, match.start())
+        previous_start = match.start()
         yield line, match
 
 
@@ -171,7 +171,7 @@ _OPTIONS = r"\*?(?:\s*\[[^][]*\])*"
 # A group in braces, which can contain groups up to two levels deep.
 _GROUP = r"\s*\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _TEX_CITATION = re.compile(rf"\\\w{{0,20}}[cC]ite\w{{0,20}}{_OPTIONS}{_GROUP}")
-_TEX_NO_WORDS = re.compile(
+_TEX_WORDLESS = re.compile(
     r"\\(?:\w{0,20}ref|label|url|includegraphics|includesvg|input|include|subfile|bibliography\w*|addbibresource|[vh]space|"
     r"setlength|addtolength|setcounter|c?(?:mid)?rule|cline|cmidrule|begin|end|usepackage|documentclass|graphicspath|"
     rf"(?:row|cell|page|text)?color|definecolor|fontsize|hypersetup){_OPTIONS}(?:\([^()]*\))?(?:{_GROUP})*"
@@ -180,8 +180,10 @@ _TEX_UNIT = re.compile(rf"\\(?:SI|qty){_OPTIONS}\s*\{{([^{{}}]*)\}}\s*\{{([^{{}}
 _TEX_LENGTH = re.compile(
     r"(?<![\d.])[\d.]++\s*+\\(?!times|cdot|pm|percent|approx|leq|geq)[A-Za-z]*(?:width|height|skip|size|indent|sep)\b"
 )
-_TEX_SPAN = re.compile(rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}")
-_TEX_ROWS = re.compile(
+_TEX_MULTICOLUMN = re.compile(
+    rf"\\multicolumn\s*\{{(\d{{1,2}})\}}{_GROUP}\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
+)
+_TEX_MULTIROW = re.compile(
     rf"\\multirow{_OPTIONS}\s*\{{[^{{}}]*\}}(?:\s*\[[^][]*\])?(?:{_GROUP}|\s*\*)\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}"
 )
 # Commands and special characters of LaTeX, with the characters for which they stand.
@@ -214,7 +216,7 @@ _SYMBOL = re.compile(
     "|".join(rf"{re.escape(key)}{'(?![A-Za-z])' if key[-1:].isalpha() else ''}" for key in _SYMBOLS)
 )
 # Commands that end a sentence without a full stop.
-_TEX_END = re.compile(
+_TEX_SENTENCE = re.compile(
     rf"\\(?:(?:sub)*section|(?:sub)?paragraph|chapter|caption|title)\*?({_GROUP})|\\end\{{(?:table|figure)\*?\}}"
 )
 # The digit in a name such as F_1 or R^2, which is not a number of its own.
@@ -223,13 +225,13 @@ _INDEX = re.compile(r"(?<=[A-Za-z])\}?\$?[_^]\{?(\d)\}?(?!\d)")
 
 def _latex(text: str, place: str, line: int) -> Iterator[Passage]:
     """Yield the tables and the paragraphs of a LaTeX source."""
-    text = _TEX_NO_TEXT.sub(_blank, text)
+    text = _TEX_NO_TEXT.sub(_line_breaks, text)
     for start, block in _numbered(_TEX_FLOAT.finditer(text), line):
         caption = _TEX_CAPTION.search(block[0])
         title = plain_latex(caption[1]) if caption else ""
         for number, table in _numbered(_TEX_TABLE.finditer(block[0]), start):
             yield _table(place, number, title, _latex_rows(table["body"]))
-    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_blank, text).split("\n"), line):
+    for start, paragraph in _paragraphs(_TEX_TABLE.sub(_line_breaks, text).split("\n"), line):
         yield Passage(place, start, plain_latex(paragraph))
 
 
@@ -237,12 +239,12 @@ def _latex_rows(body: str) -> list[list[str]]:
     """Return the cells of a table; a cell that spans several columns is repeated in each of them."""
     rows = []
     for row in _TEX_ROW_END.split(_TEX_CAPTION.sub("", body)):
-        spread = _TEX_SPAN.sub(_spread, _TEX_ROWS.sub(r"\1", row))
-        rows.append([plain_latex(cell).strip() for cell in _TEX_CELL_END.split(spread)])
+        row = _TEX_MULTICOLUMN.sub(_repeated, _TEX_MULTIROW.sub(r"\1", row))
+        rows.append([plain_latex(cell).strip() for cell in _TEX_CELL_END.split(row)])
     return rows
 
 
-def _spread(match: re.Match[str]) -> str:
+def _repeated(match: re.Match[str]) -> str:
     """Return a cell that spans several columns, repeated for each of them."""
     return " & ".join([match[2]] * int(match[1]))
 
@@ -253,16 +255,16 @@ def plain_latex(text: str) -> str:
     The arguments of commands stay, except for names of files and labels, lengths and the like.
     """
     text = _TEX_CITATION.sub(CITED, text)
-    text = _TEX_END.sub(_ended, text)
+    text = _TEX_SENTENCE.sub(_as_sentence, text)
     text = _TEX_LENGTH.sub("", text)
-    text = _TEX_NO_WORDS.sub("", text)
+    text = _TEX_WORDLESS.sub("", text)
     text = _TEX_UNIT.sub(r"\1 \2", text)
     text = _symbols(text)
     text = re.sub(rf"\\[A-Za-z@]+{_OPTIONS}", " ", text)
     return re.sub(r"[{}]", "", text)
 
 
-def _ended(match: re.Match[str]) -> str:
+def _as_sentence(match: re.Match[str]) -> str:
     """Return a heading or caption without its braces, as a sentence."""
     words = (match[1] or "").strip()
     return f" {words[1:-1]}. "
@@ -276,14 +278,14 @@ def _symbols(text: str) -> str:
 
 def _table(place: str, line: int, caption: str, rows: list[list[str]]) -> Passage:
     """Return a table without empty rows. A row without a head gets the head of the row above it."""
-    kept: list[tuple[str, ...]] = []
+    filled: list[tuple[str, ...]] = []
     for row in rows[:MOST_ROWS]:
         if not any(row):
             continue
-        if not row[0] and len(kept) > 1 and len(row) == len(kept[-1]):
-            row = [kept[-1][0], *row[1:]]
-        kept.append(tuple(row))
-    return Passage(place, line, caption, tuple(kept))
+        if not row[0] and len(filled) > 1 and len(row) == len(filled[-1]):
+            row = [filled[-1][0], *row[1:]]
+        filled.append(tuple(row))
+    return Passage(place, line, caption, tuple(filled))
 
 
 # Markdown and similar markups
@@ -305,7 +307,7 @@ _EMPHASIS = re.compile(r"(?<!\w)[_*]+|[_*]+(?!\w)|`")
 
 def _markdown(text: str, place: str, line: int) -> Iterator[Passage]:
     """Yield the tables and the paragraphs of a text in Markdown or a similar markup."""
-    text = _MARKDOWN_NO_TEXT.sub(_blank, text)
+    text = _MARKDOWN_NO_TEXT.sub(_line_breaks, text)
     text = _MARKDOWN_CITATION.sub(CITED, _MARKDOWN_LINK.sub(r"\1", text))
     lines = text.split("\n")
     _blank_references(lines)
@@ -352,8 +354,8 @@ def _markdown_cells(line: str) -> list[str]:
 def _separated(path: Path) -> Iterator[Passage]:
     """Yield the table in a CSV or TSV file."""
     text = read_bounded(path).decode("utf-8-sig", errors="replace")
-    first = text.partition("\n")[0]
-    separator = max(_SEPARATED[path.suffix.lower()], key=first.count)
+    first_line = text.partition("\n")[0]
+    separator = max(_SEPARATED[path.suffix.lower()], key=first_line.count)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=separator))
     except csv.Error as error:
@@ -378,25 +380,25 @@ _HTML_BLOCK = re.compile(
     r"(</?(?:p|div|li|ul|ol|h[1-6]|section|article|blockquote|figure|figcaption|dt|dd|br)\b[^<>]*>)",
     re.IGNORECASE,
 )
-_HTML_RAISED = re.compile(r"<sup\b[^<>]*>([^<]*)</sup>", re.IGNORECASE)
+_HTML_SUPERSCRIPT = re.compile(r"<sup\b[^<>]*>([^<]*)</sup>", re.IGNORECASE)
 
 
 def _html(text: str, place: str, line: int) -> Iterator[Passage]:
     """Yield the tables of a page, then the texts between the tags of its blocks."""
-    text = _HTML_NO_TEXT.sub(_blank, text)
+    text = _HTML_NO_TEXT.sub(_line_breaks, text)
     for start, table in _numbered(_HTML_TABLE.finditer(text), line):
         caption = _HTML_CAPTION.search(table[0])
         title = _plain_html(caption[1]) if caption else ""
         yield _table(place, start, title, [_html_cells(row) for row in _HTML_ROW.split(table[0])[1:]])
     passages: list[Passage] = []
     # `split` also returns the tags between the blocks, because the pattern has a group. They have no text.
-    for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_blank, text)):
+    for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_line_breaks, text)):
         plain = _plain_html(words).strip()
         if plain:
             blank = words[: len(words) - len(words.lstrip())]
             passages.append(Passage(place, line + blank.count("\n"), plain))
         line += words.count("\n")
-    yield from _until_references(passages)
+    yield from _without_references(passages)
 
 
 def _html_cells(row: str) -> list[str]:
@@ -412,8 +414,8 @@ def _html_cells(row: str) -> list[str]:
 
 def _plain_html(text: str) -> str:
     """Return the text of HTML without tags. A superscript becomes an exponent, such as ^2."""
-    raised = _HTML_RAISED.sub(r"^\1", text)
-    return _symbols(unescape(re.sub(r"<[^<>]*>", "", raised)))
+    text = _HTML_SUPERSCRIPT.sub(r"^\1", text)
+    return _symbols(unescape(re.sub(r"<[^<>]*>", "", text)))
 
 
 def _notebook(path: Path) -> Iterator[Passage]:
@@ -435,23 +437,24 @@ def _cell(cell: dict[str, Any], place: str) -> Iterator[Passage]:
         if "text/html" in shown:
             yield from _html("".join(shown["text/html"]), place, 1)
         else:
-            yield from _markdown("".join(shown.get("text/markdown") or shown.get("text/plain", "")), place, 1)
+            text = shown.get("text/markdown") or shown.get("text/plain", "")
+            yield from _markdown("".join(text), place, 1)
 
 
 # Office formats
 
-_TABLES = ("tbl", "table")
-_BREAKS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
+_TABLE_ELEMENTS = ("tbl", "table")
+_BREAK_ELEMENTS = {"tab": "\t", "br": "\n", "s": " ", "line-break": "\n"}
 
 
 def _office(path: Path) -> Iterator[Passage]:
     """Yield the passages of an office document or an EPUB."""
     with opened(path, (project_of(path),)) as package:
-        passages = list(_parts(package))
-    yield from _until_references(passages)
+        passages = list(_section_passages(package))
+    yield from _without_references(passages)
 
 
-def _parts(package: Package) -> Iterator[Passage]:
+def _section_passages(package: Package) -> Iterator[Passage]:
     """Yield the passages of slides, sheets and chapters, or the numbered paragraphs of a continuous text."""
     for section in sections(package):
         if section.root is None:
@@ -459,43 +462,42 @@ def _parts(package: Package) -> Iterator[Passage]:
             for passage in _html(text, section.place, 1):
                 yield replace(passage, line=0)
         else:
-            for number, passage in enumerate(_elements_in(section.root, section.place), start=1):
-                place = section.place or f"paragraph {number}"
-                yield Passage(place, 0, passage.text, passage.rows)
+            for number, passage in enumerate(_passages_in(section.root, section.place), start=1):
+                yield replace(passage, place=section.place or f"paragraph {number}")
 
 
-def _elements_in(root: ET.Element, place: str) -> Iterator[Passage]:
+def _passages_in(root: ET.Element, place: str) -> Iterator[Passage]:
     """Yield the paragraphs and tables inside an element, including nested tables."""
     # A stack, not recursion, because an untrusted document can nest elements to any depth.
-    waiting = [*reversed(root)]
-    while waiting:
-        element = waiting.pop()
+    stack = [*reversed(root)]
+    while stack:
+        element = stack.pop()
         name = local_name(element.tag)
-        if name in _TABLES:
+        if name in _TABLE_ELEMENTS:
             yield _table(place, 0, "", _rows_of(element))
-            waiting += reversed(_tables_in(element))
+            stack += reversed(_tables_in(element))
         elif name in ("p", "h"):
             text = _words_of(element)
             if text.strip() and _style_of(element) != "bibliography":
                 yield Passage(place, 0, text)
-            waiting += reversed(_tables_in(element))
+            stack += reversed(_tables_in(element))
         elif name != "Fallback":
-            waiting += reversed(element)
+            stack += reversed(element)
 
 
-def _own(element: ET.Element) -> Iterator[ET.Element]:
+def _outside_tables(element: ET.Element) -> Iterator[ET.Element]:
     """Yield an element and its descendants, without the tables in it."""
-    waiting = [element]
-    while waiting:
-        below = waiting.pop()
-        yield below
-        waiting += [child for child in reversed(below) if local_name(child.tag) not in _TABLES]
+    stack = [element]
+    while stack:
+        element = stack.pop()
+        yield element
+        stack += [child for child in reversed(element) if local_name(child.tag) not in _TABLE_ELEMENTS]
 
 
 def _tables_in(element: ET.Element) -> list[ET.Element]:
     tables = []
-    for below in _own(element):
-        tables += [child for child in below if local_name(child.tag) in _TABLES]
+    for parent in _outside_tables(element):
+        tables += [child for child in parent if local_name(child.tag) in _TABLE_ELEMENTS]
     return tables
 
 
@@ -510,21 +512,21 @@ def _style_of(paragraph: ET.Element) -> str:
 def _rows_of(table: ET.Element) -> list[list[str]]:
     """Return the cells of a table; a cell that spans several columns is repeated in each of them."""
     rows = []
-    for row in _own(table):
+    for row in _outside_tables(table):
         if local_name(row.tag) not in ("tr", "table-row"):
             continue
         cells: list[str] = []
         for cell in row:
             if local_name(cell.tag) in ("tc", "table-cell", "covered-table-cell"):
                 words = _words_of(cell).strip()
-                cells += [words] * _width(cell)
+                cells += [words] * _column_span(cell)
         rows.append(cells)
     return rows
 
 
-def _width(cell: ET.Element) -> int:
+def _column_span(cell: ET.Element) -> int:
     """Return the number of columns that a cell of a Word table spans."""
-    for element in _own(cell):
+    for element in _outside_tables(cell):
         if local_name(element.tag) == "gridSpan":
             value = next(iter(element.attrib.values()), "1")
             return int(value) if value.isdigit() and len(value) < 3 else 1
@@ -533,73 +535,76 @@ def _width(cell: ET.Element) -> int:
 
 def _words_of(element: ET.Element) -> str:
     """Return the text of a paragraph: all of it in OpenDocument, that of its runs in Microsoft's formats."""
-    is_open = "opendocument" in element.tag
+    is_opendocument = "opendocument" in element.tag
     parts: list[str] = []
-    waiting: list[ET.Element | str] = [element]
-    while waiting:
-        below = waiting.pop()
-        if isinstance(below, str):
-            parts.append(below)
+    stack: list[ET.Element | str] = [element]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            parts.append(item)
             continue
-        name = local_name(below.tag)
-        if name == "t" or is_open:
-            parts.append(below.text or "")
-        if name in _BREAKS:
-            parts.append(_BREAKS[name])
-        elif name in ("p", "h") and below is not element:
+        name = local_name(item.tag)
+        if name == "t" or is_opendocument:
+            parts.append(item.text or "")
+        if name in _BREAK_ELEMENTS:
+            parts.append(_BREAK_ELEMENTS[name])
+        elif name in ("p", "h") and item is not element:
             parts.append(" ")
-        for child in reversed(below):
+        for child in reversed(item):
             # The text after an element comes after all text in it.
-            if is_open and child.tail:
-                waiting.append(child.tail)
-            if local_name(child.tag) not in _TABLES:
-                waiting.append(child)
+            if is_opendocument and child.tail:
+                stack.append(child.tail)
+            if local_name(child.tag) not in _TABLE_ELEMENTS:
+                stack.append(child)
     return "".join(parts)
 
 
-def _until_references(passages: list[Passage]) -> Iterator[Passage]:
+def _without_references(passages: list[Passage]) -> Iterator[Passage]:
     """Yield passages without the list of references, which ends at an appendix if one follows."""
-    is_below = False
+    in_references = False
     for passage in passages:
         if passage.rows is None and _REFERENCES.fullmatch(passage.text.strip()):
-            is_below = True
+            in_references = True
         elif passage.rows is None and _APPENDIX.match(passage.text.strip()):
-            is_below = False
-        if not is_below:
+            in_references = False
+        if not in_references:
             yield passage
 
 
 # PDF
 
 # A cell of a table: a number with the signs that can be part of it, or a placeholder for a missing one.
-_CELL = r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
-_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_CELL}){{2,}})\s*$")
+_PDF_CELL = (
+    r"(?:[-−+±~≈<>(]*\d[\d.,]*(?:[eE][-−+]?\d+|\s?[×·]\s?10\^?[-−+]?\d+)?\s?%?[)*†‡]*|[-–—]|n/a|N/A|±)"
+)
+_PDF_ROW = re.compile(rf"(?P<head>.{{0,60}}?)(?P<cells>(?:(?:^|\s+){_PDF_CELL}){{2,}})\s*$")
+# The most words of a row's head. More words are the beginning of a sentence.
 _MOST_HEAD_WORDS = 8
 # A row with one number, which is too short to be a line of prose; and the beginning of a caption.
-_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_CELL}")
+_PDF_SHORT_ROW = re.compile(rf"[A-Z][^.!?\s]*(?: [^.!?\s]+){{0,3}} {_PDF_CELL}")
 _PDF_CAPTION = re.compile(r"(?:Table|Figure|Fig\.) ?\d+ ?[:.]")
 # The beginning of an entry in a list of references.
-_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
+_REFERENCE_ENTRY = re.compile(r"\[\d{1,3}\] |\d{1,3}\. [A-Z]")
 # The beginning of the caption of a different column within a line.
-_BESIDE_CAPTION = re.compile(r" (?=(?:Table|Figure) \d+: )")
+_NEXT_COLUMN_CAPTION = re.compile(r" (?=(?:Table|Figure) \d+: )")
 # The characters that replace the hyphen of a word which is broken across lines.
 _HYPHEN = re.compile(r"[\ufffe\x02]\s*")
 
 
 def _pages(path: Path) -> Iterator[Passage]:
     """Yield the passages of each page, without the lists of references."""
-    is_below = has_references = False
+    in_references = has_references = False
     for place, text in _texts_of_pages(path):
         lines = []
         for line in text.split("\n"):
             if _REFERENCES.fullmatch(line.strip()):
-                is_below = has_references = True
-            elif has_references and _ENTRY.match(line):
-                is_below = True
+                in_references = has_references = True
+            elif has_references and _REFERENCE_ENTRY.match(line):
+                in_references = True
             elif _APPENDIX.match(line) or _PDF_CAPTION.match(line):
-                is_below = False  # TeX also places figures and tables among the references
+                in_references = False  # TeX also places figures and tables among the references
             is_page_number = line.strip().isdigit()
-            if not is_below and not is_page_number:
+            if not in_references and not is_page_number:
                 lines.append(line.strip())
         yield from _passages_of_page(lines, place)
 
@@ -615,7 +620,7 @@ def _texts_of_pages(path: Path) -> Iterator[tuple[str, str]]:
             continue  # the page is broken
         text = _HYPHEN.sub("", text.replace("\r\n", "\n"))
         # PDFium can join the lines of several columns, so a caption can begin within a line.
-        yield f"page {number + 1}", _BESIDE_CAPTION.sub("\n", text)
+        yield f"page {number + 1}", _NEXT_COLUMN_CAPTION.sub("\n", text)
 
 
 def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
@@ -634,7 +639,7 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
             rows = []
             rest.append("")
         # An empty line ends a paragraph.
-        if _SHORT_ROW.fullmatch(line) and not line.endswith("."):
+        if _PDF_SHORT_ROW.fullmatch(line) and not line.endswith("."):
             rest += ["", line, ""]
         elif _PDF_CAPTION.match(line):
             rest += ["", line]
@@ -646,7 +651,7 @@ def _passages_of_page(lines: list[str], place: str) -> Iterator[Passage]:
 
 def _row_of(line: str) -> list[str]:
     """Return the cells of a line that is a row of a table, or an empty list for prose, dates and the like."""
-    match = _ROW.fullmatch(line)
+    match = _PDF_ROW.fullmatch(line)
     # A row must contain a number with a decimal point.
     if not match or not re.search(r"\d[.,]\d", match["cells"]):
         return []
@@ -660,7 +665,7 @@ def _row_of(line: str) -> list[str]:
 
 def _cells_in(text: str) -> list[str]:
     """Return the numbers of a row; a ± and the numbers around it are one cell."""
-    cells = [cell.strip() for cell in re.findall(_CELL, text)]
+    cells = [cell.strip() for cell in re.findall(_PDF_CELL, text)]
     joined: list[str] = []
     for cell in cells:
         if joined and (cell.startswith("±") or joined[-1].endswith("±")):

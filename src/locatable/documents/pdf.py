@@ -32,7 +32,7 @@ from pypdf.generic import (
 
 from ..errors import UnreadableError, joined_lines
 from . import Drawing, Encoded, Figure, Form, Pixels, read_bounded
-from .picture import flattened, require_size
+from .picture import FullBox, flattened, require_size
 from .vector import rendered
 
 # The number of pages of a result's PDF that are compared with figures.
@@ -42,23 +42,23 @@ MOST_PAGES = 20
 SMALLEST_PIXELS = 48
 SMALLEST_POINTS = 72
 # The number of bytes of operators that are split into words at a time.
-TOGETHER = 1_000_000
+CHUNK_BYTES = 1_000_000
 # The most levels of forms that contain other forms.
-MOST_LEVELS = 6
+MOST_FORM_LEVELS = 6
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # The colour types of PNG: one grey value, three colours, or an index into a palette for each pixel.
-_GREY, _COLOURS, _PALETTE = 0, 2, 3
+_GREY, _RGB, _PALETTE = 0, 2, 3
 # In PDF, predictors with this number and higher ones are the filters of PNG.
 _FIRST_PNG_PREDICTOR = 10
 
 # Entries that may differ between two copies of an object that draw the same.
-_BESIDE = frozenset(
+_IGNORED_ENTRIES = frozenset(
     "/Length /Filter /DecodeParms /Type /Name /Parent /P /StructParent /StructParents /Metadata /PieceInfo "
     "/LastModified /OC /PTEX.FileName /PTEX.PageNumber /PTEX.InfoDict".split()
 )
 # The most levels of nested objects. A figure has about ten; a damaged or hostile file can have any number.
-_MOST_LEVELS = 40
+_MOST_OBJECT_LEVELS = 40
 _STRING = re.compile(rb"\((?:\\.|[^\\()])*\)", re.DOTALL)
 _NAME = re.compile(rb"/([^\s()<>\[\]{}/%]+)")
 # Operators that save or restore the coordinate system, change it, or place an object.
@@ -120,11 +120,11 @@ class Canvas:
 
     def drawing(self, render: Callable[[], Image.Image | None] | None = None) -> Drawing:
         """Return the whole canvas as a drawing, which `render` renders if it is a page."""
-        return Drawing(_hash_of_words(self.operators).digest()[:16], self._complete, render)
+        return Drawing(_hash_words(self.operators).digest()[:16], self._complete, render)
 
     def _complete(self) -> bytes:
         """Return the digest of the operators and of all resources that they use."""
-        hasher = _hash_of_words(self.operators)
+        hasher = _hash_words(self.operators)
         used = {name.decode("latin-1") for name in _NAME.findall(self.operators)}
         try:
             for kind in sorted(self.resources):
@@ -132,7 +132,7 @@ class Canvas:
                 # Pages can share their resources, so only those that this page names count.
                 for name in sorted(name for name in group if name[1:] in used):
                     hasher.update(f"\0{kind}{name}".encode())
-                    _feed(hasher, group[name], _MOST_LEVELS)
+                    _hash_object(hasher, group[name], _MOST_OBJECT_LEVELS)
         except UnreadableError:
             raise
         except Exception as error:  # pypdf raises exceptions of many kinds for broken files
@@ -145,7 +145,7 @@ def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
     document = _opened(read_bounded(path), f"{path}: ")
     count = _guarded(f"{path}: not a PDF that can be read", lambda: len(document.pages))
     for number in range(count):
-        yield from _figures_on(document, number, partial(rendered, str(path), number))
+        yield _figure_of_page(document, number, partial(rendered, str(path), number))
 
 
 def drawings_of(content: bytes) -> list[Drawing]:
@@ -193,7 +193,7 @@ def _guarded(problem: str, read: Callable[[], Value]) -> Value:
         raise UnreadableError(f"{problem}: {reason}") from None
 
 
-def _figures_on(document: PdfReader, number: int, render: Callable[[], Image.Image | None]) -> list[Figure]:
+def _figure_of_page(document: PdfReader, number: int, render: Callable[[], Image.Image | None]) -> Figure:
     """Return a page as a figure, which the whole page may be; its parts are the figures placed on it."""
     place = f"page {number + 1}"
 
@@ -202,16 +202,15 @@ def _figures_on(document: PdfReader, number: int, render: Callable[[], Image.Ima
         canvas = Canvas.of_page(page)
         left, lower, right, upper = (float(value) for value in page.mediabox)
         # Maps the page to the unit square, with the origin at its upper left corner.
-        to_page = _product(
-            (1, 0, 0, 1, -left, -upper), (1 / (right - left), 0, 0, -1 / (upper - lower), 0, 0)
-        )
-        parts = tuple(_placed_on(canvas, place, MOST_LEVELS, to_page))
+        scale = (1 / (right - left), 0.0, 0.0, -1 / (upper - lower), 0.0, 0.0)
+        to_page = _product((1, 0, 0, 1, -left, -upper), scale)
+        parts = tuple(_placed_on(canvas, place, MOST_FORM_LEVELS, to_page))
         return Figure(place, "", (canvas.drawing(render),), parts=parts, is_incidental=True)
 
     try:
-        return [_guarded("not a page that can be read", read_page)]
+        return _guarded("not a page that can be read", read_page)
     except UnreadableError as error:
-        return [Figure(place, problem=str(error))]
+        return Figure(place, problem=str(error))
 
 
 def _placed_on(canvas: Canvas, place: str, levels: int, to_page: Matrix) -> Iterator[Figure]:
@@ -223,29 +222,24 @@ def _placed_on(canvas: Canvas, place: str, levels: int, to_page: Matrix) -> Iter
             yield _picture(place, content, matrix)
         elif kind == "/Form" and levels:
             inner = Canvas.of_form(content, canvas.resources)
-            own = content.get("/Matrix")
-            if own is not None:
-                matrix = _product(cast(Matrix, tuple(float(value) for value in own)), matrix)
+            form_matrix = content.get("/Matrix")
+            if form_matrix is not None:
+                matrix = _product(cast(Matrix, tuple(float(value) for value in form_matrix)), matrix)
             parts = tuple(_placed_on(inner, place, levels - 1, matrix))
-            box = tuple(float(value) for value in cast(ArrayObject, content["/BBox"]))
-            is_small = not _is_large(content)
-            yield Figure(
-                place, "", (inner.drawing(),), parts=parts, box=_box_of(box, matrix), is_incidental=is_small
-            )
+            left, lower, right, upper = (float(value) for value in cast(ArrayObject, content["/BBox"]))
+            is_large = abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
+            box = _bounding_box((left, lower, right, upper), matrix)
+            yield Figure(place, "", (inner.drawing(),), parts=parts, box=box, is_incidental=not is_large)
 
 
 def _product(first: Matrix, second: Matrix) -> Matrix:
     """Return the transformation that applies the first matrix, then the second."""
     a, b, c, d, e, f = first
     g, h, i, j, k, m = second
-    return (
-        *(a * g + b * i, a * h + b * j),
-        *(c * g + d * i, c * h + d * j),
-        *(e * g + f * i + k, e * h + f * j + m),
-    )
+    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
 
 
-def _box_of(box: tuple[float, ...], matrix: Matrix) -> tuple[float, float, float, float]:
+def _bounding_box(box: FullBox, matrix: Matrix) -> FullBox:
     """Return the bounding box of a box after a transformation."""
     a, b, c, d, e, f = matrix
     corners = list(product(box[::2], box[1::2]))
@@ -254,12 +248,8 @@ def _box_of(box: tuple[float, ...], matrix: Matrix) -> tuple[float, float, float
     return min(across), min(down), max(across), max(down)
 
 
-def _is_large(form: DictionaryObject) -> bool:
-    left, lower, right, upper = (float(value) for value in cast(ArrayObject, form["/BBox"]))
-    return abs(right - left) >= SMALLEST_POINTS and abs(upper - lower) >= SMALLEST_POINTS
-
-
 def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
+    """Return a picture as a figure; `matrix` transforms its unit square to the page's."""
     width = _int(image, "/Width", 0)
     height = _int(image, "/Height", 0)
     # Programs that draw from top to bottom store a picture upside down and place it mirrored. The
@@ -281,7 +271,7 @@ def _picture(place: str, image: StreamObject, matrix: Matrix) -> Figure:
         # The bytes of the JPEG file that was placed may be those of a result, and comparing them is faster.
         forms.insert(0, Encoded(lambda: _guarded("not a picture that can be read", image.get_data)))
     is_small = width < SMALLEST_PIXELS and height < SMALLEST_PIXELS
-    box = _box_of((0, 0, 1, 1), matrix)
+    box = _bounding_box((0, 0, 1, 1), matrix)
     return Figure(place, "", tuple(forms), box=box, is_incidental=is_small)
 
 
@@ -315,13 +305,13 @@ def _with_alpha(picture: Image.Image, alpha: Image.Image | None) -> Image.Image 
 
 def _from_png(image: StreamObject) -> Image.Image | None:
     """Return a picture that is compressed as in a PNG file; None for other pictures."""
-    settings = _first(image.get("/DecodeParms"))
-    if _first(image.get("/Filter")) != "/FlateDecode" or not isinstance(settings, DictionaryObject):
+    settings = _only(image.get("/DecodeParms"))
+    if _only(image.get("/Filter")) != "/FlateDecode" or not isinstance(settings, DictionaryObject):
         return None
     if "/Decode" in image or "/Mask" in image or _int(settings, "/Predictor", 1) < _FIRST_PNG_PREDICTOR:
         return None
-    kind, palette = _colours(image.get("/ColorSpace"))
-    channels = 3 if kind == _COLOURS else 1
+    kind, palette = _png_colours(image.get("/ColorSpace"))
+    channels = 3 if kind == _RGB else 1
     if kind is None or _int(settings, "/Colors", 1) != channels:
         return None
     width = _int(image, "/Width", 0)
@@ -342,23 +332,23 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return length + name + content + checksum
 
 
-def _colours(space: Any) -> tuple[int | None, bytes]:
+def _png_colours(space: Any) -> tuple[int | None, bytes]:
     """Return the PNG colour type, or None if PNG has no such type, and the palette of a colour space."""
     space = space.get_object() if space is not None else None
     if not isinstance(space, ArrayObject):
-        return {"/DeviceGray": _GREY, "/DeviceRGB": _COLOURS}.get(str(space)), b""
+        return {"/DeviceGray": _GREY, "/DeviceRGB": _RGB}.get(str(space)), b""
     name = space[0]
     if name == "/ICCBased":
         number = _int(cast(DictionaryObject, space[1].get_object()), "/N", 0)
-        return {1: _GREY, 3: _COLOURS}.get(number), b""
+        return {1: _GREY, 3: _RGB}.get(number), b""
     if name == "/Indexed":
-        base, _ = _colours(space[1])
-        if base == _COLOURS:
-            return _PALETTE, _bytes_of(space[3].get_object())
-    return {"/CalGray": _GREY, "/CalRGB": _COLOURS}.get(str(name)), b""
+        base, _ = _png_colours(space[1])
+        if base == _RGB:
+            return _PALETTE, _palette_bytes(space[3].get_object())
+    return {"/CalGray": _GREY, "/CalRGB": _RGB}.get(str(name)), b""
 
 
-def _bytes_of(table: Any) -> bytes:
+def _palette_bytes(table: Any) -> bytes:
     if isinstance(table, StreamObject):
         return table.get_data()
     if isinstance(table, ByteStringObject):
@@ -366,7 +356,7 @@ def _bytes_of(table: Any) -> bytes:
     return cast(bytes, table.original_bytes)
 
 
-def _first(value: Any) -> Any:
+def _only(value: Any) -> Any:
     """Return the only filter, or its settings, of a stream; None if there are several or none."""
     if value is None:
         return None
@@ -376,22 +366,22 @@ def _first(value: Any) -> Any:
     return value[0].get_object() if len(value) == 1 else None
 
 
-def _int(values: DictionaryObject, name: str, otherwise: int) -> int:
+def _int(values: DictionaryObject, name: str, default: int) -> int:
     value = values.get(name)
-    return otherwise if value is None else int(cast(Any, value.get_object()))
+    return default if value is None else int(cast(Any, value.get_object()))
 
 
-def _resources(owner: DictionaryObject, otherwise: DictionaryObject) -> DictionaryObject:
-    found = owner.get("/Resources")
-    return _dictionary(found) if found is not None else otherwise
+def _resources(owner: DictionaryObject, default: DictionaryObject) -> DictionaryObject:
+    resources = owner.get("/Resources")
+    return default if resources is None else _dictionary(resources)
 
 
 def _dictionary(value: Any) -> DictionaryObject:
-    found = value.get_object() if value is not None else None
-    return found if isinstance(found, DictionaryObject) else DictionaryObject()
+    value = None if value is None else value.get_object()
+    return value if isinstance(value, DictionaryObject) else DictionaryObject()
 
 
-def _hash_of_words(content: bytes) -> "hashlib._Hash":
+def _hash_words(content: bytes) -> "hashlib._Hash":
     """Hash the words of the content with a single space between them.
 
     Only a part is split at a time, because all words together would take many times the memory of the
@@ -400,10 +390,10 @@ def _hash_of_words(content: bytes) -> "hashlib._Hash":
     hasher = hashlib.sha256()
     separator = b""
     rest = b""
-    for start in range(0, len(content), TOGETHER):
-        words = (rest + content[start : start + TOGETHER]).split(None)
+    for start in range(0, len(content), CHUNK_BYTES):
+        words = (rest + content[start : start + CHUNK_BYTES]).split(None)
         # The last word may continue in the next part.
-        ends_here = content[start + TOGETHER - 1 : start + TOGETHER].isspace()
+        ends_here = content[start + CHUNK_BYTES - 1 : start + CHUNK_BYTES].isspace()
         rest = b"" if ends_here or not words else words.pop()
         if words:
             hasher.update(separator + b" ".join(words))
@@ -413,23 +403,23 @@ def _hash_of_words(content: bytes) -> "hashlib._Hash":
     return hasher
 
 
-def _feed(hasher: "hashlib._Hash", value: Any, levels: int) -> None:
+def _hash_object(hasher: "hashlib._Hash", value: Any, levels: int) -> None:
     """Hash an object and all objects to which it refers by their values, however the file spells them."""
     if not levels:
         raise UnreadableError("not a figure that can be read: objects nested too deeply")
     value = value.get_object() if isinstance(value, IndirectObject) else value
     if isinstance(value, DictionaryObject):
         hasher.update(b"<")
-        for key in sorted(key for key in value if key not in _BESIDE):
+        for key in sorted(key for key in value if key not in _IGNORED_ENTRIES):
             hasher.update(key.encode())
-            _feed(hasher, value.raw_get(key), levels - 1)
+            _hash_object(hasher, value.raw_get(key), levels - 1)
         if isinstance(value, StreamObject):
             hasher.update(b" ".join(value.get_data().split()))
         hasher.update(b">")
     elif isinstance(value, ArrayObject):
         hasher.update(b"[")
         for item in value:
-            _feed(hasher, item, levels - 1)
+            _hash_object(hasher, item, levels - 1)
         hasher.update(b"]")
     elif isinstance(value, FloatObject | NumberObject):
         # Programs write the same number with different numbers of digits.

@@ -90,7 +90,7 @@ MOST_COVERED = 0.15
 MOST_ABSENT = 12
 TILES_AT = 240
 # The border around an aligned block in which its lines are also searched, as a share of its width and height.
-BESIDE = 0.03
+BORDER = 0.03
 # A line contrasts with the pixels at this distance on both sides, over at least this share of a column or
 # row. Less contrast and a smaller share are enough in the other picture, because a copy may be blurred or
 # annotated.
@@ -207,8 +207,8 @@ def _margin(values: Values) -> Values:
     height, width = values.shape
     rows = max(1, round(MARGIN * height))
     columns = max(1, round(MARGIN * width))
-    margin = [values[:rows], values[-rows:], values[:, :columns], values[:, -columns:]]
-    return np.concatenate([part.ravel() for part in margin])
+    sides = [values[:rows], values[-rows:], values[:, :columns], values[:, -columns:]]
+    return np.concatenate([side.ravel() for side in sides])
 
 
 def _cut_on_own_background(values: Values, box: Box, background: int) -> Iterator[Box]:
@@ -269,8 +269,8 @@ def _without_frame(drawn: Values, box: Box) -> Box:
     """Return a box without the frame around it, which is at most a tenth as wide as the box."""
     left, upper, right, lower = box
     part = drawn[upper:lower, left:right]
-    most = min(part.shape) // 10
-    for width in range(most):
+    widest = min(part.shape) // 10
+    for width in range(widest):
         sides = (part[width], part[-1 - width], part[:, width], part[:, -1 - width])
         if min(side.mean() for side in sides) < 0.9:
             return left + width, upper + width, right - width, lower - width
@@ -309,7 +309,7 @@ def square_shown(picture: Image.Image, box: FullBox) -> tuple[Values, Values]:
     left, upper, right, lower = (round(value) for value in box)
     part = picture.convert("L").crop((left, upper, right, lower))
     is_shown = Image.new("L", picture.size, 255).crop((left, upper, right, lower))
-    reduced = [np.asarray(one.resize((SIDE, SIDE), Image.Resampling.BOX)) for one in (part, is_shown)]
+    reduced = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)) for image in (part, is_shown)]
     return reduced[0], reduced[1] == 255
 
 
@@ -379,11 +379,11 @@ class Alignment:
 
     def in_copy(self, box: FullBox) -> FullBox:
         """Return the box in the copy that corresponds to a box in the original."""
-        return _carried(box, self.box, self.placed)
+        return _mapped(box, self.box, self.placed)
 
     def in_original(self, box: FullBox) -> FullBox:
         """Return the box in the original that corresponds to a box in the copy."""
-        return _carried(box, self.placed, self.box)
+        return _mapped(box, self.placed, self.box)
 
     def moved(self, edges: tuple[int, int, int, int], step: float) -> "Alignment":
         """Return an alignment with some edges of `placed` moved by a share of its width or height.
@@ -404,7 +404,7 @@ class Alignment:
         return Alignment(self.box, placed)
 
 
-def _carried(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
+def _mapped(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
     across = (target[2] - target[0]) / (source[2] - source[0])
     down = (target[3] - target[1]) / (source[3] - source[1])
     return (
@@ -415,7 +415,7 @@ def _carried(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
     )
 
 
-def _within(box: FullBox, outer: FullBox) -> FullBox:
+def _intersection(box: FullBox, outer: FullBox) -> FullBox:
     left, upper = max(box[0], outer[0]), max(box[1], outer[1])
     return left, upper, min(box[2], outer[2]), min(box[3], outer[3])
 
@@ -437,13 +437,11 @@ def align_by_profiles(copy: Part, original: Part) -> tuple[Alignment, float]:
     best = Alignment(original.box, copy.box)
     least = _distance(copy, original, best, COARSE)
     left, upper, right, lower = copy.box
-    placings = []
-    for one, other in zip(_profiles(copy), _profiles(original), strict=True):
-        placings.append(_placings(one, other))
-    for start, stop in placings[0]:
-        for top, bottom in placings[1]:
-            width = right - left
-            height = lower - upper
+    width = right - left
+    height = lower - upper
+    across, down = map(_likely_places, _profiles(copy), _profiles(original))
+    for start, stop in across:
+        for top, bottom in down:
             placed = (
                 left + start * width,
                 upper + top * height,
@@ -469,48 +467,48 @@ def _refined(
     least = _distance(copy, original, alignment, columns)
     for step in steps:
         for _ in range(4):
-            before = least
+            previous_least = least
             for edges in _MOVES:
                 for signed in (-step, step):
                     tried = alignment.moved(edges, signed)
                     distance = _distance(copy, original, tried, columns)
                     if distance < least:
                         alignment, least = tried, distance
-            if least > 0.99 * before:
+            if least > 0.99 * previous_least:
                 break
     return alignment, least
 
 
 def _distance(copy: Part, original: Part, alignment: Alignment, columns: int) -> float:
     """Return the mean distance in grey values of two aligned parts, or infinity if they share too little."""
-    shown = _shown(copy, original, alignment)
-    if shown is None:
+    shared = _shared_boxes(copy, original, alignment)
+    if shared is None:
         return float("inf")
-    one, factor = copy.reduced(columns)
-    ours = scaled(shown[0], 1 / factor, 1 / factor)
-    other, factor = original.reduced(columns)
-    theirs = scaled(shown[1], 1 / factor, 1 / factor)
-    size = _common_size(ours, theirs, columns)
-    values = np.asarray(_resized(one, ours, size), dtype=np.int16)
-    difference = values - np.asarray(_resized(other, theirs, size), dtype=np.int16)
-    return float(np.abs(difference).mean())
+    copy_picture, factor = copy.reduced(columns)
+    copy_box = scaled(shared[0], 1 / factor, 1 / factor)
+    original_picture, factor = original.reduced(columns)
+    original_box = scaled(shared[1], 1 / factor, 1 / factor)
+    size = _common_size(copy_box, original_box, columns)
+    copy_values = np.asarray(_resized(copy_picture, copy_box, size), dtype=np.int16)
+    original_values = np.asarray(_resized(original_picture, original_box, size), dtype=np.int16)
+    return float(np.abs(copy_values - original_values).mean())
 
 
-def _shown(copy: Part, original: Part, alignment: Alignment) -> tuple[FullBox, FullBox] | None:
+def _shared_boxes(copy: Part, original: Part, alignment: Alignment) -> tuple[FullBox, FullBox] | None:
     """Return the boxes in a copy and in its original that show the same, or None if they are too small."""
-    seen = _within(alignment.placed, (0, 0, *copy.picture.size))
-    if seen[2] - seen[0] < 8 or seen[3] - seen[1] < 8:
+    in_copy = _intersection(alignment.placed, (0, 0, *copy.picture.size))
+    if shorter_side(in_copy) < 8:
         return None
-    back = _within(alignment.in_original(seen), (0, 0, *original.picture.size))
-    if area(back) < LEAST_SHOWN * area(alignment.box):
+    in_original = _intersection(alignment.in_original(in_copy), (0, 0, *original.picture.size))
+    if area(in_original) < LEAST_SHOWN * area(alignment.box):
         return None
-    return seen, back
+    return in_copy, in_original
 
 
-def _common_size(one: FullBox, other: FullBox, most: int) -> tuple[int, int]:
+def _common_size(copy: FullBox, original: FullBox, most: int) -> tuple[int, int]:
     """Return the size at which two parts are compared, which is at most that of the smaller part."""
-    width, height = one[2] - one[0], one[3] - one[1]
-    scale = min(1.0, (other[2] - other[0]) / width, most / width, most / height)
+    width, height = copy[2] - copy[0], copy[3] - copy[1]
+    scale = min(1.0, (original[2] - original[0]) / width, most / width, most / height)
     return max(8, round(scale * width)), max(8, round(scale * height))
 
 
@@ -531,7 +529,7 @@ def _profiles(part: Part) -> list[Values]:
     return [drawn.mean(axis=0), drawn.mean(axis=1)]
 
 
-def _placings(copy: Values, original: Values) -> list[tuple[float, float]]:
+def _likely_places(copy: Values, original: Values) -> list[tuple[float, float]]:
     """Return the two likeliest places of an original's profile in a copy's: start and stop, as shares of it.
 
     They are the places with the highest normalized cross-correlation among all sizes and shifts.
@@ -543,19 +541,19 @@ def _placings(copy: Values, original: Values) -> list[tuple[float, float]]:
     for scale in SCALES:
         count = round(SAMPLES / scale)
         # The copy's profile is padded, because the original may begin before it or end after it.
-        beside = max(SAMPLES // 4, SAMPLES - count)
-        signal = np.pad(_sampled(copy, count), beside)
-        is_inside = np.pad(np.ones(count), beside)
+        padding = max(SAMPLES // 4, SAMPLES - count)
+        signal = np.pad(_sampled(copy, count), padding)
+        is_inside = np.pad(np.ones(count), padding)
         number = np.maximum(np.correlate(is_inside, ones), 1)
         total = np.correlate(signal, ones)
         expected = np.correlate(is_inside, template)
         covariance = np.correlate(signal, template) - total * expected / number
         variance = np.correlate(signal**2, ones) - total**2 / number
-        of_template = np.correlate(is_inside, template**2) - expected**2 / number
-        correlation = covariance / np.sqrt(np.maximum(variance * of_template, 1e-6))
+        template_variance = np.correlate(is_inside, template**2) - expected**2 / number
+        correlation = covariance / np.sqrt(np.maximum(variance * template_variance, 1e-6))
         correlation[number < LEAST_SHOWN * SAMPLES] = -1
         best = int(correlation.argmax())
-        start = (best - beside) / count
+        start = (best - padding) / count
         found.append((float(correlation[best]), start, start + SAMPLES / count))
     found.sort(reverse=True)
     return [(start, stop) for _, start, stop in found[:2]]
@@ -564,9 +562,9 @@ def _placings(copy: Values, original: Values) -> list[tuple[float, float]]:
 def _sampled(profile: Values, count: int) -> Values:
     """Return a profile resampled to `count` samples, each the mean of the values that it covers."""
     sums = np.concatenate([[0.0], np.cumsum(profile)])
-    places = np.linspace(0, len(profile), count + 1)
-    between = np.interp(places, np.arange(len(profile) + 1), sums)
-    return np.asarray(np.diff(between) * (count / len(profile)))
+    borders = np.linspace(0, len(profile), count + 1)
+    sums_at_borders = np.interp(borders, np.arange(len(profile) + 1), sums)
+    return np.asarray(np.diff(sums_at_borders) * (count / len(profile)))
 
 
 @dataclass(frozen=True)
@@ -611,26 +609,33 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     Returns:
         The comparison, or None if the copy shows too little of the original or is stretched too much.
     """
-    shown = _shown(copy, original, alignment)
-    if shown is None or alignment.stretched > MOST_STRETCHED:
+    shared = _shared_boxes(copy, original, alignment)
+    if shared is None or alignment.stretched > MOST_STRETCHED:
         return None
-    size = _common_size(*shown, columns)
-    one = _resized(copy.picture, shown[0], size)
-    other = _resized(original.picture, shown[1], size)
-    if _is_grey(one):
-        one, other = one.convert("L").convert("RGB"), other.convert("L").convert("RGB")
-    ours, theirs = _channels(one), _channels(other)
-    straight = _straight_lines(theirs)
-    explained = 1 - _share(_excess(ours, theirs) > OFF, ours, straight)
-    missing = _excess(theirs, ours) > OFF
+    size = _common_size(*shared, columns)
+    in_copy = _resized(copy.picture, shared[0], size)
+    in_original = _resized(original.picture, shared[1], size)
+    if _is_grey(in_copy):
+        in_copy = in_copy.convert("L").convert("RGB")
+        in_original = in_original.convert("L").convert("RGB")
+    copy_values = _channels(in_copy)
+    original_values = _channels(in_original)
+    straight = _straight_lines(original_values)
+    unexplained = _distance_from_range(copy_values, original_values) > OFF
+    missing = _distance_from_range(original_values, copy_values) > OFF
     # Where an annotation covers the original, the copy has a colour that the original has nowhere nearby.
-    covered = _excess(ours, theirs, AROUND) > COVERING
+    covered = _distance_from_range(copy_values, original_values, AROUND) > COVERING
     absent = missing & ~covered
-    found = 1 - _share(absent, theirs, straight)
-    most = _most_in_tile(absent & ~straight)
-    drawn_upon = _share(missing & covered, theirs, straight)
-    drawn = ((_drawn(theirs) | _edges(theirs)) & ~straight).mean()
-    return Comparison(ours, theirs, found, explained, drawn_upon, most, float(drawn))
+    drawn = (_drawn(original_values) | _edges(original_values)) & ~straight
+    return Comparison(
+        copy=copy_values,
+        original=original_values,
+        found=1 - _share(absent, original_values, straight),
+        explained=1 - _share(unexplained, copy_values, straight),
+        covered=_share(missing & covered, original_values, straight),
+        most_absent=_most_in_a_tile(absent & ~straight),
+        drawn=float(drawn.mean()),
+    )
 
 
 def _channels(picture: Image.Image) -> Values:
@@ -638,40 +643,40 @@ def _channels(picture: Image.Image) -> Values:
     return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("YCbCr")), 2, 0))
 
 
-def _share(of: Values, picture: Values, left_out: Values) -> float:
-    """Return the share of a picture's drawing, or of its edges if that is larger, for which `of` is true.
+def _share(pixels: Values, picture: Values, left_out: Values) -> float:
+    """Return the share of a picture's drawing, or of its edges if that is larger, for which `pixels` is true.
 
     Args:
-        of: pixels that count for the share.
-        picture: picture whose drawing and edges are counted.
-        left_out: pixels that are not counted at all.
+        pixels: true for each pixel that contributes to the share.
+        picture: channels of the picture whose drawing and edges are counted.
+        left_out: true for each pixel that is not counted at all.
     """
     share = 0.0
     for drawn in (_drawn(picture), _edges(picture)):
         counted = drawn & ~left_out
         if counted.any():
-            share = max(share, float(of[counted].mean()))
+            share = max(share, float(pixels[counted].mean()))
     return share
 
 
-def _most_in_tile(pixels: Values) -> int:
+def _most_in_a_tile(pixels: Values) -> int:
     """Return the number of true pixels in the tile with the most of them."""
     height, width = pixels.shape
     rows = np.add.reduceat(pixels, range(0, height, TILE), axis=0, dtype=np.int32)
     return int(np.add.reduceat(rows, range(0, width, TILE), axis=1).max())
 
 
-def _excess(one: Values, other: Values, around: int = 1) -> Values:
-    """Return the distance of each pixel of `one` from the range of pixels around its place in `other`."""
+def _distance_from_range(picture: Values, other: Values, radius: int = 1) -> Values:
+    """Return the distance of each pixel from the range of the pixels around its place in another picture."""
     low = high = other
-    for _ in range(around):
+    for _ in range(radius):
         low, high = _range_around(low)[0], _range_around(high)[1]
     # Colours get a range one pixel wider, because JPEG halves their resolution.
     low, high = low.copy(), high.copy()
     low[1:], high[1:] = _range_around(low[1:])[0], _range_around(high[1:])[1]
     # Minimum and maximum come first, because unsigned bytes would wrap around below zero.
-    below = np.maximum(low, one) - one
-    above = one - np.minimum(high, one)
+    below = np.maximum(low, picture) - picture
+    above = picture - np.minimum(high, picture)
     # The channel with the largest distance counts.
     return np.asarray(np.maximum(below, above).max(axis=0))
 
@@ -728,25 +733,26 @@ def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
     but then the axes do not.
     """
     left, upper, right, lower = alignment.box
-    width, height = BESIDE * (right - left), BESIDE * (lower - upper)
+    width, height = BORDER * (right - left), BORDER * (lower - upper)
     wider = (left - width, upper - height, right + width, lower + height)
-    box = _within(wider, (0, 0, *original.picture.size))
-    shown = _shown(copy, original, Alignment(box, alignment.in_copy(box)))
-    if shown is None:
+    box = _intersection(wider, (0, 0, *original.picture.size))
+    shared = _shared_boxes(copy, original, Alignment(box, alignment.in_copy(box)))
+    if shared is None:
         return False
-    size = _common_size(*shown, FINE)
-    ours = np.asarray(_resized(copy.picture, shown[0], size).convert("L"), dtype=np.int16)
-    theirs = np.asarray(_resized(original.picture, shown[1], size).convert("L"), dtype=np.int16)
-    for one, other in ((ours, theirs), (theirs, ours), (ours.T, theirs.T), (theirs.T, ours.T)):
-        if not _has_lines(one, other):
+    size = _common_size(*shared, FINE)
+    copy_values = np.asarray(_resized(copy.picture, shared[0], size).convert("L"), dtype=np.int16)
+    original_values = np.asarray(_resized(original.picture, shared[1], size).convert("L"), dtype=np.int16)
+    # Vertical lines are compared first, then horizontal ones.
+    for one, other in ((copy_values, original_values), (copy_values.T, original_values.T)):
+        if not _has_lines(one, other) or not _has_lines(other, one):
             return False
     return True
 
 
-def _has_lines(copy: Values, original: Values) -> bool:
-    """Return true if the copy has each vertical line of the original."""
-    lines = _line_shares(original, FOREGROUND) > LINE
-    shares = _line_shares(copy, FAINT)
+def _has_lines(picture: Values, other: Values) -> bool:
+    """Return true if a picture has each vertical line of another picture."""
+    lines = _line_shares(other, FOREGROUND) > LINE
+    shares = _line_shares(picture, FAINT)
     # A line that is shifted by half a pixel is spread over two columns, so the neighbours count too.
     shares[1:-1] = np.maximum(np.maximum(shares[:-2], shares[2:]), shares[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
@@ -768,15 +774,19 @@ def times_closer(closer: Comparison, other: Comparison) -> float:
 
     The result is 1.0 if the originals differ too little at the size of the copy.
     """
-    ours = closer.original
-    theirs = _at_size(other.original, ours)
-    differ = np.maximum(_excess(ours, theirs), _excess(theirs, ours)) > DIFFERENT
+    original = closer.original
+    other_original = _at_size(other.original, original)
+    differ = _mutual_distance(original, other_original) > DIFFERENT
     if int(differ.sum()) < ENOUGH_DIFFERENT:
         return 1.0
-    copy = _at_size(other.copy, ours)
-    near = np.maximum(_excess(closer.copy, ours), _excess(ours, closer.copy))
-    far = np.maximum(_excess(copy, theirs), _excess(theirs, copy))
+    near = _mutual_distance(closer.copy, original)
+    far = _mutual_distance(_at_size(other.copy, original), other_original)
     return float(far[differ].mean()) / max(float(near[differ].mean()), 1.0)
+
+
+def _mutual_distance(picture: Values, other: Values) -> Values:
+    """Return the distance of each pixel of either picture from the other picture, whichever is larger."""
+    return np.asarray(np.maximum(_distance_from_range(picture, other), _distance_from_range(other, picture)))
 
 
 def _at_size(values: Values, like: Values) -> Values:

@@ -69,7 +69,7 @@ _MARKDOWN = (
     r"\{/\*.*?(?:\*/|\Z)",  # {/* a comment of MDX */}
     *_HTML,
 )
-_HIDDEN = {
+_HIDDEN_PATTERNS = {
     "tex": _TEX,
     "html": _HTML,
     "markdown": _MARKDOWN,
@@ -88,7 +88,7 @@ _HIDDEN = {
         r"(?:\n[ \t]*$|\n(?P=indent)[ \t]+[^\n]*)*+|(?:\n(?P=indent)[ \t]+[^\n]*)++)",
     ),
 }
-_KINDS = {
+_MARKUPS = {
     **dict.fromkeys((".tex", ".ltx", ".latex", ".rnw", ".sty", ".cls"), "tex"),
     **dict.fromkeys((".md", ".markdown", ".qmd", ".rmd", ".mdx"), "markdown"),
     **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
@@ -96,10 +96,10 @@ _KINDS = {
 }
 # Fenced blocks that are not shown as code: directives such as ```{figure}, and code cells that are executed.
 _DIRECTIVE = re.compile(r"\s*\{(?!code)(?:=|[a-z])", re.IGNORECASE)
-_RUNS = re.compile(r"\s*\{(?:r|python|julia)\b", re.IGNORECASE)
+_EXECUTED = re.compile(r"\s*\{(?:r|python|julia)\b", re.IGNORECASE)
 # Lines of executed code that show no picture: comments, except for options of the cell, and calls that write
 # a picture.
-_SHOWS_NOTHING = re.compile(r"^\s*#(?!\|).*|^.*(?:save|\b(?:png|pdf|svg|jpeg|tiff)\().*", re.MULTILINE)
+_NO_PICTURE = re.compile(r"^\s*#(?!\|).*|^.*(?:save|\b(?:png|pdf|svg|jpeg|tiff)\().*", re.MULTILINE)
 
 
 def visible(text: str, suffix: str) -> str:
@@ -109,22 +109,25 @@ def visible(text: str, suffix: str) -> str:
         text: the text.
         suffix: the file's extension, which determines the markup. For an unknown one, the text itself does.
     """
-    kind = _KINDS.get(suffix.lower(), suffix.lower())
-    if kind not in _HIDDEN:
-        is_tex = "\\documentclass" in text or "\\begin{" in text
-        is_html = text[:200].lstrip().startswith("<")
-        kind = "tex" if is_tex else "html" if is_html else "markdown"
-    pattern = re.compile("|".join(_HIDDEN[kind]), re.DOTALL | re.MULTILINE | re.IGNORECASE)
-    return pattern.sub(_without, text)
+    markup = _MARKUPS.get(suffix.lower(), suffix.lower())
+    if markup not in _HIDDEN_PATTERNS:
+        if "\\documentclass" in text or "\\begin{" in text:
+            markup = "tex"
+        elif text[:200].lstrip().startswith("<"):
+            markup = "html"
+        else:
+            markup = "markdown"
+    pattern = re.compile("|".join(_HIDDEN_PATTERNS[markup]), re.DOTALL | re.MULTILINE | re.IGNORECASE)
+    return pattern.sub(_replacement, text)
 
 
-def _without(match: re.Match[str]) -> str:
+def _replacement(match: re.Match[str]) -> str:
     """Return the replacement of a match: its line breaks, or its text if it is visible after all."""
     if match[0] in ("\\\\", "\\%"):
         return match[0]
     info = match.groupdict().get("info") or ""
-    if _RUNS.match(info):
-        return _SHOWS_NOTHING.sub("", match[0])
+    if _EXECUTED.match(info):
+        return _NO_PICTURE.sub("", match[0])
     if _DIRECTIVE.match(info):
         return match[0]
     return "\n" * match[0].count("\n")
@@ -134,7 +137,7 @@ def mentions_in(text: str) -> Iterator[Mention]:
     """Yield the references to pictures in a text, in order. If references overlap, only the first counts."""
     kinds = (_drawings, _pictures, _elements, _links, _commands, _embeds, _images, _directives, _data, _words)
     end = 0
-    for mention in heapq.merge(*(kind(text) for kind in kinds), key=attrgetter("start")):
+    for mention in heapq.merge(*(find(text) for find in kinds), key=attrgetter("start")):
         if mention.start >= end:
             end = mention.end
             yield mention
@@ -153,9 +156,9 @@ _ATTRIBUTE = re.compile(
     r"(?<![\w:.-])(?P<name>[\w:.-]++)\s*+=\s*+"
     r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"'>]++))"
 )
-_SOURCES = ("src", "data-src", "href", "xlink:href", "data")
+_SOURCE_ATTRIBUTES = ("src", "data-src", "href", "xlink:href", "data")
 # The separator of the pictures in a srcset such as "a.png 480w, b.png 2x".
-_BETWEEN_SOURCES = re.compile(r"(?:\s+[\d.]+[wx])?\s*(?:,\s+|\Z)")
+_SRCSET_SEPARATOR = re.compile(r"(?:\s+[\d.]+[wx])?\s*(?:,\s+|\Z)")
 # Elements that show nothing but pictures. Other elements show one if their link has a picture's extension.
 _ONLY_PICTURES = ("img", "image", "source")
 
@@ -170,7 +173,8 @@ def _drawings(text: str) -> Iterator[Mention]:
                 yield Mention(start, match.end(), drawing=text[start : match.end()])
             depth = max(0, depth - 1)
         elif not match[0].endswith("/>"):
-            start = start if depth else match.start()
+            if depth == 0:
+                start = match.start()
             depth += 1
 
 
@@ -201,8 +205,8 @@ def _links_of(element: re.Match[str]) -> list[str]:
     for match in _ATTRIBUTE.finditer(element["attributes"]):
         value = match["double"] or match["single"] or match["bare"] or ""
         attributes.setdefault(match["name"].lower(), unescape(value).strip())
-    links = [attributes.get(name, "") for name in _SOURCES]
-    links += _BETWEEN_SOURCES.split(attributes.get("srcset", ""))
+    links = [attributes.get(name, "") for name in _SOURCE_ATTRIBUTES]
+    links += _SRCSET_SEPARATOR.split(attributes.get("srcset", ""))
     # A link that begins with a brace is an expression or a template, not a path.
     links = [link for link in links if link and not link.startswith("{")]
     if tag not in _ONLY_PICTURES:
@@ -236,13 +240,15 @@ OPTION = re.compile(
     rf"\s*+(?:\*|<[^<>\n]{{0,99}}>|\[((?:[^][{{}}\\]++|\\.|{_GROUP}|\[[^][]*+\])*+)\])", re.DOTALL
 )
 _COMMAND = re.compile(r"\\(begin\s*\{\s*overpic\*?\s*\}|[A-Za-z@]+)")
-_SHOWS = re.compile(
+_PICTURE_COMMAND = re.compile(
     r"\w*graphics|includesvg|includepdf|pgfimage|pgfdeclareimage|plotone|plottwo|adjustimage|epsfbox|begin.+"
 )
 # The arguments that name a picture, for commands where it is not only the first.
-_NAMED_BY = {"plottwo": (0, 1), "adjustimage": (1,), "pgfdeclareimage": (1,)}
+_NAME_ARGUMENTS = {"plottwo": (0, 1), "adjustimage": (1,), "pgfdeclareimage": (1,)}
 # Unknown commands, for example of a journal's class, that may show a picture: \journalfigure{name}{Caption}
-_MAY_SHOW = re.compile(r"(?!.*(?:ref|label|cite|caption)).*(?:fig|plot|image|img|pic|photo)", re.IGNORECASE)
+_POSSIBLE_PICTURE_COMMAND = re.compile(
+    r"(?!.*(?:ref|label|cite|caption)).*(?:fig|plot|image|img|pic|photo)", re.IGNORECASE
+)
 # A name without an extension. Names with one are found as words.
 _NAME = re.compile(r"[^{}\\#\n.]{1,300}")
 _AROUND_NAMES = re.compile(r"\\(?:detokenize|subfix|string)\b|[{}\"]")
@@ -250,7 +256,7 @@ _AROUND_NAMES = re.compile(r"\\(?:detokenize|subfix|string)\b|[{}\"]")
 
 def shows_picture(command: str) -> bool:
     """Return true if a TeX command, given without its backslash, shows a picture."""
-    return _SHOWS.fullmatch(command) is not None
+    return _PICTURE_COMMAND.fullmatch(command) is not None
 
 
 def _commands(text: str) -> Iterator[Mention]:
@@ -260,20 +266,19 @@ def _commands(text: str) -> Iterator[Mention]:
         if shows_picture(command):
             arguments = _arguments(text, match.end())
             start = match.start()
-            for number in _NAMED_BY.get(command, (0,)):
+            for number in _NAME_ARGUMENTS.get(command, (0,)):
                 if number < len(arguments):
                     name = _AROUND_NAMES.sub("", arguments[number][1]).strip()
                     end = arguments[number].end()
                     yield Mention(start, end, (name,), endings=TEX_ENDINGS)
                     start = end
-        elif _MAY_SHOW.match(command):
+        elif _POSSIBLE_PICTURE_COMMAND.match(command):
             for argument in _arguments(text, match.end()):
                 name = argument[1][1:-1].strip()
                 if _NAME.fullmatch(name):
                     # The mention is empty, so that references inside the arguments are found too.
-                    yield Mention(
-                        match.start(), match.start(), (name,), is_certain=False, endings=TEX_ENDINGS
-                    )
+                    start = match.start()
+                    yield Mention(start, start, (name,), is_certain=False, endings=TEX_ENDINGS)
 
 
 def _arguments(text: str, position: int) -> list[re.Match[str]]:
@@ -354,7 +359,7 @@ _DATA = re.compile(
 )
 _ENDING = re.compile(rf"\.(?:{'|'.join(ending[1:] for ending in PICTURES)})(?!\w|[.-]\w)", re.IGNORECASE)
 # Characters that do not belong to a path. A space may, so a path is tried both with and without its spaces.
-_BESIDE_PATHS = re.compile(r"[\"'`<>(){}\[\]|,;=*\n\t]")
+_NOT_IN_PATHS = re.compile(r"[\"'`<>(){}\[\]|,;=*\n\t]")
 
 
 def _data(text: str) -> Iterator[Mention]:
@@ -368,9 +373,9 @@ def _words(text: str) -> Iterator[Mention]:
 
     Words that end with `.pdf` are left out, because in a text they are usually a link.
     """
-    before = 0
+    previous_end = 0
     for match in _ENDING.finditer(text):
-        start = max(before, match.start() - _LONGEST_PATH)
-        before = match.end()
-        path = _BESIDE_PATHS.split(text[start : match.end()])[-1]
+        start = max(previous_end, match.start() - _LONGEST_PATH)
+        previous_end = match.end()
+        path = _NOT_IN_PATHS.split(text[start : match.end()])[-1]
         yield Mention(*match.span(), links=(path.strip(), path.split()[-1]), is_certain=False)

@@ -80,7 +80,7 @@ _IMPORT = re.compile(
     r"\s*\{(?P<folder>[^{}#\\]{0,300})\}\s*\{(?P<names>[^{}#\\]{1,300})\}"
 )
 # Patterns before the name of an included text in other markups.
-_BEFORE_NAME = (
+_PREFIXES = (
     r"\{\{<\s*include\b",  # {{< include a.qmd >}} of Quarto
     r"\{include\}",  # ```{include} a.md of MyST
     r"^[ \t]*\.\.[ ]include::",  # of reStructuredText
@@ -90,16 +90,16 @@ _BEFORE_NAME = (
     r"\bchild\s*=(?:\s*c\()?|\bknit_child\(",  # of knitr
 )
 _INCLUDE = re.compile(
-    rf"(?:{'|'.join(_BEFORE_NAME)})[ \t]*[\"']?(?P<names>[^\s\"'\[>]{{1,300}})", re.MULTILINE | re.IGNORECASE
+    rf"(?:{'|'.join(_PREFIXES)})[ \t]*[\"']?(?P<names>[^\s\"'\[>]{{1,300}})", re.MULTILINE | re.IGNORECASE
 )
 _TEX_TEXTS = (".tex", "", ".ltx", ".Rnw", ".sty", ".cls")
 # Commands whose text must exist for a paper to be complete, if its name has no macro in it, and is not the
 # name of a file that TeX brings along or generates.
-_NEEDED = ("input", "include", "subfile", "subfileinclude", "import", "inputfrom", "includefrom")
+_REQUIRED_COMMANDS = ("input", "include", "subfile", "subfileinclude", "import", "inputfrom", "includefrom")
 _PLAIN_NAME = re.compile(r"[\w./ -]+")
-_OF_TEX = re.compile(r"glyphtounicode|epsf|xy|xypic|pstricks|.*\.(?:sty|cls|clo|def|cfg|fd|bbl)")
+_TEX_FILES = re.compile(r"glyphtounicode|epsf|xy|xypic|pstricks|.*\.(?:sty|cls|clo|def|cfg|fd|bbl)")
 # The beginning of a condition, after which a text may be missing: \IfFileExists{name}{\input{name}}{}
-_IF_HERE = re.compile(r"\\IfFileExists\s*\{[^{}]*\}\s*\{\s*\Z")
+_IF_EXISTS = re.compile(r"\\IfFileExists\s*\{[^{}]*\}\s*\{\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,9 @@ def _includes(text: str) -> Iterator[Include]:
         names = [name.strip(' "') for name in match["names"].split(",")]
         command = groups.get("command")
         endings = _TEX_TEXTS if command else ("",)
-        is_asked = _IF_HERE.search(text, max(0, match.start() - _LONGEST_NAME), match.start()) is not None
-        is_needed = command in _NEEDED and not is_asked
+        start = match.start()
+        is_optional = _IF_EXISTS.search(text, max(0, start - _LONGEST_NAME), start) is not None
+        is_needed = command in _REQUIRED_COMMANDS and not is_optional
         yield Include(*match.span(), names, groups.get("folder") or "", endings, is_needed)
 
 
@@ -145,9 +146,9 @@ _DEFINITION = re.compile(
     r"\s*+\{?\s*+(?P<name>\\?[A-Za-z@]++)\s*+\}?"
 )
 # The parameters of a macro: [2][3cm], where the first one has a default; #1#2; {O{3cm} m}
-_NUMBER = re.compile(r"\s*\[(\d)\](?:\s*\[([^][]{0,300})\])?")
-_HASHES = re.compile(r"\s*((?:#\d){1,9})")
-_KIND = re.compile(r"O\{([^{}]*)\}|[mos]")
+_PARAMETER_COUNT = re.compile(r"\s*\[(\d)\](?:\s*\[([^][]{0,300})\])?")
+_PARAMETER_MARKS = re.compile(r"\s*((?:#\d){1,9})")
+_PARAMETER_TYPE = re.compile(r"O\{([^{}]*)\}|[mos]")
 _USE = re.compile(r"\\begin\s*\{\s*(?P<environment>[A-Za-z@]+)\s*\}|(?P<command>\\[A-Za-z@]+)[ \t]*")
 
 
@@ -172,7 +173,7 @@ class Macros:
 
     def __init__(self) -> None:
         self._known: dict[str, Macro] = {}
-        self._left = MOST_EXPANDED
+        self._remaining = MOST_EXPANDED
 
     def define(self, text: str) -> str:
         """Store the macros that a text defines, and return it without them; lines keep their numbers."""
@@ -199,7 +200,7 @@ class Macros:
         start = 0
         for match in _USE.finditer(text):
             macro = self._known.get(match["environment"] or match["command"])
-            if macro is None or match.start() < start or self._left < 0:
+            if macro is None or match.start() < start or self._remaining < 0:
                 continue
             values, end = _values(macro, text, match.end())
             if len(values) == len(macro.parameters):
@@ -210,12 +211,12 @@ class Macros:
 
     def _fill_in(self, macro: Macro, values: list[str]) -> str:
         body = macro.body.replace("\n", " ")
-        self._left -= len(body) + 1
+        self._remaining -= len(body) + 1
         for number, value in enumerate(values, start=1):
-            if self._left < 0:
+            if self._remaining < 0:
                 break
             body = body.replace(f"#{number}", value.replace("\n", " "))
-            self._left -= len(body)
+            self._remaining -= len(body)
         return body
 
 
@@ -223,20 +224,21 @@ def _parameters(text: str, definition: re.Match[str]) -> tuple[list[str | None],
     """Return the parameters of a macro, and the offset of its body."""
     position = definition.end()
     if "Document" in definition["command"]:
-        kinds = ARGUMENT.match(text, position)
-        if kinds is None:
+        types = ARGUMENT.match(text, position)
+        if types is None:
             return [], position
         parameters = []
-        for kind in _KIND.finditer(kinds[1]):
-            parameters.append(None if kind[0] == "m" else kind[1] or "")
-        return parameters, kinds.end()
-    if number := _NUMBER.match(text, position):
-        parameters = [None] * int(number[1])
-        if number[2] is not None:
-            parameters[:1] = [number[2]]
-        return parameters, number.end()
-    if hashes := _HASHES.match(text, position):
-        return [None] * (len(hashes[1]) // 2), hashes.end()
+        for parameter_type in _PARAMETER_TYPE.finditer(types[1]):
+            is_required = parameter_type[0] == "m"
+            parameters.append(None if is_required else parameter_type[1] or "")
+        return parameters, types.end()
+    if count := _PARAMETER_COUNT.match(text, position):
+        parameters = [None] * int(count[1])
+        if count[2] is not None:
+            parameters[:1] = [count[2]]
+        return parameters, count.end()
+    if marks := _PARAMETER_MARKS.match(text, position):
+        return [None] * (len(marks[1]) // 2), marks.end()
     return [], position
 
 
@@ -244,8 +246,8 @@ def _values(macro: Macro, text: str, position: int) -> tuple[list[str], int]:
     """Return the values of a macro's parameters, up to the first missing one, and the offset after them."""
     values = []
     for default in macro.parameters:
-        match = (ARGUMENT if default is None else OPTION).match(text, position)
-        if match:
+        pattern = ARGUMENT if default is None else OPTION
+        if match := pattern.match(text, position):
             position = match.end()
             values.append((match[1] or "").removeprefix("{").removesuffix("}"))
         elif default is None:
@@ -273,14 +275,14 @@ class Manuscript:
         self._path = Path(os.path.abspath(path))
         self.folder = self._path.parent
         self._roots = [Path(os.path.realpath(root)) for root in roots]
-        self._above = []
+        self._parents = []
         for folder in self._path.parents:
             if any(folder.is_relative_to(root) for root in roots):
-                self._above.append(folder)
+                self._parents.append(folder)
         # Folders that the text names for its pictures, relative to each folder where its paths begin.
-        self._named = [""]
+        self._picture_folders = [""]
         self._macros = Macros()
-        self._read: set[Path] = set()
+        self._included: set[Path] = set()
         self._missing: set[tuple[str, str, tuple[Path, ...]]] = set()
         self._shown: set[str] = set()
         # One object for each file, so that a picture is compared only once, however often it is named.
@@ -300,31 +302,31 @@ class Manuscript:
     def figures_in(self, chunk: Chunk, place: Callable[[int], str]) -> Iterator[Figure]:
         """Yield the figures of a chunk; `place` returns the place of a line in words."""
         line = chunk.line
-        before = 0
+        previous_start = 0
         for mention in mentions_in(chunk.text):
-            line += chunk.text.count("\n", before, mention.start)
-            before = mention.start
+            line += chunk.text.count("\n", previous_start, mention.start)
+            previous_start = mention.start
             if mention.drawing:
                 # Pictures inside the SVG are parts of its figure.
                 inside = replace(chunk, line=line, text=mention.drawing.removeprefix("<svg"))
                 parts = tuple(self.figures_in(inside, place))
                 yield Figure(place(line), "svg", (Encoded(mention.drawing.encode()),), parts=parts)
             elif mention.links:
-                yield from self._mentioned(place(line), mention, chunk.folders)
+                yield from self._figure_of_mention(place(line), mention, chunk.folders)
 
-    def _mentioned(self, place: str, mention: Mention, folders: Iterable[Path]) -> Iterator[Figure]:
-        """Yield the figure of a mention, if it is certain or names a file that was not shown before."""
+    def _figure_of_mention(self, place: str, mention: Mention, folders: Iterable[Path]) -> Iterator[Figure]:
+        """Yield the figure of a mention, if it is certain or names a file that no markup has shown before."""
         figures = [self.linked(place, link, folders, mention.endings) for link in mention.links]
-        here = [figure for figure in figures if figure.forms]
+        existing = [figure for figure in figures if figure.forms]
         if not mention.is_certain:
-            if here and here[0].name not in self._shown:
-                yield here[0]
+            if existing and existing[0].name not in self._shown:
+                yield existing[0]
             return
         self._shown.update(mention.links)
         forms: list[Form] = []
-        for figure in here:
+        for figure in existing:
             forms += figure.forms
-        first = here[0] if here else figures[0]
+        first = existing[0] if existing else figures[0]
         yield replace(first, forms=tuple(dict.fromkeys(forms)))
 
     def linked(
@@ -346,7 +348,7 @@ class Manuscript:
         is_file_url = _FILE_URL.match(link) is not None
         if link.startswith("//") or (_SCHEME.match(link) and not is_file_url):
             return Figure(place, name, problem=NOT_FETCHED)
-        paths = self._paths(unquote(_FILE_URL.sub("", name)), folders, self._named, endings)
+        paths = self._paths(unquote(_FILE_URL.sub("", name)), folders, self._picture_folders, endings)
         try:
             for path in paths:
                 if is_allowed(path, self._roots):
@@ -358,7 +360,7 @@ class Manuscript:
         return Figure(place, name, problem=problem, missing=tuple(paths))
 
     def _paths(
-        self, name: str, folders: Iterable[Path], below: Iterable[str], endings: Iterable[str]
+        self, name: str, folders: Iterable[Path], subfolders: Iterable[str], endings: Iterable[str]
     ) -> list[Path]:
         """Return the files to which a path may lead, in the order in which they are tried.
 
@@ -366,17 +368,17 @@ class Manuscript:
         folder, or at the root of the file system.
         """
         bases = []
-        for folder in below:
-            bases += [one / folder for one in folders]
+        for subfolder in subfolders:
+            bases += [folder / subfolder for folder in folders]
         if bases and name.startswith("/"):
-            bases = [*self._above, *(folder / "static" for folder in self._above), Path("/")]
+            bases = [*self._parents, *(folder / "static" for folder in self._parents), Path("/")]
         paths = []
         for base in bases:
             paths += [base / f"{name.lstrip('/')}{ending}" for ending in endings]
         return list(dict.fromkeys(paths))
 
     def _chunks_of(self, path: Path, folders: tuple[Path, ...], level: int) -> Iterator[Chunk]:
-        self._read.add(path)
+        self._included.add(path)
         name = "" if level == 0 else os.path.relpath(path, self.folder).removesuffix(".tex")
         chunk = Chunk(name, 1, text_of(path), tuple(dict.fromkeys((*folders, self.folder, path.parent))))
         return self._split(chunk, level)
@@ -392,12 +394,12 @@ class Manuscript:
             start = include.end
             for name in include.names:
                 try:
-                    yield from self._included(include, name, chunk.folders, level)
+                    yield from self._included_chunks(include, name, chunk.folders, level)
                 except UnreadableError as error:
                     yield replace(chunk, line=line, text="", problem=error.message)
         yield from self._expanded(replace(chunk, line=line, text=chunk.text[start:]), level)
 
-    def _included(
+    def _included_chunks(
         self, include: Include, name: str, folders: tuple[Path, ...], level: int
     ) -> Iterator[Chunk]:
         """Yield the chunks of a text that a command includes, unless it was read before.
@@ -405,8 +407,8 @@ class Manuscript:
         Raises:
             UnreadableError: the text is needed and missing, may not be read, or exceeds a bound.
         """
-        wanted = (include.folder, name, folders)
-        if wanted in self._missing:
+        key = (include.folder, name, folders)
+        if key in self._missing:
             return
         if len(self._missing) == MOST_FILES:
             raise UnreadableError(f"{name}: so many texts in texts are not read")
@@ -416,15 +418,15 @@ class Manuscript:
                 if path.suffix.lower() in (*PICTURES, ".pdf") or not is_allowed(path, self._roots):
                     continue
                 path = Path(os.path.normpath(path))
-                if path in self._read:
+                if path in self._included:
                     return
-                if level == MOST_LEVELS or len(self._read) == MOST_FILES:
+                if level == MOST_LEVELS or len(self._included) == MOST_FILES:
                     raise UnreadableError(f"{name}: so many texts in texts are not read")
                 # In a text that `\import` includes, paths are relative to the folder which it names.
                 yield from self._chunks_of(path, (start, *folders) if include.folder else folders, level + 1)
                 return
-        self._missing.add(wanted)
-        if include.is_needed and _PLAIN_NAME.fullmatch(name) and not _OF_TEX.fullmatch(name):
+        self._missing.add(key)
+        if include.is_needed and _PLAIN_NAME.fullmatch(name) and not _TEX_FILES.fullmatch(name):
             shown = name if Path(name).suffix else f"{name}.tex"
             raise UnreadableError(f"{shown} is included and is not here")
 
@@ -432,22 +434,22 @@ class Manuscript:
         """Yield a chunk with its macros expanded, in several parts if the expanded macros include texts."""
         text = self._macros.define(chunk.text)
         expanded = self._macros.expand(text)
-        self._note_folders(expanded)
+        self._store_folders(expanded)
         chunk = replace(chunk, text=expanded)
         if expanded != text and level < MOST_LEVELS and any(_includes(expanded)):
             yield from self._split(chunk, level + 1)
         else:
             yield chunk
 
-    def _note_folders(self, text: str) -> None:
+    def _store_folders(self, text: str) -> None:
         """Store the folders that a text names for its pictures."""
         for match in _GRAPHICS_PATH.finditer(text):
-            self._named += _FOLDER.findall(match[1])
+            self._picture_folders += _FOLDER.findall(match[1])
         for match in _IMAGES_FOLDER.finditer(text):
-            self._named.insert(0, match[1])
+            self._picture_folders.insert(0, match[1])
         for match in _BASE.finditer(text):
-            self._named.insert(0, posixpath.dirname(match[1]))
-        del self._named[MOST_FOLDERS:]
+            self._picture_folders.insert(0, posixpath.dirname(match[1]))
+        del self._picture_folders[MOST_FOLDERS:]
 
 
 def read(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
@@ -489,9 +491,8 @@ def _figure_in_link(place: str, link: str) -> Figure:
 
 # Formats of outputs that are figures: their names in nbformat 4, then in nbformat 3.
 _IMAGES = (
-    *("image/svg+xml", "application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"),
-    *("svg", "pdf", "png", "jpeg"),
-)
+    "image/svg+xml application/pdf image/png image/jpeg image/gif image/webp image/bmp svg pdf png jpeg"
+).split()
 
 
 def read_notebook(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 from PIL import Image
 
 from ..errors import UnreadableError
-from . import Drawing, count_time
+from . import Drawing, charge_time
 from .package import local_name, parse_xml
 
 # The points, in width and height, over which something must be drawn on a page for it to contain a figure.
@@ -38,7 +38,7 @@ MOST_MEMORY = 1_000_000_000
 MOST_SVG_BYTES = 30_000_000
 _REFERENCE = re.compile(r"#([\w.:-]+)")
 # Attributes of the root element that determine how the drawing is shown on a page, but not what it shows.
-_OF_THE_PAGE = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
+_EMBEDDING_ATTRIBUTES = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
 # Descriptions of the file for messages: "not " and this, if PDFium or resvg fails.
 FIGURE = "a figure that can be rendered"
 TEXT = "a PDF whose text can be read"
@@ -98,23 +98,33 @@ def text_of_page(file: str, number: int) -> str | None:
     return _in_other_process(TEXT, _text, file, number)
 
 
-def _in_other_process(what: str, function: Callable[..., Value], *arguments: Any) -> Value:
+def _in_other_process(expected: str, function: Callable[..., Value], *arguments: Any) -> Value:
+    """Call a function in the other process, and charge its processor time to the document.
+
+    Args:
+        expected: description of the file, for the message.
+        function: function of this module.
+        arguments: its arguments.
+
+    Raises:
+        UnreadableError: the function raised an exception, or the process ended or could not start.
+    """
     start = time.perf_counter()
     try:
-        value, problem, seconds = _processes().submit(_measured, function, *arguments).result()
+        value, problem, seconds = _process_pool().submit(_timed, function, *arguments).result()
     except BrokenProcessPool:
-        _processes.cache_clear()
-        count_time(time.perf_counter() - start)
-        raise UnreadableError(f"not {what}: it takes too much time or memory") from None
+        _process_pool.cache_clear()
+        charge_time(time.perf_counter() - start)
+        raise UnreadableError(f"not {expected}: it takes too much time or memory") from None
     except Exception as error:  # for example, no memory is left to start the process
-        raise UnreadableError(f"not {what}: {error!s:.80}") from None
-    count_time(seconds)
+        raise UnreadableError(f"not {expected}: {error!s:.80}") from None
+    charge_time(seconds)
     if problem:
-        raise UnreadableError(f"not {what}: {problem}")
+        raise UnreadableError(f"not {expected}: {problem}")
     return cast(Value, value)
 
 
-def _measured(function: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str, float]:
+def _timed(function: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str, float]:
     """Return the function's value, the problem if it failed, and the seconds of processor time that it took.
 
     Runs in the other process.
@@ -130,7 +140,7 @@ def _measured(function: Callable[..., Value], *arguments: Any) -> tuple[Value | 
 
 
 @lru_cache(1)
-def _processes() -> ProcessPoolExecutor:
+def _process_pool() -> ProcessPoolExecutor:
     # Spawned, not forked, because this process has threads, and its memory is bounded.
     return ProcessPoolExecutor(1, get_context("spawn"), _limit_memory)
 
@@ -246,8 +256,8 @@ def _size_of_svg(root: ET.Element) -> tuple[float, float]:
     box = [float(number) for number in root.get("viewBox", "").replace(",", " ").split()]
     if len(box) == 4:
         return box[2], box[3]
-    sides = [re.match(r"[\d.]+", root.get(side, "")) for side in ("width", "height")]
-    width, height = (float(side[0]) if side else 0.0 for side in sides)
+    matches = [re.match(r"[\d.]+", root.get(side, "")) for side in ("width", "height")]
+    width, height = (float(match[0]) if match else 0.0 for match in matches)
     return width, height
 
 
@@ -260,47 +270,47 @@ def is_svg(content: bytes) -> bool:
 def drawing_of(content: bytes) -> Drawing:
     """Return the drawing of an SVG."""
     root = parse_xml(content[: MOST_SVG_BYTES + 1], "SVG")
-    numbers: dict[str, str] = {}
+    id_numbers: dict[str, str] = {}
     for element in root.iter():
         if "id" in element.attrib:
-            numbers.setdefault(element.attrib["id"], str(len(numbers)))
+            id_numbers.setdefault(element.attrib["id"], str(len(id_numbers)))
     hasher = hashlib.sha256()
     for name, value in sorted(root.attrib.items()):
-        if local_name(name) not in _OF_THE_PAGE:
+        if local_name(name) not in _EMBEDDING_ATTRIBUTES:
             hasher.update(f"{local_name(name)}={value}\0".encode())
     for child in root:
-        for text in _texts(child, numbers):
+        for text in _svg_texts(child, id_numbers):
             hasher.update(text.encode() + b"\0")
     digest = hasher.digest()[:16]
     return Drawing(digest, lambda: digest, partial(rendered_svg, content))
 
 
-def _texts(root: ET.Element, numbers: dict[str, str]) -> list[str]:
+def _svg_texts(root: ET.Element, id_numbers: dict[str, str]) -> list[str]:
     """Return the names, attributes and texts of an element and its descendants in order, with ids as numbers.
 
     Programs choose ids differently each time, so only the references between elements count.
     """
 
     def numbered(reference: re.Match[str]) -> str:
-        return "#" + numbers.get(reference[1], reference[1])
+        return "#" + id_numbers.get(reference[1], reference[1])
 
     texts: list[str] = []
     # A string is the text after an element, which is added once all of that element's children are.
-    waiting: list[ET.Element | str] = [root]
-    while waiting:
-        element = waiting.pop()
-        if isinstance(element, str):
-            texts.append(element)
+    stack: list[ET.Element | str] = [root]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            texts.append(item)
             continue
-        if local_name(element.tag) == "metadata":
+        if local_name(item.tag) == "metadata":
             continue
-        texts.append(f"<{local_name(element.tag)}")
-        for name, value in sorted(element.attrib.items()):
+        texts.append(f"<{local_name(item.tag)}")
+        for name, value in sorted(item.attrib.items()):
             if name == "id":
-                value = numbers[value]
+                value = id_numbers[value]
             value = _REFERENCE.sub(numbered, value)
             texts.append(f"{local_name(name)}={value}")
-        texts.append((element.text or "").strip())
-        waiting.append(f">{(element.tail or '').strip()}")
-        waiting += reversed(element)
+        texts.append((item.text or "").strip())
+        stack.append(f">{(item.tail or '').strip()}")
+        stack += reversed(item)
     return texts
