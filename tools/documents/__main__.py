@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from . import edited, exact, foreign, hostile, texts, vector
 from .corpus import FOLDER, Repository, Row, read_truth
-from .score import Outcome, ask, faults, outcomes
+from .score import Outcome, faults, outcomes, run_locate
 
 # The programs that build documents, with the Debian packages that provide them.
 PROGRAMS = {
@@ -80,7 +80,7 @@ def main() -> int:
         description=(__doc__ or "").format(packages=packages), formatter_class=formatter
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all by default: {', '.join(ROWS)}")
-    parser.add_argument("--build", action="store_true", help="build the documents, and ask nothing")
+    parser.add_argument("--build", action="store_true", help="only build the documents")
     arguments = parser.parse_args()
     # Matplotlib logs a warning for each figure with a feature that EPS lacks.
     logging.disable(logging.WARNING)
@@ -91,7 +91,7 @@ def main() -> int:
     if missing:
         print(f"not here: {', '.join(missing)}; --help names Debian's packages", flush=True)
     repository = Repository(FOLDER / "repository")
-    good = True
+    is_good = True
     for name in arguments.rows or list(ROWS):
         folder = FOLDER / name
         if not (folder / "truth.json").exists():
@@ -103,8 +103,8 @@ def main() -> int:
         for line in not_built:
             print(f"{name}: not built: {line}", flush=True)
         if not arguments.build:
-            good = report(name, score(name, repository)) and good
-    return 0 if good else 1
+            is_good = report(name, score(name, repository)) and is_good
+    return 0 if is_good else 1
 
 
 def score(name: str, repository: Repository) -> list[dict[str, object]]:
@@ -112,33 +112,31 @@ def score(name: str, repository: Repository) -> list[dict[str, object]]:
     scored: list[dict[str, object]] = []
     documents, _ = read_truth(FOLDER / name)
     for document in documents:
-        said = ask(FOLDER / document.path, repository.folder)
-        found = faults(said)
-        for placement, outcome in zip(
-            document.placements, outcomes(document.placements, said.answers), strict=True
-        ):
+        run = run_locate(FOLDER / document.path, repository.folder)
+        results = outcomes(document.placements, run.answers)
+        for placement, outcome in zip(document.placements, results, strict=True):
             figure = {"document": document.path, "way": placement.way, "place": placement.place}
-            scored.append({**figure, "outcome": outcome.value, "faults": found, "seconds": said.seconds})
+            scored.append({**figure, "outcome": outcome.value, "faults": faults(run), "seconds": run.seconds})
         (FOLDER / name / "score.json").write_text(json.dumps(scored, indent=1))
     return scored
 
 
 def report(name: str, scored: list[dict[str, object]]) -> bool:
     """Print the counts and the faults of a row, and return true if it reaches its goal without faults."""
-    counts = Counter(one["outcome"] for one in scored)
-    faulty = {str(one["document"]): one["faults"] for one in scored if one["faults"]}
+    counts = Counter(figure["outcome"] for figure in scored)
+    faulty = {str(figure["document"]): figure["faults"] for figure in scored if figure["faults"]}
     parts = [f"{counts[outcome.value]} {outcome.value}" for outcome in Outcome]
     print(
         f"{name}: {len(scored)} figures: {', '.join(parts)}; {len(faulty)} documents slow or broken",
         flush=True,
     )
-    for one in scored:
-        if one["outcome"] == Outcome.WRONG.value:
-            print(f"  wrong: {one['way']}: {one['document']} {one['place']}", flush=True)
-    for document, found in faulty.items():
-        print(f"  {document}: {'; '.join(found)}", flush=True)  # type: ignore[arg-type]
-    enough = counts[Outcome.FOUND.value] >= ROWS[name].goal * len(scored)
-    return enough and not counts[Outcome.WRONG.value] and not faulty
+    for figure in scored:
+        if figure["outcome"] == Outcome.WRONG.value:
+            print(f"  wrong: {figure['way']}: {figure['document']} {figure['place']}", flush=True)
+    for document, problems in faulty.items():
+        print(f"  {document}: {'; '.join(problems)}", flush=True)  # type: ignore[arg-type]
+    reaches_goal = counts[Outcome.FOUND.value] >= ROWS[name].goal * len(scored)
+    return reaches_goal and not counts[Outcome.WRONG.value] and not faulty
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import cycle, product
 from pathlib import Path
@@ -187,6 +187,21 @@ class Row:
         path.write_text("\n".join(f"![]({file.relative_to(self.folder)})" for file, _ in files))
         self.add(path, *(placement for _, placement in files))
 
+    def add_changed(self, way: str, number: int, change: Callable[[Path], None]) -> None:
+        """Add a list of pictures, each changed by a function that makes `out` from `in.png` in a folder."""
+        files = []
+        for index in range(number):
+            folder = Path(file_name(way), str(index))
+            plot = self.take(folder / "in.png")
+            try:
+                change(self.folder / folder)
+            except (NotBuiltError, OSError, KeyError) as error:
+                self.not_built.append(f"{way}: {error}")
+                return
+            made = next((self.folder / folder).glob("out.*"))
+            files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
+        self.add_list(way, files)
+
     def save(self) -> None:
         """Write the documents and problems to truth.json, which marks the row as complete."""
         documents = [asdict(document) for document in self.documents]
@@ -197,10 +212,8 @@ class Row:
 def read_truth(folder: Path) -> tuple[list[Document], list[str]]:
     """Return the documents of a row, and the problems of documents that could not be built."""
     truth = json.loads((folder / "truth.json").read_text())
-    return list(_documents(truth["documents"])), truth["not_built"]
-
-
-def _documents(documents: list[dict[str, object]]) -> Iterator[Document]:
-    for document in documents:
-        placements = tuple(Placement(**one) for one in document["placements"])  # type: ignore[attr-defined]
-        yield Document(str(document["path"]), placements)
+    documents = []
+    for document in truth["documents"]:
+        placements = tuple(Placement(**fields) for fields in document["placements"])
+        documents.append(Document(document["path"], placements))
+    return documents, truth["not_built"]

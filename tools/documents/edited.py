@@ -1,6 +1,6 @@
 """Row `edited`: pictures that were edited as authors do, with ImageMagick and Pillow."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -49,29 +49,14 @@ EACH_MONTAGE = 2
 def build(row: Row) -> None:
     """Build the row."""
     for way, command in CHANGES.items():
-        _changed(row, way, lambda folder, command=command: run(command.replace("(a)", "'(a)'"), folder))
+        row.add_changed(way, EACH, partial(run, command.replace("(a)", "'(a)'")))
     for way, (ending, options) in FORMATS.items():
-        _changed(row, way, lambda folder, ending=ending, options=options: _save(folder, ending, options))
+        row.add_changed(way, EACH, partial(_save, ending, options))
     for way, command in MONTAGES.items():
         _montages(row, way, command)
 
 
-def _changed(row: Row, way: str, change: Callable[[Path], None]) -> None:
-    files = []
-    for number in range(EACH):
-        folder = Path(file_name(way), str(number))
-        plot = row.take(folder / "in.png")
-        try:
-            change(row.folder / folder)
-        except (NotBuiltError, OSError, KeyError) as error:
-            row.not_built.append(f"{way}: {error}")
-            break
-        made = next((row.folder / folder).glob("out.*"))
-        files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
-    row.add_list(way, files)
-
-
-def _save(folder: Path, ending: str, options: dict[str, int]) -> None:
+def _save(ending: str, options: dict[str, int], folder: Path) -> None:
     Image.open(folder / "in.png").convert("RGB").save(folder / f"out.{ending}", **options)
 
 

@@ -1,6 +1,7 @@
 """Row `exact`: documents of tools that place figures unchanged, and plain copies of figures."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import docx
@@ -88,7 +89,7 @@ def build(row: Row) -> None:
         placements = _tex(row, folder, name, PAPER, PAGE)
         _build(row, name, folder, f"pdflatex -interaction=batchmode in && {command}", placements)
     for name, command in COPIES.items():
-        _copies(row, name, command)
+        row.add_changed(name, EACH, partial(run, command))
     for name, command in OFFICE.items():
         folder = Path(file_name(name))
         _build(row, name, folder, command, _sources(row, folder, name))
@@ -119,21 +120,6 @@ def _tex(row: Row, folder: Path, way: str, whole: str, page: str) -> list[Placem
         pages.append(page % " ".join(figures) + "\n")
     (row.folder / folder / "in.tex").write_text(whole % "".join(pages))
     return placements
-
-
-def _copies(row: Row, way: str, command: str) -> None:
-    files = []
-    for number in range(EACH):
-        folder = Path(file_name(way), str(number))
-        plot = row.take(folder / "in.png")
-        try:
-            run(command, row.folder / folder)
-        except NotBuiltError as error:
-            row.not_built.append(f"{way}: {error}")
-            return
-        made = next((row.folder / folder).glob("out.*"))
-        files.append((made, placed(way, rf"\b{folder}/out\b", plot)))
-    row.add_list(way, files)
 
 
 def _sources(row: Row, folder: Path, way: str) -> list[Placement]:

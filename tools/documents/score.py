@@ -57,7 +57,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Said:
+class LocateRun:
     """A run of the command.
 
     Attributes:
@@ -75,7 +75,7 @@ class Said:
     memory: int
 
 
-def ask(document: Path, repository: Path) -> Said:
+def run_locate(document: Path, repository: Path) -> LocateRun:
     """Run the command on a document, within limits."""
     environment = os.environ | {"PYTHONPATH": os.fspath(Path(locatable.__file__).parents[1].resolve())}
     command = [sys.executable, "-m", "locatable", "locate", os.fspath(document.resolve()), "--json"]
@@ -90,16 +90,16 @@ def ask(document: Path, repository: Path) -> Said:
             preexec_fn=_limit,
         )
         # A process that waits forever, for example for a FIFO, never reaches the limit of processor time.
-        watch = Timer(MOST_WAIT, os.kill, (child.pid, signal.SIGKILL))
-        watch.start()
+        timer = Timer(MOST_WAIT, os.kill, (child.pid, signal.SIGKILL))
+        timer.start()
         _, status, usage = os.wait4(child.pid, 0)
-        watch.cancel()
+        timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
         stdout.seek(0)
         stderr.seek(0)
         answers = answers_of(stdout.read())
         seconds = usage.ru_utime + usage.ru_stime
-        return Said(answers, child.returncode, stderr.read(), seconds, usage.ru_maxrss * 1024)
+        return LocateRun(answers, child.returncode, stderr.read(), seconds, usage.ru_maxrss * 1024)
 
 
 def _limit() -> None:
@@ -110,12 +110,12 @@ def _limit() -> None:
 def answers_of(stdout: str) -> list[Answer]:
     """Return the answers in the command's output, or an empty list if it ended with an error."""
     try:
-        said = json.loads(stdout)
+        report = json.loads(stdout)
     except ValueError:
         return []
-    if not isinstance(said, dict):
+    if not isinstance(report, dict):
         return []
-    return [_answer(figure) for figure in said["figures"]]
+    return [_answer(figure) for figure in report["figures"]]
 
 
 def _answer(figure: dict[str, Any]) -> Answer:
@@ -146,9 +146,9 @@ def outcomes(placements: tuple[Placement, ...], answers: list[Answer]) -> list[O
         return [Outcome.MISSED] * len(placements)
     result = []
     for placement in placements:
-        here = [answer for answer in answers if re.search(placement.place, answer.where)]
-        truths = {(one.rev, one.stem) for one in placements if one.place == placement.place}
-        result.append(_outcome(placement, here, truths))
+        at_place = [answer for answer in answers if re.search(placement.place, answer.where)]
+        truths = {(other.rev, other.stem) for other in placements if other.place == placement.place}
+        result.append(_outcome(placement, at_place, truths))
     return result
 
 
@@ -165,17 +165,17 @@ def _outcome(placement: Placement, answers: list[Answer], truths: set[tuple[str,
     return Outcome.FOUND if is_foreign else Outcome.MISSED
 
 
-def faults(said: Said) -> list[str]:
+def faults(run: LocateRun) -> list[str]:
     """Return the faults of a run that no document excuses: its time, its memory, and how it ended."""
-    found = []
-    if said.seconds > MOST_SECONDS:
-        found.append(f"{said.seconds:.0f} s of processor time")
-    if said.memory > MOST_MEMORY:
-        found.append(f"{said.memory / 1e9:.1f} GB of memory")
-    if said.code not in (0, 1, 2):
-        found.append(f"ended with {said.code}")
-    if "Traceback" in said.stderr:
-        found.append(said.stderr.strip().splitlines()[-1][:100])
-    elif said.code and not said.answers and not said.stderr.strip():
-        found.append("no line that says why")
-    return found
+    problems = []
+    if run.seconds > MOST_SECONDS:
+        problems.append(f"{run.seconds:.0f} s of processor time")
+    if run.memory > MOST_MEMORY:
+        problems.append(f"{run.memory / 1e9:.1f} GB of memory")
+    if run.code not in (0, 1, 2):
+        problems.append(f"ended with {run.code}")
+    if "Traceback" in run.stderr:
+        problems.append(run.stderr.strip().splitlines()[-1][:100])
+    elif run.code and not run.answers and not run.stderr.strip():
+        problems.append("no line that says why")
+    return problems
