@@ -21,7 +21,7 @@ from . import ARCHIVES, PACKAGES, is_manuscript, project_of, read_bounded
 from .package import Package, local_name, opened, sections, unpacked
 from .text import Manuscript, cells_of
 
-# The most rows of a table. A longer table contains data, which nobody reads in a manuscript.
+# The most rows of a table. A longer table is data, not part of a manuscript.
 MOST_ROWS = 2_000
 # The text that replaces a citation.
 CITED = "[cite]"
@@ -389,7 +389,8 @@ def _html(text: str, place: str, line: int) -> Iterator[Passage]:
     for start, table in _numbered(_HTML_TABLE.finditer(text), line):
         caption = _HTML_CAPTION.search(table[0])
         title = _plain_html(caption[1]) if caption else ""
-        yield _table(place, start, title, [_html_cells(row) for row in _HTML_ROW.split(table[0])[1:]])
+        rows = _HTML_ROW.split(table[0])[1:]
+        yield _table(place, start, title, [_html_cells(row) for row in rows])
     passages: list[Passage] = []
     # `split` also returns the tags between the blocks, because the pattern has a group. They have no text.
     for words in _HTML_BLOCK.split(_HTML_TABLE.sub(_line_breaks, text)):
@@ -495,6 +496,7 @@ def _outside_tables(element: ET.Element) -> Iterator[ET.Element]:
 
 
 def _tables_in(element: ET.Element) -> list[ET.Element]:
+    """Return the tables in an element, without the tables nested in these."""
     tables = []
     for parent in _outside_tables(element):
         tables += [child for child in parent if local_name(child.tag) in _TABLE_ELEMENTS]

@@ -236,7 +236,14 @@ def _product(first: Matrix, second: Matrix) -> Matrix:
     """Return the transformation that applies the first matrix, then the second."""
     a, b, c, d, e, f = first
     g, h, i, j, k, m = second
-    return a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m
+    return (
+        a * g + b * i,
+        a * h + b * j,
+        c * g + d * i,
+        c * h + d * j,
+        e * g + f * i + k,
+        e * h + f * j + m,
+    )
 
 
 def _bounding_box(box: FullBox, matrix: Matrix) -> FullBox:
@@ -349,6 +356,7 @@ def _png_colours(space: Any) -> tuple[int | None, bytes]:
 
 
 def _palette_bytes(table: Any) -> bytes:
+    """Return the bytes of a palette, which is stored as a stream or as a string."""
     if isinstance(table, StreamObject):
         return table.get_data()
     if isinstance(table, ByteStringObject):
@@ -367,16 +375,19 @@ def _only(value: Any) -> Any:
 
 
 def _int(values: DictionaryObject, name: str, default: int) -> int:
+    """Return an entry of a dictionary as an integer."""
     value = values.get(name)
     return default if value is None else int(cast(Any, value.get_object()))
 
 
 def _resources(owner: DictionaryObject, default: DictionaryObject) -> DictionaryObject:
+    """Return the resources of a page or form."""
     resources = owner.get("/Resources")
     return default if resources is None else _dictionary(resources)
 
 
 def _dictionary(value: Any) -> DictionaryObject:
+    """Return the dictionary to which a value refers; an empty one for any other value."""
     value = None if value is None else value.get_object()
     return value if isinstance(value, DictionaryObject) else DictionaryObject()
 

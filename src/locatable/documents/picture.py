@@ -405,6 +405,7 @@ class Alignment:
 
 
 def _mapped(box: FullBox, source: FullBox, target: FullBox) -> FullBox:
+    """Return a box after the transformation that maps the source box to the target box."""
     across = (target[2] - target[0]) / (source[2] - source[0])
     down = (target[3] - target[1]) / (source[3] - source[1])
     return (
@@ -513,6 +514,7 @@ def _common_size(copy: FullBox, original: FullBox, most: int) -> tuple[int, int]
 
 
 def _resized(picture: Image.Image, box: FullBox, size: tuple[int, int]) -> Image.Image:
+    """Return a part of a picture at a different size."""
     left, upper, right, lower = box
     # Because of rounding, a box may extend beyond the last pixel.
     box = max(left, 0), max(upper, 0), min(right, picture.width), min(lower, picture.height)
@@ -672,8 +674,10 @@ def _distance_from_range(picture: Values, other: Values, radius: int = 1) -> Val
     for _ in range(radius):
         low, high = _range_around(low)[0], _range_around(high)[1]
     # Colours get a range one pixel wider, because JPEG halves their resolution.
-    low, high = low.copy(), high.copy()
-    low[1:], high[1:] = _range_around(low[1:])[0], _range_around(high[1:])[1]
+    low = low.copy()
+    high = high.copy()
+    low[1:] = _range_around(low[1:])[0]
+    high[1:] = _range_around(high[1:])[1]
     # Minimum and maximum come first, because unsigned bytes would wrap around below zero.
     below = np.maximum(low, picture) - picture
     above = picture - np.minimum(high, picture)
@@ -691,6 +695,7 @@ def _range_around(values: Values) -> tuple[Values, Values]:
 
 
 def _is_grey(picture: Image.Image) -> bool:
+    """Return true if hardly any pixel has a colour."""
     colours = _channels(picture)[1:].astype(np.int16)
     return float((np.abs(colours - 128) > DIFFERENT).mean()) < 0.001
 
@@ -754,7 +759,8 @@ def _has_lines(picture: Values, other: Values) -> bool:
     lines = _line_shares(other, FOREGROUND) > LINE
     shares = _line_shares(picture, FAINT)
     # A line that is shifted by half a pixel is spread over two columns, so the neighbours count too.
-    shares[1:-1] = np.maximum(np.maximum(shares[:-2], shares[2:]), shares[1:-1])
+    neighbours = np.maximum(shares[:-2], shares[2:])
+    shares[1:-1] = np.maximum(neighbours, shares[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 
@@ -763,7 +769,9 @@ def _line_shares(values: Values, contrast: int) -> Values:
 
     The outermost `SIDES` columns on each side are left out.
     """
-    left, middle, right = values[:, : -2 * SIDES], values[:, SIDES:-SIDES], values[:, 2 * SIDES :]
+    left = values[:, : -2 * SIDES]
+    middle = values[:, SIDES:-SIDES]
+    right = values[:, 2 * SIDES :]
     darker = np.minimum(left, right) - middle > contrast
     lighter = middle - np.maximum(left, right) > contrast
     return np.asarray((darker | lighter).mean(axis=0))

@@ -215,6 +215,7 @@ def _links_of(element: re.Match[str]) -> list[str]:
 
 
 def _names_picture(link: str) -> bool:
+    """Return true for a `data:` URI of a picture, and for a link with a picture's extension or `.pdf`."""
     path = link.partition("?")[0].lower()
     return link.startswith("data:image/") or path.endswith((*PICTURES, ".pdf"))
 
@@ -235,7 +236,7 @@ _GROUP = r"\{(?:[^{}\\]++|\\.)*+\}"
 for _ in range(5):
     _GROUP = rf"\{{(?:[^{{}}\\]++|\\.|{_GROUP})*+\}}"
 ARGUMENT = re.compile(rf"\s*+({_GROUP})", re.DOTALL)
-# A star, an overlay of beamer, or brackets: \includegraphics*<1->[width={3cm}]
+# An option of a command: a star, an overlay of beamer, or brackets: \includegraphics*<1->[width={3cm}]
 OPTION = re.compile(
     rf"\s*+(?:\*|<[^<>\n]{{0,99}}>|\[((?:[^][{{}}\\]++|\\.|{_GROUP}|\[[^][]*+\])*+)\])", re.DOTALL
 )
@@ -243,7 +244,7 @@ _COMMAND = re.compile(r"\\(begin\s*\{\s*overpic\*?\s*\}|[A-Za-z@]+)")
 _PICTURE_COMMAND = re.compile(
     r"\w*graphics|includesvg|includepdf|pgfimage|pgfdeclareimage|plotone|plottwo|adjustimage|epsfbox|begin.+"
 )
-# The arguments that name a picture, for commands where it is not only the first.
+# The positions of the arguments that name a picture, for commands where this is not just the first argument.
 _NAME_ARGUMENTS = {"plottwo": (0, 1), "adjustimage": (1,), "pgfdeclareimage": (1,)}
 # Unknown commands, for example of a journal's class, that may show a picture: \journalfigure{name}{Caption}
 _POSSIBLE_PICTURE_COMMAND = re.compile(

@@ -210,6 +210,7 @@ class Macros:
         return "".join([*parts, text[start:]])
 
     def _fill_in(self, macro: Macro, values: list[str]) -> str:
+        """Return the body of a macro with the values of its parameters; its length counts for the bound."""
         body = macro.body.replace("\n", " ")
         self._remaining -= len(body) + 1
         for number, value in enumerate(values, start=1):
@@ -380,8 +381,8 @@ class Manuscript:
     def _chunks_of(self, path: Path, folders: tuple[Path, ...], level: int) -> Iterator[Chunk]:
         self._included.add(path)
         name = "" if level == 0 else os.path.relpath(path, self.folder).removesuffix(".tex")
-        chunk = Chunk(name, 1, text_of(path), tuple(dict.fromkeys((*folders, self.folder, path.parent))))
-        return self._split(chunk, level)
+        folders = tuple(dict.fromkeys((*folders, self.folder, path.parent)))
+        return self._split(Chunk(name, 1, text_of(path), folders), level)
 
     def _split(self, chunk: Chunk, level: int) -> Iterator[Chunk]:
         """Yield a chunk in parts, with the included texts between them."""
@@ -423,7 +424,8 @@ class Manuscript:
                 if level == MOST_LEVELS or len(self._included) == MOST_FILES:
                     raise UnreadableError(f"{name}: so many texts in texts are not read")
                 # In a text that `\import` includes, paths are relative to the folder which it names.
-                yield from self._chunks_of(path, (start, *folders) if include.folder else folders, level + 1)
+                inner_folders = (start, *folders) if include.folder else folders
+                yield from self._chunks_of(path, inner_folders, level + 1)
                 return
         self._missing.add(key)
         if include.is_needed and _PLAIN_NAME.fullmatch(name) and not _TEX_FILES.fullmatch(name):

@@ -39,7 +39,7 @@ MOST_SVG_BYTES = 30_000_000
 _REFERENCE = re.compile(r"#([\w.:-]+)")
 # Attributes of the root element that determine how the drawing is shown on a page, but not what it shows.
 _EMBEDDING_ATTRIBUTES = ("width", "height", "class", "style", "id", "version", "preserveAspectRatio")
-# Descriptions of the file for messages: "not " and this, if PDFium or resvg fails.
+# Descriptions of the expected file, for the message that it is not one if PDFium or resvg fails.
 FIGURE = "a figure that can be rendered"
 TEXT = "a PDF whose text can be read"
 
@@ -146,11 +146,13 @@ def _process_pool() -> ProcessPoolExecutor:
 
 
 def _limit_memory() -> None:
+    """Limit the memory of the process; runs when it starts."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))
 
 
 def _limit_time() -> None:
+    """Limit the processor time of the process to `MOST_SECONDS` more than it has used so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     used = int(usage.ru_utime + usage.ru_stime)
