@@ -13,14 +13,14 @@ import yaml
 
 from ..git import count_lines, diff_contents
 from ..locate.result import Result, changed_values
-from ..model import Entry, is_in, same_value
+from ..model import Entry, is_in, recorded_hash, same_value
 from ..repository import parsing
 from ..repository.hashes import HashKind, content_hash
 from ..repository.snapshot import Snapshot
 from ..results.coordinates import Coordinates, read_record
 from ..results.locks import locked_versions
 from ..results.processor import Processor, read_processor
-from ..results.staleness import differences, summary
+from ..results.staleness import Difference, Kind, differences, summary
 from ..results.values import difference, metrics_of
 
 RECORD = "environment.json"
@@ -111,9 +111,31 @@ class Side:
         return read_processor(self.snapshot.reader.root, self.result.rev)
 
     @cached_property
+    def differences(self) -> list[Difference]:
+        """The differences between its files and what made its results."""
+        return differences(self.snapshot)
+
+    @property
     def stale(self) -> str:
-        """In what its commit differs from what made it, in a line; empty where it does not."""
-        return summary(differences(self.snapshot))
+        """The same in one line; empty if its results are those of its files."""
+        return summary(self.differences)
+
+    @cached_property
+    def edited_outputs(self) -> dict[str, str]:
+        """The stage by path of each output that was changed after the stage wrote it."""
+        edited = {}
+        for changed in self.differences:
+            if changed.kind is Kind.OUTPUT and changed.recorded:
+                edited[changed.name] = changed.stage
+        return edited
+
+    def present_hash(self, path: str) -> str | None:
+        """Return the hash of an output as it is now; None if it is unknown."""
+        for changed in self.differences:
+            if changed.kind is Kind.OUTPUT and changed.name == path:
+                present: str | None = changed.present
+                return present
+        return recorded_hash(self.snapshot.tracked.get(path))
 
     def entry(self, path: str) -> Entry:
         """Return what is recorded of a file or folder that a stage read, or that DVC tracks."""

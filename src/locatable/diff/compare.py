@@ -129,10 +129,14 @@ def compare(a: Side, b: Side) -> Comparison:
     unrecorded = _unrecorded(a.snapshot) | _unrecorded(b.snapshot)
     stages = _pair_stages(a.snapshot, b.snapshot, unrecorded)
     _compare_inputs(stages, inputs, _template_params(undeclared, a.snapshot, b.snapshot))
+    recorded = {*a.snapshot.outs, *b.snapshot.outs} - unrecorded
     outputs: dict[str, str] = {}
     for stage in stages:
         outputs |= dict.fromkeys(stage.outputs, stage.address)
-    recorded = {*a.snapshot.outs, *b.snapshot.outs} - unrecorded
+    # An output that was changed after its stage wrote it differs, too, and no stage is the cause of it.
+    for path, address in {**a.edited_outputs, **b.edited_outputs}.items():
+        if path in recorded and a.present_hash(path) != b.present_hash(path):
+            outputs.setdefault(path, address)
     causes, idle = _find_causes(stages, inputs, undeclared)
     notes = []
     if not share_history(a.snapshot.reader.root, a.result.rev, b.snapshot.reader.root, b.result.rev):

@@ -624,7 +624,10 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     original_values = _channels(in_original)
     straight = _straight_lines(original_values)
     unexplained = _distance_from_range(copy_values, original_values) > OFF
-    missing = _distance_from_range(original_values, copy_values) > OFF
+    # JPEG halves the resolution of colours, so that a thin line loses half of its colour. The original is
+    # compared as JPEG would store it. A copy in a different format still agrees, because each colour is
+    # compared with the range of the colours around its place.
+    missing = _distance_from_range(_with_halved_colours(original_values), copy_values) > OFF
     # Where an annotation covers the original, the copy has a colour that the original has nowhere nearby.
     covered = _distance_from_range(copy_values, original_values, AROUND) > COVERING
     absent = missing & ~covered
@@ -643,6 +646,17 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
 def _channels(picture: Image.Image) -> Values:
     """Return a picture as three channels, brightness and two colour values, each with rows and columns."""
     return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("YCbCr")), 2, 0))
+
+
+def _with_halved_colours(values: Values) -> Values:
+    """Return a picture whose two colour channels have half of their resolution, as JPEG stores them."""
+    brightness, *colours = values
+    rows, columns = brightness.shape
+    halved = [brightness]
+    for colour in colours:
+        reduced = Image.fromarray(colour).resize(((columns + 1) // 2, (rows + 1) // 2), Image.Resampling.BOX)
+        halved.append(np.asarray(reduced.resize((columns, rows), Image.Resampling.BILINEAR)))
+    return np.stack(halved)
 
 
 def _share(pixels: Values, picture: Values, left_out: Values) -> float:
@@ -757,10 +771,11 @@ def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
 def _has_lines(picture: Values, other: Values) -> bool:
     """Return true if a picture has each vertical line of another picture."""
     lines = _line_shares(other, FOREGROUND) > LINE
-    shares = _line_shares(picture, FAINT)
+    # A line in the first or last column may be shifted out of the compared part, so it is not required.
+    lines[[0, -1]] = False
     # A line that is shifted by half a pixel is spread over two columns, so the neighbours count too.
-    neighbours = np.maximum(shares[:-2], shares[2:])
-    shares[1:-1] = np.maximum(neighbours, shares[1:-1])
+    padded = np.pad(_line_shares(picture, FAINT), 1)
+    shares = np.maximum(np.maximum(padded[:-2], padded[2:]), padded[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 
