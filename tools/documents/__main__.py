@@ -47,8 +47,8 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of row.
+class RowKind:
+    """A kind of row of the corpus.
 
     Attributes:
         build: the function that builds its documents.
@@ -60,13 +60,13 @@ class Kind:
 
 
 ROWS = {
-    "exact": Kind(exact.build, 1.0),
-    "vector": Kind(vector.build, 0.9),
-    "edited": Kind(edited.build, 0.9),
-    "foreign": Kind(foreign.build, 1.0),
-    "texts": Kind(texts.build, 1.0),
+    "exact": RowKind(exact.build, 1.0),
+    "vector": RowKind(vector.build, 0.9),
+    "edited": RowKind(edited.build, 0.9),
+    "foreign": RowKind(foreign.build, 1.0),
+    "texts": RowKind(texts.build, 1.0),
     # Many of these files cannot be read, so the goal is only that the command ends properly.
-    "hostile": Kind(hostile.build, 0.0),
+    "hostile": RowKind(hostile.build, 0.0),
 }
 
 

@@ -48,7 +48,7 @@ READERS = {
 # Text files that contain data or code. The pictures that they name are not shown to a reader.
 NOT_MANUSCRIPTS = ".json .yaml .yml .toml .csv .tsv .py .ini .lock .dvc .log".split()
 # Formats that no module reads, each with a format that can be read and that its programs can save instead.
-INSTEAD = {
+ALTERNATIVES = {
     ".ppt": ".pptx",
     ".doc": ".docx",
     ".xls": ".xlsx",
@@ -171,7 +171,7 @@ def is_document(path: Path) -> bool:
 
 def instead_of(path: Path) -> str:
     """Return the extension to save a document with if its own format cannot be read; otherwise ""."""
-    return INSTEAD.get(path.suffix.lower(), "")
+    return ALTERNATIVES.get(path.suffix.lower(), "")
 
 
 def is_archive(path: Path) -> bool:
@@ -239,7 +239,7 @@ def is_allowed(path: Path, roots: Sequence[Path]) -> bool:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError("a device, pipe or socket: not opened")
     if not os.access(path, os.R_OK):
-        raise UnreadableError("may not be read")
+        raise UnreadableError("no permission to read it")
     if status.st_size > MOST_BYTES:
         raise UnreadableError(f"more than {MOST_BYTES // 1_000_000} MB are not read")
     return True

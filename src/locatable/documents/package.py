@@ -95,8 +95,8 @@ def opened(path: Path, roots: Sequence[Path]) -> Iterator["Package"]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        what = f"not the ZIP file that a {path.suffix} is"
-        raise UnreadableError(f"{path}: encrypted or broken: {what}") from None
+        reason = f"not a ZIP file, as a {path.suffix} has to be"
+        raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
     with archive:
         yield Package(path, archive, roots)
 
@@ -241,7 +241,7 @@ class Package:
             size = self._archive.getinfo(name).file_size
             # The declared size is checked first. Data that expand to more are cut off just after that size.
             if size > MOST_BYTES or self._read + size > MOST_TOGETHER:
-                raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is not read")
+                raise UnreadableError(f"{where}: it unpacks to {size // 1_000_000:,} MB, which is too large")
             self._read += size
             with self._archive.open(name) as file:
                 return file.read(size + 1)
@@ -308,7 +308,7 @@ def parse_xml(content: bytes, where: str) -> ET.Element:
         UnreadableError: the content is not XML, or defines entities, which can expand without limit.
     """
     if b"<!ENTITY" in content:
-        raise UnreadableError(f"{where}: XML with entities of its own is not read")
+        raise UnreadableError(f"{where}: XML that defines entities is not read")
     try:
         return ET.fromstring(content)  # noqa: S314 - without entities, expat needs no more memory than this
     except (ET.ParseError, ValueError, LookupError) as error:
@@ -388,7 +388,7 @@ def _main_part(package: Package) -> str:
     for reference in package.references("").values():
         if reference.kind == "officeDocument":
             return reference.target
-    raise UnreadableError(f"{package.path}: no document in it")
+    raise UnreadableError(f"{package.path}: it contains no document")
 
 
 def _listed_parts(
@@ -510,4 +510,4 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
         problem = problem or figure.problem
     if forms:
         return Figure(place, name, tuple(forms))
-    return Figure(place, name, problem=problem or "the document does not have it")
+    return Figure(place, name, problem=problem or "it is missing from the document")

@@ -361,7 +361,7 @@ def _separated(path: Path) -> Iterator[Passage]:
     except csv.Error as error:
         raise UnreadableError(f"{path}: {error}") from None
     if len(rows) > MOST_ROWS:
-        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and not looked at")
+        raise UnreadableError(f"{path}: more than {MOST_ROWS:,} rows are data, and are not searched")
     yield _table("", 1, "", [[cell.strip() for cell in row] for row in rows])
 
 

@@ -412,7 +412,7 @@ class Manuscript:
         if key in self._missing:
             return
         if len(self._missing) == MOST_FILES:
-            raise UnreadableError(f"{name}: so many texts in texts are not read")
+            raise UnreadableError(f"{name}: too many included texts")
         for folder in folders:
             start = folder / include.folder
             for path in self._paths(name, (start,), ("",), include.endings):
@@ -422,7 +422,7 @@ class Manuscript:
                 if path in self._included:
                     return
                 if level == MOST_LEVELS or len(self._included) == MOST_FILES:
-                    raise UnreadableError(f"{name}: so many texts in texts are not read")
+                    raise UnreadableError(f"{name}: too many included texts")
                 # In a text that `\import` includes, paths are relative to the folder which it names.
                 inner_folders = (start, *folders) if include.folder else folders
                 yield from self._chunks_of(path, inner_folders, level + 1)
@@ -430,7 +430,7 @@ class Manuscript:
         self._missing.add(key)
         if include.is_needed and _PLAIN_NAME.fullmatch(name) and not _TEX_FILES.fullmatch(name):
             shown = name if Path(name).suffix else f"{name}.tex"
-            raise UnreadableError(f"{shown} is included and is not here")
+            raise UnreadableError(f"{shown} is included, but does not exist")
 
     def _expanded(self, chunk: Chunk, level: int) -> Iterator[Chunk]:
         """Yield a chunk with its macros expanded, in several parts if the expanded macros include texts."""
@@ -504,7 +504,7 @@ def read_notebook(path: Path, roots: Sequence[Path]) -> Iterator[Figure]:
         for number, cell in enumerate(cells_of(path), start=1):
             yield from _figures_of_cell(manuscript, cell, f"cell {number}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UnreadableError(f"{path}: not a notebook as nbformat 4 or 3 has it") from None
+        raise UnreadableError(f"{path}: not a notebook in nbformat 4 or 3") from None
 
 
 def cells_of(path: Path) -> list[dict[str, Any]]:
