@@ -501,13 +501,13 @@ def _figure(package: Package, place: str, picture: Picture) -> Figure:
                 forms.append(package.file(source.target))
             except UnreadableError as error:
                 problem = problem or str(error).removeprefix(f"{package.path}: ")
-            continue
-        # An EPUB is complete in itself: the files next to it do not belong to it.
-        folders = () if _EPUB in package.names else (package.path.parent,)
-        figure = package.manuscript.linked(place, source.target, folders)
-        name = name or figure.name
-        forms += figure.forms
-        problem = problem or figure.problem
+        else:
+            # An EPUB is complete in itself: the files next to it do not belong to it.
+            folders = () if _EPUB in package.names else (package.path.parent,)
+            figure = package.manuscript.linked(place, source.target, folders)
+            name = name or figure.name
+            forms += figure.forms
+            problem = problem or figure.problem
     if forms:
         return Figure(place, name, tuple(forms))
     return Figure(place, name, problem=problem or "it is missing from the document")
