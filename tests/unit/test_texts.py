@@ -194,7 +194,7 @@ MISSING = {
 
 @pytest.mark.parametrize(("text", "name"), MISSING.items())
 def test_a_text_that_is_included_and_is_not_here(paper: Path, text: str, name: str) -> None:
-    told = [("line 3", f"{name} is included and is not here")] if name else []
+    told = [("line 3", f"{name} is included, but does not exist")] if name else []
     write(paper / "parts/one.tex", "")
     assert found(write(paper / "a.tex", f"\n\n{text}\n")) == told
 
@@ -399,7 +399,7 @@ def test_texts_in_texts_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("locatable.documents.text.MOST_LEVELS", 3)
     for number in range(5):
         write(tmp_path / f"{number}.tex", f"\\includegraphics{{g}}\n\\input{{{number + 1}}}")
-    problem = "4: so many texts in texts are not read"
+    problem = "4: too many included texts"
     gone = "there is no such file"
     assert found(tmp_path / "0.tex") == [
         *(("line 1" if not n else f"{n} line 1", gone) for n in range(4)),
