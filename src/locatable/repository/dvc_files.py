@@ -1,8 +1,8 @@
-"""What DVC's files of a revision say: dvc.yaml, dvc.lock and .dvcignore, quickly for thousands of revisions.
+"""A fast reader of dvc.yaml, dvc.lock and .dvcignore, for thousands of revisions.
 
-Each is read once for all revisions that have the same. To import DVC takes a fifth of a second, so it is only
-asked where a dvc.yaml has templates, or where a rule of a .dvcignore may hide one of DVC's own files.
-`tests/unit/test_against_dvc.py` compares what is read with what DVC's own loader says.
+Equal files are parsed once for all revisions. Importing DVC takes a fifth of a second, so DVC is only asked
+if a dvc.yaml has templates or an unusual form, or if a rule of a .dvcignore may hide one of DVC's own files.
+`tests/unit/test_against_dvc.py` compares the results with those of DVC's own loader.
 """
 
 import fnmatch
@@ -32,10 +32,10 @@ from ..model import (
 from .hashes import with_hash
 from .parsing import MOST_REMEMBERED, load_plain, load_yaml, parse_yaml, remembered
 
-# Content of a file by its path as seen from the Git root; None where there is none.
+# Reads the content of a file of the revision by its path relative to the Git root; None if there is no file.
 Read = Callable[[str], bytes | None]
 
-# As much of DVC's schema as most files need: what is of this form, DVC takes, and it is not asked.
+# The part of DVC's schema that most files use. DVC accepts every file of this form, so it need not be asked.
 _ANY, _REQUIRED = "", {"cmd", "path"}
 _OPTIONS = {"cache": bool, "persist": bool, "push": bool, "remote": str, "desc": str, "type": str}
 _STYLE = {"x": str, "y": str, "x_label": str, "y_label": str, "title": str, "template": str}
@@ -63,29 +63,33 @@ _FILE = {
 
 
 class Pipelines:
-    """Reads dvc.yaml files; asks DVC where one has templates."""
+    """Reads dvc.yaml files, and remembers what it read; DVC resolves the templates of files that have any.
+
+    Args:
+        prefix: path from the Git root to the DVC root; empty if they are the same.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        # By folder and content of the file, and by the contents of the files that its templates name.
+        # The key is the folder and content of the file, with the contents of all files its templates read.
         self._read: dict[tuple[tuple[str, bytes], tuple[bytes | None, ...]], PipelineFile] = {}
         self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
         self._size = 0
 
     def read(self, folder: str, content: bytes, read: Read) -> PipelineFile:
-        """Return what a dvc.yaml declares.
+        """Return the declarations of a dvc.yaml.
 
         Args:
-            folder: that it is in, as seen from the DVC root.
-            content: of the file.
-            read: reads other files of the revision.
+            folder: the folder of the file, relative to the DVC root.
+            content: the content of the file.
+            read: reads other files of the same revision.
 
         Raises:
-            UnreadableError: DVC refuses it.
-            AttributeError, KeyError, TypeError, ValueError or yaml.YAMLError: it is not as DVC writes it.
+            UnreadableError: DVC refuses the file.
+            AttributeError, KeyError, TypeError, ValueError or yaml.YAMLError: its structure is wrong.
         """
         source = (folder, content)
-        # A dvc.yaml says the same as long as the files that its templates name do.
+        # The result stays valid as long as the files that the templates read have the same content.
         named = self._named_files.get(source, ())
         key = (source, tuple(read(path) for path in named))
         if key in self._read:
@@ -102,7 +106,8 @@ class Pipelines:
             return asked[path]
 
         pipeline = self._resolve(folder, content, read_and_record)
-        # Which files the templates name can depend on values in these: another revision may have named more.
+        # The values in one file can decide which other files the templates read, so that revisions may read
+        # different files. Remember all of them.
         named = tuple(dict.fromkeys([*named, *asked]))
         self._named_files[source] = named
         self._read[source, tuple(read(path) for path in named)] = pipeline
@@ -114,7 +119,7 @@ class Pipelines:
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
         fault = ""
         if not _fits(definition, _FILE):
-            # DVC itself is imported only where it is needed.
+            # Import DVC only if it is needed.
             from .dvc_repo import schema_fault
 
             fault = schema_fault(definition)
@@ -139,7 +144,11 @@ class Pipelines:
 
 
 def _fits(value: Any, form: Any) -> bool:
-    """Return whether a value has a form: of a type, a list of a form, one of several, or of known keys."""
+    """Return whether a value has a form.
+
+    A form is a type, a list with the form of all items, a tuple of alternative forms, or a dictionary with
+    the form of the value of each key.
+    """
     match form:
         case dict():
             if not isinstance(value, dict) or not form.keys() & _REQUIRED <= value.keys():
@@ -155,7 +164,10 @@ def _fits(value: Any, form: Any) -> bool:
 
 
 def _command_fault(pipeline: PipelineFile) -> str:
-    """Return what is no command, which DVC only sees when it is to run it; empty where all are."""
+    """Return an error message for a command that is not a string; empty if all are.
+
+    DVC's schema accepts such a command, and DVC only fails when it runs the stage.
+    """
     for name, stage in pipeline.stages.items():
         wrong = no_text(stage.cmd)
         if wrong:
@@ -212,7 +224,10 @@ def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
 
 
 def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]]:
-    """Return names by file in `params` of a stage: each a name in params.yaml, or a file with its names."""
+    """Return the names in a stage's `params` by file; an empty list means the whole file.
+
+    An item is a name in params.yaml, or a mapping from a file to its names.
+    """
     params: dict[str, list[str]] = {}
     whole = set()
     for item in stage.get("params") or ():
@@ -228,7 +243,7 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
 
 
 def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the paths in a list of a stage, each with its settings, if it has any."""
+    """Yield each path in a list of paths with its options; an item is `PATH` or `PATH: OPTIONS`."""
     for item in items or ():
         settings = item if isinstance(item, dict) else {item: {}}
         for path, options in settings.items():
@@ -236,19 +251,19 @@ def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _joined(folder: str, items: Any) -> list[str]:
-    """Return the paths in a list, seen from a folder, relative to the DVC root."""
+    """Return the paths in a list, which are relative to a folder, as paths relative to the DVC root."""
     return [join(folder, path) for path, _ in _with_options(items)]
 
 
 def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict[str, Any]]:
-    """Return `plots` of a pipeline or a stage: settings by name, with paths relative to the DVC root.
+    """Return the settings of each plot in the `plots` of a pipeline or a stage, with all paths joined.
 
     An entry is `PATH`, `PATH: OPTIONS`, or `NAME: {y: {PATH: COLUMN}}`.
     """
     definitions = {}
     for name, options in _with_options(section.get("plots")):
         settings = dict(options)
-        # DVC takes the name for a path, unless the settings say where the values are.
+        # DVC takes the name for a path unless the settings name the files with the values.
         place = name if isinstance(settings.get("y"), dict) else join(folder, name)
         for axis in ("x", "y"):
             if isinstance(settings.get(axis), dict):
@@ -258,7 +273,7 @@ def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict
 
 
 def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the files that plots are drawn from."""
+    """Yield the paths of the files that contain the values of plots."""
     for place, settings in definitions.items():
         if not isinstance(settings.get("y"), dict):
             yield place
@@ -268,13 +283,13 @@ def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str
 
 
 def is_written(folder: str, pipelines: Mapping[str, PipelineFile]) -> bool:
-    """Return whether a stage of some pipelines writes a folder: DVC looks for no pipelines and data in it."""
+    """Return whether a folder is, or lies in, a stage's output: there DVC looks for no files of its own."""
     around = (".", *folders(folder), folder)
     return any(not pipeline.outs.isdisjoint(around) for pipeline in pipelines.values())
 
 
 def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
-    """Return whether DVC must resolve a dvc.yaml: it holds `${...}`, `foreach` or `matrix`."""
+    """Return whether DVC must resolve templates in a dvc.yaml: `${...}`, `vars`, `foreach` or `matrix`."""
     if b"${" in text or "vars" in definition:
         return True
     stages = definition.get("stages")
@@ -286,12 +301,13 @@ def has_templates(text: bytes, definition: dict[str, Any]) -> bool:
     return False
 
 
-# A lock is cut, at its indentation, into stages, fields, and entries of files. Each is read by itself, and
-# once for all revisions in which it is the same. Nearly all entries and params are so plain that a pattern
-# reads them; any other part goes to the YAML parser. Where a part is not YAML by itself, the whole lock does.
+# A lock is split at its indentation into stages, fields, and entries of files. Each part is parsed by itself,
+# and only once for all revisions that contain it. Nearly all entries and params are so simple that a regular
+# expression can parse them; other parts go to the YAML parser. If a part by itself is not valid YAML, the
+# whole lock goes to the parser.
 
-# A file or folder in a stage's `deps` or `outs`, as DVC writes nearly all of them: neither path nor hash is a
-# number, or another word of YAML's own.
+# An entry in a stage's `deps` or `outs`, as DVC writes nearly all of them. Paths and hashes that YAML would
+# read as a number, a boolean or null do not match.
 _ENTRY = re.compile(
     r"( +)- path: ((?!(?i:true|false|null)\n)[A-Za-z][\w./@-]*|[\w.-][\w.@-]*/[\w./@-]*)"
     r"(?:\n\1  hash: (md5))?\n\1  md5: ((?=[0-9e]*[a-df])[0-9a-f]{32}(?:\.dir)?)"
@@ -300,17 +316,17 @@ _ENTRY = re.compile(
 
 
 class LockedStage(dict[str, Any]):
-    """The fields of a stage in a lock; shared by all revisions that have the same, so do not change it."""
+    """The fields of a stage in a lock. Revisions with the same text share the object, so do not change it."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self._records: dict[str, Record] = {}
 
     def record(self, wdir: str) -> Record:
-        """Return what they record of a stage that runs in a folder.
+        """Return the record of the stage, whose paths are relative to its working folder `wdir`.
 
         Raises:
-            AttributeError, KeyError, TypeError or ValueError: they are not as DVC writes them.
+            AttributeError, KeyError, TypeError or ValueError: the fields are not as DVC writes them.
         """
         if wdir not in self._records:
             self._records[wdir] = _record(self, wdir)
@@ -330,7 +346,7 @@ def _record(fields: Mapping[str, Any], wdir: str) -> Record:
 
 @remembered
 def lock_stages(content: bytes) -> Any:
-    """Return stages of a `dvc.lock`: name to `LockedStage`; shared, so do not change them.
+    """Return the stages of a `dvc.lock`, a `LockedStage` by name. Callers share the result: do not change it.
 
     Raises:
         ValueError or yaml.YAMLError: the text is not YAML.
@@ -339,7 +355,7 @@ def lock_stages(content: bytes) -> Any:
     try:
         return _by_parts(text.removesuffix("\n"))
     except (ValueError, yaml.YAMLError):
-        pass  # an alias of another part, more than DVC writes, or broken: the whole text tells
+        pass  # there is an alias of another part, or the file is edited or broken: parse the whole text
     lock = parse_yaml(text) or {}
     if isinstance(lock, dict) and "schema" in lock:
         lock = lock.get("stages") or {}
@@ -347,7 +363,7 @@ def lock_stages(content: bytes) -> Any:
 
 
 def _locked(stages: dict[str, Any]) -> dict[str, Any]:
-    """Return the same with a `LockedStage` for each stage; what has no fields to be one is left as it is."""
+    """Turn the fields of each stage into a `LockedStage`; a value that is not a mapping is left as it is."""
     locked: dict[str, Any] = {}
     for name, fields in stages.items():
         is_stage = fields is None or isinstance(fields, dict)
@@ -356,8 +372,8 @@ def _locked(stages: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_parts(text: str) -> dict[str, Any]:
-    """Return stages in a lock as DVC writes it; ValueError or yaml.YAMLError if there is more in it."""
-    blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, a lock held nothing but stages
+    """Parse a lock part by part; raise ValueError or yaml.YAMLError if it is not as DVC writes it."""
+    blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, stages were at the top level
     if "schema: '2.0'" in blocks:
         blocks.remove("schema: '2.0'")
         blocks = list(chain.from_iterable(map(_stages_below, blocks)))
@@ -368,7 +384,7 @@ def _by_parts(text: str) -> dict[str, Any]:
 
 
 def _stages_below(block: str) -> list[str]:
-    """Return text of each stage below a key of the top; none below other keys than `stages`."""
+    """Return the text of each stage in a top-level block; empty for a block other than `stages`."""
     key, *stages = re.split(r"\n(?=  \S)", block)
     if key == "stages:":
         return stages
@@ -379,7 +395,7 @@ def _stages_below(block: str) -> list[str]:
 
 @remembered
 def _locked_stage(text: str) -> dict[str, Any]:
-    """Return a stage by its name."""
+    """Parse the text of one stage into a mapping with its name as the only key."""
     indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
     head, *blocks = re.split(rf"\n(?={indent}[a-z])", text)
     heading = load_yaml(head)
@@ -397,10 +413,10 @@ def _locked_stage(text: str) -> dict[str, Any]:
 
 
 def _locked_field(text: str, indent: str) -> dict[str, Any]:
-    """Return a field of a stage, by its name."""
+    """Parse the text of one field of a stage into a mapping with its name as the only key."""
     name, _, _ = text.strip().partition(":")
     if name in ("deps", "outs"):
-        # Each entry begins with a dash below the first letter of the name.
+        # The dash of each entry is in the column of the first letter of the field's name.
         heading, *entries = text.split(f"\n{indent}- ")
         if entries and heading == f"{indent}{name}:":
             return {name: [_locked_entry(f"{indent}- {entry}") for entry in entries]}
@@ -412,7 +428,7 @@ def _locked_field(text: str, indent: str) -> dict[str, Any]:
 
 @remembered
 def _locked_entry(text: str) -> Any:
-    """Return a file or folder in `deps` or `outs`."""
+    """Parse an entry of a file or folder in `deps` or `outs`."""
     match = _ENTRY.fullmatch(text)
     if not match:
         (entry,) = parse_yaml(text)
@@ -427,7 +443,7 @@ IGNORE_FILE = ".dvcignore"
 
 
 def is_ignore_file(path: str) -> bool:
-    """Return whether a path is that of a `.dvcignore`."""
+    """Return whether a file is a `.dvcignore`."""
     return posixpath.basename(path) == IGNORE_FILE
 
 
@@ -435,26 +451,33 @@ Content = TypeVar("Content")
 
 
 def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[Content], list[str]]:
-    """Return DVC's files without the rules of each `.dvcignore`; the rules; and paths that these can hide."""
+    """Separate `.dvcignore` files from DVC's other files.
+
+    Returns:
+        The other files, the contents of the `.dvcignore` files, and the paths that these could hide.
+    """
     others, rules, hideable = {}, [], []
     for path, content in files.items():
         if path.endswith(IGNORE_FILE):
             rules.append(content)
             continue
         others[path] = content
-        # What is no file of DVC's is read for other reasons, and `.dvcignore` says nothing of it.
+        # environment.json is not one of DVC's files, so `.dvcignore` has no effect on it.
         if not path.endswith("environment.json"):
             hideable.append(path)
     return others, rules, hideable
 
 
 def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
-    """Return whether DVC's own filter must be asked: a rule may match a file, or a folder around it."""
+    """Return whether a rule might match one of the paths or a folder around it.
+
+    The test is fast and errs on the safe side; if it returns true, DVC's own filter must decide.
+    """
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
     for pattern in chain.from_iterable(map(_last_names, rules)):
-        # An escape, or a class such as [[:alpha:]], is beyond fnmatch.
+        # fnmatch does not understand escapes and classes such as [[:alpha:]].
         if not pattern or "\\" in pattern or "[:" in pattern or pattern in names:
             return True
         if re.search(r"[*?\[]", pattern) and fnmatch.filter(names, pattern):
@@ -464,11 +487,11 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
 
 @lru_cache(1_000)
 def _last_names(text: bytes) -> tuple[str, ...]:
-    """Return each rule's pattern of the file's or folder's own name; empty where it can be any."""
+    """Return the last part of each rule's pattern, which matches a file's or folder's name; empty for any."""
     names = []
     for line in text.decode(errors="replace").splitlines():
         rule = line.strip()
-        # A rule that begins with an exclamation mark hides nothing.
+        # Skip comments, and rules with an exclamation mark: these only make files visible.
         if rule and not rule.startswith(("#", "!")):
             parts = [part for part in rule.split("/") if part not in ("", "**")]
             names.append(parts[-1] if parts else "")

@@ -1,7 +1,7 @@
-"""Files that DVC reads, understood as DVC does, and quickly for thousands of revisions.
+"""Fast parsers for the files that DVC reads, with the same results as DVC's own.
 
-No file takes all memory, whoever wrote it: what is too large, or nested too deeply, is refused.
-PyYAML follows YAML 1.1, where `1e-05` is a string and `no` is false; DVC follows 1.2.
+A file that is too large or too deeply nested is refused, so that no file can exhaust the memory. PyYAML
+follows YAML 1.1, where `1e-05` is a string and `no` is false. DVC follows YAML 1.2, and so do these parsers.
 """
 
 import json
@@ -16,25 +16,25 @@ import yaml
 
 from ..model import named_values
 
-# Bytes of a params, metrics or pipeline file; those of large projects have one million.
+# The largest params, metrics or pipeline file to read, in bytes. Large projects have files of one million.
 MOST_TEXT = 50_000_000
-# Values of such a file, each counted wherever an alias repeats it, and how deep they are nested.
+# The most values in such a file, counted again for each alias that repeats them, and their deepest nesting.
 MOST_VALUES = 2_000_000
 MOST_DEPTH = 200
-# How a line begins that is within so many others.
+# The start of a line that may be nested too deeply.
 _DEEP_LINE = re.compile(rf"^[ \t?:-]{{{MOST_DEPTH}}}", re.MULTILINE)
 TOO_LONG = f"larger than {MOST_TEXT // 1_000_000} MB"
 TOO_DEEP = f"nested more than {MOST_DEPTH} deep"
 
 
 class TooLargeError(ValueError):
-    """A text is beyond a bound."""
+    """A text exceeds one of the bounds above."""
 
 
 def is_doubtful_yaml(text: str | bytes) -> bool:
-    """Return whether a YAML text could be refused; most can be seen not to be, which is quicker.
+    """Return whether a YAML text might exceed a bound; for most texts, this fast test shows that it cannot.
 
-    What is nested deeply would end the process: the loader is written in C.
+    A text that is nested too deeply must not reach the loader, which is written in C and would crash.
     """
     decoded = text.decode("latin-1") if isinstance(text, bytes) else text
     if len(decoded) > MOST_TEXT or "*" in decoded:
@@ -43,13 +43,13 @@ def is_doubtful_yaml(text: str | bytes) -> bool:
 
 
 def require_bounded_yaml(text: str | bytes) -> None:
-    """Refuse a YAML text that is too large, too deep, or expands to too much by its aliases.
+    """Refuse a YAML text that is too large, nested too deeply, or expands to too many values.
 
-    Only the parser's events are looked at: nothing is expanded here.
+    The check only uses the parser's events, so it expands no aliases itself.
 
     Raises:
-        TooLargeError: it is one of these.
-        yaml.YAMLError: it is not YAML.
+        TooLargeError: the text exceeds a bound.
+        yaml.YAMLError: the text is not YAML.
     """
     if len(text) > MOST_TEXT:
         raise TooLargeError(TOO_LONG)
@@ -62,10 +62,10 @@ def require_bounded_yaml(text: str | bytes) -> None:
 
 
 def require_bounded_depth(value: Any) -> None:
-    """Refuse values that are nested too deeply to be walked through.
+    """Refuse values that are nested too deeply for recursive functions.
 
     Raises:
-        TooLargeError: they are.
+        TooLargeError: they are nested too deeply.
     """
     level = [value]
     for _ in range(MOST_DEPTH):
@@ -85,7 +85,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML.
 
     Raises:
-        ValueError: it is not TOML, too large, or nested too deeply.
+        ValueError: the text is not TOML, is too large, or is nested too deeply.
     """
     if len(text) > MOST_TEXT:
         raise TooLargeError(TOO_LONG)
@@ -96,16 +96,16 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 class _ExpandedSize:
-    """Counts values, those below an alias wherever it stands."""
+    """Counts the values of a YAML text from the parser's events, repeated for each alias."""
 
     def __init__(self) -> None:
         self._values = 0
         self._by_anchor: dict[str, int] = {}
-        # Of each collection that has not ended: its anchor, and how many values came before it.
+        # For each collection that is still open: its anchor, and the number of values before it.
         self._open: list[tuple[str | None, int]] = []
 
     def begin(self, event: yaml.NodeEvent) -> None:
-        """Count a value, or what an alias repeats."""
+        """Count a value, or the values that an alias repeats."""
         if isinstance(event, yaml.AliasEvent):
             name = str(event.anchor)
             if any(anchor == name for anchor, _ in self._open):
@@ -122,13 +122,13 @@ class _ExpandedSize:
             raise TooLargeError(TOO_DEEP)
 
     def end(self) -> None:
-        """Remember how many values are below the anchor of the value that ends."""
+        """Close a value, and remember the number of values in it if it has an anchor."""
         anchor, before = self._open.pop()
         if anchor:
             self._by_anchor[anchor] = self._values - before
 
 
-# Characters of the texts whose answers a function remembers: many small files, or a few large ones.
+# The total size of the texts whose results a function remembers: many small texts, or a few large ones.
 MOST_REMEMBERED = 8_000_000
 
 Text = TypeVar("Text", bound=str | bytes)
@@ -136,7 +136,10 @@ Answer = TypeVar("Answer")
 
 
 def remembered(read: Callable[[Text], Answer]) -> Callable[[Text], Answer]:
-    """Have a function answer once for each text, as long as these are not too large; answers are shared."""
+    """Cache the results of a function by its text, within a bound on the size of all texts.
+
+    Callers share the results, so they must not change them.
+    """
     answers: dict[Text, Answer] = {}
     size = 0
 
@@ -156,12 +159,12 @@ def remembered(read: Callable[[Text], Answer]) -> Callable[[Text], Answer]:
 
 
 class Loader(yaml.CSafeLoader):
-    """PyYAML's quick loader with the plain scalars of YAML 1.2."""
+    """PyYAML's fast loader, with the plain scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 (not shared: the parent's would be changed otherwise)
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (a new dictionary: the parent's must not change)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there twice, as DVC does; those that are merged (`<<`) may be replaced."""
+        """Refuse a duplicate key, as DVC does; only a key that is merged in (`<<`) may be overridden."""
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
@@ -171,7 +174,7 @@ class Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# What a plain scalar looks like, by the tag of its type, and the characters that it can begin with.
+# The plain scalars of each type: its tag, a pattern, and the characters that such a scalar can begin with.
 _SCALARS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+|0b[01]+", "-+0123456789"),
@@ -197,7 +200,7 @@ def parse_yaml(text: str | bytes) -> Any:
     """Parse YAML 1.2.
 
     Raises:
-        TooLargeError: it is too large, or expands to too much.
+        TooLargeError: the text is too large or nested too deeply, or it expands to too many values.
         yaml.YAMLError: the text is not YAML.
     """
     if is_doubtful_yaml(text):
@@ -207,7 +210,7 @@ def parse_yaml(text: str | bytes) -> Any:
 
 @remembered
 def load_yaml(text: str | bytes) -> Any:
-    """Parse YAML 1.2 once; the answer is shared by all who ask, so do not change it.
+    """Parse YAML 1.2, and cache the result. Callers share it, so they must not change it.
 
     Raises:
         yaml.YAMLError: the text is not YAML.
@@ -215,23 +218,20 @@ def load_yaml(text: str | bytes) -> Any:
     return parse_yaml(text)
 
 
-# A line with a key, and no value, one word, or brackets with nothing in them.
+# A line with a key, whose value is a single word, an empty list or mapping, or on the lines below.
 _KEY_LINE = re.compile(r"^( *)(\w[\w.-]*):(?: +([\w.+-]*\w|\[\]|\{\}))? *(?: #.*)?$", re.MULTILINE)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
 def number(text: str) -> int | float | None:
-    """Return a number as DVC and most people write it.
-
-    None where it is another word, or written otherwise.
-    """
+    """Parse a number in its usual form, as DVC writes it; return None for any other text."""
     if not _NUMBER.fullmatch(text):
         return None
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def load_plain(text: str) -> Any:
-    """Parse YAML 1.2, three times as quickly where each line is a key, with one word for a value or none.
+    """Parse YAML 1.2, three times as fast if each line is a key with a single word or nothing for a value.
 
     Raises:
         ValueError or yaml.YAMLError: the text is not YAML.
@@ -245,9 +245,10 @@ def load_plain(text: str) -> Any:
 
 
 def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
-    """Return mappings out of the indentation, key and value of each line.
+    """Build nested mappings from the indentation, key and value of each line.
 
-    ValueError if they are not nested.
+    Raises:
+        ValueError: the indentation is inconsistent, or a key is there twice.
     """
     content: dict[Any, Any] = {}
     levels = [(lines[0][0], content)]
@@ -279,17 +280,17 @@ def _word(text: str) -> Any:
 
 
 def parse(path: str, content: bytes) -> Any:
-    """Parse a metrics or params file by the ending of its name: JSON, TOML, Python, or YAML.
+    """Parse a metrics or params file as JSON, TOML, Python or YAML, according to its file extension.
 
     Raises:
-        ValueError or yaml.YAMLError: it is not what its name says, or too large.
+        ValueError or yaml.YAMLError: the content does not fit the extension, or exceeds a bound.
     """
     if len(content) > MOST_TEXT:
         raise TooLargeError(TOO_LONG)
     try:
         values = _parse(posixpath.splitext(path)[1].lower(), path, content)
     except (RecursionError, MemoryError):
-        # Python's own parsers say either.
+        # Python's own parsers raise either one if a text is nested too deeply.
         raise TooLargeError(TOO_DEEP) from None
     require_bounded_depth(values)
     return values
@@ -306,10 +307,10 @@ def _parse(ending: str, path: str, content: bytes) -> Any:
 
 
 def python_params(path: str, content: bytes) -> dict[str, Any]:
-    """Return values that a Python file assigns, as DVC records them as params: a tuple as a list.
+    """Return the values that a Python file assigns, as DVC records them in `dvc.lock`: a tuple as a list.
 
     Raises:
-        ValueError: it is not Python.
+        ValueError: the file is not Python.
     """
     from dvc.utils.serialize import ParseError, parse_py
 
@@ -321,9 +322,10 @@ def python_params(path: str, content: bytes) -> dict[str, Any]:
 
 
 def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
-    """Return why DVC cannot record params of a file, which it hashes as JSON; empty where it can.
+    """Return why DVC cannot record params of a file, or an empty text if it can.
 
-    A file that cannot be read at all, or is too large to be, is told elsewhere.
+    DVC writes params as JSON to hash them, and JSON lacks some types. A file that cannot be read at all, or
+    is too large, is not reported here: other code does that.
     """
     try:
         json.dumps(named_values(_parse_as_dvc(path, content), names))
@@ -334,11 +336,11 @@ def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
     return ""
 
 
-@lru_cache(20)  # the stages of a revision declare parts of the same few files
+@lru_cache(20)  # the stages of a revision declare params from the same few files
 def _parse_as_dvc(path: str, content: bytes) -> Any:
     from dvc.utils.serialize import PARSERS, ParseError
 
-    # DVC would expand what has no end.
+    # Check the bounds first: DVC's own parser has none.
     parse(path, content)
     try:
         return PARSERS[posixpath.splitext(path)[1].lower()](content.decode(), path)
@@ -347,7 +349,7 @@ def _parse_as_dvc(path: str, content: bytes) -> Any:
 
 
 def as_recorded(value: Any) -> Any:
-    """Return a value of a params file as `dvc.lock` has it, which knows no tuples."""
+    """Return a value of a params file as `dvc.lock` records it: with lists for tuples."""
     if isinstance(value, dict):
         return {key: as_recorded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
