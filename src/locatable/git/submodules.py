@@ -1,4 +1,7 @@
-"""Submodules in clones, checked out from what the user's checkout has of them: no network is asked."""
+"""Checkouts of submodules in clones, from the repositories that the user's checkout has, without a network.
+
+If there is no user's checkout on this machine, Git fetches the submodules from their remotes.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -8,7 +11,7 @@ from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, ma
 from .objects import fetch_commit
 from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
 
-# How `git ls-files --stage` marks a submodule.
+# The mode of a submodule in the output of `git ls-files --stage`.
 SUBMODULE_MODE = "160000"
 
 
@@ -17,10 +20,10 @@ class Submodule:
     """A submodule of a clone.
 
     Attributes:
-        path: where it is checked out, absolute.
-        commit: that the clone's own commit says.
-        problem: why it is not checked out and what to do, in a sentence; empty where it is.
-        source: Git's folder of the user's own checkout of it; None where it came from elsewhere.
+        path: the absolute path of its checkout.
+        commit: its commit, according to the commit of the clone.
+        problem: why it is not checked out and what to do, in a sentence; empty if it is checked out.
+        source: the `.git` folder of the user's own repository of it; None if Git fetched it from a remote.
     """
 
     path: Path
@@ -29,15 +32,15 @@ class Submodule:
     source: Path | None = None
 
     def reset(self) -> None:
-        """Undo whatever was changed in it; byte code stays, since it follows the source."""
-        # Git LFS could download, and looks for contents in the clone.
+        """Undo all changes in it. Byte code can stay, because Python checks it against the source."""
+        # Git LFS must not run: it would look for contents in the clone only, and might download them.
         settings = NO_LFS_FILTER if self.source else {}
         clone_git(self.path, "checkout", "--quiet", "--force", "--detach", self.commit, settings=settings)
         clone_git(self.path, "clean", "--quiet", "-fdx", "--exclude=__pycache__")
         self._fill_in()
 
     def problems(self, clone: Path) -> dict[Path, str]:
-        """Return why it, or the content of a file in it, is not there and what to do, by path."""
+        """Return a sentence on why the submodule or a file in it is missing, and what to do, by path."""
         if self.problem:
             return {self.path: self.problem}
         remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
@@ -49,21 +52,21 @@ class Submodule:
         return problems
 
     def _fill_in(self) -> list[Path]:
-        """Have contents in place of pointers of Git LFS; returns the files whose contents are not here."""
+        """Replace Git LFS's pointers by contents; return the files whose contents this machine lacks."""
         return fill_in_lfs(self.path, lfs_storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
-    """Check out all submodules of a clone's commit, and theirs."""
+    """Check out the submodules of a clone, and theirs, from the repositories of the user's checkout."""
     common = user_checkout / git(user_checkout, "rev-parse", "--git-common-dir")
     return _checkout(clone, user_checkout, common, clone)
 
 
 def fetch_submodules(clone: Path) -> list[Submodule]:
-    """Have Git fetch all submodules of a clone from where they come from, and check them out."""
+    """Let Git fetch all submodules of a clone from their remotes, and check them out."""
     problem = ""
     try:
-        # Not by `clone_git`: which places a submodule may come from is for the user's own settings to say.
+        # This does not use `clone_git`, because the user's own settings decide which protocols are allowed.
         command = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout")
         git(clone, *command, settings=CLONE_SETTINGS)
     except GitError as error:
@@ -76,13 +79,13 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
 
 
 def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Submodule]:
-    """Check out the submodules of a clone that may be one of a submodule itself.
+    """Check out the submodules of a clone, which may be a submodule itself.
 
     Args:
         clone: Git root of the clone.
-        source: Git root of what it is a clone of; it may be gone.
-        source_git: Git's folder of the same.
-        top: Git root of the clone that holds all others.
+        source: the root of the checkout it was cloned from, which may no longer exist.
+        source_git: the `.git` folder of that checkout.
+        top: Git root of the outermost clone.
     """
     found = []
     names = _names(clone)
@@ -99,7 +102,7 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
         fetch_commit(holding[0], commit)
         place = Path(clone_git(clone, "rev-parse", "--absolute-git-dir")) / "modules" / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        # Git's folder lies apart, as it does for `git submodule`: stages can declare the whole submodule.
+        # As `git submodule` does, keep the `.git` folder outside: a stage may declare the whole submodule.
         make_clone(holding[0], clone / path, "--shared", f"--separate-git-dir={place}")
         submodule = Submodule(clone / path, commit, source=holding[0])
         submodule.reset()
@@ -108,7 +111,7 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
 
 
 def _links(clone: Path) -> dict[str, str]:
-    """Return the commit of each submodule, by its path."""
+    """Return the commit of each submodule by its path, as the index of the clone has it."""
     links = {}
     for entry in clone_git(clone, "ls-files", "--stage", "-z").split("\0"):
         if entry.startswith(SUBMODULE_MODE):
@@ -118,19 +121,24 @@ def _links(clone: Path) -> dict[str, str]:
 
 
 def _names(clone: Path) -> dict[str, str]:
-    """Return what .gitmodules calls each submodule, by its path; a repository can be added without a name."""
+    """Return the name of each submodule by its path, from .gitmodules; not every submodule is in there."""
     names = {}
     listed = settings_like(clone, r"^submodule\..*\.path$", "--file", ".gitmodules")
     for key, path in listed.items():
         name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
-        # As Git has it: no name leads out of Git's own folder, to another repository of the user's.
+        # Like Git, ignore a name that leads out of the `.git` folder, to another repository of the user.
         if not name.is_absolute() and ".." not in name.parts:
             names[path] = str(name)
     return names
 
 
 def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
-    """Return Git's folders that can have the commits of a submodule, whose checkout may be gone."""
+    """Return the `.git` folders that may have the commits of a submodule.
+
+    Args:
+        checked_out: the submodule's checkout, which may no longer exist.
+        absorbed: the folder in the outer repository's `.git` where Git keeps the submodule's repository.
+    """
     found = []
     if (checked_out / ".git").exists():
         found.append(Path(git(checked_out, "rev-parse", "--absolute-git-dir")))
@@ -140,7 +148,7 @@ def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
 
 
 def _has(git_folder: Path, commit: str) -> bool:
-    """Return whether a repository has a commit; its checkout may be gone."""
+    """Return whether a repository has a commit, even if its checkout no longer exists."""
     try:
         git(git_folder, *WITHOUT_CHECKOUT, "cat-file", "-e", commit + "^{commit}")
     except GitError:
