@@ -17,16 +17,17 @@ def sqlite_url(file: Path, query: str = "") -> str:
         file: the database file.
         query: options for the driver, in the form they have after `?`.
     """
-    place = str(file)
+    path = str(file)
     options = [query] if query else []
-    if SPECIAL.search(place):
+    if SPECIAL.search(path):
         # Quote the slashes too: MLflow creates the folders of anything that looks like a path, undecoded.
-        place = quote(place, safe="")
+        path = quote(path, safe="")
         if not _sqlalchemy_decodes():
             # SQLite itself decodes a path that is given as a `file:` URI.
-            place = f"file:{place}"
+            path = f"file:{path}"
             options.append("uri=true")
-    return f"{PREFIX}{place}?{'&'.join(options)}" if options else PREFIX + place
+    suffix = f"?{'&'.join(options)}" if options else ""
+    return PREFIX + path + suffix
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -56,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     leave_hook()
-    _name_user()
+    _set_user_and_home()
     # DVC and tqdm call `colorama.init`, which would wrap our streams in streams that interpret escape codes.
-    colorama.init = _leave_streams
+    colorama.init = _keep_streams
     output = SafeOutput(sys.stdout, wraps="--json" not in words)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(SafeOutput(sys.stderr)):
         return _exit_code(words)
 
 
-def _leave_streams(*settings: object, **named: object) -> None:
+def _keep_streams(*settings: object, **named: object) -> None:
     """Replace `colorama.init`, and leave `sys.stdout` and `sys.stderr` as they are."""
 
 
@@ -73,15 +73,15 @@ def _exit_code(words: list[str]) -> int:
     try:
         exit_code = _run(words)
         sys.stdout.flush()
+        return exit_code
     except LocatableError as error:
-        lines = [str(error), error.hint]
-        _print_last("; ".join(line for line in lines if line))
+        _print_error("; ".join(filter(None, [str(error), error.hint])))
         return error.exit_code
     except KeyboardInterrupt:
-        _print_last("stopped")
+        _print_error("stopped")
         return INTERRUPTED
     except BrokenPipeError:
-        if not _output_is_closed():
+        if not _stdout_is_closed():
             raise  # The broken pipe led to a process that we started, not to the reader of our output.
         # Python flushes stdout at exit. Give it a stream that can still be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,19 +90,18 @@ def _exit_code(words: list[str]) -> int:
         # The folder belongs to another user, or the file system is read-only.
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
             raise
-        _print_last(f"{error.filename}: {error.strerror}; try it in a clone of your own")
+        _print_error(f"{error.filename}: {error.strerror}; try it in a clone of your own")
         return LocatableError.exit_code
-    return exit_code
 
 
-def _print_last(line: str) -> None:
+def _print_error(line: str) -> None:
     """Print why a command ends, after everything else it printed, even if both streams go into one file."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     print(line, file=sys.stderr)
 
 
-def _name_user() -> None:
+def _set_user_and_home() -> None:
     """Set a name and a home for a user without an account, as in containers: DVC asks for both."""
     if any(os.environ.get(name) for name in USER_VARIABLES) and "HOME" in os.environ:
         return
@@ -161,11 +160,11 @@ def _project() -> Path:
 
 def _main_parser() -> argparse.ArgumentParser:
     """Return the parser of `locatable --help` and `locatable --version`."""
-    lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
+    commands = "\n".join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="locatable",
         usage="locatable COMMAND ...",
-        description="\n\n".join(["Find and rebuild results of a DVC repository.", "\n".join(lines)]),
+        description=f"Find and rebuild results of a DVC repository.\n\n{commands}",
         epilog="More about one of them: locatable COMMAND --help",
         formatter_class=_HelpFormatter,
     )
@@ -196,7 +195,7 @@ def _unknown_command(name: str) -> UsageError:
     return UsageError(f"locatable: no command {name!r}{suggestion} (locatable --help)")
 
 
-def _output_is_closed() -> bool:
+def _stdout_is_closed() -> bool:
     """Return whether the reader of our output has closed its end of the pipe, as `head` does."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)  # poll always reports a closed pipe, so no event needs to be named.

@@ -89,9 +89,9 @@ class CannotTryError(LocatableError):
         return f"cannot try: {self.message}"
 
 
-def joined_lines(said: object) -> str:
+def joined_lines(message: object) -> str:
     """Return the text of an error, or of any other object, with its lines joined into one."""
-    return " ".join(str(said).split())
+    return " ".join(str(message).split())
 
 
 def disk_full() -> str:
@@ -115,7 +115,7 @@ def disk_full_errors() -> Iterator[None]:
         yield
     except Exception as error:
         # Our own errors already say what to do, except GitError, which holds Git's words.
-        is_told = isinstance(error, LocatableError) and not isinstance(error, GitError)
-        if is_told or not DISK_FULL.search(str(error)):
+        says_what_to_do = isinstance(error, LocatableError) and not isinstance(error, GitError)
+        if says_what_to_do or not DISK_FULL.search(str(error)):
             raise
         raise ProjectError(disk_full()) from error

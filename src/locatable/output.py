@@ -110,11 +110,11 @@ def redact_urls(text: str) -> str:
     return text.replace(_KEPT, "@")
 
 
-def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":
+def progress_bar(line: str, **options: Any) -> "tqdm[Any]":
     """Return a tqdm progress bar; without a terminal, it prints a line every ten seconds instead.
 
     Args:
-        plain: the line, in tqdm's format: `run {n_fmt} of {total_fmt}`.
+        line: the line to print without a terminal, in tqdm's format: `run {n_fmt} of {total_fmt}`.
         options: options of tqdm.
     """
     from tqdm import tqdm
@@ -128,7 +128,7 @@ def progress_bar(plain: str, **options: Any) -> "tqdm[Any]":
             if msg is None:
                 print(self, file=sys.stderr, flush=True)
 
-    options |= {"file": io.StringIO(), "leave": False, "bar_format": plain, "miniters": 1}
+    options |= {"file": io.StringIO(), "leave": False, "bar_format": line, "miniters": 1}
     options |= dict.fromkeys(["delay", "mininterval", "maxinterval"], PAUSE)
     return Lines(**options)
 
@@ -146,7 +146,7 @@ class Steps:
     def __init__(self, shows_log: bool = False) -> None:
         self._shows_log = shows_log
         self._log: Path | None = None
-        self._shown: Progress | None = None
+        self._progress: Progress | None = None
         self._ended = threading.Event()
 
     def __enter__(self) -> "Steps":
@@ -162,7 +162,7 @@ class Steps:
         if not sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)
             self._ended = threading.Event()
-            threading.Thread(target=self._say_again, args=(line, self._ended), daemon=True).start()
+            threading.Thread(target=self._repeat, args=(line, self._ended), daemon=True).start()
             return
         from rich.console import Console
         from rich.progress import Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
@@ -174,7 +174,7 @@ class Steps:
 
         text = TextColumn("{task.description}", style="", markup=False)
         # Rich writes to the real stderr and does not redirect: output of others keeps its stream.
-        self._shown = Progress(
+        self._progress = Progress(
             text,
             TimeElapsedColumn(),
             LastLine(),
@@ -183,8 +183,8 @@ class Steps:
             redirect_stderr=False,
             refresh_per_second=2,
         )
-        self._shown.add_task(visible(line), total=None)
-        self._shown.start()
+        self._progress.add_task(visible(line), total=None)
+        self._progress.start()
 
     def follow(self, log: Path) -> None:
         """Set the log of the program that this step runs, to show its last line."""
@@ -201,7 +201,8 @@ class Steps:
             return visible(lines[-1]) if lines else ""
         return ""
 
-    def _say_again(self, line: str, ended: threading.Event) -> None:
+    def _repeat(self, line: str, ended: threading.Event) -> None:
+        """Print the line again and again with the elapsed time, until the step has ended."""
         begun = time.monotonic()
         pause: float = PAUSE
         while not ended.wait(pause):
@@ -211,9 +212,9 @@ class Steps:
 
     def _end(self) -> None:
         self._ended.set()
-        if self._shown is not None:
-            self._shown.stop()
-            self._shown = None
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
 
 @contextlib.contextmanager
@@ -229,9 +230,9 @@ def replacing(target: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
     """
     import tempfile  # imported here to keep `locatable --help` fast
 
-    number, name = tempfile.mkstemp(prefix=f".{target.name:.50}.", suffix=".part", dir=target.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name:.50}.", suffix=".part", dir=target.parent)
     try:
-        with open(number, "wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
