@@ -32,9 +32,7 @@ REPOSITORY_VARIABLES = (
     "GIT_WORK_TREE",
 )
 # With this variable, Git LFS leaves pointers in a clone, even if their contents have been fetched since.
-NO_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
-
-
+SKIP_LFS_CONTENTS = "GIT_LFS_SKIP_SMUDGE"
 # Hooks, signatures and daemons are meant for the user's own work. In our clones they could make commands
 # fail, or change files. DVC's Git library cannot read a split index, or an index without a checksum.
 CLONE_SETTINGS = {
@@ -52,11 +50,11 @@ CONVERSIONS = r"^(core\.(autocrlf|eol)|filter\.lfs\.(clean|process|required|smud
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without the variables that name a repository or keep Git LFS from fetching."""
-    kept = dict(os.environ)
-    for name in (*REPOSITORY_VARIABLES, NO_CONTENTS):
-        kept.pop(name, None)
-    return kept
+    """Return our environment without the variables that name a repository or make Git LFS leave pointers."""
+    variables = dict(os.environ)
+    for name in (*REPOSITORY_VARIABLES, SKIP_LFS_CONTENTS):
+        variables.pop(name, None)
+    return variables
 
 
 def leave_hook() -> None:
@@ -97,28 +95,28 @@ def git(
         raise GitError("Git is not installed, or not on the PATH") from None
     if done.returncode:
         stderr = done.stderr.decode(errors="replace").strip()
-        raise GitError(f"git {command[0]}: {_reason(stderr, done.returncode)}", stderr)
+        raise GitError(f"git {command[0]}: {_failure(stderr, done.returncode)}", stderr)
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
-def _reason(stderr: str, exit_code: int) -> str:
+def _failure(stderr: str, exit_code: int) -> str:
     """Return the line of Git's output that says why it failed; advice may follow that line."""
     # After a line that ends with a colon, Git may print the detail on the next line, indented with a tab.
     joined = stderr.replace(":\n\t", ": ")
     lines = [line for line in joined.splitlines() if not line.startswith("hint:")]
     if not lines:
         return f"exit code {exit_code}"
-    verdicts = [line for line in lines if line.startswith(("fatal:", "error:"))]
     for line in reversed(lines):
         if "safe.directory" in line:
             # The checkout belongs to another user. Git's advice is needed here: it is the command that helps.
             return f"{lines[0]}; {line.strip()}"
         if DISK_FULL.search(line):
             return line
-    return verdicts[-1] if verdicts else lines[-1]
+    errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    return errors[-1] if errors else lines[-1]
 
 
-def settings_like(folder: Path, pattern: str, *options: str) -> dict[str, str]:
+def matching_settings(folder: Path, pattern: str, *options: str) -> dict[str, str]:
     """Return the Git settings whose names match a pattern; the last of several values takes effect."""
     try:
         listed = git(folder, "config", *options, "-z", "--get-regexp", pattern)
@@ -131,27 +129,27 @@ def settings_like(folder: Path, pattern: str, *options: str) -> dict[str, str]:
     return settings
 
 
-def diff_contents(one: Mapping[str, bytes], other: Mapping[str, bytes], *options: str) -> str:
+def diff_contents(old: Mapping[str, bytes], new: Mapping[str, bytes], *options: str) -> str:
     """Return the output of `git diff` for two sets of files, which can come from different repositories.
 
     The paths in the output begin with `a/` and `b/`. Files are left out if their path is
     absolute or contains `..` or `.git`.
 
     Args:
-        one: the old files, content by path.
-        other: the new files, content by path.
+        old: the old files, content by path.
+        new: the new files, content by path.
         options: further options of `git diff`.
     """
     from tempfile import TemporaryDirectory  # imported here to keep `locatable --help` fast
 
     with TemporaryDirectory(prefix="diff-") as folder:
-        for side, files in (("a", one), ("b", other)):
-            place = Path(folder, side)
-            place.mkdir()
+        for side, files in (("a", old), ("b", new)):
+            root = Path(folder, side)
+            root.mkdir()
             for path, content in files.items():
                 if not {"..", ".git", ""}.isdisjoint(path.split("/")):
                     continue
-                file = place / path
+                file = root / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
         # Together with the environment below, these options keep the user's settings and attributes out.
@@ -165,19 +163,20 @@ def diff_contents(one: Mapping[str, bytes], other: Mapping[str, bytes], *options
         )
     if done.returncode > 1:  # exit code 1 means that the files differ
         stderr = done.stderr.decode(errors="replace").strip()
-        raise GitError(f"git diff: {_reason(stderr, done.returncode)}", stderr)
+        raise GitError(f"git diff: {_failure(stderr, done.returncode)}", stderr)
     return done.stdout.decode(errors="surrogateescape")
 
 
-def count_lines(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> dict[str, str]:
+def count_lines(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, str]:
     """Return the numbers of added and removed lines of each file that differs, as a text by its path."""
     # Git prints three fields for each file: both counts, the old path and the new path. One of the paths is
     # /dev/null if the file was added or removed.
-    parts = diff_contents(one, other, "--numstat", "-z").split("\0")
+    fields = diff_contents(old, new, "--numstat", "-z").split("\0")
     lines = {}
-    for counts, old, new in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+    for counts, old_path, new_path in zip(fields[::3], fields[1::3], fields[2::3], strict=False):
         added, removed, _ = counts.split("\t")
-        path = (old if new == "/dev/null" else new)[2:]
+        path = old_path if new_path == "/dev/null" else new_path
+        path = path[2:]  # without `a/` or `b/`
         lines[path] = "binary" if added == "-" else f"+{added} −{removed} lines"
     return lines
 
@@ -185,8 +184,8 @@ def count_lines(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> dict[st
 @lru_cache
 def _folders_of_refs(folder: Path) -> tuple[Path, Path]:
     """Return the folder with a checkout's HEAD, and the folder with the refs that all checkouts share."""
-    own, shared = git(folder, "rev-parse", "--git-dir", "--git-common-dir").splitlines()
-    return folder / own, folder / shared
+    checkout_git, common = git(folder, "rev-parse", "--git-dir", "--git-common-dir").splitlines()
+    return folder / checkout_git, folder / common
 
 
 def refs_stamp(folder: Path) -> dict[Path, int]:
@@ -194,14 +193,14 @@ def refs_stamp(folder: Path) -> dict[Path, int]:
 
     It is made of file times, so Git itself runs only once.
     """
-    own, shared = _folders_of_refs(folder)
-    places = [own / "HEAD", shared / "packed-refs", shared / "reftable/tables.list"]
+    checkout_git, common = _folders_of_refs(folder)
+    paths = [checkout_git / "HEAD", common / "packed-refs", common / "reftable/tables.list"]
     # Git writes a ref to a temporary file and renames it, which changes the time of the folder.
-    places += [Path(place) for place, _, _ in os.walk(shared / "refs")]
+    paths += [Path(path) for path, _, _ in os.walk(common / "refs")]
     stamp = {}
-    for place in places:
+    for path in paths:
         with contextlib.suppress(FileNotFoundError):
-            stamp[place] = place.stat().st_mtime_ns
+            stamp[path] = path.stat().st_mtime_ns
     return stamp
 
 
@@ -232,9 +231,9 @@ def missing_objects(folder: Path, ids: set[str]) -> set[str]:
         return missing
     # Asking Git for a missing object by name would fetch it, or end Git. So list all objects that are there:
     # Git lists a million per second.
-    listing = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
+    command = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
     with subprocess.Popen(
-        ("git", "-C", str(folder), *listing),
+        ("git", "-C", str(folder), *command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -309,11 +308,11 @@ def leave_out(file: Path) -> None:
     try:
         if not git(folder, "ls-files", "--others", "--exclude-standard", "--", f":(literal){file.name}"):
             return
-        place = git(folder, "rev-parse", "--show-prefix") + file.name
+        path = git(folder, "rev-parse", "--show-prefix") + file.name
         exclude = folder / git(folder, "rev-parse", "--git-path", "info/exclude")
     except GitError:
         return
-    pattern = re.sub(r"([*?\[\\])", r"\\\1", place)
+    pattern = re.sub(r"([*?\[\\])", r"\\\1", path)
     with contextlib.suppress(OSError):
         exclude.parent.mkdir(parents=True, exist_ok=True)
         with exclude.open("a") as rules:
@@ -341,12 +340,11 @@ def make_clone(source: Path | str, folder: Path, *options: str) -> None:
         options: further options of `git clone`.
     """
     # Convert files as the user's checkout does, so that both have the same bytes.
-    conversions = settings_like(source, CONVERSIONS) if isinstance(source, Path) else {}
-    settings = {**CLONE_SETTINGS, **conversions}
+    conversions = matching_settings(source, CONVERSIONS) if isinstance(source, Path) else {}
     # Write the settings into the clone as well, because DVC and stages may run Git there.
-    written = [f"--config={name}={value}" for name, value in settings.items()]
-    command = ["clone", "--quiet", "--no-checkout", "--template=", *written, *options]
-    git(folder.parent, *command, str(source), str(folder), settings=_allowing(source))
+    config = [f"--config={name}={value}" for name, value in {**CLONE_SETTINGS, **conversions}.items()]
+    command = ["clone", "--quiet", "--no-checkout", "--template=", *config, *options]
+    git(folder.parent, *command, str(source), str(folder), settings=_settings_for(source))
 
 
 def clone_git(
@@ -357,11 +355,13 @@ def clone_git(
     These settings are passed to each command, because settings in environment variables would override those
     that are written in the clone.
     """
-    return git(folder, *command, text=text, settings={**_allowing(folder), **(settings or {})})
+    return git(folder, *command, text=text, settings={**_settings_for(folder), **(settings or {})})
 
 
-def _allowing(source: Path | str) -> dict[str, str]:
-    """Return the settings for clones, which for a folder on this machine include access to that folder."""
+def _settings_for(source: Path | str) -> dict[str, str]:
+    """Return the settings of a command in or on a clone, with access to the source if that is a folder."""
+    if isinstance(source, str):
+        return CLONE_SETTINGS
     # A user may have forbidden Git to clone from folders, since the submodules of a strange repository could
     # use that.
-    return {**CLONE_SETTINGS, "protocol.file.allow": "always"} if isinstance(source, Path) else CLONE_SETTINGS
+    return {**CLONE_SETTINGS, "protocol.file.allow": "always"}

@@ -10,10 +10,10 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, NamedTuple, Self, cast
 
 from ..errors import GitError, UnreadableError
-from . import git, missing_objects, settings_like, start_object_reader
+from . import git, matching_settings, missing_objects, start_object_reader
 
 _CHUNK = 1 << 20  # bytes to read at a time
 # DVC does not look for its files in these folders.
@@ -25,6 +25,13 @@ _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 # The mode and id of a file or folder in a tree.
 TreeEntry = tuple[str, str]
+
+
+class GitObject(NamedTuple):
+    """The full id and the content of an object: a commit, a tree or a blob."""
+
+    id: str
+    content: bytes
 
 
 def entries_of(tree: bytes, id_size: int) -> dict[str, TreeEntry]:
@@ -66,7 +73,7 @@ class PartialClone:
     @classmethod
     def of(cls, repo: Path) -> Self | None:
         """Return the partial clone that contains a folder; None if the repository is not a partial clone."""
-        settings = settings_like(repo, r"^remote\..*\.(promisor|partialclonefilter)$")
+        settings = matching_settings(repo, r"^remote\..*\.(promisor|partialclonefilter)$")
         for key, value in settings.items():
             if key.endswith(".promisor") and value == "true":
                 section = key.removesuffix(".promisor")
@@ -125,15 +132,15 @@ class GitObjects:
 
     def _start(self, may_fetch: bool) -> None:
         self._process = start_object_reader(self._repo, may_fetch)
-        self._questions = cast(IO[bytes], self._process.stdin)
-        self._answers = cast(IO[bytes], self._process.stdout)
+        self._requests = cast(IO[bytes], self._process.stdin)
+        self._responses = cast(IO[bytes], self._process.stdout)
 
     def close(self) -> None:
         """End the Git process."""
         self._process.communicate()
 
-    def read(self, names: Iterable[str]) -> list[tuple[str, bytes] | None]:
-        """Return the full id and content of each object, in the order of `names`; None for a missing object.
+    def read(self, names: Iterable[str]) -> list[GitObject | None]:
+        """Read many objects; return them in the order of `names`, with None for a missing object.
 
         In a partial clone, Git fetches missing objects one by one, unless `fetch` was called before. An
         object that Git cannot fetch counts as missing.
@@ -141,33 +148,33 @@ class GitObjects:
         Raises:
             GitError: Git has ended too often.
         """
-        wanted = list(names)
-        answers: list[tuple[str, bytes] | None] = []
-        for start in range(0, len(wanted), BATCH):
-            answers += self._read_batch(wanted[start : start + BATCH])
-        return answers
+        all_names = list(names)
+        objects: list[GitObject | None] = []
+        for start in range(0, len(all_names), BATCH):
+            objects += self._read_batch(all_names[start : start + BATCH])
+        return objects
 
-    def _read_batch(self, batch: list[str]) -> list[tuple[str, bytes] | None]:
-        answers: list[tuple[str, bytes] | None] = []
-        self._ask(batch)
-        while len(answers) < len(batch):
-            header = self._answers.readline().split()
+    def _read_batch(self, batch: list[str]) -> list[GitObject | None]:
+        objects: list[GitObject | None] = []
+        self._request(batch)
+        while len(objects) < len(batch):
+            header = self._responses.readline().split()
             if header:
-                answers.append(self._answer(header))
+                objects.append(self._read_object(header))
             else:
                 # Git has ended at this object. Ask a new process for the others, which may be there.
                 self._restart()
-                answers.append(None)
-                self._ask(batch[len(answers) :])
-        return answers
+                objects.append(None)
+                self._request(batch[len(objects) :])
+        return objects
 
-    def _ask(self, names: list[str]) -> None:
+    def _request(self, names: list[str]) -> None:
         lines = "".join(f"{name}\n" for name in names)
         try:
-            self._questions.write(lines.encode(errors="surrogateescape"))
-            self._questions.flush()
+            self._requests.write(lines.encode(errors="surrogateescape"))
+            self._requests.flush()
         except BrokenPipeError:
-            pass  # Git has ended, which the caller notices when the answers end
+            pass  # Git has ended, which the caller notices when the responses end
 
     def _restart(self) -> None:
         if self._restarts == MOST_RESTARTS:
@@ -176,12 +183,12 @@ class GitObjects:
         self.close()
         self._start(may_fetch=False)
 
-    def _answer(self, header: list[bytes]) -> tuple[str, bytes] | None:
+    def _read_object(self, header: list[bytes]) -> GitObject | None:
         # Git prints "<id> <type> <size>" and then the content with a line break, or "<name> missing".
         if len(header) != 3 or not header[2].isdigit():
             return None
-        content = self._answers.read(int(header[2]) + 1)
-        return header[0].decode(), content[:-1]
+        content = self._responses.read(int(header[2]) + 1)
+        return GitObject(header[0].decode(), content[:-1])
 
     def blob(self, name: str) -> bytes:
         """Return the content of an object.
@@ -197,16 +204,17 @@ class GitObjects:
         Raises:
             UnreadableError: an object is missing, as in a damaged repository.
         """
-        asked = dict.fromkeys(ids)
-        contents = self.present_blobs(asked)
-        for name in asked:
+        unique_ids = dict.fromkeys(ids)
+        contents = self.present_blobs(unique_ids)
+        for name in unique_ids:
             if name not in contents:
                 raise UnreadableError(self.missing(name))
         return contents
 
     def present_blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Return the contents of the objects that this clone has or can fetch, by id."""
-        contents, unread = {}, []
+        contents = {}
+        unread = []
         for name in dict.fromkeys(ids):
             if name in self._preloaded:
                 contents[name] = self._preloaded[name]
@@ -214,11 +222,11 @@ class GitObjects:
                 contents[name] = self._uncommitted[name]
             else:
                 unread.append(name)
-        lacking = self.fetch(unread)
-        wanted = [name for name in unread if name not in lacking]
-        for name, answer in zip(wanted, self.read(wanted), strict=True):
-            if answer:
-                contents[name] = answer[1]
+        missing = self.fetch(unread)
+        present = [name for name in unread if name not in missing]
+        for name, found in zip(present, self.read(present), strict=True):
+            if found:
+                contents[name] = found.content
         return contents
 
     def fetch(self, ids: Iterable[str]) -> set[str]:
@@ -251,9 +259,9 @@ class GitObjects:
         Returns:
             The ids of the objects that this clone has.
         """
-        asked = dict.fromkeys(ids)
-        self._preloaded = {name: self._preloaded[name] for name in asked if name in self._preloaded}
-        self._preloaded = self.present_blobs(asked)
+        unique_ids = dict.fromkeys(ids)
+        self._preloaded = {name: self._preloaded[name] for name in unique_ids if name in self._preloaded}
+        self._preloaded = self.present_blobs(unique_ids)
         return self._preloaded.keys()
 
     def load_trees(self, roots: Iterable[str]) -> None:
@@ -267,13 +275,13 @@ class GitObjects:
         while level:
             unread = set(level).difference(self._trees, self._missing)
             self.fetch_trees(unread)
-            wanted = list(unread - self._missing)
+            present = list(unread - self._missing)
             level = []
-            for tree, answer in zip(wanted, self.read(wanted), strict=True):
-                if answer is None:
+            for tree, found in zip(present, self.read(present), strict=True):
+                if found is None:
                     self._missing.add(tree)
                     continue
-                self._trees[tree] = entries_of(answer[1], len(tree) // 2)
+                self._trees[tree] = entries_of(found.content, len(tree) // 2)
                 level += self._subfolders(tree).values()
 
     def entries(self, tree: str) -> dict[str, TreeEntry]:
@@ -323,23 +331,24 @@ class GitObjects:
             id_length: the number of characters of an id in this repository.
         """
         entries = dict(self.entries(tree))
-        below: dict[str, dict[str, bytes | None]] = {}
+        files_in_folders: dict[str, dict[str, bytes | None]] = {}
         for path, content in files.items():
-            name, _, inner = path.partition("/")
-            if inner:
-                below.setdefault(name, {})[inner] = content
+            name, _, rest = path.partition("/")
+            if rest:
+                files_in_folders.setdefault(name, {})[rest] = content
             elif content is None:
                 entries.pop(name, None)
             else:
                 blob = bytes_hash(content, id_length)
                 self._uncommitted[blob] = content
                 entries[name] = ("100644", blob)
-        for name, inside in below.items():
+        for name, folder_files in files_in_folders.items():
             mode, child = entries.get(name, (FOLDER, ""))
-            entries[name] = (FOLDER, self.with_files(child if mode == FOLDER else "", inside, id_length))
-        made = f"in memory {len(self._trees)}"
-        self._trees[made] = entries
-        return made
+            folder = child if mode == FOLDER else ""
+            entries[name] = (FOLDER, self.with_files(folder, folder_files, id_length))
+        new_tree = f"in memory {len(self._trees)}"
+        self._trees[new_tree] = entries
+        return new_tree
 
     def names(self, tree: str) -> list[str]:
         """Return the names of the files directly in a tree."""
@@ -353,13 +362,13 @@ class GitObjects:
 
     def _walk(self, tree: str, path: str) -> tuple[TreeEntry, bool]:
         """Follow a path below a tree; return the last entry that exists, and whether the path ends there."""
-        here: TreeEntry = (FOLDER, tree)
+        entry: TreeEntry = (FOLDER, tree)
         for name in path.split("/") if path else ():
-            below = self.entries(here[1]) if here[0] == FOLDER else {}
-            if name not in below:
-                return here, False
-            here = below[name]
-        return here, True
+            children = self.entries(entry[1]) if entry[0] == FOLDER else {}
+            if name not in children:
+                return entry, False
+            entry = children[name]
+        return entry, True
 
     def is_in_submodule(self, tree: str, path: str) -> bool:
         """Return whether a path below a tree is, or lies in, a submodule."""
@@ -379,9 +388,9 @@ class GitObjects:
     def _has_opaque(self, tree: str) -> bool:
         if tree not in self._opaque:
             modes = {mode for mode, _ in self.entries(tree).values()}
-            is_opaque = SUBMODULE in modes or LINK in modes
+            has_own = SUBMODULE in modes or LINK in modes
             folders = self._subfolders(tree).values()
-            self._opaque[tree] = is_opaque or any(map(self._has_opaque, folders))
+            self._opaque[tree] = has_own or any(map(self._has_opaque, folders))
         return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
@@ -444,10 +453,11 @@ def git_hash(path: Path, id_length: int) -> str:
             mode = "100755" if child.stat().st_mode & 0o100 else "100644"
             entries[child.name] = f"{mode} {child.name}"
         elif any(file.is_file() for file in child.rglob("*")):  # Git does not track empty folders
-            entries[f"{child.name}/"] = f"40000 {child.name}"
+            entries[f"{child.name}/"] = f"{FOLDER} {child.name}"
     tree = b""
     for name in sorted(entries, key=os.fsencode):  # in Git's order: as if folders ended with a slash
-        tree += os.fsencode(entries[name]) + b"\0" + bytes.fromhex(git_hash(path / name, id_length))
+        raw_id = bytes.fromhex(git_hash(path / name, id_length))
+        tree += os.fsencode(entries[name]) + b"\0" + raw_id
     return bytes_hash(tree, id_length, "tree")
 
 
@@ -528,5 +538,5 @@ def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
 
 
 def _missing_from(repo: Path, commit: str, *options: str) -> list[str]:
-    listed = git(repo, "rev-list", "--objects", *options, "--missing=print", commit)
-    return [line.removeprefix("?") for line in listed.splitlines() if line.startswith("?")]
+    lines = git(repo, "rev-list", "--objects", *options, "--missing=print", commit).splitlines()
+    return [line.removeprefix("?") for line in lines if line.startswith("?")]

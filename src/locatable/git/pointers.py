@@ -38,8 +38,7 @@ def lfs_storage(repo: Path, *options: str) -> Path:
         options: options of Git, such as `WITHOUT_CHECKOUT`.
     """
     common = repo / git(repo, *options, "rev-parse", "--git-common-dir")
-    named = git(repo, *options, "config", "--default", "lfs", "lfs.storage")
-    return common / named
+    return common / git(repo, *options, "config", "--default", "lfs", "lfs.storage")
 
 
 def lfs_id(content: bytes) -> str | None:
@@ -52,7 +51,9 @@ def lfs_id(content: bytes) -> str | None:
 
 def lfs_size(pointer: bytes) -> int | None:
     """Return the size in a Git LFS pointer, in bytes; None if it has none, or `pointer` is not a pointer."""
-    size = re.search(rb"^size (\d+)$", pointer, re.MULTILINE) if lfs_id(pointer) else None
+    if not lfs_id(pointer):
+        return None
+    size = re.search(rb"^size (\d+)$", pointer, re.MULTILINE)
     return int(size[1]) if size else None
 
 
@@ -82,8 +83,8 @@ def needing_lfs_contents(top: Path | None, commit: str) -> Iterator[None]:
         if not missing or not top:
             raise
         file = missing["file"].rpartition("fatal: ")[2]
-        get = lfs_fetch_command(top, commit)
-        raise ProjectError(f"this machine has only a Git LFS pointer to {file}: `{get}`") from error
+        command = lfs_fetch_command(top, commit)
+        raise ProjectError(f"this machine has only a Git LFS pointer to {file}: `{command}`") from error
 
 
 def lfs_file(folder: Path, oid: str) -> Path | None:
@@ -93,8 +94,8 @@ def lfs_file(folder: Path, oid: str) -> Path | None:
         folder: the folder of Git LFS, as from `lfs_storage`.
         oid: the id, as from `lfs_id`.
     """
-    place = folder / "objects" / oid[:2] / oid[2:4] / oid
-    return place if place.is_file() else None
+    file = folder / "objects" / oid[:2] / oid[2:4] / oid
+    return file if file.is_file() else None
 
 
 def fill_in_lfs(clone: Path, storage_folder: Path) -> list[Path]:
@@ -136,8 +137,8 @@ def annex_key(content: bytes) -> str | None:
     """Return the git-annex key in a blob that is a pointer or a link's target; None for any other blob."""
     if len(content) > _LONGEST_ANNEX_POINTER or b"annex/objects/" not in content:
         return None
-    found = _ANNEX_POINTER.fullmatch(content) or _ANNEX_LINK.fullmatch(content)
-    return found["key"].decode(errors="surrogateescape") if found else None
+    match = _ANNEX_POINTER.fullmatch(content) or _ANNEX_LINK.fullmatch(content)
+    return match["key"].decode(errors="surrogateescape") if match else None
 
 
 def annex_file(common: Path, key: str) -> Path | None:
@@ -147,15 +148,14 @@ def annex_file(common: Path, key: str) -> Path | None:
         common: the `.git` folder that all checkouts of the repository share.
         key: the key, as from `annex_key`.
     """
-    name = key.encode(errors="surrogateescape")
-    hashed = hashlib.md5(name, usedforsecurity=False)
+    hashed = hashlib.md5(key.encode(errors="surrogateescape"), usedforsecurity=False)
     lower = hashed.hexdigest()
     # In a repository with a checkout, the names of the folders are in mixed case; in a bare one, in lower
     # case.
     for folder in (_annex_folders(hashed.digest()), f"{lower[:3]}/{lower[3:6]}"):
-        place = common / "annex/objects" / folder / key / key
-        if place.is_file():
-            return place
+        file = common / "annex/objects" / folder / key / key
+        if file.is_file():
+            return file
     return None
 
 
@@ -179,7 +179,7 @@ def fill_in_annex(clone: Path, common: Path) -> dict[Path, str]:
         The key of each file whose content this machine does not have.
     """
     missing = {}
-    for path, key in _annexed(clone).items():
+    for path, key in _annex_keys(clone).items():
         stored = annex_file(common, key)
         if stored:
             path.unlink()
@@ -200,17 +200,17 @@ def fill_in_annex_for_trials(clone: Path, source: Path | None) -> None:
         clone: Git root of the clone.
         source: a folder of the repository that it was cloned from; None if that is on another machine.
     """
-    annexed = _annexed(clone)
-    if annexed:
+    keys = _annex_keys(clone)
+    if keys:
         repo = source or clone
         common = repo / git(repo, "rev-parse", "--git-common-dir")
         for path in fill_in_annex(clone, common):
             path.unlink()
-        names = [str(path.relative_to(clone)) for path in annexed]
+        names = [str(path.relative_to(clone)) for path in keys]
         clone_git(clone, "update-index", "--skip-worktree", "--", *names)
 
 
-def _annexed(clone: Path) -> dict[Path, str]:
+def _annex_keys(clone: Path) -> dict[Path, str]:
     """Return the keys of the files in a clone that git-annex keeps, by path."""
     keys = {}
     for name in filter(None, clone_git(clone, "ls-files", "-z").split("\0")):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
-from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone, settings_like
+from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone, matching_settings
 from .objects import fetch_commit
 from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
 
@@ -44,16 +44,18 @@ class Submodule:
         if self.problem:
             return {self.path: self.problem}
         remote = first_remote(self.source, *WITHOUT_CHECKOUT) if self.source else None
-        get = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
+        command = f"git -C {self.path.relative_to(clone)} lfs fetch {remote or 'origin'} {self.commit[:10]}"
         problems = {}
         for path in self._fill_in():
             name = path.relative_to(clone)
-            problems[path] = f"this machine has only a Git LFS pointer to {name}: `{get}`"
+            problems[path] = f"this machine has only a Git LFS pointer to {name}: `{command}`"
         return problems
 
     def _fill_in(self) -> list[Path]:
         """Replace Git LFS's pointers by contents; return the files whose contents this machine lacks."""
-        return fill_in_lfs(self.path, lfs_storage(self.source, *WITHOUT_CHECKOUT)) if self.source else []
+        if self.source is None:
+            return []
+        return fill_in_lfs(self.path, lfs_storage(self.source, *WITHOUT_CHECKOUT))
 
 
 def checkout_submodules(clone: Path, user_checkout: Path) -> list[Submodule]:
@@ -71,11 +73,11 @@ def fetch_submodules(clone: Path) -> list[Submodule]:
         git(clone, *command, settings=CLONE_SETTINGS)
     except GitError as error:
         problem = f"Git cannot fetch submodules: {' '.join(error.stderr.split())}"
-    found = []
-    for path, commit in _links(clone).items():
-        is_there = (clone / path / ".git").exists()
-        found.append(Submodule(clone / path, commit, "" if is_there else problem))
-    return found
+    submodules = []
+    for path, commit in _commits(clone).items():
+        is_checked_out = (clone / path / ".git").exists()
+        submodules.append(Submodule(clone / path, commit, "" if is_checked_out else problem))
+    return submodules
 
 
 def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Submodule]:
@@ -87,44 +89,44 @@ def _checkout(clone: Path, source: Path, source_git: Path, top: Path) -> list[Su
         source_git: the `.git` folder of that checkout.
         top: Git root of the outermost clone.
     """
-    found = []
+    submodules = []
     names = _names(clone)
-    for path, commit in _links(clone).items():
+    for path, commit in _commits(clone).items():
         name = names.get(path, path)
         repositories = _repositories(source / path, source_git / "modules" / name)
-        holding = [each for each in repositories if _has(each, commit)]
-        shown = (clone / path).relative_to(top)
-        if not holding:
-            get = f"git -C {shown} fetch" if repositories else "git submodule update --init --recursive"
-            problem = f"commit {commit[:10]} of submodule {shown} is not on this machine: `{get}`"
-            found.append(Submodule(clone / path, commit, problem))
+        repository = next((each for each in repositories if _has(each, commit)), None)
+        if repository is None:
+            place = (clone / path).relative_to(top)
+            command = f"git -C {place} fetch" if repositories else "git submodule update --init --recursive"
+            problem = f"commit {commit[:10]} of submodule {place} is not on this machine: `{command}`"
+            submodules.append(Submodule(clone / path, commit, problem))
             continue
-        fetch_commit(holding[0], commit)
-        place = Path(clone_git(clone, "rev-parse", "--absolute-git-dir")) / "modules" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        fetch_commit(repository, commit)
+        git_folder = Path(clone_git(clone, "rev-parse", "--absolute-git-dir")) / "modules" / name
+        git_folder.parent.mkdir(parents=True, exist_ok=True)
         # As `git submodule` does, keep the `.git` folder outside: a stage may declare the whole submodule.
-        make_clone(holding[0], clone / path, "--shared", f"--separate-git-dir={place}")
-        submodule = Submodule(clone / path, commit, source=holding[0])
+        make_clone(repository, clone / path, "--shared", f"--separate-git-dir={git_folder}")
+        submodule = Submodule(clone / path, commit, source=repository)
         submodule.reset()
-        found += [submodule, *_checkout(clone / path, source / path, holding[0], top)]
-    return found
+        submodules += [submodule, *_checkout(clone / path, source / path, repository, top)]
+    return submodules
 
 
-def _links(clone: Path) -> dict[str, str]:
+def _commits(clone: Path) -> dict[str, str]:
     """Return the commit of each submodule by its path, as the index of the clone has it."""
-    links = {}
+    commits = {}
     for entry in clone_git(clone, "ls-files", "--stage", "-z").split("\0"):
         if entry.startswith(SUBMODULE_MODE):
-            place, _, path = entry.partition("\t")
-            links[path] = place.split()[1]
-    return links
+            fields, _, path = entry.partition("\t")
+            commits[path] = fields.split()[1]
+    return commits
 
 
 def _names(clone: Path) -> dict[str, str]:
     """Return the name of each submodule by its path, from .gitmodules; not every submodule is in there."""
     names = {}
-    listed = settings_like(clone, r"^submodule\..*\.path$", "--file", ".gitmodules")
-    for key, path in listed.items():
+    settings = matching_settings(clone, r"^submodule\..*\.path$", "--file", ".gitmodules")
+    for key, path in settings.items():
         name = PurePosixPath(key.removeprefix("submodule.").removesuffix(".path"))
         # Like Git, ignore a name that leads out of the `.git` folder, to another repository of the user.
         if not name.is_absolute() and ".." not in name.parts:
@@ -139,12 +141,12 @@ def _repositories(checked_out: Path, absorbed: Path) -> list[Path]:
         checked_out: the submodule's checkout, which may no longer exist.
         absorbed: the folder in the outer repository's `.git` where Git keeps the submodule's repository.
     """
-    found = []
+    repositories = []
     if (checked_out / ".git").exists():
-        found.append(Path(git(checked_out, "rev-parse", "--absolute-git-dir")))
-    if absorbed.is_dir() and absorbed.resolve() not in found:
-        found.append(absorbed.resolve())
-    return found
+        repositories.append(Path(git(checked_out, "rev-parse", "--absolute-git-dir")))
+    if absorbed.is_dir() and absorbed.resolve() not in repositories:
+        repositories.append(absorbed.resolve())
+    return repositories
 
 
 def _has(git_folder: Path, commit: str) -> bool:
