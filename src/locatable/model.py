@@ -202,11 +202,15 @@ class Stage:
         return [out.path for out in self.outs.values() if out.persistent and not self.always_changed]
 
 
-def no_text(commands: str | list[Any]) -> str:
-    """Return an error message if one of the commands is not a string; empty if all are."""
-    for command in commands if isinstance(commands, list) else ():
-        if not isinstance(command, str):
-            return f"YAML reads {command!r}, which cannot run: put the command in quotes"
+def command_fault(commands: str | list[Any]) -> str:
+    """Return an error message if one of the commands is not a string; empty if all are.
+
+    DVC's schema accepts such a command, and DVC only fails when it runs the stage.
+    """
+    if isinstance(commands, list):
+        for command in commands:
+            if not isinstance(command, str):
+                return f"YAML reads {command!r}, which cannot run: put the command in quotes"
     return ""
 
 
@@ -268,19 +272,21 @@ def is_in(path: str, place: str) -> bool:
 
 def with_needs(stages: Mapping[str, Stage]) -> dict[str, Stage]:
     """Return the stages by address, each with `needs` set to the addresses of the stages it depends on."""
+    # The stages that write each path, and the stages that write something inside each folder.
     writers: dict[str, list[str]] = {}
-    below: dict[str, list[str]] = {}
+    writers_inside: dict[str, list[str]] = {}
     for stage in stages.values():
         for path in stage.outs:
             writers.setdefault(path, []).append(stage.address)
             for folder in (".", *folders(path)):
-                below.setdefault(folder, []).append(stage.address)
+                writers_inside.setdefault(folder, []).append(stage.address)
     linked = {}
     for stage in stages.values():
-        needs: dict[str, None] = {}
+        needs: dict[str, None] = {}  # used as an ordered set
         for path in (*stage.deps, *stage.params):
-            found = [address for place in (path, ".", *folders(path)) for address in writers.get(place, ())]
-            needs |= dict.fromkeys([*found, *below.get(path, ())])
+            for place in (path, ".", *folders(path)):
+                needs |= dict.fromkeys(writers.get(place, ()))
+            needs |= dict.fromkeys(writers_inside.get(path, ()))
         needs.pop(stage.address, None)
         linked[stage.address] = replace(stage, needs=tuple(needs))
     return linked
@@ -297,13 +303,10 @@ def run_order(needs: Mapping[str, Collection[str]]) -> list[str]:
     order: list[str] = []
     waiting = dict.fromkeys(needs)
     while waiting:
-        next_one = next(iter(waiting))  # fallback for a cycle, in which no stage is ready
-        for address in waiting:
-            if waiting.keys().isdisjoint(needs[address]):
-                next_one = address
-                break
-        order.append(next_one)
-        del waiting[next_one]
+        ready = (address for address in waiting if waiting.keys().isdisjoint(needs[address]))
+        address = next(ready, next(iter(waiting)))  # in a cycle, no stage is ready
+        order.append(address)
+        del waiting[address]
     return order
 
 
@@ -431,7 +434,8 @@ def _strict(value: Any) -> Any:
             strict = {}
             for key, item in value.items():
                 # In YAML, a key can also be a date, a float or a list.
-                strict[key if isinstance(key, str | int | None) else str(key)] = _strict(item)
+                json_key = key if isinstance(key, str | int | None) else str(key)
+                strict[json_key] = _strict(item)
             return strict
         case list() | tuple():
             return [_strict(item) for item in value]
@@ -440,14 +444,14 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def same_value(one: Any, other: Any) -> bool:
+def same_value(left: Any, right: Any) -> bool:
     """Return whether two values are equal in Python, except that NaN equals NaN, also in nested values."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same_value(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_value, one, other))
-    both_nan = one != one and other != other
-    return both_nan or bool(one == other)
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same_value(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_value, left, right))
+    both_nan = left != left and right != right
+    return both_nan or bool(left == right)
 
 
 def flat_params(files: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:

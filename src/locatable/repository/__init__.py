@@ -25,8 +25,7 @@ def find_project(folder: Path) -> Path:
         UsageError: the folder is not in a DVC project, or the project is not in a Git repository.
     """
     folder = folder.resolve()
-    folders = [folder, *folder.parents]
-    for candidate in folders:
+    for candidate in (folder, *folder.parents):
         if (candidate / ".dvc").is_dir():
             if not _in_repository(candidate):
                 raise UsageError(f"not inside a Git repository: {candidate}")
@@ -155,14 +154,15 @@ def limits(repo: Path, has_experiments: bool) -> list[str]:
     found = [shallow_history(repo)]
     remote = first_remote(repo)
     if remote:
-        found.append(_followed_branches(repo, remote))
+        found.append(_unfollowed_branches(repo, remote))
     if remote and not has_experiments:
         get = f"dvc exp pull --all-commits {remote}"
         found.append(f"this clone has no experiments: `{get}` gets those that {remote} has")
     return list(filter(None, found))
 
 
-def _followed_branches(repo: Path, remote: str) -> str:
+def _unfollowed_branches(repo: Path, remote: str) -> str:
+    """Return a sentence if a clone does not follow all branches of a remote; empty if it does."""
     try:
         followed = git(repo, "config", "--get-all", f"remote.{remote}.fetch").split()
     except GitError:
@@ -173,12 +173,12 @@ def _followed_branches(repo: Path, remote: str) -> str:
     return f"this clone does not follow all branches of {remote}: `{get}` gets the others"
 
 
-def check_dvc_files(root: Path, within: str = "") -> None:
+def check_dvc_files(root: Path, prefix: str = "") -> None:
     """Check that a sparse checkout contains all files that DVC reads.
 
     Args:
         root: the DVC root.
-        within: only check paths that start with this text.
+        prefix: only check paths that start with this text.
 
     Raises:
         ProjectError: a file is left out; the message names it and says how to get it.
@@ -187,7 +187,7 @@ def check_dvc_files(root: Path, within: str = "") -> None:
 
     for path in paths_left_out(root):
         is_of_dvc = path.startswith(".dvc/") or path.endswith((".dvc", "dvc.yaml", "dvc.lock"))
-        if path.startswith(within) and (is_of_dvc or path == PARAMS_FILE):
+        if path.startswith(prefix) and (is_of_dvc or path == PARAMS_FILE):
             folder = path.rpartition("/")[0] or path
             raise ProjectError(
                 f"this sparse checkout leaves out {path}, which DVC reads: `git sparse-checkout add {folder}`"

@@ -25,21 +25,23 @@ from ..model import (
     Record,
     Stage,
     address_of,
+    command_fault,
     folders,
     join,
-    no_text,
 )
 from .hashes import with_hash
-from .parsing import MOST_REMEMBERED, load_plain, load_yaml, parse_yaml, remembered
+from .parsing import MOST_CACHED, cached_by_text, load_plain, load_yaml, parse_yaml
 
 # Reads the content of a file of the revision by its path relative to the Git root; None if there is no file.
-Read = Callable[[str], bytes | None]
+ReadFile = Callable[[str], bytes | None]
 
-# The part of DVC's schema that most files use. DVC accepts every file of this form, so it need not be asked.
-_ANY, _REQUIRED = "", {"cmd", "path"}
-_OPTIONS = {"cache": bool, "persist": bool, "push": bool, "remote": str, "desc": str, "type": str}
-_STYLE = {"x": str, "y": str, "x_label": str, "y_label": str, "title": str, "template": str}
-_OUTS = [(str, {_ANY: _OPTIONS})]
+# The part of DVC's schema that most files use, in the form that `_fits` checks. DVC accepts every file that
+# fits, so it need not be asked.
+_ANY_KEY = ""
+_REQUIRED_KEYS = {"cmd", "path"}
+_OUT_OPTIONS = {"cache": bool, "persist": bool, "push": bool, "remote": str, "desc": str, "type": str}
+_PLOT_OPTIONS = {"x": str, "y": str, "x_label": str, "y_label": str, "title": str, "template": str}
+_OUTS = [(str, {_ANY_KEY: _OUT_OPTIONS})]
 _STAGE = {
     "cmd": (str, [str]),
     "wdir": str,
@@ -50,15 +52,19 @@ _STAGE = {
     "desc": str,
     "outs": _OUTS,
     "metrics": _OUTS,
-    "plots": [(str, {_ANY: _OPTIONS | _STYLE})],
+    "plots": [(str, {_ANY_KEY: _OUT_OPTIONS | _PLOT_OPTIONS})],
 }
-_DRAWN = {**_STYLE, "x": (str, {_ANY: str}), "y": (str, [str], {_ANY: (str, [str])})}
+_TOP_LEVEL_PLOT = {
+    **_PLOT_OPTIONS,
+    "x": (str, {_ANY_KEY: str}),
+    "y": (str, [str], {_ANY_KEY: (str, [str])}),
+}
 _FILE = {
-    "stages": {_ANY: _STAGE},
+    "stages": {_ANY_KEY: _STAGE},
     "params": [str],
     "metrics": [str],
-    "plots": [(str, {_ANY: (_DRAWN, type(None))})],
-    "artifacts": {_ANY: {"path": str, "type": str, "desc": str, "labels": [str]}},
+    "plots": [(str, {_ANY_KEY: (_TOP_LEVEL_PLOT, type(None))})],
+    "artifacts": {_ANY_KEY: {"path": str, "type": str, "desc": str, "labels": [str]}},
 }
 
 
@@ -72,17 +78,18 @@ class Pipelines:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         # The key is the folder and content of the file, with the contents of all files its templates read.
-        self._read: dict[tuple[tuple[str, bytes], tuple[bytes | None, ...]], PipelineFile] = {}
-        self._named_files: dict[tuple[str, bytes], tuple[str, ...]] = {}
+        self._cache: dict[tuple[tuple[str, bytes], tuple[bytes | None, ...]], PipelineFile] = {}
+        # The paths of the files that the templates of a dvc.yaml have read, by its folder and content.
+        self._files_read: dict[tuple[str, bytes], tuple[str, ...]] = {}
         self._size = 0
 
-    def read(self, folder: str, content: bytes, read: Read) -> PipelineFile:
+    def read(self, folder: str, content: bytes, read_file: ReadFile) -> PipelineFile:
         """Return the declarations of a dvc.yaml.
 
         Args:
             folder: the folder of the file, relative to the DVC root.
             content: the content of the file.
-            read: reads other files of the same revision.
+            read_file: reads other files of the same revision.
 
         Raises:
             UnreadableError: DVC refuses the file.
@@ -90,30 +97,30 @@ class Pipelines:
         """
         source = (folder, content)
         # The result stays valid as long as the files that the templates read have the same content.
-        named = self._named_files.get(source, ())
-        key = (source, tuple(read(path) for path in named))
-        if key in self._read:
-            return self._read[key]
+        paths = self._files_read.get(source, ())
+        key = (source, tuple(map(read_file, paths)))
+        if key in self._cache:
+            return self._cache[key]
         self._size += len(content)
-        if self._size > MOST_REMEMBERED:
-            self._read.clear()
-            self._named_files.clear()
+        if self._size > MOST_CACHED:
+            self._cache.clear()
+            self._files_read.clear()
             self._size = len(content)
-        asked: dict[str, bytes | None] = {}
+        new_paths: list[str] = []
 
         def read_and_record(path: str) -> bytes | None:
-            asked[path] = read(path)
-            return asked[path]
+            new_paths.append(path)
+            return read_file(path)
 
-        pipeline = self._resolve(folder, content, read_and_record)
+        pipeline = self._parse(folder, content, read_and_record)
         # The values in one file can decide which other files the templates read, so that revisions may read
         # different files. Remember all of them.
-        named = tuple(dict.fromkeys([*named, *asked]))
-        self._named_files[source] = named
-        self._read[source, tuple(read(path) for path in named)] = pipeline
+        paths = tuple(dict.fromkeys([*paths, *new_paths]))
+        self._files_read[source] = paths
+        self._cache[source, tuple(map(read_file, paths))] = pipeline
         return pipeline
 
-    def _resolve(self, folder: str, content: bytes, read: Read) -> PipelineFile:
+    def _parse(self, folder: str, content: bytes, read_file: ReadFile) -> PipelineFile:
         definition = load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")
@@ -124,71 +131,68 @@ class Pipelines:
 
             fault = schema_fault(definition)
         try:
-            pipeline = self._declared(folder, content, definition, read)
+            variables: dict[str, dict[str, Any]] = {}
+            if has_templates(content, definition):
+                from .dvc_repo import resolve_pipeline
+
+                place = posixpath.join(self._prefix, folder).rstrip("/")
+                resolved = resolve_pipeline(definition, place, read_file)
+                definition = resolved.definition
+                for file, values in resolved.variables.items():
+                    variables[posixpath.relpath(file, self._prefix or ".")] = values
+            pipeline = _pipeline(definition, folder, variables)
         except (AttributeError, KeyError, TypeError, ValueError):
             if fault:
                 raise UnreadableError(fault) from None
             raise
-        return replace(pipeline, fault=fault or _command_fault(pipeline))
-
-    def _declared(self, folder: str, content: bytes, definition: dict[str, Any], read: Read) -> PipelineFile:
-        if not has_templates(content, definition):
-            return _pipeline(definition, folder, {})
-        from .dvc_repo import resolve_pipeline
-
-        place = posixpath.join(self._prefix, folder)
-        resolved = resolve_pipeline(definition, place.rstrip("/"), read)
-        start = self._prefix or "."
-        variables = {posixpath.relpath(file, start): values for file, values in resolved.variables.items()}
-        return _pipeline(resolved.definition, folder, variables)
+        return replace(pipeline, fault=fault or _fault_of_commands(pipeline))
 
 
 def _fits(value: Any, form: Any) -> bool:
     """Return whether a value has a form.
 
     A form is a type, a list with the form of all items, a tuple of alternative forms, or a dictionary with
-    the form of the value of each key.
+    the form of the value of each key, or of all other keys under `_ANY_KEY`.
     """
     match form:
         case dict():
-            if not isinstance(value, dict) or not form.keys() & _REQUIRED <= value.keys():
+            if not isinstance(value, dict) or not form.keys() & _REQUIRED_KEYS <= value.keys():
                 return False
-            known = _ANY in form or value.keys() <= form.keys()
-            return known and all(_fits(item, form.get(key, form.get(_ANY))) for key, item in value.items())
+            if _ANY_KEY not in form and not value.keys() <= form.keys():
+                return False
+            return all(_fits(item, form.get(key, form.get(_ANY_KEY))) for key, item in value.items())
         case list():
             return isinstance(value, list) and all(_fits(item, form[0]) for item in value)
         case tuple():
-            return any(_fits(value, one) for one in form)
+            return any(_fits(value, alternative) for alternative in form)
         case _:
             return isinstance(value, form)
 
 
-def _command_fault(pipeline: PipelineFile) -> str:
-    """Return an error message for a command that is not a string; empty if all are.
-
-    DVC's schema accepts such a command, and DVC only fails when it runs the stage.
-    """
+def _fault_of_commands(pipeline: PipelineFile) -> str:
+    """Return an error message with the key of a command that is not a string; empty if all are."""
     for name, stage in pipeline.stages.items():
-        wrong = no_text(stage.cmd)
-        if wrong:
-            return f"stages.{name}.cmd: {wrong}"
+        fault = command_fault(stage.cmd)
+        if fault:
+            return f"stages.{name}.cmd: {fault}"
     return ""
 
 
 def _pipeline(
     definition: Mapping[str, Any], folder: str, variables: dict[str, dict[str, Any]]
 ) -> PipelineFile:
+    """Build the model of a dvc.yaml from its content after templates are resolved."""
     stages: dict[str, Stage] = {}
     metrics = _joined(folder, definition.get("metrics"))
-    of_top = _plot_definitions(definition, folder)
-    plots = [*_plotted_files(of_top)]
+    top_level_plots = _plot_definitions(definition, folder)
+    plots = [*_plotted_files(top_level_plots)]
     plot_definitions: dict[str, dict[str, Any]] = {}
     for name, section in (definition.get("stages") or {}).items():
         stages[name] = stage = _stage(name, section, folder)
         metrics += _joined(stage.folder, section.get("metrics"))
-        of_stage = _plot_definitions(section, stage.folder)
-        plots += _plotted_files(of_stage)
-        plot_definitions |= of_stage
+        stage_plots = _plot_definitions(section, stage.folder)
+        plots += _plotted_files(stage_plots)
+        plot_definitions |= stage_plots
     artifacts = []
     for name, entry in (definition.get("artifacts") or {}).items():
         path = join(folder, entry.get("path", ""))
@@ -197,7 +201,7 @@ def _pipeline(
         stages=stages,
         metrics=tuple(dict.fromkeys(metrics)),
         plots=tuple(dict.fromkeys(plots)),
-        plot_definitions=plot_definitions | of_top,
+        plot_definitions=plot_definitions | top_level_plots,
         params=tuple(_joined(folder, definition.get("params"))),
         artifacts=tuple(artifacts),
         variables=variables,
@@ -205,6 +209,7 @@ def _pipeline(
 
 
 def _stage(name: str, definition: Mapping[str, Any], folder: str) -> Stage:
+    """Build a stage, without its record, from its section in the dvc.yaml of a folder."""
     wdir = join(folder, definition.get("wdir") or ".")
     outs = {}
     for section in ("outs", "metrics", "plots"):
@@ -229,17 +234,16 @@ def _declared_params(stage: Mapping[str, Any], wdir: str) -> dict[str, list[str]
     An item is a name in params.yaml, or a mapping from a file to its names.
     """
     params: dict[str, list[str]] = {}
-    whole = set()
+    whole_files = set()
     for item in stage.get("params") or ():
-        named = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
-        for file, names in named.items():
+        names_by_file = item if isinstance(item, dict) else {PARAMS_FILE: [item]}
+        for file, names in names_by_file.items():
             path = join(wdir, file)
             params.setdefault(path, []).extend(names or [])
             if not names:
-                whole.add(path)
-    for path in whole:
-        params[path] = []
-    return params
+                whole_files.add(path)
+    # If the whole file is named once, single names do not matter.
+    return params | {path: [] for path in whole_files}
 
 
 def _with_options(items: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -264,19 +268,19 @@ def _plot_definitions(section: Mapping[str, Any], folder: str) -> dict[str, dict
     for name, options in _with_options(section.get("plots")):
         settings = dict(options)
         # DVC takes the name for a path unless the settings name the files with the values.
-        place = name if isinstance(settings.get("y"), dict) else join(folder, name)
+        key = name if isinstance(settings.get("y"), dict) else join(folder, name)
         for axis in ("x", "y"):
             if isinstance(settings.get(axis), dict):
                 settings[axis] = {join(folder, path): column for path, column in settings[axis].items()}
-        definitions[place] = settings
+        definitions[key] = settings
     return definitions
 
 
 def _plotted_files(definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the paths of the files that contain the values of plots."""
-    for place, settings in definitions.items():
+    for key, settings in definitions.items():
         if not isinstance(settings.get("y"), dict):
-            yield place
+            yield key
         for axis in ("y", "x"):
             if isinstance(settings.get(axis), dict):
                 yield from settings[axis]
@@ -329,22 +333,18 @@ class LockedStage(dict[str, Any]):
             AttributeError, KeyError, TypeError or ValueError: the fields are not as DVC writes them.
         """
         if wdir not in self._records:
-            self._records[wdir] = _record(self, wdir)
+            record = Record(self.get("cmd") or "")
+            for dep in self.get("deps") or ():
+                record.deps[join(wdir, dep["path"])] = with_hash(dep)
+            for out in self.get("outs") or ():
+                record.outs[join(wdir, out["path"])] = with_hash(out)
+            for file, values in (self.get("params") or {}).items():
+                record.params[join(wdir, file)] = dict(values or {})
+            self._records[wdir] = record
         return self._records[wdir]
 
 
-def _record(fields: Mapping[str, Any], wdir: str) -> Record:
-    record = Record(fields.get("cmd") or "")
-    for dep in fields.get("deps") or ():
-        record.deps[join(wdir, dep["path"])] = with_hash(dep)
-    for out in fields.get("outs") or ():
-        record.outs[join(wdir, out["path"])] = with_hash(out)
-    for file, values in (fields.get("params") or {}).items():
-        record.params[join(wdir, file)] = dict(values or {})
-    return record
-
-
-@remembered
+@cached_by_text
 def lock_stages(content: bytes) -> Any:
     """Return the stages of a `dvc.lock`, a `LockedStage` by name. Callers share the result: do not change it.
 
@@ -353,16 +353,16 @@ def lock_stages(content: bytes) -> Any:
     """
     text = content.decode()
     try:
-        return _by_parts(text.removesuffix("\n"))
+        return _parse_by_parts(text.removesuffix("\n"))
     except (ValueError, yaml.YAMLError):
         pass  # there is an alias of another part, or the file is edited or broken: parse the whole text
     lock = parse_yaml(text) or {}
     if isinstance(lock, dict) and "schema" in lock:
         lock = lock.get("stages") or {}
-    return _locked(lock) if isinstance(lock, dict) else lock
+    return _locked_stages(lock) if isinstance(lock, dict) else lock
 
 
-def _locked(stages: dict[str, Any]) -> dict[str, Any]:
+def _locked_stages(stages: dict[str, Any]) -> dict[str, Any]:
     """Turn the fields of each stage into a `LockedStage`; a value that is not a mapping is left as it is."""
     locked: dict[str, Any] = {}
     for name, fields in stages.items():
@@ -371,19 +371,19 @@ def _locked(stages: dict[str, Any]) -> dict[str, Any]:
     return locked
 
 
-def _by_parts(text: str) -> dict[str, Any]:
+def _parse_by_parts(text: str) -> dict[str, Any]:
     """Parse a lock part by part; raise ValueError or yaml.YAMLError if it is not as DVC writes it."""
     blocks = re.split(r"\n(?=[^\s-])", text)  # before DVC 2, stages were at the top level
     if "schema: '2.0'" in blocks:
         blocks.remove("schema: '2.0'")
-        blocks = list(chain.from_iterable(map(_stages_below, blocks)))
-    found: dict[str, Any] = {}
+        blocks = list(chain.from_iterable(map(_stage_texts, blocks)))
+    stages: dict[str, Any] = {}
     for block in blocks:
-        found.update(_locked_stage(block))
-    return found
+        stages.update(_parse_stage(block))
+    return stages
 
 
-def _stages_below(block: str) -> list[str]:
+def _stage_texts(block: str) -> list[str]:
     """Return the text of each stage in a top-level block; empty for a block other than `stages`."""
     key, *stages = re.split(r"\n(?=  \S)", block)
     if key == "stages:":
@@ -393,8 +393,8 @@ def _stages_below(block: str) -> list[str]:
     return []
 
 
-@remembered
-def _locked_stage(text: str) -> dict[str, Any]:
+@cached_by_text
+def _parse_stage(text: str) -> dict[str, Any]:
     """Parse the text of one stage into a mapping with its name as the only key."""
     indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
     head, *blocks = re.split(rf"\n(?={indent}[a-z])", text)
@@ -402,41 +402,45 @@ def _locked_stage(text: str) -> dict[str, Any]:
     if not isinstance(heading, dict) or len(heading) != 1:
         raise ValueError(head)
     if not blocks:
-        return _locked(heading)
-    ((name, nothing),) = heading.items()
-    if nothing is not None:
+        return _locked_stages(heading)
+    ((name, value),) = heading.items()
+    if value is not None:
         raise ValueError(head)
     fields: dict[str, Any] = {}
     for block in blocks:
-        fields.update(_locked_field(block, indent))
-    return _locked({name: fields})
+        fields.update(_parse_field(block, indent))
+    return _locked_stages({name: fields})
 
 
-def _locked_field(text: str, indent: str) -> dict[str, Any]:
+def _parse_field(text: str, indent: str) -> dict[str, Any]:
     """Parse the text of one field of a stage into a mapping with its name as the only key."""
     name, _, _ = text.strip().partition(":")
     if name in ("deps", "outs"):
         # The dash of each entry is in the column of the first letter of the field's name.
         heading, *entries = text.split(f"\n{indent}- ")
         if entries and heading == f"{indent}{name}:":
-            return {name: [_locked_entry(f"{indent}- {entry}") for entry in entries]}
+            return {name: [_parse_entry(f"{indent}- {entry}") for entry in entries]}
     field = load_plain(text)
     if not isinstance(field, dict):
         raise ValueError(text)
     return field
 
 
-@remembered
-def _locked_entry(text: str) -> Any:
+@cached_by_text
+def _parse_entry(text: str) -> Any:
     """Parse an entry of a file or folder in `deps` or `outs`."""
     match = _ENTRY.fullmatch(text)
     if not match:
-        (entry,) = parse_yaml(text)
-        return entry
+        (parsed,) = parse_yaml(text)
+        return parsed
     _, path, kind, md5, size, nfiles = match.groups()
-    entry = {"path": path, "hash": kind} if kind else {"path": path}
+    entry: dict[str, Any] = {"path": path}
+    if kind:
+        entry["hash"] = kind
     entry |= {"md5": md5, "size": int(size)}
-    return entry | {"nfiles": int(nfiles)} if nfiles else entry
+    if nfiles:
+        entry["nfiles"] = int(nfiles)
+    return entry
 
 
 IGNORE_FILE = ".dvcignore"
@@ -456,7 +460,9 @@ def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[
     Returns:
         The other files, the contents of the `.dvcignore` files, and the paths that these could hide.
     """
-    others, rules, hideable = {}, [], []
+    others: dict[str, Content] = {}
+    rules: list[Content] = []
+    hideable: list[str] = []
     for path, content in files.items():
         if path.endswith(IGNORE_FILE):
             rules.append(content)
@@ -476,7 +482,7 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
     names: set[str] = set()
     for path in paths:
         names.update(path.split("/"))
-    for pattern in chain.from_iterable(map(_last_names, rules)):
+    for pattern in chain.from_iterable(map(_name_patterns, rules)):
         # fnmatch does not understand escapes and classes such as [[:alpha:]].
         if not pattern or "\\" in pattern or "[:" in pattern or pattern in names:
             return True
@@ -486,13 +492,13 @@ def may_hide(rules: Iterable[bytes], paths: Collection[str]) -> bool:
 
 
 @lru_cache(1_000)
-def _last_names(text: bytes) -> tuple[str, ...]:
+def _name_patterns(text: bytes) -> tuple[str, ...]:
     """Return the last part of each rule's pattern, which matches a file's or folder's name; empty for any."""
-    names = []
+    patterns = []
     for line in text.decode(errors="replace").splitlines():
         rule = line.strip()
         # Skip comments, and rules with an exclamation mark: these only make files visible.
         if rule and not rule.startswith(("#", "!")):
             parts = [part for part in rule.split("/") if part not in ("", "**")]
-            names.append(parts[-1] if parts else "")
-    return tuple(names)
+            patterns.append(parts[-1] if parts else "")
+    return tuple(patterns)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..errors import DISK_FULL, LocatableError, ProjectError, UnreadableError, disk_full, joined_lines
-from ..model import no_text
+from ..model import command_fault
 from . import require_regular
 from .parsing import TooLargeError, require_bounded_yaml
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 # Errors raised in one of these packages count as DVC's.
 DVC_PACKAGES = ("dvc", "dvc_data", "dvc_objects", "scmrepo")
-# The number of parsed texts to remember; a trial reads a handful.
-REMEMBERED = 200
+# The number of parsed texts to cache; a trial reads a handful.
+MOST_CACHED = 200
 
 
 @functools.cache
 def remember_parsed_yaml() -> None:
-    """Patch DVC to remember parsed YAML, since it reads dvc.yaml and dvc.lock a dozen times per experiment.
+    """Patch DVC to cache parsed YAML, since it reads dvc.yaml and dvc.lock a dozen times per experiment.
 
     DVC's parser is pure Python: without the patch, parsing takes longer than all other bookkeeping of a
     trial.
@@ -46,12 +46,12 @@ def remember_parsed_yaml() -> None:
 
     bound_what_dvc_reads()
     original = _yaml.parse_yaml
-    remembered = functools.lru_cache(REMEMBERED)(original)
+    cached = functools.lru_cache(MOST_CACHED)(original)
 
     def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
         if typ != "safe":
             return original(text, path, typ)  # DVC is going to edit and write the parsed document
-        return copy.deepcopy(remembered(text, path))
+        return copy.deepcopy(cached(text, path))
 
     _yaml.parse_yaml = parse_yaml
     strictyaml.parse_yaml = parse_yaml
@@ -155,17 +155,16 @@ def with_causes(error: BaseException) -> str:
     messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        message = _in_one_line(cause)
+        message = _message(cause)
         if message and message not in messages:
             messages.append(message)
-        # The causes of these two errors only say the same again, with more words.
-        is_whole = type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError")
-        following = cause.__cause__ if cause.__suppress_context__ else cause.__context__
-        cause = None if is_whole else following
+        if type(cause).__name__ in ("YAMLSyntaxError", "YAMLValidationError"):
+            break  # the causes of these two only say the same again, with more words
+        cause = cause.__cause__ if cause.__suppress_context__ else cause.__context__
     return "; ".join(messages) or type(error).__name__
 
 
-def _in_one_line(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """Return the message of an error in one line, with the line number in the file if the error knows it."""
     from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
@@ -196,9 +195,9 @@ def path_in_project(repo: "Repo", item: Any) -> str:
     A URL or an absolute path is returned as it is written. A path such as `../x` stays relative, so that it
     does not name the clone in which DVC happens to read it.
     """
-    named: str = item.def_path
-    if "://" in named or os.path.isabs(named):
-        return named
+    declared: str = item.def_path
+    if "://" in declared or os.path.isabs(declared):
+        return declared
     return os.path.relpath(str(item.fs_path), repo.root_dir)
 
 
@@ -208,9 +207,9 @@ def commands_of(stage: Any) -> list[str]:
     Raises:
         ProjectError: a command is not a string. DVC itself would only notice when it runs the stage.
     """
-    wrong = no_text(stage.cmd)
-    if wrong:
-        raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {wrong}")
+    fault = command_fault(stage.cmd)
+    if fault:
+        raise ProjectError(f"{stage.path_in_repo}: stages.{stage.name}.cmd: {fault}")
     return stage.cmd if isinstance(stage.cmd, list) else [stage.cmd]
 
 
@@ -219,10 +218,11 @@ def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
     for stage in stages:
         yield str(Path(stage.path).with_name("dvc.lock"))
         for out in stage.outs:
-            if not out.is_in_repo:
-                continue
-            # If DVC's cache keeps the output, DVC adds the output to a .gitignore.
-            yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
+            if out.is_in_repo and out.use_scm_ignore:
+                # DVC's cache keeps the output, and DVC adds the output to a .gitignore.
+                yield str(Path(out.fs_path).with_name(".gitignore"))
+            elif out.is_in_repo:
+                yield out.fs_path
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
     from dvc.render.converter.vega import VegaConverter
 
     try:
-        points, found = VegaConverter(name, dict(contents), dict(settings)).flat_datapoints("")
+        points, properties = VegaConverter(name, dict(contents), dict(settings)).flat_datapoints("")
     except DvcException as error:
         raise ValueError(one_line(str(error))) from None
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
@@ -274,11 +274,12 @@ def plot_data(name: str, settings: Mapping[str, Any], contents: Mapping[str, Any
             line = point["field"]
         elif several_columns:
             line = f"{line} {point['field']}"
-        lines.setdefault(line, []).append((point.get(found["x"]), point.get(found["y"])))
+        x, y = point.get(properties["x"]), point.get(properties["y"])
+        lines.setdefault(line, []).append((x, y))
     return PlotData(
         title=str(settings.get("title") or name),
-        x_label=str(found.get("x_label") or ""),
-        y_label=str(found.get("y_label") or ""),
+        x_label=str(properties.get("x_label") or ""),
+        y_label=str(properties.get("y_label") or ""),
         template=str(settings.get("template") or ""),
         lines=lines,
     )
@@ -325,7 +326,8 @@ def resolve_pipeline(
     from dvc.parsing import DataResolver
 
     with dvc_errors(UnreadableError):
-        resolver = DataResolver(SimpleNamespace(fs=_Files(read), config={}), folder, definition)
+        repo = SimpleNamespace(fs=_FileSystem(read), config={})
+        resolver = DataResolver(repo, folder, definition)
         resolved = {
             "stages": resolver.resolve()["stages"],
             "metrics": resolver.resolve_metrics(),
@@ -337,7 +339,7 @@ def resolve_pipeline(
     return ResolvedPipeline({**definition, **resolved}, variables)
 
 
-class _Files:
+class _FileSystem:
     """The part of a file system that DVC uses while it resolves templates."""
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
@@ -366,40 +368,40 @@ def _variables(resolver: Any, definition: dict[str, Any]) -> dict[str, dict[str,
     """
     from dvc.parsing.context import ContextError
 
-    found: dict[str, dict[str, Any]] = {}
+    variables: dict[str, dict[str, Any]] = {}
     for tracked in resolver.tracked_vars.values():
         for file, values in tracked.items():
-            found.setdefault(file, {}).update(values)
-    for name in _named_by_templates(definition):
+            variables.setdefault(file, {}).update(values)
+    for name in _template_names(definition):
         try:
             node = resolver.context.select(name)
         except ContextError:
             continue  # a loop variable, or from a stage's own `vars`
         for file, dotted, value in _leaves(node):
-            found.setdefault(file, {})[dotted] = value
-    for values in found.values():
+            variables.setdefault(file, {})[dotted] = value
+    for values in variables.values():
         # Drop the items of each list that is already there as a whole.
-        lists = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
+        list_prefixes = tuple(f"{dotted}." for dotted, value in values.items() if isinstance(value, list))
         for dotted in list(values):
-            if dotted.startswith(lists):
+            if dotted.startswith(list_prefixes):
                 del values[dotted]
-    return found
+    return variables
 
 
-def _named_by_templates(value: Any) -> Iterator[str]:
+def _template_names(value: Any) -> Iterator[str]:
     """Yield the name inside each `${...}` in a value and in everything nested in it."""
     from dvc.parsing.interpolate import get_matches
 
     match value:
         case str():
-            for found in get_matches(value):
-                yield found["inner"].strip()
+            for template in get_matches(value):
+                yield template["inner"].strip()
         case dict():
             for item in value.values():
-                yield from _named_by_templates(item)
+                yield from _template_names(item)
         case list():
             for item in value:
-                yield from _named_by_templates(item)
+                yield from _template_names(item)
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, str, Any]]:
@@ -440,7 +442,7 @@ def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]
     from dvc.ignore import DvcIgnoreFilter
 
     try:
-        ignored = DvcIgnoreFilter(fs, root)
-        return frozenset(path for path in paths if ignored.is_ignored_file(fs.join(root, path)))
+        ignore = DvcIgnoreFilter(fs, root)
+        return frozenset(path for path in paths if ignore.is_ignored_file(fs.join(root, path)))
     except (DvcException, ValueError, re.error) as error:
         raise UnreadableError(f".dvcignore: {joined_lines(error)}") from None

@@ -57,24 +57,27 @@ def md5_of(path: Path, kind: HashKind = HashKind.MD5) -> str:
 
 def _file_hash(path: Path, kind: HashKind) -> str:
     with path.open("rb") as file:
-        return _hash_of_file(file, kind)
+        return _stream_hash(file, kind)
 
 
 def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
     """Return DVC's hash of a file with this content."""
-    return _hash_of_file(io.BytesIO(content), kind)
+    return _stream_hash(io.BytesIO(content), kind)
 
 
-def _hash_of_file(file: IO[bytes], kind: HashKind) -> str:
+def _stream_hash(stream: IO[bytes], kind: HashKind) -> str:
     hashed = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(_CHUNK):
-        if kind is HashKind.MD5_OF_TEXT:
-            block = chunk[:_TEXT_BLOCK]
-            others = block.translate(None, _TEXT)
-            if b"\0" not in block and len(others) <= _MOST_OTHERS * len(block):
-                chunk = chunk.replace(b"\r\n", b"\n")
+    while chunk := stream.read(_CHUNK):
+        if kind is HashKind.MD5_OF_TEXT and _is_text(chunk[:_TEXT_BLOCK]):
+            chunk = chunk.replace(b"\r\n", b"\n")
         hashed.update(chunk)
     return hashed.hexdigest()
+
+
+def _is_text(block: bytes) -> bool:
+    """Return whether DVC takes a chunk for text that starts with this block."""
+    others = block.translate(None, _TEXT)
+    return b"\0" not in block and len(others) <= _MOST_OTHERS * len(block)
 
 
 def differs_in_line_ends(content: bytes, recorded: str) -> bool:
@@ -106,7 +109,7 @@ class BlobHashes:
     def __init__(self, objects: GitObjects, full_content: Callable[[bytes], bytes | None]) -> None:
         self._objects = objects
         self._full_content = full_content
-        self._known: dict[tuple[str, HashKind], str | None] = {}
+        self._hashes: dict[tuple[str, HashKind], str | None] = {}
 
     def of_blob(self, blob: str, kind: HashKind) -> str | None:
         """Return the hash of a file by the id of its blob.
@@ -114,14 +117,14 @@ class BlobHashes:
         The result is None if git-annex keeps the file, or if Git LFS does and this machine lacks its content.
         """
         self.load([blob], kind)
-        return self._known[blob, kind]
+        return self._hashes[blob, kind]
 
     def load(self, blobs: Iterable[str], kind: HashKind) -> None:
         """Compute the hashes of many files in advance: reading them together is far faster."""
-        unread = [blob for blob in blobs if (blob, kind) not in self._known]
+        unread = [blob for blob in blobs if (blob, kind) not in self._hashes]
         for blob, content in self._objects.blobs(unread).items():
             full = None if annex_key(content) is not None else self._full_content(content)
-            self._known[blob, kind] = None if full is None else content_hash(full, kind)
+            self._hashes[blob, kind] = None if full is None else content_hash(full, kind)
 
 
 def with_hash(entry: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def with_hash(entry: dict[str, Any]) -> dict[str, Any]:
     """
     if "files" not in entry or "md5" in entry:
         return entry
-    hashes = _listed_hashes(entry)
+    hashes = _listed_hashes(entry["files"])
     return {**entry, "md5": folder_hash(hashes)} if hashes else entry
 
 
@@ -146,18 +149,18 @@ def files_of(path: str, entry: Mapping[str, Any], listing: Path | None) -> dict[
         entry: its entry.
         listing: the file in DVC's cache that lists the files of the folder; None if the cache lacks it.
     """
-    hashes = _listed_hashes(entry)
+    hashes = _listed_hashes(entry.get("files"))
     if not hashes and listing:
-        hashes = _listed_hashes({"files": json.loads(listing.read_bytes())})
+        hashes = _listed_hashes(json.loads(listing.read_bytes()))
     if not hashes:
         return {path: str(entry.get("md5", ""))}
     return {f"{path}/{name}": md5 for name, md5 in hashes.items()}
 
 
-def _listed_hashes(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return the hashes of the files that a folder's entry lists; empty if one of the files has no md5."""
+def _listed_hashes(files: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
+    """Return the hashes in the list of a folder's files; empty without a list, or if a file has no md5."""
     hashes = {}
-    for file in entry.get("files") or ():
+    for file in files or ():
         if "md5" not in file:
             return {}
         hashes[file["relpath"]] = str(file["md5"])
@@ -180,12 +183,11 @@ def cache_folder(root: Path) -> Path:
             with open_repo(root) as repo:
                 return Path(repo.cache.local_cache_dir)
         if "dir" in section:
-            named = str(section["dir"])
-            folder = Path(named)
-            if not re.match(r"\w+://", named):
+            setting = str(section["dir"])
+            folder = Path(setting)
+            if not re.match(r"\w+://", setting):
                 # The path is relative to the folder of the configuration file.
-                place = file.parent / os.path.expanduser(named)
-                folder = Path(os.path.abspath(place))
+                folder = Path(os.path.abspath(file.parent / os.path.expanduser(setting)))
     return folder
 
 
@@ -199,9 +201,9 @@ def cached_file(cache: Path, md5: str) -> Path | None:
         return None
     for layout in _LAYOUTS:
         place = os.path.join(layout, md5[:2], md5[2:])
-        found = os.path.realpath(cache / place)
-        if os.path.isfile(found) and found == os.path.join(os.path.realpath(cache), place):
-            return Path(found)
+        file = os.path.realpath(cache / place)
+        if os.path.isfile(file) and file == os.path.join(os.path.realpath(cache), place):
+            return Path(file)
     return None
 
 
@@ -211,8 +213,8 @@ def _config_files(root: Path) -> list[Path]:
 
     system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative")
     user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative")
-    own = root / ".dvc"
-    return [Path(system, "config"), Path(user, "config"), own / "config", own / "config.local"]
+    project = root / ".dvc"
+    return [Path(system, "config"), Path(user, "config"), project / "config", project / "config.local"]
 
 
 def _cache_section(file: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class TooLargeError(ValueError):
     """A text exceeds one of the bounds above."""
 
 
-def is_doubtful_yaml(text: str | bytes) -> bool:
+def _may_exceed_bounds(text: str | bytes) -> bool:
     """Return whether a YAML text might exceed a bound; for most texts, this fast test shows that it cannot.
 
     A text that is nested too deeply must not reach the loader, which is written in C and would crash.
@@ -69,13 +69,13 @@ def require_bounded_depth(value: Any) -> None:
     """
     level = [value]
     for _ in range(MOST_DEPTH):
-        below: list[Any] = []
+        next_level: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                below += item.values()
+                next_level += item.values()
             elif isinstance(item, list | tuple):
-                below += item
-        level = below
+                next_level += item
+        level = next_level
         if not level:
             return
     raise TooLargeError(TOO_DEEP)
@@ -128,34 +128,34 @@ class _ExpandedSize:
             self._by_anchor[anchor] = self._values - before
 
 
-# The total size of the texts whose results a function remembers: many small texts, or a few large ones.
-MOST_REMEMBERED = 8_000_000
+# The total size of the texts whose results are cached: many small texts, or a few large ones.
+MOST_CACHED = 8_000_000
 
 Text = TypeVar("Text", bound=str | bytes)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def remembered(read: Callable[[Text], Answer]) -> Callable[[Text], Answer]:
-    """Cache the results of a function by its text, within a bound on the size of all texts.
+def cached_by_text(parse: Callable[[Text], Result]) -> Callable[[Text], Result]:
+    """Cache the results of a function by its text, within a bound on the total size of the texts.
 
     Callers share the results, so they must not change them.
     """
-    answers: dict[Text, Answer] = {}
+    cache: dict[Text, Result] = {}
     size = 0
 
-    @wraps(read)
-    def read_once(text: Text) -> Answer:
+    @wraps(parse)
+    def parse_once(text: Text) -> Result:
         nonlocal size
-        if text not in answers:
-            answer = read(text)
+        if text not in cache:
+            result = parse(text)
             size += len(text)
-            if size > MOST_REMEMBERED:
-                answers.clear()
+            if size > MOST_CACHED:
+                cache.clear()
                 size = len(text)
-            answers[text] = answer
-        return answers[text]
+            cache[text] = result
+        return cache[text]
 
-    return read_once
+    return parse_once
 
 
 class Loader(yaml.CSafeLoader):
@@ -168,8 +168,8 @@ class Loader(yaml.CSafeLoader):
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
-                what = f"duplicate key {key.value}"
-                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+                problem = f"duplicate key {key.value}"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add((key.tag, str(key.value)))
         return super().construct_mapping(node, deep)
 
@@ -203,12 +203,12 @@ def parse_yaml(text: str | bytes) -> Any:
         TooLargeError: the text is too large or nested too deeply, or it expands to too many values.
         yaml.YAMLError: the text is not YAML.
     """
-    if is_doubtful_yaml(text):
+    if _may_exceed_bounds(text):
         require_bounded_yaml(text)
     return yaml.load(text, Loader)  # noqa: S506 (a safe loader)
 
 
-@remembered
+@cached_by_text
 def load_yaml(text: str | bytes) -> Any:
     """Parse YAML 1.2, and cache the result. Callers share it, so they must not change it.
 
@@ -237,11 +237,13 @@ def load_plain(text: str) -> Any:
         ValueError or yaml.YAMLError: the text is not YAML.
     """
     lines = [line for line in text.split("\n") if line and not line.lstrip(" ").startswith("#")]
-    found = _KEY_LINE.findall(text)
-    try:
-        return _nested(found) if found and len(found) == len(lines) else load_yaml(text)
-    except ValueError:
-        return load_yaml(text)
+    key_lines = _KEY_LINE.findall(text)
+    if key_lines and len(key_lines) == len(lines):
+        try:
+            return _nested(key_lines)
+        except ValueError:
+            pass  # the indentation is unusual, or the text is broken: YAML's own parser knows
+    return load_yaml(text)
 
 
 def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
@@ -251,30 +253,32 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
         ValueError: the indentation is inconsistent, or a key is there twice.
     """
     content: dict[Any, Any] = {}
+    # The open mappings with their indentation, outermost first.
     levels = [(lines[0][0], content)]
+    # The mapping and key of the line before, if that line has no value, so that a mapping may follow.
     parent: tuple[dict[Any, Any], Any] | None = None
-    for indent, word, value in lines:
+    for indent, name, value in lines:
         if len(indent) > len(levels[-1][0]):
             if parent is None:
-                raise ValueError(word)
+                raise ValueError(name)
             inside: dict[Any, Any] = {}
             parent[0][parent[1]] = inside
             levels.append((indent, inside))
         while levels and len(indent) < len(levels[-1][0]):
             levels.pop()
         if not levels or indent != levels[-1][0]:
-            raise ValueError(word)
-        key = _word(word)
+            raise ValueError(name)
+        key = _scalar(name)
         mapping = levels[-1][1]
         if key in mapping:
-            raise ValueError(word)
-        mapping[key] = _word(value) if value else None
+            raise ValueError(name)
+        mapping[key] = _scalar(value) if value else None
         parent = None if value else (mapping, key)
     return content
 
 
 @lru_cache(10_000)
-def _word(text: str) -> Any:
+def _scalar(text: str) -> Any:
     value = number(text)
     return load_yaml(text) if value is None else value
 
@@ -287,23 +291,22 @@ def parse(path: str, content: bytes) -> Any:
     """
     if len(content) > MOST_TEXT:
         raise TooLargeError(TOO_LONG)
+    extension = posixpath.splitext(path)[1].lower()
+    values: Any
     try:
-        values = _parse(posixpath.splitext(path)[1].lower(), path, content)
+        if extension == ".json":
+            values = json.loads(content)
+        elif extension == ".toml":
+            values = parse_toml(content.decode())
+        elif extension == ".py":
+            values = python_params(path, content)
+        else:
+            values = load_plain(content.decode())
     except (RecursionError, MemoryError):
         # Python's own parsers raise either one if a text is nested too deeply.
         raise TooLargeError(TOO_DEEP) from None
     require_bounded_depth(values)
     return values
-
-
-def _parse(ending: str, path: str, content: bytes) -> Any:
-    if ending == ".json":
-        return json.loads(content)
-    if ending == ".toml":
-        return parse_toml(content.decode())
-    if ending == ".py":
-        return python_params(path, content)
-    return load_plain(content.decode())
 
 
 def python_params(path: str, content: bytes) -> dict[str, Any]:

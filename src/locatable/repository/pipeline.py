@@ -147,26 +147,20 @@ def read_declarations(folder: Path, names: Sequence[str] = ()) -> Declarations:
         ProjectError: the folder is not in a DVC project, or DVC cannot read one of its files.
     """
     with open_repo(folder) as repo:
-        everything = repo.index.stages
-        chosen = set()
-        for name in names:
-            chosen |= _entries_named(repo, name)
+        stages = repo.index.stages
         root = Path(repo.root_dir)
+        requested = set()
+        for name in names:
+            try:
+                requested |= {_entry(stage, root) for stage in repo.stage.collect(name)}
+            except (StageNotFound, StageFileDoesNotExistError) as error:
+                raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
         entries: Entries = {}
-        for stage in everything:
+        for stage in stages:
             entry = _entry(stage, root)
-            if entry and (not names or entry in chosen):
+            if entry and (not names or entry in requested):
                 entries.setdefault(entry, []).append(declared_stage(repo, stage))
         return Declarations(root, entries, frozenset(_paths(repo, repo.index.outs)))
-
-
-def _entries_named(repo: Repo, name: str) -> set[tuple[str, str]]:
-    """Return the entries of the stages that a name refers to."""
-    try:
-        stages = repo.stage.collect(name)
-    except (StageNotFound, StageFileDoesNotExistError) as error:
-        raise NotFoundError(f"{name}: no such stage; `dvc stage list --all` names them") from error
-    return set(filter(None, (_entry(stage, Path(repo.root_dir)) for stage in stages)))
 
 
 def _entry(stage: object, root: Path) -> tuple[str, str] | None:
@@ -178,15 +172,15 @@ def _entry(stage: object, root: Path) -> tuple[str, str] | None:
 
 def declared_stage(repo: Repo, stage: DvcStage) -> Stage:
     """Convert a DVC stage into a `Stage`, without params and records."""
-    read = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    written = _paths(repo, stage.outs)
+    deps = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    outs = {path: Output(path) for path in _paths(repo, stage.outs)}
     folder, _, _ = stage.path_in_repo.rpartition("/")
     return Stage(
         address=address_of(folder, stage.name),
         folder=repo.fs.relpath(stage.wdir, repo.root_dir),
         cmd=commands_of(stage),
-        deps=_paths(repo, read),
-        outs=dict(zip(written, map(Output, written), strict=True)),
+        deps=_paths(repo, deps),
+        outs=outs,
     )
 
 

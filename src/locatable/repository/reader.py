@@ -6,8 +6,9 @@ It reads only Git's objects: it needs no checkout, takes no lock of DVC, and wri
 import posixpath
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
@@ -24,8 +25,10 @@ TOGETHER = 50
 # The Git command that lists experiments, and the form of its lines. Other refs below refs/exps/ (stash,
 # apply, celery, exec, temp) are DVC's internal ones. The format has no field that needs the commit itself,
 # because Git would stop at the first missing commit.
-LISTED = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-_LINE = re.compile(r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)")
+_LIST_EXPERIMENTS = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+_EXPERIMENT = re.compile(
+    r"(?P<rev>\w+) refs/exps/(?P<baseline>[0-9a-f]{2}/[0-9a-f]{38,62})/(?P<name>[^/ \n]+)"
+)
 # The subject of a trial's commit. It tells the study even after the experiment has been renamed.
 _TRIAL = re.compile(r"search: (?P<study>.+)-\d+")
 # A folder that contains this folder is the root of a DVC project.
@@ -57,12 +60,12 @@ class Reader(Repository):
 
         An experiment whose commit is missing, in a damaged clone, comes first; its snapshot says so.
         """
-        listed = git(self.root, *LISTED).split("\n")
-        refs = [match for match in map(_LINE.fullmatch, listed) if match]
+        lines = git(self.root, *_LIST_EXPERIMENTS).split("\n")
+        refs = [match for match in map(_EXPERIMENT.fullmatch, lines) if match]
         commits = self.objects.read(ref["rev"] for ref in refs)
         experiments = []
         for ref, commit in zip(refs, commits, strict=True):
-            text = commit[1].decode(errors="replace") if commit else ""
+            text = commit.content.decode(errors="replace") if commit else ""
             if not text:
                 self._missing.add(ref["rev"])
             trial = _TRIAL.fullmatch(subject(text))
@@ -74,7 +77,7 @@ class Reader(Repository):
                 study=trial["study"] if trial else None,
             )
             experiments.append(experiment)
-        return sorted(experiments, key=lambda one: (one.committed, one.name, one.rev))
+        return sorted(experiments, key=attrgetter("committed", "name", "rev"))
 
     def limits(self) -> list[str]:
         """Return a sentence for each kind of commits that this clone may lack."""
@@ -90,32 +93,28 @@ class Reader(Repository):
             root).
         """
         baselines = {experiment.rev: experiment.baseline for experiment in experiments}
-        before = self._trees(dict.fromkeys(baselines.values()))
+        baseline_trees = self._trees(dict.fromkeys(baselines.values()))
         # Nearly all repositories contain only one project, and then no experiment has to be compared.
-        shared = set()
-        for rev, tree in before.items():
-            projects = set(projects_in(self.objects, tree))
-            if projects - {self.prefix}:
-                shared.add(rev)
-        after = self._trees(rev for rev, baseline in baselines.items() if baseline in shared)
+        shared_baselines = set()
+        for rev, tree in baseline_trees.items():
+            if set(projects_in(self.objects, tree)) - {self.prefix}:
+                shared_baselines.add(rev)
+        trees = self._trees(rev for rev, baseline in baselines.items() if baseline in shared_baselines)
         foreign = {}
-        for rev, tree in after.items():
-            old: TreeEntry = (FOLDER, before[baselines[rev]])
-            changed = set(_changed_projects(self.objects, old, (FOLDER, tree)))
+        for rev, tree in trees.items():
+            before: TreeEntry = (FOLDER, baseline_trees[baselines[rev]])
+            changed = set(_changed_projects(self.objects, before, (FOLDER, tree)))
             if changed and self.prefix not in changed:
                 foreign[rev] = min(changed) or "."
         return foreign
 
     def _trees(self, revs: Iterable[str]) -> dict[str, str]:
         """Return the tree of each commit that is in this clone, and load all its folders."""
-        wanted = list(revs)
-        trees = {}
-        answers = self.objects.read(f"{rev}^{{tree}}" for rev in wanted)
-        for rev, answer in zip(wanted, answers, strict=True):
-            if answer:
-                trees[rev] = answer[0]
-        self.objects.load_trees(trees.values())
-        return trees
+        commits = list(revs)
+        trees = self.objects.read(f"{rev}^{{tree}}" for rev in commits)
+        ids = {rev: tree.id for rev, tree in zip(commits, trees, strict=True) if tree}
+        self.objects.load_trees(ids.values())
+        return ids
 
     def snapshot(self, rev: str) -> Snapshot:
         """Read one revision, by any name that Git resolves.
@@ -131,9 +130,9 @@ class Reader(Repository):
         Raises:
             NotFoundError: there is no such revision.
         """
-        wanted = list(revs)
-        for start in range(0, len(wanted), TOGETHER):
-            snapshots = deque(self._read_together(wanted[start : start + TOGETHER]))
+        names = list(revs)
+        for start in range(0, len(names), TOGETHER):
+            snapshots = deque(self._read_together(names[start : start + TOGETHER]))
             while snapshots:
                 yield snapshots.popleft()  # popped, so that its memory can be freed after use
 
@@ -143,28 +142,37 @@ class Reader(Repository):
             damage = "" if text else self.objects.missing(rev)
             snapshots.append(Snapshot(self, rev, text, tree="", blobs={}, files={}, damage=damage))
         self.objects.fetch_trees(snapshot.root_tree for snapshot in snapshots if snapshot.commit)
-        answers = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
-        for snapshot, answer in zip(snapshots, answers, strict=True):
-            snapshot.tree = answer[0] if answer else ""
+        trees = self.objects.read(f"{snapshot.rev}:{self.prefix}" for snapshot in snapshots)
+        for snapshot, tree in zip(snapshots, trees, strict=True):
+            snapshot.tree = tree.id if tree else ""
         self.objects.load_trees(snapshot.tree for snapshot in snapshots if snapshot.tree)
         for snapshot in snapshots:
             try:
                 snapshot.blobs = self._blobs_of(snapshot)
             except UnreadableError as error:
                 snapshot.damage = error.message
-        self._load([snapshot for snapshot in snapshots if not snapshot.damage])
+        self._load_files([snapshot for snapshot in snapshots if not snapshot.damage])
         return snapshots
 
     def _blobs_of(self, snapshot: Snapshot) -> dict[str, str]:
-        """Return the blob ids of DVC's files in a revision, by path."""
+        """Return the blob ids of DVC's files in a revision, by path, except those a `.dvcignore` hides."""
         if not snapshot.commit:
             return {}
         if not snapshot.tree:
             # A commit from before `dvc init` has no such folder. This lookup fails if the tree is damaged.
             self.objects.entry(snapshot.root_tree, posixpath.join(self.prefix, ".dvc"))
-        return self._visible(snapshot, self.objects.matching_files(snapshot.tree))
+        blobs, rules, hideable = split_rules(self.objects.matching_files(snapshot.tree))
+        if rules:
+            try:
+                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
+                    del blobs[path]
+            except UnreadableError:
+                # If a `.dvcignore` is missing from this clone, raise an error that says so. If one is broken,
+                # keep all files.
+                self.objects.blobs(rules)
+        return blobs
 
-    def _load(self, snapshots: list[Snapshot]) -> None:
+    def _load_files(self, snapshots: list[Snapshot]) -> None:
         """Read the files of all snapshots; note a missing file as damage of its own snapshot only."""
         wanted: list[str] = []
         for snapshot in snapshots:
@@ -181,34 +189,20 @@ class Reader(Repository):
                     snapshot.damage = f"{path}: {self.objects.missing(blob)}"
             snapshot.files = BlobContents(self.objects, snapshot.blobs)
 
-    def _visible(self, snapshot: Snapshot, files: Mapping[str, str]) -> dict[str, str]:
-        """Return the blob ids of DVC's files, by path, without the files that a `.dvcignore` hides."""
-        others, rules, hideable = split_rules(files)
-        if rules:
-            try:
-                for path in self.hidden_files(snapshot.rev, snapshot.tree, hideable):
-                    del others[path]
-            except UnreadableError:
-                # If a `.dvcignore` is missing from this clone, raise an error that says so. If one is broken,
-                # keep all files.
-                self.objects.blobs(rules)
-        return others
-
     def _commits(self, revs: list[str]) -> list[tuple[str, str]]:
         """Return the id and text of each revision's commit.
 
         If the commit of an experiment is missing, its text is empty.
         """
-        answers = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
+        objects = self.objects.read(f"{rev}^{{commit}}" for rev in revs)
         commits = []
-        for rev, answer in zip(revs, answers, strict=True):
-            if answer is None and rev in self._missing:
+        for rev, commit in zip(revs, objects, strict=True):
+            if commit:
+                commits.append((commit.id, commit.content.decode(errors="replace")))
+            elif rev in self._missing:
                 commits.append((rev, ""))
-                continue
-            if answer is None:
+            else:
                 raise NotFoundError(f"{rev}: no such revision in {self.root}")
-            commit, text = answer
-            commits.append((commit, text.decode(errors="replace")))
         return commits
 
 
@@ -243,10 +237,10 @@ def _changed_projects(
         project = path
     if project is not None and not old and not new:
         yield project
-    nothing: TreeEntry = ("", "")
+    absent: TreeEntry = ("", "")
     for name in {**old, **new}:
-        below = posixpath.join(path, name)
-        yield from _changed_projects(objects, old.get(name, nothing), new.get(name, nothing), below, project)
+        child = posixpath.join(path, name)
+        yield from _changed_projects(objects, old.get(name, absent), new.get(name, absent), child, project)
 
 
 @dataclass(frozen=True)
@@ -267,7 +261,7 @@ def commit_id(reader: Reader, name: str) -> str | None:
     if "\n" in name:
         return None  # Git reads one name per line, so no name contains a line break.
     commit = reader.objects.read([name + "^{commit}"])[0]
-    return commit[0] if commit else None
+    return commit.id if commit else None
 
 
 def revisions_named(reader: Reader, name: str) -> list[Revision]:
@@ -278,12 +272,11 @@ def revisions_named(reader: Reader, name: str) -> list[Revision]:
     """
     experiments = reader.experiments()
     rev = commit_id(reader, name)
-    if not rev:
-        return [Revision(one.rev, one) for one in experiments if name in (one.name, one.rev)]
-    for experiment in experiments:
-        if experiment.rev == rev:
-            return [Revision(rev, experiment)]
-    return [Revision(rev)]
+    if rev:
+        with_rev = [experiment for experiment in experiments if experiment.rev == rev]
+        return [Revision(rev, with_rev[0] if with_rev else None)]
+    named = [experiment for experiment in experiments if name in (experiment.name, experiment.rev)]
+    return [Revision(experiment.rev, experiment) for experiment in named]
 
 
 def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
@@ -291,8 +284,8 @@ def name_in_dvc(reader: Reader, experiment: Experiment) -> str:
 
     The name alone does not suffice if a Git revision or an experiment of another baseline has the same name.
     """
-    named = [one.rev for one in revisions_named(reader, experiment.name)]
-    return experiment.name if named == [experiment.rev] else experiment.rev[:12]
+    revs = [revision.rev for revision in revisions_named(reader, experiment.name)]
+    return experiment.name if revs == [experiment.rev] else experiment.rev[:12]
 
 
 def resolve(rev: str) -> str:
@@ -303,17 +296,17 @@ def resolve(rev: str) -> str:
         GitError: there is no repository, or Git refuses to read it.
     """
     with Reader(Path.cwd()) as reader:
-        named = revisions_named(reader, rev)
-        if not named:
+        revisions = revisions_named(reader, rev)
+        if not revisions:
             raise CannotTryError(
                 f"{rev}: neither a Git revision nor an experiment here (dvc exp list --all-commits)",
                 hint="; ".join(reader.limits()),
             )
-        if len({one.rev for one in named}) > 1:
+        if len({revision.rev for revision in revisions}) > 1:
             raise CannotTryError(
-                f"{rev}: {len(named)} experiments have this name; give the commit of one of them"
+                f"{rev}: {len(revisions)} experiments have this name; give the commit of one of them"
             )
-        snapshot = reader.snapshot(named[0].rev)
+        snapshot = reader.snapshot(revisions[0].rev)
     if not snapshot.commit:
         raise CannotTryError(f"{rev}: {snapshot.damage}")
     return snapshot.rev

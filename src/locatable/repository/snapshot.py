@@ -212,8 +212,8 @@ class Snapshot:
         contents = self.reader.objects.blobs(blobs.values())
         files = {}
         for path, blob in blobs.items():
-            full = self.reader.full_content(contents[blob])
-            files[path] = contents[blob] if full is None else full
+            content = self.reader.full_content(contents[blob])
+            files[path] = contents[blob] if content is None else content
         return files
 
     def kept_files(self, path: str) -> dict[str, bytes]:
@@ -223,8 +223,7 @@ class Snapshot:
             return {} if outside is None else {path: outside}
         files = self.git_contents([path])
         for file, md5 in self._tracked_files(path).items():
-            cached = None if file in files else self.reader.cached_file(md5)
-            if cached:
+            if file not in files and (cached := self.reader.cached_file(md5)):
                 files[file] = cached.read_bytes()
         return files
 
@@ -260,14 +259,14 @@ class Snapshot:
             if is_written(folder, self.pipelines):
                 continue
             pipeline = self.pipelines.get(folder)
-            for name, entry in self._checked(path, self.files[path], lock_stages).items():
+            for name, locked in self._parse(path, self.files[path], lock_stages).items():
                 if pipeline and name not in pipeline.stages:
                     continue
                 wdir = pipeline.stages[name].folder if pipeline else folder
                 try:
-                    records[address_of(folder, name)] = entry.record(wdir)
+                    records[address_of(folder, name)] = locked.record(wdir)
                 except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    raise self._unusual(path, error) from None
+                    raise self._malformed(path, error) from None
         return records
 
     @property
@@ -295,15 +294,18 @@ class Snapshot:
         for path in self.files:
             if not path.endswith(".dvc") or is_written(posixpath.dirname(path), self.pipelines):
                 continue
-            tracked = self._checked(path, self.files[path], parsing.load_yaml)
+            content = self._parse(path, self.files[path], parsing.load_yaml)
             try:
-                wdir = join(posixpath.dirname(path), tracked.get("wdir") or ".")
-                made = {"stage": path} if tracked.get("cmd") else {}
-                origins = [] if made else [dict(origin) for origin in tracked.get("deps") or ()]
-                for entry in tracked.get("outs") or ():
-                    sources[join(wdir, entry["path"])] = {**with_hash(entry), "deps": origins, **made}
+                wdir = join(posixpath.dirname(path), content.get("wdir") or ".")
+                origin: dict[str, Any]
+                if content.get("cmd"):
+                    origin = {"deps": [], "stage": path}
+                else:
+                    origin = {"deps": [dict(dep) for dep in content.get("deps") or ()]}
+                for entry in content.get("outs") or ():
+                    sources[join(wdir, entry["path"])] = {**with_hash(entry), **origin}
             except (KeyError, TypeError, ValueError) as error:
-                raise self._unusual(path, error) from None
+                raise self._malformed(path, error) from None
         return sources
 
     @property
@@ -320,21 +322,21 @@ class Snapshot:
         that stages used according to their record.
         """
         variables: list[tuple[str, dict[str, Any]]] = []
-        unrecorded: list[tuple[str, dict[str, Any]]] = []
-        used: list[tuple[str, dict[str, Any]]] = []
+        declared: list[tuple[str, dict[str, Any]]] = []
+        recorded: list[tuple[str, dict[str, Any]]] = []
         for pipeline in self.pipelines.values():
             variables += pipeline.variables.items()
             for stage in pipeline.stages.values():
                 if stage.address in self.records:
                     continue
                 for file, names in stage.params.items():
-                    # The file may be in neither Git nor DVC's cache.
                     content = self.kept_files(file).get(file)
-                    values = self._parsed_values(file, content) if content else {}
-                    unrecorded.append((file, named_values(values, names)))
+                    if content:  # the file may be in neither Git nor DVC's cache
+                        values = self._parse_values(file, content)
+                        declared.append((file, named_values(values, names)))
         for record in self.records.values():
-            used += record.params.items()
-        return flat_params([*self.params_files.items(), *variables, *unrecorded, *used])
+            recorded += record.params.items()
+        return flat_params([*self.params_files.items(), *variables, *declared, *recorded])
 
     @cached_property
     def params_files(self) -> dict[str, dict[str, Any]]:
@@ -355,23 +357,24 @@ class Snapshot:
         for path in dict.fromkeys(paths):
             for file, content in self.kept_files(path).items():
                 if content:
-                    values[file] = self._parsed_values(file, content)
+                    values[file] = self._parse_values(file, content)
         return values
 
-    def _parsed_values(self, file: str, content: bytes) -> dict[str, Any]:
-        return self._checked(file, content, partial(parsing.parse, file))
+    def _parse_values(self, file: str, content: bytes) -> dict[str, Any]:
+        """Parse a params file."""
+        return self._parse(file, content, partial(parsing.parse, file))
 
     @cached_property
     def metric_files(self) -> list[str]:
         """The paths of all metrics that dvc.yaml files declare."""
-        declared = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
-        return list(dict.fromkeys(declared))
+        paths = chain.from_iterable(pipeline.metrics for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(paths))
 
     @cached_property
     def plot_files(self) -> list[str]:
         """The paths of all plots that dvc.yaml files declare."""
-        declared = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
-        return list(dict.fromkeys(declared))
+        paths = chain.from_iterable(pipeline.plots for pipeline in self.pipelines.values())
+        return list(dict.fromkeys(paths))
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
@@ -387,33 +390,33 @@ class Snapshot:
             folder = posixpath.dirname(path)
             if is_written(folder, pipelines):
                 continue
-            read = self.reader.pipelines.read
+            reader = self.reader.pipelines
             try:
-                pipelines[folder] = read(folder, self.files[path], self._read_from_top)
+                pipelines[folder] = reader.read(folder, self.files[path], self._read_from_top)
             except UnreadableError as error:
                 raise self._unreadable(path, error.message) from None
             except (yaml.YAMLError, ValueError) as error:
                 raise self._unreadable(path, joined_lines(error)) from None
             except (AttributeError, KeyError, TypeError) as error:
-                raise self._unusual(path, error) from None
+                raise self._malformed(path, error) from None
         return pipelines
 
     def _read_from_top(self, path: str) -> bytes | None:
         """Return the content of a file that Git tracks, by its path relative to the Git root."""
-        inside = posixpath.relpath(path, self.reader.prefix or ".")
-        if not inside.startswith("../"):
-            return self.read(inside)
+        path_in_project = posixpath.relpath(path, self.reader.prefix or ".")
+        if not path_in_project.startswith("../"):
+            return self.read(path_in_project)
         if path.startswith("../"):
             return None
-        answer = self.reader.objects.read([f"{self.rev}:{path}"])[0]
-        return answer[1] if answer else None
+        file = self.reader.objects.read([f"{self.rev}:{path}"])[0]
+        return file.content if file else None
 
     def _paths(self, name: str) -> list[str]:
         """Return the paths of DVC's files with this name."""
         self.check_whole()
         return [path for path in self.files if posixpath.basename(path) == name]
 
-    def _checked(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+    def _parse(self, path: str, content: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
         """Parse a file that must contain keys and values; an empty file has none."""
         try:
             values = parse(content)
@@ -426,5 +429,5 @@ class Snapshot:
     def _unreadable(self, path: str, reason: str) -> UnreadableError:
         return UnreadableError(f"{self.rev[:7]}:{path}: {reason}")
 
-    def _unusual(self, path: str, error: Exception) -> UnreadableError:
+    def _malformed(self, path: str, error: Exception) -> UnreadableError:
         return self._unreadable(path, f"not as DVC writes it: {error!r}")
