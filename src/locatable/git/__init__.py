@@ -99,6 +99,11 @@ def git(
     return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
+def split_items(output: str) -> list[str]:
+    """Return the items in the output of a Git command that ran with `-z`."""
+    return list(filter(None, output.split("\0")))
+
+
 def _failure(stderr: str, exit_code: int) -> str:
     """Return the line of Git's output that says why it failed; advice may follow that line."""
     # After a line that ends with a colon, Git may print the detail on the next line, indented with a tab.
@@ -123,7 +128,7 @@ def matching_settings(folder: Path, pattern: str, *options: str) -> dict[str, st
     except GitError:
         return {}  # Git fails if no setting matches
     settings = {}
-    for entry in filter(None, listed.split("\0")):
+    for entry in split_items(listed):
         name, _, value = entry.partition("\n")
         settings[name] = value
     return settings
@@ -175,8 +180,7 @@ def count_lines(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str,
     lines = {}
     for counts, old_path, new_path in zip(fields[::3], fields[1::3], fields[2::3], strict=False):
         added, removed, _ = counts.split("\t")
-        path = old_path if new_path == "/dev/null" else new_path
-        path = path[2:]  # without `a/` or `b/`
+        path = (old_path if new_path == "/dev/null" else new_path)[2:]  # without `a/` or `b/`
         lines[path] = "binary" if added == "-" else f"+{added} −{removed} lines"
     return lines
 
@@ -292,7 +296,7 @@ def paths_left_out(folder: Path) -> list[str]:
     """Return the files below a folder that a sparse checkout leaves out, as paths relative to the folder."""
     if git(folder, "config", "--type=bool", "--default", "false", "core.sparseCheckout") != "true":
         return []
-    entries = git(folder, "ls-files", "-t", "-z").split("\0")
+    entries = split_items(git(folder, "ls-files", "-t", "-z"))
     return [entry.removeprefix("S ") for entry in entries if entry.startswith("S ")]
 
 
@@ -325,7 +329,7 @@ def untracked_names(top: Path) -> list[str]:
     If Git tracks no file in a folder, only the folder is named, with a slash at the end.
     """
     names = []
-    for name in filter(None, git(top, "ls-files", "-z", "--others", "--directory").split("\0")):
+    for name in split_items(git(top, "ls-files", "-z", "--others", "--directory")):
         if "/.dvc/" not in f"/{name}" and not (top / name / "pyvenv.cfg").exists():
             names.append(name)
     return names

@@ -5,6 +5,7 @@ connection for each. Reading the files of a thousand commits would take thousand
 reader fetches missing objects itself, many at a time.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -170,11 +171,10 @@ class GitObjects:
 
     def _request(self, names: list[str]) -> None:
         lines = "".join(f"{name}\n" for name in names)
-        try:
+        # If Git has ended, the caller notices that there are no more responses.
+        with contextlib.suppress(BrokenPipeError):
             self._requests.write(lines.encode(errors="surrogateescape"))
             self._requests.flush()
-        except BrokenPipeError:
-            pass  # Git has ended, which the caller notices when the responses end
 
     def _restart(self) -> None:
         if self._restarts == MOST_RESTARTS:
@@ -388,9 +388,8 @@ class GitObjects:
     def _has_opaque(self, tree: str) -> bool:
         if tree not in self._opaque:
             modes = {mode for mode, _ in self.entries(tree).values()}
-            has_own = SUBMODULE in modes or LINK in modes
             folders = self._subfolders(tree).values()
-            self._opaque[tree] = has_own or any(map(self._has_opaque, folders))
+            self._opaque[tree] = bool(modes & {SUBMODULE, LINK}) or any(map(self._has_opaque, folders))
         return self._opaque[tree]
 
     def paths_of_blob(self, tree: str, blob: str) -> list[str]:
@@ -399,8 +398,7 @@ class GitObjects:
         if key not in self._paths_of_blob:
             paths = [name for name, (_, entry) in self.entries(tree).items() if entry == blob]
             for name, child in self._subfolders(tree).items():
-                for path in self.paths_of_blob(child, blob):
-                    paths.append(f"{name}/{path}")
+                paths += [f"{name}/{path}" for path in self.paths_of_blob(child, blob)]
             self._paths_of_blob[key] = paths
         return self._paths_of_blob[key]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import GitError, ProjectError
-from . import clone_git, first_remote, git
+from . import clone_git, first_remote, git, split_items
 from .objects import bytes_hash, hash_of
 
 _LFS_POINTER = re.compile(
@@ -105,9 +105,9 @@ def fill_in_lfs(clone: Path, storage_folder: Path) -> list[Path]:
         The files that are still pointers, because this machine does not have their contents.
     """
     missing = []
-    for name in clone_git(clone, "ls-files", "-z", ":(attr:filter=lfs)").split("\0"):
+    for name in split_items(clone_git(clone, "ls-files", "-z", ":(attr:filter=lfs)")):
         path = clone / name
-        if not name or not path.is_file() or path.is_symlink():
+        if not path.is_file() or path.is_symlink():
             continue
         oid = lfs_id(path.read_bytes()) if path.stat().st_size <= _LONGEST_LFS_POINTER else None
         stored = lfs_file(storage_folder, oid) if oid else None
@@ -213,7 +213,7 @@ def fill_in_annex_for_trials(clone: Path, source: Path | None) -> None:
 def _annex_keys(clone: Path) -> dict[Path, str]:
     """Return the keys of the files in a clone that git-annex keeps, by path."""
     keys = {}
-    for name in filter(None, clone_git(clone, "ls-files", "-z").split("\0")):
+    for name in split_items(clone_git(clone, "ls-files", "-z")):
         key = _annex_key_at(clone / name)
         if key is not None:
             keys[clone / name] = key

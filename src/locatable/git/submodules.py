@@ -8,11 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import GitError
 from . import CLONE_SETTINGS, WITHOUT_CHECKOUT, clone_git, first_remote, git, make_clone, matching_settings
-from .objects import fetch_commit
+from .objects import SUBMODULE, fetch_commit
 from .pointers import NO_LFS_FILTER, fill_in_lfs, lfs_storage
-
-# The mode of a submodule in the output of `git ls-files --stage`.
-SUBMODULE_MODE = "160000"
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def _commits(clone: Path) -> dict[str, str]:
     """Return the commit of each submodule by its path, as the index of the clone has it."""
     commits = {}
     for entry in clone_git(clone, "ls-files", "--stage", "-z").split("\0"):
-        if entry.startswith(SUBMODULE_MODE):
+        if entry.startswith(SUBMODULE):
             fields, _, path = entry.partition("\t")
             commits[path] = fields.split()[1]
     return commits

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GitError, ProjectError, SettingsError, UnreadableError, UsageError
-from ..git import first_remote, git, is_shallow, paths_left_out, top_folder
+from ..git import first_remote, git, is_shallow, paths_left_out, split_items, top_folder
 
 # The number of projects that an error message names at most.
 MOST_NAMED = 5
@@ -40,8 +40,8 @@ def find_project(folder: Path) -> Path:
 
 def _projects_below(folder: Path) -> str:
     """Return a sentence that names the DVC projects below a folder; empty if Git tracks none."""
-    listed = git(folder, "ls-files", "-z", "--", "*/.dvc/config")
-    projects = sorted(name.removesuffix("/.dvc/config") for name in filter(None, listed.split("\0")))
+    names = split_items(git(folder, "ls-files", "-z", "--", "*/.dvc/config"))
+    projects = sorted(name.removesuffix("/.dvc/config") for name in names)
     if not projects:
         return ""
     more = f" and {len(projects) - MOST_NAMED} more" if len(projects) > MOST_NAMED else ""
@@ -90,10 +90,10 @@ def require_regular_files(top: Path) -> None:
         UnreadableError: a tracked file is a pipe, device or socket, or a link to one.
     """
     try:
-        listed = git(top, "ls-files", "-z", settings={"core.fsmonitor": "false"})
+        names = split_items(git(top, "ls-files", "-z", settings={"core.fsmonitor": "false"}))
     except GitError:
         return  # the error is reported by the code that needs Git
-    for name in filter(None, listed.split("\0")):
+    for name in names:
         try:
             require_regular(top / name)
         except UnreadableError as error:

@@ -123,8 +123,10 @@ class BlobHashes:
         """Compute the hashes of many files in advance: reading them together is far faster."""
         unread = [blob for blob in blobs if (blob, kind) not in self._hashes]
         for blob, content in self._objects.blobs(unread).items():
-            full = None if annex_key(content) is not None else self._full_content(content)
-            self._hashes[blob, kind] = None if full is None else content_hash(full, kind)
+            file_hash = None
+            if annex_key(content) is None and (full := self._full_content(content)) is not None:
+                file_hash = content_hash(full, kind)
+            self._hashes[blob, kind] = file_hash
 
 
 def with_hash(entry: dict[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,10 @@ def _may_exceed_bounds(text: str | bytes) -> bool:
     A text that is nested too deeply must not reach the loader, which is written in C and would crash.
     """
     decoded = text.decode("latin-1") if isinstance(text, bytes) else text
-    if len(decoded) > MOST_TEXT or "*" in decoded:
+    if len(decoded) > MOST_TEXT or "*" in decoded:  # `*` begins an alias
         return True
-    return decoded.count("[") + decoded.count("{") > MOST_DEPTH or bool(_DEEP_LINE.search(decoded))
+    brackets = decoded.count("[") + decoded.count("{")
+    return brackets > MOST_DEPTH or bool(_DEEP_LINE.search(decoded))
 
 
 def require_bounded_yaml(text: str | bytes) -> None:

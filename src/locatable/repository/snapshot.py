@@ -191,9 +191,11 @@ class Snapshot:
 
     def in_repository(self, path: str) -> bool:
         """Return whether Git or a submodule tracks something at this path, which may start with `../`."""
-        objects, tree = self.reader.objects, self.tree
+        objects = self.reader.objects
+        tree = self.tree
         if path.startswith("../"):
-            tree, path = self.root_tree, join(self.reader.prefix, path)
+            tree = self.root_tree
+            path = join(self.reader.prefix, path)
         return bool(objects.entry(tree, path)) or objects.is_in_submodule(tree, path)
 
     def read(self, path: str) -> bytes | None:
