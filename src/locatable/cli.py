@@ -113,6 +113,7 @@ def _set_user_and_home() -> None:
 
 
 def _run(words: list[str]) -> int:
+    """Check the environment, run the command that the first word names, and return its exit code."""
     _require_python()
     _require_utf8()
     if not words:
@@ -135,6 +136,7 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(name: str, words: list[str]) -> int:
+    """Parse the arguments of a command, run it, and return its exit code."""
     command = importlib.import_module(f".commands.{name}", __package__)
     parser = argparse.ArgumentParser(
         prog=f"locatable {name}", description=command.__doc__, formatter_class=_HelpFormatter

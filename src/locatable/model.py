@@ -402,6 +402,7 @@ def flatten_all(values: Mapping[Any, Any], *, lists: bool = False) -> dict[str, 
 
 
 def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of each leaf."""
     for key, value in values.items():
         inside = _items(value, lists)
         if not inside:
@@ -429,6 +430,7 @@ def json_text(content: Any, **layout: Any) -> str:
 
 
 def _strict(value: Any) -> Any:
+    """Replace the values and keys that JSON lacks, at any depth."""
     match value:
         case Mapping():
             strict = {}

@@ -211,6 +211,7 @@ class Steps:
             print(f"{line}, {pause:.0f} s so far{last}", file=sys.stderr, flush=True)
 
     def _end(self) -> None:
+        """End the current step, if there is one."""
         self._ended.set()
         if self._progress is not None:
             self._progress.stop()

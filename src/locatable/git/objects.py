@@ -156,6 +156,7 @@ class GitObjects:
         return objects
 
     def _read_batch(self, batch: list[str]) -> list[GitObject | None]:
+        """Send all names to Git, and then read its responses."""
         objects: list[GitObject | None] = []
         self._request(batch)
         while len(objects) < len(batch):
@@ -177,6 +178,7 @@ class GitObjects:
             self._requests.flush()
 
     def _restart(self) -> None:
+        """Replace a Git process that has ended, with one that does not fetch."""
         if self._restarts == MOST_RESTARTS:
             raise GitError("git cat-file: it ended before it had read everything")
         self._restarts += 1
@@ -184,6 +186,7 @@ class GitObjects:
         self._start(may_fetch=False)
 
     def _read_object(self, header: list[bytes]) -> GitObject | None:
+        """Read the rest of Git's response after its first line; None if the object is missing."""
         # Git prints "<id> <type> <size>" and then the content with a line break, or "<name> missing".
         if len(header) != 3 or not header[2].isdigit():
             return None
@@ -386,6 +389,7 @@ class GitObjects:
         return mode in (SUBMODULE, LINK)
 
     def _has_opaque(self, tree: str) -> bool:
+        """Return whether a tree contains a submodule or a link, at any depth."""
         if tree not in self._opaque:
             modes = {mode for mode, _ in self.entries(tree).values()}
             folders = self._subfolders(tree).values()
@@ -415,6 +419,7 @@ class GitObjects:
         return {path: found}
 
     def _files_below(self, tree: str, prefix: str) -> dict[str, str]:
+        """Return the blob ids of all files below a tree, with a prefix before their paths."""
         files = {}
         for name, (mode, entry) in self.entries(tree).items():
             if mode == FOLDER:
@@ -520,6 +525,7 @@ def fetch_history(repo: Path, commit: str) -> None:
 
 
 def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
+    """Fetch the objects that `git rev-list` reports as missing, until none is missing."""
     partial = PartialClone.of(repo)
     if partial is None:
         return
@@ -536,5 +542,6 @@ def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
 
 
 def _missing_from(repo: Path, commit: str, *options: str) -> list[str]:
+    """Return the ids of objects missing from a commit, and from its history unless `--no-walk` is given."""
     lines = git(repo, "rev-list", "--objects", *options, "--missing=print", commit).splitlines()
     return [line.removeprefix("?") for line in lines if line.startswith("?")]

@@ -221,6 +221,7 @@ def _annex_keys(clone: Path) -> dict[Path, str]:
 
 
 def _annex_key_at(path: Path) -> str | None:
+    """Return the git-annex key of a link or pointer file; None for any other file."""
     if path.is_symlink():
         return annex_key(bytes(path.readlink()))
     if not path.is_file() or path.stat().st_size > _LONGEST_ANNEX_POINTER:

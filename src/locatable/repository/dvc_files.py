@@ -121,6 +121,7 @@ class Pipelines:
         return pipeline
 
     def _parse(self, folder: str, content: bytes, read_file: ReadFile) -> PipelineFile:
+        """Parse a dvc.yaml, check it against DVC's schema, and resolve its templates if it has any."""
         definition = load_yaml(content) or {}
         if not isinstance(definition, dict):
             raise ValueError(f"expected keys and values, found {definition!r:.60}")

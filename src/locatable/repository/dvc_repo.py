@@ -438,6 +438,7 @@ def hidden_in_workspace(root: Path, paths: Iterable[str]) -> frozenset[str]:
 
 
 def _hidden(fs: "FileSystem", root: str, paths: Iterable[str]) -> frozenset[str]:
+    """Return the paths that DVC's filter for .dvcignore files hides in a file system."""
     from dvc.exceptions import DvcException
     from dvc.ignore import DvcIgnoreFilter
 

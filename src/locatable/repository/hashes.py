@@ -66,6 +66,7 @@ def content_hash(content: bytes, kind: HashKind = HashKind.MD5) -> str:
 
 
 def _stream_hash(stream: IO[bytes], kind: HashKind) -> str:
+    """Return DVC's hash of the content of a stream."""
     hashed = hashlib.md5(usedforsecurity=False)
     while chunk := stream.read(_CHUNK):
         if kind is HashKind.MD5_OF_TEXT and _is_text(chunk[:_TEXT_BLOCK]):

@@ -280,6 +280,7 @@ def _nested(lines: list[tuple[str, str, str]]) -> dict[Any, Any]:
 
 @lru_cache(10_000)
 def _scalar(text: str) -> Any:
+    """Parse a plain scalar: a number directly, any other word with the YAML parser."""
     value = number(text)
     return load_yaml(text) if value is None else value
 
@@ -342,6 +343,7 @@ def unrecordable_params(path: str, content: bytes, names: list[str]) -> str:
 
 @lru_cache(20)  # the stages of a revision declare params from the same few files
 def _parse_as_dvc(path: str, content: bytes) -> Any:
+    """Parse a params file with DVC's own parser for its extension."""
     from dvc.utils.serialize import PARSERS, ParseError
 
     # Check the bounds first: DVC's own parser has none.

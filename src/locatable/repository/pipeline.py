@@ -81,6 +81,7 @@ def read_pipeline(root: Path, targets: Iterable[str], rev: str | None = None) ->
 
 
 def _pipeline(repo: Repo, commit: str, targets: list[str]) -> Pipeline:
+    """Collect the targets, and all stages that they need, from DVC's graph; without targets, all stages."""
     # Each edge leads from a stage to a stage that it needs.
     graph = repo.index.graph
     needed = set() if targets else set(graph)

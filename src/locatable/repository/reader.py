@@ -137,6 +137,7 @@ class Reader(Repository):
                 yield snapshots.popleft()  # popped, so that its memory can be freed after use
 
     def _read_together(self, revs: list[str]) -> list[Snapshot]:
+        """Read the commits, trees and DVC files of a few revisions with few requests to Git."""
         snapshots = []
         for rev, text in self._commits(revs):
             damage = "" if text else self.objects.missing(rev)

@@ -142,6 +142,7 @@ class RunningExperiments:
         return State.FINISHED if recorded >= _written(self._tmp / "rwlock") else State.KILLED
 
     def _record_files(self) -> Iterator[str]:
+        """Yield the paths of all `.run` files of DVC and of searches."""
         for folder in ("exps/run", "exps/standalone/run"):
             for name in _names(f"{self._tmp}/{folder}"):
                 yield f"{self._tmp}/{folder}/{name}/{name}{RECORD}"
@@ -186,6 +187,7 @@ class RunningExperiments:
         return [one]
 
     def _state(self, record: Mapping[str, Any], written: int, process: Path, folder: Path) -> State:
+        """Return an experiment's state from its record, or from its process if the record does not decide."""
         status = record["status"]
         if status == TaskStatus.FAILED:
             return State.FAILED
