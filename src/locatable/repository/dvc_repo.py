@@ -225,6 +225,25 @@ def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
                 yield out.fs_path
 
 
+def edited_in_workspace(root: Path) -> dict[str, str]:
+    """Return the current hash of each file or folder in the workspace that differs from its record, by path.
+
+    Only outputs in DVC's cache count. A file that is not in the workspace is left out, because it may just
+    not have been pulled yet.
+
+    Raises:
+        ProjectError: DVC cannot open the project, or cannot read one of its files.
+    """
+    edited = {}
+    with open_repo(root) as repo, dvc_errors():
+        for out in repo.index.outs:
+            if out.use_cache and out.hash_info and out.is_in_repo and out.exists:
+                current = out.get_hash()
+                if current != out.hash_info:
+                    edited[path_in_project(repo, out)] = str(current.value)
+    return edited
+
+
 @dataclass(frozen=True)
 class PlotData:
     """The points of a plot.

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -145,8 +145,10 @@ class Snapshot:
         commit: the text of the commit object; empty if this clone lacks it.
         tree: id of the DVC root's tree; empty if the revision has no such folder.
         blobs: the blob id of each dvc.lock, dvc.yaml, .dvc file and environment.json, by path.
-        files: the content of these files, by path; for a working tree, as they are in its folder.
+        files: the content of these files, by path; for a workspace or a working tree, as they are there.
         damage: a sentence about an object that this clone lacks; empty if it lacks none.
+        edited: for a workspace, the current hash of each file or folder that DVC tracks and that differs from
+            its record, by path.
     """
 
     reader: Repository
@@ -156,6 +158,7 @@ class Snapshot:
     blobs: dict[str, str]
     files: Mapping[str, bytes]
     damage: str = ""
+    edited: dict[str, str] = field(default_factory=dict)
 
     @property
     def root_tree(self) -> str:
