@@ -531,11 +531,11 @@ def _fetch_missing(repo: Path, commit: str, *options: str) -> None:
         return
     missing = _missing_from(repo, commit, *options)
     while missing:
-        partial.fetch(missing)
-        if partial.problem:
+        if partial.fetch(missing):
+            problem = partial.problem or "it reports no error, and does not send them"
             raise GitError(
                 f"{commit[:7]}: files of it are missing from this partial clone, "
-                f"and {partial.remote} does not give them: {partial.problem}"
+                f"and {partial.remote} does not give them: {problem}"
             )
         # A fetched folder shows which files are still missing, so look again.
         missing = _missing_from(repo, commit, *options)
