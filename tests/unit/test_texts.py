@@ -289,6 +289,11 @@ def test_members_that_lead_out_of_an_archive(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.rglob("roc.png"))
 
 
+def test_several_members_that_lead_out_of_an_archive_are_counted(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", {"a.md": b"x", "../one.png": ROC, "../two.png": ROC, "inner.zip": ROC})
+    assert found(path) == [("the rest", "../one.png: is in the archive, and not read; and 2 more")]
+
+
 @pytest.mark.parametrize("name", ["roc.png/inner.png", f"{'a' * 300}.png"])
 def test_a_member_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
     members = {"a.md": b"![](roc.png)", "roc.png": ROC, name: LOSS}

@@ -133,8 +133,8 @@ def unpacked(path: Path) -> Iterator[tuple[Path, dict[str, Path], str]]:
     """Unpack an archive of sources into a temporary folder.
 
     Yields:
-        The folder, its manuscripts by their path in the folder, and the reason why a file of the archive was
-        not unpacked, which is empty if all files were.
+        The folder, its manuscripts by their path in the folder, and which files of the archive were not
+        unpacked and why, which is empty if all files were.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
@@ -163,18 +163,18 @@ def _manuscripts(folder: Path) -> list[Path]:
 
 
 def _unpack(path: Path, folder: Path) -> str:
-    """Write the files of an archive to a folder, and return why a file was left out, or "" if none was.
+    """Write the files of an archive to a folder, and return which were left out and why, or "" if none was.
 
     Links, devices, archives and paths that lead out of the folder are left out: no source needs them.
     """
     remaining = MOST_UNPACKED
-    left_out = ""
+    left_out: list[str] = []
     try:
         for name, member in _members(path):
             parts = name.replace("\\", "/").split("/")
             is_outside = parts[0] == "" or ".." in parts
             if member is None or is_outside or is_archive(Path(name)):
-                left_out = f"{name}: is in the archive, and not read"
+                left_out.append(f"{name}: is in the archive, and not read")
                 continue
             content = member.read(remaining + 1)
             remaining -= max(len(content), LEAST_UNPACKED)
@@ -186,11 +186,13 @@ def _unpack(path: Path, folder: Path) -> str:
                 file.write_bytes(content)
             except OSError as error:
                 # A file has the same name as a folder or a name that is too long, or the disk is full.
-                left_out = f"{name}: {error.strerror}"
+                left_out.append(f"{name}: {error.strerror}")
     except (RuntimeError, EOFError, OSError, NotImplementedError, *_BROKEN) as error:
         reason = joined_lines(error)[:80] or type(error).__name__
         raise UnreadableError(f"{path}: encrypted or broken: {reason}") from None
-    return left_out
+    if len(left_out) > 1:
+        return f"{left_out[0]}; and {len(left_out) - 1} more"
+    return "".join(left_out)
 
 
 def _members(path: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
