@@ -33,7 +33,7 @@ from ..git.submodules import checkout_submodules
 from ..model import PARAMS_FILE, PATTERN, Output, Stage, overlaps, recorded_hash
 from ..output import redact_urls
 from ..repository import check_dvc_files, find_project, require_regular_files
-from ..repository.dvc_repo import bound_what_dvc_reads, commands_of, one_line, path_in_project
+from ..repository.dvc_repo import bound_dvc_input, commands_of, one_line, path_in_project
 from ..repository.hashes import cache_folder
 from ..repository.reader import Reader
 
@@ -112,7 +112,7 @@ class Checkout:
         config = {name: dict(settings[name]) for name in ("core", "remote")}
         config["core"] |= {"site_cache_dir": str(scratch), "analytics": False, "autostage": False}
         config["cache"] = {"dir": str(scratch / "cache")}
-        bound_what_dvc_reads()
+        bound_dvc_input()
         with contextlib.ExitStack() as opened:
             self.repo = opened.enter_context(contextlib.closing(Repo(str(self.root), config=config)))
             self.reader = opened.enter_context(Reader(project))

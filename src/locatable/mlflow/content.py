@@ -25,8 +25,8 @@ KEPT = "mirror.kept"
 # The tags of a provisional run: one identifies what runs, the other says in words that there is no commit.
 RUNNING = "mirror.running"
 PROVISIONAL = "mirror.provisional"
-# The digest of the script that described the run, the name it gave the run, and the tags and artifacts it
-# set.
+# The digest of the script that described the run, the name that it gave to the run, and the tags and
+# artifacts that it changed.
 DESCRIPTION = "mirror.describe"
 OWN_NAME = "mirror.name"
 DESCRIBED = "mirror.described"
@@ -35,7 +35,7 @@ BEST = "dvc.best"
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
-# Characters of a tag that a mirror composes; MLflow allows 8,000.
+# The most characters of a tag that a mirror composes; MLflow allows 8,000.
 LONGEST_TEXT = 7900
 
 

@@ -240,10 +240,11 @@ def find_obstacle(stored: "RunData", fitted: FittedContent) -> str | None:
 
 
 def _can_become(stored: float, values: list[float], is_provisional: bool) -> bool:
-    """Return whether a metric that MLflow has shows these values once their points are logged.
+    """Return whether a stored metric shows these values after their points are logged.
 
-    MLflow gives only the last value of a series, which the same steps lead to. A metric of a provisional
-    run may be a series of all values that were written while it ran.
+    MLflow cannot remove the stored value, so a single value must be equal to it. A series has no such limit:
+    its points are added, and MLflow shows the last one. A metric of a provisional run counts as a series,
+    because it can have several values that were written while it ran.
     """
     if not values:
         return False

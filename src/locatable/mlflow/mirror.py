@@ -50,7 +50,7 @@ class MirrorOptions:
 
 @dataclass
 class MirrorResult:
-    """What a mirror did, as numbers of runs.
+    """The outcome of a mirror, as numbers of runs.
 
     Attributes:
         new: runs that were created or completed.
@@ -283,11 +283,11 @@ class Applier:
         return self._writer.update(planned.known.run_id, content, parent_id)
 
     def _content(self, planned: PlannedRun, snapshot: Snapshot | None) -> Content:
-        """Return what the run should hold."""
+        """Return the content that the run should have."""
         if snapshot is None:
             return study_content(planned.wanted, self._reader)
         known = planned.known
-        # Models that were copied once are copied again: the run is not to lose them.
+        # If the run has model files, copy them again. Otherwise a run that is created again would lose them.
         has_models = known is not None and known.has_models
         copy_models = self._options.copy_models or has_models
         content = revision_content(snapshot, planned.wanted, self._url, copy_models)

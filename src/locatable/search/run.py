@@ -28,7 +28,7 @@ from ..addresses import sqlite_url
 from ..clones import kill_processes
 from ..clones.trial_clone import ProjectSetup, read_project
 from ..errors import DISK_FULL, GitError, ProjectError
-from ..git import git, leave_out, top_folder
+from ..git import git, ignore_locally, top_folder
 from ..repository.reader import Reader
 from ..results.processor import Processor, write_processor
 from ..results.staleness import differences, remedy, summary
@@ -426,7 +426,7 @@ class Search:
         with FileLock(study_folder(plan.root) / "studies.lock"):
             study = open_study(plan.settings, plan.options.storage or sqlite_url(own_storage))
         if not plan.options.storage:
-            leave_out(own_storage)
+            ignore_locally(own_storage)
         self.study = SearchStudy(
             study, plan.settings, plan.project.params_files, self._find_experiments, plan.owner
         )
