@@ -1,4 +1,4 @@
-"""Where the figures and numbers of a document come from."""
+"""Find the results that the figures and numbers of a document come from."""
 
 from collections import Counter
 from dataclasses import replace
@@ -29,7 +29,7 @@ from .result import (
     shortened,
 )
 
-# Figures of a document that are looked at.
+# The rest of a document with more figures is reported as not read.
 MOST_FIGURES = 2_000
 NOT_CACHED = "which are not in this machine's DVC cache; `dvc fetch --all-commits` gets them"
 
@@ -38,13 +38,15 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
     """Find the results that the figures and numbers of a document come from.
 
     Args:
-        reader: of the repository.
-        target: path of the document.
-        rev: the result that its numbers are compared with; None for that of its figures.
+        reader: the reader of the repository.
+        target: the path of the document.
+        rev: the result to compare the numbers with; None for the result of most of the figures, or of most of
+            the numbers.
 
     Raises:
-        UnreadableError: the document is broken, encrypted, or of a format that is not read.
-        NotFoundError: it has no figures, and no number that is a result's; or there is no such revision.
+        UnreadableError: the document is broken, encrypted, or in an unsupported format.
+        NotFoundError: the document has neither a figure nor a number of a result; or there is no such
+            revision.
     """
     path = Path(target)
     readable = instead_of(path)
@@ -87,9 +89,10 @@ def _distinct(results: list[Result]) -> list[Result]:
 
 
 def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
-    """Return figures, noting on each where the compared result has another one at its path.
+    """Note on each figure whether the compared result has a different figure at the same path.
 
-    Where the compared result's own figure of that path is in the document, too, the others are beside it.
+    If the document also shows the compared result's own figure of that path, the figures of other results are
+    there for comparison, and nothing is noted.
     """
     shown: set[str] = set()
     for figure in figures:
@@ -100,7 +103,7 @@ def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[
 
 
 def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> str:
-    """Return the path at which the compared result has another figure; empty where it has none."""
+    """Return the path at which the compared result has a different figure; empty if there is none."""
     if not figure.is_traced or any(result.rev == compared.rev for result in figure.results):
         return ""
     for path in figure.results[0].roles:
@@ -111,7 +114,7 @@ def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> s
 
 
 def _locate_figures(reader: Reader, path: Path, bound: Bound) -> tuple[list[LocatedFigure], list[str]]:
-    """Return the figures of a document, and what may have kept some from being found."""
+    """Return the figures of a document, and lines about what may be the reason that some were not found."""
     known = KnownFigures(reader)
     figures: list[LocatedFigure] = []
     try:
@@ -148,7 +151,7 @@ def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFi
 
 
 def _unread(known: KnownFigures) -> list[str]:
-    """Return lines about figures that cannot be compared, since this machine does not have them."""
+    """Return lines about figures of results that were not compared, because this machine lacks them."""
     lines = []
     kinds = Counter(key.partition(":")[0] for key in known.missing)
     in_git, in_cache = kinds["git"], kinds["md5"]

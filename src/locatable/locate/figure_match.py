@@ -1,8 +1,9 @@
-"""Compares a figure of a document with the figures of results: by its bytes, drawing, pixels, and looks.
+"""Compare a figure of a document with the figures of results: by its bytes, drawing, pixels, and looks.
 
-Looks come last. What a figure shows is cut into blocks; each is aligned with those blocks of results' figures
-that are nearest to it once reduced. It is named after one that it agrees with, if it is clearly further from
-the others where they differ from that one.
+Looks are compared last. The picture is cut into blocks, such as the plots of a row. Each block is aligned
+with those blocks of results' figures that are most similar to it when both are reduced to a small square. A
+block is identified as a figure that it agrees with, if it is clearly further from all other candidates. The
+distance from another candidate is measured only where the two candidates differ.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -45,65 +46,71 @@ from ..errors import UnreadableError
 from .known_figures import MOST_BLOCKS, Key
 from .result import Match
 
-# Mean grey values by which a reduced block may be off, and still be looked at: a crop moves what is in it.
+# Largest mean difference, in grey values, between reduced blocks that are aligned at all. It is generous,
+# because cropping a copy moves what is in it.
 FAR = 20.0
-# Blocks that are aligned at first; of these, those that are aligned in a second way if none agrees.
+# Number of nearest blocks that are aligned first; and if none of them agrees, how many of them are aligned
+# again by their profiles.
 FIRST_ALIGNED = 6
 SECOND_ALIGNED = 3
-# Least share of an original's drawing in a copy for the alignment to be of use for others of its kind.
+# Share of an original's drawing that must be found in a copy for their alignment to be reused for other
+# figures of the same kind.
 PLAUSIBLE = 0.5
-# And, where both are small, for it to be worth a finer alignment: copies have more.
+# Share that must be found by the coarse comparison for a finer alignment to be worth its time: that of copies
+# is higher.
 PROMISING = 0.9
-# How much further than the nearest is looked at, once aligned: what blurs a copy moves it from all alike.
+# Figures are candidates if their distance exceeds that of the nearest by at most this. A small margin is
+# enough, because blur moves a copy away from all figures by the same amount.
 NEAR = 1.0
-# At most so many are looked at.
+# Number of candidates that are compared. If there are more, no figure is named.
 MOST_LOOKED_AT = 240
-# How many times closer than the next a copy must be, where these differ.
+# How many times closer a copy must be to one figure than to the next one, where these two differ.
 CLEARLY_CLOSER = 1.5
 
-# Keys of figures with the same pixels: they are known, or not, together.
+# Keys of figures with the same pixels. A comparison cannot tell them apart.
 Group = tuple[Key, ...]
 
 
 class ResultFigures(Protocol):
-    """The figures of results, as far as a comparison asks for them."""
+    """The figures of results, with what a comparison needs to know about them."""
 
     def keys_of(self, content: bytes) -> list[Key]:
-        """Return keys of figures that have the same bytes."""
+        """Return the keys of figures with exactly these bytes."""
 
     def revisions(self, key: Key) -> set[str]:
-        """Return the revisions that have a figure; none where it is no result's."""
+        """Return the revisions that have a figure; empty if no result has it."""
 
     def is_output(self, key: Key) -> bool:
-        """Return true where a stage wrote a figure in any result."""
+        """Return true if a stage of any result wrote a figure."""
 
     def content(self, key: Key) -> bytes | None:
-        """Return content of a figure; None where this machine does not have it."""
+        """Return the content of a figure; None if this machine does not have it."""
 
     def with_digest(self, digest: bytes) -> list[Key]:
-        """Return keys of figures that have these pixels, or this outline."""
+        """Return the keys of figures with a digest, which is one of pixels or of a drawing's outline."""
 
     @property
     def looks(self) -> np.ndarray:
-        """A row for each block of each figure that differs from others, as `LOOK_ROW` says."""
+        """The distinct blocks of all figures, as an array of `LOOK_ROW`."""
 
     def with_look(self, row: np.void) -> Group:
-        """Return keys of figures that look the same as that of a row of `looks`."""
+        """Return the keys of all figures that look like the figure of a row of `looks`."""
 
     def part(self, row: np.void) -> Part | None:
-        """Return the block that a row of `looks` is of; None where this machine does not have it."""
+        """Return the block of a row of `looks`; None if this machine does not have the figure."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Where a figure comes from, as far as can be said.
+    """What a comparison found out about the origin of a figure.
 
     Attributes:
-        match: how it was found.
-        keys: of the figures of results that it is; of a tie, each group's in turn.
-        others: of a similar figure, those of the next result's; of a tie, of each but the first.
-        closer: how many times closer a similar one is than the next result's; None where there is no other.
-        reason: why it was not found, where that is known.
+        match: how the figure was found.
+        keys: the keys of the results' figures that it is. In a tie, the keys of the first candidate.
+        others: the runners-up. For a similar figure, the most similar figure of the next result; in a tie,
+            the other candidates.
+        closer: how many times closer a similar figure is than the next result's; None if there is no other.
+        reason: why the figure was not found; empty if unknown.
     """
 
     match: Match
@@ -113,9 +120,9 @@ class Verdict:
     reason: str = ""
 
 
-# What is recognized in a picture, with boxes of which its width and height are 1.
+# Regions of a picture in which figures were recognized. Boxes are in units of the picture's width and height.
 Regions = list[tuple[FullBox, Verdict]]
-# What was found of a figure as a whole, and what was recognized in it, by the keys of its forms.
+# Verdicts on the figures of a document, and the regions in them, by the identities of their forms.
 Seen = dict[Hashable, tuple[Verdict, Regions]]
 NOT_FOUND = Verdict(Match.NONE)
 
@@ -125,10 +132,10 @@ class Candidate:
     """A block of a result's figure, aligned with a block of a picture.
 
     Attributes:
-        group: of the figure.
-        original: the block.
-        alignment: where it is in the picture.
-        comparison: of the two.
+        group: the keys of the result's figure.
+        original: the block of that figure.
+        alignment: where the block is in the picture.
+        comparison: how the two agree.
     """
 
     group: Group
@@ -140,29 +147,29 @@ class Candidate:
 def compared_figures(
     known: ResultFigures, document: Path, roots: Sequence[Path] = ()
 ) -> Iterator[tuple[Figure, Verdict]]:
-    """Yield each figure of a document, or of a figure that is not known its parts, with what it is.
+    """Yield each figure of a document with its verdict. An unknown figure may be replaced by its parts.
 
     Args:
-        known: figures of results.
-        document: a picture, or a document with figures.
-        roots: folders beside the document's own project in which files that it names may be.
+        known: the figures of results.
+        document: the path of a picture, or of a document with figures.
+        roots: folders, in addition to the document's own project, from which files that it names may be read.
 
     Raises:
         UnreadableError: the document is broken, encrypted, or too large.
     """
-    # The same picture again, such as a logo on each slide, is compared once.
+    # A picture that is repeated, such as a logo on each slide, is compared once.
     before: Seen = {}
     for figure in read_figures(document, (project_of(document), *roots)):
         yield from verdicts(known, figure, before)
 
 
 def verdicts(known: ResultFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
-    """Return what a figure is; where it is not known as a whole, what its parts are.
+    """Return the verdict on a figure; if it is not known as a whole, the verdicts on its parts.
 
     Args:
-        known: figures of results.
-        figure: of a document.
-        before: what was found of figures of the same document: none is looked at again.
+        known: the figures of results.
+        figure: the figure of a document.
+        before: the verdicts on figures of the same document so far, which are reused and added to.
     """
     try:
         key = _identity(figure)
@@ -192,7 +199,7 @@ def verdicts(known: ResultFigures, figure: Figure, before: Seen) -> list[tuple[F
 
 
 def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
-    """Return what is recognized in a figure, as its parts."""
+    """Return the regions of a figure as its numbered parts."""
     numbered = []
     for number, (_, of_part) in enumerate(seen, start=1):
         name = f"{figure.name} part {number}".strip()
@@ -201,7 +208,10 @@ def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
 
 
 def _identity(figure: Figure) -> tuple[Hashable, ...]:
-    """Return what the same figure has again, by its forms; nothing where it is not remembered as a whole."""
+    """Return the identities of a figure's forms, equal if the document shows the figure again.
+
+    The tuple is empty if the verdict cannot be reused: the figure has parts, or a form without identity.
+    """
     identities = tuple(form.identity for form in figure.forms)
     return () if figure.parts or None in identities else identities
 
@@ -209,7 +219,10 @@ def _identity(figure: Figure) -> tuple[Hashable, ...]:
 def _look(
     known: ResultFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
 ) -> tuple[Verdict, Regions]:
-    """Return what is recognized in the first look that shows a figure of a result, else why there is none."""
+    """Return the regions of the first look in which a figure of a result is recognized.
+
+    If none is recognized, the regions are empty, and the verdict may say why.
+    """
     known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
     try:
         for look in looks:
@@ -227,7 +240,10 @@ def _look(
 def _on_page(
     page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: Regions
 ) -> list[tuple[Figure, Verdict]]:
-    """Return the figures placed on a page, and those recognized on it, of which they may be parts."""
+    """Return the figures placed on a page, and those recognized on the page as a whole.
+
+    A placed picture that is unknown is left out if it belongs to a recognized figure, as one of many pieces.
+    """
     found = [(box, verdict) for box, verdict in seen if verdict.match is not Match.NONE]
     listed = []
     for part, verdict in of_parts:
@@ -237,22 +253,23 @@ def _on_page(
 
 
 def _overlaps(part: Figure, found: Regions) -> bool:
-    """Return true where a part is a piece of what was recognized, or a group around it."""
+    """Return true if a part lies within a recognized region, or is a group around one."""
     box = part.box
     return box is not None and any(covers(extent, box) or covers(box, extent) for extent, _ in found)
 
 
 def _picture_of(look: Look) -> Image.Image | None:
-    """Return a look as a picture; None for a drawing that is not rendered."""
+    """Return a look as a picture; None for a drawing that cannot be rendered."""
     if isinstance(look, Drawing):
         return look.render() if look.render else None
     return look
 
 
 def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, list[Look]]:
-    """Compare a figure with all that are known; the first of its forms that is one of them decides.
+    """Look up the bytes, drawings and pixels of a figure among those of results; the first hit decides.
 
-    Where none is, its looks are returned, too.
+    Returns:
+        The verdict; and the looks of the figure, which are empty if it was found.
     """
     for form in figure.forms:
         keys = known.keys_of(form.content) if isinstance(form, Encoded) else []
@@ -284,12 +301,12 @@ def _drawn(known: ResultFigures, drawing: Drawing) -> Verdict:
 
 
 def _is_drawn_as(known: ResultFigures, key: Key, drawing: Drawing) -> bool:
-    """Return true where a result's figure uses the same fonts, images and patterns for the same operators."""
+    """Return true if a result's figure also uses the same fonts, images and patterns as a drawing."""
     content = known.content(key)
     if content is None:
-        return True  # the outline is all that this machine knows of it
+        return True  # this machine has only the outline of the figure, which agrees
     pages = looks_of(content)
-    # Of several pages that no stage wrote, each is a page of a text, and no figure.
+    # A PDF of several pages that no stage wrote is a text, so none of its pages is a figure.
     if len(pages) > 1 and not known.is_output(key):
         return False
     complete = drawing.complete()
@@ -305,14 +322,14 @@ def _same_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
 
 
 def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
-    """Return what is recognized in a picture, with boxes of which width and height of the picture are 1.
+    """Return the regions of a picture that show figures of results.
 
-    Where anything is, other blocks of its size that are not recognized are listed, too.
+    If there are any, other blocks of about their size are listed as not found.
 
     Args:
-        known: figures of results.
-        picture: that shows one, or several.
-        known_boxes: of parts that are known already.
+        known: the figures of results.
+        picture: a picture that shows one or several figures.
+        known_boxes: the boxes of parts that are identified already.
     """
     picture = small_enough(picture, CUT_AT)
     done: list[FullBox] = [scaled(box, *picture.size) for box in known_boxes]
@@ -330,20 +347,24 @@ def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iter
         found.append((extent, verdict))
     if not found:
         return []
-    # A legend or a colour bar beside a figure is smaller than it, and all of the picture is larger.
+    # Much smaller blocks are left out, because they are legends or colour bars; and so is the first block,
+    # which is the whole picture.
     smallest = min(area(box) for box, _ in found) / 4
     for box in others[1:]:
         if area(box) > smallest and not any(covers(outer, box) for outer in done):
             found.append((box, NOT_FOUND))
     height = min(box[3] - box[1] for box, _ in found)
-    # Of two that are side by side, the left one comes first.
+    # Sort by rows from top to bottom, and within a row from left to right.
     found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
     across, down = 1 / picture.width, 1 / picture.height
     return [(scaled(box, across, down), verdict) for box, verdict in found]
 
 
 def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
-    """Say of which result's figure a block is; with the box that all of that figure would have."""
+    """Return the verdict on a block, and the box of the whole figure that the block shows.
+
+    The box is that of the block itself if the figure is not found.
+    """
     rows = known.looks
     inside = square(copy.picture, copy.box)
     if not len(rows) or not says_something(inside):
@@ -351,7 +372,8 @@ def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     best = _align_first(known, copy, _nearest_rows(rows, inside))
     if best is None or best.comparison.found < PLAUSIBLE:
         return NOT_FOUND, copy.box
-    # Once one is aligned, it is known what others of its kind would look like here.
+    # Figures of the same kind have the same layout. So the alignment of one shows which part of the copy to
+    # compare with all others, which ranks them far better than the unaligned squares do.
     inside, is_shown = square_shown(copy.picture, best.alignment.placed)
     off = nearest(inside, rows["inside"], is_shown)
     order = np.argsort(off, kind="stable")
@@ -380,7 +402,7 @@ def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
-    """Return the block that agrees most with a picture's, of a few; the first that it copies will do."""
+    """Align a few blocks with a copy; return the first that it is a copy of, or else the most similar."""
     best: Candidate | None = None
     aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
     for row in rows:
@@ -411,7 +433,7 @@ def _align_likewise(known: ResultFigures, copy: Part, row: np.void, placed: Full
 
 
 def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
-    """Return a candidate by its alignment, which is made finer where it is promising."""
+    """Return a candidate with a coarse alignment, or a finer one if the coarse comparison is promising."""
     comparison = compare(copy, original, alignment, COARSE)
     if comparison is None:
         return None
@@ -424,7 +446,13 @@ def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -
 
 
 def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Group]) -> Verdict:
-    """Name the one of some candidates that is clearly closest where they differ; else it is a tie."""
+    """Return the candidate that is clearly closest, or a tie if several are about as close.
+
+    Args:
+        known: the figures of results.
+        candidates: the figures that were compared; at least one of them is a copy.
+        unseen: the figures that were not compared because there are too many.
+    """
     copies = [candidate for candidate in candidates if candidate.comparison.is_copy]
     best = copies[0]
     for candidate in copies[1:]:
@@ -433,12 +461,12 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
     revisions = _revisions(known, best.group)
     times: dict[Group, float] = {}
     for candidate in candidates:
-        # The same result can have the figure in several sizes and formats.
+        # The same result can have the figure in several sizes and formats, which do not compete.
         if _revisions(known, candidate.group) != revisions:
             times[candidate.group] = times_closer(best.comparison, candidate.comparison)
     tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
     if tied or unseen:
-        # One of those that are unseen could be nearer still: nothing is guessed.
+        # A figure that was not compared could be closer still, so no figure is named.
         return Verdict(Match.TIE, best.group, (*tied, *unseen))
     if not times:
         return Verdict(Match.SIMILAR, best.group)
@@ -449,13 +477,14 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
 def _agrees_closely(
     known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], named: Group
 ) -> bool:
-    """Return true where a picture agrees closely with a figure of a result, in one of its formats."""
+    """Return true if a copy agrees with the named figure in small details, too, in one of its formats."""
     revisions = _revisions(known, named)
     formats = []
     for group, candidate in candidates.items():
         if candidate.comparison.is_copy and _revisions(known, group) == revisions:
             formats.append(candidate)
-    # Other programs draw letters otherwise: of several formats, the copy is of the one that it is most like.
+    # Programs render letters differently, so that a copy of one format may not agree closely with another
+    # format. The most similar format is tried first.
     formats.sort(key=lambda one: one.comparison.found, reverse=True)
     return any(agree_closely(copy, one.original, one.alignment) for one in formats)
 
