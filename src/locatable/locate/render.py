@@ -1,4 +1,4 @@
-"""Results as text: for people, at 80 columns, and as JSON."""
+"""Show results as text of 80 columns, and as JSON."""
 
 import textwrap
 from collections import Counter
@@ -15,25 +15,30 @@ if TYPE_CHECKING:
     from ..mlflow.running import RunningReport
 
 WIDTH = 80
-# Items of a list that are shown; JSON has all.
+# Number of items of a list that are shown; the JSON has all.
 MOST_ITEMS = 5
 # Characters of a digest or commit id that are shown.
 DIGITS = 12
 UNCOMMITTED = "  UNCOMMITTED"
-# Candidates for a number that get a line, and candidates of a tie that are named.
+# Number of candidates for a number that get a line, and of candidates in a tie that are named.
 MOST_CANDIDATES = 10
 MOST_NAMED = 5
-# More than so many times closer is not told more exactly.
+# A larger factor is shown as "over 20": its exact value says nothing more.
 MOST_TIMES = 20
 
 
 def to_json(reports: list[Report]) -> str:
-    """Return reports as a JSON list; its keys are the attributes of `Report`. See also `json_text`."""
+    """Return reports as a JSON list; the keys of each item are the attributes of `Report`."""
     return json_text(list(map(asdict, reports)), indent=1)
 
 
 def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
-    """Return a line: what a result is called, how the target belongs to it, and where it is the same."""
+    """Return a line with the name of a result, the target's roles in it, and the commits that share it.
+
+    Args:
+        result: the result, or a report on it.
+        same_in: the ids of later commits with the same result.
+    """
     name = result.rev[:7]
     if result.experiment:
         name = f"{result.experiment.name}  {name} on {result.experiment.baseline[:7]}"
@@ -51,7 +56,7 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
 
 
 def candidates(target: str, results: list[Result]) -> str:
-    """Return a line that counts the results that a number can be of, and one for each of the likeliest."""
+    """Return a line that counts the results with a number, and a line for each of the likeliest ones."""
     lines = [f"{target}: {len(results)} results have such a value; the likeliest first"]
     for result in results[:MOST_CANDIDATES]:
         lines.append(f"  {title(result)}")
@@ -62,7 +67,7 @@ def candidates(target: str, results: list[Result]) -> str:
 
 
 def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
-    """Return a report for people to read; `same_in` are commits that are told with it."""
+    """Return a report as text; `same_in` has the ids of later commits with the same result."""
     lines = [title(report, same_in), *staleness_lines(report)]
     for name, items in summaries(report).items():
         lines += _coordinate_lines(report, name, items)
@@ -81,12 +86,12 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
 
 
 def running_to_json(reports: "list[RunningReport]") -> str:
-    """Return reports on what runs as a JSON list; its keys are the attributes of `RunningReport`."""
+    """Return reports on running experiments as a JSON list; the keys are those of `RunningReport`."""
     return json_text([asdict(report) for report in reports], indent=1)
 
 
 def running_to_text(reports: "list[RunningReport]") -> str:
-    """Return for people where experiments run, since when, with which params, and their last values."""
+    """Return reports on running experiments as text: where and since when they run, params, last values."""
     lines = []
     for report in reports:
         since = datetime.fromtimestamp(report.since // 1000).astimezone().isoformat(" ")
@@ -103,7 +108,7 @@ def running_to_text(reports: "list[RunningReport]") -> str:
 
 
 def staleness_lines(report: Report) -> list[str]:
-    """Return lines about results that are not of the commit's files, or not there yet."""
+    """Return lines that warn of results that were made from other files, or are not recorded yet."""
     if not report.has_results:
         remedy = ": dvc repro, then commit" if report.can_run else ""
         return [f"  no results are recorded yet{remedy}"]
@@ -120,9 +125,9 @@ def staleness_lines(report: Report) -> list[str]:
 
 
 def summaries(report: Report) -> dict[str, list[str]]:
-    """Return what to show of each coordinate, by its name."""
+    """Return the items that summarize each coordinate, by its name."""
     coordinates = report.coordinates
-    # An index of many repositories does not list many files.
+    # A report from an index gives the number of code files instead of a long list.
     code = coordinates.code.content
     files = len(code["files"]) + code.get("unlisted", 0)
     return {
@@ -160,14 +165,14 @@ def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
 
 
 def wrap_items(items: list[str], width: int) -> list[str]:
-    """Join items by commas, in lines of at most `width` characters; longer items are not broken."""
+    """Join items by commas, in lines of at most `width` characters; a longer item gets a line by itself."""
     shown = items[:MOST_ITEMS]
     if len(items) > MOST_ITEMS:
         shown[-1] += f" and {len(items) - MOST_ITEMS} more"
     lines = [""]
     for item in shown:
         joined = f"{lines[-1]}, {item}" if lines[-1] else item
-        if lines[-1] and len(joined) >= width:  # one more for the comma
+        if lines[-1] and len(joined) >= width:  # a comma may follow, so `width` itself is too long
             lines[-1] += ","
             lines.append(item)
         else:
@@ -176,7 +181,7 @@ def wrap_items(items: list[str], width: int) -> list[str]:
 
 
 def document_to_text(target: str, located: Located, reports: list[Report]) -> str:
-    """Return a line about a document, then some about each of its figures, then about its numbers."""
+    """Return text about a document: a summary, its figures, its numbers, and commands for their results."""
     warnings = {identity(report): staleness_lines(report) for report in reports}
     pages = [f"{target}: {_count_figures(located.figures)}"]
     for figure in located.figures:
@@ -206,7 +211,7 @@ def _count_figures(located: list[LocatedFigure]) -> str:
 
 
 def _numbers_pages(compared: ComparedNumbers, result: Result) -> list[str]:
-    """Return what the numbers of a document are, those of other results than the compared one first."""
+    """Return paragraphs about the numbers of a document, those that belong to other results first."""
     total = len(compared.numbers)
     if not total:
         return []
@@ -231,14 +236,14 @@ def _numbers_pages(compared: ComparedNumbers, result: Result) -> list[str]:
 def _recorded_line(number: LocatedNumber) -> str:
     line = f"{number.place}  {number.text} {number.dotted}"
     width = WIDTH - len(line) - 2
-    # Fewer characters of its sentence say nothing.
+    # Ten or fewer characters of the sentence would say nothing.
     if number.words and width > 10:
         line += f"  {_cut(number.words, width)}"
     return line
 
 
 def document_to_json(target: str, located: Located, reports: list[Report]) -> str:
-    """Return the same for machines, with the numbers of no result."""
+    """Return the figures and numbers of a document as JSON, including the numbers of no result."""
     figures = []
     for figure in located.figures:
         values = {
@@ -282,7 +287,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def how_found(figure: LocatedFigure) -> str:
-    """Return a line about how a figure was found."""
+    """Return a line that says how a figure was found."""
     return "  ".join(filter(None, [_place(figure), f"{figure.match.value}{_lead(figure)}"]))
 
 
@@ -313,7 +318,7 @@ def _figure_text(figure: LocatedFigure) -> str:
 
 
 def _lead(figure: LocatedFigure) -> str:
-    """Return how much a similar figure says, in brackets; empty for one that was found otherwise."""
+    """Return a remark in brackets that a similar figure is only a lead; empty for other matches."""
     if figure.match is not Match.SIMILAR:
         return ""
     if figure.closer is None:
