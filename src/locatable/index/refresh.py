@@ -1,7 +1,7 @@
-"""Reads repositories into an index: what is new in each, from Git's objects; nothing is run or checked out.
+"""Read the new results of repositories into an index, from Git's objects; nothing is run or checked out.
 
-A folder of this machine is read where it is, with DVC's cache; what a URL or a bare repository has is fetched
-into a clone in the user's cache folder.
+A checkout on this machine is read in place, with its DVC cache. A URL or a bare repository is fetched into a
+clone in the user's cache folder.
 """
 
 import hashlib
@@ -37,23 +37,24 @@ if TYPE_CHECKING:
 
     from ..documents import Look
 
-# All branches, tags and experiments, as the repository has them now; nothing else, such as pull requests.
+# Branches, tags and experiments replace those of the clone; other refs, such as pull requests, are left out.
 FETCHED = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/exps/*:refs/exps/*")
 FETCH = ("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--update-head-ok", "--refmap=")
-# A server that sends nothing for a minute is not waited for; no process of Git's outlives the command.
+# Git gives up on a server that sends nothing for a minute, and starts no background process that would
+# outlive the command.
 FETCH_SETTINGS = {
     "gc.autoDetach": "false",
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
     "maintenance.autoDetach": "false",
 }
-# A longer list of code files is left to its digest and to the commit.
+# A longer list of code files is not stored: its digest and the commit identify the files.
 MOST_FILES = 200
-# Files that are looked at, and in how large a folder of DVC's they are figures, and not data.
+# Suffixes of files that are fingerprinted. Pictures in a larger tracked folder are data, not figures.
 FIGURES = (*PICTURES, ".pdf")
 MOST_IN_FOLDER = 1_000
 _HASH = re.compile(r"([0-9a-f]{32,64})(?:\.dir)?")
-# All refs, of a tag also the commit that it means.
+# Lists all refs. The last id of an annotated tag is that of its commit.
 REFS = ("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)")
 _ADD_REPOSITORY = """
 INSERT INTO repositories (source, refs, id_length, checked, problem) VALUES (?, '', ?, ?, '')
@@ -86,7 +87,7 @@ INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET result =
 WHERE EXISTS (SELECT 1 FROM preferences WHERE other = result AND preferred = excluded.result)
 """
 _ADD_UNSEEN = "INSERT INTO figures VALUES (?, 0, '', NULL, NULL) ON CONFLICT DO NOTHING"
-# What another version read counts as unseen: what a fingerprint is can change.
+# Figures with fingerprints of a different version count as unseen, because the format may have changed.
 _UNSEEN = """
 SELECT DISTINCT hash FROM figures JOIN places USING (hash)
 WHERE version != ? AND repository = ? AND folder = ?
@@ -100,10 +101,10 @@ JOIN names ON path = names.id WHERE repository = ? AND folder = ?
 
 
 def address(source: str) -> str:
-    """Return how an index calls a repository: the root of a checkout on this machine, or a URL.
+    """Return the source by which the index stores a repository: the root of a checkout, or a URL.
 
     Raises:
-        UsageError: the URL holds a password, or is none.
+        UsageError: the source is no URL, or a URL with a user name or password.
     """
     folder = Path(source)
     if folder.exists():
@@ -121,13 +122,13 @@ def address(source: str) -> str:
 
 
 def read_new(db: sqlite3.Connection, source: str) -> int:
-    """Read what is new in a repository, which is added where it is not there yet.
+    """Read the new results of a repository, and add the repository if the index does not have it.
 
     Returns:
         The number of new results.
 
     Raises:
-        LocatableError: it cannot be read; what was known of it stays, and why is noted.
+        LocatableError: the repository cannot be read. The index keeps its results, and stores the reason.
     """
     now = int(time.time())
     try:
@@ -156,13 +157,15 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
     is_clone = top.is_relative_to(clones_folder())
     for folder in sorted({"", *projects}):
         if is_clone and folder in projects:
-            (top / folder / MARK).mkdir(parents=True, exist_ok=True)  # the reader looks for it
+            # `Reader` recognizes a project by this folder, which a clone without files does not have.
+            (top / folder / MARK).mkdir(parents=True, exist_ok=True)
         elif folder and not (top / folder / MARK).is_dir():
             unread.append(folder)
             continue
         with Reader(top / folder) as reader:
             project = _Project(db, key, reader, folder, projects)
-            # What was missing from the DVC cache of a checkout can be there now.
+            # A checkout is read again even if its refs have not changed, because its DVC cache may have files
+            # now that it lacked before.
             if known != state or not is_clone:
                 number_of_new += project.read(now, retries=not is_clone)
             project.list_folders()
@@ -173,7 +176,7 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
 
 
 def _read_tips(db: sqlite3.Connection, repository: int, refs: str) -> None:
-    """Note the branches and tags of a repository, as `REFS` lists them."""
+    """Store the branches and tags of a repository, given the output of `REFS`."""
     db.execute("DELETE FROM tips WHERE repository = ?", [repository])
     for line in refs.splitlines():
         ref, *ids = line.split()
@@ -183,12 +186,12 @@ def _read_tips(db: sqlite3.Connection, repository: int, refs: str) -> None:
 
 
 def as_utf8(text: str) -> str:
-    """Return a name; one that is not UTF-8 is written as `repr` does."""
+    """Return a name as valid UTF-8: bytes that are not are written as escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _readable_folder(source: str) -> Path:
-    """Return a checkout: the source itself, or a clone in which everything of it is that is read."""
+    """Return the folder of a checkout, or else that of a clone without files, which is updated first."""
     folder = local_folder(source)
     if folder.is_relative_to(clones_folder()):
         _fetch(Path(source) if Path(source).is_absolute() else source, folder)
@@ -196,7 +199,7 @@ def _readable_folder(source: str) -> Path:
 
 
 def _fetch(origin: str | Path, clone: Path) -> None:
-    """Bring a clone without files up to date, which is made where it is not there."""
+    """Update a clone without checked out files; create it if it does not exist."""
     if not (clone / ".git").is_dir():
         begun = clone / "begun"
         shutil.rmtree(begun, ignore_errors=True)
@@ -209,7 +212,7 @@ def _fetch(origin: str | Path, clone: Path) -> None:
 
 
 def _projects(reader: Reader) -> set[str]:
-    """Return the folders of all projects that branches of a repository have; that of its root is empty."""
+    """Return the folders of all projects on the branches of a repository; the root is an empty text."""
     tips = git(reader.top, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes").split()
     trees = []
     for answer in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
@@ -219,12 +222,12 @@ def _projects(reader: Reader) -> set[str]:
     found: set[str] = set()
     for tree in trees:
         found.update(projects_in(reader.objects, tree))
-    # Git takes such a name from a server, and would not check it out.
+    # A hostile server can send such names. Git refuses to check them out, and so they are not read.
     return {folder for folder in found if {"..", ".git"}.isdisjoint(folder.split("/"))}
 
 
 class _Project:
-    """Reads a project of a repository into an index."""
+    """Reads a project of a repository into an index. What earlier revisions have is not stored again."""
 
     def __init__(
         self, db: sqlite3.Connection, repository: int, reader: Reader, folder: str, projects: set[str]
@@ -234,17 +237,20 @@ class _Project:
         self._reader = reader
         self._folder = folder
         self._url = origin_url(reader)
-        # Else it is the root of a repository whose projects are all below it.
+        # False for the root of a repository if all its projects are in subfolders.
         self._is_project = folder in projects or not projects
         self._names: dict[str, int] = {}
-        # What earlier revisions have, too: folders by what is in them and the roles there, places, numbers.
+        # The trees, places and numbers of the revisions read so far, which need not be stored again. A tree
+        # is known only with the roles of its files, numbered by `_roles`: the same tree can have others.
         self._seen: set[tuple[Any, ...]] = set()
         self._roles: dict[frozenset[tuple[str, Role]], int] = {}
 
     def read(self, now: int, *, retries: bool) -> int:
-        """Read the revisions that are not known yet, oldest first, and return their number.
+        """Read the new revisions, oldest first, and return the number of results that this added.
 
-        With `retries`, read those again of which something could not be read.
+        Args:
+            now: the time, in seconds since 1970.
+            retries: also read revisions again that could not be read completely.
         """
         commits = Commits(self._reader)
         before = self._number_of_results()
@@ -253,7 +259,7 @@ class _Project:
         times = {}
         for rev, answer in zip(unread, answers, strict=True):
             times[rev] = commit_time(answer[1].decode(errors="replace")) if answer else 0
-        # Of the same second, the later ones are listed first.
+        # Git lists newer commits first. The sort is stable, so that this order decides between equal times.
         ordered = sorted(reversed(unread), key=times.__getitem__)
         snapshots = self._reader.snapshots(ordered)
         plain = "read {n_fmt} of {total_fmt} revisions"
@@ -270,7 +276,13 @@ class _Project:
         return int(self._db.execute(_COUNT, [self._repository, self._folder]).fetchone()[0])
 
     def _unread(self, commits: Commits, now: int, retries: bool) -> list[str]:
-        """Return revisions to read, and note since when others are on no branch, tag or experiment."""
+        """Return the revisions to read, and store which known ones have vanished or come back.
+
+        Args:
+            commits: all commits of branches, tags and experiments.
+            now: the time, in seconds since 1970.
+            retries: also return revisions that could not be read completely.
+        """
         known: dict[str, str | None] = {}
         is_here: dict[str, bool] = {}
         present = set(commits.revs)
@@ -282,7 +294,8 @@ class _Project:
                 is_here[rev] = rev in present
         for rev, here in is_here.items():
             self._db.execute(_SET_GONE, [None if here else now, self._repository, self._folder, rev])
-        # What a vanished result was the first to have, another one can have, too.
+        # Places and numbers are stored with one result only. If that has vanished, a different result should
+        # take its place, so all revisions are read again.
         if not all(is_here.values()):
             known = {}
         unread = []
@@ -295,7 +308,7 @@ class _Project:
         return [rev for rev in unread if rev not in foreign]
 
     def _add(self, result: Result) -> None:
-        """Add a revision with what no earlier one has; of one that cannot be read, why."""
+        """Store a revision, with the places and numbers that no earlier one has, or why it cannot be read."""
         snapshot = result.snapshot
         problems: list[str] = []
         places: list[tuple[bytes, str, Role]] = []
@@ -311,7 +324,7 @@ class _Project:
         except UnreadableError as error:
             problems.insert(0, error.message)
             places, numbers = [], []
-            self._seen.clear()  # the next revision can have what was not added
+            self._seen.clear()  # some of it was not stored, and the next revision may have the same
         stored, coordinates = self._packed(report) if report else (b"", [0] * len(COORDINATES))
         experiment = result.experiment.name if result.experiment else None
         row = [self._repository, self._folder, snapshot.rev, experiment, snapshot.time]
@@ -326,7 +339,10 @@ class _Project:
     def _add_place(
         self, content: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
     ) -> None:
-        """Add a place of a file; a figure is to be looked at unless it is data, as inputs of DVC's are."""
+        """Store a place of a file, and mark a figure as not fingerprinted yet.
+
+        Data is not fingerprinted: files that DVC tracks, unless a stage wrote them, and large folders.
+        """
         place = (content, self._repository, self._folder, self._name(path), kind, stage, result)
         self._db.execute(_ADD_PLACE, place)
         is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
@@ -334,7 +350,10 @@ class _Project:
             self._db.execute(_ADD_UNSEEN, [content])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
-        """Return a report without its coordinates, and the keys of these: most are those of many results."""
+        """Return a compressed report without its coordinates, and the keys of the coordinates.
+
+        Coordinates are stored separately, because many results share them.
+        """
         values = asdict(report)
         keys = []
         for name in COORDINATES:
@@ -354,7 +373,7 @@ class _Project:
         return zlib.compress(json_text(values, separators=(",", ":")).encode()), keys
 
     def _name(self, text: str) -> int:
-        """Return the key of a path or a value's name."""
+        """Return the key of a path, or of the name of a value; store it first if it is new."""
         if text not in self._names:
             shown = as_utf8(text)
             self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [shown])
@@ -363,14 +382,14 @@ class _Project:
         return self._names[text]
 
     def _is_new(self, *what: Any) -> bool:
-        """Return true the first time."""
+        """Return true if the method was not called with the same arguments before."""
         if what in self._seen:
             return False
         self._seen.add(what)
         return True
 
     def _new_places(self, snapshot: Snapshot) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield hash, path and role of each file and tracked folder of a revision that no earlier one has."""
+        """Yield the hash, path and role of each file and tracked folder that no earlier revision has."""
         tracked = snapshot.tracked
         made = {path: role_at(snapshot, path) for path in snapshot.sources}
         for name, record in snapshot.records.items():
@@ -389,7 +408,13 @@ class _Project:
     def _kept_by_git(
         self, snapshot: Snapshot, roles: Mapping[str, Role], made: Mapping[str, Role]
     ) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield those of the files that Git keeps; of a folder that was made, each has its role."""
+        """Yield the new places of files that Git tracks.
+
+        Args:
+            snapshot: the revision.
+            roles: the roles of files and folders by path.
+            made: the roles of outputs and sources only; a file in such a folder has the role of the folder.
+        """
         number = self._roles.setdefault(frozenset(roles.items()), len(self._roles))
         for blob, path in self._new_files(snapshot.tree, "", number):
             around = [made[folder] for folder in folders(path) if folder in made]
@@ -398,18 +423,25 @@ class _Project:
                 yield bytes.fromhex(blob), path, role
 
     def _new_files(self, tree: str, folder: str, roles: int) -> Iterator[tuple[str, str]]:
-        """Yield blob and path of files below a tree that no earlier revision has with the same roles."""
+        """Yield the blob and path of files below a tree that no earlier revision has with the same roles.
+
+        Args:
+            tree: the id of the tree.
+            folder: its path, with a slash at the end; empty for the project's own folder.
+            roles: the number of the revision's roles; see `_roles`.
+        """
         if not self._is_new(tree, folder, roles):
             return
         for name, (mode, entry) in self._reader.objects.entries(tree).items():
             if mode == FOLDER:
-                if MARK not in self._reader.objects.entries(entry):  # else a project of its own
+                # A folder with a `.dvc` folder is a different project, which is read by itself.
+                if MARK not in self._reader.objects.entries(entry):
                     yield from self._new_files(entry, f"{folder}{name}/", roles)
             elif mode not in (SUBMODULE, LINK):
                 yield entry, f"{folder}{name}"
 
     def _kept_by_dvc(self, entry: Entry, path: str, role: Role) -> Iterator[tuple[bytes, str, Role]]:
-        """Yield a file or folder by its hash, and the files that its entry lists."""
+        """Yield the new places of a file or folder that DVC tracks, and of the files that its entry lists."""
         hashes = {path: str(entry.get("md5", ""))}
         if entry.get("files"):
             hashes |= self._reader.folder_files(path, entry)
@@ -423,7 +455,7 @@ class _Project:
                 self._db.execute(_ADD_UNLISTED, [content, self._repository, self._folder])
 
     def _new_numbers(self, values: Iterable[NamedValue]) -> Iterator[NamedValue]:
-        """Yield the values that are numbers, also in texts, and that no earlier revision has."""
+        """Yield the finite numbers among values, also those in texts, that no earlier revision has."""
         for value in values:
             real = value.value
             if isinstance(real, str):
@@ -431,12 +463,12 @@ class _Project:
             if isinstance(real, bool) or not isinstance(real, int | float) or not math.isfinite(real):
                 continue
             if isinstance(real, int) and real.bit_length() > 63:
-                real = float(real)  # SQLite has none that are longer
+                real = float(real)  # the integers of SQLite have 64 bits
             if self._is_new(value.kind, value.key, real):
                 yield replace(value, value=real)
 
     def list_folders(self) -> None:
-        """Add the files of tracked folders, as far as this machine's DVC cache has their lists by now."""
+        """Store the files of tracked folders whose lists have arrived in this machine's DVC cache."""
         of = (self._repository, self._folder)
         for content, path, kind, stage, result in self._db.execute(_UNLISTED, of).fetchall():
             md5 = f"{content.hex()}.dir"
@@ -449,9 +481,9 @@ class _Project:
             self._db.execute(_IS_LISTED, [content, *of])
 
     def look_at_figures(self) -> None:
-        """Add what figures look like, as far as their files are on this machine.
+        """Store the fingerprints of new figures whose files are on this machine.
 
-        Without the extra `documents`, their bytes are all that is known.
+        Without the extra `documents`, no fingerprints are stored, and figures are found by their bytes only.
         """
         try:
             from ..locate.known_figures import LOOKS, FigureFiles, digest_rows, look_rows, read_rows
