@@ -52,9 +52,9 @@ class Commits:
         self.revs = list(dict.fromkeys([*self.experiments, *listed]))
         # Baselines that are on no branch are searched as well, unless a shallow clone lacks them.
         baselines = {experiment.baseline for experiment in self.experiments.values()}
-        others = sorted(baselines.difference(self.revs))
-        for rev, answer in zip(others, reader.objects.read(others), strict=True):
-            if answer:
+        unlisted = sorted(baselines.difference(self.revs))
+        for rev, commit in zip(unlisted, reader.objects.read(unlisted), strict=True):
+            if commit:
                 self.revs.append(rev)
         self.id_length = len(self.revs[0]) if self.revs else 40
 
@@ -75,13 +75,8 @@ def find_content(reader: Reader, path: Path) -> Located:
         return located
     # A folder is still traceable after a file in it was changed or added, because the other files are known.
     located = _find(reader, [file for file in path.rglob("*") if file.is_file()])
-    most: list[Result] = []
-    for result in located.results:
-        if not most or len(result.roles) > len(most[0].roles):
-            most = [result]
-        elif len(result.roles) == len(most[0].roles):
-            most.append(result)
-    return replace(located, results=most)
+    most = max((len(result.roles) for result in located.results), default=0)
+    return replace(located, results=[result for result in located.results if len(result.roles) == most])
 
 
 def find_recorded(reader: Reader, target: str) -> Located | None:
@@ -98,10 +93,10 @@ def find_recorded(reader: Reader, target: str) -> Located | None:
     path = path_in(snapshot, Path(target)) if snapshot else None
     if not snapshot or not path:
         return None
-    names = recorded_names(snapshot, path)
-    if not names and path not in snapshot.sources and path not in snapshot.outs:
+    hashes = recorded_hashes(snapshot, path)
+    if not hashes and path not in snapshot.sources and path not in snapshot.outs:
         return None
-    located = _find(reader, [], names) if names else Located([])
+    located = _find(reader, [], hashes) if hashes else Located([])
     note = f"{target}: not here; this is what {snapshot.rev[:7]} records of it"
     if not snapshot.in_git(path):
         note += f", and `dvc pull {quote(target)}` may get it"
@@ -111,24 +106,24 @@ def find_recorded(reader: Reader, target: str) -> Located | None:
 
 def path_in(snapshot: Snapshot, target: Path) -> str | None:
     """Return a target's path relative to the project, as revisions have it; None if it is outside."""
-    place = Path(os.path.abspath(target))
+    absolute = Path(os.path.abspath(target))
     root = snapshot.reader.root
-    return place.relative_to(root).as_posix() if place.is_relative_to(root) else None
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else None
 
 
-def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
+def recorded_hashes(snapshot: Snapshot, path: str) -> frozenset[str]:
     """Return the Git and DVC hashes that a revision records for the file or folder at a path.
 
     If the path is in a tracked folder whose list of files is not available, or the path is a subfolder of a
     tracked folder, the result is the hash of the tracked folder. It is empty if no hash is recorded.
     """
-    kept = snapshot.reader.objects.entry(snapshot.tree, path)
-    if kept:
+    git_id = snapshot.reader.objects.entry(snapshot.tree, path)
+    if git_id:
         # The md5 is added because other revisions may track the same file with DVC or read it as an input.
         # Their lock files name it by its md5.
         is_file = path in snapshot.git_files(path)
-        md5 = snapshot.reader.hashes.of_blob(kept, HashKind.MD5) if is_file else None
-        return frozenset(filter(None, (kept, md5)))
+        md5 = snapshot.reader.hashes.of_blob(git_id, HashKind.MD5) if is_file else None
+        return frozenset(filter(None, (git_id, md5)))
     for tracked, entry in snapshot.tracked.items():
         if "md5" not in entry or not is_in(path, tracked):
             continue
@@ -141,10 +136,10 @@ def recorded_names(snapshot: Snapshot, path: str) -> frozenset[str]:
     return frozenset()
 
 
-def _find(reader: Reader, targets: list[Path], names: frozenset[str] = frozenset()) -> Located:
+def _find(reader: Reader, targets: list[Path], hashes: frozenset[str] = frozenset()) -> Located:
     """Find the revisions that have any of the target files and folders, or a file with any of the hashes."""
     commits = Commits(reader)
-    search = _Search(reader, targets, names, commits.id_length)
+    search = _Search(reader, targets, hashes, commits.id_length)
     results, left_out = [], []
     for snapshot in commits.snapshots():
         try:
@@ -193,36 +188,36 @@ class Hashes:
     """The hashes by which DVC files name the wanted files or folders.
 
     Attributes:
-        names: the hashes of the files and folders, and of the tracked folders that contain one.
+        current: the hashes of the files and folders, and of the tracked folders that contain one.
         older: the same hashes as DVC 1 and 2 computed them, with the line ends of text files normalized.
     """
 
-    names: set[str]
+    current: set[str]
     older: set[str]
 
     @property
     def all(self) -> set[str]:
         """The hashes of both kinds."""
-        return self.names | self.older
+        return self.current | self.older
 
-    def name(self, entry: Mapping[str, Any]) -> bool:
+    def match(self, entry: Mapping[str, Any]) -> bool:
         """Return true if an entry of a lock or `.dvc` file is one of them, or a folder that contains one."""
-        names = self.names if HashKind.of_entry(entry) is HashKind.MD5 else self.older
-        if entry.get("md5") in names:
+        hashes = self.current if HashKind.of_entry(entry) is HashKind.MD5 else self.older
+        if entry.get("md5") in hashes:
             return True
         # For a remote with `version_aware`, the entry of a folder lists its files instead of having one hash.
-        return any(file.get("md5") in names for file in entry.get("files") or ())
+        return any(file.get("md5") in hashes for file in entry.get("files") or ())
 
 
 class _Search:
     """A search for files and folders, which remembers between revisions what it has looked into."""
 
-    def __init__(self, reader: Reader, targets: list[Path], names: frozenset[str], id_length: int) -> None:
+    def __init__(self, reader: Reader, targets: list[Path], hashes: frozenset[str], id_length: int) -> None:
         self._reader = reader
         self._targets = targets
         self._md5s: set[str] = set()
-        self._hashes = Hashes(set(names), set(names))
-        self._blobs = set(names)
+        self._hashes = Hashes(set(hashes), set(hashes))
+        self._blobs = set(hashes)
         self._has_folder = False
         for target in targets:
             self._md5s.add(md5_of(target))
@@ -233,13 +228,13 @@ class _Search:
             elif reader.lfs.is_dir():
                 # With Git LFS, Git has a pointer in place of the file.
                 self._blobs.add(lfs_pointer_hash(target, id_length))
-        self._hashes.names.update(self._md5s)
+        self._hashes.current.update(self._md5s)
         # The hashes of the targets themselves, as the raw content of DVC files has them.
-        self._wanted = {name.encode() for name in self._hashes.all}
-        # Whether a lock or `.dvc` file can name a target, by its blob: many revisions share the same blob.
-        # The folders are those whose lists were read.
-        self._can_name: dict[str, bool] = {}
-        self._folders: set[str] = set()
+        self._wanted = {hashed.encode() for hashed in self._hashes.all}
+        # Whether a lock or `.dvc` file may name a target, by its blob: many revisions share the same blob.
+        self._may_name: dict[str, bool] = {}
+        # The hashes of folders whose lists of files were searched.
+        self._searched: set[str] = set()
 
     def roles(self, snapshot: Snapshot) -> dict[str, Role]:
         """Return how the targets belong to a revision, by path; empty if they do not.
@@ -254,34 +249,35 @@ class _Search:
             paths += self._reader.objects.paths_of_blob(snapshot.tree, blob)
         # Each blob is tested, without stopping at the first match, because the test also adds the hashes of
         # the folders that contain a target.
-        records = [path for path, blob in snapshot.blobs.items() if self._names_target(blob)]
+        records = [path for path, blob in snapshot.blobs.items() if self._may_name_target(blob)]
         return roles_of(snapshot, paths, self._hashes) if paths or records else {}
 
-    def _names_target(self, blob: str) -> bool:
+    def _may_name_target(self, blob: str) -> bool:
         """Return true if a lock or `.dvc` file may name a target, or a folder that contains one."""
-        if blob not in self._can_name:
+        if blob not in self._may_name:
             text = self._reader.objects.blob(blob)
             folders = _folder_hashes(text)
-            self._look_into(folders)
+            self._add_folders_of_targets(folders)
             # After a push to a remote with `version_aware`, the entry of a folder lists its files, but the
             # hash of the folder itself is written nowhere.
-            is_listed = self._has_folder and b"files:" in text
-            holds_target = not folders.isdisjoint(self._hashes.all)
-            self._can_name[blob] = is_listed or holds_target or any(name in text for name in self._wanted)
-        return self._can_name[blob]
+            may_list_folder = self._has_folder and b"files:" in text
+            has_folder_of_target = not folders.isdisjoint(self._hashes.all)
+            has_target = any(hashed in text for hashed in self._wanted)
+            self._may_name[blob] = may_list_folder or has_folder_of_target or has_target
+        return self._may_name[blob]
 
-    def _look_into(self, folders: set[str]) -> None:
+    def _add_folders_of_targets(self, folders: set[str]) -> None:
         """Add the hashes of the tracked folders that contain a target, if the cache has their lists."""
-        for folder in folders - self._folders:
+        for folder in folders - self._searched:
             listing = self._reader.cached_file(folder)
             if not listing:
                 continue
             content = listing.read_bytes()
-            held = {name.decode() for name in self._wanted if name in content}
-            for names in (self._hashes.names, self._hashes.older):
-                if held & names:
-                    names.add(folder)
-        self._folders |= folders
+            listed = {hashed.decode() for hashed in self._wanted if hashed in content}
+            for hashes in (self._hashes.current, self._hashes.older):
+                if listed & hashes:
+                    hashes.add(folder)
+        self._searched |= folders
 
     def in_workspace(self, head: Snapshot) -> list[Result]:
         """Return the result of the workspace if a target is an output that HEAD does not record.
@@ -325,27 +321,27 @@ def roles_of(snapshot: Snapshot, paths: list[str], hashes: Hashes) -> dict[str, 
     # A more telling role replaces a less telling one at the same path: the stage that wrote a file says most.
     roles = {path: Role(RoleKind.IN_GIT) for path in paths}
     for path, source in snapshot.sources.items():
-        if hashes.name(source):
+        if hashes.match(source):
             roles[path] = _tracked_role(snapshot, path)
-    for name, stage in snapshot.records.items():
-        for path, entry in stage.deps.items():
-            is_told = path in roles and roles[path].kind is not RoleKind.IN_GIT
-            if hashes.name(entry) and not is_told:
+    for name, record in snapshot.records.items():
+        for path, entry in record.deps.items():
+            has_better_role = path in roles and roles[path].kind is not RoleKind.IN_GIT
+            if hashes.match(entry) and not has_better_role:
                 roles[path] = Role(RoleKind.INPUT, name)
-    for name, stage in snapshot.records.items():
-        for out, entry in stage.outs.items():
+    for name, record in snapshot.records.items():
+        for out, entry in record.outs.items():
             # If Git tracks the files of the output folder, the role belongs to the file, not to the folder.
-            inside = [path for path in paths if is_in(path, out)]
-            if not inside and hashes.name(entry):
-                inside = [out]
-            roles |= dict.fromkeys(inside, Role(RoleKind.OUTPUT, name))
+            written = [path for path in paths if is_in(path, out)]
+            if not written and hashes.match(entry):
+                written = [out]
+            roles |= dict.fromkeys(written, Role(RoleKind.OUTPUT, name))
     return roles
 
 
 def role_at(snapshot: Snapshot, path: str) -> Role:
     """Return how the file or folder at a path belongs to a revision."""
-    for name, stage in snapshot.records.items():
-        if holder(stage.outs, path):
+    for name, record in snapshot.records.items():
+        if holder(record.outs, path):
             return Role(RoleKind.OUTPUT, name)
     source = holder(snapshot.sources, path)
     return _tracked_role(snapshot, source) if source else Role(RoleKind.IN_GIT)
@@ -374,11 +370,11 @@ def workspace_outputs(head: Snapshot, is_wanted: Callable[[Path], bool]) -> tupl
     root = head.reader.root
     outputs: dict[str, Path] = {}
     for out, entry in workspace.outs.items():
-        place = root / out
-        paths = [*place.rglob("*"), place] if place.is_dir() else [place]
+        output = root / out
+        paths = [*output.rglob("*"), output] if output.is_dir() else [output]
         wanted = [path for path in paths if is_wanted(path)]
         # An output is hashed only if a wanted file is in it: a model, for example, takes long to read.
-        if wanted and md5_of(place, HashKind.of_entry(entry)) == entry.get("md5"):
+        if wanted and md5_of(output, HashKind.of_entry(entry)) == entry.get("md5"):
             outputs |= {path.relative_to(root).as_posix(): path for path in wanted}
     return workspace, outputs
 
@@ -426,18 +422,18 @@ def _uncommitted_files(workspace: Snapshot) -> dict[str, bytes | None]:
     options = ("--name-only", "--no-renames", "--relative", "--ignore-submodules", "-z")
     listed = git(root, "diff", *options, "HEAD", settings={"core.fsmonitor": "false"})
     paths = list(filter(None, listed.split("\0")))
-    named = {*workspace.metric_files, *workspace.plot_files}
+    declared = {*workspace.metric_files, *workspace.plot_files}
     for stage in workspace.stages.values():
-        named.update((*stage.deps, *stage.outs, *stage.params))
+        declared.update((*stage.deps, *stage.outs, *stage.params))
     untracked = git(root, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
-    paths += [path for path in untracked if path and overlaps(path, named)]
+    paths += [path for path in untracked if path and overlaps(path, declared)]
     left_out = set(paths_left_out(root))
     files: dict[str, bytes | None] = {}
     for path in paths:
-        place = root / path
-        if place.is_file() and not place.is_symlink():
-            files[path] = place.read_bytes()
-        elif not os.path.lexists(place) and path not in left_out:
+        file = root / path
+        if file.is_file() and not file.is_symlink():
+            files[path] = file.read_bytes()
+        elif not os.path.lexists(file) and path not in left_out:
             files[path] = None
     return files
 
@@ -447,15 +443,15 @@ def _workspace_records(head: Snapshot) -> dict[str, bytes]:
     root = head.reader.root
     patterns = [f":(glob)**/{name}" for name in (*RECORDS, IGNORE_FILE)]
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns)
-    found = {}
+    files = {}
     for path in filter(None, listed.split("\0")):
         if (root / path).is_file() and not _in_other_project(root, path):
-            found[path] = (root / path).read_bytes()
+            files[path] = (root / path).read_bytes()
     for path in paths_left_out(root):
         # A sparse checkout leaves files out of the workspace; they count as unchanged.
-        if path in head.files and path not in found:
-            found[path] = head.files[path]
-    records, rules, hideable = split_rules(found)
+        if path in head.files and path not in files:
+            files[path] = head.files[path]
+    records, rules, hideable = split_rules(files)
     if may_hide(rules, hideable):
         from ..repository.dvc_repo import hidden_in_workspace
 

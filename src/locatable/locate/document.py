@@ -4,30 +4,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from ..documents import (
-    Bound,
-    Figure,
-    bounded_reading,
-    instead_of,
-    is_manuscript,
-    is_picture,
-)
+from ..documents import Bound, Figure, bounded_reading, instead_of, is_manuscript, is_picture
 from ..documents.passages import has_passages
 from ..errors import NotFoundError, UnreadableError
 from ..repository.reader import Reader
 from .figure_match import Verdict, compared_figures
 from .known_figures import KnownFigures
 from .numbers import locate_numbers, read_units
-from .result import (
-    ComparedNumbers,
-    Located,
-    LocatedFigure,
-    Match,
-    Result,
-    hints,
-    identity,
-    shortened,
-)
+from .result import ComparedNumbers, Located, LocatedFigure, Match, Result, hints, identity, shortened
 
 # The rest of a document with more figures is reported as not read.
 MOST_FIGURES = 2_000
@@ -49,9 +33,9 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
             revision.
     """
     path = Path(target)
-    readable = instead_of(path)
-    if readable:
-        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable}")
+    readable_format = instead_of(path)
+    if readable_format:
+        raise UnreadableError(f"{target}: {path.suffix} is not read", hint=f"save it as {readable_format}")
     figures: list[LocatedFigure] = []
     left_out: list[str] = []
     bound = Bound()
@@ -70,22 +54,17 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
             unread.append(f"numbers: {error}")
     if not figures and not any(number.key for number in numbers.numbers):
         count = len(numbers.numbers)
-        also = f", and none of its {count} numbers is a result's" if count else ""
-        raise NotFoundError(f"{target}: no figures in it{also}", hint="; ".join(hints(unread)))
+        about_numbers = f", and none of its {count} numbers is a result's" if count else ""
+        raise NotFoundError(f"{target}: no figures in it{about_numbers}", hint="; ".join(hints(unread)))
     results = [figure.results[0] for figure in figures if figure.is_traced]
     if numbers.result:
         if rev or not results:
             results.append(numbers.result)
         figures = _with_other_figures(figures, numbers.result)
-    left_out = [*left_out, *shortened(unread)]
-    return Located(_distinct(results), left_out, figures=figures, numbers=numbers)
-
-
-def _distinct(results: list[Result]) -> list[Result]:
-    first: dict[tuple[str, bool], Result] = {}
+    distinct: dict[tuple[str, bool], Result] = {}
     for result in results:
-        first.setdefault(identity(result), result)
-    return list(first.values())
+        distinct.setdefault(identity(result), result)
+    return Located(list(distinct.values()), [*left_out, *shortened(unread)], figures=figures, numbers=numbers)
 
 
 def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
@@ -107,8 +86,8 @@ def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> s
     if not figure.is_traced or any(result.rev == compared.rev for result in figure.results):
         return ""
     for path in figure.results[0].roles:
-        is_there = path in compared.snapshot.tracked or compared.snapshot.in_git(path)
-        if is_there and path not in shown:
+        has_figure = path in compared.snapshot.tracked or compared.snapshot.in_git(path)
+        if has_figure and path not in shown:
             return path
     return ""
 
@@ -120,37 +99,38 @@ def _locate_figures(reader: Reader, path: Path, bound: Bound) -> tuple[list[Loca
     try:
         with bounded_reading(str(path), bound):
             if not is_picture(path):
-                known.leave_out(path)
+                known.exclude(path)
             for figure, verdict in compared_figures(known, path, (reader.top, reader.cache)):
                 if len(figures) == MOST_FIGURES:
                     raise UnreadableError(f"more than {MOST_FIGURES:,} figures are not looked at")
-                figures.append(_located(known, figure, verdict))
+                figures.append(_located_figure(known, figure, verdict))
     except UnreadableError as error:
         if not figures:
             raise
         figures.append(LocatedFigure("the rest", "", Match.NONE, reason=error.message))
     left_out = known.left_out
     if not all(figure.is_traced for figure in figures):
-        left_out = [*left_out, *_unread(known), *reader.limits()]
+        left_out = [*left_out, *_not_compared(known), *reader.limits()]
     return figures, left_out
 
 
-def _located(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+def _located_figure(known: KnownFigures, figure: Figure, verdict: Verdict) -> LocatedFigure:
+    # A figure whose file is missing is looked up in HEAD, which may record what was at its path.
     for path in figure.missing:
         results = known.results_recorded(path)
         if results:
             reason = "the file is not here"
             return LocatedFigure(figure.place, figure.name, Match.RECORDED, results, reason=reason)
-    others: list[Result] = []
-    for group in verdict.others:
-        others += known.results(group)[:1]
     results = known.results(verdict.keys)
+    others: list[Result] = []
+    for keys in verdict.others:
+        others += known.results(keys)[:1]
     return LocatedFigure(
         figure.place, figure.name, verdict.match, results, others, verdict.closer, verdict.reason
     )
 
 
-def _unread(known: KnownFigures) -> list[str]:
+def _not_compared(known: KnownFigures) -> list[str]:
     """Return lines about figures of results that were not compared, because this machine lacks them."""
     lines = []
     kinds = Counter(key.partition(":")[0] for key in known.missing)

@@ -25,7 +25,7 @@ from ..output import replacing
 from ..repository.hashes import content_hash, md5_of
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
-from .by_content import Commits, order, path_in, recorded_names, role_at, workspace_outputs
+from .by_content import Commits, order, path_in, recorded_hashes, role_at, workspace_outputs
 from .result import Result, Role, RoleKind, note_projects, uncommitted_coordinates
 
 FIGURES = (*PICTURES, ".pdf")
@@ -81,13 +81,13 @@ class FigureFiles:
         """Yield the contents of figures by key, some at a time; None for one that this machine lacks."""
         wanted = list(keys)
         for start in range(0, len(wanted), TOGETHER):
-            together = wanted[start : start + TOGETHER]
-            blobs = [key.removeprefix("git:") for key in together if key.startswith("git:")]
-            found = self._reader.objects.present_blobs(blobs)
+            batch = wanted[start : start + TOGETHER]
+            ids = [key.removeprefix("git:") for key in batch if key.startswith("git:")]
+            blobs = self._reader.objects.present_blobs(ids)
             contents: dict[Key, bytes | None] = {}
-            for key in together:
+            for key in batch:
                 kind, _, name = key.partition(":")
-                contents[key] = self._in_git(found.get(name)) if kind == "git" else self._in_cache(key)
+                contents[key] = self._in_git(blobs.get(name)) if kind == "git" else self._in_cache(key)
             yield contents
 
     def content(self, key: Key) -> bytes | None:
@@ -116,7 +116,7 @@ class KnownFigures(FigureFiles):
         compared: the keys of figures that are also compared by their looks.
         left_out: lines about revisions and folders whose figures are not known, with the reasons.
         unlisted: the paths of tracked folders whose lists of files are not on this machine.
-        not_counted: the paths of the document whose figures are looked up; see `leave_out`.
+        excluded: the paths of the document whose figures are looked up; see `exclude`.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -125,7 +125,7 @@ class KnownFigures(FigureFiles):
         self.compared: dict[Key, None] = {}
         self.left_out: list[str] = []
         self.unlisted: set[str] = set()
-        self.not_counted: set[str] = set()
+        self.excluded: set[str] = set()
         # The places where results have a figure by itself, and those where they have a tracked folder, by the
         # hash of the folder. A figure in a folder is stored once, as the folder's hash and its name in it.
         self._places: dict[Key, list[Place]] = {}
@@ -145,7 +145,7 @@ class KnownFigures(FigureFiles):
         # The figures of a document are often compared with the same few pictures, so these stay open.
         self._opened = lru_cache(OPENED)(self._open)
 
-    def leave_out(self, document: Path) -> None:
+    def exclude(self, document: Path) -> None:
         """Exclude a document from the known figures, with its copies and older versions.
 
         Otherwise a document that is kept in the repository would be found in itself.
@@ -154,7 +154,7 @@ class KnownFigures(FigureFiles):
         for key in self.keys_of(read_bounded(document)):
             paths.update(path for _, path in self.places(key))
         path = path_in(self._head, document) if self._head else None
-        self.not_counted = paths | {path} if path else paths
+        self.excluded = paths | {path} if path else paths
 
     def places(self, key: Key) -> list[Place]:
         """Return the snapshot and path of each result with a figure; empty if no result has it."""
@@ -163,7 +163,7 @@ class KnownFigures(FigureFiles):
         for folder, name in self._in_folders.get(key, ()):
             for snapshot, path in self._folders[folder]:
                 places.append((snapshot, f"{path}/{name}"))
-        return [place for place in places if place[1] not in self.not_counted]
+        return [place for place in places if place[1] not in self.excluded]
 
     def revisions(self, key: Key) -> set[str]:
         """Return the revisions that have a figure; empty if no result has it."""
@@ -203,16 +203,15 @@ class KnownFigures(FigureFiles):
 
     def results_recorded(self, file: Path) -> list[Result]:
         """Return the results with the figure that HEAD records at the path of a missing file."""
-        snapshot = self._head
-        path = path_in(snapshot, file) if snapshot else None
-        if not snapshot or not path:
+        path = path_in(self._head, file) if self._head else None
+        if not self._head or not path:
             return []
         keys = []
-        for name in recorded_names(snapshot, path):
-            keys += [f"git:{name}", f"md5:{name}"]
+        for hashed in recorded_hashes(self._head, path):
+            keys += [f"git:{hashed}", f"md5:{hashed}"]
         if not keys:
             return []
-        return self.results(keys) or [Result(snapshot, None, {path: role_at(snapshot, path)})]
+        return self.results(keys) or [Result(self._head, None, {path: role_at(self._head, path)})]
 
     def _add_revision(self, snapshot: Snapshot) -> None:
         """Add the figures of a revision.
@@ -223,18 +222,18 @@ class KnownFigures(FigureFiles):
         snapshot.check_whole()
         tracked = snapshot.tracked
         # The copy does not keep what was read from the snapshot: there can be thousands of revisions.
-        unread = replace(snapshot)
+        copy = replace(snapshot)
         for path, blob in self._figures_below(snapshot.tree):
-            self._add(f"git:{blob}", (unread, path))
+            self._add(f"git:{blob}", (copy, path))
         for path, entry in tracked.items():
             md5 = str(entry.get("md5", ""))
             if not md5 or snapshot.in_git(path):
                 continue
             is_output = path not in snapshot.sources
             if md5.endswith(".dir"):
-                self._add_folder(md5, entry, (unread, path), is_output)
+                self._add_folder(md5, entry, (copy, path), is_output)
             elif is_figure(path):
-                self._add(f"md5:{md5}", (unread, path), is_output)
+                self._add(f"md5:{md5}", (copy, path), is_output)
 
     def _add(self, key: Key, place: Place, is_compared: bool = True) -> None:
         self._places.setdefault(key, []).append(place)
@@ -268,14 +267,14 @@ class KnownFigures(FigureFiles):
     def _figures_below(self, tree: str) -> list[tuple[str, str]]:
         """Return the path and blob of each figure below a Git tree."""
         if tree not in self._trees:
-            found = []
+            figures = []
             for name, (mode, entry) in self._reader.objects.entries(tree).items():
                 if mode == FOLDER:
                     for path, blob in self._figures_below(entry):
-                        found.append((f"{name}/{path}", blob))
+                        figures.append((f"{name}/{path}", blob))
                 elif mode not in (SUBMODULE, LINK) and is_figure(name):
-                    found.append((name, entry))
-            self._trees[tree] = found
+                    figures.append((name, entry))
+            self._trees[tree] = figures
         return self._trees[tree]
 
     def _add_workspace(self, head: Snapshot) -> None:
@@ -336,8 +335,8 @@ class KnownFigures(FigureFiles):
         Fingerprints are read from the cache file `name`. Those that are not in it are computed and added to
         it. If the computation is interrupted, what is done so far is saved.
         """
-        place = self._reader.root / INDEXES / name
-        rows = _load(place, kind)
+        file = self._reader.root / INDEXES / name
+        rows = _load(file, kind)
         keys = np.array(list(self.compared), dtype=kind["key"])
         unread = np.setdiff1d(keys, rows["key"]).astype(str).tolist()
         new: list[np.ndarray] = []
@@ -346,15 +345,15 @@ class KnownFigures(FigureFiles):
         # thousands of the repository's own figures can take longer.
         with unbounded_time():
             try:
-                for found, lacking in read_rows(self, unread, rows_of):
-                    for key, of_figure in found.items():
-                        of_figure["key"] = key.encode()
-                        new.append(of_figure)
-                    missing += lacking
+                for rows_by_key, absent in read_rows(self, unread, rows_of):
+                    for key, figure_rows in rows_by_key.items():
+                        figure_rows["key"] = key.encode()
+                        new.append(figure_rows)
+                    missing += absent
             finally:
                 if new:
                     rows = np.concatenate([rows, *new])
-                    _save(place, rows)
+                    _save(file, rows)
         return rows[np.isin(rows["key"], keys)], missing
 
 
@@ -365,18 +364,18 @@ def is_figure(path: str) -> bool:
 
 def compared_picture(content: bytes) -> Image.Image | None:
     """Return a figure scaled to the size at which it is compared; None if it cannot be rendered."""
-    picture = seen_as(figure_looks(content))
+    picture = rendered(figure_looks(content))
     return None if picture is None else small_enough(picture, LONGER_SIDE)
 
 
 def distinct(rows: np.ndarray) -> np.ndarray:
     """Return the rows that have a block, without duplicates of the same block of the same picture."""
-    drawn = rows[rows["box"].any(axis=1)]
+    with_block = rows[rows["box"].any(axis=1)]
     # A dictionary is ten times as fast here as `np.unique` of digest and box.
     first: dict[bytes, int] = {}
-    for position, (digest, box) in enumerate(zip(drawn["digest"], drawn["box"], strict=True)):
+    for position, (digest, box) in enumerate(zip(with_block["digest"], with_block["box"], strict=True)):
         first.setdefault(digest.tobytes() + box.tobytes(), position)
-    return np.asarray(drawn[list(first.values())])
+    return np.asarray(with_block[list(first.values())])
 
 
 def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
@@ -387,7 +386,7 @@ def _keys_by_digest(rows: np.ndarray) -> dict[bytes, list[Key]]:
 
 
 def _load(path: Path, kind: np.dtype) -> np.ndarray:
-    """Return rows of the file; none where it is not there, or not as this version writes it."""
+    """Read rows from a cache file; return none if it does not exist, is damaged, or has other columns."""
     with suppress(OSError, ValueError, EOFError):
         rows = np.load(path, allow_pickle=False)
         if rows.dtype == kind:
@@ -427,10 +426,10 @@ def read_rows(
 
     # Threads help because Pillow and zlib release the interpreter lock while they work.
     with ThreadPoolExecutor() as threads:
-        for together in files.contents(keys):
-            present = {key: content for key, content in together.items() if content is not None}
+        for contents in files.contents(keys):
+            present = {key: content for key, content in contents.items() if content is not None}
             rows = threads.map(read, present.values())
-            yield dict(zip(present, rows, strict=True)), together.keys() - present.keys()
+            yield dict(zip(present, rows, strict=True)), contents.keys() - present.keys()
 
 
 def figure_looks(content: bytes) -> list[Look]:
@@ -441,7 +440,7 @@ def figure_looks(content: bytes) -> list[Look]:
         return []
 
 
-def seen_as(looks: list[Look]) -> Image.Image | None:
+def rendered(looks: list[Look]) -> Image.Image | None:
     """Render the single look of a figure as a picture; None for a PDF of several pages, and on failure."""
     if len(looks) != 1:
         return None
@@ -465,7 +464,7 @@ def digest_rows(looks: list[Look]) -> np.ndarray:
 
 def look_rows(looks: list[Look]) -> np.ndarray:
     """Return a `LOOK_ROW` for each block of a figure; a single empty row if it cannot be rendered."""
-    picture = seen_as(looks)
+    picture = rendered(looks)
     if picture is None:
         return np.zeros(1, LOOK_ROW)
     digest = np.frombuffer(pixel_digest(picture), np.uint8)
