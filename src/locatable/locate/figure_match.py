@@ -8,6 +8,7 @@ distance from another candidate is measured only where the two candidates differ
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -119,7 +120,13 @@ class Verdict:
     closer: float | None = None
     reason: str = ""
 
+    @property
+    def is_found(self) -> bool:
+        """True if the figure is known, or a tie."""
+        return self.match is not Match.NONE
 
+
+Verdicts = list[tuple[Figure, Verdict]]
 # Regions of a picture in which figures were recognized. Boxes are in units of the picture's width and height.
 Regions = list[tuple[FullBox, Verdict]]
 # Verdicts on the figures of a document, and the regions in them, by the identities of their forms.
@@ -158,52 +165,52 @@ def compared_figures(
         UnreadableError: the document is broken, encrypted, or too large.
     """
     # A picture that is repeated, such as a logo on each slide, is compared once.
-    before: Seen = {}
+    seen: Seen = {}
     for figure in read_figures(document, (project_of(document), *roots)):
-        yield from verdicts(known, figure, before)
+        yield from _verdicts(known, figure, seen)
 
 
-def verdicts(known: ResultFigures, figure: Figure, before: Seen) -> list[tuple[Figure, Verdict]]:
+def _verdicts(known: ResultFigures, figure: Figure, seen: Seen) -> Verdicts:
     """Return the verdict on a figure; if it is not known as a whole, the verdicts on its parts.
 
     Args:
         known: the figures of results.
         figure: the figure of a document.
-        before: the verdicts on figures of the same document so far, which are reused and added to.
+        seen: the verdicts on figures of the same document so far, which are reused and added to.
     """
     try:
-        key = _identity(figure)
+        identity = _identity(figure)
     except UnreadableError as error:
         return [(figure, Verdict(Match.NONE, reason=str(error)))]
-    of_parts: list[tuple[Figure, Verdict]] = []
-    if key in before:
-        verdict, seen = before[key]
+    parts: Verdicts = []
+    if identity in seen:
+        verdict, regions = seen[identity]
     else:
         verdict, looks = _compare_exactly(known, figure)
-        seen = []
-        if verdict.match is Match.NONE:
+        regions = []
+        if not verdict.is_found:
             for part in figure.parts:
-                of_parts += verdicts(known, part, before)
-            verdict, seen = _look(known, looks, of_parts, verdict)
-        if key:
-            before[key] = verdict, seen
-    if verdict.match is not Match.NONE:
+                parts += _verdicts(known, part, seen)
+            verdict, regions = _compare_looks(known, looks, parts, verdict)
+        if identity:
+            seen[identity] = verdict, regions
+    if verdict.is_found:
         return [(figure, verdict)]
     if figure.is_incidental:
-        return _on_page(figure, of_parts, seen)
-    if of_parts and not seen:
-        return of_parts
-    if len(seen) < 2:
-        return [(figure, seen[0][1] if seen else verdict)]
-    return _numbered(figure, seen)
+        return _on_page(figure, parts, regions)
+    if not regions:
+        return parts or [(figure, verdict)]
+    if len(regions) == 1:
+        return [(figure, regions[0][1])]
+    return _numbered(figure, regions)
 
 
-def _numbered(figure: Figure, seen: Regions) -> list[tuple[Figure, Verdict]]:
+def _numbered(figure: Figure, regions: Regions) -> Verdicts:
     """Return the regions of a figure as its numbered parts."""
     numbered = []
-    for number, (_, of_part) in enumerate(seen, start=1):
+    for number, (_, verdict) in enumerate(regions, start=1):
         name = f"{figure.name} part {number}".strip()
-        numbered.append((replace(figure, name=name, missing=()), of_part))
+        numbered.append((replace(figure, name=name, missing=()), verdict))
     return numbered
 
 
@@ -216,20 +223,26 @@ def _identity(figure: Figure) -> tuple[Hashable, ...]:
     return () if figure.parts or None in identities else identities
 
 
-def _look(
-    known: ResultFigures, looks: list[Look], of_parts: list[tuple[Figure, Verdict]], verdict: Verdict
+def _compare_looks(
+    known: ResultFigures, looks: list[Look], parts: Verdicts, verdict: Verdict
 ) -> tuple[Verdict, Regions]:
     """Return the regions of the first look in which a figure of a result is recognized.
 
     If none is recognized, the regions are empty, and the verdict may say why.
+
+    Args:
+        known: the figures of results.
+        looks: the looks of the figure.
+        parts: the verdicts on its parts; regions that they cover are not compared again.
+        verdict: the verdict of the exact comparison.
     """
-    known_boxes = [part.box for part, of_part in of_parts if part.box and of_part.match is not Match.NONE]
+    found_boxes = [part.box for part, found in parts if part.box and found.is_found]
     try:
         for look in looks:
             picture = _picture_of(look)
-            seen = _recognized_in(known, picture, known_boxes) if picture else []
-            if seen:
-                return verdict, seen
+            regions = _recognized_in(known, picture, found_boxes) if picture else []
+            if regions:
+                return verdict, regions
     except UnreadableError as error:
         return Verdict(Match.NONE, reason=str(error)), []
     except MemoryError:
@@ -237,25 +250,23 @@ def _look(
     return verdict, []
 
 
-def _on_page(
-    page: Figure, of_parts: list[tuple[Figure, Verdict]], seen: Regions
-) -> list[tuple[Figure, Verdict]]:
+def _on_page(page: Figure, parts: Verdicts, regions: Regions) -> Verdicts:
     """Return the figures placed on a page, and those recognized on the page as a whole.
 
     A placed picture that is unknown is left out if it belongs to a recognized figure, as one of many pieces.
     """
-    found = [(box, verdict) for box, verdict in seen if verdict.match is not Match.NONE]
+    found = [(box, verdict) for box, verdict in regions if verdict.is_found]
     listed = []
-    for part, verdict in of_parts:
-        if verdict.match is not Match.NONE or not _overlaps(part, found):
+    for part, verdict in parts:
+        if verdict.is_found or not _overlaps(part, found):
             listed.append((part, verdict))
     return [*listed, *((page, verdict) for _, verdict in found)]
 
 
-def _overlaps(part: Figure, found: Regions) -> bool:
-    """Return true if a part lies within a recognized region, or is a group around one."""
+def _overlaps(part: Figure, regions: Regions) -> bool:
+    """Return true if a part lies within a region, or is a group around one."""
     box = part.box
-    return box is not None and any(covers(extent, box) or covers(box, extent) for extent, _ in found)
+    return box is not None and any(covers(region, box) or covers(box, region) for region, _ in regions)
 
 
 def _picture_of(look: Look) -> Image.Image | None:
@@ -281,8 +292,8 @@ def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, lis
         verdict = NOT_FOUND
         try:
             for look in form.looks():
-                found = _drawn(known, look) if isinstance(look, Drawing) else _same_pixels(known, look)
-                if found.match is not Match.NONE:
+                found = _find_drawing(known, look) if isinstance(look, Drawing) else _find_pixels(known, look)
+                if found.is_found:
                     return found, []
                 looks.append(look)
         except UnreadableError as error:
@@ -292,7 +303,7 @@ def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, lis
     return verdict, looks
 
 
-def _drawn(known: ResultFigures, drawing: Drawing) -> Verdict:
+def _find_drawing(known: ResultFigures, drawing: Drawing) -> Verdict:
     same = []
     for key in known.with_digest(drawing.outline):
         if known.revisions(key) and _is_drawn_as(known, key, drawing):
@@ -316,12 +327,12 @@ def _is_drawn_as(known: ResultFigures, key: Key, drawing: Drawing) -> bool:
     return False
 
 
-def _same_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
+def _find_pixels(known: ResultFigures, picture: Image.Image) -> Verdict:
     keys = known.with_digest(pixel_digest(picture))
     return Verdict(Match.PIXELS, tuple(keys)) if keys else NOT_FOUND
 
 
-def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iterable[FullBox]) -> Regions:
+def _recognized_in(known: ResultFigures, picture: Image.Image, found_boxes: Iterable[FullBox]) -> Regions:
     """Return the regions of a picture that show figures of results.
 
     If there are any, other blocks of about their size are listed as not found.
@@ -329,35 +340,38 @@ def _recognized_in(known: ResultFigures, picture: Image.Image, known_boxes: Iter
     Args:
         known: the figures of results.
         picture: a picture that shows one or several figures.
-        known_boxes: the boxes of parts that are identified already.
+        found_boxes: the boxes of parts that are identified already.
     """
     picture = small_enough(picture, CUT_AT)
-    done: list[FullBox] = [scaled(box, *picture.size) for box in known_boxes]
-    found: Regions = []
-    others: list[FullBox] = []
+    identified: list[FullBox] = [scaled(box, *picture.size) for box in found_boxes]
+    regions: Regions = []
+    unknown: list[FullBox] = []
     box: FullBox
     for box in blocks(picture)[:MOST_BLOCKS]:
-        if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in done):
+        if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in identified):
             continue
         verdict, extent = _recognize(known, Part(picture, box))
-        if verdict.match is Match.NONE:
-            others.append(box)
-            continue
-        done.append(extent)
-        found.append((extent, verdict))
-    if not found:
+        if verdict.is_found:
+            identified.append(extent)
+            regions.append((extent, verdict))
+        else:
+            unknown.append(box)
+    if not regions:
         return []
     # Much smaller blocks are left out, because they are legends or colour bars; and so is the first block,
     # which is the whole picture.
-    smallest = min(area(box) for box, _ in found) / 4
-    for box in others[1:]:
-        if area(box) > smallest and not any(covers(outer, box) for outer in done):
-            found.append((box, NOT_FOUND))
-    height = min(box[3] - box[1] for box, _ in found)
-    # Sort by rows from top to bottom, and within a row from left to right.
-    found.sort(key=lambda one: (round((one[0][1] + one[0][3]) / 2 / height), one[0][0]))
-    across, down = 1 / picture.width, 1 / picture.height
-    return [(scaled(box, across, down), verdict) for box, verdict in found]
+    smallest = min(area(box) for box, _ in regions) / 4
+    for box in unknown[1:]:
+        if area(box) > smallest and not any(covers(outer, box) for outer in identified):
+            regions.append((box, NOT_FOUND))
+    row_height = min(box[3] - box[1] for box, _ in regions)
+
+    def row_and_column(region: tuple[FullBox, Verdict]) -> tuple[int, float]:
+        left, upper, _, lower = region[0]
+        return round((upper + lower) / 2 / row_height), left
+
+    regions.sort(key=row_and_column)
+    return [(scaled(box, 1 / picture.width, 1 / picture.height), verdict) for box, verdict in regions]
 
 
 def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
@@ -366,26 +380,31 @@ def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     The box is that of the block itself if the figure is not found.
     """
     rows = known.looks
-    inside = square(copy.picture, copy.box)
-    if not len(rows) or not says_something(inside):
+    reduced = square(copy.picture, copy.box)
+    if not len(rows) or not says_something(reduced):
         return NOT_FOUND, copy.box
-    best = _align_first(known, copy, _nearest_rows(rows, inside))
+    distances = nearest(reduced, rows["inside"])
+    order = np.argsort(distances, kind="stable")[:FIRST_ALIGNED]
+    best = _align_first(known, copy, rows[order[distances[order] <= FAR]])
     if best is None or best.comparison.found < PLAUSIBLE:
         return NOT_FOUND, copy.box
     # Figures of the same kind have the same layout. So the alignment of one shows which part of the copy to
     # compare with all others, which ranks them far better than the unaligned squares do.
-    inside, is_shown = square_shown(copy.picture, best.alignment.placed)
-    off = nearest(inside, rows["inside"], is_shown)
-    order = np.argsort(off, kind="stable")
-    near = order[: max(FIRST_ALIGNED, int((off <= off[order[0]] + NEAR).sum()))]
+    reduced, is_shown = square_shown(copy.picture, best.alignment.placed)
+    distances = nearest(reduced, rows["inside"], is_shown)
+    order = np.argsort(distances, kind="stable")
+    count_of_near = int((distances <= distances[order[0]] + NEAR).sum())
+    near = rows[order[: max(FIRST_ALIGNED, count_of_near)]]
     candidates = {best.group: best}
-    for row in rows[near[:MOST_LOOKED_AT]]:
+    for row in near[:MOST_LOOKED_AT]:
         group = known.with_look(row)
-        if group and group not in candidates:
-            candidate = _align_likewise(known, copy, row, best.alignment.placed)
+        original = known.part(row) if group and group not in candidates else None
+        if original is not None:
+            alignment = Alignment(original.box, best.alignment.placed)
+            candidate = _candidate(group, copy, original, alignment)
             if candidate is not None:
                 candidates[group] = candidate
-    unseen = [group for group in map(known.with_look, rows[near[MOST_LOOKED_AT:]]) if group]
+    unseen = [group for group in map(known.with_look, near[MOST_LOOKED_AT:]) if group]
     if not any(candidate.comparison.is_copy for candidate in candidates.values()):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
@@ -395,41 +414,36 @@ def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     return verdict, best.alignment.in_copy((0, 0, *best.original.picture.size))
 
 
-def _nearest_rows(rows: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    off = nearest(inside, rows["inside"])
-    order = np.argsort(off, kind="stable")[:FIRST_ALIGNED]
-    return rows[order[off[order] <= FAR]]
-
-
 def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
     """Align a few blocks with a copy; return the first that it is a copy of, or else the most similar."""
     best: Candidate | None = None
-    aligned: list[tuple[float, int, np.void, Part, Alignment]] = []
-    for row in rows:
-        original = known.part(row) if known.with_look(row) else None
-        if original is not None:
-            alignment, off = align(copy, original)
-            aligned.append((off, len(aligned), row, original, alignment))
-    aligned.sort(key=lambda one: one[:2])
-    for is_second in (False, True):
-        for _, _, row, original, alignment in aligned[: SECOND_ALIGNED if is_second else FIRST_ALIGNED]:
-            if is_second:
-                alignment, _ = align_by_profiles(copy, original)
-            candidate = _candidate(known.with_look(row), copy, original, alignment)
-            if candidate is None:
-                continue
-            if best is None or candidate.comparison.found > best.comparison.found:
-                best = candidate
-            if best.comparison.is_copy:
-                return best
+    for group, original, alignment in _alignments(known, copy, rows):
+        candidate = _candidate(group, copy, original, alignment)
+        if candidate is None:
+            continue
+        if best is None or candidate.comparison.found > best.comparison.found:
+            best = candidate
+        if best.comparison.is_copy:
+            return best
     return best
 
 
-def _align_likewise(known: ResultFigures, copy: Part, row: np.void, placed: FullBox) -> Candidate | None:
-    original = known.part(row)
-    if original is None:
-        return None
-    return _candidate(known.with_look(row), copy, original, Alignment(original.box, placed))
+def _alignments(
+    known: ResultFigures, copy: Part, rows: np.ndarray
+) -> Iterator[tuple[Group, Part, Alignment]]:
+    """Yield blocks aligned with a copy, the nearest first; then a few of them, aligned by their profiles."""
+    aligned: list[tuple[float, Group, Part, Alignment]] = []
+    for row in rows:
+        group = known.with_look(row)
+        original = known.part(row) if group else None
+        if original is not None:
+            alignment, distance = align(copy, original)
+            aligned.append((distance, group, original, alignment))
+    aligned.sort(key=itemgetter(0))
+    for _, group, original, alignment in aligned:
+        yield group, original, alignment
+    for _, group, original, _ in aligned[:SECOND_ALIGNED]:
+        yield group, original, align_by_profiles(copy, original)[0]
 
 
 def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
@@ -459,34 +473,35 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
         if times_closer(best.comparison, candidate.comparison) < 1:
             best = candidate
     revisions = _revisions(known, best.group)
-    times: dict[Group, float] = {}
+    # How many times closer the best candidate is than each other one.
+    factors: dict[Group, float] = {}
     for candidate in candidates:
         # The same result can have the figure in several sizes and formats, which do not compete.
         if _revisions(known, candidate.group) != revisions:
-            times[candidate.group] = times_closer(best.comparison, candidate.comparison)
-    tied = [group for group, closer in times.items() if closer < CLEARLY_CLOSER]
+            factors[candidate.group] = times_closer(best.comparison, candidate.comparison)
+    tied = [group for group, factor in factors.items() if factor < CLEARLY_CLOSER]
     if tied or unseen:
         # A figure that was not compared could be closer still, so no figure is named.
         return Verdict(Match.TIE, best.group, (*tied, *unseen))
-    if not times:
+    if not factors:
         return Verdict(Match.SIMILAR, best.group)
-    following = min(times, key=times.__getitem__)
-    return Verdict(Match.SIMILAR, best.group, (following,), times[following])
+    runner_up = min(factors, key=factors.__getitem__)
+    return Verdict(Match.SIMILAR, best.group, (runner_up,), factors[runner_up])
 
 
 def _agrees_closely(
-    known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], named: Group
+    known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], group: Group
 ) -> bool:
-    """Return true if a copy agrees with the named figure in small details, too, in one of its formats."""
-    revisions = _revisions(known, named)
+    """Return true if a copy agrees with a figure in small details, too, in one of the figure's formats."""
+    revisions = _revisions(known, group)
     formats = []
-    for group, candidate in candidates.items():
-        if candidate.comparison.is_copy and _revisions(known, group) == revisions:
+    for candidate in candidates.values():
+        if candidate.comparison.is_copy and _revisions(known, candidate.group) == revisions:
             formats.append(candidate)
     # Programs render letters differently, so that a copy of one format may not agree closely with another
     # format. The most similar format is tried first.
-    formats.sort(key=lambda one: one.comparison.found, reverse=True)
-    return any(agree_closely(copy, one.original, one.alignment) for one in formats)
+    formats.sort(key=lambda candidate: candidate.comparison.found, reverse=True)
+    return any(agree_closely(copy, candidate.original, candidate.alignment) for candidate in formats)
 
 
 def _revisions(known: ResultFigures, group: Group) -> set[str]:
