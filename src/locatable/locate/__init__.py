@@ -75,7 +75,7 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
     for result in located.results:
         kinds |= result.kinds
     if not kinds <= {RoleKind.IN_GIT, RoleKind.INPUT}:
-        return located
+        return located  # a stage wrote the document, or a `.dvc` file tracks it
     from ..documents import NOT_FETCHED, is_archive, is_document
 
     if is_archive(path) or (not is_document(path) and rev is None):
@@ -84,9 +84,12 @@ def _locate_file(reader: Reader, target: str, rev: str | None) -> Located:
         document = _locate_figures(reader, target, rev)
     except (ModuleNotFoundError, NotFoundError, UnreadableError):
         return located
-    reasons = {figure.reason for figure in document.figures}
-    says_less = RoleKind.INPUT in kinds or reasons == {NOT_FETCHED}
-    return located if says_less and not document.results else document
+    is_read_by_stage = RoleKind.INPUT in kinds
+    has_only_links = {figure.reason for figure in document.figures} == {NOT_FETCHED}
+    # Such a file is rather data or a README than a paper. Without traced figures, its own content says more.
+    if not document.results and (is_read_by_stage or has_only_links):
+        return located
+    return document
 
 
 def _locate_unknown(reader: Reader, target: str, not_found: NotFoundError, rev: str | None) -> Located:
@@ -113,10 +116,10 @@ def _locate_content(reader: Reader, target: str) -> Located:
     if located.results:
         return located
     what = "the content of this folder, nor of a file in it" if path.is_dir() else "a file with this content"
-    lacking = reader.limits()
-    where = " of this clone" if lacking else ""
+    limits = reader.limits()
+    where = " of this clone" if limits else ""
     inside = f" in {reader.prefix}" if reader.prefix else ""
-    hint = "; ".join([*hints(located.left_out), *lacking])
+    hint = "; ".join([*hints(located.left_out), *limits])
     raise NotFoundError(
         f"{target}: no experiment and no commit of a branch or tag{where} has {what}{inside}", hint
     )
@@ -138,8 +141,7 @@ def _locate_changed_picture(reader: Reader, target: str, not_found: NotFoundErro
     try:
         document = _locate_figures(reader, target)
     except ModuleNotFoundError:
-        why = "if it was changed since: pip install 'locatable[documents]'"
-        reasons = [not_found.hint, why]
+        reasons = [not_found.hint, "if it was changed since: pip install 'locatable[documents]'"]
     else:
         figure = document.figures[0]
         if figure.results:
@@ -154,9 +156,9 @@ def _locate_name(reader: Reader, target: str) -> Located:
         return _locate_name_or_number(reader, target)
     except NotFoundError:
         recorded = find_recorded(reader, target)
-        if recorded is None:
-            raise
-        return recorded
+        if recorded:
+            return recorded
+        raise
 
 
 def _locate_name_or_number(reader: Reader, target: str) -> Located:
@@ -184,8 +186,8 @@ def _locate_name_or_number(reader: Reader, target: str) -> Located:
             message = f"{no_name.message}, and {no_number.message}"
             hint = "; ".join(filter(None, [no_number.hint, no_name.hint]))
             raise NotFoundError(message, hint) from None
-    note = f"{target}: taken for commit {commit[:12]}; for the number, write +{target}" if commit else ""
-    return Located(results, notes=[note] if note else [])
+    notes = [f"{target}: taken for commit {commit[:12]}; for the number, write +{target}"] if commit else []
+    return Located(results, notes=notes)
 
 
 def _abbreviated_commit(reader: Reader, text: str) -> str | None:
@@ -204,16 +206,16 @@ def find_name(reader: Reader, name: str) -> list[Result]:
     Raises:
         NotFoundError: no file, experiment, revision or MLflow run has that name.
     """
-    named = revisions_named(reader, name)
-    if not named and re.fullmatch("[0-9a-f]{32}", name):
+    revisions = revisions_named(reader, name)
+    if not revisions and re.fullmatch("[0-9a-f]{32}", name):
         mirrored = _mirrored_revision(reader, name)
-        named = revisions_named(reader, mirrored) if mirrored else []
-    if not named:
+        revisions = revisions_named(reader, mirrored) if mirrored else []
+    if not revisions:
         raise NotFoundError(
             f"{name}: no file, experiment, Git revision or MLflow run of that name",
             hint="; ".join(reader.limits()),
         )
-    return [Result(reader.snapshot(one.rev), one.experiment) for one in named]
+    return [Result(reader.snapshot(revision.rev), revision.experiment) for revision in revisions]
 
 
 def _mirrored_revision(reader: Reader, run_id: str) -> str | None:
