@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from ..git import top_folder
 from ..git.objects import bytes_hash, git_hash
 from ..git.pointers import lfs_pointer_hash, lfs_pointer_hash_of
 from ..locate import render
-from ..locate.by_value import QuotedNumber, parse_quoted
+from ..locate.by_value import QuotedNumber, last_place, parse_quoted
 from ..locate.result import Match, Report, Role, RoleKind, ValueRole
 from ..model import Experiment, json_text
 from ..output import replacing
@@ -40,7 +41,7 @@ VERSION = 2
 # A place, value or figure that many revisions share is stored once, with one of the results that have it.
 # Paths are relative to the project. `folder` is the project's folder in the repository.
 TABLES = """
--- By URL or folder; `refs` is a digest of all refs as they were when it was read last.
+-- The source is a URL or folder; `refs` is a digest of all refs at the time of the last reading.
 CREATE TABLE repositories (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, refs TEXT NOT NULL, id_length INTEGER NOT NULL,
     checked INTEGER NOT NULL, failed_since INTEGER, problem TEXT NOT NULL
@@ -51,9 +52,9 @@ CREATE TABLE tips (
 ) WITHOUT ROWID;
 -- Paths of files, and keys of metrics and params.
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
--- Coordinates as compressed JSON, without the commit: many results have the same ones.
+-- Coordinates as compressed JSON, without the commit, so that many results can share them.
 CREATE TABLE coordinates (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
--- Revisions of a project; the report is compressed JSON, and empty where it could not be made.
+-- Revisions of a project. The report is compressed JSON; it is empty if the revision could not be read.
 CREATE TABLE results (
     id INTEGER PRIMARY KEY, repository INTEGER NOT NULL, folder TEXT NOT NULL, rev TEXT NOT NULL,
     experiment TEXT, time INTEGER NOT NULL, gone_since INTEGER, problem TEXT NOT NULL, report BLOB NOT NULL,
@@ -63,7 +64,7 @@ CREATE TABLE results (
 );
 CREATE INDEX results_by_rev ON results (rev);
 CREATE INDEX results_by_experiment ON results (experiment) WHERE experiment IS NOT NULL;
--- Of two results that have the same, the one to tell: it is older, or some branch still has it.
+-- Of two results with the same file or value, `preferred` replaces `other` if that has vanished or is newer.
 CREATE VIEW preferences AS SELECT other.id AS other, preferred.id AS preferred
     FROM results AS other, results AS preferred
     WHERE other.gone_since IS NOT NULL OR preferred.time < other.time;
@@ -77,13 +78,13 @@ CREATE TABLE numbers (
     value BLOB, repository INTEGER, folder TEXT, key INTEGER, kind TEXT, result INTEGER NOT NULL,
     PRIMARY KEY (value, repository, folder, key, kind)
 ) WITHOUT ROWID;
--- What a figure looks like: digests of its pages, then its blocks with a `row` each. `version` is that of the
--- fingerprints; it is empty for a figure that was not looked at yet.
+-- Fingerprints of figures: the digests of all pages, then the blocks with a `row` each. `version` is that of
+-- the fingerprints; it is empty if there are none yet.
 CREATE TABLE figures (
     hash BLOB, place INTEGER, version TEXT NOT NULL, digest BLOB, row BLOB, PRIMARY KEY (hash, place)
 );
 CREATE INDEX figures_by_digest ON figures (digest);
--- Tracked folders of which it is not known yet what is in them.
+-- Tracked folders whose lists of files have not been on this machine yet.
 CREATE TABLE unlisted (
     hash BLOB, repository INTEGER, folder TEXT, PRIMARY KEY (hash, repository, folder)
 ) WITHOUT ROWID;
@@ -175,7 +176,7 @@ def reading(file: Path) -> Iterator[sqlite3.Connection]:
     if not file.is_file():
         raise NotFoundError(f"{file}: there is no index yet", hint="locatable index add PATH-OR-URL")
     url = f"file:{quote(str(file))}?mode=ro&immutable=1"
-    with _damage_told(file), contextlib.closing(sqlite3.connect(url, uri=True)) as db:
+    with _damage_reported(file), contextlib.closing(sqlite3.connect(url, uri=True)) as db:
         _check(db, file)
         yield db
 
@@ -192,7 +193,7 @@ def writing(file: Path) -> Iterator[sqlite3.Connection]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     before = _stamp(file)
-    with _damage_told(file), contextlib.closing(sqlite3.connect(":memory:")) as db:
+    with _damage_reported(file), contextlib.closing(sqlite3.connect(":memory:")) as db:
         if before:
             with reading(file) as stored:
                 stored.backup(db)
@@ -221,7 +222,8 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _damage_told(file: Path) -> Iterator[None]:
+def _damage_reported(file: Path) -> Iterator[None]:
+    """Turn errors about a damaged file into `StoreError`."""
     try:
         yield
     except (sqlite3.DatabaseError, zlib.error) as error:
@@ -324,27 +326,27 @@ def find_everywhere(db: sqlite3.Connection, target: str) -> tuple[list[Found], l
     """
     path = Path(target)
     if path.exists():
-        roles = _with_hash(db, _names_of(db, path))
-        what = f"{target}: none of the repositories in the index has a file with this content"
+        roles = _with_hash(db, _hashes_of(db, path))
+        problem = f"{target}: none of the repositories in the index has a file with this content"
     else:
-        roles = _named(db, target)
-        what = (
+        roles = _with_name(db, target)
+        problem = (
             f"{target}: no file here; no hash, commit, experiment, branch or tag of a repository in the index"
         )
         quoted = None if roles else parse_quoted(target)
         if quoted:
             roles = _with_number(db, quoted)
-            what += ", nor a metric or param that rounds to this number"
+            problem += ", nor a metric or param that rounds to this number"
     notes: list[str] = []
-    found = [_found(db, result, of) for result, of in roles.items()]
+    found = [_read_result(db, result, of_target) for result, of_target in roles.items()]
     if not found and path.is_file():
-        found, notes = _figures(db, path)
+        found, notes = _find_figures(db, path)
     if not found:
-        raise NotFoundError(what, hint="; ".join([*notes, *_left_out(db)]))
+        raise NotFoundError(problem, hint="; ".join([*notes, *_left_out(db)]))
     return found, notes
 
 
-def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
+def _find_figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]]:
     """Return the results of the figures in a picture or document, and a note about each unknown figure."""
     from ..documents import bounded_reading, is_document, is_picture
 
@@ -359,15 +361,15 @@ def _figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list[str]
     notes: list[str] = []
     with bounded_reading(str(path)), IndexedFigures(db) as known:
         for figure, verdict in compared_figures(known, path):
-            if verdict.match is Match.NONE:
-                notes.append(
-                    ": ".join(filter(None, [figure.place, "no figure that is known", verdict.reason]))
-                )
+            if not verdict.is_found:
+                parts = [figure.place, "no figure that is known", verdict.reason]
+                notes.append(": ".join(filter(None, parts)))
+            # In a tie, the results of all candidates are listed.
             groups = [verdict.keys, *verdict.others] if verdict.match is Match.TIE else [verdict.keys]
             for group in groups:
                 roles = _with_hash(db, [hash_of(key).hex() for key in group])
-                for result, of in roles.items():
-                    found.append(_found(db, result, of, figure.place, verdict.match.value))
+                for result, of_figure in roles.items():
+                    found.append(_read_result(db, result, of_figure, figure.place, verdict.match.value))
         if notes and known.not_here:
             sources = ", ".join(sorted(known.not_here)[:MOST_NAMED])
             notes.append(f"not compared with some of {sources}, whose files are not on this machine")
@@ -398,12 +400,12 @@ def local_folder(source: str) -> Path:
     return clones_folder() / hashlib.sha256(source.encode()).hexdigest()[:32]
 
 
-def names_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
+def hashes_of_content(db: sqlite3.Connection, content: bytes) -> list[str]:
     """Return all hashes that a file with this content can have in a repository of the index."""
-    names = [content_hash(content), content_hash(content, HashKind.MD5_OF_TEXT)]
+    hashes = [content_hash(content), content_hash(content, HashKind.MD5_OF_TEXT)]
     for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
-        names += [bytes_hash(content, id_length), lfs_pointer_hash_of(content, id_length)]
-    return names
+        hashes += [bytes_hash(content, id_length), lfs_pointer_hash_of(content, id_length)]
+    return hashes
 
 
 def key_of(content: bytes) -> str:
@@ -416,30 +418,30 @@ def hash_of(key: str) -> bytes:
     return bytes.fromhex(key.partition(":")[2])
 
 
-def _names_of(db: sqlite3.Connection, path: Path) -> list[str]:
+def _hashes_of(db: sqlite3.Connection, path: Path) -> list[str]:
     """Return all hashes that a file or folder can have in a repository of the index."""
-    names = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
+    hashes = [md5_of(path), md5_of(path, HashKind.MD5_OF_TEXT)]
     if path.is_file():
         for (id_length,) in db.execute("SELECT DISTINCT id_length FROM repositories").fetchall():
-            names += [git_hash(path, id_length), lfs_pointer_hash(path, id_length)]
-    return names
+            hashes += [git_hash(path, id_length), lfs_pointer_hash(path, id_length)]
+    return hashes
 
 
-def _with_hash(db: sqlite3.Connection, names: Iterable[str]) -> Roles:
+def _with_hash(db: sqlite3.Connection, hashes: Iterable[str]) -> Roles:
     """Return the results that have a file or folder with any of the hashes."""
     found: list[tuple[int, int, int, str, Role]] = []
-    for name in dict.fromkeys(names):
-        content = bytes.fromhex(name.removesuffix(".dir"))
-        for kind, stage, committed, result, path in db.execute(WITH_HASH, [content]):
+    for hashed in dict.fromkeys(hashes):
+        content = bytes.fromhex(hashed.removesuffix(".dir"))
+        for kind, stage, time, result, path in db.execute(WITH_HASH, [content]):
             role = Role(RoleKind[kind], stage)
-            found.append((KINDS.index(role.kind), committed, result, path, role))
+            found.append((KINDS.index(role.kind), time, result, path, role))
     roles: Roles = {}
-    for _, _, result, path, role in sorted(found, key=lambda one: one[:4]):
+    for _, _, result, path, role in sorted(found, key=itemgetter(0, 1, 2, 3)):
         roles.setdefault(result, {}).setdefault(path, role)
     return roles
 
 
-def _named(db: sqlite3.Connection, name: str) -> Roles:
+def _with_name(db: sqlite3.Connection, name: str) -> Roles:
     """Return the results with a name; and those that have a file with that hash, if the name can be one."""
     roles: Roles = {}
     rows = db.execute(WITH_NAME, {"name": name}).fetchall()
@@ -454,13 +456,12 @@ def _named(db: sqlite3.Connection, name: str) -> Roles:
 def _with_number(db: sqlite3.Connection, quoted: QuotedNumber) -> Roles:
     """Return the results with a value that rounds to a number: metrics before params, older ones first."""
     by_kind: dict[ValueKind, Roles] = {kind: {} for kind in ValueKind}
-    for wanted in quoted.numbers:
-        exponent = wanted.as_tuple().exponent
+    for number in quoted.numbers:
         # A value that rounds to the number differs from it by less than one unit in its last digit.
-        margin = 1.01 * 10.0 ** float(exponent) + abs(float(wanted)) * 1e-15
-        bounds = [float(wanted) - margin, float(wanted) + margin]
+        margin = 1.01 * 10.0 ** float(last_place(number)) + abs(float(number)) * 1e-15
+        bounds = [float(number) - margin, float(number) + margin]
         for result, key, kind, value in db.execute(WITH_VALUE, bounds):
-            if quoted.names(key) and quoted.is_printed(value):
+            if quoted.can_mean(key) and quoted.is_printed(value):
                 role = ValueRole(ValueKind[kind], value)
                 by_kind[role.kind].setdefault(result, {})[key] = role
     roles: Roles = {}
@@ -484,7 +485,7 @@ def _left_out(db: sqlite3.Connection) -> list[str]:
     return lines
 
 
-def _found(
+def _read_result(
     db: sqlite3.Connection, result: int, roles: dict[str, Role | ValueRole], figure: str = "", match: str = ""
 ) -> Found:
     """Read a result from the index."""
@@ -500,7 +501,9 @@ def _found(
     values["coordinates"] = Coordinates(**coordinates)
     values["roles"] = {path: str(role) for path, role in roles.items()}
     values["experiment"] = Experiment(**values["experiment"]) if values["experiment"] else None
-    values["stale"] = [Difference(**{**each, "kind": Kind(each["kind"])}) for each in values["stale"]]
+    for difference in values["stale"]:
+        difference["kind"] = Kind(difference["kind"])
+    values["stale"] = [Difference(**difference) for difference in values["stale"]]
     report = Report(**values)
     return Found(source, folder, shown_time(failed_since), shown_time(gone_since), figure, match, report)
 
@@ -516,18 +519,18 @@ def shown_time(seconds: int | None) -> str | None:
 
 def to_json(found: Sequence[Found]) -> str:
     """Return results as a JSON list; each has the keys of `locate --json`, and those of `Found`."""
-    listed = []
-    for one in found:
-        values = asdict(one)
+    items = []
+    for result in found:
+        values = asdict(result)
         report = values.pop("report")
-        listed.append({**values, **report})
-    return json_text(listed, indent=1)
+        items.append({**values, **report})
+    return json_text(items, indent=1)
 
 
 def to_text(found: Sequence[Found]) -> str:
     """Return full reports on the first results as text, and a line for each of the next ones."""
-    pages = [f"{_place(one)}\n{render.to_text(one.report)}" for one in found[:MOST_IN_FULL]]
-    lines = [f"{_place(one)}  {render.title(one.report)}" for one in found[MOST_IN_FULL:]]
+    pages = [f"{_place(result)}\n{render.to_text(result.report)}" for result in found[:MOST_IN_FULL]]
+    lines = [f"{_place(result)}  {render.title(result.report)}" for result in found[MOST_IN_FULL:]]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more (--json: all)"]
     if lines:

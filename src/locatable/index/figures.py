@@ -24,7 +24,7 @@ from ..locate.known_figures import (
     distinct,
 )
 from ..repository.reader import Reader
-from . import hash_of, key_of, local_folder, names_of_content
+from . import hash_of, hashes_of_content, key_of, local_folder
 
 REVISIONS = "SELECT DISTINCT rev FROM places JOIN results ON result = results.id WHERE hash = ?"
 WRITTEN = "SELECT 1 FROM places WHERE hash = ? AND kind = 'OUTPUT' LIMIT 1"
@@ -62,7 +62,7 @@ class IndexedFigures:
 
     def keys_of(self, content: bytes) -> list[Key]:
         """Return the keys of figures with exactly these bytes."""
-        keys = [key_of(bytes.fromhex(name)) for name in names_of_content(self._db, content)]
+        keys = [key_of(bytes.fromhex(hashed)) for hashed in hashes_of_content(self._db, content)]
         return [key for key in keys if self.revisions(key)]
 
     def revisions(self, key: Key) -> set[str]:

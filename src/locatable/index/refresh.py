@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,14 @@ from ..errors import GitError, LocatableError, UnreadableError, UsageError
 from ..git import clone_git, git, make_clone, top_folder
 from ..git.objects import FOLDER, LINK, SUBMODULE, commit_time
 from ..locate.by_content import Commits, role_at
+from ..locate.by_value import preloaded
 from ..locate.result import Report, Result, Role, RoleKind, report_on
 from ..model import Entry, folders, json_text
 from ..output import progress_bar, redact_urls
-from ..repository.reader import MARK, TOGETHER, Reader, commit_id, projects_in
+from ..repository.reader import MARK, Reader, commit_id, projects_in
 from ..repository.snapshot import Snapshot
 from ..results.rebuild import origin_url
-from ..results.values import NamedValue, number, preload_values, values_of
+from ..results.values import NamedValue, number, values_of
 from . import COORDINATES, MD5_SIZE, clones_folder, hash_of, key_of, local_folder
 
 if TYPE_CHECKING:
@@ -142,7 +142,10 @@ def read_new(db: sqlite3.Connection, source: str) -> int:
 
 
 def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
-    top = _readable_folder(source)
+    top = local_folder(source)
+    is_clone = top.is_relative_to(clones_folder())
+    if is_clone:
+        _fetch(Path(source) if Path(source).is_absolute() else source, top)
     with Reader(top) as reader:
         head = commit_id(reader, "HEAD") or ""
         projects = _projects(reader)
@@ -150,11 +153,10 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
     refs = git(top, *REFS)
     state = hashlib.sha256(f"{head}\n{refs}".encode(errors="surrogateescape")).hexdigest()
     db.execute(_ADD_REPOSITORY, [source, id_length, now])
-    key, known = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
+    key, old_state = db.execute("SELECT id, refs FROM repositories WHERE source = ?", [source]).fetchone()
     _read_tips(db, key, refs)
     unread = []
     number_of_new = 0
-    is_clone = top.is_relative_to(clones_folder())
     for folder in sorted({"", *projects}):
         if is_clone and folder in projects:
             # `Reader` recognizes a project by this folder, which a clone without files does not have.
@@ -166,10 +168,10 @@ def _read_new(db: sqlite3.Connection, source: str, now: int) -> int:
             project = _Project(db, key, reader, folder, projects)
             # A checkout is read again even if its refs have not changed, because its DVC cache may have files
             # now that it lacked before.
-            if known != state or not is_clone:
+            if state != old_state or not is_clone:
                 number_of_new += project.read(now, retries=not is_clone)
-            project.list_folders()
-            project.look_at_figures()
+            project.add_listed_folders()
+            project.add_fingerprints()
     problem = f"projects that are not in the checkout were not read: {', '.join(unread)}" if unread else ""
     db.execute(_WAS_READ, [state, now, problem, key])
     return number_of_new
@@ -190,17 +192,10 @@ def as_utf8(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _readable_folder(source: str) -> Path:
-    """Return the folder of a checkout, or else that of a clone without files, which is updated first."""
-    folder = local_folder(source)
-    if folder.is_relative_to(clones_folder()):
-        _fetch(Path(source) if Path(source).is_absolute() else source, folder)
-    return folder
-
-
 def _fetch(origin: str | Path, clone: Path) -> None:
     """Update a clone without checked out files; create it if it does not exist."""
     if not (clone / ".git").is_dir():
+        # The clone gets its final name when it is complete, so that an interrupted one is made again.
         begun = clone / "begun"
         shutil.rmtree(begun, ignore_errors=True)
         clone.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -215,15 +210,15 @@ def _projects(reader: Reader) -> set[str]:
     """Return the folders of all projects on the branches of a repository; the root is an empty text."""
     tips = git(reader.top, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes").split()
     trees = []
-    for answer in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
-        if answer:
-            trees.append(answer[0])
+    for tree in reader.objects.read(f"{tip}^{{tree}}" for tip in dict.fromkeys([*tips, "HEAD"])):
+        if tree:
+            trees.append(tree[0])
     reader.objects.load_trees(trees)
-    found: set[str] = set()
-    for tree in trees:
-        found.update(projects_in(reader.objects, tree))
+    projects: set[str] = set()
+    for tree_id in trees:
+        projects.update(projects_in(reader.objects, tree_id))
     # A hostile server can send such names. Git refuses to check them out, and so they are not read.
-    return {folder for folder in found if {"..", ".git"}.isdisjoint(folder.split("/"))}
+    return {folder for folder in projects if {"..", ".git"}.isdisjoint(folder.split("/"))}
 
 
 class _Project:
@@ -253,26 +248,20 @@ class _Project:
             retries: also read revisions again that could not be read completely.
         """
         commits = Commits(self._reader)
-        before = self._number_of_results()
+        before = self._count_results()
         unread = self._unread(commits, now, retries)
-        answers = self._reader.objects.read(unread)
         times = {}
-        for rev, answer in zip(unread, answers, strict=True):
-            times[rev] = commit_time(answer[1].decode(errors="replace")) if answer else 0
+        for rev, commit in zip(unread, self._reader.objects.read(unread), strict=True):
+            times[rev] = commit_time(commit[1].decode(errors="replace")) if commit else 0
         # Git lists newer commits first. The sort is stable, so that this order decides between equal times.
         ordered = sorted(reversed(unread), key=times.__getitem__)
-        snapshots = self._reader.snapshots(ordered)
-        plain = "read {n_fmt} of {total_fmt} revisions"
-        with progress_bar(plain, total=len(ordered), unit="revision", delay=1, leave=False) as bar:
-            while together := list(islice(snapshots, TOGETHER)):
-                preload_values(together)
-                for snapshot in together:
-                    experiment = commits.experiments.get(snapshot.rev)
-                    self._add(Result(snapshot, experiment))
-                    bar.update()
-        return self._number_of_results() - before
+        snapshots = preloaded(self._reader.snapshots(ordered))
+        options = {"total": len(ordered), "unit": "revision", "delay": 1, "leave": False}
+        for snapshot in progress_bar("read {n_fmt} of {total_fmt} revisions", iterable=snapshots, **options):
+            self._add(Result(snapshot, commits.experiments.get(snapshot.rev)))
+        return self._count_results() - before
 
-    def _number_of_results(self) -> int:
+    def _count_results(self) -> int:
         return int(self._db.execute(_COUNT, [self._repository, self._folder]).fetchone()[0])
 
     def _unread(self, commits: Commits, now: int, retries: bool) -> list[str]:
@@ -284,19 +273,20 @@ class _Project:
             retries: also return revisions that could not be read completely.
         """
         known: dict[str, str | None] = {}
-        is_here: dict[str, bool] = {}
+        has_vanished = False
         present = set(commits.revs)
-        rows = self._db.execute(_KNOWN, [self._repository, self._folder])
-        for rev, experiment, was_here, problem in rows:
+        rows = self._db.execute(_KNOWN, [self._repository, self._folder]).fetchall()
+        for rev, experiment, was_present, problem in rows:
             if not problem or not retries:
                 known[rev] = experiment
-            if was_here != (rev in present):
-                is_here[rev] = rev in present
-        for rev, here in is_here.items():
-            self._db.execute(_SET_GONE, [None if here else now, self._repository, self._folder, rev])
+            is_present = rev in present
+            if is_present != was_present:
+                gone_since = None if is_present else now
+                self._db.execute(_SET_GONE, [gone_since, self._repository, self._folder, rev])
+                has_vanished = has_vanished or not is_present
         # Places and numbers are stored with one result only. If that has vanished, a different result should
         # take its place, so all revisions are read again.
-        if not all(is_here.values()):
+        if has_vanished:
             known = {}
         unread = []
         for rev in commits.revs:
@@ -327,27 +317,28 @@ class _Project:
             self._seen.clear()  # some of it was not stored, and the next revision may have the same
         stored, coordinates = self._packed(report) if report else (b"", [0] * len(COORDINATES))
         experiment = result.experiment.name if result.experiment else None
-        row = [self._repository, self._folder, snapshot.rev, experiment, snapshot.time]
-        row += ["; ".join(problems[:1]), stored, *coordinates]
-        key = self._db.execute(_ADD_RESULT, row).fetchone()[0]
-        of = (self._repository, self._folder)
-        for content, path, role in places:
-            self._add_place(content, path, role.kind.name, role.stage, key)
+        project = (self._repository, self._folder)
+        row = [*project, snapshot.rev, experiment, snapshot.time, "; ".join(problems[:1])]
+        key = self._db.execute(_ADD_RESULT, [*row, stored, *coordinates]).fetchone()[0]
+        for hashed, path, role in places:
+            self._add_place(hashed, path, role.kind.name, role.stage, key)
         for value in numbers:
-            self._db.execute(_ADD_NUMBER, (value.value, *of, self._name(value.key), value.kind.name, key))
+            number_row = (value.value, *project, self._key_of_name(value.key), value.kind.name, key)
+            self._db.execute(_ADD_NUMBER, number_row)
 
     def _add_place(
-        self, content: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
+        self, hashed: bytes, path: str, kind: str, stage: str, result: int, *, is_data: bool = False
     ) -> None:
         """Store a place of a file, and mark a figure as not fingerprinted yet.
 
         Data is not fingerprinted: files that DVC tracks, unless a stage wrote them, and large folders.
         """
-        place = (content, self._repository, self._folder, self._name(path), kind, stage, result)
+        place = (hashed, self._repository, self._folder, self._key_of_name(path), kind, stage, result)
         self._db.execute(_ADD_PLACE, place)
-        is_data = is_data or (len(content) == MD5_SIZE and kind != RoleKind.OUTPUT.name)
+        is_in_dvc = len(hashed) == MD5_SIZE
+        is_data = is_data or (is_in_dvc and kind != RoleKind.OUTPUT.name)
         if path.lower().endswith(FIGURES) and not is_data:
-            self._db.execute(_ADD_UNSEEN, [content])
+            self._db.execute(_ADD_UNSEEN, [hashed])
 
     def _packed(self, report: Report) -> tuple[bytes, list[int]]:
         """Return a compressed report without its coordinates, and the keys of the coordinates.
@@ -367,58 +358,62 @@ class _Project:
             text = json_text(coordinate, separators=(",", ":")).encode()
             digest = hashlib.sha256(text).digest()[:16]
             self._db.execute(_ADD_COORDINATES, [digest, zlib.compress(text)])
-            found = self._db.execute("SELECT id FROM coordinates WHERE hash = ?", [digest])
-            keys.append(found.fetchone()[0])
+            row = self._db.execute("SELECT id FROM coordinates WHERE hash = ?", [digest]).fetchone()
+            keys.append(row[0])
         del values["coordinates"]
         return zlib.compress(json_text(values, separators=(",", ":")).encode()), keys
 
-    def _name(self, text: str) -> int:
+    def _key_of_name(self, name: str) -> int:
         """Return the key of a path, or of the name of a value; store it first if it is new."""
-        if text not in self._names:
-            shown = as_utf8(text)
-            self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [shown])
-            found = self._db.execute("SELECT id FROM names WHERE name = ?", [shown])
-            self._names[text] = found.fetchone()[0]
-        return self._names[text]
+        if name not in self._names:
+            stored = as_utf8(name)
+            self._db.execute("INSERT INTO names (name) VALUES (?) ON CONFLICT DO NOTHING", [stored])
+            row = self._db.execute("SELECT id FROM names WHERE name = ?", [stored]).fetchone()
+            self._names[name] = row[0]
+        return self._names[name]
 
-    def _is_new(self, *what: Any) -> bool:
+    def _is_new(self, *item: Any) -> bool:
         """Return true if the method was not called with the same arguments before."""
-        if what in self._seen:
+        if item in self._seen:
             return False
-        self._seen.add(what)
+        self._seen.add(item)
         return True
 
     def _new_places(self, snapshot: Snapshot) -> Iterator[tuple[bytes, str, Role]]:
         """Yield the hash, path and role of each file and tracked folder that no earlier revision has."""
         tracked = snapshot.tracked
-        made = {path: role_at(snapshot, path) for path in snapshot.sources}
+        outputs = {path: role_at(snapshot, path) for path in snapshot.sources}
         for name, record in snapshot.records.items():
-            made |= dict.fromkeys(record.outs, Role(RoleKind.OUTPUT, name))
-        hashed = [(tracked[path], path, made[path]) for path in tracked]
-        read: dict[str, Role] = {}
+            outputs |= dict.fromkeys(record.outs, Role(RoleKind.OUTPUT, name))
+        in_dvc = [(tracked[path], path, outputs[path]) for path in tracked]
+        inputs: dict[str, Role] = {}
         for name, record in snapshot.records.items():
             for path, entry in record.deps.items():
+                # An input that is tracked with the same hash is stored by its more telling role already.
                 if entry.get("md5") != tracked.get(path, {}).get("md5"):
-                    hashed.append((entry, path, Role(RoleKind.INPUT, name)))
-                    read.setdefault(path, Role(RoleKind.INPUT, name))
-        yield from self._kept_by_git(snapshot, read | made, made)
-        for entry, path, role in hashed:
-            yield from self._kept_by_dvc(entry, path, role)
+                    in_dvc.append((entry, path, Role(RoleKind.INPUT, name)))
+                    inputs.setdefault(path, Role(RoleKind.INPUT, name))
+        yield from self._new_places_in_git(snapshot, inputs, outputs)
+        for entry, path, role in in_dvc:
+            yield from self._new_places_in_dvc(entry, path, role)
 
-    def _kept_by_git(
-        self, snapshot: Snapshot, roles: Mapping[str, Role], made: Mapping[str, Role]
+    def _new_places_in_git(
+        self, snapshot: Snapshot, inputs: Mapping[str, Role], outputs: Mapping[str, Role]
     ) -> Iterator[tuple[bytes, str, Role]]:
         """Yield the new places of files that Git tracks.
 
         Args:
             snapshot: the revision.
-            roles: the roles of files and folders by path.
-            made: the roles of outputs and sources only; a file in such a folder has the role of the folder.
+            inputs: the roles of inputs by path.
+            outputs: the roles of outputs and sources by path; a file in such a folder has the same role.
         """
-        number = self._roles.setdefault(frozenset(roles.items()), len(self._roles))
-        for blob, path in self._new_files(snapshot.tree, "", number):
-            around = [made[folder] for folder in folders(path) if folder in made]
-            role = roles.get(path) or (around[-1] if around else Role(RoleKind.IN_GIT))
+        roles = {**inputs, **outputs}
+        number_of_roles = self._roles.setdefault(frozenset(roles.items()), len(self._roles))
+        for blob, path in self._new_files(snapshot.tree, "", number_of_roles):
+            role = Role(RoleKind.IN_GIT)
+            for folder in folders(path):
+                role = outputs.get(folder, role)
+            role = roles.get(path, role)
             if self._is_new(blob, path, role):
                 yield bytes.fromhex(blob), path, role
 
@@ -440,19 +435,19 @@ class _Project:
             elif mode not in (SUBMODULE, LINK):
                 yield entry, f"{folder}{name}"
 
-    def _kept_by_dvc(self, entry: Entry, path: str, role: Role) -> Iterator[tuple[bytes, str, Role]]:
+    def _new_places_in_dvc(self, entry: Entry, path: str, role: Role) -> Iterator[tuple[bytes, str, Role]]:
         """Yield the new places of a file or folder that DVC tracks, and of the files that its entry lists."""
         hashes = {path: str(entry.get("md5", ""))}
         if entry.get("files"):
             hashes |= self._reader.folder_files(path, entry)
-        for place, hashed in hashes.items():
-            match = _HASH.fullmatch(hashed)
-            if not match or not self._is_new(hashed, place, role):
+        for file, md5 in hashes.items():
+            match = _HASH.fullmatch(md5)
+            if not match or not self._is_new(md5, file, role):
                 continue
-            content = bytes.fromhex(match[1])
-            yield content, place, role
-            if hashed.endswith(".dir") and len(hashes) == 1:
-                self._db.execute(_ADD_UNLISTED, [content, self._repository, self._folder])
+            hashed = bytes.fromhex(match[1])
+            yield hashed, file, role
+            if md5.endswith(".dir") and len(hashes) == 1:
+                self._db.execute(_ADD_UNLISTED, [hashed, self._repository, self._folder])
 
     def _new_numbers(self, values: Iterable[NamedValue]) -> Iterator[NamedValue]:
         """Yield the finite numbers among values, also those in texts, that no earlier revision has."""
@@ -467,20 +462,20 @@ class _Project:
             if self._is_new(value.kind, value.key, real):
                 yield replace(value, value=real)
 
-    def list_folders(self) -> None:
+    def add_listed_folders(self) -> None:
         """Store the files of tracked folders whose lists have arrived in this machine's DVC cache."""
-        of = (self._repository, self._folder)
-        for content, path, kind, stage, result in self._db.execute(_UNLISTED, of).fetchall():
-            md5 = f"{content.hex()}.dir"
-            files = self._reader.folder_files(path, {"md5": md5})
-            if files == {path: md5}:
+        project = (self._repository, self._folder)
+        for hashed, path, kind, stage, result in self._db.execute(_UNLISTED, project).fetchall():
+            folder_md5 = f"{hashed.hex()}.dir"
+            files = self._reader.folder_files(path, {"md5": folder_md5})
+            if files == {path: folder_md5}:
                 continue
             is_data = len(files) > MOST_IN_FOLDER
-            for file, hashed in files.items():
-                self._add_place(bytes.fromhex(hashed), file, kind, stage, result, is_data=is_data)
-            self._db.execute(_IS_LISTED, [content, *of])
+            for file, md5 in files.items():
+                self._add_place(bytes.fromhex(md5), file, kind, stage, result, is_data=is_data)
+            self._db.execute(_IS_LISTED, [hashed, *project])
 
-    def look_at_figures(self) -> None:
+    def add_fingerprints(self) -> None:
         """Store the fingerprints of new figures whose files are on this machine.
 
         Without the extra `documents`, no fingerprints are stored, and figures are found by their bytes only.
@@ -494,13 +489,12 @@ class _Project:
             return digest_rows(looks), look_rows(looks)
 
         unseen = self._db.execute(_UNSEEN, [LOOKS, self._repository, self._folder]).fetchall()
-        keys = [key_of(content) for (content,) in unseen]
-        for found, _ in read_rows(FigureFiles(self._reader), keys, rows_of):
-            for key, (digests, blocks) in found.items():
-                content = hash_of(key)
+        keys = [key_of(hashed) for (hashed,) in unseen]
+        for rows_by_key, _ in read_rows(FigureFiles(self._reader), keys, rows_of):
+            for key, (digests, blocks) in rows_by_key.items():
                 rows = [(row["digest"].tobytes(), None) for row in digests]
                 rows += [(row["digest"].tobytes(), row.tobytes()) for row in blocks]
-                self._db.execute("DELETE FROM figures WHERE hash = ?", [content])
+                self._db.execute("DELETE FROM figures WHERE hash = ?", [hash_of(key)])
                 for place, (digest, block) in enumerate(rows):
-                    added = (content, place, LOOKS, digest, block)
+                    added = (hash_of(key), place, LOOKS, digest, block)
                     self._db.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?)", added)

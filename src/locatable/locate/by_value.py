@@ -89,21 +89,23 @@ class QuotedNumber:
             like: the value that the number was printed from. It decides whether a percentage such as 94.7%
                 stands for 0.947, so that `value` is multiplied by 100, or for 94.7.
         """
-        real, other = number_in(value), number_in(like)
-        if real is None or other is None or not math.isfinite(real):
+        real = number_in(value)
+        printed = number_in(like)
+        if real is None or printed is None or not math.isfinite(real):
             return str(value)
         for position, number in enumerate(self.numbers):
-            if _rounds_to(other, number):
+            if _rounds_to(printed, number):
                 digit = Decimal((0, (1,), last_place(number)))
                 rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
+                # The last of `numbers` is the number as it is written; one before it is a percentage by 100.
                 is_fraction = position < len(self.numbers) - 1
                 return str(_CONTEXT.scaleb(rounded, 2) if is_fraction else rounded)
         return str(value)
 
-    def names(self, key: str) -> bool:
+    def can_mean(self, key: str) -> bool:
         """Return true if the quoted name can mean a key, because the key ends with its words."""
-        asked = _words(self.key)
-        return not asked or _words(key)[-len(asked) :] == asked
+        quoted = _words(self.key)
+        return not quoted or _words(key)[-len(quoted) :] == quoted
 
 
 def parse_quoted(text: str) -> QuotedNumber | None:
@@ -265,19 +267,20 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
     commits = Commits(reader)
     left_out: list[str] = []
     groups: dict[tuple[object, ...], _Group] = {}
-    other_names = 0
-    for snapshot in loaded(commits.snapshots()):
+    count_of_other_names = 0
+    for snapshot in preloaded(commits.snapshots()):
         printed = list(_printed(snapshot, quoted, left_out))
-        values = [value for value in printed if quoted.names(value.key)]
-        if printed and not values:
-            other_names += 1
+        values = [value for value in printed if quoted.can_mean(value.key)]
         if not values:
+            if printed:
+                count_of_other_names += 1
             continue
         values.sort(key=lambda value: _likelihood(quoted, value))
         experiment = commits.experiments.get(snapshot.rev)
         roles = {value.key: ValueRole(value.kind, value.value) for value in values}
         result = Result(snapshot, experiment, roles)
-        group = groups.setdefault((frozenset(snapshot.locks.items()), *values), _Group(values, result))
+        same_results = (frozenset(snapshot.locks.items()), *values)
+        group = groups.setdefault(same_results, _Group(values, result))
         # With equal times, the later snapshot is the older one: `git rev-list` lists newer commits first.
         if snapshot.time <= group.result.snapshot.time:
             group.result = result
@@ -288,17 +291,17 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
         return Located([group.result for group in ordered], shortened(left_out), is_number=True)
     what = f"metric or param {quoted.key}" if quoted.key else "metric or param"
     reasons = hints(left_out)
-    if other_names:
-        having = "1 revision has" if other_names == 1 else f"{other_names} revisions have"
+    if count_of_other_names:
+        having = "1 revision has" if count_of_other_names == 1 else f"{count_of_other_names} revisions have"
         reasons.append(f"{having} this number under other names")
     raise NotFoundError(f"no {what} that rounds to this number", hint="; ".join(reasons))
 
 
-def loaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+def preloaded(snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
     """Yield the same snapshots after reading the files with their values, many revisions at a time."""
-    while together := list(islice(snapshots, TOGETHER)):
-        preload_values(together)
-        yield from together
+    while batch := list(islice(snapshots, TOGETHER)):
+        preload_values(batch)
+        yield from batch
 
 
 def _printed(snapshot: Snapshot, quoted: QuotedNumber, left_out: list[str]) -> Iterator[NamedValue]:

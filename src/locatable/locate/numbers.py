@@ -23,7 +23,7 @@ from ..repository.reader import Reader, revisions_named
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, values_of
 from .by_content import Commits
-from .by_value import QuotedNumber, last_place, loaded, number_in
+from .by_value import QuotedNumber, last_place, number_in, preloaded
 from .result import ComparedNumbers, LocatedFigure, LocatedNumber, Result
 from .wording import Names, Unit, Written, units_of, words_of_key
 
@@ -65,7 +65,12 @@ def locate_numbers(
     Raises:
         NotFoundError: there is no such revision.
     """
-    wanted = _revision(reader, rev) if rev else None
+    wanted = None
+    if rev:
+        revisions = revisions_named(reader, rev)
+        if not revisions:
+            raise NotFoundError(f"{rev}: no experiment or Git revision of that name")
+        wanted = revisions[0].rev
     written: list[Written] = []
     for unit in units:
         written += unit.numbers
@@ -85,13 +90,6 @@ def locate_numbers(
         numbers += comparison.compare(unit)
     name = rev or _name(chosen, commits.head)
     return ComparedNumbers(numbers, Result(chosen.snapshot, chosen.experiment), name)
-
-
-def _revision(reader: Reader, rev: str) -> str:
-    named = revisions_named(reader, rev)
-    if not named:
-        raise NotFoundError(f"{rev}: no experiment or Git revision of that name")
-    return named[0].rev
 
 
 @dataclass
@@ -124,9 +122,9 @@ def _read_candidates(
     A revision is a candidate if one of its values rounds to a number of the document. The wanted revision and
     HEAD are always candidates.
     """
-    found: list[_Candidate] = []
+    candidates: list[_Candidate] = []
     keys: set[str] = set()
-    for position, snapshot in enumerate(loaded(commits.snapshots())):
+    for position, snapshot in enumerate(preloaded(commits.snapshots())):
         candidate = _Candidate(snapshot, commits.experiments.get(snapshot.rev), position)
         try:
             for value in values_of(snapshot, left_out):
@@ -137,10 +135,10 @@ def _read_candidates(
         except UnreadableError as error:
             left_out.append(str(error))
         if candidate.printed or snapshot.rev in (wanted, commits.head):
-            found.append(candidate)
-    found.sort(key=lambda one: one.age, reverse=True)
-    found.sort(key=lambda one: one.experiment is not None)
-    return {one.snapshot.rev: one for one in found}, keys
+            candidates.append(candidate)
+    candidates.sort(key=lambda candidate: candidate.age, reverse=True)
+    candidates.sort(key=lambda candidate: candidate.experiment is not None)
+    return {candidate.snapshot.rev: candidate for candidate in candidates}, keys
 
 
 class _NumberLookup:
@@ -150,11 +148,11 @@ class _NumberLookup:
         # The numbers by the power of ten of their last digit, and by all their digits as a whole number.
         self._by_digits: dict[tuple[int, int], dict[str, QuotedNumber]] = {}
         self._known: dict[Any, list[str]] = {}
-        for one in written:
-            for number in one.quoted.numbers:
-                place = last_place(number)
-                whole = int(number.scaleb(-place))
-                self._by_digits.setdefault((place, whole), {})[one.text] = one.quoted
+        for number in written:
+            for meant in number.quoted.numbers:
+                place = last_place(meant)
+                whole = int(meant.scaleb(-place))
+                self._by_digits.setdefault((place, whole), {})[number.text] = number.quoted
         self._places = {place for place, _ in self._by_digits}
 
     def texts_of(self, value: Any) -> list[str]:
@@ -208,7 +206,7 @@ def _name(candidate: _Candidate, head: str | None) -> str:
 
 
 class _Comparison:
-    """Compares the numbers of sentences and tables with the chosen result, and if they differ with others."""
+    """Compares numbers with the values of the chosen result, and if they differ with those of all others."""
 
     def __init__(self, chosen: _Candidate, candidates: list[_Candidate], names: Names) -> None:
         self._chosen = chosen
@@ -227,23 +225,22 @@ class _Comparison:
         # results are there for comparison.
         shown: set[str] = set()
         for written, keys in named:
-            shown.update(value.key for value in self._own(written, keys))
+            shown.update(value.key for value in self._named_values(written, keys))
         for written, keys in named:
             if written.is_cited:
                 yield _located(written)
                 continue
-            own = self._own(written, keys)
             # A metric that the text names is more likely than an unnamed value that happens to be equal.
-            of_another = None if own else self._of_another(written, keys - shown, unit.around)
-            printed = self._chosen.printed.get(written.text, [])
-            yield of_another or _located(written, own or printed)
+            values = self._named_values(written, keys)
+            elsewhere = None if values else self._in_other_result(written, keys - shown, unit.around)
+            yield elsewhere or _located(written, values or self._chosen.printed.get(written.text, []))
 
-    def _own(self, written: Written, keys: frozenset[str]) -> list[NamedValue]:
+    def _named_values(self, written: Written, keys: frozenset[str]) -> list[NamedValue]:
         """Return the values of the chosen result that round to a number and whose key is among `keys`."""
         printed = self._chosen.printed.get(written.text, [])
         return [value for value in printed if value.key in keys]
 
-    def _of_another(
+    def _in_other_result(
         self, written: Written, keys: frozenset[str], around: frozenset[str]
     ) -> LocatedNumber | None:
         """Return a number with the oldest commit, or else experiment, that has it; None if there is none.
@@ -262,12 +259,13 @@ class _Comparison:
 
     def _located_in(self, candidate: _Candidate, written: Written, value: NamedValue) -> LocatedNumber:
         current = self._values[value.key]
-        sign = re.search(r"\s*%$", written.text)
+        percent = re.search(r"\s*%$", written.text)
+        text = written.quoted.as_written(current, value.value)
         return replace(
             _located(written, [value]),
             result=Result(candidate.snapshot, candidate.experiment),
             current=current,
-            current_text=written.quoted.as_written(current, value.value) + (sign[0] if sign else ""),
+            current_text=text + percent[0] if percent else text,
             is_older=candidate.age >= self._chosen.age,
         )
 
@@ -277,20 +275,21 @@ class _Comparison:
         for key, value in candidate.snapshot.params.items():
             if same_value(value, params.get(key)):
                 continue
+            # A text value is named by its words alone, as in "with resnet". Any other value is named only
+            # together with a word of its key, as in "a depth of 8".
             words = words_of_key(str(value))
             if isinstance(value, str) and words and around.issuperset(words):
                 return True
-            leaf = words_of_key(key.rpartition(".")[2])
-            if str(value) in around and around.intersection(leaf):
+            words_of_name = words_of_key(key.rpartition(".")[2])
+            if str(value) in around and around.intersection(words_of_name):
                 return True
         return False
 
 
 def _located(written: Written, values: Iterable[NamedValue] = ()) -> LocatedNumber:
     """Return a number with the likeliest of the values that round to it; without a key if there are none."""
-    located = LocatedNumber(written.place, written.text, written.words)
     kinds = list(ValueKind)
     likeliest = min(values, key=lambda value: (kinds.index(value.kind), value.key), default=None)
     if likeliest is None:
-        return located
-    return replace(located, key=likeliest.key, value=likeliest.value)
+        return LocatedNumber(written.place, written.text, written.words)
+    return LocatedNumber(written.place, written.text, written.words, likeliest.key, likeliest.value)
