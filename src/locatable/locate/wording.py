@@ -130,8 +130,8 @@ class Names:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._qualifiers: dict[str, frozenset[str]] = {}
-        # The keys that a name without blanks, such as "logloss", can mean. The number is that of the words
-        # of the metric that the name lacks: "loss" lacks one word of "log loss".
+        # The keys that a name without blanks can mean, with the number of words that the name leaves out:
+        # for "log_loss", it is 0 in "logloss", and 1 in "loss".
         self._keys: dict[str, dict[str, int]] = {}
         for key in keys:
             self._add(key)
@@ -140,11 +140,11 @@ class Names:
         """Add the names of a metric: its words without qualifiers, the last of these words, its initials."""
         path, _, dotted = key.rpartition(":")
         words = words_of_key(dotted if path else Path(key).stem)
-        telling = [word for word in words if word not in _QUALIFIERS]
-        self._qualifiers[key] = frozenset([*words, *words_of_key(path)]).difference(telling)
-        names = {"".join(telling or words): 0}
-        if len(telling) > 1:
-            names[telling[-1]] = len(telling) - 1
+        distinctive = [word for word in words if word not in _QUALIFIERS]
+        self._qualifiers[key] = frozenset([*words, *words_of_key(path)]).difference(distinctive)
+        names = {"".join(distinctive or words): 0}
+        if len(distinctive) > 1:
+            names[distinctive[-1]] = len(distinctive) - 1
         if len(words) > 2:
             names["".join(word[0] for word in words)] = 0
         for name, missing in names.items():
@@ -165,37 +165,34 @@ class Names:
             length = self._length_at(words, start)
             if length:
                 keys = self._keys["".join(words[start : start + length])]
-                yield start, start + length, self._meant(keys, around)
+                yield start, start + length, self._likeliest(keys, around)
             start += max(1, length)
 
     def _length_at(self, words: Sequence[str], start: int) -> int:
+        """Return the number of words in the longest name at a position; 0 if no name begins there."""
         for length in range(min(LONGEST_NAME, len(words) - start), 0, -1):
-            together = words[start : start + length]
-            if all(together) and "".join(together) in self._keys:
+            name = words[start : start + length]
+            if all(name) and "".join(name) in self._keys:
                 return length
         return 0
 
-    def _meant(self, keys: dict[str, int], around: AbstractSet[str]) -> frozenset[str]:
+    def _likeliest(self, keys: dict[str, int], around: AbstractSet[str]) -> frozenset[str]:
         """Return the keys that a name is most likely to mean.
 
-        Keys of another split are excluded: if the words around it include "test", the name does not mean a
-        metric of the training set. Then the keys are preferred of which the name lacks the fewest words, and
-        then those with the most qualifiers among the words around it.
+        Keys of a different split are excluded: next to the word "test", a name does not mean a metric of the
+        training set. Of the others, the keys win from which the name leaves out the fewest words; and among
+        these, the keys with the most qualifiers in the words around the name.
         """
         splits = around & _SPLITS
-        best: tuple[int, int] | None = None
-        meant: set[str] = set()
+        by_rank: dict[tuple[int, int], set[str]] = {}
         for key, missing in keys.items():
             qualifiers = self._qualifiers[key]
-            own = qualifiers & _SPLITS
-            if own and splits and not own & splits:
+            splits_of_key = qualifiers & _SPLITS
+            if splits and splits_of_key and splits.isdisjoint(splits_of_key):
                 continue
             rank = -missing, len(qualifiers & around)
-            if best is None or rank > best:
-                best, meant = rank, set()
-            if rank == best:
-                meant.add(key)
-        return frozenset(meant)
+            by_rank.setdefault(rank, set()).add(key)
+        return frozenset(by_rank[max(by_rank)] if by_rank else ())
 
 
 # Sentences
@@ -283,7 +280,7 @@ def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[in
     Args:
         kinds: the kinds of the tokens. The first and the last are `Kind.CLAUSE`, so that every search ends.
     """
-    for numbers in _said_together(kinds):
+    for numbers in _lists_of_numbers(kinds):
         names = _names_right_before(kinds, numbers[0])
         if not names:
             names = _names_in_subject(kinds, numbers[0])
@@ -295,7 +292,7 @@ def names_of_numbers(kinds: Sequence[Kind]) -> Iterator[tuple[list[int], list[in
             yield numbers, names
 
 
-def _said_together(kinds: Sequence[Kind]) -> Iterator[list[int]]:
+def _lists_of_numbers(kinds: Sequence[Kind]) -> Iterator[list[int]]:
     """Yield the positions of numbers that share a name: "0.951, 0.947 and 0.984", "0.951 ± 0.012"."""
     numbers: list[int] = []
     for position, kind in enumerate(kinds):
@@ -467,8 +464,8 @@ def _cited(tokens: Iterable[Token]) -> set[int]:
         if token.kind not in _ENDS_PART:
             part.append(token)
             continue
-        if any(one.kind is Kind.CITATION for one in part):
-            cited.update(one.start for one in part)
+        if Kind.CITATION in {member.kind for member in part}:
+            cited.update(member.start for member in part)
         part = []
     return cited
 
@@ -518,8 +515,8 @@ class Sentence:
         # name in this way may get one when whole numbers count as numbers.
         for whole in (Kind.WORD, Kind.NUMBER):
             kinds = [whole if token.kind is Kind.WHOLE else token.kind for token in tokens]
-            for numbers, found in names_of_numbers(kinds):
-                meant = [tokens[name].keys for name in found]
+            for numbers, positions in names_of_numbers(kinds):
+                meant = [tokens[position].keys for position in positions]
                 for number in numbers:
                     keys.setdefault(tokens[number].start, frozenset().union(*meant))
         for start, written in self._written.items():
@@ -575,6 +572,7 @@ class Table:
             row = [only_measured(cell) for cell in cells]
             # A row without a head begins with a number.
             first = 0 if _has_significant(row[0]) else 1
+            # All rows before the first one with a number are head rows.
             if not self._cells and not any(map(_has_significant, row[first:])):
                 self._heads.append(row)
                 heads += row
@@ -587,11 +585,12 @@ class Table:
 
     def _read_cell(self, row: list[str], column: int, place: str) -> Iterator[_Cell]:
         head = self._head(row, column)
-        beside = row[0].strip() if column else ""
-        words = " | ".join(filter(None, [beside, head.strip()]))
+        row_head = row[0].strip() if column else ""
+        words = " | ".join(filter(None, [row_head, head.strip()]))
         is_cited = _CITATION.search(f"{row[0]} {head}") is not None
         for match in NUMBER_IN_TEXT.finditer(row[column]):
             text = bare_number(match[0])
+            # A percent sign in the head of a column applies to all its numbers.
             is_percent = "%" in head and "%" not in text
             quoted = significant(f"{text}%" if is_percent else text)
             if quoted:
