@@ -153,11 +153,11 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
     warnings = []
     snapshot = reader.snapshot(report.results_of) if report.results_of else result.snapshot
     try:
-        file = read_citation_file(reader, snapshot.rev)
+        fields = read_citation_file(reader, snapshot.rev)
     except UnreadableError as error:
-        file = CitationFile()
+        fields = CitationFile()
         warnings.append(f"{error}; cited without it")
-    url = origin if origin and _HOST.fullmatch(origin) else file.url
+    url = origin if origin and _HOST.fullmatch(origin) else fields.url
     # The first command clones, perhaps from a folder that only this machine has: it is replaced.
     commands = report.rebuild[1:]
     if url:
@@ -166,14 +166,14 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
         warnings.append("no remote that others can reach: the citation does not say where to clone from")
     name = posixpath.basename(url.rstrip("/")).rpartition(":")[2].removesuffix(".git")
     # If CITATION.cff names no authors, the author of the commit is cited.
-    committer = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
+    author_of_commit = (Author(snapshot.author, is_group=True),) if snapshot.author else ()
     subject = ", ".join(f"{path} ({role})" for path, role in report.roles.items())
     return Citation(
         subject=redact_urls(subject),
-        title=file.title or name or reader.root.name,
-        authors=file.authors or committer,
-        license=file.license,
-        url=file.url or url,
+        title=fields.title or name or reader.root.name,
+        authors=fields.authors or author_of_commit,
+        license=fields.license,
+        url=fields.url or url,
         year=datetime.fromtimestamp(snapshot.time, UTC).year,
         rev=snapshot.rev,
         experiment=result.experiment.name if result.experiment else "",
@@ -223,13 +223,13 @@ def read_citation_file(reader: Reader, rev: str) -> CitationFile:
 
 def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
     """Return the content of CITATION.cff in the project's folder, or else in the root of its repository."""
-    places = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
-    for place in places:
-        (answer,) = reader.objects.read([f"{rev}:{place}"])
-        if answer:
-            return answer[1]
-    for place in places:
-        file = reader.top / place
+    paths = [f"{reader.prefix}/{CITATION_FILE}", CITATION_FILE] if reader.prefix else [CITATION_FILE]
+    for path in paths:
+        (blob,) = reader.objects.read([f"{rev}:{path}"])
+        if blob:
+            return blob[1]
+    for path in paths:
+        file = reader.top / path
         if file.is_file():
             return file.read_bytes()
     return None
@@ -237,17 +237,13 @@ def _content_of_citation_file(reader: Reader, rev: str) -> bytes | None:
 
 def _authors(fields: Mapping[str, Any]) -> tuple[Author, ...]:
     entries = fields.get("authors") or []
-    authors = []
-    for entry in entries if isinstance(entries, list) else [None]:
-        author = _author(entry)
-        if author.family:
-            authors.append(author)
-    return tuple(authors)
-
-
-def _author(entry: Any) -> Author:
-    if not isinstance(entry, dict):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UnreadableError(f"{CITATION_FILE}: authors: expected a list, each with keys and values")
+    authors = map(_author, entries)
+    return tuple(author for author in authors if author.family)
+
+
+def _author(entry: Mapping[str, Any]) -> Author:
     name = _text(entry, "name")
     if name:
         return Author(name, is_group=True)
