@@ -50,8 +50,7 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
     for path, role in result.roles.items():
         parts.append(f"{path} ({role})")
     if same_in:
-        number, last = len(same_in) + 1, same_in[-1]
-        parts.append(f"in {number} commits, from {result.rev[:7]} to {last[:7]}")
+        parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {same_in[-1][:7]}")
     return "  ".join(parts)
 
 
@@ -70,7 +69,8 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
     """Return a report as text; `same_in` has the ids of later commits with the same result."""
     lines = [title(report, same_in), *staleness_lines(report)]
     for name, items in summaries(report).items():
-        lines += _coordinate_lines(report, name, items)
+        mark = UNCOMMITTED if name in report.uncommitted else ""
+        lines += _item_lines(f"  {name:<12} {report.coordinates.digests[name][:DIGITS]}  ", items, mark)
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
         return "\n".join(lines)
@@ -100,9 +100,7 @@ def running_to_text(reports: "list[RunningReport]") -> str:
         facts["params"] = [f"{key} {value}" for key, value in report.params.items()]
         facts["last values"] = [f"{key} {value}" for key, value in report.values.items()] or ["none yet"]
         for name, items in facts.items():
-            margin = f"  {name:<12} "
-            first, *more = wrap_items(items, WIDTH - len(margin))
-            lines += [margin + first, *(" " * len(margin) + line for line in more)]
+            lines += _item_lines(f"  {name:<12} ", items)
         lines.append("  not committed: nobody will find it again unless DVC records a result of it")
     return "\n".join(lines)
 
@@ -154,13 +152,12 @@ def _environment_summary(content: dict[str, Any]) -> list[str]:
     return list(content["files"]) or ["nothing that is recognised records the environment"]
 
 
-def _coordinate_lines(report: Report, name: str, items: list[str]) -> list[str]:
-    margin = f"  {name:<12} {report.coordinates.digests[name][:DIGITS]}  "
-    mark = UNCOMMITTED if name in report.uncommitted else ""
-    first, *more = wrap_items(items, WIDTH - len(margin) - len(mark))
-    lines = [f"{margin}{first}{mark}"]
+def _item_lines(label: str, items: list[str], mark: str = "") -> list[str]:
+    """Return lines with a label before and a mark after the first one, and the others below it."""
+    first, *more = wrap_items(items, WIDTH - len(label) - len(mark))
+    lines = [f"{label}{first}{mark}"]
     for line in more:
-        lines.append(" " * len(margin) + line)
+        lines.append(" " * len(label) + line)
     return lines
 
 
@@ -183,54 +180,55 @@ def wrap_items(items: list[str], width: int) -> list[str]:
 def document_to_text(target: str, located: Located, reports: list[Report]) -> str:
     """Return text about a document: a summary, its figures, its numbers, and commands for their results."""
     warnings = {identity(report): staleness_lines(report) for report in reports}
-    pages = [f"{target}: {_count_figures(located.figures)}"]
+    paragraphs = [f"{target}: {_count_figures(located.figures)}"]
     for figure in located.figures:
         lines = [_place(figure), textwrap.indent(_figure_text(figure), "  ")]
         if figure.instead:
             lines.append(f"  {located.numbers.name} has another figure at {figure.instead}")
         if figure.is_traced:
             lines += warnings.get(identity(figure.results[0]), [])
-        pages.append("\n".join(lines))
+        paragraphs.append("\n".join(lines))
     if located.numbers.result:
-        pages += _numbers_pages(located.numbers, located.numbers.result)
+        paragraphs += _about_numbers(located.numbers, located.numbers.result)
     commands = dict.fromkeys(f"  locatable locate {_name(result)}" for result in located.results)
     if commands:
-        pages.append("\n".join(["coordinates, and how to rebuild:", *commands]))
-    return "\n\n".join(pages)
+        paragraphs.append("\n".join(["coordinates, and how to rebuild:", *commands]))
+    return "\n\n".join(paragraphs)
 
 
 def _count_figures(located: list[LocatedFigure]) -> str:
     figures = [figure for figure in located if not figure.is_unread]
     counts = Counter(figure.match for figure in figures)
-    found = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
-    text = f"{len(figures)} figure{'s' if len(figures) > 1 else ''}: {found}" if figures else "no figures"
+    matches = ", ".join(f"{counts[match]} {match.value}" for match in Match if counts[match])
+    text = f"{_count(len(figures), 'figure')}: {matches}" if figures else "no figures"
     unread = len(located) - len(figures)
-    if unread:
-        text += f"; {unread} part{'s' if unread > 1 else ''} not read"
-    return text
+    return f"{text}; {_count(unread, 'part')} not read" if unread else text
 
 
-def _numbers_pages(compared: ComparedNumbers, result: Result) -> list[str]:
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _about_numbers(compared: ComparedNumbers, result: Result) -> list[str]:
     """Return paragraphs about the numbers of a document, those that belong to other results first."""
-    total = len(compared.numbers)
-    if not total:
+    if not compared.numbers:
         return []
     name = compared.name
     if name != result.rev[:7]:
         name = f"{name} ({result.rev[:7]})"
     counts = Counter(number.match for number in compared.numbers)
     order = ["older", "newer", "as recorded", "of no result"]
-    found = ", ".join(f"{counts[match]} {match}" for match in order if counts[match])
-    pages = [f"{total} number{'s' if total > 1 else ''}, compared with {name}: {found}"]
+    matches = ", ".join(f"{counts[match]} {match}" for match in order if counts[match])
+    paragraphs = [f"{_count(len(compared.numbers), 'number')}, compared with {name}: {matches}"]
     for number in compared.of_others:
-        had = f"{number.text} {number.dotted} of {_name(number.result)}" if number.result else ""
-        lines = [f"{number.place}  {number.match}", f"  {had}; {number.current_text} in {compared.name}"]
+        source = f"{number.text} {number.dotted} of {_name(number.result)}" if number.result else ""
+        lines = [f"{number.place}  {number.match}", f"  {source}; {number.current_text} in {compared.name}"]
         if number.words:
             lines.append(f"    {_cut(number.words, WIDTH - 4)}")
-        pages.append("\n".join(lines))
+        paragraphs.append("\n".join(lines))
     if compared.recorded:
-        pages.append("\n".join(_recorded_line(number) for number in compared.recorded))
-    return pages
+        paragraphs.append("\n".join(_recorded_line(number) for number in compared.recorded))
+    return paragraphs
 
 
 def _recorded_line(number: LocatedNumber) -> str:
@@ -246,40 +244,40 @@ def document_to_json(target: str, located: Located, reports: list[Report]) -> st
     """Return the figures and numbers of a document as JSON, including the numbers of no result."""
     figures = []
     for figure in located.figures:
-        values = {
+        values: dict[str, Any] = {
             "place": figure.place,
             "name": figure.name,
             "match": figure.match.value,
-            "results": _results_values(figure.results),
-            "others": _results_values(figure.others),
+            "results": list(map(_result_values, figure.results)),
+            "others": list(map(_result_values, figure.others)),
             "times_closer": figure.closer,
             "reason": figure.reason,
             "instead": figure.instead,
         }
         figures.append(values)
-    numbers: list[dict[str, Any]] = []
+    numbers = []
     for number in located.numbers.numbers:
-        of = _results_values([number.result])[0] if number.result else None
-        told = {
+        values = {
             "place": number.place,
             "text": number.text,
             "words": number.words,
             "match": number.match,
             "key": number.key,
             "value": number.value,
-            "of": of,
+            "of": _result_values(number.result) if number.result else None,
             "current": number.current,
         }
-        numbers.append(told)
+        numbers.append(values)
     compared = located.numbers.result
     content: dict[str, Any] = {
         "document": target,
-        "compared_with": _results_values([compared])[0] if compared else None,
+        "compared_with": _result_values(compared) if compared else None,
         "figures": figures,
         "numbers": numbers,
         "left_out": located.left_out,
+        "results": list(map(asdict, reports)),
     }
-    return json_text({**content, "results": list(map(asdict, reports))}, indent=1)
+    return json_text(content, indent=1)
 
 
 def _cut(text: str, width: int) -> str:
@@ -312,8 +310,7 @@ def _figure_text(figure: LocatedFigure) -> str:
     text = f"{figure.match.value}{because}{_lead(figure)}: {title(figure.results[0])}"
     more = len(figure.results) - 1
     if more:
-        others = f"{more} other result{'s' if more > 1 else ''}"
-        text += f"\nalso in {others}, such as {title(figure.results[1])}"
+        text += f"\nalso in {_count(more, 'other result')}, such as {title(figure.results[1])}"
     return text
 
 
@@ -331,14 +328,10 @@ def _name(result: Result) -> str:
     return result.experiment.name if result.experiment else result.rev[:7]
 
 
-def _results_values(results: list[Result]) -> list[dict[str, Any]]:
-    listed = []
-    for result in results:
-        values = {
-            "rev": result.rev,
-            "experiment": result.experiment.name if result.experiment else None,
-            "paths": result.roles_in_words,
-            "uncommitted": result.uncommitted,
-        }
-        listed.append(values)
-    return listed
+def _result_values(result: Result) -> dict[str, Any]:
+    return {
+        "rev": result.rev,
+        "experiment": result.experiment.name if result.experiment else None,
+        "paths": result.roles_in_words,
+        "uncommitted": result.uncommitted,
+    }

@@ -128,9 +128,9 @@ class Result:
         return [] if self.uncommitted else differences(self.snapshot)
 
 
-def identity(one: "Result | Report") -> tuple[str, bool]:
+def identity(result: "Result | Report") -> tuple[str, bool]:
     """Return a key that identifies a result. A commit and the workspace on top of it are two results."""
-    return one.rev, bool(one.uncommitted)
+    return result.rev, bool(result.uncommitted)
 
 
 def merged(results: list[Result]) -> list[Result]:
@@ -383,15 +383,15 @@ def report_on(reader: Reader, result: Result, url: str | None, *, in_checkout: b
         has_results=not has_unrecorded_pipeline(snapshot),
         stale=result.stale,
     )
-    rebuilt = snapshot
+    to_rebuild = snapshot
     if report.stale:
         report.results_of = commit_of_results(reader, snapshot)
         if report.results_of:
-            rebuilt = reader.snapshot(report.results_of)
+            to_rebuild = reader.snapshot(report.results_of)
         else:
             report.unread_history = unread_history(reader, snapshot)
     if not result.uncommitted:
-        report.rebuild = rebuild_commands(rebuilt, result.experiment, url)
+        report.rebuild = rebuild_commands(to_rebuild, result.experiment, url)
     baseline = read_baseline(reader, result)
     if baseline:
         report.params_changed = changed_values(baseline.params, snapshot.params)
@@ -429,6 +429,6 @@ def uncommitted_coordinates(workspace: Snapshot, head: Snapshot) -> list[str]:
     return differing_coordinates(coordinates_of(workspace), coordinates_of(head))
 
 
-def differing_coordinates(one: Coordinates, other: Coordinates) -> list[str]:
+def differing_coordinates(first: Coordinates, second: Coordinates) -> list[str]:
     """Return the names of the coordinates in which two results differ."""
-    return [name for name, digest in one.digests.items() if digest != other.digests[name]]
+    return [name for name, digest in first.digests.items() if digest != second.digests[name]]
