@@ -6,7 +6,7 @@ block is identified as a figure that it agrees with, if it is clearly further fr
 distance from another candidate is measured only where the two candidates differ.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -265,8 +265,9 @@ def _on_page(page: Figure, parts: Verdicts, regions: Regions) -> Verdicts:
 
 def _overlaps(part: Figure, regions: Regions) -> bool:
     """Return true if a part lies within a region, or is a group around one."""
-    box = part.box
-    return box is not None and any(covers(region, box) or covers(box, region) for region, _ in regions)
+    if part.box is None:
+        return False
+    return any(covers(region, part.box) or covers(part.box, region) for region, _ in regions)
 
 
 def _picture_of(look: Look) -> Image.Image | None:
@@ -348,7 +349,7 @@ def _recognized_in(known: ResultFigures, picture: Image.Image, found_boxes: Iter
     unknown: list[FullBox] = []
     box: FullBox
     for box in blocks(picture)[:MOST_BLOCKS]:
-        if shorter_side(box) < SMALLEST or any(covers(outer, box) for outer in identified):
+        if shorter_side(box) < SMALLEST or _is_covered(box, identified):
             continue
         verdict, extent = _recognize(known, Part(picture, box))
         if verdict.is_found:
@@ -362,7 +363,7 @@ def _recognized_in(known: ResultFigures, picture: Image.Image, found_boxes: Iter
     # which is the whole picture.
     smallest = min(area(box) for box, _ in regions) / 4
     for box in unknown[1:]:
-        if area(box) > smallest and not any(covers(outer, box) for outer in identified):
+        if area(box) > smallest and not _is_covered(box, identified):
             regions.append((box, NOT_FOUND))
     row_height = min(box[3] - box[1] for box, _ in regions)
 
@@ -374,50 +375,34 @@ def _recognized_in(known: ResultFigures, picture: Image.Image, found_boxes: Iter
     return [(scaled(box, 1 / picture.width, 1 / picture.height), verdict) for box, verdict in regions]
 
 
+def _is_covered(box: FullBox, outers: list[FullBox]) -> bool:
+    return any(covers(outer, box) for outer in outers)
+
+
 def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
     """Return the verdict on a block, and the box of the whole figure that the block shows.
 
     The box is that of the block itself if the figure is not found.
     """
-    rows = known.looks
-    reduced = square(copy.picture, copy.box)
-    if not len(rows) or not says_something(reduced):
+    if not len(known.looks):
         return NOT_FOUND, copy.box
-    distances = nearest(reduced, rows["inside"])
-    order = np.argsort(distances, kind="stable")[:FIRST_ALIGNED]
-    best = _align_first(known, copy, rows[order[distances[order] <= FAR]])
+    best = _align_first(known, copy)
     if best is None or best.comparison.found < PLAUSIBLE:
         return NOT_FOUND, copy.box
-    # Figures of the same kind have the same layout. So the alignment of one shows which part of the copy to
-    # compare with all others, which ranks them far better than the unaligned squares do.
-    reduced, is_shown = square_shown(copy.picture, best.alignment.placed)
-    distances = nearest(reduced, rows["inside"], is_shown)
-    order = np.argsort(distances, kind="stable")
-    count_of_near = int((distances <= distances[order[0]] + NEAR).sum())
-    near = rows[order[: max(FIRST_ALIGNED, count_of_near)]]
-    candidates = {best.group: best}
-    for row in near[:MOST_LOOKED_AT]:
-        group = known.with_look(row)
-        original = known.part(row) if group and group not in candidates else None
-        if original is not None:
-            alignment = Alignment(original.box, best.alignment.placed)
-            candidate = _candidate(group, copy, original, alignment)
-            if candidate is not None:
-                candidates[group] = candidate
-    unseen = [group for group in map(known.with_look, near[MOST_LOOKED_AT:]) if group]
-    if not any(candidate.comparison.is_copy for candidate in candidates.values()):
+    candidates, unseen = _align_others(known, copy, best)
+    if not any(candidate.comparison.is_copy for candidate in candidates):
         reason = "too many figures are nearly like it to look at each" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
-    verdict = _decide(known, list(candidates.values()), unseen)
+    verdict = _decide(known, candidates, unseen)
     if verdict.match is Match.SIMILAR and not _agrees_closely(known, copy, candidates, verdict.keys):
         return NOT_FOUND, copy.box
     return verdict, best.alignment.in_copy((0, 0, *best.original.picture.size))
 
 
-def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidate | None:
+def _align_first(known: ResultFigures, copy: Part) -> Candidate | None:
     """Align a few blocks with a copy; return the first that it is a copy of, or else the most similar."""
     best: Candidate | None = None
-    for group, original, alignment in _alignments(known, copy, rows):
+    for group, original, alignment in _alignments(known, copy):
         candidate = _candidate(group, copy, original, alignment)
         if candidate is None:
             continue
@@ -428,12 +413,19 @@ def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidat
     return best
 
 
-def _alignments(
-    known: ResultFigures, copy: Part, rows: np.ndarray
-) -> Iterator[tuple[Group, Part, Alignment]]:
-    """Yield blocks aligned with a copy, the nearest first; then a few of them, aligned by their profiles."""
+def _alignments(known: ResultFigures, copy: Part) -> Iterator[tuple[Group, Part, Alignment]]:
+    """Yield blocks aligned with a copy, the nearest first; then a few of them, aligned by their profiles.
+
+    Blank copies are not aligned.
+    """
+    reduced = square(copy.picture, copy.box)
+    if not says_something(reduced):
+        return
+    distances = nearest(reduced, known.looks["inside"])
+    order = np.argsort(distances, kind="stable")[:FIRST_ALIGNED]
+    near = order[distances[order] <= FAR]
     aligned: list[tuple[float, Group, Part, Alignment]] = []
-    for row in rows:
+    for row in known.looks[near]:
         group = known.with_look(row)
         original = known.part(row) if group else None
         if original is not None:
@@ -444,6 +436,30 @@ def _alignments(
         yield group, original, alignment
     for _, group, original, _ in aligned[:SECOND_ALIGNED]:
         yield group, original, align_by_profiles(copy, original)[0]
+
+
+def _align_others(known: ResultFigures, copy: Part, first: Candidate) -> tuple[list[Candidate], list[Group]]:
+    """Return all candidates, and the figures that were not compared because there are too many.
+
+    Figures of the same kind have the same layout. So the alignment of the first candidate shows which part of
+    the copy to compare with all other figures. This ranks them far better than the unaligned block did.
+    """
+    reduced, is_shown = square_shown(copy.picture, first.alignment.placed)
+    distances = nearest(reduced, known.looks["inside"], is_shown)
+    order = np.argsort(distances, kind="stable")
+    count_of_near = int((distances <= distances[order[0]] + NEAR).sum())
+    near = known.looks[order[: max(FIRST_ALIGNED, count_of_near)]]
+    candidates = {first.group: first}
+    for row in near[:MOST_LOOKED_AT]:
+        group = known.with_look(row)
+        original = known.part(row) if group and group not in candidates else None
+        if original is not None:
+            alignment = Alignment(original.box, first.alignment.placed)
+            candidate = _candidate(group, copy, original, alignment)
+            if candidate is not None:
+                candidates[group] = candidate
+    unseen = [group for group in map(known.with_look, near[MOST_LOOKED_AT:]) if group]
+    return list(candidates.values()), unseen
 
 
 def _candidate(group: Group, copy: Part, original: Part, alignment: Alignment) -> Candidate | None:
@@ -489,13 +505,11 @@ def _decide(known: ResultFigures, candidates: list[Candidate], unseen: list[Grou
     return Verdict(Match.SIMILAR, best.group, (runner_up,), factors[runner_up])
 
 
-def _agrees_closely(
-    known: ResultFigures, copy: Part, candidates: Mapping[Group, Candidate], group: Group
-) -> bool:
+def _agrees_closely(known: ResultFigures, copy: Part, candidates: list[Candidate], group: Group) -> bool:
     """Return true if a copy agrees with a figure in small details, too, in one of the figure's formats."""
     revisions = _revisions(known, group)
     formats = []
-    for candidate in candidates.values():
+    for candidate in candidates:
         if candidate.comparison.is_copy and _revisions(known, candidate.group) == revisions:
             formats.append(candidate)
     # Programs render letters differently, so that a copy of one format may not agree closely with another
