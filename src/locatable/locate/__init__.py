@@ -49,6 +49,7 @@ def locate(reader: Reader, target: str, rev: str | None = None) -> Located:
             encrypted, or in an unsupported format.
         ModuleNotFoundError: the packages that read documents are not installed.
     """
+    # The project's own folder, or one around it, is no target.
     is_folder = os.path.isdir(target) and not reader.root.is_relative_to(Path(target).resolve())
     if os.path.isfile(target):
         located = _locate_file(reader, target, rev)

@@ -64,7 +64,8 @@ def locate_document(reader: Reader, target: str, rev: str | None = None) -> Loca
     distinct: dict[tuple[str, bool], Result] = {}
     for result in results:
         distinct.setdefault(identity(result), result)
-    return Located(list(distinct.values()), [*left_out, *shortened(unread)], figures=figures, numbers=numbers)
+    left_out = [*left_out, *shortened(unread)]
+    return Located(list(distinct.values()), left_out, figures=figures, numbers=numbers)
 
 
 def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[LocatedFigure]:
@@ -83,7 +84,8 @@ def _with_other_figures(figures: list[LocatedFigure], compared: Result) -> list[
 
 def _other_figure(figure: LocatedFigure, compared: Result, shown: set[str]) -> str:
     """Return the path at which the compared result has a different figure; empty if there is none."""
-    if not figure.is_traced or any(result.rev == compared.rev for result in figure.results):
+    revisions = {result.rev for result in figure.results}
+    if not figure.is_traced or compared.rev in revisions:
         return ""
     for path in figure.results[0].roles:
         has_figure = path in compared.snapshot.tracked or compared.snapshot.in_git(path)

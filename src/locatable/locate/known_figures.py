@@ -86,8 +86,11 @@ class FigureFiles:
             blobs = self._reader.objects.present_blobs(ids)
             contents: dict[Key, bytes | None] = {}
             for key in batch:
-                kind, _, name = key.partition(":")
-                contents[key] = self._in_git(blobs.get(name)) if kind == "git" else self._in_cache(key)
+                kind, _, hashed = key.partition(":")
+                if kind == "git":
+                    contents[key] = self._in_git(blobs.get(hashed))
+                else:
+                    contents[key] = self._in_cache(key)
             yield contents
 
     def content(self, key: Key) -> bytes | None:
@@ -159,11 +162,12 @@ class KnownFigures(FigureFiles):
     def places(self, key: Key) -> list[Place]:
         """Return the snapshot and path of each result with a figure; empty if no result has it."""
         # `results_recorded` also looks up the hash of a tracked folder, so folders count as places.
-        places = [*self._places.get(key, ()), *self._folders.get(key.removeprefix("md5:"), ())]
+        places = list(self._places.get(key, ()))
+        places += self._folders.get(key.removeprefix("md5:"), ())
         for folder, name in self._in_folders.get(key, ()):
             for snapshot, path in self._folders[folder]:
                 places.append((snapshot, f"{path}/{name}"))
-        return [place for place in places if place[1] not in self.excluded]
+        return [(snapshot, path) for snapshot, path in places if path not in self.excluded]
 
     def revisions(self, key: Key) -> set[str]:
         """Return the revisions that have a figure; empty if no result has it."""
@@ -197,21 +201,23 @@ class KnownFigures(FigureFiles):
                 head = self._reader.snapshot(snapshot.rev)
                 # If all coordinates are equal, a stage was run again and wrote a different figure.
                 uncommitted = uncommitted_coordinates(snapshot, head) or ["execution"]
-            results.append(Result(snapshot, self._commits.experiments.get(name), roles[name], uncommitted))
+            experiment = self._commits.experiments.get(name)
+            results.append(Result(snapshot, experiment, roles[name], uncommitted))
         note_projects(self._reader, results)
         return sorted(results, key=order)
 
     def results_recorded(self, file: Path) -> list[Result]:
         """Return the results with the figure that HEAD records at the path of a missing file."""
-        path = path_in(self._head, file) if self._head else None
-        if not self._head or not path:
+        head = self._head
+        path = path_in(head, file) if head else None
+        if not head or not path:
             return []
         keys = []
-        for hashed in recorded_hashes(self._head, path):
+        for hashed in recorded_hashes(head, path):
             keys += [f"git:{hashed}", f"md5:{hashed}"]
         if not keys:
             return []
-        return self.results(keys) or [Result(self._head, None, {path: role_at(self._head, path)})]
+        return self.results(keys) or [Result(head, None, {path: role_at(head, path)})]
 
     def _add_revision(self, snapshot: Snapshot) -> None:
         """Add the figures of a revision.

@@ -232,8 +232,11 @@ class _Comparison:
                 continue
             # A metric that the text names is more likely than an unnamed value that happens to be equal.
             values = self._named_values(written, keys)
-            elsewhere = None if values else self._in_other_result(written, keys - shown, unit.around)
-            yield elsewhere or _located(written, values or self._chosen.printed.get(written.text, []))
+            elsewhere = None
+            if not values:
+                elsewhere = self._in_other_result(written, keys - shown, unit.around)
+                values = self._chosen.printed.get(written.text, [])
+            yield elsewhere or _located(written, values)
 
     def _named_values(self, written: Written, keys: frozenset[str]) -> list[NamedValue]:
         """Return the values of the chosen result that round to a number and whose key is among `keys`."""

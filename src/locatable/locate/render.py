@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,8 @@ def title(result: Result | Report, same_in: Sequence[str] = ()) -> str:
     for path, role in result.roles.items():
         parts.append(f"{path} ({role})")
     if same_in:
-        parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {same_in[-1][:7]}")
+        last = same_in[-1]
+        parts.append(f"in {len(same_in) + 1} commits, from {result.rev[:7]} to {last[:7]}")
     return "  ".join(parts)
 
 
@@ -69,8 +70,9 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
     """Return a report as text; `same_in` has the ids of later commits with the same result."""
     lines = [title(report, same_in), *staleness_lines(report)]
     for name, items in summaries(report).items():
+        digest = report.coordinates.digests[name][:DIGITS]
         mark = UNCOMMITTED if name in report.uncommitted else ""
-        lines += _item_lines(f"  {name:<12} {report.coordinates.digests[name][:DIGITS]}  ", items, mark)
+        lines += _item_lines(f"  {name:<12} {digest}  ", items, mark)
     if report.uncommitted:
         lines.append("  commit these before anyone else can rebuild it: git add --all && git commit")
         return "\n".join(lines)
@@ -96,9 +98,12 @@ def running_to_text(reports: "list[RunningReport]") -> str:
     for report in reports:
         since = datetime.fromtimestamp(report.since // 1000).astimezone().isoformat(" ")
         lines.append(f"{report.name}  RUNS NOW ({report.location}) on {report.baseline[:7]}")
-        facts = {"since": [since], "in": [report.folder]}
-        facts["params"] = [f"{key} {value}" for key, value in report.params.items()]
-        facts["last values"] = [f"{key} {value}" for key, value in report.values.items()] or ["none yet"]
+        facts = {
+            "since": [since],
+            "in": [report.folder],
+            "params": _pairs(report.params),
+            "last values": _pairs(report.values) or ["none yet"],
+        }
         for name, items in facts.items():
             lines += _item_lines(f"  {name:<12} ", items)
         lines.append("  not committed: nobody will find it again unless DVC records a result of it")
@@ -129,12 +134,16 @@ def summaries(report: Report) -> dict[str, list[str]]:
     code = coordinates.code.content
     files = len(code["files"]) + code.get("unlisted", 0)
     return {
-        "data": [f"{path} {md5}" for path, md5 in coordinates.data.content.items()],
+        "data": _pairs(coordinates.data.content),
         "code": [f"commit {report.rev[:DIGITS]}", f"{files} files"],
         "params": _params_summary(report),
         "environment": _environment_summary(coordinates.environment.content),
         "execution": list(coordinates.execution.content["stages"]),
     }
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key} {value}" for key, value in values.items()]
 
 
 def _params_summary(report: Report) -> list[str]:
@@ -221,8 +230,11 @@ def _about_numbers(compared: ComparedNumbers, result: Result) -> list[str]:
     matches = ", ".join(f"{counts[match]} {match}" for match in order if counts[match])
     paragraphs = [f"{_count(len(compared.numbers), 'number')}, compared with {name}: {matches}"]
     for number in compared.of_others:
-        source = f"{number.text} {number.dotted} of {_name(number.result)}" if number.result else ""
-        lines = [f"{number.place}  {number.match}", f"  {source}; {number.current_text} in {compared.name}"]
+        source = _name(number.result) if number.result else ""
+        lines = [
+            f"{number.place}  {number.match}",
+            f"  {number.text} {number.dotted} of {source}; {number.current_text} in {compared.name}",
+        ]
         if number.words:
             lines.append(f"    {_cut(number.words, WIDTH - 4)}")
         paragraphs.append("\n".join(lines))

@@ -212,7 +212,8 @@ class LocatedFigure:
     @property
     def is_unread(self) -> bool:
         """True for a part of the document that could not be read, such as an included text."""
-        return self.match is Match.NONE and bool(self.place and self.reason) and not self.name
+        says_only_why = bool(self.place and self.reason) and not self.name
+        return self.match is Match.NONE and says_only_why
 
 
 @dataclass(frozen=True)

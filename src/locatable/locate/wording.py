@@ -74,7 +74,8 @@ class Written:
 
 def _words_around(text: str, start: int, end: int) -> str:
     """Return the part of a sentence around a number, cut between words."""
-    first, last = max(0, start - BEFORE), min(len(text), end + AFTER)
+    first = max(0, start - BEFORE)
+    last = min(len(text), end + AFTER)
     before = text[first:start]
     after = text[end:last]
     if first:
