@@ -476,7 +476,7 @@ def test_a_picture_that_takes_too_much_memory_does_not_hide_the_others(
     monkeypatch.setattr("locatable.locate.figure_match.pixel_digest", too_much)
     with Reader(project) as reader:
         first, second = locate_document(reader, page(tmp_path, FOREIGN, MINE)).figures
-    assert (first.reason, second.match.name) == ("it takes too much memory to look at", "BYTES")
+    assert (first.reason, second.match.name) == ("comparing it takes too much memory", "BYTES")
 
 
 def test_an_archive_and_a_text_of_any_name(

@@ -362,7 +362,7 @@ def _find_figures(db: sqlite3.Connection, path: Path) -> tuple[list[Found], list
     with bounded_reading(str(path)), IndexedFigures(db) as known:
         for figure, verdict in compared_figures(known, path):
             if not verdict.is_found:
-                parts = [figure.place, "no figure that is known", verdict.reason]
+                parts = [figure.place, "not a known figure", verdict.reason]
                 notes.append(": ".join(filter(None, parts)))
             # In a tie, the results of all candidates are listed.
             groups = [verdict.keys, *verdict.others] if verdict.match is Match.TIE else [verdict.keys]
@@ -476,10 +476,10 @@ def _left_out(db: sqlite3.Connection) -> list[str]:
     lines = []
     count, source, problem = db.execute(PROBLEMS).fetchone()
     if count:
-        lines.append(f"left out: parts of revisions, {count} of them, such as {source} {problem}")
+        lines.append(f"left out: parts of revisions ({count}), such as {source} {problem}")
     folders = db.execute("SELECT count(DISTINCT hash) FROM unlisted").fetchone()[0]
     if folders:
-        lines.append(f"left out: files in tracked folders, {folders} of them, whose lists were not at hand")
+        lines.append(f"left out: files in tracked folders ({folders}) whose lists were not available")
     for source, since in db.execute("SELECT source, failed_since FROM repositories WHERE failed_since"):
         lines.append(f"{source} could not be read since {shown_time(since)}")
     return lines
@@ -545,7 +545,7 @@ def _place(found: Found) -> str:
     if found.folder:
         parts.append(f"in {found.folder}")
     if found.unreachable_since:
-        parts.append(f"UNREACHABLE since {found.unreachable_since}: as it was known before")
+        parts.append(f"UNREACHABLE since {found.unreachable_since}: shown as it was last read")
     if found.gone_since:
         parts.append(f"GONE: no branch, tag or experiment there has this commit since {found.gone_since}")
     return "  ".join(parts)

@@ -99,7 +99,7 @@ class Citation:
         subject = f"{self.subject}: a result" if self.subject else "Results"
         sentences = [f"{subject} of {self.title} ({about}), {where}.", f"{self._coordinates(DIGITS)}."]
         if self._remarks:
-            sentences.append(f"Mind: {self._remarks}.")
+            sentences.append(f"Note: {self._remarks}.")
         place = "" if self.url else ", in a clone"
         sentences.append(f"To rebuild{place}: {self._rebuild}")
         return " ".join(sentences)
@@ -186,14 +186,16 @@ def cite(reader: Reader, result: Result, report: Report, origin: str | None) -> 
 def _require_rebuildable(report: Report) -> None:
     if report.uncommitted:
         names = ", ".join(report.uncommitted)
-        raise ProjectError(f"{names} in no commit: commit, and cite then", hint="git add --all && git commit")
+        raise ProjectError(
+            f"{names} in no commit: commit first, then cite", hint="git add --all && git commit"
+        )
     if not report.has_results:
         hint = "dvc repro, then commit" if report.can_run else report.rebuild[-1].removeprefix("# ")
         raise ProjectError(f"{report.rev[:7]} has no results to cite yet", hint)
     if report.stale and not report.results_of:
         raise ProjectError(
-            f"{report.rev[:7]} records results of other files than it holds, and no commit that can be read "
-            "holds these: nobody could rebuild them",
+            f"{report.rev[:7]} records results that were made from other files than it holds, and no commit "
+            "that can be read holds those: the results cannot be rebuilt",
             hint=remedy(report.stale),
         )
 

@@ -246,7 +246,7 @@ def _compare_looks(
     except UnreadableError as error:
         return Verdict(Match.NONE, reason=str(error)), []
     except MemoryError:
-        return Verdict(Match.NONE, reason="it takes too much memory to look at"), []
+        return Verdict(Match.NONE, reason="comparing it takes too much memory"), []
     return verdict, []
 
 
@@ -300,7 +300,7 @@ def _compare_exactly(known: ResultFigures, figure: Figure) -> tuple[Verdict, lis
         except UnreadableError as error:
             verdict = Verdict(Match.NONE, reason=str(error))
         except MemoryError:
-            verdict = Verdict(Match.NONE, reason="it takes too much memory to look at")
+            verdict = Verdict(Match.NONE, reason="comparing it takes too much memory")
     return verdict, looks
 
 
@@ -391,7 +391,7 @@ def _recognize(known: ResultFigures, copy: Part) -> tuple[Verdict, FullBox]:
         return NOT_FOUND, copy.box
     candidates, unseen = _align_others(known, copy, best)
     if not any(candidate.comparison.is_copy for candidate in candidates):
-        reason = "too many figures are nearly like it to look at each" if unseen else ""
+        reason = "there are too many similar figures to compare each of them" if unseen else ""
         return Verdict(Match.NONE, reason=reason), copy.box
     verdict = _decide(known, candidates, unseen)
     if verdict.match is Match.SIMILAR and not _agrees_closely(known, copy, candidates, verdict.keys):

@@ -82,7 +82,7 @@ def to_text(report: Report, same_in: Sequence[str] = ()) -> str:
     if report.results_of:
         heading = f"rebuild these results, at {report.results_of[:7]}"
     elif report.stale:
-        heading = "run what the commit holds, for results of its own"
+        heading = "run the files of this commit, for new results"
     commands = textwrap.indent("\n".join(report.rebuild), "    ")
     return "\n".join([*lines, f"  {heading}", commands])
 
@@ -106,7 +106,7 @@ def running_to_text(reports: "list[RunningReport]") -> str:
         }
         for name, items in facts.items():
             lines += _item_lines(f"  {name:<12} ", items)
-        lines.append("  not committed: nobody will find it again unless DVC records a result of it")
+        lines.append("  not committed: it cannot be found again unless DVC records a result of it")
     return "\n".join(lines)
 
 
@@ -122,9 +122,9 @@ def staleness_lines(report: Report) -> list[str]:
     if report.results_of:
         return [*lines, f"  these results are of {report.results_of[:7]}"]
     if report.unread_history:
-        seen = "no commit of its history that this clone can read holds what made these results"
+        seen = "no commit of its history in this clone has the files that made these results"
         return [*lines, f"  {seen}", f"  {report.unread_history}"]
-    return [*lines, "  no commit in its history holds what made these results"]
+    return [*lines, "  no commit in its history has the files that made these results"]
 
 
 def summaries(report: Report) -> dict[str, list[str]]:
@@ -331,7 +331,7 @@ def _lead(figure: LocatedFigure) -> str:
     if figure.match is not Match.SIMILAR:
         return ""
     if figure.closer is None:
-        return " (a lead; no other result's figure is like it)"
+        return " (a lead; no other result has a similar figure)"
     times = f"{figure.closer:.1f}" if figure.closer < MOST_TIMES else f"over {MOST_TIMES}"
     return f" (a lead; {times} times closer than {_name(figure.others[0])})"
 
