@@ -25,7 +25,7 @@ from ..results.values import NamedValue, ValueKind, values_of
 from .by_content import Commits
 from .by_value import QuotedNumber, last_place, number_in, preloaded
 from .result import ComparedNumbers, LocatedFigure, LocatedNumber, Result
-from .wording import Names, Unit, Written, units_of, words_of_key
+from .wording import Names, Unit, WrittenNumber, units_of, words_of_key
 
 # A document with more numbers is data, and not compared.
 MOST_NUMBERS = 5_000
@@ -71,7 +71,7 @@ def locate_numbers(
         if not revisions:
             raise NotFoundError(f"{rev}: no experiment or Git revision of that name")
         wanted = revisions[0].rev
-    written: list[Written] = []
+    written: list[WrittenNumber] = []
     for unit in units:
         written += unit.numbers
     if not written:
@@ -144,7 +144,7 @@ def _read_candidates(
 class _NumberLookup:
     """The distinct numbers of a document, with a fast lookup of those that a value rounds to."""
 
-    def __init__(self, written: Iterable[Written]) -> None:
+    def __init__(self, written: Iterable[WrittenNumber]) -> None:
         # The numbers by the power of ten of their last digit, and by all their digits as a whole number.
         self._by_digits: dict[tuple[int, int], dict[str, QuotedNumber]] = {}
         self._known: dict[Any, list[str]] = {}
@@ -234,33 +234,33 @@ class _Comparison:
             values = self._named_values(written, keys)
             elsewhere = None
             if not values:
-                elsewhere = self._in_other_result(written, keys - shown, unit.around)
+                elsewhere = self._in_other_result(written, keys - shown, unit.context)
                 values = self._chosen.printed.get(written.text, [])
             yield elsewhere or _located(written, values)
 
-    def _named_values(self, written: Written, keys: frozenset[str]) -> list[NamedValue]:
+    def _named_values(self, written: WrittenNumber, keys: frozenset[str]) -> list[NamedValue]:
         """Return the values of the chosen result that round to a number and whose key is among `keys`."""
         printed = self._chosen.printed.get(written.text, [])
         return [value for value in printed if value.key in keys]
 
     def _in_other_result(
-        self, written: Written, keys: frozenset[str], around: frozenset[str]
+        self, written: WrittenNumber, keys: frozenset[str], context: frozenset[str]
     ) -> LocatedNumber | None:
         """Return a number with the oldest commit, or else experiment, that has it; None if there is none.
 
         Args:
             written: the number.
             keys: the metrics that it can be.
-            around: the words of its sentence or table, which may name the params of another result.
+            context: the words of its sentence or table, which may name the params of another result.
         """
         for key in sorted(keys & self._values.keys()):
             for candidate in self._candidates:
                 for value in candidate.printed.get(written.text, ()):
-                    if value.key == key and not self._is_named(candidate, around):
+                    if value.key == key and not self._is_named(candidate, context):
                         return self._located_in(candidate, written, value)
         return None
 
-    def _located_in(self, candidate: _Candidate, written: Written, value: NamedValue) -> LocatedNumber:
+    def _located_in(self, candidate: _Candidate, written: WrittenNumber, value: NamedValue) -> LocatedNumber:
         current = self._values[value.key]
         percent = re.search(r"\s*%$", written.text)
         text = written.quoted.as_written(current, value.value)
@@ -272,7 +272,7 @@ class _Comparison:
             is_older=candidate.age >= self._chosen.age,
         )
 
-    def _is_named(self, candidate: _Candidate, around: frozenset[str]) -> bool:
+    def _is_named(self, candidate: _Candidate, context: frozenset[str]) -> bool:
         """Return true if the text names a param of a candidate that differs from the chosen result's."""
         params = self._chosen.snapshot.params
         for key, value in candidate.snapshot.params.items():
@@ -281,15 +281,15 @@ class _Comparison:
             # A text value is named by its words alone, as in "with resnet". Any other value is named only
             # together with a word of its key, as in "a depth of 8".
             words = words_of_key(str(value))
-            if isinstance(value, str) and words and around.issuperset(words):
+            if isinstance(value, str) and words and context.issuperset(words):
                 return True
             words_of_name = words_of_key(key.rpartition(".")[2])
-            if str(value) in around and around.intersection(words_of_name):
+            if str(value) in context and context.intersection(words_of_name):
                 return True
         return False
 
 
-def _located(written: Written, values: Iterable[NamedValue] = ()) -> LocatedNumber:
+def _located(written: WrittenNumber, values: Iterable[NamedValue] = ()) -> LocatedNumber:
     """Return a number with the likeliest of the values that round to it; without a key if there are none."""
     kinds = list(ValueKind)
     likeliest = min(values, key=lambda value: (kinds.index(value.kind), value.key), default=None)

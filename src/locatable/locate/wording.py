@@ -54,7 +54,7 @@ _CITATION = re.compile("|".join(_CITATIONS.values()))
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenNumber:
     """A number in a manuscript.
 
     Attributes:
@@ -153,20 +153,20 @@ class Names:
                 self._keys.setdefault(name, {}).setdefault(key, missing)
 
     def find(
-        self, words: Sequence[str], around: AbstractSet[str]
+        self, words: Sequence[str], context: AbstractSet[str]
     ) -> Iterator[tuple[int, int, frozenset[str]]]:
         """Yield the start and end of each name, the longest one at its place, and the keys that it means.
 
         Args:
             words: words in canonical form; an empty one stands for a mark, which no name contains.
-            around: the words of the surroundings, which distinguish metrics of the same name.
+            context: the words of the surroundings, which distinguish metrics of the same name.
         """
         start = 0
         while start < len(words):
             length = self._length_at(words, start)
             if length:
                 keys = self._keys["".join(words[start : start + length])]
-                yield start, start + length, self._likeliest(keys, around)
+                yield start, start + length, self._likeliest(keys, context)
             start += max(1, length)
 
     def _length_at(self, words: Sequence[str], start: int) -> int:
@@ -177,21 +177,21 @@ class Names:
                 return length
         return 0
 
-    def _likeliest(self, keys: dict[str, int], around: AbstractSet[str]) -> frozenset[str]:
+    def _likeliest(self, keys: dict[str, int], context: AbstractSet[str]) -> frozenset[str]:
         """Return the keys that a name is most likely to mean.
 
         Keys of a different split are excluded: next to the word "test", a name does not mean a metric of the
         training set. Of the others, the keys win from which the name leaves out the fewest words; and among
         these, the keys with the most qualifiers in the words around the name.
         """
-        splits = around & _SPLITS
+        splits = context & _SPLITS
         by_rank: dict[tuple[int, int], set[str]] = {}
         for key, missing in keys.items():
             qualifiers = self._qualifiers[key]
             splits_of_key = qualifiers & _SPLITS
             if splits and splits_of_key and splits.isdisjoint(splits_of_key):
                 continue
-            rank = -missing, len(qualifiers & around)
+            rank = -missing, len(qualifiers & context)
             by_rank.setdefault(rank, set()).add(key)
         return frozenset(by_rank[max(by_rank)] if by_rank else ())
 
@@ -476,7 +476,7 @@ class Sentence:
 
     Attributes:
         numbers: its numbers with enough significant digits.
-        around: its words in canonical form, and all its numbers as they are written.
+        context: its words in canonical form, and all its numbers as they are written.
     """
 
     def __init__(self, text: str, offset: int, passage: Passage) -> None:
@@ -489,26 +489,26 @@ class Sentence:
         """
         self._tokens = list(_tokens(text))
         # The numbers, by the start of their token.
-        self._written: dict[int, Written] = {}
+        self._written: dict[int, WrittenNumber] = {}
         cited = _cited(self._tokens)
-        around: set[str] = set()
+        context: set[str] = set()
         shown = passage.text[offset : offset + len(text)]
         for token in self._tokens:
             if token.word:
-                around.add(token.word)
+                context.add(token.word)
             if token.kind not in {Kind.NUMBER, Kind.WHOLE}:
                 continue
             number = bare_number(token.text)
-            around.add(number)
+            context.add(number)
             quoted = significant(number)
             if quoted:
                 place = passage.place_at(offset + token.start)
                 words = _words_around(shown, token.start, token.start + len(token.text))
-                self._written[token.start] = Written(place, number, words, quoted, token.start in cited)
+                self._written[token.start] = WrittenNumber(place, number, words, quoted, token.start in cited)
         self.numbers = list(self._written.values())
-        self.around = frozenset(around)
+        self.context = frozenset(context)
 
-    def named(self, names: Names) -> Iterator[tuple[Written, frozenset[str]]]:
+    def named(self, names: Names) -> Iterator[tuple[WrittenNumber, frozenset[str]]]:
         """Yield each of `numbers` with the metrics that the sentence names for it."""
         tokens = self._with_names(names)
         keys: dict[int, frozenset[str]] = {}
@@ -528,7 +528,7 @@ class Sentence:
         words = [token.word for token in self._tokens]
         tokens = [_EDGE]
         position = 0
-        for start, end, keys in names.find(words, self.around):
+        for start, end, keys in names.find(words, self.context):
             tokens += self._tokens[position:start]
             tokens.append(replace(self._tokens[start], kind=Kind.NAME, keys=keys))
             position = end
@@ -549,7 +549,7 @@ class _Cell:
         column: the position of its column.
     """
 
-    written: Written
+    written: WrittenNumber
     row: list[str]
     head: str
     column: int
@@ -560,7 +560,7 @@ class Table:
 
     Attributes:
         numbers: its numbers with enough significant digits.
-        around: the words of its caption and heads in canonical form, and the numbers in these.
+        context: the words of its caption and heads in canonical form, and the numbers in these.
     """
 
     def __init__(self, passage: Passage) -> None:
@@ -582,7 +582,7 @@ class Table:
             for column in range(first, len(row)):
                 self._cells += self._read_cell(row, column, place)
         self.numbers = [cell.written for cell in self._cells]
-        self.around = frozenset(map(canonical, re.findall(r"[^\W_]+(?:\.\d+)?", " ".join(heads))))
+        self.context = frozenset(map(canonical, re.findall(r"[^\W_]+(?:\.\d+)?", " ".join(heads))))
 
     def _read_cell(self, row: list[str], column: int, place: str) -> Iterator[_Cell]:
         head = self._head(row, column)
@@ -595,7 +595,7 @@ class Table:
             is_percent = "%" in head and "%" not in text
             quoted = significant(f"{text}%" if is_percent else text)
             if quoted:
-                written = Written(place, text, words[: BEFORE + AFTER], quoted, is_cited)
+                written = WrittenNumber(place, text, words[: BEFORE + AFTER], quoted, is_cited)
                 yield _Cell(written, row, head, column)
 
     def _head(self, row: list[str], column: int) -> str:
@@ -605,18 +605,18 @@ class Table:
             parts.append(head[column] if len(head) == len(row) else " ".join(head))
         return " ".join(parts)
 
-    def named(self, names: Names) -> Iterator[tuple[Written, frozenset[str]]]:
+    def named(self, names: Names) -> Iterator[tuple[WrittenNumber, frozenset[str]]]:
         """Yield each of `numbers` with the metrics that its heads, or else the caption, name for it."""
         for cell in self._cells:
-            around = frozenset(_words(f"{cell.row[0]} {cell.head} {self._caption}"))
-            found = self._in_head(cell, names, around) + _names_in(cell.row[0], names, around)
+            context = frozenset(_words(f"{cell.row[0]} {cell.head} {self._caption}"))
+            found = self._in_head(cell, names, context) + _names_in(cell.row[0], names, context)
             if not found:
-                found = _names_in(self._caption, names, around)
+                found = _names_in(self._caption, names, context)
             yield cell.written, frozenset().union(*found)
 
-    def _in_head(self, cell: _Cell, names: Names, around: frozenset[str]) -> list[frozenset[str]]:
+    def _in_head(self, cell: _Cell, names: Names, context: frozenset[str]) -> list[frozenset[str]]:
         """Return the metrics of each name in the heads of a cell's column."""
-        found = _names_in(cell.head, names, around)
+        found = _names_in(cell.head, names, context)
         columns = len(cell.row)
         is_one_line = len(self._heads) == 1 and len(self._heads[0]) != columns
         if is_one_line and len(found) == columns - 1:
@@ -638,9 +638,9 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _names_in(text: str, names: Names, around: frozenset[str]) -> list[frozenset[str]]:
+def _names_in(text: str, names: Names, context: frozenset[str]) -> list[frozenset[str]]:
     """Return the metrics of each name in a head or caption."""
-    return [keys for _, _, keys in names.find(_words(text), around)]
+    return [keys for _, _, keys in names.find(_words(text), context)]
 
 
 Unit = Sentence | Table
