@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NotFoundError, UsageError
+from ..errors import NotFoundError, ProjectError, UsageError
 from ..output import add_json_option
 from ..repository import find_project
 
@@ -120,6 +120,7 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         raise UsageError(f"--repo {repo}: no such folder")
     here = Path.cwd()
     reader = opened.enter_context(Reader(find_project(repo or here)))
+    unread: list[str] = []
     if target is None:
         result = checked_out(reader)
     else:
@@ -128,8 +129,20 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         with contextlib.chdir(repo if repo and is_there else here):
             result = _locate(reader, target)
     _check_results(result)
+    if target is None or result.uncommitted:
+        _note_edits(result, unread)
     is_here = repo is None and not result.uncommitted
-    return Side(result, target or "checked out", result.rev[:12] if is_here else "")
+    return Side(result, target or "checked out", result.rev[:12] if is_here else "", unread)
+
+
+def _note_edits(result: "Result", unread: list[str]) -> None:
+    """Have DVC find the files of the workspace that it keeps and that differ from their record."""
+    from ..repository.dvc_repo import edited_in_workspace
+
+    try:
+        result.snapshot.edited = edited_in_workspace(result.snapshot.reader.root)
+    except ProjectError as error:
+        unread.append(f"edits in the workspace of files that DVC keeps: {error}")
 
 
 def _locate(reader: "Reader", target: str) -> "Result":

@@ -406,10 +406,12 @@ def _align_first(known: ResultFigures, copy: Part) -> Candidate | None:
         candidate = _candidate(group, copy, original, alignment)
         if candidate is None:
             continue
+        # The most similar block may be aligned a pixel beside its place, so that its axes do not agree. So a
+        # block with less similarity is preferred if the alignment shows that it was copied.
+        if candidate.comparison.is_copy:
+            return candidate
         if best is None or candidate.comparison.found > best.comparison.found:
             best = candidate
-        if best.comparison.is_copy:
-            return best
     return best
 
 

@@ -103,6 +103,8 @@ class _Commit:
                     self._tracked[path] = out.entry
                 elif out.cached:
                     self._unknown.add(path)
+        for path, md5 in snapshot.edited.items():
+            self._tracked[path] = {**self._tracked.get(path, {}), "md5": md5}
         # All that will be asked for at once: one by one, each takes a round trip.
         blobs: list[str] = []
         for path in paths - self._tracked.keys():
@@ -126,7 +128,8 @@ class _Commit:
             for path in stage.deps:
                 found += self._of_file(address, Kind.DEPENDENCY, path, record.deps.get(path))
         for path, out in stage.outs.items():
-            if out.entry is None or (not out.cached and self._snapshot.in_git(path)):
+            is_known = path in self._snapshot.edited or (not out.cached and self._snapshot.in_git(path))
+            if out.entry is None or is_known:
                 found += self._of_file(address, Kind.OUTPUT, path, out.entry)
         return found
 
