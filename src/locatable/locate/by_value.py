@@ -26,15 +26,29 @@ _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺"
 _PLAIN = str.maketrans(_SUPERSCRIPTS, "0123456789-+")
 # Spaces between thousands: a plain one, a no-break one, a thin one, and a narrow no-break one.
 _SPACE = " \u00a0\u2009\u202f"
-_MANTISSA = (
-    rf"(?:\d{{1,3}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?|\d{{1,3}}(?:\.\d{{3}})+,\d+|\d+(?:[.,]\d*)?|[.,]\d+)"
+_MANTISSA = "|".join(
+    [
+        # 12,345.6 and 12 345.6
+        rf"\d{{1,3}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?",
+        # 12.345,6
+        r"\d{1,3}(?:\.\d{3})+,\d+",
+        # 123, 0.123 and 0,123
+        r"\d+(?:[.,]\d*)?",
+        # .123
+        r"[.,]\d+",
+    ]
 )
-_EXPONENT = (
-    rf"(?:[eE](?P<e>[-+]?\d+)|\s*(?:[×x*·]|\\times|\\cdot)\s*10(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|"
-    rf"(?P<raised>[{_SUPERSCRIPTS}]+)))"
+_EXPONENT = "|".join(
+    [
+        # 1e-5
+        r"[eE](?P<e>[-+]?\d+)",
+        # 1 × 10^-5, 1 \times 10^{-5} and 1 · 10⁻⁵
+        r"\s*(?:[×x*·]|\\times|\\cdot)\s*10"
+        rf"(?:\^?\{{?(?P<ten>[-+]?\d+)\}}?|(?P<raised>[{_SUPERSCRIPTS}]+))",
+    ]
 )
-# A number does not begin with several zeros: 0007 is a name.
-NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d){_MANTISSA})(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
+# Digits with a leading zero, such as 0007, are a name.
+NUMBER = rf"\$?(?P<sign>[-+]?)\s?(?P<mantissa>(?!0\d)(?:{_MANTISSA}))(?:{_EXPONENT})?\s?(?P<percent>\\?%)?\$?"
 # A name may come before the number, as in `valid.log_loss 0.133` or `valid.log_loss=0.133`.
 _QUOTED = re.compile(rf"(?:(?P<key>\S.*?)\s*[\s=]\s*)??{NUMBER}", re.DOTALL)
 _THOUSANDS = re.compile(rf"[1-9]\d{{0,2}}(?:[,'’_{_SPACE}]\d{{3}})+(?:\.\d*)?")
@@ -97,7 +111,7 @@ class QuotedNumber:
             if _rounds_to(printed, number):
                 digit = Decimal((0, (1,), last_place(number)))
                 rounded = Decimal(repr(real)).quantize(digit, ROUND_HALF_EVEN, _CONTEXT)
-                # The last of `numbers` is the number as it is written; one before it is a percentage by 100.
+                # The last number is the one that is written. For a percentage, its fraction comes before it.
                 is_fraction = position < len(self.numbers) - 1
                 return str(_CONTEXT.scaleb(rounded, 2) if is_fraction else rounded)
         return str(value)
@@ -116,10 +130,9 @@ def parse_quoted(text: str) -> QuotedNumber | None:
     if not match:
         return None
     exponent = match["e"] or match["ten"] or (match["raised"] or "").translate(_PLAIN) or "0"
+    mantissa = _without_separators(match["mantissa"])
     try:
-        number = _CONTEXT.create_decimal(
-            f"{match['sign']}{_without_separators(match['mantissa'])}e{exponent}"
-        )
+        number = _CONTEXT.create_decimal(f"{match['sign']}{mantissa}e{exponent}")
     except InvalidOperation:
         return None  # the exponent is malformed, such as `+-+`, or has hundreds of digits
     if not number.is_finite():
