@@ -225,7 +225,10 @@ _TEXT_MINUS = str.maketrans("−﹣－", "---")
 
 
 def only_measured(text: str) -> str:
-    """Replace digits that are not a measured number, such as dates and URLs, by as many blanks."""
+    """Replace digits that are not a measured number, such as dates and URLs, by as many blanks.
+
+    Minus signs of other characters are replaced by hyphens. The length of the text does not change.
+    """
     return _NO_NUMBER.sub(lambda match: " " * len(match[0]), text.translate(_TEXT_MINUS))
 
 
@@ -297,8 +300,10 @@ def find_value(reader: Reader, quoted: QuotedNumber) -> Located:
         # With equal times, the later snapshot is the older one: `git rev-list` lists newer commits first.
         if snapshot.time <= group.result.snapshot.time:
             group.result = result
-        group.is_current |= snapshot.rev == commits.head
-        group.is_committed |= experiment is None
+        if snapshot.rev == commits.head:
+            group.is_current = True
+        if experiment is None:
+            group.is_committed = True
     if groups:
         ordered = sorted(groups.values(), key=lambda group: _order(quoted, group))
         return Located([group.result for group in ordered], shortened(left_out), is_number=True)
