@@ -134,6 +134,8 @@ class KnownFigures(FigureFiles):
         self._places: dict[Key, list[Place]] = {}
         self._folders: dict[str, list[Place]] = {}
         self._in_folders: dict[Key, list[tuple[str, str]]] = {}
+        # The figures of folders that no stage has written in the revisions so far.
+        self._uncompared: dict[str, list[Key]] = {}
         # The path and blob of each figure below a tree. Many revisions share most of their trees.
         self._trees: dict[str, list[tuple[str, str]]] = {}
         for snapshot in self._commits.snapshots():
@@ -251,12 +253,12 @@ class KnownFigures(FigureFiles):
         if folder not in self._folders:
             self._folders[folder] = []
             figures = self._figures_in(folder, entry, place[1])
-            is_compared = is_compared and len(figures) <= MOST_IN_FOLDER
             for name, md5 in figures.items():
-                key = f"md5:{md5}"
-                self._in_folders.setdefault(key, []).append((folder, name))
-                if is_compared:
-                    self.compared[key] = None
+                self._in_folders.setdefault(f"md5:{md5}", []).append((folder, name))
+            if len(figures) <= MOST_IN_FOLDER:
+                self._uncompared[folder] = [f"md5:{md5}" for md5 in figures.values()]
+        if is_compared:
+            self.compared |= dict.fromkeys(self._uncompared.pop(folder, ()))
         self._folders[folder].append(place)
 
     def _figures_in(self, folder: str, entry: Mapping[str, Any], path: str) -> dict[str, str]:
