@@ -9,9 +9,9 @@ from ..model import Experiment
 from ..repository.snapshot import Snapshot
 from ..results.values import Point
 
-# The tag of every run that a mirror wrote. A run is complete when its status is FINISHED: the status is
-# written last anyway, and one more request for each run, to set this tag then, would make a mirror 5 %
-# slower.
+# The tag of every run that a mirror wrote. Its value stays the same when the run is complete: the status
+# FINISHED, which is written last anyway, shows that. One more request for each run, to change the tag, would
+# make a mirror 5 % slower.
 STATE = "mirror.state"
 WHEN_FINISHED = "complete when FINISHED"
 # Earlier versions set this tag when they began a run, and changed it when the run was complete.

@@ -29,10 +29,7 @@ FINISHED = "FINISHED"
 EXPERIMENT_TAGS = ("dvc.exp", "dvc.baseline", "dvc.study")
 # The tags that an update deletes only after everything else was written, in this order. While the later ones
 # exist, the next mirror writes the run again, so that an update that was killed is repeated.
-REMINDERS = (
-    *(tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION),
-    *(tag.PROVISIONAL, tag.RUNNING),
-)
+REMINDERS = (tag.UNREAD, tag.KEPT, tag.MISSING, tag.DESCRIBED, tag.DESCRIPTION, tag.PROVISIONAL, tag.RUNNING)
 # The tags that a KnownRun is built from.
 TAGS = (
     *(tag.STATE, tag.MISSING, tag.MODELS, tag.DESCRIPTION, tag.OWN_NAME, tag.PARENT, "mlflow.runName"),

@@ -178,8 +178,9 @@ def _leave_out_commits_without_results(
 ) -> None:
     """Remove unknown commits without results from the wanted runs, up to the first one that needs a run.
 
-    This shows whether there is anything to do. Reading all other commits now would be a waste: the loop that
-    writes the runs reads them anyway, and skips those without results.
+    If only such commits are unknown, there may be nothing to do. The search ends at the first commit that
+    needs a run, because the loop that writes the runs reads the others anyway, and skips those without
+    results.
     """
     unknown = [key for key, run in wanted.items() if key not in known and not run.is_study]
     for snapshot in reader.snapshots(unknown):

@@ -85,7 +85,7 @@ def wanted_runs(reader: Reader, all_commits: bool = False) -> dict[str, WantedRu
 
 
 def needs_run(run: WantedRun, snapshot: Snapshot) -> bool:
-    """Return whether a run has anything to show: an experiment has, and a commit if it records results."""
+    """Return whether a run has anything to show: always for an experiment, for a commit if it has results."""
     try:
         return run.experiment is not None or bool(snapshot.records)
     except UnreadableError:
@@ -115,7 +115,7 @@ class Action(Enum):
 
     GROW = "the study has new trials"
     CREATE = "the run does not exist yet"
-    # After the new runs, because another mirror may still be writing these.
+    # Written after the new runs, because the other mirror may still be at work.
     FINISH = "another mirror began the run, and may have been killed"
     EXTEND = "files that were missing may be on this machine now"
     DESCRIBE = "a different version of the project's script described the run"

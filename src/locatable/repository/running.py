@@ -1,4 +1,6 @@
-"""A reader of DVC's own records of what is running now; it starts, locks and writes nothing, and runs no Git.
+"""Finds the experiments that run now, from DVC's own records.
+
+It writes nothing, takes no locks, and does not run Git.
 
 DVC keeps a `.run` file for each experiment that it runs. The process that runs it is recorded in a file
 beside it, or in the locks of the folder where its stages run. A `dvc repro` is only recorded by those locks.
@@ -91,7 +93,7 @@ class Running:
 
 
 class RunningExperiments:
-    """Finds what is running in a checkout; made to be asked repeatedly, it only reads files that changed.
+    """Finds the experiments that run in a checkout. Repeated calls only read the files that have changed.
 
     Args:
         root: the DVC root.
@@ -195,8 +197,8 @@ class RunningExperiments:
         if status > TaskStatus.FAILED:
             # DVC also writes FINISHED for an experiment that was interrupted or killed, but without a result.
             return State.FINISHED if record.get("result_hash") else State.KILLED
-        is_collected = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
-        return State.RUNNING if is_collected or self._is_alive(process, record, folder) else State.KILLED
+        is_collecting = status == TaskStatus.SUCCESS and time.time() - written / 1e9 < COLLECTING
+        return State.RUNNING if is_collecting or self._is_alive(process, record, folder) else State.KILLED
 
     def _is_alive(self, process: Path, record: Mapping[str, Any], folder: Path) -> bool:
         """Return whether the process of an experiment is alive: the one in its record, or in the locks."""
