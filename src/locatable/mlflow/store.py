@@ -353,14 +353,7 @@ class RunWriter:
             if is_provisional and not obstacle:
                 obstacle = self._foreign_point(run, fitted)
             if not obstacle:
-                update = plan_update(run.data, fitted)
-                for key in update.first_deleted:
-                    self._delete_tag(run_id, key)
-                if run.info.run_name != content.name:
-                    self._client.update_run(run_id, name=content.name)
-                self._write(run_id, fitted, update.tags, run)
-                for key in update.last_deleted:
-                    self._delete_tag(run_id, key)
+                self._update_in_place(run, fitted)
                 return run_id
             if content.missing and not is_provisional:
                 raise RefusedError(
@@ -369,6 +362,18 @@ class RunWriter:
                 )
             self._client.delete_run(run_id)
         return self.create(content, parent_id)
+
+    def _update_in_place(self, run: entities.Run, fitted: FittedContent) -> None:
+        """Update a run to which there is no obstacle; its tags change in the order of `plan_update`."""
+        run_id = run.info.run_id
+        update = plan_update(run.data, fitted)
+        for key in update.first_deleted:
+            self._delete_tag(run_id, key)
+        if run.info.run_name != fitted.content.name:
+            self._client.update_run(run_id, name=fitted.content.name)
+        self._write(run_id, fitted, update.tags, run)
+        for key in update.last_deleted:
+            self._delete_tag(run_id, key)
 
     def _delete_tag(self, run_id: str, key: str) -> None:
         """Delete a tag, unless another mirror has deleted it."""
