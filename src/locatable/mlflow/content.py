@@ -176,7 +176,8 @@ class Content:
             known_missing: the tag of the existing run that lists the files it lacks.
         """
         if len(known_missing) < LONGEST_TEXT:  # a longer list was cut, so files may be absent from it
-            self.lacking = [file for file in self.missing if storable(file) in known_missing]
+            listed = f", {known_missing.partition(': ')[2]}, "
+            self.lacking = [file for file in self.missing if f", {storable(file)}, " in listed]
 
 
 @dataclass(kw_only=True)
