@@ -1,4 +1,4 @@
-"""What the package says of a commit beside what DVC says of it: one check for each kind of value."""
+"""Compare what this package and DVC read from a commit, with one check for each kind of value."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ from locatable.results.values import number, read_metrics, read_outputs
 
 from .dvc_side import DvcRevision, DvcStage, Recorded
 
-# In place of a value that one side does not have.
+# Stands for a value that one side does not have.
 NOTHING = "(nothing)"
 
-# Key, DVC's value, ours.
+# Tuples of a key, DVC's value, and our value.
 _Values = Iterator[tuple[str, Any, Any]]
 
 
@@ -38,12 +38,12 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    # NaN is the same as NaN.
+    # Here, NaN equals NaN.
     return bool(one == other) or (one != one and other != other)
 
 
 def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What each dvc.yaml declares."""
+    """Compare what each dvc.yaml declares."""
     declared = snapshot.stages
     yield from _unequal("stage", dict.fromkeys(said.stages, "there"), dict.fromkeys(declared, "there"))
     for address, stage in said.stages.items():
@@ -65,7 +65,7 @@ def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
 
 
 def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What each lock records of stages, and each .dvc file of sources."""
+    """Compare what locks record about stages, and .dvc files about sources."""
     recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
     commands = {address: stage.recorded_cmd for address, stage in recorded.items()}
     yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.records.items()})
@@ -75,7 +75,7 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
             continue
         for section, files, entries in (("deps", stage.deps, ours.deps), ("outs", stage.outs, ours.outs)):
             hashes = {path: entry.hash for path, entry in files.items() if entry.hash}
-            # The record of a file that is no longer declared is none of DVC's concern.
+            # DVC ignores the record of a file that is no longer declared.
             own = {path: _hash(entry) for path, entry in entries.items() if path in files}
             yield from _unequal(f"{address} recorded {section}", hashes, own)
     sources = {path: entry.hash for path, entry in said.sources.items()}
@@ -88,14 +88,14 @@ def _hash(entry: Mapping[str, Any]) -> str | None:
 
 
 def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Params, as the lock has them, or as their file does where it has none."""
+    """Compare params: the values in the lock, or in the params file if the lock has none."""
     ours = snapshot.params
     recorded: dict[str, list[Any]] = {}
     for stage in said.stages.values():
         for file, values in stage.recorded_params.items():
             for dotted, value in flatten(values).items():
                 recorded.setdefault(str(Key(file, dotted)), []).append(value)
-    # DVC shows values of files, which can be newer than the record.
+    # DVC shows the values in files, which can be newer than the record.
     changed = {
         Key(file, name)
         for stage in said.stages.values()
@@ -124,14 +124,14 @@ def _is_in(changed: set[Key], text: str) -> bool:
 
 
 def _named_by_templates(snapshot: Snapshot, text: str) -> bool:
-    """Whether a value is one of a file of `vars` that DVC does not show, as it is named outside of stages."""
+    """Return whether a value is from a file in `vars`, which DVC does not show unless a stage names it."""
     key = Key.parse(text)
     named = [pipeline.variables.get(key.file, {}) for pipeline in snapshot.pipelines.values()]
     return any(key.dotted in flatten(values) for values in named)
 
 
 def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Each hash that DVC records is in the coordinate that it belongs to."""
+    """Check that each hash that DVC records is in the coordinate that it belongs to."""
     found = coordinates_of(snapshot)
     sources = {path: entry.hash for path, entry in said.sources.items() if entry.hash}
     own = {**found.data.content, **found.environment.content["files"]}
@@ -153,7 +153,7 @@ def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
 
 
 def _inputs(found: Coordinates, said: DvcRevision) -> _Values:
-    """What stages read, and no stage wrote, is code, data or environment."""
+    """Check that everything that stages read and no stage wrote is code, data or environment."""
     content = [found.code.content["files"], found.data.content, found.environment.content["files"]]
     known = {path: str(value) for part in content for path, value in part.items()}
     outs = {path for stage in said.stages.values() for path in stage.outs}
@@ -172,11 +172,11 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """A file with a hash that DVC records is located where DVC records it."""
+    """Check that a file with a recorded hash is located at the path for which DVC records it."""
     expected: dict[tuple[str, str], dict[str, set[str]]] = {}
 
     def expect(path: str, entry: Recorded, role: str, replacing: bool = False) -> None:
-        # A file on this machine has none of the hashes that servers make up.
+        # Etags and versions of servers are not hashes of a file's content, so no file can be located by them.
         if entry.hash and entry.kind in ("md5", "md5-dos2unix"):
             places = expected.setdefault((entry.hash, entry.kind), {})
             places[path] = {role} if replacing else places.get(path, set()) | {role}
@@ -185,7 +185,7 @@ def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
     for address, stage in recorded.items():
         for path, entry in stage.deps.items():
             expect(path, entry, _role(RoleKind.INPUT, address))
-    # Who made a file is told rather than who read it.
+    # For a file that one stage wrote and others read, `locate` reports the writer.
     for path, entry in said.sources.items():
         named = [address for address, (place, _) in said.artifacts.items() if is_in(place, path)]
         name = named[0].rpartition(":")[2] if named else ""
@@ -208,7 +208,7 @@ def _role(kind: RoleKind, stage: str | None = None) -> str:
 
 
 def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Metrics by file; and each number among those of the run in MLflow."""
+    """Compare metrics by file, and check that the run in MLflow has each number."""
     contents = read_outputs(snapshot).contents
     ours: dict[str, Any] = {}
     for path, content in contents.items():
@@ -227,7 +227,7 @@ def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
 
 
 def _is_shown(run: RunContent, name: str, value: Any) -> bool:
-    """Whether a run has a metric of this name and value, or a series that ends with it."""
+    """Return whether a run has a metric with this name and value, or a series that ends with the value."""
     ends = {key: points[-1].value for key, points in run.series.items() if points}
     for key, shown in [*run.metrics.items(), *ends.items()]:
         is_named = key.endswith(name) or f"/{name} " in f"/{key}"
@@ -237,7 +237,7 @@ def _is_shown(run: RunContent, name: str, value: Any) -> bool:
 
 
 def _plots(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Files that DVC draws are among what the run in MLflow is made of."""
+    """Check that the files that DVC draws are among the outputs from which MLflow's run is made."""
     contents = read_outputs(snapshot).contents
     ours = {path: _excerpt(contents[path]) for path in said.plots if path in contents}
     yield from _unequal("plot", {path: _excerpt(text) for path, text in said.plots.items()}, ours)
@@ -254,7 +254,7 @@ def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
 
 
 def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """What has changed since the lock was written: commands and params."""
+    """Compare which commands and params have changed since the lock was written."""
     found = differences(snapshot)
     dvc: dict[str, bool] = {}
     ours: dict[str, bool] = {}
@@ -279,7 +279,7 @@ def _changes(stage: DvcStage) -> Iterator[str]:
 
 
 def _datasets(snapshot: Snapshot, said: DvcRevision) -> _Values:
-    """Sources are datasets of the run in MLflow, and params its params."""
+    """Check that the run in MLflow has all sources as datasets, and all params."""
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
     shown = {dataset.name: dataset.digest for dataset in run.datasets}
     sources = {redact_urls(path): one.hash for path, one in said.sources.items() if one.hash}
