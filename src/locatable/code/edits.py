@@ -47,9 +47,9 @@ def edit_dependencies(text: str, entry: str, added: Collection[str], removed: Se
     except YAMLError:
         listed, rest = [], None
     listed_before, rest_before = _split_dependencies(text, entry)
-    kept_before = [name for name in listed_before if name not in removed]
+    expected = [name for name in listed_before if name not in removed]
     kept = [name for name in listed if name not in added]
-    if rest != rest_before or kept != kept_before or len(listed) != len(kept) + len(added):
+    if rest != rest_before or kept != expected or len(listed) != len(expected) + len(added):
         raise ProjectError(
             f"{entry}: its deps in dvc.yaml are shared by a YAML anchor, or written in an unusual way; "
             f"change them by hand: {', '.join([*added, *removed])}"

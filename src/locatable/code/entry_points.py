@@ -90,19 +90,24 @@ def _add_module(found: EntryPoints, index: int, command: SimpleCommand, reader: 
     if not MODULE.fullmatch(name):
         return
     search_path = _search_path(command.folder, command, reader.project)
+    # Parent packages are found even if the module itself does not exist.
     modules = reader.find(f"{name}.__main__", search_path)
+    files = {module.file.relative_to(module.root).as_posix() for module in modules}
     path = name.replace(".", "/")
-    expected = {f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py"}
-    if expected & {module.file.relative_to(module.root).as_posix() for module in modules}:
+    if not files.isdisjoint((f"{path}.py", f"{path}/__init__.py", f"{path}/__main__.py")):
         found.modules += modules
-    elif _is_run_by_python(command.words, index - 1) and (modules or _has_namespace(name, search_path)):
+        return
+    is_package_of_project = bool(modules) or _has_namespace(name, search_path)
+    if is_package_of_project and _is_run_by_python(command.words, index - 1):
         found.missing.append(name)
 
 
 def _has_namespace(name: str, search_path: SearchPath) -> bool:
     """Return whether a folder with Python files, but without `__init__.py`, has the module's package name."""
     package = name.rpartition(".")[0].replace(".", "/")
-    return bool(package) and any(any((root / package).glob("*.py")) for root in search_path.folders)
+    if not package:
+        return False
+    return any(list((root / package).glob("*.py")) for root in search_path.folders)
 
 
 def _add_script(found: EntryPoints, index: int, command: SimpleCommand, project: Path) -> None:

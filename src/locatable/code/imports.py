@@ -175,6 +175,7 @@ class ImportReader:
             return False
         if spec is None:
             return False
+        # A namespace package has folders instead of a file.
         places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])
         for place in map(Path, places):
             # A virtual environment can be inside the project.

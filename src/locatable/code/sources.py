@@ -56,18 +56,17 @@ def read_imports(file: Path, project: Path) -> SourceImports:
     try:
         return _read(file)
     except SyntaxError:
-        others = filter(None, map(shutil.which, OTHER_PYTHONS))
-        for python in (*_pythons_of(project), *others):
+        for python in _other_pythons(project):
             command = (python, "-I", __file__, str(file))
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
             if done.returncode == 0:
-                read = json.loads(done.stdout)
-                return SourceImports(tuple(read["names"]), read["dynamic"])
+                imports = json.loads(done.stdout)
+                return SourceImports(tuple(imports["names"]), imports["dynamic"])
         raise
 
 
-def _pythons_of(project: Path) -> Iterator[str]:
-    """Yield the Pythons that the virtual environments of a project were created from.
+def _other_pythons(project: Path) -> Iterator[str]:
+    """Yield Pythons that may be able to read the sources of a project, the most likely ones first.
 
     A repository can contain an environment with a manipulated Python. So a Python inside the project is never
     run, only one outside that the environment links to.
@@ -76,6 +75,7 @@ def _pythons_of(project: Path) -> Iterator[str]:
         python = (project / place).resolve()
         if python.is_file() and not python.is_relative_to(project.resolve()):
             yield str(python)
+    yield from filter(None, map(shutil.which, OTHER_PYTHONS))
 
 
 def _read(file: Path) -> SourceImports:

@@ -96,4 +96,4 @@ def _unchecked(plans: "list[EntryPlan]") -> list[str]:
     names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
     if not names:
         return lines
-    return [*lines, f"not checked, since no Python file is to be seen in their commands: {', '.join(names)}"]
+    return [*lines, f"not checked, because their commands name no Python file of the project: {', '.join(names)}"]

@@ -58,7 +58,7 @@ def rebuild_request(arguments: argparse.Namespace) -> dict[str, Any]:
         UsageError: a param has no value, or `--workers` is not positive.
     """
     if arguments.workers < 1:
-        raise UsageError("--workers is to be positive")
+        raise UsageError("--workers must be positive")
     params = {}
     for pair in arguments.S:
         key, separator, value = pair.partition("=")

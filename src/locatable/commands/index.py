@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     from . import treat_signals_as_ctrl_c
 
     if bool(arguments.sources) != (arguments.action in ("add", "remove")):
-        raise UsageError("locatable index add and remove need PATH-OR-URL, and the others take none")
+        raise UsageError("locatable index add and remove need PATH-OR-URL; the other actions take none")
     file = index.index_file(arguments.index)
     if not arguments.action:
         with index.reading(file) as db:

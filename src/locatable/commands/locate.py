@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _print_document(reader, located, arguments)
         if arguments.rev:
             raise UsageError(
-                "--rev: only a document is compared with a result", hint=f"locatable locate {target}"
+                "--rev: only a document can be compared with a result", hint=f"locatable locate {target}"
             )
         if arguments.json:
             print(render.to_json(_reports(reader, located.results)))
@@ -199,7 +199,7 @@ def _present(reader: "Reader", located: "Located", arguments: argparse.Namespace
     if located.figures or located.numbers.numbers:
         if len(located.figures) != 1 or len(located.results) != 1:
             raise UsageError(
-                f"{arguments.target}: a document, and --cite and --html are about one result",
+                f"{arguments.target}: this is a document, and --cite and --html need a single result",
                 hint="name the result: an experiment, a commit, or a figure as a file",
             )
         found_by = render.how_found(located.figures[0])

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Mirror once, or repeatedly with `--watch`; return 1 if a run could not be mirrored."""
     pause = arguments.watch
     if pause is not None and not 0 < pause < math.inf:
-        raise UsageError("--watch: give it a number of seconds above 0")
+        raise UsageError("--watch: the number of seconds must be positive")
     try:
         if pause is not None:
             _watch(arguments, pause)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         _show_running(_running_runs(arguments))
         return outcome.exit_code
     except KeyboardInterrupt:
-        raise LocatableError("stopped; the next call goes on from here", exit_code=INTERRUPTED) from None
+        raise LocatableError("stopped; the next call continues from here", exit_code=INTERRUPTED) from None
 
 
 def _watch(arguments: argparse.Namespace, pause: float) -> NoReturn:
@@ -174,13 +174,12 @@ def _stamp(runs: "RunningRuns") -> _Stamp:
     from ..git import refs_stamp
     from ..mlflow.describe import SCRIPT
 
-    store = sqlite_file(runs.settings.uri)
-    places = [runs.root / SCRIPT, *([store] if store else [])]
-    files = []
-    for place in places:
+    paths = [runs.root / SCRIPT, sqlite_file(runs.settings.uri)]
+    inodes = []
+    for path in filter(None, paths):
         with suppress(OSError):
-            files.append(place.stat().st_ino)
-    return _Stamp(refs_stamp(runs.root), tuple(files))
+            inodes.append(path.stat().st_ino)
+    return _Stamp(refs_stamp(runs.root), tuple(inodes))
 
 
 def _announce_script(root: Path) -> None:

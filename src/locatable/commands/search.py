@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace, json_output: TextIO | None = None) -> in
     """Search, and also write the result as JSON if a stream for it is given."""
     for value in (arguments.trials, arguments.workers, arguments.timeout):
         if value is not None and value <= 0:
-            raise UsageError("--trials, --workers and --timeout are to be positive")
+            raise UsageError("--trials, --workers and --timeout must be positive")
 
     from optuna.exceptions import StorageInternalError
 
@@ -249,7 +249,7 @@ def _stop_on_signals(pool: "Pool", terminal: Terminal) -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         pool.interrupt(at_once=number != signal.SIGINT)
         if pool.interrupts == 1:
-            terminal.notice("Finishing the trials that run; Ctrl-C once more stops them")
+            terminal.notice("Finishing the running trials; press Ctrl-C again to stop them")
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

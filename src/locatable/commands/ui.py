@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         steps.begin("opening MLflow's store")
         _require_store(uri)
     page = f"http://127.0.0.1:{arguments.port}/#/experiments?workflowType=machine_learning"
-    print(f"The runs will be on {page} in a few seconds; Ctrl-C ends this", flush=True)
+    print(f"The runs will be on {page} in a few seconds; press Ctrl-C to stop", flush=True)
     return _serve(uri, arguments.port, main_checkout(root))
 
 
@@ -81,7 +81,7 @@ def _require_port(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--port: {port} cannot be used: {reason}; give it another one") from None
+            raise UsageError(f"--port: {port} cannot be used: {reason}; choose a different port") from None
 
 
 def _serve(uri: str, port: int, folder: Path) -> int:
