@@ -94,6 +94,7 @@ def _unchecked(plans: "list[EntryPlan]") -> list[str]:
     """Return lines that name the stages that could not be checked, with the reasons."""
     lines = [f"not checked: {plan.fault}" for plan in plans if plan.fault]
     names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
-    if not names:
-        return lines
-    return [*lines, f"not checked, because their commands name no Python file of the project: {', '.join(names)}"]
+    if names:
+        reason = "their commands name no Python file of the project"
+        lines.append(f"not checked, because {reason}: {', '.join(names)}")
+    return lines

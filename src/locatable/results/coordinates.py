@@ -67,13 +67,13 @@ class Coordinates:
     """Where a result comes from. Equal coordinates have equal digests, on every machine and in every commit.
 
     Attributes:
-        data: the hash of each source by path: from `dvc add`, `dvc import`, `dvc import-url`, or external.
-        code: `files`, the hash of each file that stages declare by path (of all files if no stage declares
+        data: hashes by path of the sources: from `dvc add`, `dvc import`, `dvc import-url`, or external.
+        code: `files`, hashes by path of the files that stages declare (of all files if no stage declares
             code); and `commit`.
-        params: the value of each param that stages used, by the keys of `dvc exp run -S`.
-        environment: `files`, the hash of each file that says which packages are installed by path; and
-            `record`, the content of environment.json.
-        execution: `stages`, the `cmd` of each stage and the hashes of its `outs` by path; and `commit`.
+        params: values of the params that stages used, by the keys of `dvc exp run -S`.
+        environment: `files`, hashes by path of the files that say which packages are installed; and `record`,
+            the content of environment.json.
+        execution: `stages`, for each one its `cmd` and hashes by path of its `outs`; and `commit`.
     """
 
     data: Coordinate

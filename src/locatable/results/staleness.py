@@ -105,7 +105,7 @@ class _Commit:
                     self._tracked[path] = out.entry
                 elif out.cached:
                     self._unknown.add(path)
-        # Load all hashes at once, because one by one each would take a round trip to a Git process.
+        # Load all hashes at once, because each single one takes a round trip to Git.
         blobs: list[str] = []
         for path in paths - self._tracked.keys():
             blobs += snapshot.git_files(path).values()
@@ -186,8 +186,8 @@ class _Commit:
         """Return the content of a params file.
 
         Returns:
-            The content; a sentence if the file is missing or broken; None if the content is unknown, because
-            it is in neither Git nor this machine's DVC cache.
+            The content; a sentence if the file is missing or broken; None if DVC tracks the file and its
+            content is not on this machine.
         """
         content = self._snapshot.kept_files(file).get(file)
         if content is None:
