@@ -32,8 +32,7 @@ def drift(lock: str) -> dict[str, dict[str, str | None]]:
 
     pins = re.findall(r"^([\w.-]+)\S*==(\S+)(?: ; ([^\\\n]+))?", lock, re.MULTILINE)
     locked = {name: version for name, version, marker in pins if not marker or Marker(marker).evaluate()}
-    # `uv add` without `make lock` adds packages that the lock lacks. A proof runs this stage without
-    # pyproject.toml, because the stage does not declare it.
+    # For `uv add` without `make lock`. Proofs lack pyproject.toml, because this stage does not declare it.
     asked = tomllib.loads(PROJECT.read_text())["project"]["dependencies"] if PROJECT.exists() else []
     names = {canonicalize_name(re.split(r"[^\w.-]", text)[0]) for text in asked}
     found = {}

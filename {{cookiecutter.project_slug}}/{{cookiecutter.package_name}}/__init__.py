@@ -3,10 +3,9 @@
 import os
 import platform
 
-# NumPy, OpenBLAS and OpenMP select code by the processor and its number of cores, and each selection rounds
-# differently. These variables, set before the libraries are imported, give the same bytes on every arm64 and
-# on every x86-64 with AVX2; without AVX2, NumPy does not start. Remove them to use the whole machine. Results
-# then agree only up to rounding.
+# NumPy, OpenBLAS and OpenMP select code by the processor, and each selection rounds differently. Set before
+# their import, these give the same bytes on every arm64 and every x86-64 with AVX2; without AVX2, NumPy does
+# not start. Remove them to use all cores and instructions; results then agree only up to rounding.
 X86 = platform.machine() in ("x86_64", "AMD64")
 os.environ.update(
     OPENBLAS_CORETYPE="Haswell" if X86 else "ARMV8",

@@ -4,10 +4,7 @@ import pandas as pd
 
 
 def read(path: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the features and the target of a table.
-
-    The features, (n_rows, n_features), are float64 or text and can have gaps. The target is the last column.
-    """
+    """Return features, (n_rows, n_features) of float64 or text with gaps, and the target, the last column."""
     table = pd.read_parquet(path)
     return table.iloc[:, :-1], table.iloc[:, -1]
 

@@ -25,10 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 
 def make_encoder(params: Params) -> ColumnTransformer:
-    """Return the transformer that fills gaps, standardizes numbers and turns categories into columns.
-
-    Its output is sparse if most values are 0.
-    """
+    """Return a transformer that fills gaps, scales numbers and encodes categories; sparse if mostly 0."""
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     categories = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing", keep_empty_features=True),
@@ -89,7 +86,6 @@ def fit_step(estimator: RegressorMixin, size: int, features: np.ndarray, target:
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(features, target)
         # Unlike the other models, this one sums with BLAS, in an order that depends on the processor.
-        # Rounding hides the differences.
         estimator.coef_ = np.vectorize(rounded)(estimator.coef_)
         estimator.intercept_ = rounded(estimator.intercept_)
         estimator.dual_gap_ = rounded(estimator.dual_gap_)

@@ -1,8 +1,7 @@
 {%- set classes = cookiecutter.task == 'classification' -%}
 """Stage `prepare`: check the raw table and split it into training, validation and test rows.
 
-Reads `data/raw.csv` or `data/raw.parquet`. Writes `data/prepared/{train,valid,test}.parquet`, in which the
-target is the last column.
+Reads `data/raw.csv` or `data/raw.parquet`; writes `data/prepared/{train,valid,test}.parquet`, target last.
 """
 
 import math

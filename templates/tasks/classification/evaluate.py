@@ -1,11 +1,9 @@
 """Stage `evaluate`: measure the model on test rows that it has never seen.
 
 Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`. Writes `metrics.json`, `plots/*.csv`
-(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`.
-
-Classes are numbered in sorted order. Of two classes, the last one is positive; of several, each one is
-compared with the rest. The scores of the model stand beside those of the prior, which predicts for every row
-the shares of the classes among the training rows.
+(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`. Of two classes, the last one in sorted
+order is positive; of several, each is compared with the rest. The scores of the prior stand beside those of
+the model: it predicts for every row the shares of the classes among the training rows.
 """
 
 import json
@@ -26,20 +24,14 @@ REPORTS = Path("reports/evaluate")
 
 
 def call(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the number of the predicted class of each row.
-
-    It is the most probable class. Of two classes, it is the last one if its probability reaches `threshold`.
-    """
+    """Return the most probable class of each row; of two, the last one if it reaches the threshold."""
     if probability.shape[1] == 2:
         return (probability[:, 1] >= threshold).astype(int)
     return probability.argmax(axis=1)
 
 
 def one_or_rest(labels: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each row belongs to a class, and its probability, with one column for each class.
-
-    Of two classes, only the last one has a column.
-    """
+    """Return truth and probability of each row, with a column for each class; of two, for the last only."""
     first = 1 if probability.shape[1] == 2 else 0
     return np.eye(probability.shape[1], dtype=int)[labels][:, first:], probability[:, first:]
 

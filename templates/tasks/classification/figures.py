@@ -7,10 +7,7 @@ def roc(axes: Axes, curves: dict[str, pd.DataFrame]) -> None:
 
 
 def precision_recall(axes: Axes, curves: dict[str, pd.DataFrame], shares: np.ndarray) -> None:
-    """Draw precision against recall; each curve has the columns recall and precision.
-
-    `shares` has the share of rows of each class, which is the precision of the prior.
-    """
+    """Draw precision against recall; the share of the rows in each class is the precision of the prior."""
     for number in range(len(curves)):
         axes.axhline(shares[number], color=f"C{number}", linestyle=":", label="_" if number else "prior")
     _curves(axes, curves, "steps-pre")
@@ -25,10 +22,7 @@ def calibration(axes: Axes, curve: pd.DataFrame, name: str) -> None:
 
 
 def confusion(axes: Axes, counts: np.ndarray, names: np.ndarray, target: str) -> None:
-    """Draw a confusion matrix; `counts`, (n_classes, n_classes), has a row for each actual class.
-
-    The percentages are shares of the actual class.
-    """
+    """Draw a confusion matrix; `counts` has a row for each actual class, of which the shares are printed."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     size = max(3, min(12, 60 // len(names)))

@@ -1,11 +1,9 @@
 """Stage `evaluate`: measure the model on test rows that it has never seen.
 
 Reads `models/model.joblib` and `data/prepared/{test,train}.parquet`. Writes `metrics.json`, `plots/rows.csv`
-(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`.
-
-The scores of the model stand beside those of a guess, which is one number for all rows: the mean of the
-training rows. If rows are split by time and all times differ, so that the table is a single series, the guess
-is the last value of the training rows.
+(which `dvc plots` draws) and `figures/*.png` in `reports/evaluate/`. The scores of a guess stand beside those
+of the model. It is one number for all rows: the mean of the training rows or, if rows are split by time and
+all times differ (so that the table is a single series), their last value.
 """
 
 import json

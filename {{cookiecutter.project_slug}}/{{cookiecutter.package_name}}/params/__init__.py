@@ -1,8 +1,7 @@
 """The keys and types that each stage accepts in its section of params.yaml.
 
-Each section has a module with the name of its stage and the class `Params`. A stage depends only on its own
-module, so that a new key of `evaluate` never retrains a model. Run with `python -m`, this package checks the
-whole file.
+Each stage depends only on its own module with the class `Params`, so that a new key of `evaluate` never
+retrains a model. Run with `python -m`, this package checks the whole file.
 """
 
 from pathlib import Path
