@@ -394,6 +394,7 @@ def _leaves(values: Mapping[Any, Any], lists: bool) -> Iterator[tuple[str, Any]]
         inside = _items(value, lists)
         if not inside:
             yield str(key), value
+            continue
         for dotted, leaf in _leaves(inside, lists):
             yield f"{key}.{dotted}", leaf
 

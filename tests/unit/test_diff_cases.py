@@ -409,7 +409,7 @@ def test_however_much_differs_one_screen_shows_it(root: Path) -> None:
             values=values,
             outputs=dict.fromkeys(map(str, range(50)), "stage"),
             causes=causes,
-            idle=causes,
+            without_effect=causes,
             notes=["note"] * 9,
         )
         lines = render.to_text(crowded).splitlines()
@@ -441,6 +441,43 @@ def test_a_figure_of_the_workspace_has_the_values_of_the_workspace(root: Path, d
     found = diff("HEAD", "m.json")
     assert found["b"]["uncommitted"]
     assert [(value["a"], value["b"]) for value in found["values"]] == [(0.9, 0.95)]
+
+
+@pytest.mark.parametrize("path", ["model.txt", "folder/part.txt", "log.txt"])
+def test_an_output_that_was_edited_in_the_workspace_differs_as_dvc_says(
+    root: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "mkdir folder && echo 1 | tee model.txt folder/part.txt > log.txt"
+    outs = "[model.txt, folder, {log.txt: {cache: false}}]"
+    with_results(root, {"dvc.yaml": f"stages: {{train: {{cmd: '{command}', outs: {outs}}}}}\n"})
+    main(["diff", "HEAD"])
+    assert "3 outputs, all equal" in capsys.readouterr().out
+    write(root, {path: "2\n"})
+    with dvc(root) as repo:
+        (changed,) = repo.status()["train"][0]["changed outs"]
+    assert main(["diff", "HEAD", "--check"]) == 1
+    text = capsys.readouterr().out
+    assert f"B's results are not of its files: {changed} is not what train wrote" in text
+    assert f"outputs       1 of 3 differ: {changed}\n" in text
+    # No stage made the change, and so none is said to be the cause.
+    assert "first cause   none: no stage read or wrote what differs" in text
+
+
+def test_data_that_was_edited_in_the_workspace_is_not_what_its_results_are_of(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = "stages: {train: {cmd: 'cat raw.txt > model.txt', deps: [raw.txt], outs: [model.txt]}}\n"
+    with_results(root, {"dvc.yaml": pipeline, "raw.txt": "1\n"}, "raw.txt")
+    write(root, {"raw.txt": "2\n"})
+    main(["diff", "HEAD"])
+    assert "B's results are not of its files: raw.txt has changed since" in capsys.readouterr().out
+
+
+def test_an_output_that_was_not_pulled_is_not_edited(root: Path, diff: Diff) -> None:
+    with_results(root, CHANCE | {"../chance": "1\n"})
+    (root / "model.txt").unlink()
+    found = diff("HEAD")
+    assert (found["outputs"], found["b"]["not_of_this_commit"]) == ([], "")
 
 
 def test_a_module_that_one_stage_reads_in_its_folder_is_told_once(root: Path, diff: Diff) -> None:

@@ -563,6 +563,28 @@ def dark(strength: float) -> bytes:
     return figure_file(figure)
 
 
+def default(strength: float) -> bytes:
+    """A figure of curves with the sizes that matplotlib has where nobody asks for others."""
+    figure = Figure()
+    axes = figure.subplots()
+    random = np.random.default_rng(round(10 * strength))
+    for _ in range(3):
+        axes.plot(random.normal(size=100).cumsum())
+    return figure_file(figure)
+
+
+def thin(strength: float) -> bytes:
+    """A figure of thin curves in pure colours, with hard edges."""
+    image = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((60, 20, 620, 440), outline="black")
+    random = np.random.default_rng(round(10 * strength))
+    for colour in ("blue", "orange", "green", "red"):
+        heights = 230 + random.normal(scale=15, size=56).cumsum()
+        draw.line([(60 + 10 * x, y) for x, y in enumerate(heights.tolist())], fill=colour, width=2)
+    return saved(image, "PNG")
+
+
 def figure_file(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png")
@@ -575,7 +597,7 @@ STRENGTHS = dict(zip(("one", "two", "three", "near", "nearly"), (1.0, 1.1, 1.2, 
 @pytest.fixture(scope="module")
 def stronger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A project whose experiments differ in strength alone."""
-    kinds = (bars, histogram, noise, table, dark)
+    kinds = (bars, histogram, noise, table, dark, default, thin)
     folder = make_project(
         tmp_path_factory.mktemp("stronger") / "project",
         lambda name: {f"reports/{kind.__name__}.png": kind(STRENGTHS[name]) for kind in kinds},
@@ -600,6 +622,23 @@ def test_one_of_several_strengths_is_told_from_the_others(
     edited = with_letter(scaled(kind(1.2), 0.9))
     edited.save(tmp_path / "copy.png")
     assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "three")]
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_thin_coloured_curves_are_found_in_a_smaller_jpeg(
+    stronger: Reader, tmp_path: Path, name: str
+) -> None:
+    scaled(thin(STRENGTHS[name]), 0.8).save(tmp_path / "copy.jpg", quality=85)
+    assert said(locate_document(stronger, str(tmp_path / "copy.jpg"))) == [("", "SIMILAR", name)]
+
+
+@pytest.mark.parametrize(("kind", "scale"), [(bars, 0.4), (default, 0.35), (default, 0.45), (default, 0.6)])
+def test_a_smaller_copy_is_found_where_its_axes_are_at_the_edge_of_what_is_compared(
+    stronger: Reader, tmp_path: Path, kind: Callable[[float], bytes], scale: float
+) -> None:
+    """A line between two pixels is in one of them in the copy and in the other in the original."""
+    scaled(kind(1.1), scale).save(tmp_path / "copy.png")
+    assert said(locate_document(stronger, str(tmp_path / "copy.png"))) == [("", "SIMILAR", "two")]
 
 
 @pytest.mark.parametrize(("brightness", "match"), [(200, "SIMILAR"), (150, "TIE")])

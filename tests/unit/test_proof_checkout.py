@@ -290,7 +290,7 @@ def test_servers_are_not_asked_what_a_stage_could_be_given(runner, monkeypatch):
     asked = []
     outside = tuple(Output(path, entry={"md5": "a"}) for path in ("s3://bucket/file", "../file"))
     monkeypatch.setattr(Checkout, "exists", lambda self, path: asked.append(path) or True)
-    replace(runner, taken_as_recorded=outside).undeclared("file")
+    replace(runner, taken_as_recorded=outside).undeclared_inputs("file")
     assert asked == []
 
 

@@ -7,7 +7,7 @@ from locatable.proof.comparison import (
     Differences,
     OutputVerdict,
     Verdict,
-    accept_by_what_follows,
+    accept_by_later_results,
     compare,
     unproven,
     values_by_key,
@@ -200,7 +200,7 @@ EVALUATE = stage("evaluate", "model.joblib")
 
 def accepted(verdicts: list[OutputVerdict], *stages: Stage) -> bool:
     """Whether the first of some outputs is accepted by what follows."""
-    judged = accept_by_what_follows(verdicts, stages, is_json)
+    judged = accept_by_later_results(verdicts, stages, is_json)
     return judged[0].verdict is Verdict.NUMBERS_AFTER
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from locatable.errors import CannotTryError
 from locatable.proof.environment import (
+    conda_reason,
     conda_records,
     distributions,
     installed_versions,
-    last_words,
     packages_not_as_locked,
 )
 from locatable.proof.lock_files import CondaLock, PixiLock, conda_command, find_programs
@@ -82,12 +82,12 @@ def test_what_conda_said_is_shown_rather_than_the_traceback_of_conda_lock():
         "ERROR:root:Traceback (most recent call last):\n"
         "Traceback (most recent call last):\n  File invoke_conda.py\nCalledProcessError\n"
     )
-    assert last_words(stderr).startswith("CondaVerificationError: six")
-    assert "CalledProcessError" not in last_words(stderr)
+    assert conda_reason(stderr).startswith("CondaVerificationError: six")
+    assert "CalledProcessError" not in conda_reason(stderr)
 
 
 def test_what_micromamba_said_last_is_shown():
-    assert last_words("warning  libmamba " + 400 * "x" + "\ncritical libmamba no\n").endswith("libmamba no")
+    assert conda_reason("warning  libmamba " + 400 * "x" + "\ncritical libmamba no\n").endswith("libmamba no")
 
 
 def test_packages_of_conda_are_installed_only_where_they_may_run_scripts(tmp_path):

@@ -48,7 +48,7 @@ class MadeUpRunner:
 
     def __init__(self, outcome: Callable[[set[str], Conditions], str | None], text: str = "") -> None:
         self.outcome = outcome
-        self._text = text
+        self.text = text
         self.runs: list[Conditions] = []
 
     def attempt(self, conditions: Conditions = USUAL) -> Attempt:
@@ -59,23 +59,19 @@ class MadeUpRunner:
         failed = written is None
         return Attempt(1 if failed else 0, "KeyError: 'x'\n" if failed else "", (verdict,))
 
-    def text(self) -> str:
-        """The code of the stage."""
-        return self._text
-
-    def undeclared(self, text: str) -> list[Input]:
+    def undeclared_inputs(self, text: str) -> list[Input]:
         """What it can be given."""
         return POOL
 
-    def sentence(self, item: Input) -> str:
+    def finding(self, item: Input) -> str:
         """What is said of an input."""
         return f"make reads {item.name}"
 
-    def own_outputs(self) -> list[Input]:
+    def last_outputs(self) -> list[Input]:
         """What it wrote last."""
         return list(self.own)
 
-    def missing(self, text: str) -> str:
+    def remark_on_missing(self, text: str) -> str:
         """What the clone lacks."""
         return "; lib is missing" if "lib" in text else ""
 
@@ -99,12 +95,12 @@ def _no_pause(monkeypatch):
 
 def failure(runner: MadeUpRunner) -> diagnosis.Diagnosis:
     """Diagnose a stage that fails when it is given nothing."""
-    return diagnose_failure(runner, runner.attempt(), runner.text())
+    return diagnose_failure(runner, runner.attempt(), runner.text)
 
 
 def difference(runner: MadeUpRunner) -> diagnosis.Diagnosis:
     """Diagnose a stage that differs when it is given nothing."""
-    return diagnose_difference(runner, runner.attempt(), runner.text(), ())
+    return diagnose_difference(runner, runner.attempt(), runner.text, ())
 
 
 def sufficient(*needed: str) -> Callable[[list[Input]], bool]:

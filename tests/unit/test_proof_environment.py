@@ -18,10 +18,10 @@ from locatable.proof.lock_files import (
     KNOWN_SOURCES,
     HashedLock,
     build_environment,
-    fill_command,
     find_lock,
-    make_step,
-    wheels_alone,
+    install_command,
+    only_binary_options,
+    venv_step,
 )
 from locatable.proof.sandbox import Sandbox
 
@@ -148,39 +148,39 @@ def test_a_package_may_hold_a_file_that_cannot_be_compiled(environment, tmp_path
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_the_lock_is_all_that_is_installed(uv):
-    fill = fill_command(FOLDER, LOCK, uv, None)
+    fill = install_command(FOLDER, LOCK, uv, None)
     assert [part for part in fill if part.endswith(".lock")] == [str(LOCK)]
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_every_package_is_checked_against_its_hash(uv):
-    assert "--require-hashes" in fill_command(FOLDER, LOCK, uv, None)
+    assert "--require-hashes" in install_command(FOLDER, LOCK, uv, None)
 
 
 @pytest.mark.parametrize("uv", ["/usr/bin/uv", None])
 def test_with_wheels_no_index_is_asked(uv):
-    fill = fill_command(FOLDER, LOCK, uv, Path("/archive/wheels"))
+    fill = install_command(FOLDER, LOCK, uv, Path("/archive/wheels"))
     assert "--no-index" in fill
     assert fill[fill.index("--find-links") + 1] == "/archive/wheels"
 
 
 def test_uv_is_told_which_environment_to_fill():
-    fill = fill_command(FOLDER, LOCK, "uv", None)
+    fill = install_command(FOLDER, LOCK, "uv", None)
     assert fill[fill.index("--python") + 1] == str(FOLDER)
 
 
 def test_pip_is_that_of_the_environment_to_fill():
-    assert fill_command(FOLDER, LOCK, None, None)[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
+    assert install_command(FOLDER, LOCK, None, None)[:3] == [f"{FOLDER}/bin/python", "-m", "pip"]
 
 
 @pytest.mark.parametrize(("uv", "python"), [("uv", "3.13"), (None, "python3.13")])
 def test_the_recorded_python_is_used(uv, python):
-    assert python in make_step(FOLDER, "3.13", uv).command
+    assert python in venv_step(FOLDER, "3.13", uv).command
 
 
 @pytest.mark.parametrize("uv", ["uv", None])
 def test_the_running_python_is_used_where_no_other_is_recorded(uv):
-    assert sys.executable in make_step(FOLDER, None, uv).command
+    assert sys.executable in venv_step(FOLDER, None, uv).command
 
 
 def test_another_python_is_read_from_the_record(tmp_path):
@@ -233,18 +233,18 @@ def test_no_package_of_a_lock_is_built():
     lock = (
         "six==1.17.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\nnumpy==2.4.6 ; python_version > '3'\n"
     )
-    assert wheels_alone(lock) == ["--only-binary", "six", "--only-binary", "numpy"]
+    assert only_binary_options(lock) == ["--only-binary", "six", "--only-binary", "numpy"]
 
 
 def test_the_source_package_that_dvc_needs_may_be_built():
     (name,) = KNOWN_SOURCES
-    assert wheels_alone(f"{name}==4.9.3 \\\n    --hash={KNOWN_SOURCES[name]}\n") == []
+    assert only_binary_options(f"{name}==4.9.3 \\\n    --hash={KNOWN_SOURCES[name]}\n") == []
 
 
 def test_another_file_of_that_name_is_not_built():
     (name,) = KNOWN_SOURCES
     lock = f"{name}==4.9.3 \\\n    --hash={KNOWN_SOURCES[name]} \\\n    --hash=sha256:ab\n"
-    assert wheels_alone(lock) == ["--only-binary", name]
+    assert only_binary_options(lock) == ["--only-binary", name]
 
 
 def test_an_isolated_installer_gets_no_secrets_of_other_programs():

@@ -9,9 +9,9 @@ from locatable.proof.inputs import (
     Input,
     InputKind,
     declared_files,
-    mentioned,
+    is_mentioned,
     text_of,
-    undeclared_sentence,
+    undeclared_finding,
     unset_variables,
 )
 
@@ -39,7 +39,7 @@ def file(name: str) -> Input:
     ],
 )
 def test_an_input_is_recognized_by_the_name_that_code_uses(item, text):
-    assert mentioned(item, text)
+    assert is_mentioned(item, text)
 
 
 @pytest.mark.parametrize(
@@ -52,35 +52,35 @@ def test_an_input_is_recognized_by_the_name_that_code_uses(item, text):
     ],
 )
 def test_a_part_of_another_word_is_no_mention(item, text):
-    assert not mentioned(item, text)
+    assert not is_mentioned(item, text)
 
 
 def test_a_module_is_imported():
-    sentence = undeclared_sentence(stage("true"), file("pkg/helpers.py"), CLONE, CLONE)
+    sentence = undeclared_finding(stage("true"), file("pkg/helpers.py"), CLONE, CLONE)
     assert sentence == "make imports pkg/helpers.py, which dvc.yaml does not declare"
 
 
 def test_a_file_is_read():
-    sentence = undeclared_sentence(stage("true"), file("data/extra.csv"), CLONE, CLONE)
+    sentence = undeclared_finding(stage("true"), file("data/extra.csv"), CLONE, CLONE)
     assert sentence == "make reads data/extra.csv, which dvc.yaml does not declare"
 
 
 def test_a_param_is_read_in_its_file():
     item = Input(InputKind.PARAM, "total.offset", CLONE / "params.yaml")
-    assert undeclared_sentence(stage("true"), item, CLONE, CLONE) == (
+    assert undeclared_finding(stage("true"), item, CLONE, CLONE) == (
         "make reads total.offset in params.yaml, which dvc.yaml does not declare"
     )
 
 
 def test_a_file_that_only_the_user_has_is_said_to_be_nowhere_else():
     item = Input(InputKind.FILE, "private.csv", Path("/users/checkout/private.csv"))
-    assert undeclared_sentence(stage("true"), item, CLONE, CLONE) == (
+    assert undeclared_finding(stage("true"), item, CLONE, CLONE) == (
         "make reads private.csv, which dvc.yaml does not declare, nor does Git or DVC hold it"
     )
 
 
 def test_a_variable_is_recorded_nowhere():
-    sentence = undeclared_sentence(stage("true"), Input(InputKind.VARIABLE, "SHIFT"), CLONE, CLONE)
+    sentence = undeclared_finding(stage("true"), Input(InputKind.VARIABLE, "SHIFT"), CLONE, CLONE)
     assert sentence == "make depends on the environment variable SHIFT, which nothing records"
 
 

@@ -43,27 +43,27 @@ def test_source_data_is_taken_as_recorded():
 
 def test_data_is_fetched_for_the_stage_that_reads_a_file_of_it():
     plan = plan_proof([PREPARE, TRAIN], OUTPUTS, None)
-    assert [plan.fetched_for(stage) for stage in plan.stages] == [[RAW], []]
+    assert [plan.recorded_inputs(stage) for stage in plan.stages] == [[RAW], []]
 
 
 def test_data_inside_a_folder_that_a_stage_reads_is_fetched():
     reader = stage("read", ".", MODEL)
-    assert plan_proof([reader], [RAW, MODEL], None).fetched_for(reader) == [RAW]
+    assert plan_proof([reader], [RAW, MODEL], None).recorded_inputs(reader) == [RAW]
 
 
 def test_a_params_file_that_dvc_holds_is_fetched():
     params = output("settings.yaml")
     reader = stage("train", "code.py", MODEL, params={params.path: []})
-    assert plan_proof([reader], [params, MODEL], None).fetched_for(reader) == [params]
+    assert plan_proof([reader], [params, MODEL], None).recorded_inputs(reader) == [params]
 
 
 def test_what_git_holds_is_not_fetched():
-    assert plan_proof([TRAIN], [output("table.csv", cached=False), MODEL], None).fetched_for(TRAIN) == []
+    assert plan_proof([TRAIN], [output("table.csv", cached=False), MODEL], None).recorded_inputs(TRAIN) == []
 
 
 def test_one_stage_alone_takes_its_inputs_as_recorded():
     plan = plan_proof([PREPARE, TRAIN], OUTPUTS, "train")
-    assert (addresses(plan), plan.fetched_for(TRAIN)) == (["train"], [TABLE])
+    assert (addresses(plan), plan.recorded_inputs(TRAIN)) == (["train"], [TABLE])
 
 
 @pytest.mark.parametrize("name", ["sub/dvc.yaml:train", "train"])
@@ -75,7 +75,7 @@ def test_a_stage_can_be_named_by_its_address_or_the_end_of_it(name):
 def test_a_frozen_stage_is_taken_as_recorded():
     frozen = stage("prepare", "data/raw.csv", TABLE, frozen=True)
     plan = plan_proof([frozen, TRAIN], OUTPUTS, None)
-    assert (addresses(plan), plan.frozen, plan.fetched_for(TRAIN)) == (["train"], (frozen,), [TABLE])
+    assert (addresses(plan), plan.frozen, plan.recorded_inputs(TRAIN)) == (["train"], (frozen,), [TABLE])
 
 
 def test_that_all_stages_are_frozen_is_said():

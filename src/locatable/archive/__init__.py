@@ -1,7 +1,7 @@
-"""One file that holds all that is needed to rebuild a result, and that describes it as an RO-Crate.
+"""Archives: one ZIP file with everything that is needed to rebuild a result, described as an RO-Crate.
 
-create          the course of it: what is checked, gathered, described and written
-plan            what belongs into an archive, and what is refused
-description     a page with the commands that rebuild, and the result as JSON-LD
-format          the list of members and the ZIP file: written, checked, unpacked
+create          creates an archive: plans, checks, collects, describes and writes it
+plan            chooses the content of an archive, and finds content that may be private
+description     describes the result: a page with the commands that rebuild it, citations, JSON-LD
+format          writes, checks and unpacks the ZIP file and its manifest
 """

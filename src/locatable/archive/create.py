@@ -1,4 +1,4 @@
-"""Creates an archive of a revision: plans, checks, gathers, describes and writes it."""
+"""Creates an archive of a revision: plans, checks, collects, describes and writes it."""
 
 import platform
 import posixpath
@@ -18,7 +18,7 @@ from ..git import CLONE_SETTINGS, git
 from ..git.objects import fetch_history
 from ..model import experiment_ref
 from ..proof.environment import Step, recorded_python, run_installer
-from ..proof.lock_files import make_step, wheels_alone
+from ..proof.lock_files import only_binary_options, venv_step
 from ..proof.plan import plan_proof
 from ..repository import require_regular, shallow_history
 from ..repository.dvc_repo import dvc_errors
@@ -40,10 +40,10 @@ from .plan import (
     show_size,
 )
 
-# A clone of the bundle has this branch checked out.
+# The branch that a clone of the bundle checks out.
 BRANCH = "refs/heads/result"
-# How objects are packed must not depend on who packs them: not on how many processors there are, which
-# settings a user has, or how the repository has packed them before.
+# Git settings that make packing reproducible. Otherwise the bytes of a bundle would depend on the number of
+# processors, on the settings of the user, and on how the repository is packed.
 PACKING = {
     "core.bigFileThreshold": "512m",
     "core.compression": "6",
@@ -59,14 +59,15 @@ PACKING = {
     "repack.useDeltaIslands": "false",
     "repack.writeBitmaps": "false",
 }
-# The last two keep pip from another version, and from packages that the lock does not name.
+# The last two options keep pip from downloading other versions, and packages that the lock does not name.
 _DOWNLOAD = (
     *("-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
     *("--require-hashes", "--no-deps"),
 )
 _PROBLEM = "the packages cannot be downloaded"
-# A package that is published as source alone is built where it is installed. The pip of Python 3.11 builds by
-# setuptools, which the locks have, and by this, which no lock knows of; later ones and uv do without.
+# A package that is published only as source is built when it is installed. For this, the pip of Python 3.11
+# needs setuptools, which the locks contain, and `wheel`, which they do not. Later versions of pip do without
+# it, and so does uv.
 BUILDER = """wheel==0.45.1 \\
     --hash=sha256:708e7481cc80179af0e556bbf0cc00b8444c7321e2700b8d8580231d13017248
 """
@@ -74,15 +75,15 @@ BUILDER = """wheel==0.45.1 \\
 
 @dataclass(frozen=True)
 class ArchiveOptions:
-    """The options of one archive: its content, and the file.
+    """The options of an archive.
 
     Attributes:
         target: the file to write.
         rev: a Git revision or the name of an experiment.
-        outputs: true to include recorded outputs.
+        outputs: true to include the recorded outputs.
         wheels: true to include the packages of the locks.
-        include: names of concerns that may leave although they look private.
-        limit: bytes that it may take without a question.
+        include: names of concerns that the user allows in the archive.
+        limit: the size in bytes above which the user is asked.
     """
 
     target: Path
@@ -94,24 +95,26 @@ class ArchiveOptions:
 
 
 class Dialogue(Protocol):
-    """Tells the user about progress, and asks."""
+    """Reports progress to the user, and asks questions."""
 
     def say(self, line: str) -> None:
         """Show a line."""
 
     def agrees_to(self, size: int) -> bool:
-        """Ask for an archive of so many bytes; return true where the user wants it."""
+        """Return whether the user wants an archive of this many bytes."""
 
     def progress(self, size: int) -> AbstractContextManager[Progress]:
-        """Return a bar for so many bytes, as a function that moves it by a number of them."""
+        """Return a progress bar for this many bytes: a function that advances it by a number of bytes."""
 
 
 def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Manifest:
-    """Write an archive and return its manifest; the user's checkout, cache and remote are only read.
+    """Write an archive and return its manifest. The user's checkout, cache and remote are only read.
 
     Raises:
-        ProjectError: something may not leave, is too large, or does not allow an archive.
-        CannotTryError: the revision cannot be rebuilt from what there is.
+        ProjectError: the archive would contain private content or be too large, or the repository cannot be
+            archived.
+        CannotTryError: the revision cannot be rebuilt, because it has no stages or lacks data.
+        UsageError: the target is no file in an existing folder.
     """
     target = options.target
     require_regular(target)
@@ -129,26 +132,30 @@ def create_archive(options: ArchiveOptions, dialogue: Dialogue) -> Manifest:
 
 
 def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, work: Path) -> Manifest:
-    """Write the archive of a clean clone of the revision; `work` is for what is only needed meanwhile."""
-    snapshot, reader = checkout.snapshot, checkout.reader
+    """Write the archive of a clean clone of the revision, with a folder `work` for temporary files."""
+    snapshot = checkout.snapshot
+    reader = checkout.reader
     _check_results(reader, snapshot)
     _check_git_alone(snapshot)
     proof = plan_proof(checkout.stages, checkout.outputs, None, partial(first_results, snapshot))
     plan = plan_archive(proof, snapshot, options.outputs)
     history = history_objects(reader.top, snapshot.rev)
     _check_privacy(find_concerns(snapshot, plan, history), options, dialogue)
-    # Before anything is read: as far as sizes are recorded.
-    size = sum(version.stored for version in history) + sum(output.size for output in plan.kept_by_dvc)
-    agreed = _agree(size, options.limit, options, dialogue)
+    # Ask before reading data, by the recorded sizes. The exact size is known only later.
+    git_size = sum(version.stored for version in history)
+    dvc_size = sum(output.size for output in plan.stored_by_dvc)
+    agreed = _confirm_size(git_size + dvc_size, options.limit, options, dialogue)
 
     members, places = _read_contents(checkout, plan, dialogue)
     dialogue.say("packing the history")
-    # By its name: not every clone knows that a commit is an experiment.
+    # Describe the commit as an experiment only if it was requested by name. Otherwise the archive of a commit
+    # would differ between clones, because not every clone has the experiment's ref.
     name = baseline = None
     refs = {BRANCH: snapshot.rev}
     for experiment in reader.experiments():
         if experiment.rev == snapshot.rev and experiment.name == options.rev:
-            name, baseline = experiment.name, experiment.baseline
+            name = experiment.name
+            baseline = experiment.baseline
             refs[experiment_ref(baseline, name)] = snapshot.rev
     members[BUNDLE] = work / BUNDLE
     _write_bundle(reader.top, refs, work / BUNDLE)
@@ -169,7 +176,7 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
     )
     members |= describing_members(Archived(snapshot, plan, manifest, members, places))
     size = sum(map(size_of, members.values()))
-    _agree(size, agreed, options, dialogue)
+    _confirm_size(size, agreed, options, dialogue)
     with dialogue.progress(size) as progress:
         return write_archive(options.target, manifest, members, snapshot.time, progress)
 
@@ -177,18 +184,18 @@ def _create(options: ArchiveOptions, dialogue: Dialogue, checkout: Checkout, wor
 def _read_contents(
     checkout: Checkout, plan: ArchivePlan, dialogue: Dialogue
 ) -> tuple[dict[str, Content], dict[str, str]]:
-    """Read what an archive holds of files and data.
+    """Read the planned files from Git and the planned data from DVC.
 
     Returns:
-        Content, or a file with it, by path in the archive; and the path in the archive by path of a file or
-        folder of the project.
+        The members, as content or a file with it, by path in the archive. And the paths in the archive by
+        path of a file or folder of the project.
     """
     members: dict[str, Content] = {}
     places: dict[str, str] = {}
     for path, content in checkout.snapshot.git_contents(plan.files).items():
         places[path] = f"{FILES}/{path}"
         members[places[path]] = content
-    for output in plan.kept_by_dvc:
+    for output in plan.stored_by_dvc:
         dialogue.say(f"reading {output.path}")
         objects = stored_objects(checkout, output)
         # The first object is the file itself, or the list of a folder's files.
@@ -199,7 +206,11 @@ def _read_contents(
 
 
 def _check_results(reader: Reader, snapshot: Snapshot) -> None:
-    """Check that there are results of the revision's own files: others cannot be rebuilt from it."""
+    """Check that the revision records results, and that they were made from its own files.
+
+    Raises:
+        ProjectError: there are no results, or they cannot be rebuilt from this revision.
+    """
     if not snapshot.records:
         hint = first_results(snapshot) if has_unrecorded_pipeline(snapshot) else "it has no stages"
         raise ProjectError(f"{snapshot.rev[:7]} records no results to archive", hint)
@@ -213,11 +224,11 @@ def _check_results(reader: Reader, snapshot: Snapshot) -> None:
 
 
 def _check_git_alone(snapshot: Snapshot) -> None:
-    """Check that Git's own objects are all of the repository, and that they are here.
+    """Check that a bundle of Git's objects contains the whole repository, and fetch missing objects.
 
     Raises:
         ProjectError: there are submodules or files of Git LFS, or the clone is shallow.
-        GitError: the remote of a partial clone does not give what it lacks.
+        GitError: objects that a partial clone lacks cannot be fetched from its remote.
     """
     objects = snapshot.reader.objects
     present = objects.files(snapshot.root_tree, "")
@@ -233,7 +244,11 @@ def _check_git_alone(snapshot: Snapshot) -> None:
 
 
 def _check_privacy(concerns: list[Concern], options: ArchiveOptions, dialogue: Dialogue) -> None:
-    """Check that nothing leaves that may have to stay here, but for what the user names."""
+    """Check that the user allowed every concern by name.
+
+    Raises:
+        ProjectError: some concerns are not allowed.
+    """
     names = {concern.name for concern in concerns}
     for name in options.include:
         if name not in names:
@@ -243,59 +258,75 @@ def _check_privacy(concerns: list[Concern], options: ArchiveOptions, dialogue: D
         raise refusal(refused)
 
 
-def _agree(size: int, agreed: int, options: ArchiveOptions, dialogue: Dialogue) -> int:
-    """Ask for more bytes than were agreed to; returns how many are, and are not to be asked for again.
+def _confirm_size(size: int, agreed: int, options: ArchiveOptions, dialogue: Dialogue) -> int:
+    """Ask the user about an archive that is larger than agreed.
+
+    Args:
+        size: the known size of the archive.
+        agreed: the size up to which the user need not be asked.
+        options: the options of the archive.
+        dialogue: asks the user.
+
+    Returns:
+        The size up to which the user need not be asked again.
 
     Raises:
-        ProjectError: the user does not want them.
+        ProjectError: the user does not want the archive.
     """
     if size <= agreed:
         return agreed
     if not dialogue.agrees_to(size):
-        # A tenth more than the size that is known: the whole is a little more than what is recorded.
+        # Suggest a tenth more than the known size, because the archive is slightly larger than the data.
         raised = show_size(size * 11 // 10)
         raise ProjectError(
             f"the archive would take {show_size(size)}, and the limit is {show_size(options.limit)}",
             f"`--max-size {raised}` raises it, `--no-outputs` leaves out what can be rebuilt",
         )
-    # Who agreed is asked again only where it becomes much more.
+    # Ask again only if the archive becomes twice as large.
     return size * 2
 
 
 def _write_bundle(repo: Path, refs: Mapping[str, str], target: Path) -> None:
-    """Write a bundle of Git: a file to clone from, with all of the history and the same bytes in every clone.
+    """Write a Git bundle, a file to clone from, with the whole history of some refs.
 
-    Git can write a bundle of the last commits alone, but that claims to be complete, and a clone of it is a
-    broken repository: `git log` and `git fsck` end with an error.
+    Its bytes are the same in every clone of the repository. It always has the whole history: Git can bundle
+    only the last commits, but a clone of such a bundle is broken, `git log` and `git fsck` fail in it.
+
+    Args:
+        repo: the repository.
+        refs: commits by the name of the ref that the bundle has for them.
+        target: the file to write.
 
     Raises:
-        GitError: Git refuses; an object may be damaged.
+        GitError: Git cannot write the bundle, for example because an object is damaged.
     """
     with TemporaryDirectory(prefix="bundle-", dir=target.parent) as folder:
-        # A repository with these refs alone, which reads the objects of the other one.
-        alone = Path(folder, "alone.git")
+        # Create a repository that has only these refs, and reads its objects from the user's repository.
+        repository = Path(folder, "repository.git")
         object_format = git(repo, "rev-parse", "--show-object-format")
         options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
-        git(Path(folder), "init", *options, str(alone))
+        git(Path(folder), "init", *options, str(repository))
         objects = git(repo, "rev-parse", "--path-format=absolute", "--git-path", "objects")
-        alternates = alone / "objects/info/alternates"
+        alternates = repository / "objects/info/alternates"
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{objects}\n", errors="surrogateescape")
         lines = "".join(f"create {ref} {commit}\n" for ref, commit in refs.items())
-        # The user's hooks are for the user's own work.
-        git(alone, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
-        git(alone, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
-        # Packed anew, not as the repository has it. Only what the refs reach is there to be packed.
-        git(alone, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
-        git(alone, "bundle", "create", "--quiet", str(target.resolve()), "HEAD", *refs, settings=PACKING)
+        # CLONE_SETTINGS turn off the user's hooks, which are not meant for this repository.
+        git(repository, "update-ref", "--stdin", text=lines, settings=CLONE_SETTINGS)
+        git(repository, "symbolic-ref", "HEAD", BRANCH, settings=CLONE_SETTINGS)
+        # Pack the objects anew, because the user's repository can be packed in any way. Objects that the refs
+        # do not reach are left out.
+        git(repository, "repack", "--quiet", "-a", "-d", "-F", settings=PACKING)
+        create = ("bundle", "create", "--quiet", str(target.resolve()))
+        git(repository, *create, "HEAD", *refs, settings=PACKING)
 
 
 def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dialogue: Dialogue) -> list[Path]:
-    """Download the packages that the locks of a revision pin, each with the hash that its lock has.
+    """Download the packages that the locks of a revision pin, and check their hashes.
 
     Raises:
-        ProjectError: the revision has no such lock.
-        CannotTryError: pip cannot get one of them.
+        ProjectError: the revision has no requirements.lock with hashes.
+        CannotTryError: pip cannot download a package.
     """
     locks = hashed_locks(checkout.snapshot)
     if not locks:
@@ -304,21 +335,21 @@ def _download_wheels(checkout: Checkout, version: str | None, folder: Path, dial
         raise ProjectError(f"--wheels: this revision has no requirements.lock with hashes{remark}")
     dialogue.say("downloading the packages")
     environment = folder / "pip"
-    place = folder / "wheels"
-    place.mkdir(parents=True)
-    # The environment that we run in can be without pip.
-    make = make_step(environment, version, uv=None)
-    run_installer(Step(make.command, _PROBLEM), environment)
+    wheels = folder / "wheels"
+    wheels.mkdir(parents=True)
+    # Create an environment with pip, because the one that runs this may lack pip.
+    command = venv_step(environment, version, uv=None).command
+    run_installer(Step(command, _PROBLEM), environment)
 
     def download(*requirements: Path) -> None:
-        command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(place)]
+        command = [str(environment / "bin/python"), *_DOWNLOAD, "--dest", str(wheels)]
         for file in requirements:
-            command += ["--requirement", str(file), *wheels_alone(file.read_text())]
+            command += ["--requirement", str(file), *only_binary_options(file.read_text())]
         run_installer(Step(command, _PROBLEM), environment)
 
     download(*map(checkout.root.joinpath, locks))
-    if any(file.suffix != ".whl" for file in place.iterdir()):
+    if any(file.suffix != ".whl" for file in wheels.iterdir()):
         builder = folder / "builder.txt"
         builder.write_text(BUILDER)
         download(builder)
-    return sorted(place.iterdir())
+    return sorted(wheels.iterdir())

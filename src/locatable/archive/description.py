@@ -1,7 +1,7 @@
-"""Describes an archive: how to rebuild and cite it, for Zenodo, and as an RO-Crate, a Provenance Run Crate.
+"""Describes an archive: how to rebuild and cite it, metadata for Zenodo, and an RO-Crate.
 
-All of it is read from the revision. Every time in it is that of the commit, and every id follows from what it
-stands for: the same revision has the same description.
+The RO-Crate is a Provenance Run Crate. The description is read only from the revision, every time in it is
+the time of the commit, and ids are derived from names. So the same revision has the same description.
 """
 
 import json
@@ -51,9 +51,10 @@ from .plan import LICENCE, ArchivePlan
 if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
 
-# The commands name the archive so, whatever its file is called: its bytes do not depend on that.
+# The name of the archive in its README.md. It is fixed, because the bytes of an archive must not depend on
+# the name of its file.
 ARCHIVE = "result.zip"
-# The profiles are for this version of RO-Crate.
+# The version of RO-Crate that the profiles below refer to.
 VERSION = "1.1"
 WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 PROFILES = {
@@ -66,27 +67,27 @@ WORKFLOW_TYPES = ("File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"
 DVC = "https://dvc.org"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 _PYTHON = re.compile(r"\d+\.\d+")
-# What installs the locks that are not for pip.
+# The programs that install the locks that pip cannot install.
 TOOLS = {CONDA_LOCK: "micromamba", UV_LOCK: "uv", PYLOCK: "uv", PIXI_LOCK: "pixi"}
-# The line of a lock that pins this package.
+# The line of a lock that pins locatable.
 _LOCATABLE = re.compile(r"^locatable\S*==", re.MULTILINE)
-# Kinds of works in CITATION.cff that are no papers.
+# Types of works in CITATION.cff that are not papers.
 _NO_PAPERS = ("software", "data", "dataset", "database")
-# The form of an SPDX id; ids that a project makes up have no page.
+# The form of an SPDX id. `LicenseRef-` ids are excluded, because projects make them up and they have no page.
 _SPDX = re.compile(r"(?!LicenseRef-)[A-Za-z0-9][A-Za-z0-9.+-]*")
 
 
 @dataclass(frozen=True)
 class Archived:
-    """The content of an archive that holds the result itself, and what can be said of it.
+    """A result with the members of its archive, and the facts that a description states about it.
 
     Attributes:
         snapshot: the revision.
-        plan: of the archive.
-        manifest: of the archive, without the list of its members.
-        members: content, or a file with it, by path in the archive.
-        places: path in the archive by path of a file or folder of the project; of a folder that DVC keeps, of
-            the list of its files.
+        plan: the plan of the archive.
+        manifest: the manifest of the archive, without the list of its members.
+        members: the members collected so far, as content or a file with it, by path in the archive.
+        places: the path in the archive by path of a file or folder of the project. For a folder that DVC
+            stores, it is the path of the list of its files.
     """
 
     snapshot: Snapshot
@@ -96,13 +97,13 @@ class Archived:
     places: Mapping[str, str]
 
     def text(self, path: str) -> str:
-        """Return a file that Git keeps; an empty text where the archive has no copy of it."""
+        """Return the text of a file that Git stores, empty if the archive has no copy of it."""
         content = self.members.get(f"{FILES}/{path}", b"")
         return content.decode(errors="replace") if isinstance(content, bytes) else ""
 
     @cached_property
     def project(self) -> Mapping[str, Any]:
-        """`[project]` of pyproject.toml; empty where there is none that can be read."""
+        """The table `[project]` of pyproject.toml, empty if there is none or the file cannot be read."""
         try:
             table = parse_toml(self.text("pyproject.toml")).get("project", {})
         except ValueError:
@@ -111,7 +112,7 @@ class Archived:
 
     @cached_property
     def citation(self) -> Mapping[str, Any]:
-        """CITATION.cff of the project, or of the repository around it; empty where none can be read."""
+        """The fields of CITATION.cff in the DVC root, or else in the Git root. Empty if it cannot be read."""
         reader, rev = self.snapshot.reader, self.snapshot.rev
         places = [posixpath.join(folder, CITATION) for folder in (self.manifest.project, "")]
         for answer in reader.objects.read([f"{rev}:{place}" for place in places]):
@@ -125,12 +126,15 @@ class Archived:
 
     @property
     def authors(self) -> list[dict[str, Any]]:
-        """Authors with keys of CITATION.cff; where it has none, those of pyproject.toml, or of the commit."""
-        cited = self.citation.get("authors")
-        if cited and _tables(cited) == cited:
-            return _tables(cited)
+        """The authors in the form of CITATION.cff.
+
+        They are the authors in CITATION.cff, or else in pyproject.toml, or else the author of the commit.
+        """
+        cited = _mappings(self.citation.get("authors"))
+        if cited and cited == self.citation["authors"]:
+            return cited
         named = []
-        for author in _tables(self.project.get("authors")):
+        for author in _mappings(self.project.get("authors")):
             if author.get("name"):
                 named.append({"name": str(author["name"])})
         return named or [{"name": self.snapshot.author or "unknown"}]
@@ -138,11 +142,11 @@ class Archived:
     @property
     def references(self) -> list[dict[str, Any]]:
         """The works that CITATION.cff lists as references."""
-        return _tables(self.citation.get("references"))
+        return _mappings(self.citation.get("references"))
 
     @property
     def date(self) -> str:
-        """The day of the commit."""
+        """The date of the commit in UTC."""
         return datetime.fromtimestamp(self.snapshot.time, UTC).date().isoformat()
 
     @property
@@ -152,35 +156,35 @@ class Archived:
 
     @property
     def title(self) -> str:
-        """The project, and the result."""
+        """The title of the project, and the name of the experiment or the short commit."""
         result = self.manifest.experiment or f"commit {self.snapshot.rev[:7]}"
         return f"{self.citation.get('title') or self.name}: {result}"
 
     @property
     def python(self) -> str:
-        """The version of Python as in its command, such as 3.11; empty where it is not recorded."""
+        """The version of Python as in the name of its program, such as 3.11. Empty if it is not recorded."""
         record = read_record(self.snapshot.files.get("environment.json"))
         version = _PYTHON.match(record.get("python", ""))
         return version[0] if version else ""
 
     @cached_property
     def tool(self) -> str:
-        """The program that installs the packages, where it is not pip."""
+        """The program that installs the packages, empty for pip."""
         return TOOLS.get(environment_lock(self.snapshot), "")
 
     @cached_property
     def locks(self) -> list[str]:
-        """The locks of packages for pip, each with hashes; none where the project has none."""
+        """The names of the locks for pip that have hashes."""
         return hashed_locks(self.snapshot)
 
     @property
-    def proves(self) -> bool:
-        """True if the locks install locatable, which compares what was rebuilt with the record."""
+    def installs_locatable(self) -> bool:
+        """True if the locks install locatable, so that a reader can run `locatable reproduce`."""
         return "tools.lock" in self.locks and bool(_LOCATABLE.search(self.text("tools.lock")))
 
     @property
     def spdx(self) -> str:
-        """The SPDX id that CITATION.cff or pyproject.toml declares; empty where there is none."""
+        """The SPDX id of the licence that CITATION.cff or pyproject.toml declares, or an empty text."""
         for declared in (self.citation.get("license"), self.project.get("license")):
             if isinstance(declared, str) and _SPDX.fullmatch(declared):
                 return declared
@@ -188,7 +192,7 @@ class Archived:
 
     @property
     def licence(self) -> str:
-        """The SPDX id that the project declares, else the copy of its licence, else a sentence."""
+        """The SPDX id of the licence, or else the path of its copy in the archive, or else a sentence."""
         if self.spdx:
             return self.spdx
         for path, place in self.places.items():
@@ -198,9 +202,10 @@ class Archived:
 
     @property
     def workflow(self) -> str:
-        """The copy of the main dvc.yaml, the one in the root, else the first; the bundle where there is none.
+        """The path in the archive of the main dvc.yaml: the one closest to the DVC root.
 
-        There is no copy of a file whose name Windows cannot have, for example in a folder `a:b`.
+        It is the path of the bundle if the archive has no copy of any dvc.yaml. This happens if their paths
+        are not possible on Windows, for example in a folder `a:b`.
         """
         found = [path for path in self.places if posixpath.basename(path) == "dvc.yaml"]
         if not found:
@@ -209,17 +214,19 @@ class Archived:
         return self.places[main]
 
 
-def _tables(value: Any) -> list[dict[str, Any]]:
-    """Return the mappings in what should be a list of such, as files that a person wrote have it."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    """Return the mappings of a list. The value can be anything, because a person wrote the file."""
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict)]
 
 
 def describing_members(archived: Archived) -> dict[str, Content]:
-    """Return the members that describe a result and how to rebuild it, by their path."""
+    """Return the members that describe a result and how to rebuild it, by path in the archive."""
     from rocrate.rocrate import ROCrate
 
     page = readme(archived)
-    # The manifest is left out: it is written last, and lists the crate itself.
+    # The manifest is not described, because it is written last and contains the hash of the description.
     sizes = {path: size_of(content) for path, content in archived.members.items()}
     sizes[README] = len(page)
     crate = ROCrate(version=VERSION)
@@ -239,7 +246,11 @@ def _json(content: Any) -> bytes:
 
 
 def citation_fields(archived: Archived) -> dict[str, Any]:
-    """Return a CITATION.cff of the result: that of the project, with its paper among the references."""
+    """Return the fields of a CITATION.cff for the result.
+
+    They are based on the project's own CITATION.cff. Its preferred citation, such as a paper, becomes a
+    reference.
+    """
     cited = archived.citation
     fields = {
         "cff-version": "1.2.0",
@@ -267,18 +278,18 @@ def citation_fields(archived: Archived) -> dict[str, Any]:
 
 
 def zenodo_metadata(archived: Archived) -> dict[str, Any]:
-    """Return what Zenodo's API takes as the metadata of a deposit.
+    """Return the metadata of a deposit in the form of Zenodo's API.
 
-    Without a licence only the description is open: Zenodo would choose one.
+    Without a licence, the files are not open, because Zenodo would choose a licence for open files.
     """
     cited = archived.citation
-    said = str(cited.get("abstract") or archived.project.get("description") or archived.title)
-    how = f"Commit {archived.snapshot.rev}. {README} in the file says how to rebuild it."
+    abstract = str(cited.get("abstract") or archived.project.get("description") or archived.title)
+    note = f"Commit {archived.snapshot.rev}. {README} in the file says how to rebuild it."
     metadata: dict[str, Any] = {
         "upload_type": "dataset",
         "title": archived.title,
         "creators": [_creator(author) for author in archived.authors],
-        "description": f"<p>{escape(said)}</p><p>{how}</p>",
+        "description": f"<p>{escape(abstract)}</p><p>{note}</p>",
         "publication_date": archived.date,
         "version": archived.snapshot.rev,
         "access_right": "open" if archived.spdx else "closed",
@@ -301,20 +312,20 @@ def zenodo_metadata(archived: Archived) -> dict[str, Any]:
 
 
 def _identifier(work: Mapping[str, Any]) -> str:
-    """Return the DOI of a work in CITATION.cff, or else its address; empty where it has neither."""
-    doi = work.get("doi")
-    if not doi:
-        identifiers = _tables(work.get("identifiers"))
-        listed = [one.get("value", "") for one in identifiers if one.get("type") == "doi"]
-        doi = listed[0] if listed else work.get("url")
-    return str(doi or "")
+    """Return the DOI of a work in CITATION.cff, or else its URL, or else an empty text."""
+    if work.get("doi"):
+        return str(work["doi"])
+    for identifier in _mappings(work.get("identifiers")):
+        if identifier.get("type") == "doi":
+            return str(identifier.get("value") or "")
+    return str(work.get("url") or "")
 
 
 def _creator(author: Mapping[str, Any]) -> dict[str, str]:
-    """Return an author of CITATION.cff as Zenodo has one: the family name first."""
-    family = [author.get(key) for key in ("name-particle", "family-names", "name-suffix")]
-    parts = [" ".join(str(part) for part in family if part), author.get("given-names")]
-    full = ", ".join(str(part) for part in parts if part)
+    """Return an author of CITATION.cff in the form of Zenodo, with the family name first."""
+    keys = ("name-particle", "family-names", "name-suffix")
+    family = " ".join(str(author[key]) for key in keys if author.get(key))
+    full = ", ".join(str(part) for part in (family, author.get("given-names")) if part)
     creator = {"name": str(author.get("name") or full or author.get("alias"))}
     if author.get("affiliation"):
         creator["affiliation"] = str(author["affiliation"])
@@ -341,7 +352,7 @@ def _commands(archived: Archived) -> list[str]:
     """Return the commands that rebuild the result on a machine with Git and Python."""
     venv = f"python{archived.python or '3'} -m venv .venv && . .venv/bin/activate"
     place = posixpath.join("result/project", archived.manifest.project).rstrip("/")
-    # From the folder of the project to the one that the archive is unpacked to.
+    # The way from the project's folder to the folder into which the archive is unpacked.
     up = posixpath.relpath("result", place)
     commands = [
         f"python3 -m zipfile -e {ARCHIVE} result",
@@ -359,7 +370,7 @@ def _commands(archived: Archived) -> list[str]:
         commands.append(f"{venv} && {join(install)}")
     else:
         commands.append(f"{venv} && pip install dvc")
-    if archived.proves:
+    if archived.installs_locatable:
         return [*commands, f"locatable reproduce {up}/../{ARCHIVE}"]
     steps = [f"dvc remote add --local archive {up}/{OBJECTS}"]
     sources = [source.path for source in archived.plan.sources]
@@ -370,7 +381,10 @@ def _commands(archived: Archived) -> list[str]:
 
 
 def _repro_command(snapshot: Snapshot) -> str:
-    """Return the command of DVC that runs all stages; it asks for no data that none of them reads."""
+    """Return the command with which DVC runs all stages.
+
+    It names the pipelines instead of `--all-pipelines`, which would also ask for data that no stage reads.
+    """
     command = repro_command(snapshot)
     if "--all-pipelines" not in command:
         return command
@@ -382,7 +396,10 @@ def _repro_command(snapshot: Snapshot) -> str:
 
 
 class _Description:
-    """Adds the entities of a result to a crate; `sizes` are in bytes, by path in the archive."""
+    """Adds the entities that describe a result to a crate.
+
+    Sizes are given in bytes, by path in the archive.
+    """
 
     def __init__(self, crate: "ROCrate", archived: Archived, sizes: Mapping[str, int]) -> None:
         self._crate = crate
@@ -391,11 +408,11 @@ class _Description:
         self._revision = archived.snapshot.rev
         self._time = datetime.fromtimestamp(archived.snapshot.time, UTC).isoformat()
         # Entities by id, so that each is in the crate once.
-        self._known: dict[str, Any] = {}
+        self._entities: dict[str, Any] = {}
         self._folders: list[Any] = []
 
     def add_all(self) -> None:
-        """Add everything."""
+        """Add all entities: the archive, the pipeline, its stages, and the run of each of them."""
         self._describe_root()
         author = self._add("#author", "Person", name=self._archived.snapshot.author or "unknown")
         self._crate.root_dataset["author"] = author
@@ -415,13 +432,13 @@ class _Description:
             agent=author,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said({"object": _all_of(actions, "object"), "result": _all_of(actions, "result")}),
+            **_list_properties({"object": _all_of(actions, "object"), "result": _all_of(actions, "result")}),
         )
-        # Which step of the workflow an action was.
+        # A control action links the run of a stage to its step of the workflow.
         controls = []
         for tool, action in zip(tools, actions, strict=True):
             name = f"Control of {action['name']}"
-            step = self._known[f"{tool.id}/step"]
+            step = self._entities[f"{tool.id}/step"]
             controls.append(
                 self._add(f"{action.id}/control", "ControlAction", name=name, instrument=step, object=action)
             )
@@ -438,7 +455,7 @@ class _Description:
         self._crate.root_dataset["mentions"] = [run, *actions, *_unique(self._folders)]
 
     def _describe_root(self) -> None:
-        """Describe the archive as a whole, and what lies in its root."""
+        """Describe the archive as a whole, its bundle and its README."""
         archived = self._archived
         default = f"A result of {archived.name}, and what it takes to rebuild it."
         root = self._crate.root_dataset
@@ -455,12 +472,12 @@ class _Description:
         types = WORKFLOW_TYPES if archived.workflow == BUNDLE else ("File",)
         self._file(BUNDLE, types, name="Git repository", encodingFormat="application/x-git-bundle")
         self._file(README, name="How to rebuild it", encodingFormat="text/markdown", about=root)
-        # The file itself follows other profiles than the data set that it describes.
-        own = f"https://w3id.org/ro/crate/{VERSION}"
-        self._crate.metadata["conformsTo"] = [{"@id": own}, {"@id": WORKFLOW_CRATE}]
+        # The metadata file conforms to other profiles than the data set that it describes.
+        profile = f"https://w3id.org/ro/crate/{VERSION}"
+        self._crate.metadata["conformsTo"] = [{"@id": profile}, {"@id": WORKFLOW_CRATE}]
 
     def _licence(self, licence: str) -> Any:
-        """Return the entity of a licence, or the sentence that there is none."""
+        """Return the entity of a licence, or the sentence that there is no licence."""
         if licence in self._sizes:
             return self._file(licence, name="Licence", encodingFormat="text/plain")
         if _SPDX.fullmatch(licence):
@@ -468,7 +485,7 @@ class _Description:
         return licence
 
     def _tool(self, address: str, stage: Record) -> Any:
-        """Return the entity of a stage, which is a program to those that read a crate."""
+        """Return the entity of a stage. In the terms of a crate, a stage is an application."""
         command = stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd)
         return self._add(
             f"#stage/{quote_url(address)}",
@@ -502,14 +519,14 @@ class _Description:
         for position, tool in enumerate(tools):
             step = {"name": tool["name"], "position": str(position), "workExample": tool}
             steps.append(self._add(f"{tool.id}/step", "HowToStep", **step))
-        several = {"hasPart": tools, "softwareRequirements": requirements, "step": steps}
-        for name, value in _said(several).items():
+        lists = {"hasPart": tools, "softwareRequirements": requirements, "step": steps}
+        for name, value in _list_properties(lists).items():
             workflow[name] = value
         self._crate.root_dataset["mainEntity"] = workflow
         return workflow
 
     def _action(self, tool: Any, stage: Record, agent: Any) -> Any:
-        """Return the entity of a stage's run, with what it read and wrote."""
+        """Return the entity of the run of a stage, with its inputs, params and outputs."""
         address = tool["name"]
         inputs = [self._data(path, entry) for path, entry in stage.deps.items()]
         for key, value in flat_params(list(stage.params.items())).items():
@@ -525,75 +542,75 @@ class _Description:
             agent=agent,
             endTime=self._time,
             actionStatus=COMPLETED,
-            **_said({"object": inputs, "result": outputs}),
+            **_list_properties({"object": inputs, "result": outputs}),
         )
 
     def _data(self, path: str, entry: Mapping[str, Any]) -> Any:
         """Return the entity of a file or folder that a stage reads or writes."""
-        said = {"name": path}
+        properties = {"name": path}
         for kind in HASHES:
             if kind in entry:
-                said["identifier"] = f"{kind}:{entry[kind]}"
+                properties["identifier"] = f"{kind}:{entry[kind]}"
                 break
         place = self._archived.places.get(path)
         if not place:
-            # In the bundle, or left out.
-            return self._add(f"#path/{quote_url(path)}", "CreativeWork", **said)
-        if not said.get("identifier", "").endswith(".dir"):
-            return self._file(place, **said)
+            # The archive has no member for this path: it is in the bundle, or left out.
+            return self._add(f"#path/{quote_url(path)}", "CreativeWork", **properties)
+        if not properties.get("identifier", "").endswith(".dir"):
+            return self._file(place, **properties)
         listing = self._file(place, name=f"Files in {path}", encodingFormat="application/json")
-        said |= {"hasPart": listing, "mainEntity": listing}
-        folder = self._add(f"#path/{quote_url(path)}", "Collection", **said)
+        properties |= {"hasPart": listing, "mainEntity": listing}
+        folder = self._add(f"#path/{quote_url(path)}", "Collection", **properties)
         self._folders.append(folder)
         return folder
 
     def _file(self, path: str, types: Sequence[str] = ("File",), **properties: Any) -> Any:
-        """Return the entity of a member of the archive; of one with several names, with the first."""
+        """Return the entity of a member of the archive. It keeps the properties of the first call."""
         from rocrate.model.file import File
 
-        if path not in self._known:
-            said = {**_said({"@type": types}), "contentSize": str(self._sizes[path]), **properties}
-            # Without a source: the crate is only described, not written, by this library.
-            file = File(self._crate, dest_path=path, properties=said)
-            self._known[path] = self._crate.add(file)
-        return self._known[path]
+        if path not in self._entities:
+            fixed = {**_list_properties({"@type": types}), "contentSize": str(self._sizes[path])}
+            # No source is needed, because the library only describes the crate and does not write it.
+            file = File(self._crate, dest_path=path, properties={**fixed, **properties})
+            self._entities[path] = self._crate.add(file)
+        return self._entities[path]
 
     def _add(self, id_: str, kind: str, **properties: Any) -> Any:
-        """Return the entity of something that is not a file of the archive."""
+        """Return an entity that is not a member of the archive. It keeps the properties of the first call."""
         from rocrate.model.contextentity import ContextEntity
 
-        if id_ not in self._known:
+        if id_ not in self._entities:
             entity = ContextEntity(self._crate, id_, {"@type": kind, **properties})
-            self._known[id_] = self._crate.add(entity)
-        return self._known[id_]
+            self._entities[id_] = self._crate.add(entity)
+        return self._entities[id_]
 
 
-def _said(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return properties with several values as RO-Crate has them: one alone is no list, none is left out."""
-    said: dict[str, Any] = {}
+def _list_properties(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return list properties in the form of RO-Crate: a single value without a list, empty lists left out."""
+    properties: dict[str, Any] = {}
     for name, values in lists.items():
         if values:
-            said[name] = values[0] if len(values) == 1 else list(values)
-    return said
+            properties[name] = values[0] if len(values) == 1 else list(values)
+    return properties
 
 
 def _all_of(entities: Iterable[Any], name: str) -> list[Any]:
-    """Return the values that a property has in any of some entities, each once."""
+    """Return the values of a property of several entities, without duplicates."""
     found = []
     for entity in entities:
-        values = entity.get(name, [])
-        found += values if isinstance(values, list) else [values]
+        value = entity.get(name, [])
+        found += value if isinstance(value, list) else [value]
     return _unique(found)
 
 
 def _unique(entities: Iterable[Any]) -> list[Any]:
-    # Entities of the library cannot be hashed.
+    """Return entities without duplicates, by their ids, because the library's entities cannot be hashed."""
     return list({entity.id: entity for entity in entities}.values())
 
 
 def _as_text(value: Any) -> Any:
-    """Return a text or number as it is, and any other value as JSON."""
-    # JSON has no number that is infinite.
+    """Return text and finite numbers unchanged, and other values as JSON text."""
+    # Infinite numbers become text, because JSON does not have them.
     is_number = isinstance(value, int | float) and math.isfinite(value)
     if is_number or isinstance(value, str):
         return value

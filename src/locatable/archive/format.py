@@ -1,7 +1,7 @@
-"""The format of an archive: its members, the manifest that lists them, and the ZIP file that holds them.
+"""The format of an archive: a ZIP file, its members, and the manifest that lists them.
 
-The bytes of the file follow from its content, and from nothing else. Who reads one checks every byte against
-the manifest before anything is unpacked.
+The bytes of the file depend on its content alone. A reader checks every byte against the manifest before it
+unpacks anything.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from ..git import clone_git, make_clone
 from ..output import mode_of_new_files, replacing
 from ..repository import require_regular
 
-# A reader refuses archives of a higher one.
+# The version of the format. A reader refuses archives of a later version.
 FORMAT = 1
 
 MANIFEST = "manifest.json"
@@ -32,27 +32,27 @@ CRATE = "ro-crate-metadata.json"
 CITATION = "CITATION.cff"
 ZENODO = ".zenodo.json"
 BUNDLE = "repository.bundle"
-# Objects of DVC, laid out as in its caches and remotes.
+# The folder for objects of DVC, with the layout of its caches and remotes.
 OBJECTS = "dvc"
 WHEELS = "wheels"
-# Copies of files of the revision, for readers without Git.
+# The folder for copies of files of the revision, for people without Git.
 FILES = "files"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Bytes that are copied at a time.
+# The number of bytes to copy at a time.
 _CHUNK = 1 << 20
-# How members are marked: files of Unix that their owner can write.
+# Members are marked as regular files of Unix that their owner can write and everybody can read.
 _FILE_MODE = 0o100644
 _UNIX = 3
-# ZIP knows no earlier time.
+# The earliest time that ZIP can store: 1 January 1980.
 _FIRST_TIME = 315_532_800
-# Bytes of a manifest of a million members.
+# The largest manifest that is read, in bytes. One with a million members fits.
 _LARGEST_MANIFEST = 1 << 28
-# The bit of a ZIP member's flags that says so.
+# The bit for encryption in the flags of a ZIP member.
 _ENCRYPTED = 0x1
-# Errors of Python for bytes that are no ZIP file, or one of a kind that it does not read.
-_NO_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
+# The errors that Python raises if a file is not a ZIP file, is damaged, or has unsupported features.
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError)
 
 Content = Path | bytes
 Progress = Callable[[int], object]
@@ -60,7 +60,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Entry:
-    """A member in the manifest: the hash of its bytes, and how many there are."""
+    """A member in the manifest: the hash of its bytes, and its size in bytes."""
 
     sha256: str
     size: int
@@ -71,12 +71,12 @@ class Manifest:
     """The manifest of an archive.
 
     Attributes:
-        revision: the commit to be rebuilt.
-        project: path from the Git root to the DVC root, empty where they are the same.
-        experiment: name of the DVC experiment that the commit is, None where it is an ordinary one.
+        revision: the commit to rebuild.
+        project: the path from the Git root to the DVC root, empty if they are the same.
+        experiment: the name of the DVC experiment, None if the commit is not archived as an experiment.
         baseline: the commit that the experiment started from.
-        wheels_for: Python and platform that the wheels are for, None where there are none.
-        members: by path, without the manifest itself.
+        wheels_for: the Python and the platform of the wheels, None if there are no wheels.
+        members: the members by path, without the manifest itself.
     """
 
     revision: str
@@ -88,7 +88,7 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """The number of bytes of all members."""
+        """The size of all members together, in bytes."""
         return sum(entry.size for entry in self.members.values())
 
     def to_bytes(self) -> bytes:
@@ -98,20 +98,20 @@ class Manifest:
 
 
 def read_manifest(content: bytes) -> Manifest:
-    """Return the manifest that the member `manifest.json` is.
+    """Parse the content of the member `manifest.json`.
 
     Raises:
-        ValueError: it is not as this version writes it; the message says in what.
+        ValueError: the content is not a manifest of this format. The message says why.
     """
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None
-    written = values.get("format") if isinstance(values, dict) else None
-    if not isinstance(written, int):
+    version = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(version, int):
         raise ValueError("it names no format")
-    if written > FORMAT:
-        raise ValueError(f"format {written} is newer than {FORMAT}, the newest known here: upgrade locatable")
+    if version > FORMAT:
+        raise ValueError(f"format {version} is newer than {FORMAT}, the newest known here: upgrade locatable")
     try:
         return _checked_manifest(values)
     except (AttributeError, KeyError, TypeError) as error:
@@ -119,15 +119,16 @@ def read_manifest(content: bytes) -> Manifest:
 
 
 def _checked_manifest(values: dict[str, Any]) -> Manifest:
+    """Return the manifest with these values, after checking that its paths and hashes are safe to use."""
     if not _COMMIT.fullmatch(values["revision"]):
         raise ValueError(f"{values['revision']!r:.80} is no commit")
     if values["project"] and not is_safe(values["project"]):
         raise ValueError(f"{values['project']!r:.80} is no folder of a repository")
     members = {}
-    for path, written in values["members"].items():
+    for path, member in values["members"].items():
         if not is_safe(path):
             raise ValueError(f"{path!r:.80} is no path within an archive")
-        entry = Entry(written["sha256"], written["size"])
+        entry = Entry(member["sha256"], member["size"])
         if not _SHA256.fullmatch(entry.sha256) or not isinstance(entry.size, int):
             raise ValueError(f"{path!r:.80} has no hash and size")
         members[path] = entry
@@ -142,7 +143,7 @@ def _checked_manifest(values: dict[str, Any]) -> Manifest:
 
 
 def is_safe(path: str) -> bool:
-    """Return true where a path stays inside of the folder that it is joined to, on every system."""
+    """Return whether a path, joined to a folder, stays inside this folder on every operating system."""
     if path.startswith("/") or any(character in path for character in "\\:\0"):
         return False
     parts = path.split("/")
@@ -150,21 +151,21 @@ def is_safe(path: str) -> bool:
 
 
 def size_of(content: Content) -> int:
-    """Return the number of bytes of a member."""
+    """Return the size of a member in bytes."""
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def write_archive(
-    target: Path, manifest: Manifest, members: Mapping[str, Content], when: int, progress: Progress
+    target: Path, manifest: Manifest, members: Mapping[str, Content], mtime: int, progress: Progress
 ) -> Manifest:
-    """Write an archive; the target is there as a whole or not at all.
+    """Write an archive. If this fails, the target is left as it was.
 
     Args:
-        target: the file; one that is there is replaced.
-        manifest: what it says beside the list of members.
-        members: content, or a file with it, by path in the archive.
-        when: the time that all members have, in seconds since 1970.
-        progress: is called with each number of bytes that was written.
+        target: the file to write. An existing file is replaced.
+        manifest: the manifest without its list of members.
+        members: the members, as content or a file with it, by path in the archive.
+        mtime: the modification time of all members, in seconds since 1970.
+        progress: called with the number of bytes written since the last call.
 
     Returns:
         The manifest with its list of members.
@@ -179,22 +180,23 @@ def write_archive(
         ):
             entries = {}
             for path in sorted(members):
-                entries[path] = _add(archive, path, members[path], when, progress)
+                entries[path] = _add(archive, path, members[path], mtime, progress)
             complete = replace(manifest, members=entries)
-            # Last, so that every byte is read only once.
-            _add(archive, MANIFEST, complete.to_bytes(), when, progress)
+            # The manifest comes last, because the hashes are computed while the members are written.
+            _add(archive, MANIFEST, complete.to_bytes(), mtime, progress)
     except OSError as error:
         place = error.filename or target
         raise ProjectError(f"the archive cannot be written: {error.strerror or error} ({place})") from None
     return complete
 
 
-def _add(archive: zipfile.ZipFile, path: str, content: Content, when: int, progress: Progress) -> Entry:
-    """Add a member as it is: compressed bytes would depend on the version of zlib."""
-    info = zipfile.ZipInfo(path, time.gmtime(max(when, _FIRST_TIME))[:6])
+def _add(archive: zipfile.ZipFile, path: str, content: Content, mtime: int, progress: Progress) -> Entry:
+    """Add a member without compression, because compressed bytes would depend on the version of zlib."""
+    modified = time.gmtime(max(mtime, _FIRST_TIME))
+    info = zipfile.ZipInfo(path, modified[:6])
     info.create_system = _UNIX
     info.external_attr = _FILE_MODE << 16
-    # ZIP writes large files in another way, and has to know that beforehand.
+    # `zipfile` must know the size beforehand, because it writes the header of large files differently.
     info.file_size = size_of(content)
     hashed = hashlib.sha256()
     size = 0
@@ -217,11 +219,11 @@ def _chunks(content: Content) -> Iterator[bytes]:
 
 
 class Archive:
-    """An open archive whose list of members is as its manifest says; see `open_archive`.
+    """An open archive whose list of members was checked against its manifest, see `open_archive`.
 
     Attributes:
         path: the file.
-        manifest: what it says.
+        manifest: the manifest of the archive.
     """
 
     def __init__(self, path: Path, file: zipfile.ZipFile, manifest: Manifest) -> None:
@@ -233,11 +235,11 @@ class Archive:
         """Compare the bytes of each member with its hash.
 
         Raises:
-            CannotTryError: a member was altered; the message names it.
+            CannotTryError: a member was altered. The message names it.
         """
         for path, entry in self.manifest.members.items():
             hashed = hashlib.sha256()
-            with _reading(self.path, path, (*_NO_ZIP, OSError)), self._file.open(path) as member:
+            with _reading(self.path, path, (*_ZIP_ERRORS, OSError)), self._file.open(path) as member:
                 while chunk := member.read(_CHUNK):
                     hashed.update(chunk)
                     progress(len(chunk))
@@ -245,7 +247,7 @@ class Archive:
                 raise _problem(self.path, f"{path} was altered: it has other bytes than {MANIFEST} says")
 
     def unpack(self, folder: Path) -> None:
-        """Write all members, which were checked, into a folder."""
+        """Write all members into a folder. To be called after `check`."""
         for path in self.manifest.members:
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -255,28 +257,28 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open an archive.
+    """Open an archive, and check its list of members.
 
     Raises:
-        CannotTryError: `locatable archive` did not write it, or a newer one did; or it has other members
-            than its manifest says.
-        UnreadableError: it is a device or a pipe.
+        CannotTryError: `locatable archive` did not write the file, or a later version did, or its members are
+            not those of the manifest.
+        UnreadableError: the file is a device or a pipe.
     """
     require_regular(path)
     with ExitStack() as stack:
-        # What goes wrong while it is used is not told as a fault of the file.
+        # The `yield` is outside `try`, so that errors of the caller are not reported as faults of the file.
         try:
             file = stack.enter_context(zipfile.ZipFile(path))
-            manifest = _check_list(path, file)
-        except _NO_ZIP as error:
+            manifest = _check_members(path, file)
+        except _ZIP_ERRORS as error:
             raise _problem(path, f"it is damaged, or no ZIP file: {error}") from None
         except OSError as error:
             raise _problem(path, error.strerror or str(error)) from None
         yield Archive(path, file, manifest)
 
 
-def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
-    """Return the manifest after comparing it with the list of members, of which nothing else is read."""
+def _check_members(path: Path, file: zipfile.ZipFile) -> Manifest:
+    """Compare the manifest with the list of members, and return it. No other member is read."""
     infos = _members(path, file)
     if MANIFEST not in infos:
         raise _problem(path, f"it has no {MANIFEST}: `locatable archive` did not write it")
@@ -301,7 +303,7 @@ def _check_list(path: Path, file: zipfile.ZipFile) -> Manifest:
 
 
 def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name; refuse what `locatable archive` does not write, such as ZIP bombs."""
+    """Return the members by name. Refuse files that `locatable archive` never writes, such as ZIP bombs."""
     infos: dict[str, zipfile.ZipInfo] = {}
     size = 0
     for info in file.infolist():
@@ -313,39 +315,41 @@ def _members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise _problem(path, f"{info.filename} is encrypted")
         infos[info.filename] = info
         size += info.file_size
-    # Members that share their bytes can unpack to more than any disk holds.
+    # In a ZIP bomb, members share the same bytes, and unpack to more than the file has.
     if size > path.stat().st_size:
         raise _problem(path, "its members are larger than the file")
     return infos
 
 
 @contextmanager
-def _reading(path: Path, member: str, kinds: tuple[type[Exception], ...] = _NO_ZIP) -> Iterator[None]:
-    """Name the member where its bytes have another checksum than the ZIP file itself says.
+def _reading(path: Path, member: str, errors: tuple[type[Exception], ...] = _ZIP_ERRORS) -> Iterator[None]:
+    """Raise an error that names the member if reading it fails.
 
     Args:
-        path: of the archive.
-        member: its name.
-        kinds: of errors that mean this; where nothing but the archive is read, others do, too.
+        path: the path of the archive.
+        member: the name of the member.
+        errors: the exceptions that mean that the member is damaged. If the context only reads the archive
+            and does not write files, `OSError` is one of them.
     """
     try:
         yield
-    except kinds:
+    except errors:
         raise _problem(path, f"{member} is damaged") from None
 
 
 def _problem(path: Path, reason: str) -> CannotTryError:
+    """Return the error about a problem of an archive."""
     return CannotTryError(f"{path}: {reason}")
 
 
 @dataclass(frozen=True)
 class UnpackedArchive:
-    """An archive in a temporary folder.
+    """An archive that is unpacked into a temporary folder.
 
     Attributes:
-        manifest: what it says.
-        project: a clone of its bundle, whose DVC cache is the archive's objects: the DVC root in it.
-        wheels: a folder with the packages of the locks, None where the archive has none.
+        manifest: the manifest of the archive.
+        project: the DVC root in a clone of the bundle. Its DVC cache is the folder of the archive's objects.
+        wheels: the folder with the packages of the locks, None if the archive has none.
     """
 
     manifest: Manifest
@@ -357,10 +361,14 @@ class UnpackedArchive:
 def unpacked(
     path: Path, progress: Callable[[int], AbstractContextManager[Progress]]
 ) -> Iterator[UnpackedArchive]:
-    """Check an archive, and unpack it into a folder that is there as long as the context.
+    """Check an archive, and unpack it into a folder that exists until the context ends.
+
+    Args:
+        path: the path of the archive.
+        progress: returns a progress bar for a number of bytes.
 
     Raises:
-        CannotTryError: the archive was altered, is of a newer version, or is none at all.
+        CannotTryError: the file is not an archive, was altered, or is from a later version.
     """
     with TemporaryDirectory(prefix="archive-", ignore_cleanup_errors=True) as folder:
         place = Path(folder).resolve() / "archive"
@@ -372,7 +380,7 @@ def unpacked(
         clone = place.parent / "project"
         try:
             make_clone(place / BUNDLE, clone)
-            # The name of an experiment is how its reader knows it.
+            # Fetch the refs of experiments as well, so that the experiment can be addressed by its name.
             clone_git(clone, "fetch", "--quiet", "origin", "+refs/exps/*:refs/exps/*")
             clone_git(clone, "checkout", "--quiet", "--detach", manifest.revision)
         except GitError as error:

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NotFoundError, UsageError
+from ..errors import NotFoundError, ProjectError, UsageError
 from ..output import add_json_option
 from ..repository import find_project
 
@@ -131,8 +131,20 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
         with contextlib.chdir(repo if repo and is_in_repo else here):
             result = _locate(reader, target)
     _check_results(result)
+    unread = _record_edits(result) if target is None or result.uncommitted else []
     is_here = repo is None and not result.uncommitted
-    return Side(result, target or "checked out", result.rev[:12] if is_here else "")
+    return Side(result, target or "checked out", result.rev[:12] if is_here else "", unread)
+
+
+def _record_edits(result: "Result") -> list[str]:
+    """Record in a snapshot which files of DVC were edited in the workspace; return a line if DVC cannot tell."""
+    from ..repository.dvc_repo import edited_in_workspace
+
+    try:
+        result.snapshot.edited = edited_in_workspace(result.snapshot.reader.root)
+    except ProjectError as error:
+        return [f"edits in the workspace of files that DVC keeps: {error}"]
+    return []
 
 
 def _locate(reader: "Reader", target: str) -> "Result":

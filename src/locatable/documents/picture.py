@@ -591,7 +591,9 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
     ours, theirs = _channels(one), _channels(other)
     straight = _straight_lines(theirs)
     explained = 1 - _share(_excess(ours, theirs) > OFF, ours, straight)
-    missing = _excess(theirs, ours) > OFF
+    # JPEG halves the resolution of colours, in which a thin line then loses half of its own. A copy that was
+    # no JPEG still agrees: each colour is compared with the range of those around its place.
+    missing = _excess(_with_halved_colours(theirs), ours) > OFF
     # Where something was drawn upon it, the copy has another colour than the original has around that place.
     covered = _excess(ours, theirs, AROUND) > COVERING
     absent = missing & ~covered
@@ -605,6 +607,17 @@ def compare(copy: Part, original: Part, alignment: Alignment, columns: int = FIN
 def _channels(picture: Image.Image) -> Values:
     """Return a picture as brightness and two values of colour, each with rows and columns."""
     return np.ascontiguousarray(np.moveaxis(np.asarray(picture.convert("YCbCr")), 2, 0))
+
+
+def _with_halved_colours(values: Values) -> Values:
+    """Return a picture with its two channels of colour at half of the resolution, as JPEG keeps them."""
+    brightness, *colours = values
+    rows, columns = brightness.shape
+    halved = [brightness]
+    for colour in colours:
+        reduced = Image.fromarray(colour).resize(((columns + 1) // 2, (rows + 1) // 2), Image.Resampling.BOX)
+        halved.append(np.asarray(reduced.resize((columns, rows), Image.Resampling.BILINEAR)))
+    return np.stack(halved)
 
 
 def _share(of: Values, picture: Values, left_out: Values) -> float:
@@ -709,9 +722,11 @@ def lines_agree(copy: Part, original: Part, alignment: Alignment) -> bool:
 def _has_lines(copy: Values, original: Values) -> bool:
     """Return true where one picture has each vertical line of another."""
     lines = _line_shares(original, FOREGROUND) > LINE
-    shares = _line_shares(copy, FAINT)
+    # Half a pixel further, one at the edge is outside of what is compared.
+    lines[[0, -1]] = False
     # Half a pixel beside it, a line is in two columns.
-    shares[1:-1] = np.maximum(np.maximum(shares[:-2], shares[2:]), shares[1:-1])
+    beside = np.pad(_line_shares(copy, FAINT), 1)
+    shares = np.maximum(np.maximum(beside[:-2], beside[2:]), beside[1:-1])
     return bool((shares[lines] > FAINT_LINE).all())
 
 

@@ -396,10 +396,11 @@ def _align_first(known: ResultFigures, copy: Part, rows: np.ndarray) -> Candidat
             candidate = _candidate(known.with_look(row), copy, original, alignment)
             if candidate is None:
                 continue
+            # What it has most of can be aligned a pixel beside it, and then its axes do not agree.
+            if candidate.comparison.is_copy:
+                return candidate
             if best is None or candidate.comparison.found > best.comparison.found:
                 best = candidate
-            if best.comparison.is_copy:
-                return best
     return best
 
 

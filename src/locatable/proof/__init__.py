@@ -1,11 +1,11 @@
 """Proves that a result can be rebuilt.
 
-reproduce       the course of a whole proof, and its report
-plan            which stages to rebuild; a clean clone, ready for them; what is recorded, against the revision
-lock_files      the packages that stages run with, from a lock: one class a kind
-environment     how an installer runs; what the record and an environment say of packages and variables
-sandbox         a stage runs where nothing exists but what it declares (`inputs`)
-attempts        one run of a stage, compared with what is recorded (`comparison`, value by value)
-diagnosis       why a stage fails or differs
-conditions      what no result may depend on, changed
+reproduce       runs a whole proof, and writes its report
+plan            chooses the stages to rebuild, prepares a clean clone, checks the records against the revision
+lock_files      builds the environment of the stages from a lock, with one class for each kind of lock
+environment     runs installers; reads the recorded environment and what an environment has installed
+sandbox         runs a stage where nothing exists but its declared inputs (`inputs`)
+attempts        runs a stage once and compares its outputs with the recorded ones (`comparison`)
+diagnosis       finds out why a stage fails or differs
+conditions      runs a stage under conditions that must not change its result
 """

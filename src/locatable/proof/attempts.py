@@ -1,4 +1,4 @@
-"""Runs a stage of a proof, under any conditions, and compares what it writes with what is recorded."""
+"""Runs one stage of a proof, under any conditions, and compares its outputs with the recorded ones."""
 
 import contextlib
 import shutil
@@ -12,31 +12,35 @@ from ..errors import DISK_FULL, CannotTryError, disk_full
 from ..model import Output, Stage, is_inside
 from .comparison import Differences, OutputVerdict, can_be_compared, compare, compare_contents
 from .environment import current_programs, packages_not_as_locked
-from .inputs import Input, InputKind, text_of, undeclared_inputs, undeclared_sentence
+from .inputs import Input, InputKind, undeclared_finding, undeclared_inputs
 from .sandbox import USUAL, Conditions, Sandbox, run_stage
 
 
 @dataclass(frozen=True)
 class RecordedOutputs:
-    """Recorded outputs to compare with: those of Git are set aside, those of DVC fetched when needed.
+    """The recorded outputs that rebuilt outputs are compared with.
+
+    Outputs in the clone are moved to a folder of their own. Other outputs that DVC stores are fetched when
+    they are needed.
 
     Attributes:
         checkout: the clean clone.
-        folder: for the copies.
-        rtol: relative difference up to which numbers count as equal.
+        folder: the folder for the copies.
+        rtol: largest relative difference at which two numbers count as equal.
     """
 
     checkout: Checkout
     folder: Path
     rtol: float
-    # A diagnosis rebuilds the same bytes again and again.
-    _known: dict[tuple[str, str], Differences | None] = field(default_factory=dict)
+    # Comparisons by path and rebuilt hash: a diagnosis rebuilds the same bytes again and again.
+    _compared: dict[tuple[str, str], Differences | None] = field(default_factory=dict)
 
     def set_aside(self, output: Output) -> Path | None:
-        """Take an output out of the clone; returns where it is then, None where there is none."""
+        """Move an output out of the clone and return its new path, or None if it is not in the clone."""
         place = self.checkout.path_of(output.path)
         if not place.exists():
-            remove(place)  # a link to nowhere
+            # A link whose target does not exist has to go, too.
+            remove(place)
             return None
         copy = self.folder / output.path
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -44,22 +48,21 @@ class RecordedOutputs:
         return copy
 
     def differences(self, output: Output, rebuilt: str) -> Differences | None:
-        """Return how the output in the clone differs from the recorded one.
+        """Compare the rebuilt output in the clone, whose hash is given, with the recorded output.
 
-        Returns:
-            None where the recorded output cannot be had.
+        Returns None if the recorded output is not available.
         """
         key = (output.path, rebuilt)
-        if key not in self._known:
-            self._known[key] = self._compare(output)
-        return self._known[key]
+        if key not in self._compared:
+            self._compared[key] = self._compare(output)
+        return self._compared[key]
 
     def _compare(self, output: Output) -> Differences | None:
         if not output.recorded:
             return None
         place = self.checkout.path_of(output.path)
         if not can_be_compared(place):
-            # There is no need to have the recorded one.
+            # Do not fetch the recorded output, which can be large: its values cannot be read either.
             return Differences(self.rtol, opaque=[output.path])
         copy = self.folder / output.path
         if output.cached and not copy.exists():
@@ -69,7 +72,7 @@ class RecordedOutputs:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
+    """Delete a file, a folder or a link, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -81,10 +84,10 @@ class Attempt:
     """The outcome of one run of a stage.
 
     Attributes:
-        exit_code: of the last command that ran.
-        printed: the end of what it printed.
-        verdicts: one for each output.
-        seconds: how long it took.
+        exit_code: the exit code of the last command that ran.
+        printed: the end of the text that the stage printed.
+        verdicts: one verdict for each output.
+        seconds: how long the run took.
     """
 
     exit_code: int
@@ -99,31 +102,33 @@ class Attempt:
 
     @property
     def wrong(self) -> list[OutputVerdict]:
-        """The verdicts on outputs that are not as recorded."""
+        """The verdicts on the outputs that are not accepted, see `OutputVerdict.as_recorded`."""
         return [verdict for verdict in self.verdicts if not verdict.as_recorded]
 
     @property
     def hashes(self) -> Mapping[str, str | None]:
-        """Hash of each output by its path, None where the stage did not write it."""
+        """The hash of each output by its path, None for an output that the stage did not write."""
         return {verdict.output: verdict.rebuilt for verdict in self.verdicts}
 
-    def unlike(self, other: "Attempt") -> list[str]:
-        """Return paths of the outputs that came out differently in another attempt."""
-        theirs = other.hashes
-        return [path for path, rebuilt in self.hashes.items() if rebuilt != theirs[path]]
+    def changed_outputs(self, other: "Attempt") -> list[str]:
+        """Return the paths of the outputs whose hashes differ between the two attempts."""
+        other_hashes = other.hashes
+        return [path for path, rebuilt in self.hashes.items() if rebuilt != other_hashes[path]]
 
 
 @dataclass(frozen=True)
 class StageRunner:
-    """Runs one stage again and again, and knows what could make a difference to it.
+    """Runs one stage any number of times, and lists the undeclared inputs that could change its outcome.
+
+    It is all that a diagnosis knows of a stage, so tests of the diagnosis replace it.
 
     Attributes:
         stage: a stage of the checkout.
         checkout: the clean clone, with every dependency of the stage in place.
-        sandbox: where to run.
-        recorded: recorded outputs, to compare with.
-        taken_as_recorded: what DVC holds and no stage of the proof writes.
-        kept: copies of the stage's recorded persistent outputs by path, as far as they can be had.
+        sandbox: the sandbox in which the stage runs.
+        recorded: the recorded outputs to compare with.
+        taken_as_recorded: data that DVC stores and no stage of the proof writes.
+        persistent: copies of the stage's recorded persistent outputs, by path. Unavailable ones are missing.
     """
 
     stage: Stage
@@ -131,10 +136,10 @@ class StageRunner:
     sandbox: Sandbox
     recorded: RecordedOutputs
     taken_as_recorded: tuple[Output, ...]
-    kept: Mapping[str, Path] = field(default_factory=dict)
+    persistent: Mapping[str, Path] = field(default_factory=dict)
 
     def attempt(self, conditions: Conditions = USUAL) -> Attempt:
-        """Run the stage; its outputs are then in the clone.
+        """Run the stage once, and move its outputs into the clone in place of the previous ones.
 
         Raises:
             CannotTryError: a disk is full.
@@ -147,7 +152,7 @@ class StageRunner:
             place = self.checkout.path_of(output.path)
             remove(place)
             written = done.tree / place.relative_to(self.checkout.tree)
-            # What a failed command leaves behind is no output.
+            # Files that a failed command leaves behind do not count as outputs.
             if written.exists() and not done.exit_code:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(written, place)
@@ -159,36 +164,35 @@ class StageRunner:
         shutil.rmtree(done.folder, ignore_errors=True)
         return Attempt(done.exit_code, done.printed, tuple(verdicts), done.seconds)
 
-    def text(self) -> str:
-        """Return the commands of the stage and the text of all files that it declares."""
-        return text_of(self.stage, self.checkout.root)
+    def undeclared_inputs(self, text: str) -> list[Input]:
+        """Return the undeclared inputs that the stage could use, after fetching data that DVC stores.
 
-    def undeclared(self, text: str) -> list[Input]:
-        """Return what the stage could be given beyond its declarations; fetches what DVC holds of it."""
+        Untracked files of the user are returned only if `text` mentions them.
+        """
         for output in self.taken_as_recorded:
-            # DVC would ask servers for what is outside of the project.
+            # For an output outside the project, DVC would ask a server.
             if not is_inside(output.path) or self.checkout.exists(output.path):
                 continue
-            # What cannot be had was not what the stage used.
+            # Data that is not available cannot be what the stage used.
             with contextlib.suppress(CannotTryError):
                 fetch(self.checkout, output)
         return undeclared_inputs(self.stage, self.checkout, text)
 
-    def sentence(self, item: Input) -> str:
-        """Return what the user reads about an undeclared input that the stage needs."""
-        return undeclared_sentence(self.stage, item, self.checkout.tree, self.checkout.root)
+    def finding(self, item: Input) -> str:
+        """Return the finding about an undeclared input that the stage needs."""
+        return undeclared_finding(self.stage, item, self.checkout.tree, self.checkout.root)
 
-    def own_outputs(self) -> list[Input]:
-        """Return recorded outputs that the stage would find where it ran last (`persist: true`)."""
+    def last_outputs(self) -> list[Input]:
+        """Return the persistent outputs of the stage's last run (`persist: true`), as inputs of the next."""
         inputs = []
-        for path, copy in self.kept.items():
+        for path, copy in self.persistent.items():
             place = self.checkout.path_of(path)
             name = place.relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 
-    def missing(self, text: str) -> str:
-        """Return a remark on what a text names and the clone lacks; empty where that is nothing."""
+    def remark_on_missing(self, text: str) -> str:
+        """Return a remark on files that a text names and whose content the clone lacks, or an empty text."""
         remark = ""
         for path, problem in self.checkout.missing_contents().items():
             if path in text:
@@ -196,14 +200,14 @@ class StageRunner:
         return remark
 
     def path_of(self, path: str) -> Path:
-        """Return where an output of the stage is."""
+        """Return the path of an output of the stage in the clone."""
         return self.checkout.path_of(path)
 
     def other_programs(self) -> Path | None:
-        """Return the folder of programs installed here, None where the stage uses it already."""
+        """Return the folder of programs of the current environment, or None if the stage uses it already."""
         here = current_programs()
         return None if here == self.sandbox.programs else here
 
     def packages_not_as_locked(self, text: str) -> str:
-        """Return packages that are installed here otherwise than in the environment of the stage."""
+        """Return the packages installed here that the stage's environment lacks or has in another version."""
         return packages_not_as_locked(self.sandbox.programs, text)

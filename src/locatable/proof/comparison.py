@@ -1,6 +1,6 @@
 """Compares rebuilt outputs with the recorded ones, value by value, and judges them.
 
-Values are read from JSON, YAML, TOML, CSV, TSV and Parquet files, and from folders of them.
+Values can be compared in JSON, YAML, TOML, CSV, TSV and Parquet files, and in folders of such files.
 """
 
 import contextlib
@@ -20,18 +20,19 @@ from ..model import Output, Stage, flatten_all, overlaps, same_value
 from .inputs import files_below
 
 Values = Mapping[str, Any]
-# The place of some values for a reader, and the values by key: a row of a table, or all of another file.
+# A place in a file, such as "line 2, ", and the values there by key. A table has one such pair for each row.
+# Any other file has a single pair, with an empty place and all its values.
 Row = tuple[str, Values]
 NO_ROW: Row = ("", {})
 
-# Relative difference up to which numbers count as equal up to rounding: that of `math.isclose`.
+# Numbers differ only by rounding if their relative difference is at most this, the default of `math.isclose`.
 ROUNDING = 1e-9
-# Values that differ and are kept for the report: a reader looks at the first ones.
+# A report shows this many differing values of an output: more would not help its reader.
 MOST_LINES = 20
 
 
 class Nothing:
-    """Stands where only the other content has a value; None and every text can be values of a file."""
+    """The type of `NOTHING`, which stands for a missing value, because None and any text can be values."""
 
     def __str__(self) -> str:
         return "nothing"
@@ -42,14 +43,14 @@ NOTHING = Nothing()
 
 @dataclass
 class Differences:
-    """The differences between a recorded and a rebuilt output, gathered value by value.
+    """The differences between a recorded and a rebuilt output, collected value by value.
 
     Attributes:
-        rtol: relative difference up to which numbers count as equal.
+        rtol: largest relative difference at which two numbers count as equal.
         largest: the largest relative difference between two numbers at the same place.
-        only_rounding: whether all values are equal, numbers up to rounding.
-        within_rtol: whether all values are equal, numbers up to `rtol`.
-        changed: one line for each of the first values that differ by more than that.
+        only_rounding: true if numbers differ at most by rounding and other values do not differ.
+        within_rtol: true if numbers differ at most by `rtol` and other values do not differ.
+        changed: one line for each of the first values that are not within `rtol`.
         opaque: files whose bytes differ and whose values cannot be compared.
     """
 
@@ -61,8 +62,8 @@ class Differences:
     opaque: list[str] = field(default_factory=list)
 
     def add(self, place: str, recorded: Any, rebuilt: Any) -> None:
-        """Compare the two values at one place."""
-        # For Python, true is equal to 1.
+        """Compare the two values at one place, and note how they differ."""
+        # Python takes True and 1 for equal, but in a file they are different values.
         same_kind = isinstance(recorded, bool) == isinstance(rebuilt, bool)
         if same_kind and same_value(recorded, rebuilt):
             return
@@ -71,7 +72,7 @@ class Differences:
             self.only_rounding = False
         else:
             self.largest = max(self.largest, relative)
-            # A whole number is not rounded.
+            # A difference between two whole numbers is never one of rounding.
             whole = isinstance(recorded, int) and isinstance(rebuilt, int)
             if whole or relative > ROUNDING:
                 self.only_rounding = False
@@ -82,40 +83,37 @@ class Differences:
             self.changed.append(f"{place} {recorded} -> {rebuilt}")
 
     def add_all(self, prefix: str, recorded: Values, rebuilt: Values) -> None:
-        """Compare all values of two contents by their keys."""
+        """Compare the values of two files or rows, key by key; `prefix` says where they are."""
         for key in sorted(recorded.keys() | rebuilt.keys()):
             self.add(f"{prefix}{key}", recorded.get(key, NOTHING), rebuilt.get(key, NOTHING))
 
 
-def relative_difference(one: Any, other: Any) -> float | None:
-    """Return how far two numbers are apart, relative to the larger one.
-
-    None where they are not finite numbers.
-    """
-    if not (is_number(one) and is_number(other)):
+def relative_difference(first: Any, second: Any) -> float | None:
+    """Return the difference relative to the larger of two values, or None unless both are finite numbers."""
+    if not (is_number(first) and is_number(second)):
         return None
     try:
-        if not (math.isfinite(one) and math.isfinite(other)):
+        if not (math.isfinite(first) and math.isfinite(second)):
             return None
-        larger = max(abs(one), abs(other))
-        return float(abs(one - other) / larger) if larger else 0.0
+        larger = max(abs(first), abs(second))
+        return float(abs(first - second) / larger) if larger else 0.0
     except OverflowError:
-        # Whole numbers beyond the range of floats.
+        # A whole number can be too large for a float.
         return None
 
 
-def in_words(largest: float) -> str:
-    """Return the largest relative difference as a user reads it."""
+def largest_in_words(largest: float) -> str:
+    """Return the largest relative difference as text for the user."""
     return f"largest relative difference {largest:.1g}"
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number; truth values are none."""
+    """Return whether a value is a number. Booleans do not count as numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class Verdict(StrEnum):
-    """The outcome for an output, as a user reads it."""
+    """The outcome for one output, in the words that a user reads."""
 
     IDENTICAL = "identical"
     WITHIN_RTOL = "within rtol"
@@ -132,15 +130,15 @@ AS_RECORDED = frozenset({Verdict.IDENTICAL, Verdict.WITHIN_RTOL, Verdict.NUMBERS
 
 @dataclass(frozen=True)
 class OutputVerdict:
-    """One output of a stage: what is recorded, what was rebuilt, and how they compare.
+    """The verdict on one output of a stage, with the recorded and the rebuilt hash.
 
     Attributes:
-        stage: the stage's address.
-        output: the path of the output, relative to the DVC root.
-        recorded: its hash in dvc.lock, None where there is none.
-        rebuilt: its hash after the rebuild, None where there is no output.
-        verdict: how they compare.
-        differences: in their values, None where these were not or could not be compared.
+        stage: address of the stage.
+        output: path of the output, relative to the DVC root.
+        recorded: the hash in dvc.lock, None if dvc.lock has none.
+        rebuilt: the hash after the rebuild, None if the output does not exist.
+        verdict: the outcome.
+        differences: the differences of their values, None if the values were not or could not be compared.
     """
 
     stage: str
@@ -152,34 +150,33 @@ class OutputVerdict:
 
     @property
     def as_recorded(self) -> bool:
-        """True if nothing is wrong with the output."""
+        """True if the output is accepted: identical, or within the tolerance of the proof."""
         return self.verdict in AS_RECORDED
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """One line for each of the first values that differ, where values can be compared."""
+        """One line for each of the first values that differ; empty if values cannot be compared."""
         return tuple(self.differences.changed) if self.differences else ()
 
     @property
     def largest(self) -> float | None:
-        """The largest relative difference of two numbers; None where no numbers are known to differ."""
+        """The largest relative difference of two numbers, or None if no numbers are known to differ."""
         return self.differences.largest or None if self.differences else None
 
     @property
     def only_opaque(self) -> bool:
-        """True if it differs, as far as is known, only in files whose values cannot be compared."""
-        found = self.differences
-        if self.verdict is not Verdict.DIFFERS or found is None:
+        """True if the only differences are in files whose values cannot be compared, such as models."""
+        if self.verdict is not Verdict.DIFFERS or self.differences is None:
             return False
-        return bool(found.opaque) and found.within_rtol
+        return bool(self.differences.opaque) and self.differences.within_rtol
 
     def __str__(self) -> str:
-        """Return the verdict as a table shows it."""
-        figure = f" ({in_words(self.largest)})" if self.largest else ""
-        return f"{self.verdict}{figure}"
+        """Return the verdict as the report's table shows it."""
+        remark = f" ({largest_in_words(self.largest)})" if self.largest else ""
+        return f"{self.verdict}{remark}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the verdict as a report in JSON has it."""
+        """Return the verdict as the report in JSON contains it."""
         return {
             "stage": self.stage,
             "output": self.output,
@@ -195,13 +192,14 @@ class OutputVerdict:
 def compare(
     address: str, output: Output, rebuilt: str | None, differences: Differences | None = None
 ) -> OutputVerdict:
-    """Compare one output of a stage that ran.
+    """Judge one output of a stage that ran.
 
     Args:
-        address: of the stage.
+        address: address of the stage.
         output: the output, with its recorded hash.
-        rebuilt: its hash as DVC computes it, None where the stage wrote no such output.
-        differences: from the recorded output, None where the two were not or could not be compared.
+        rebuilt: hash of the rebuilt output as DVC computes it, None if the stage did not write it.
+        differences: the differences from the recorded output, None if the values were not or could not be
+            compared.
     """
     verdict = Verdict.DIFFERS
     if rebuilt is None:
@@ -217,44 +215,44 @@ def compare(
 
 
 def unproven(stage: Stage, verdict: Verdict) -> list[OutputVerdict]:
-    """Return this verdict on each output of a stage that does not run."""
+    """Return the same verdict for each output of a stage that is not run."""
     verdicts = []
     for output in stage.outs.values():
         verdicts.append(OutputVerdict(stage.address, output.path, output.recorded, None, verdict))
     return verdicts
 
 
-def accept_by_what_follows(
+def accept_by_later_results(
     verdicts: Sequence[OutputVerdict], stages: Sequence[Stage], has_numbers: Callable[[str], bool]
 ) -> list[OutputVerdict]:
-    """Return the verdicts of a proof with a tolerance, once all its stages have run.
+    """Accept outputs without numbers by the numbers of later stages, and return the final verdicts.
 
-    Of an output without numbers, such as a model, all that can be said is what comes of it. Where its bytes
-    differ it is accepted if every stage that reads it was rebuilt, wrote nothing but what is as recorded or
-    within the tolerance, and if numbers are among that.
+    An output without numbers, such as a model, can only be judged by the results computed from it. If its
+    bytes differ, it is accepted if every stage that reads it was rebuilt, if all outputs of these stages are
+    accepted, and if there are numbers among them.
 
     Args:
-        verdicts: one for each output.
-        stages: all stages of the revision, each after those that it depends on.
-        has_numbers: whether numbers can be read from the output at a path.
+        verdicts: one for each output, of a proof with a tolerance whose stages have all run.
+        stages: all stages of the revision. Each comes after the stages that it depends on.
+        has_numbers: returns whether numbers can be read from the output at a path.
     """
     judged = list(verdicts)
-    # The last stages first: a model can be made of a model.
+    # Begin with the last stages, because one model can be computed from another model.
     for stage in reversed(stages):
         for position, verdict in enumerate(judged):
             if verdict.stage != stage.address or not verdict.only_opaque:
                 continue
             readers = {each.address for each in stages if overlaps(verdict.output, each.deps)}
-            after = [each for each in judged if each.stage in readers]
-            # A reader that was not rebuilt, or writes nothing, leaves it open.
-            all_known = readers == {each.stage for each in after}
-            if all_known and _are_accepted_numbers(after, has_numbers):
+            results = [each for each in judged if each.stage in readers]
+            # A reader that was not rebuilt, or that has no outputs, tells nothing about the model.
+            all_known = readers == {each.stage for each in results}
+            if all_known and _are_accepted_numbers(results, has_numbers):
                 judged[position] = replace(verdict, verdict=Verdict.NUMBERS_AFTER)
     return judged
 
 
 def _are_accepted_numbers(verdicts: list[OutputVerdict], has_numbers: Callable[[str], bool]) -> bool:
-    """Return whether all of some outputs are accepted, and numbers are among them or follow from them."""
+    """Return whether all these outputs are accepted, and at least one has numbers or is judged by some."""
     seen_numbers = False
     for each in verdicts:
         if not each.as_recorded:
@@ -265,68 +263,72 @@ def _are_accepted_numbers(verdicts: list[OutputVerdict], has_numbers: Callable[[
 
 
 def values_by_key(content: Any) -> Values:
-    """Return all values in the content of a file by dotted key, those of lists by their position."""
+    """Return all values in the content of a file by dotted key. Positions serve as the keys of a list."""
     if isinstance(content, list):
         content = dict(enumerate(content)) or content
     if isinstance(content, Mapping) and content:
         return flatten_all(content, lists=True)
-    # A file that holds a single value, or none.
+    # The file contains a single value, or is empty.
     return {"": content}
 
 
 def compare_contents(recorded: Path, rebuilt: Path, rtol: float) -> Differences:
     """Compare two files, or two folders file by file."""
-    found = Differences(rtol)
+    differences = Differences(rtol)
     if recorded.is_file() and rebuilt.is_file():
-        _compare_files(recorded, rebuilt, rebuilt.name, "", found)
-        return found
+        _compare_files(recorded, rebuilt, rebuilt.name, "", differences)
+        return differences
     if recorded.is_file() or rebuilt.is_file():
         kinds = ("a file", "a folder") if recorded.is_file() else ("a folder", "a file")
-        found.add(rebuilt.name, *kinds)
-        return found
+        differences.add(rebuilt.name, *kinds)
+        return differences
     names: set[str] = set()
     for folder in (recorded, rebuilt):
         names.update(str(file.relative_to(folder)) for file in files_below(folder))
     for name in sorted(names):
-        one = recorded / name
-        other = rebuilt / name
-        # It can be missing in one of them, or a folder there.
-        if not one.is_file():
-            found.add(name, NOTHING, "a file")
-        elif not other.is_file():
-            found.add(name, "a file", NOTHING)
+        recorded_file = recorded / name
+        rebuilt_file = rebuilt / name
+        # The file can be missing in one of the two folders, or be a folder there.
+        if not recorded_file.is_file():
+            differences.add(name, NOTHING, "a file")
+        elif not rebuilt_file.is_file():
+            differences.add(name, "a file", NOTHING)
         else:
-            _compare_files(one, other, name, f"{name}: ", found)
-    return found
+            _compare_files(recorded_file, rebuilt_file, name, f"{name}: ", differences)
+    return differences
 
 
-def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, found: Differences) -> None:
+def _compare_files(recorded: Path, rebuilt: Path, name: str, prefix: str, differences: Differences) -> None:
+    """Add the differences between two files, which are called `name`, to `differences`.
+
+    `prefix` is put before the places of their values.
+    """
     if filecmp.cmp(recorded, rebuilt, shallow=False):
         return
     read = READERS.get(rebuilt.suffix.lower())
     if read is None:
-        found.opaque.append(name)
+        differences.opaque.append(name)
         return
     try:
         rows = zip_longest(read(recorded), read(rebuilt), fillvalue=NO_ROW)
-        for (one_place, one), (other_place, other) in rows:
-            place = one_place or other_place
-            # Most rows of a table are equal, and to see that at once is quicker.
-            if not place or one != other:
-                found.add_all(f"{prefix}{place}", one, other)
+        for (recorded_place, recorded_values), (rebuilt_place, rebuilt_values) in rows:
+            place = recorded_place or rebuilt_place
+            # Most rows of a table are equal. Comparing a row as a whole is faster than value by value.
+            if not place or recorded_values != rebuilt_values:
+                differences.add_all(f"{prefix}{place}", recorded_values, rebuilt_values)
     except UnreadableError as error:
-        found.opaque.append(f"{name} ({error.message})")
+        differences.opaque.append(f"{name} ({error.message})")
     except UnicodeDecodeError as error:
-        found.opaque.append(f"{name} ({error})")
+        differences.opaque.append(f"{name} ({error})")
 
 
 def can_be_compared(path: Path) -> bool:
-    """Return whether an output, or a file in it, has a format whose values can be compared."""
+    """Return whether the values of an output, or of any file in it, can be compared."""
     return any(file.suffix.lower() in READERS for file in files_below(path))
 
 
 def has_numbers(path: Path) -> bool:
-    """Return whether numbers can be read from an output, or from any file in it."""
+    """Return whether an output, or any file in it, contains numbers that can be read."""
     for file in files_below(path):
         read = READERS.get(file.suffix.lower())
         if read is None:
@@ -343,7 +345,7 @@ def _read_values(path: Path) -> Iterator[Row]:
 
 
 def _read_text_table(path: Path) -> Iterator[Row]:
-    """Yield the rows of a CSV or TSV file; the first line names the columns, and is a row, too."""
+    """Yield the rows of a CSV or TSV file, with the first line, which also names the columns."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             header = file.readline()
@@ -363,12 +365,12 @@ def _read_text_table(path: Path) -> Iterator[Row]:
 def _delimiter(path: Path, header: str) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
-    # Where a comma is the decimal point, spreadsheets write semicolons.
+    # In locales with a decimal comma, spreadsheets separate the columns by semicolons.
     return ";" if ";" in header and "," not in header else ","
 
 
 def _column(names: list[str], position: int) -> str:
-    """Return the name of a column; its number where the first line names none, or one of several columns."""
+    """Return the name of a column, or its number if the first line has no name for it or repeats the name."""
     name = names[position] if position < len(names) else ""
     if name and names.count(name) == 1 and not is_number(_cell(name)):
         return name
@@ -376,9 +378,10 @@ def _column(names: list[str], position: int) -> str:
 
 
 def _cell(text: str) -> Any:
-    """Return a cell's number where it is one."""
+    """Return the value of a cell as a number if possible, otherwise as text."""
+    # Only Python takes digits that are grouped by underscores for a number.
     if "_" in text:
-        return text  # digits in groups, which only Python reads as a number
+        return text
     for kind in (int, float):
         try:
             return kind(text)
@@ -394,7 +397,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     except ImportError:
         raise UnreadableError("pyarrow, which reads Parquet, is not installed beside locatable") from None
     try:
-        # Not as a data set: folders of a path such as `year=2024` would become columns.
+        # Read as a data set, the file would get columns for folders in its path such as `year=2024`.
         table = parquet.ParquetFile(path)
         number = 0
         for batch in table.iter_batches():
@@ -405,7 +408,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         raise UnreadableError(f"{path.name}: {str(error).splitlines()[0]}") from None
 
 
-# By the ending of a file.
+# The functions that read values, by the suffix of the file.
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_text_table,
     ".json": _read_values,

@@ -1,8 +1,8 @@
-"""Finds out why a stage fails or differs: what it needs undeclared, or what its outputs should not depend on.
+"""Finds out why a stage fails or differs: undeclared inputs, other packages, or randomness.
 
-A stage that fails in the sandbox, or writes something else, runs again with everything that it does not
-declare; if that helps, halving finds the few inputs that make the difference. Nothing is traced, so this
-works for any language, and for what libraries read without the language knowing.
+A stage that fails in the sandbox, or writes other outputs, runs again with everything that it does not
+declare. If that helps, repeated halving finds the few inputs that make the difference. No system calls are
+traced, so this works for every language, and finds files that a compiled library reads.
 """
 
 import re
@@ -12,24 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .attempts import Attempt, StageRunner
-from .comparison import Verdict, in_words
-from .inputs import Input, files_below, mentioned, unset_variables
+from .comparison import Verdict, largest_in_words
+from .inputs import Input, files_below, is_mentioned, unset_variables
 from .sandbox import Conditions
 
 UNSTABLE = "differs from one rebuild to the next: "
 NO_SEED = "a random seed is missing, or it holds a time or a path"
-# A stage with few possible results gives one of them by luck now and then: so many runs have to agree.
+# A stage with few possible results can write the right one by chance, so this many runs have to agree.
 CONFIRMATIONS = 3
+# As many more runs have to agree with the first one that has a fixed hash seed.
 SEEDED_RUNS = 4
-# Seconds until a second run, so that a time in whole seconds shows.
+# Seconds to wait before a second run, so that an output with the time in whole seconds changes.
 PAUSE = 1.0
-# Times up to this long ago, in seconds, are taken for the time of a run.
+# A time in an output that is at most this many seconds ago is taken for the time of the run.
 LONGEST_RUN = 3600
-# Values of each output that are shown in a finding, which is one line.
+# A finding is one line, so it shows this many differing values of each output.
 MOST_VALUES = 3
-# Larger files are not searched for times.
+# Larger output files are not searched for times.
 MOST_BYTES_OF_OUTPUT = 10_000_000
-# As Git itself, GitPython, and whoever runs Git in a process say it.
+# The messages of Git, of GitPython, and of programs that report Git's exit code 128.
 _NO_REPOSITORY = re.compile(r"not a git repository|InvalidGitRepositoryError|\bgit\b.*\b128\b", re.IGNORECASE)
 
 Helps = Callable[[Attempt], bool]
@@ -40,9 +41,9 @@ class Diagnosis:
     """The findings about a stage.
 
     Attributes:
-        attempt: the run of the stage that its outputs are judged by.
-        findings: one line each.
-        inputs: undeclared inputs that the stage has to be given to do as it should.
+        attempt: the run by which the outputs of the stage are judged.
+        findings: the reasons for the failure or the difference, one line each.
+        inputs: the undeclared inputs that the stage needs.
     """
 
     attempt: Attempt
@@ -51,17 +52,18 @@ class Diagnosis:
 
 
 def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnosis:
-    """Find out why a stage fails; `text` is what it printed, and its code."""
-    finding = _needs_own_output(runner, failed, ())
+    """Find out why a stage fails. `text` contains its printed lines, commands and declared files."""
+    finding = _depends_on_last_output(runner, failed, ())
     if finding:
         return Diagnosis(failed, (finding,))
     cause = _find_cause(runner, text, (), lambda attempt: not attempt.failed)
     if cause:
         return cause
-    *_, reason = ["it printed nothing", *failed.printed.strip().splitlines()]
-    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason.strip()}"
+    lines = failed.printed.strip().splitlines()
+    reason = lines[-1].strip() if lines else "it printed nothing"
+    finding = f"{runner.stage.address} fails (exit {failed.exit_code}): {reason}"
     finding += unset_variables(runner.stage, text)
-    finding += runner.missing(text)
+    finding += runner.remark_on_missing(text)
     if _NO_REPOSITORY.search(failed.printed):
         finding += "; it calls Git, and a stage is proven where there is no Git repository"
     return Diagnosis(failed, (finding,))
@@ -70,14 +72,20 @@ def diagnose_failure(runner: StageRunner, failed: Attempt, text: str) -> Diagnos
 def diagnose_difference(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis:
-    """Find out why a stage writes something else than what is recorded."""
+    """Find out why the outputs of a stage differ from the recorded ones.
+
+    Args:
+        runner: runs the stage.
+        differing: the run whose outputs differ. They are still in the clone.
+        text: the printed lines of the stage, its commands and its declared files.
+        inputs: undeclared inputs that the stage was given in this run.
+    """
     address = runner.stage.address
-    # Before the next run, which replaces the outputs.
-    contents = (_content_of(runner.path_of(path)) for path in runner.stage.outs)
-    holds_time = any(map(has_recent_time, contents))
+    # Look for times now, because the next run replaces the outputs.
+    holds_time = any(has_recent_time(_content_of(runner.path_of(path))) for path in runner.stage.outs)
     time.sleep(PAUSE)
     finding = ""
-    unstable = differing.unlike(runner.attempt(Conditions(inputs)))
+    unstable = differing.changed_outputs(runner.attempt(Conditions(inputs)))
     missing = [each.output for each in differing.verdicts if each.verdict is Verdict.MISSING]
     if unstable:
         reason = NO_SEED
@@ -89,7 +97,7 @@ def diagnose_difference(
     elif missing:
         finding = f"{address} does not write {', '.join(missing)}"
     else:
-        finding = _needs_own_output(runner, differing, inputs)
+        finding = _depends_on_last_output(runner, differing, inputs)
     if finding:
         return Diagnosis(differing, (finding,), inputs)
     cause = _find_cause(runner, text, inputs, lambda attempt: not attempt.wrong)
@@ -101,12 +109,15 @@ def diagnose_difference(
     return Diagnosis(last, (_unexplained(runner, differing, last, text),), inputs)
 
 
-def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, ...]) -> str:
-    """Return a finding where a stage does otherwise if it is given what it wrote last; empty where not."""
-    own = runner.own_outputs()
-    if not own or not plain.unlike(runner.attempt(Conditions((*inputs, *own)))):
+def _depends_on_last_output(runner: StageRunner, attempt: Attempt, inputs: tuple[Input, ...]) -> str:
+    """Return a finding if the outputs depend on the stage's own last outputs, otherwise an empty text."""
+    last = runner.last_outputs()
+    if not last:
         return ""
-    names = ", ".join(item.name for item in own)
+    with_last = runner.attempt(Conditions((*inputs, *last)))
+    if not attempt.changed_outputs(with_last):
+        return ""
+    names = ", ".join(item.name for item in last)
     return (
         f"{runner.stage.address} goes on from its own last output, {names} (persist: true), and nothing "
         "records what that was: declare its starting point as a dependency under another name, "
@@ -114,57 +125,75 @@ def _needs_own_output(runner: StageRunner, plain: Attempt, inputs: tuple[Input, 
     )
 
 
-def _find_cause(runner: StageRunner, text: str, given: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
-    """Find what helps a stage beside what it is given: undeclared inputs, or else packages installed here."""
+def _find_cause(runner: StageRunner, text: str, inputs: tuple[Input, ...], helps: Helps) -> Diagnosis | None:
+    """Find undeclared inputs that help a stage, or else packages as they are installed here.
+
+    Args:
+        runner: runs the stage.
+        text: the printed lines of the stage, its commands and its declared files.
+        inputs: undeclared inputs that are known to be needed. Every run gets them.
+        helps: returns whether a run is as it should be.
+
+    Returns:
+        None if neither undeclared inputs nor packages help.
+    """
     address = runner.stage.address
 
-    def suffices(some: list[Input]) -> bool:
-        return helps(runner.attempt(Conditions((*given, *some))))
+    def suffices(more: list[Input]) -> bool:
+        return helps(runner.attempt(Conditions((*inputs, *more))))
 
     def is_confirmed(changed: Conditions) -> bool:
-        """Return whether a change helps every time, and nothing helps without it."""
-        # No innocent input is to be accused.
+        """Return whether a change helps in every run, and no run without it succeeds.
+
+        One lucky run must not lead to a finding about an input that has nothing to do with it.
+        """
         for _ in range(CONFIRMATIONS):
-            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(given))):
+            if not helps(runner.attempt(changed)) or helps(runner.attempt(Conditions(inputs))):
                 return False
         return True
 
-    inputs = given
-    found = minimal_inputs(runner.undeclared(text), text, suffices)
+    all_inputs = inputs
+    needed = minimal_inputs(runner.undeclared_inputs(text), text, suffices)
     programs = runner.other_programs()
-    if found and is_confirmed(Conditions((*given, *found))):
-        findings = tuple(map(runner.sentence, found))
-        inputs = (*given, *found)
-    elif found:
+    if needed and is_confirmed(Conditions((*inputs, *needed))):
+        findings = tuple(map(runner.finding, needed))
+        all_inputs = (*inputs, *needed)
+    elif needed:
         findings = (f"{address} {UNSTABLE}{NO_SEED}",)
-    elif programs and is_confirmed(Conditions(given, programs=programs)):
+    elif programs and is_confirmed(Conditions(inputs, programs=programs)):
         names = runner.packages_not_as_locked(text)
         findings = (f"{address} needs packages as installed here and not as locked: {names}",)
     else:
         return None
-    return Diagnosis(runner.attempt(Conditions(inputs)), findings, inputs)
+    return Diagnosis(runner.attempt(Conditions(all_inputs)), findings, all_inputs)
 
 
 def minimal_inputs(
     pool: Sequence[Input], text: str, suffices: Callable[[list[Input]], bool]
 ) -> list[Input] | None:
-    """Return inputs none of which can be left out; None if not even all of them suffice.
+    """Return a smallest set of sufficient inputs, from which none can be left out.
 
-    What a text mentions is tried first; `suffices` runs the stage with some of them.
+    Args:
+        pool: all inputs to choose from.
+        text: inputs that this text mentions are tried first.
+        suffices: runs the stage with some inputs, and returns whether they are enough.
+
+    Returns:
+        None if not even all inputs together suffice.
     """
 
-    def fewest(given: list[Input], pool: list[Input]) -> list[Input]:
-        """Return the part of `pool` that is needed beside `given`; all of both suffices."""
-        # QuickXplain (Junker, 2004): some 2 log2(n) runs for each of the few inputs that matter.
-        if given and suffices(given):
+    def fewest(chosen: list[Input], candidates: list[Input]) -> list[Input]:
+        """Return the part of `candidates` that is needed besides `chosen`. Both together suffice."""
+        # This is QuickXplain (Junker, 2004). It needs about 2 log2(n) runs for each input that matters.
+        if chosen and suffices(chosen):
             return []
-        if len(pool) == 1:
-            return pool
-        half = len(pool) // 2
-        from_left = fewest(given + pool[half:], pool[:half])
-        return from_left + fewest(given + from_left, pool[half:])
+        if len(candidates) == 1:
+            return candidates
+        half = len(candidates) // 2
+        from_left = fewest(chosen + candidates[half:], candidates[:half])
+        return from_left + fewest(chosen + from_left, candidates[half:])
 
-    likely = [item for item in pool if mentioned(item, text)]
+    likely = [item for item in pool if is_mentioned(item, text)]
     for candidates in (likely, list(pool)):
         if candidates and suffices(candidates):
             return fewest([], candidates)
@@ -172,28 +201,31 @@ def minimal_inputs(
 
 
 def _follows_the_hash_seed(runner: StageRunner, inputs: tuple[Input, ...]) -> bool:
-    """Return whether the outputs of a stage are the same in several runs with one hash seed."""
+    """Return whether the outputs of a stage are equal in several runs with the same hash seed."""
     seeded = Conditions(inputs, variables={"PYTHONHASHSEED": "0"})
     first = runner.attempt(seeded)
     again = (runner.attempt(seeded) for _ in range(SEEDED_RUNS))
-    return not any(map(first.unlike, again))
+    return not any(map(first.changed_outputs, again))
 
 
 def _find_changed_cause(
     runner: StageRunner, differing: Attempt, text: str, inputs: tuple[Input, ...]
 ) -> Diagnosis | None:
-    """Find an undeclared input that has changed since: the result follows it, but is not the recorded one."""
-    undeclared = runner.undeclared(text)
+    """Find an undeclared input that changed after the result was recorded.
+
+    The outputs depend on such an input, but its present content does not rebuild the recorded outputs.
+    """
+    undeclared = runner.undeclared_inputs(text)
     with_everything = runner.attempt(Conditions((*inputs, *undeclared)))
-    if not differing.unlike(with_everything):
+    if not differing.changed_outputs(with_everything):
         return None
-    return _find_cause(runner, text, inputs, lambda attempt: not with_everything.unlike(attempt))
+    return _find_cause(runner, text, inputs, lambda attempt: not with_everything.changed_outputs(attempt))
 
 
 def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: str) -> str:
-    """Return a finding on outputs of which nothing tells why they differ."""
+    """Return the finding about outputs that differ for no known reason."""
     address = runner.stage.address
-    unstable = ", ".join(differing.unlike(last))
+    unstable = ", ".join(differing.changed_outputs(last))
     if unstable:
         return f"{address}: {unstable} {UNSTABLE}{NO_SEED}"
     changed: list[str] = []
@@ -201,20 +233,22 @@ def _unexplained(runner: StageRunner, differing: Attempt, last: Attempt, text: s
     for verdict in differing.verdicts:
         changed += verdict.changed[:MOST_VALUES]
         largest = max(largest, verdict.largest or 0.0)
-    what = "is not what dvc.lock records, although every input is"
+    problem = "is not what dvc.lock records, although every input is"
     if all(verdict.verdict is Verdict.CLOSE for verdict in differing.wrong):
-        what = "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+        problem = (
+            "is what dvc.lock records only up to rounding, as on another processor (`--rtol` accepts it)"
+        )
     names = ", ".join(verdict.output for verdict in differing.wrong)
-    finding = f"{address}: {names} {what}{unset_variables(runner.stage, text)}"
+    finding = f"{address}: {names} {problem}{unset_variables(runner.stage, text)}"
     if changed:
         finding += f": {'; '.join(changed)}"
     if largest:
-        finding += f" ({in_words(largest)})"
+        finding += f" ({largest_in_words(largest)})"
     return finding
 
 
 def _content_of(path: Path) -> bytes:
-    """Return the bytes of an output; of a folder, those of all its files that are not too large."""
+    """Return the bytes of a file, or of all files in a folder together. Large files are left out."""
     contents = []
     for file in files_below(path):
         if file.stat().st_size < MOST_BYTES_OF_OUTPUT:
@@ -223,13 +257,13 @@ def _content_of(path: Path) -> bytes:
 
 
 def has_recent_time(content: bytes) -> bool:
-    """Return whether something that was just written holds the time of its writing, as text."""
+    """Return whether bytes that were just written contain today's date or the current time as text."""
     now = time.time()
     for moment in (time.gmtime(now), time.localtime(now)):
         for form in ("%Y-%m-%d", "%d %b %Y"):
             day = time.strftime(form, moment)
             if day.encode() in content:
                 return True
-    # Seconds since 1970, in whole or with more digits; the decimals of a number are no evidence.
+    # Seconds since 1970 have ten digits, which more can follow. Ten decimals of a number are not a time.
     numbers = [int(digits) for digits in re.findall(rb"(?<![\d.])\d{10}", content)]
     return any(now - LONGEST_RUN < number <= now for number in numbers)

@@ -1,7 +1,7 @@
-"""Runs the installers of a proof's environment, and tells what is installed in one.
+"""Runs the installers that build a proof's environment, and reads what environments contain.
 
-What a package holds runs only in a sandbox, and only where the user
-allows it; no setting of the user's can redirect an installation or change it.
+Code in a package runs only in a sandbox, and only if the user allows it. No setting of the user can redirect
+an installation or change its content.
 """
 
 import contextlib
@@ -25,20 +25,20 @@ from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
 from .sandbox import Sandbox, installer_isolation, python_folders, software_around
 
-# What results were made with: Python, packages, and under `variables` the settings that were set.
+# The file that records how results were made: Python, packages, and environment variables (`variables`).
 RECORD = "environment.json"
-# Characters of what an installer says of its failure: all of it is one line for the user.
+# Longest error message of an installer, in characters. The user reads it in one line.
 LONGEST_REASON = 400
-# Without a package that the stage imports, so many of those that differ are named.
+# If the stage imports none of the differing packages, at most this many of them are named.
 MOST_PACKAGES = 5
-# conda keeps one JSON file for each package.
+# conda records each installed package in one JSON file.
 CONDA_RECORDS = "conda-meta/*.json"
 
 # Variables of installers can redirect an installation (UV_SYSTEM_PYTHON, PIP_TARGET, CONDA_PREFIX), change it
-# (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS). The others would have
-# Python look for packages elsewhere, or are those of an active environment.
+# (UV_CONSTRAINT, CONDA_SUBDIR) or weaken it (UV_NO_VERIFY_HASHES, CONDA_SAFETY_CHECKS). PYTHON* would make
+# Python look for packages elsewhere, and VIRTUAL_ENV belongs to an active environment.
 DROPPED_VARIABLES = ("UV_", "PIP_", "CONDA_", "MAMBA_", "PYTHON", "VIRTUAL_ENV")
-# Those of installers that say where packages come from.
+# The variables of installers that only say where packages come from. They are kept.
 SOURCE_VARIABLES = (
     *("UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_NO_CONFIG"),
     *("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_NO_INDEX"),
@@ -54,24 +54,27 @@ SOURCE_VARIABLES = (
     *("MAMBA_CHANNEL_ALIAS", "MAMBA_MIRRORED_CHANNELS", "MAMBA_OFFLINE", "MAMBA_ROOT_PREFIX"),
     *("MAMBA_PROXY_SERVERS", "MAMBA_REMOTE_", "MAMBA_CACERT_PATH", "MAMBA_SSL_"),
 )
-# Caches of packages are the user's: what a package runs must not change them.
+# Variables that name the user's package caches. Code of a package must not change these caches.
 CACHES = ("CONDA_PKGS_DIRS", "MAMBA_ROOT_PREFIX", "PIP_CACHE_DIR", "UV_CACHE_DIR")
-# What an installer needs besides, in upper case.
+# The other variables that an isolated installer needs. They are compared in upper case.
 NETWORK_VARIABLES = (
     *("PATH", "LANG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
 )
 
 
-def first_words(stderr: str) -> str:
-    """Return where uv and pip say why they failed."""
+def pip_reason(stderr: str) -> str:
+    """Return the reason for a failure from the error output of uv or pip."""
     return reason_of_uv(stderr, LONGEST_REASON)
 
 
-def last_words(stderr: str) -> str:
-    """Return where conda and its kind say why they failed: after warnings, before conda-lock's traceback."""
-    said = stderr.partition("\nTraceback (most recent call last):")[0]
-    return " ".join(said.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
+def conda_reason(stderr: str) -> str:
+    """Return the reason for a failure from the error output of conda, mamba, micromamba, conda-lock or pixi.
+
+    They print it at the end, after warnings. Only a traceback of conda-lock can follow.
+    """
+    message = stderr.partition("\nTraceback (most recent call last):")[0]
+    return " ".join(message.replace("ERROR:root:", "").split())[-LONGEST_REASON:]
 
 
 @dataclass(frozen=True)
@@ -80,29 +83,33 @@ class Step:
 
     Attributes:
         command: the program and its arguments.
-        problem: what it means if it fails, in words.
-        reason: takes the reason out of what the program prints on stderr.
-        runs_packages: whether it runs what packages hold: their builds, their scripts.
-        optional: whether the environment works without it, too.
+        problem: the first words of the error message if the command fails.
+        reason: returns the reason for a failure, given the error output of the program.
+        runs_packages: true if the command runs code of packages, such as builds and scripts.
+        optional: true if the environment also works if the command fails.
     """
 
     command: list[str]
     problem: str
-    reason: Callable[[str], str] = first_words
+    reason: Callable[[str], str] = pip_reason
     runs_packages: bool = False
     optional: bool = False
 
 
 def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
-    """Run an installer where what packages run finds no home and no cache of the user's."""
+    """Run an installer that runs code of packages, without access to the user's home and caches.
+
+    Raises:
+        CannotTryError: the installer failed.
+    """
     home = folder.parent / "installer"
     home.mkdir()
     variables = isolated_variables(os.environ, folder, home)
-    # The lock, the program, folders of packages, certificates.
-    named = map(Path, (*step.command, *variables.values()))
-    readable = [path for path in named if path.is_absolute() and path.exists()]
+    # These are the lock, the program, folders with packages, certificates and the like.
+    mentioned = map(Path, (*step.command, *variables.values()))
+    readable = [path for path in mentioned if path.is_absolute() and path.exists()]
     for path in list(readable):
-        # A program such as conda needs the environment that it is in.
+        # A program such as conda needs the environment that it is installed in.
         if path.is_file() and os.access(path, os.X_OK):
             for software in software_around(path.resolve().parent):
                 readable += [software, *python_folders(software / "bin", sandbox.hidden)]
@@ -111,17 +118,22 @@ def run_isolated(step: Step, folder: Path, sandbox: Sandbox) -> None:
 
 
 def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Run one command of an installation, by default with the user's variables as far as they suit it.
+    """Run one command of an installation.
+
+    Args:
+        step: the command.
+        folder: the folder of the environment.
+        variables: environment variables of the command, None for those of `installer_variables`.
 
     Raises:
-        CannotTryError: it failed.
+        CannotTryError: the command failed, and it is not optional.
     """
     if variables is None:
         variables = installer_variables(os.environ, folder)
     try:
         process = subprocess.Popen(
             step.command,
-            # Beside the environment: uv would take settings from a project around its working folder.
+            # Not in the project: uv would read the settings of a project around its working folder.
             cwd=folder.parent,
             env=variables,
             stdout=subprocess.DEVNULL,
@@ -134,27 +146,38 @@ def run_installer(step: Step, folder: Path, variables: Mapping[str, str] | None 
     try:
         _, stderr = process.communicate()
     finally:
-        # uv's byte-code workers, too, when someone stops the proof.
+        # If the user stops the proof, this also ends the workers with which uv compiles byte code.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode and not step.optional:
-        # Addresses in a lock can hold a login.
-        reason = redact_urls(step.reason(stderr)) or f"{step.command[0]} ended with {process.returncode}"
-        raise CannotTryError(f"{step.problem}: {reason}")
+        reason = step.reason(stderr) or f"{step.command[0]} ended with {process.returncode}"
+        # The reason can contain a URL of the lock, and the URL a login.
+        raise CannotTryError(f"{step.problem}: {redact_urls(reason)}")
 
 
 def installer_variables(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return the user's variables without those that have an installer install elsewhere, or otherwise."""
+    """Return the user's variables without those that redirect or change an installation.
+
+    Args:
+        variables: the user's environment variables.
+        folder: the folder of the environment.
+    """
     kept = {}
     for name, value in variables.items():
         if name.startswith(SOURCE_VARIABLES) or not name.startswith(DROPPED_VARIABLES):
             kept[name] = value
-    # By the second, uv does not look at an environment of the project's, and run its Python.
+    # UV_PROJECT_ENVIRONMENT keeps uv from running the Python of an environment in the project.
     return {**kept, "VIRTUAL_ENV": str(folder), "UV_PROJECT_ENVIRONMENT": str(folder)}
 
 
 def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -> dict[str, str]:
-    """Return those of the user's variables by which an installer finds packages, and another home."""
+    """Return the variables of an isolated installer: the user's package sources, and a separate home.
+
+    Args:
+        variables: the user's environment variables.
+        folder: the folder of the environment.
+        home: the folder for the installer's home and temporary files.
+    """
     kept = {}
     for name, value in variables.items():
         says_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
@@ -170,12 +193,12 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
 
 
 def current_programs() -> Path:
-    """Return the folder of programs of the environment that this process runs in."""
+    """Return the folder with the programs of the environment that this process runs in."""
     return Path(sys.prefix) / "bin"
 
 
 def recorded_python(project: Path) -> str | None:
-    """Return the version of Python that a revision records; None where that runs here, or is unknown."""
+    """Return the version of Python that a revision records, or None if it runs here or is not recorded."""
     recorded = _record(project).get("python", "")
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?", recorded):
         return None
@@ -184,20 +207,20 @@ def recorded_python(project: Path) -> str | None:
 
 
 def recorded_variables(project: Path) -> dict[str, str]:
-    """Return the environment variables that were set when results were made and can change numbers."""
+    """Return the recorded environment variables, which can change numbers."""
     recorded = _record(project).get("variables")
     if not isinstance(recorded, Mapping):
         return {}
     variables = {}
     for name, value in recorded.items():
-        # Others cannot be set: the record can be another tool's.
+        # Skip names and values that no variable can have: another tool can have written the file.
         if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and "\0" not in str(value):
             variables[name] = str(value)
     return variables
 
 
 def _record(project: Path) -> Mapping[str, Any]:
-    """Return the content of environment.json; nothing where there is none, or it is another tool's."""
+    """Return the content of environment.json, empty if there is no such file or another tool wrote it."""
     file = project / RECORD
     return read_record(file.read_bytes() if file.is_file() else None)
 
@@ -209,24 +232,29 @@ def distributions(folder: Path) -> Iterable[metadata.Distribution]:
 
 
 def conda_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what conda recorded of each package in an environment; nothing where it installed none."""
+    """Yield conda's record of each package that it installed in an environment."""
     for file in sorted(folder.glob(CONDA_RECORDS)):
         try:
             record = json.loads(file.read_bytes())
         except ValueError:
-            continue  # of an interrupted installation
-        # A file of conda's own, `state`, is beside them.
+            continue  # An interrupted installation leaves incomplete files.
+        # The folder also contains a file `state`, which is not a record of a package.
         if isinstance(record, dict) and "name" in record and "version" in record:
             yield record
 
 
 def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) -> dict[str, str]:
-    """Return version by name of each package, those that are not Python's included."""
+    """Return the version of each installed package by name, including packages of conda that are not Python.
+
+    Args:
+        folder: the folder of the environment.
+        packages: its Python packages.
+    """
     # An interrupted installation leaves folders that name no package.
     versions = {package.name: package.version for package in packages if package.name}
     known = set(map(canonicalize_name, versions))
     for record in conda_records(folder):
-        # conda's version of a package of Python can be written in another way; Python's own word counts.
+        # conda can write the version of a Python package differently, so Python's own metadata is used.
         name = str(record["name"])
         if canonicalize_name(name) not in known:
             versions[name] = str(record["version"])
@@ -234,11 +262,11 @@ def installed_versions(folder: Path, packages: Iterable[metadata.Distribution]) 
 
 
 def packages_not_as_locked(programs: Path, text: str) -> str:
-    """Return packages installed here that the locked environment has not, or in another version.
+    """Return packages installed here that the locked environment lacks or has in another version.
 
     Args:
-        programs: folder of programs of the locked environment.
-        text: what the stage printed, and its code; packages that it imports are named rather than others.
+        programs: the folder with the programs of the locked environment.
+        text: the printed lines of the stage and its code. Packages that it imports are preferred.
     """
     folder = programs.parent
     locked = installed_versions(folder, distributions(folder))
@@ -249,13 +277,13 @@ def packages_not_as_locked(programs: Path, text: str) -> str:
 def name_packages(
     here: Mapping[str, str], locked: Mapping[str, str], owners: Mapping[str, list[str]], text: str
 ) -> str:
-    """Return the names of the packages that are most likely the reason why a stage does better here.
+    """Return the packages that most likely explain why a stage succeeds with the packages installed here.
 
     Args:
-        here: version by name of each package installed here.
-        locked: the same, of the locked environment.
-        owners: names of the packages that a module can come from, by name of the module.
-        text: what the stage printed, and its code.
+        here: the version of each package installed here, by name.
+        locked: the version of each package of the locked environment, by name.
+        owners: names of the packages that provide a module, by name of the module.
+        text: the printed lines of the stage and its code.
 
     Returns:
         Names and versions, joined by commas.
@@ -269,10 +297,10 @@ def name_packages(
     for module, packages in owners.items():
         if not re.search(rf"(?:import|from|module named)\s+'?{re.escape(module)}\b", text):
             continue
-        found = [name for name in packages if name in differing]
-        # Several packages can share a module; the one of its name brings the others.
-        own_name = canonicalize_name(module)
-        namesakes = [name for name in found if canonicalize_name(name) == own_name]
-        imported.update(namesakes or found)
-    named = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
-    return ", ".join(f"{name} {differing[name]}" for name in named)
+        candidates = [name for name in packages if name in differing]
+        # Several packages can share a module. The one with the module's name depends on the others.
+        module_name = canonicalize_name(module)
+        namesakes = [name for name in candidates if canonicalize_name(name) == module_name]
+        imported.update(namesakes or candidates)
+    names = sorted(imported) or sorted(differing)[:MOST_PACKAGES]
+    return ", ".join(f"{name} {differing[name]}" for name in names)

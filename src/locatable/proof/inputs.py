@@ -1,4 +1,4 @@
-"""Knows what a stage reads: what it declares, to fill the folder of a run, and what it could read besides."""
+"""Fills the folder of a run with the declared inputs of a stage, and lists its undeclared inputs."""
 
 import os
 import re
@@ -15,21 +15,21 @@ from ..errors import CannotTryError, UnreadableError
 from ..git import clone_git, untracked_names
 from ..model import Stage, flatten, overlaps
 
-# Every run has its own of these, and no result may depend on them.
+# Every run sets these variables anew, and no result may depend on them.
 PRIVATE_VARIABLES = frozenset(
     {"HOME", "PATH", "PWD", "OLDPWD", "TMPDIR", "SHLVL", "_", "DVC_ROOT", "DVC_STAGE", "VIRTUAL_ENV"}
 )
-# Larger files are data rather than code, and are not searched for words.
+# Larger files are taken for data, not code, and are not searched for names.
 MOST_BYTES_OF_TEXT = 1_000_000
-# How Python and a shell name an environment variable that they ask for.
-_ASKED_BY_PYTHON = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""")
-_ASKED_BY_SHELL = re.compile(r"\$\{?([A-Z_][A-Z0-9_]{2,})")
-# In place of keys: the whole file.
+# How code in Python and in a shell reads an environment variable.
+_PYTHON_VARIABLE = re.compile(r"""(?:environ(?:\.get)?|getenv)[\[(]\s*['"](\w+)""")
+_SHELL_VARIABLE = re.compile(r"\$\{?([A-Z_][A-Z0-9_]{2,})")
+# Stands for the whole params file, in place of keys.
 WHOLE_FILE = ""
 
 
 class InputKind(StrEnum):
-    """Kinds of things that a stage can need."""
+    """The kinds of inputs of a stage."""
 
     FILE = "file"
     PARAM = "param"
@@ -38,12 +38,12 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True)
 class Input:
-    """Something that a stage can need.
+    """An input that a stage does not declare.
 
     Attributes:
         kind: a file or folder, a param, or an environment variable.
-        name: path from the Git root, dotted key, or name of the variable.
-        source: the file or folder to copy, the params file, or None for a variable.
+        name: a path from the Git root, a dotted key, or the name of a variable.
+        source: the file or folder to copy, the params file with the key, or None for a variable.
     """
 
     kind: InputKind
@@ -54,14 +54,14 @@ class Input:
 def fill_folder(
     stage: Stage, checkout: Checkout, folder: Path, extra: Sequence[Input], last_file_first: bool
 ) -> None:
-    """Fill the folder of a run, which stands for the Git root, with what a stage sees.
+    """Copy the inputs of a stage into a folder that stands for the Git root.
 
     Args:
         stage: a stage of the checkout.
         checkout: the clean clone, with every dependency of the stage in place.
-        folder: the folder of the run.
-        extra: what the stage sees beyond what it declares.
-        last_file_first: copy files in the reverse order of their paths.
+        folder: the folder to fill.
+        extra: undeclared inputs to copy as well.
+        last_file_first: true to copy the files in the reverse order of their paths.
     """
     files = _files(stage, checkout, extra)
     keys_by_file = _params_files(stage, checkout, extra)
@@ -72,25 +72,25 @@ def fill_folder(
         target.parent.mkdir(parents=True, exist_ok=True)
         copy_file(files[name], target)
         shutil.copymode(files[name], target)
-    # Of params files, a stage sees the declared keys alone.
-    declared = [checkout.path_of(path) for path in stage.deps]
+    # Reduce params files to the declared keys, unless the stage depends on the file as a whole.
+    whole_files = [checkout.path_of(path) for path in stage.deps]
     for path, keys in keys_by_file.items():
-        left = None
-        if path not in declared:
-            left = _declared_part(path, keys)
-        if left is not None:
+        if path in whole_files:
+            continue
+        declared_part = _declared_part(path, keys)
+        if declared_part is not None:
             target = folder / path.relative_to(checkout.tree)
-            target.write_text(left, encoding="utf-8", newline="")
+            target.write_text(declared_part, encoding="utf-8", newline="")
     _make_folders(stage, checkout, folder)
 
 
 def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, Path]:
-    """Return the files that a stage sees beside params files, by the path from the Git root."""
+    """Return the declared dependencies and extra files of a stage, by the path from the Git root."""
     files: dict[Path, Path] = {}
     for dependency in stage.deps:
         place = checkout.path_of(dependency)
-        found = checkout.files_in(place) if place.is_dir() else [place]
-        for file in found:
+        candidates = checkout.files_in(place) if place.is_dir() else [place]
+        for file in candidates:
             if file.exists():
                 files[file.relative_to(checkout.tree)] = file
     for item in extra:
@@ -101,7 +101,7 @@ def _files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Pat
 
 
 def _params_files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> dict[Path, list[str]]:
-    """Return the keys that a stage sees of each params file there is: those that it declares, and more."""
+    """Return the declared and extra keys of a stage, by existing params file."""
     keys_by_file: dict[Path, list[str]] = defaultdict(list)
     for name, keys in stage.params.items():
         place = checkout.path_of(name)
@@ -114,7 +114,7 @@ def _params_files(stage: Stage, checkout: Checkout, extra: Sequence[Input]) -> d
 
 
 def _declared_part(path: Path, keys: Sequence[str]) -> str | None:
-    """Return a params file without the lines of what is not declared; None where it has to stay whole."""
+    """Return the text of a params file reduced to some keys, or None if it cannot be reduced."""
     if WHOLE_FILE in keys:
         return None
     text = path.read_bytes().decode()
@@ -122,18 +122,17 @@ def _declared_part(path: Path, keys: Sequence[str]) -> str | None:
 
 
 def _make_folders(stage: Stage, checkout: Checkout, folder: Path) -> None:
-    """Make the folders that a checkout has without any file of them being declared."""
-    wanted = [checkout.path_of(path) for path in stage.deps]
-    # A checkout has the folder of an output if anything in Git lies in it.
-    wanted += [checkout.path_of(path).parent for path in stage.outs]
-    there = [checkout.path_of(stage.folder), *filter(Path.is_dir, wanted)]
-    for path in there:
+    """Create folders that exist in every checkout, although the stage may declare no file in them."""
+    candidates = [checkout.path_of(path) for path in stage.deps]
+    # The folder of an output exists in the checkout if Git has any file in it.
+    candidates += [checkout.path_of(path).parent for path in stage.outs]
+    for path in (checkout.path_of(stage.folder), *filter(Path.is_dir, candidates)):
         place = folder / path.relative_to(checkout.tree)
         place.mkdir(parents=True, exist_ok=True)
 
 
 def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
-    """Return the params files of which a stage declares a part, and that cannot be cut to it."""
+    """Return the params files that cannot be reduced to the declared keys, and are seen whole."""
     whole = []
     for file, keys in stage.params.items():
         path = checkout.path_of(file)
@@ -144,7 +143,10 @@ def seen_whole(stage: Stage, checkout: Checkout) -> list[str]:
 
 
 def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input]:
-    """Return everything around a stage that it does not declare; of the user's files, what `text` mentions.
+    """Return all inputs that a stage could use without declaring them.
+
+    These are files that Git or DVC stores, params, environment variables, and those untracked files of the
+    user that `text` mentions.
 
     Raises:
         CannotTryError: a params file cannot be read.
@@ -158,10 +160,10 @@ def undeclared_inputs(stage: Stage, checkout: Checkout, text: str) -> list[Input
 
 
 def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    """Yield the files that Git or DVC holds."""
+    """Yield the files and folders that Git or DVC stores and the stage does not declare."""
     declared = [checkout.path_of(path) for path in (*stage.deps, *stage.outs)]
     in_git = clone_git(checkout.tree, "ls-files", "-z", "--cached").split("\0")
-    # A dictionary has each path once, in the same order each time.
+    # The keys of a dictionary are unique and keep their order, so every run tries the same inputs.
     paths = {checkout.tree / name: None for name in in_git if name}
     for output in checkout.outputs:
         paths[checkout.path_of(output.path)] = None
@@ -174,7 +176,7 @@ def _undeclared_files(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 
 
 def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
-    """Yield files that lie in the user's checkout, and that neither Git nor DVC holds."""
+    """Yield files in the user's checkout that neither Git nor DVC tracks and that a text mentions."""
     top = checkout.user_top
     outputs = {str(checkout.path_of(output.path)) for output in checkout.outputs}
     for name in untracked_names(top):
@@ -182,20 +184,20 @@ def _files_of_the_user(checkout: Checkout, text: str) -> Iterator[Input]:
         if path.exists() or overlaps(str(path), outputs):
             continue
         item = Input(InputKind.FILE, name.rstrip("/"), top / name)
-        if mentioned(item, text):
+        if is_mentioned(item, text):
             yield item
 
 
 def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
-    """Yield the keys of params files.
+    """Yield the keys of params files that the stage does not declare.
 
     Raises:
-        CannotTryError: one cannot be read.
+        CannotTryError: a params file cannot be read.
     """
     declared = _params_files(stage, checkout, ())
     for path in sorted(checkout.params_files):
         keys = declared.get(path, [])
-        # A params file in Python is code, and is found among the files.
+        # A params file in Python is code: `_undeclared_files` yields it as a whole.
         if WHOLE_FILE in keys or path.suffix == ".py" or not path.is_file():
             continue
         try:
@@ -211,7 +213,7 @@ def _undeclared_params(stage: Stage, checkout: Checkout) -> Iterator[Input]:
 
 
 def _variables(user_top: Path) -> Iterator[Input]:
-    """Yield the user's environment variables, without those that lead into the user's checkout."""
+    """Yield the user's environment variables, without private ones and those with a path in the checkout."""
     for name, value in sorted(os.environ.items()):
         if name in PRIVATE_VARIABLES or name.startswith(("GIT_", "DVC_")):
             continue
@@ -220,7 +222,7 @@ def _variables(user_top: Path) -> Iterator[Input]:
 
 
 def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
-    """Yield all files that a stage declares to read, those in folders included, up to a megabyte each."""
+    """Yield the files in a stage's dependencies, without files of a megabyte or more, which are data."""
     for path in stage.deps:
         for file in files_below(root / path):
             if file.stat().st_size < MOST_BYTES_OF_TEXT:
@@ -228,26 +230,26 @@ def declared_files(stage: Stage, root: Path) -> Iterator[Path]:
 
 
 def files_below(path: Path) -> list[Path]:
-    """Return all files in a folder, sorted by path; or the file itself."""
+    """Return all files below a folder, sorted by path. For a file, return the file itself."""
     below = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [file for file in below if file.is_file()]
 
 
 def text_of(stage: Stage, root: Path) -> str:
-    """Return the commands of a stage and the text of all files that it declares; see `declared_files`."""
+    """Return the commands of a stage and the text of its declared files, see `declared_files`."""
     texts = list(stage.commands)
     for file in declared_files(stage, root):
         texts.append(file.read_bytes().decode(errors="ignore"))
     return "\n".join(texts)
 
 
-def mentioned(item: Input, text: str) -> bool:
-    """Return whether a text has all the words by which an input is usually named."""
+def is_mentioned(item: Input, text: str) -> bool:
+    """Return whether a text contains the words that code would use to name an input."""
     path = Path(item.name)
     words = [path.name]
     if item.kind is InputKind.PARAM:
         words = item.name.split(".")
-    # Python imports a package by its folder, and a module without its ending.
+    # An import names a package by its folder, and a module without `.py`.
     elif path.name == "__init__.py":
         words = [path.parent.name]
     elif path.suffix == ".py":
@@ -255,14 +257,14 @@ def mentioned(item: Input, text: str) -> bool:
     return all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for word in words)
 
 
-def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> str:
-    """Return what the user reads about an undeclared input.
+def undeclared_finding(stage: Stage, item: Input, tree: Path, root: Path) -> str:
+    """Return the finding about an undeclared input.
 
     Args:
-        stage: that needs it.
+        stage: the stage that needs the input.
         item: the input.
-        tree: Git root of the clone.
-        root: the DVC project in it.
+        tree: the Git root of the clone.
+        root: the DVC root of the clone.
     """
     address = stage.address
     if item.source is None:
@@ -277,12 +279,19 @@ def undeclared_sentence(stage: Stage, item: Input, tree: Path, root: Path) -> st
 
 
 def unset_variables(stage: Stage, text: str) -> str:
-    """Return a remark on environment variables that a stage asks for by name and that are not set here."""
-    asked = _ASKED_BY_PYTHON.findall(text)
+    """Return a remark on the environment variables that a stage reads and that are not set here.
+
+    Args:
+        stage: the stage, whose commands are searched.
+        text: code of the stage to search as well.
+
+    Returns:
+        An empty text if all of them are set.
+    """
+    variables = _PYTHON_VARIABLE.findall(text)
     for command in stage.commands:
-        asked += _ASKED_BY_SHELL.findall(command)
-    unset = set(asked) - os.environ.keys() - PRIVATE_VARIABLES
+        variables += _SHELL_VARIABLE.findall(command)
+    unset = set(variables) - os.environ.keys() - PRIVATE_VARIABLES
     if not unset:
         return ""
-    names = ", ".join(sorted(unset))
-    return f"; it asks for {names}, which is not set here"
+    return f"; it asks for {', '.join(sorted(unset))}, which is not set here"

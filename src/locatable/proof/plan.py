@@ -1,6 +1,6 @@
-"""Plans a proof, and brings a clean clone into the state in which its stages can be rebuilt.
+"""Plans a proof, and prepares a clean clone in which its stages can be rebuilt.
 
-No stage runs here. What the revision records of each is checked against the revision itself.
+No stage runs here. The records of the stages in dvc.lock are checked against the revision's own files.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from .inputs import declared_files
 
 @dataclass(frozen=True)
 class ProofPlan:
-    """The stages of a proof.
+    """The stages that a proof rebuilds, and the data that it does not.
 
     Attributes:
-        stages: stages to rebuild, each after those that it depends on.
-        frozen: stages that are taken as recorded, since they are frozen.
-        taken_as_recorded: what DVC holds and no stage of the proof writes.
+        stages: the stages to rebuild. Each comes after the stages that it depends on.
+        frozen: the frozen stages. They are not rebuilt, so their outputs are not proven.
+        taken_as_recorded: data that DVC stores and no stage of the proof writes, such as tracked data.
     """
 
     stages: tuple[Stage, ...]
@@ -37,11 +37,11 @@ class ProofPlan:
 
     @property
     def rebuilt(self) -> list[Output]:
-        """All outputs that the proof rebuilds."""
+        """The outputs of all stages that the proof rebuilds."""
         return [output for stage in self.stages for output in stage.outs.values()]
 
-    def fetched_for(self, stage: Stage) -> list[Output]:
-        """Return what a stage reads and DVC holds: data, and outputs of stages outside of the proof."""
+    def recorded_inputs(self, stage: Stage) -> list[Output]:
+        """Return the inputs of a stage that DVC stores and no stage of the proof writes."""
         read = [*stage.deps, *stage.params]
         return [output for output in self.taken_as_recorded if overlaps(output.path, read)]
 
@@ -52,16 +52,17 @@ def plan_proof(
     only: str | None,
     advise: Callable[[], str] = lambda: "`dvc repro`, then commit",
 ) -> ProofPlan:
-    """Decide which stages to rebuild, and what is taken as recorded.
+    """Decide which stages to rebuild, and which data to take as recorded.
 
     Args:
-        stages: all stages of a revision, each after those that it depends on.
-        outputs: all that DVC knows to be written by a stage or tracked by a .dvc file.
-        only: name or address of the one stage to rebuild; None for all that are not frozen.
-        advise: says what to do where no results are recorded yet, see `first_results`.
+        stages: all stages of a revision. Each comes after the stages that it depends on.
+        outputs: all outputs of stages and all files and folders tracked by .dvc files.
+        only: name or address of the one stage to rebuild, or None for every stage that is not frozen.
+        advise: returns the advice for a revision without recorded results, see `first_results`.
 
     Raises:
-        CannotTryError: there is no such stage, or a stage is not recorded or reaches outside of the project.
+        CannotTryError: no stage is left to rebuild, or a stage has no record, or a path of a stage lies
+            outside the project.
     """
     frozen: list[Stage] = []
     if only is None:
@@ -90,67 +91,72 @@ def plan_proof(
 
 
 def addresses(stages: Iterable[Stage]) -> str:
-    """Return the addresses of some stages, as a line lists them."""
+    """Return the addresses of some stages, joined by commas."""
     return ", ".join(stage.address for stage in stages)
 
 
 def _check_inside(stage: Stage) -> None:
+    """Raise if a stage reads or writes a path outside the project."""
     for path in (*stage.deps, *stage.params, *stage.outs):
         if not is_inside(path):
             raise CannotTryError(f"{stage.address}: {path} is outside the project")
 
 
 def _is_recorded(stage: Stage) -> bool:
-    """Return whether there is anything to compare with; a stage without outputs needs no record."""
+    """Return whether dvc.lock records an output to compare with. A stage without outputs needs no record."""
     return not stage.outs or any(output.recorded for output in stage.outs.values())
 
 
 @dataclass
 class StageRecord:
-    """The knowledge of a stage before it is rebuilt.
+    """The result of checking the record of a stage, before the stage is rebuilt.
 
     Attributes:
-        findings: what is wrong with what is recorded of it, one line each.
-        contradictory: whether dvc.lock does not say what the revision holds.
-        kept: copies of its recorded persistent outputs by path, as far as they can be had.
+        findings: problems of the record, one line each.
+        contradictory: true if dvc.lock contradicts the files of the revision.
+        persistent: copies of the recorded persistent outputs, by path. Unavailable ones are missing.
     """
 
     findings: list[str]
     contradictory: bool
-    kept: dict[str, Path] = field(default_factory=dict)
+    persistent: dict[str, Path] = field(default_factory=dict)
 
 
 def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> dict[str, StageRecord]:
-    """Check what is recorded, take recorded outputs out of the clone, and bring in what stages depend on.
+    """Check the records of the stages, move recorded outputs out of the clone, and fetch the inputs.
 
-    Returns what is known of each stage, by its address.
+    Returns:
+        The checked record of each stage, by address.
 
     Raises:
-        CannotTryError: a stage depends on something that is not available.
+        CannotTryError: an input of a stage is not available.
     """
-    found = contradictions(plan.stages, checkout)
+    contradictory = contradictions(plan.stages, checkout)
     records = {}
-    # All outputs leave before data comes in: a stage can read a folder that another one writes into.
+    # Remove the outputs of all stages before any data is fetched, because one stage can read a folder that
+    # another stage writes into.
     for stage in plan.stages:
-        findings = found.get(stage.address, [])
+        findings = contradictory.get(stage.address, [])
         record = StageRecord(findings, contradictory=bool(findings))
         records[stage.address] = record
         for output in stage.outs.values():
             if output.cached and output.recorded:
                 record.findings += damaged_objects(checkout, output)
+                # Fetch the last output of a stage that may continue from it, for the diagnosis. If it is not
+                # available, the proof goes on without it.
                 if output.persistent and not checkout.path_of(output.path).exists():
                     with contextlib.suppress(CannotTryError):
                         fetch(checkout, output)
             copy = recorded.set_aside(output)
             if output.persistent and copy:
-                # No stage sees it, unless to find out whether it would make a difference.
-                record.kept[output.path] = copy
+                # A stage does not see its last output, except when a diagnosis tests whether that matters.
+                record.persistent[output.path] = copy
     rebuilt = [output.path for output in plan.rebuilt]
     for stage in plan.stages:
         record = records[stage.address]
         for path in stage.deps:
             _check_links(checkout.path_of(path), checkout)
-        for output in plan.fetched_for(stage):
+        for output in plan.recorded_inputs(stage):
             if not checkout.exists(output.path):
                 record.findings += fetch(checkout, output)
         _check_dependencies(stage, checkout, rebuilt)
@@ -158,7 +164,7 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
 
 
 def _check_links(path: Path, checkout: Checkout) -> None:
-    """Refuse a dependency that is, or holds, a link out of the clone: its target is in no revision."""
+    """Refuse a dependency that is or contains a link out of the clone, because no revision has its target."""
     tree = checkout.tree.resolve()
     for each in (path, *path.rglob("*")):
         target = each.resolve()
@@ -168,6 +174,7 @@ def _check_links(path: Path, checkout: Checkout) -> None:
 
 
 def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) -> None:
+    """Raise if a dependency or params file of a stage is missing and no stage of the proof rebuilds it."""
     missing = []
     for path in stage.deps:
         problem = checkout.missing_content(path, stage)
@@ -175,7 +182,7 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) ->
             raise CannotTryError(f"{stage.address} depends on {path}: {problem}")
         if not checkout.exists(path, stage):
             missing.append(path)
-    # Hydra can compose params files, and Git ignore what it composed.
+    # A params file can be missing too: Hydra can compose it, and Git can ignore it.
     missing += [file for file in stage.params if not checkout.path_of(file).exists()]
     for path in missing:
         if overlaps(path, rebuilt):
@@ -188,54 +195,56 @@ def _check_dependencies(stage: Stage, checkout: Checkout, rebuilt: list[str]) ->
 
 
 def contradictions(stages: Collection[Stage], checkout: Checkout) -> dict[str, list[str]]:
-    """Return where dvc.lock says other than dvc.yaml, params and outputs in Git, by the address of a stage.
+    """Return where dvc.lock contradicts dvc.yaml, the params or outputs in Git, as lines by stage address.
 
-    No output of the stages may lie outside of the project: DVC asks servers for such outputs.
+    The outputs of the stages have to lie inside the project, because DVC would ask servers for other outputs.
     """
     lines: dict[str, list[str]] = defaultdict(list)
-    for found in differences(checkout.snapshot):
-        # Dependencies are compared when they are in place: earlier stages can rebuild them.
-        if found.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
-            lines[found.stage].append(f"{found.stage}: {_sentence(found)}")
+    for difference in differences(checkout.snapshot):
+        # Dependencies are compared later, by `wrong_inputs`: an earlier stage can still rebuild them.
+        if difference.kind in (Kind.COMMAND, Kind.PARAM, Kind.OUTPUT):
+            lines[difference.stage].append(f"{difference.stage}: {_sentence(difference)}")
     contradictory = {}
     for stage in stages:
-        own = lines[stage.address]
+        findings = lines[stage.address]
         for output in stage.outs.values():
             if not output.recorded or output.cached:
                 continue
             is_here = checkout.exists(output.path) and checkout.path_of(output.path).exists()
             if not is_here:
-                own.append(
+                findings.append(
                     f"{stage.address}: dvc.lock records {output.path}, which this revision does not hold"
                 )
-        if own:
-            contradictory[stage.address] = own
+        if findings:
+            contradictory[stage.address] = findings
     return contradictory
 
 
-def _sentence(found: Difference) -> str:
-    """Return a difference as a proof tells it: from what dvc.lock records."""
-    has_both = found.recorded is not None and found.present is not None
-    match found.kind:
+def _sentence(difference: Difference) -> str:
+    """Return the sentence by which a proof reports a difference, told from the side of dvc.lock."""
+    name = difference.name
+    recorded = difference.recorded
+    present = difference.present
+    has_both = recorded is not None and present is not None
+    match difference.kind:
         case Kind.COMMAND:
             return "dvc.lock records another command than dvc.yaml has"
         case Kind.PARAM if has_both:
-            file = Key.parse(found.name).file
-            return f"dvc.lock records {found.name} = {found.recorded!r}, {file} has {found.present!r}"
-        case Kind.OUTPUT if found.recorded is None:
-            return f"dvc.lock does not record {found.name}"
+            return f"dvc.lock records {name} = {recorded!r}, {Key.parse(name).file} has {present!r}"
+        case Kind.OUTPUT if recorded is None:
+            return f"dvc.lock does not record {name}"
         case Kind.OUTPUT if has_both:
-            return f"{found.name} in Git is not the one that dvc.lock records"
-    return f"dvc.lock is not of this revision: {found.sentence}"
+            return f"{name} in Git is not the one that dvc.lock records"
+    return f"dvc.lock is not of this revision: {difference.sentence}"
 
 
 def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list[str]:
-    """Return a line for each dependency that is not what dvc.lock records.
+    """Return a line for each dependency whose hash is not the one in dvc.lock.
 
     Args:
         stage: a stage of the checkout.
         checkout: the clean clone, with every dependency of the stage in place.
-        differing: outputs of earlier stages that already differ, and need not be named again.
+        differing: paths of rebuilt outputs that differ. They are reported already, so they are skipped here.
     """
     lines = []
     recorded = stage.record.deps if stage.record else {}
@@ -258,11 +267,11 @@ def wrong_inputs(stage: Stage, checkout: Checkout, differing: list[str]) -> list
 
 
 def foreign_paths(stage: Stage, checkout: Checkout) -> list[str]:
-    """Return where the command of a stage, or a file that it declares, names the user's own checkout."""
+    """Return a line for the command, and for each declared file, that contains the user's checkout path."""
     top = checkout.user_top
-    name = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
-    places = ["its command"] if any(map(name.search, stage.commands)) else []
+    path_in_text = re.compile(rf"(?<![\w.:/-]){re.escape(str(top))}(?![\w.-])")
+    places = ["its command"] if any(map(path_in_text.search, stage.commands)) else []
     for file in declared_files(stage, checkout.root):
-        if name.search(file.read_text(errors="ignore")):
+        if path_in_text.search(file.read_text(errors="ignore")):
             places.append(str(file.relative_to(checkout.root)))
     return [f"{stage.address}: {place} names {top}, a folder that only this machine has" for place in places]

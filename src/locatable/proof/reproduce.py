@@ -1,4 +1,8 @@
-"""Proves that a result can be rebuilt: the course of a whole proof, and its report."""
+"""Runs a whole proof, and writes its report.
+
+`reproduce` plans the proof, prepares a clean clone, builds the environment, then rebuilds one stage after
+the other. Each stage is compared with its record and, if it differs, diagnosed before the next one runs.
+"""
 
 import time
 from collections.abc import Callable
@@ -16,11 +20,11 @@ from ..repository.reader import resolve
 from ..results.processor import Processor, read_processor
 from ..results.rebuild import first_results
 from .attempts import Attempt, RecordedOutputs, StageRunner, remove
-from .comparison import OutputVerdict, Verdict, accept_by_what_follows, has_numbers, unproven
+from .comparison import OutputVerdict, Verdict, accept_by_later_results, has_numbers, unproven
 from .conditions import runs_programs, vary
 from .diagnosis import Diagnosis, diagnose_difference, diagnose_failure
 from .environment import current_programs, recorded_variables
-from .inputs import seen_whole
+from .inputs import seen_whole, text_of
 from .lock_files import EnvironmentLock, build_environment, find_lock, present_locks
 from .plan import ProofPlan, StageRecord, addresses, foreign_paths, plan_proof, prepare, wrong_inputs
 from .sandbox import Sandbox, make_sandbox, processor_of_stages
@@ -34,13 +38,14 @@ class ProofOptions:
 
     Attributes:
         rev: a Git revision or the name of an experiment.
-        stage: name or address of the one stage to rebuild, from recorded inputs; None for all.
-        fresh_environment: build an environment from the revision's lock; otherwise use the current one.
-        vary: run every stage once more under other conditions.
-        rtol: relative difference up to which numbers in outputs count as equal.
+        stage: name or address of the one stage to rebuild from its recorded inputs, or None for all stages.
+        fresh_environment: true to build an environment from the revision's lock, false for the current one.
+        vary: true to run every stage again under other conditions.
+        rtol: largest relative difference at which two numbers in outputs count as equal.
         wheels: a folder with all packages of the lock, for machines without a package index.
-        allow_build: whether packages of the lock may run what they hold while they are installed.
-        follow: called with the file that takes what a stage prints, before it runs; None: nobody wants it.
+        allow_build: true if packages of the lock may run their own code while they are installed.
+        follow: called before a stage runs, with the file that receives its printed lines, so that a caller
+            can show them. None to show nothing.
     """
 
     rev: str = "HEAD"
@@ -55,7 +60,13 @@ class ProofOptions:
 
 @dataclass
 class Seconds:
-    """Seconds that the parts of a proof took; `stages` by address, the first run of each."""
+    """The seconds that each part of a proof took.
+
+    Attributes:
+        preparation: the time to plan the proof and to prepare the clone.
+        stages: the time of the first run of each stage, by address.
+        environment: the time to build the environment and to remove it.
+    """
 
     preparation: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -68,15 +79,16 @@ class Report:
 
     Attributes:
         revision: the commit that was rebuilt.
-        environment: which environment its stages ran in.
-        isolation: what its stages could not see.
+        environment: the environment in which the stages ran, in words.
+        isolation: what the stages could not see, in words.
         varied: names of the conditions that were changed.
         outputs: one verdict for each output.
-        findings: one line each.
-        seconds: how long it took.
-        processor: of this machine, None where all is identical and it makes no difference.
-        recorded_processor: that the results were computed on, None where nobody noted it.
-        seen_whole: params files by stage, of which it declares a part and saw all.
+        findings: what is wrong, one line each.
+        seconds: how long the parts of the proof took.
+        processor: the processor of this machine. None if every output is identical, because then it does not
+            matter, unless conditions were varied.
+        recorded_processor: the processor that computed the recorded results, None if it is not recorded.
+        seen_whole: params files of which a stage declares some keys but saw all, by address of the stage.
     """
 
     revision: str
@@ -97,7 +109,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line: how many outputs are as recorded, of how many, and how many are not proven."""
+        """One line with the numbers of outputs, of unproven outputs and of findings."""
         parts = [f"{self.as_recorded} of {len(self.outputs)} outputs rebuilt as recorded"]
         frozen = [verdict for verdict in self.outputs if verdict.verdict is Verdict.FROZEN]
         if frozen:
@@ -107,7 +119,7 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """True if all outputs are as recorded, and nothing else is wrong."""
+        """True if all outputs are as recorded and there are no findings."""
         return not self.findings and self.as_recorded == len(self.outputs)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,10 +139,12 @@ class Report:
 
 
 def reproduce(options: ProofOptions, progress: Progress) -> Report:
-    """Rebuild the stages of a revision and compare; the user's checkout, cache and remote are only read.
+    """Rebuild the stages of a revision and compare their outputs with the recorded ones.
+
+    The user's checkout, cache and remote are only read.
 
     Raises:
-        CannotTryError: it cannot be done here.
+        CannotTryError: the proof cannot be run on this machine, or the revision has nothing to prove.
     """
     root = project_root()
     commit = resolve(options.rev)
@@ -140,7 +154,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         TemporaryDirectory(prefix="reproduce-", ignore_cleanup_errors=True) as folder,
     ):
         work = Path(folder).resolve()
-        # Stages would fail here that do not fail in the checkout.
+        # Otherwise stages would fail here that run well in the user's checkout.
         if not runs_programs(work):
             raise CannotTryError(
                 f"no program may run in {work.parent} (mounted noexec): "
@@ -159,7 +173,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 lock = find_lock(
                     checkout.root, checkout.stages, options.wheels, allow_build=options.allow_build
                 )
-            # Where a stage writes the record of the environment, it is not there any more when stages run.
+            # Read them now: `prepare` removes the record of the environment if a stage writes it.
             variables = recorded_variables(checkout.root)
             environment = work / "env"
             programs = environment / "bin" if lock else current_programs()
@@ -178,15 +192,15 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
                 build_environment(lock, checkout.root, environment, sandbox)
             seconds.environment = time.perf_counter() - begun
 
-            here = processor_of_stages(sandbox) if options.vary else None
-            proof = _Proof(plan, checkout, sandbox, recorded, records, here)
+            processor = processor_of_stages(sandbox) if options.vary else None
+            proof = _Proof(plan, checkout, sandbox, recorded, records, processor)
             for number, stage in enumerate(plan.stages, start=1):
                 progress(f"rebuilding {stage.address} ({number} of {len(plan.stages)})")
                 seconds.stages[stage.address] = proof.rebuild(stage)
-            proof.accept_by_what_follows()
+            proof.accept_by_later_results()
             if not options.vary and not proof.is_identical:
-                # It can be why.
-                here = processor_of_stages(sandbox)
+                # A different processor can be the reason for the differences.
+                processor = processor_of_stages(sandbox)
 
             begun = time.perf_counter()
             remove(environment)
@@ -202,7 +216,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
         outputs=(*frozen, *proof.verdicts),
         findings=tuple(dict.fromkeys(proof.findings)),
         seconds=seconds,
-        processor=here,
+        processor=processor,
         recorded_processor=read_processor(root, commit),
         seen_whole=proof.seen_whole,
     )
@@ -211,7 +225,7 @@ def reproduce(options: ProofOptions, progress: Progress) -> Report:
 def _announce(
     plan: ProofPlan, checkout: Checkout, lock: EnvironmentLock | None, isolation: str, progress: Progress
 ) -> None:
-    """Tell what is about to run, and to be asked of the network: the revision can be a stranger's."""
+    """Report what will run and what will be downloaded, because the revision can be a stranger's."""
     progress(f"runs {addresses(plan.stages)}; {isolation}")
     if lock:
         progress(f"installs {lock.source}")
@@ -221,9 +235,9 @@ def _announce(
             progress(f"takes {lock.name}, and not {', '.join(others)}, which this revision has as well")
     remotes: set[str] = set()
     for stage in plan.stages:
-        for output in plan.fetched_for(stage):
+        for output in plan.recorded_inputs(stage):
             remotes.add(checkout.remote_of(output))
-    # Where no remote is set, nothing can be asked for.
+    # The remote is empty for data without a remote: nothing can be downloaded for it.
     remotes.discard("")
     if remotes:
         progress(f"takes data that this machine lacks from {', '.join(sorted(remotes))}")
@@ -231,20 +245,21 @@ def _announce(
 
 @dataclass
 class _Proof:
-    """A proof under way.
+    """The state of a running proof.
 
     Attributes:
-        plan: which stages to rebuild.
-        checkout: the clean clone, ready for them.
-        sandbox: where they run.
-        recorded: recorded outputs, to compare with.
-        records: what is known of each stage before it is rebuilt, by address.
-        processor: of this machine, to run stages under other conditions, too; None unless that is asked for.
-        verdicts: on the outputs of the stages so far.
-        findings: what was found in them so far, one line each.
-        varied: names of the conditions that were changed so far, in their order.
-        seen_whole: params files by stage, of which it declares a part and saw all.
-        postponed: first runs to be diagnosed unless the tolerance accepts them by what follows.
+        plan: the stages to rebuild.
+        checkout: the clean clone, prepared for the stages.
+        sandbox: the sandbox in which the stages run.
+        recorded: the recorded outputs to compare with.
+        records: the checked record of each stage, by address.
+        processor: the processor of this machine, None if stages are not run under other conditions.
+        verdicts: the verdicts on the outputs of the stages that ran so far.
+        findings: the findings about these stages, one line each.
+        varied: names of the conditions that were changed so far. A dictionary keeps their order.
+        seen_whole: params files of which a stage declares some keys but saw all, by address of the stage.
+        postponed: stages with their first run whose diagnosis waits, because later stages can show that their
+            outputs are as good as the recorded ones.
     """
 
     plan: ProofPlan
@@ -260,14 +275,18 @@ class _Proof:
     postponed: list[tuple[StageRunner, Attempt]] = field(default_factory=list)
 
     def rebuild(self, stage: Stage) -> float:
-        """Rebuild a stage if its inputs could be rebuilt; returns the seconds of its first run."""
+        """Rebuild a stage, unless one of its inputs could not be rebuilt.
+
+        Returns the seconds of its first run, 0 if it did not run.
+        """
         record = self.records[stage.address]
         self.findings += record.findings
         differing = [each.output for each in self.verdicts if each.verdict is not Verdict.IDENTICAL]
         differing_inputs = [path for path in differing if overlaps(path, stage.deps)]
-        has_inputs = all(self.checkout.path_of(path).exists() for path in differing_inputs)
+        # An earlier stage may have failed to write an input. Then this stage cannot run.
+        inputs_exist = all(self.checkout.path_of(path).exists() for path in differing_inputs)
         foreign = foreign_paths(stage, self.checkout)
-        if foreign or not has_inputs:
+        if foreign or not inputs_exist:
             self.findings += foreign
             self.verdicts += unproven(stage, Verdict.NOT_TRIED)
             return 0.0
@@ -282,12 +301,12 @@ class _Proof:
             sandbox=self.sandbox,
             recorded=self.recorded,
             taken_as_recorded=self.plan.taken_as_recorded,
-            kept=record.kept,
+            persistent=record.persistent,
         )
         first = runner.attempt()
-        # What differs in the inputs explains what differs in the outputs.
+        # Differing inputs already explain differing outputs, so such a stage is not diagnosed.
         trusted = not (record.contradictory or wrong or differing_inputs)
-        # Later stages can show outputs without numbers to be as good.
+        # An output without numbers, such as a model, is accepted if the numbers computed from it are.
         can_wait = bool(first.wrong) and all(verdict.only_opaque for verdict in first.wrong)
         if self.recorded.rtol > 0 and trusted and can_wait:
             self.postponed.append((runner, first))
@@ -296,21 +315,25 @@ class _Proof:
             diagnosis = _diagnose(runner, first, trusted)
         self.findings += diagnosis.findings
         self.verdicts += diagnosis.attempt.verdicts
+        # Other conditions tell nothing about a stage that already fails or differs under the usual ones.
         if self.processor and not diagnosis.findings and not diagnosis.attempt.failed:
             varied, findings = vary(runner, diagnosis.attempt, self.processor)
             self.varied |= dict.fromkeys(varied)
             self.findings += findings
         return first.seconds
 
-    def accept_by_what_follows(self) -> None:
-        """Accept what the tolerance accepts once all stages have run, and diagnose what it does not."""
+    def accept_by_later_results(self) -> None:
+        """Judge outputs without numbers by the numbers of later stages, and diagnose the rest.
+
+        Does nothing without a tolerance. To be called when all stages have run.
+        """
         if not self.recorded.rtol > 0:
             return
 
         def output_has_numbers(path: str) -> bool:
             return has_numbers(self.checkout.path_of(path))
 
-        self.verdicts = accept_by_what_follows(self.verdicts, self.checkout.stages, output_has_numbers)
+        self.verdicts = accept_by_later_results(self.verdicts, self.checkout.stages, output_has_numbers)
         wrong = {verdict.stage for verdict in self.verdicts if not verdict.as_recorded}
         for runner, first in self.postponed:
             if runner.stage.address in wrong:
@@ -323,14 +346,14 @@ class _Proof:
 
 
 def _diagnose(runner: StageRunner, first: Attempt, trusted: bool) -> Diagnosis:
-    """Find out what is wrong with a stage, if anything is."""
+    """Diagnose the first run of a stage if it failed or, for a trusted record, wrote other outputs."""
     diagnosis = Diagnosis(first)
-    text = first.printed + runner.text()
+    text = first.printed + text_of(runner.stage, runner.checkout.root)
     if first.failed:
         diagnosis = diagnose_failure(runner, first, text)
     last = diagnosis.attempt
     if not trusted or last.failed or not last.wrong:
         return diagnosis
-    # It runs with what it needs, and still writes something else.
+    # The stage runs, if need be with undeclared inputs, but still writes other outputs.
     difference = diagnose_difference(runner, last, text, diagnosis.inputs)
     return replace(difference, findings=diagnosis.findings + difference.findings)

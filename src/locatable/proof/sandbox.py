@@ -1,8 +1,8 @@
-"""Runs one stage where nothing exists but what it declares.
+"""Runs one stage where nothing exists but its declared inputs.
 
-The stage gets a folder with its dependencies and a params file of its declared keys, a home of its own and
-a short list of environment variables. Where bubblewrap (`bwrap`) is installed and allowed, it sees the
-system's programs, read-only, and nothing else: no user's files, no service of the machine, no network.
+The stage gets a folder with its dependencies and its params files, reduced to the declared keys, an empty
+home and a short list of environment variables. If bubblewrap (`bwrap`) is installed and allowed, the stage
+also sees the programs of the system, read-only, but no files of users, no services and no network.
 """
 
 import contextlib
@@ -26,53 +26,55 @@ from ..model import Stage
 from ..results.processor import Processor, describe_processor
 from .inputs import Input, InputKind, fill_folder
 
-# What is installed, but for what programs in other places need. Of /var: what TeX and font libraries read.
+# The folders of installed software that every stage sees. TeX and font libraries read those in /var.
 SYSTEM_FOLDERS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/sys"),
     *("/nix/store", "/gnu/store"),
     *("/var/lib/texmf", "/var/lib/ghostscript", "/var/cache/fontconfig"),
 )
-# Devices of graphics cards. All other devices are those of every container: null, zero, random, tty.
+# Devices of graphics cards. bubblewrap provides the usual other ones: null, zero, random, tty.
 GRAPHICS_CARDS = ("nvidia*", "dri", "kfd")
-# Where users keep files, besides their homes.
+# Folders with files of users, besides their homes.
 USER_FOLDERS = ("/tmp", "/var/tmp", "/home", "/media", "/mnt", "/srv")  # noqa: S108
-# What lies beside a folder `bin` of installed software. Other folders around a `bin` can hold a user's files.
+# One of these lies beside the `bin` of installed software. The folder around any other `bin` may contain
+# files of a user.
 SOFTWARE_MARKS = ("pyvenv.cfg", "conda-meta", "lib/node_modules", "lib/julia", "lib/R", "Cellar")
-# Of the folder that Python was installed in, what Python needs.
+# Python needs these folders of its installation. Others can be hidden.
 PYTHON_FOLDERS = ("bin", "lib", "lib64", "share")
-# A stage has no privilege, even where the proof is run by root, and reaches no process and no network.
+# A stage has no privileges, even if root runs the proof, and reaches no other process and no network.
 LIMITS = (
     *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"),
     *("--die-with-parent", "--new-session"),
 )
-# A user namespace of its own would give a stage privileges again. Kernels and bubblewraps before 0.8 cannot
-# forbid it.
+# A stage could regain privileges by creating another user namespace, so this is forbidden. Some kernels, and
+# bubblewrap before 0.8, do not support these options.
 NO_MORE_NAMESPACES = ("--unshare-user", "--disable-userns")
-# Where Linux says which processors there are: more than a process may use.
+# The file in which Linux lists all processors, including those that a process may not use.
 ONLINE_CPUS = Path("/sys/devices/system/cpu/online")
-# Where an active environment is.
-ACTIVE = ("CONDA_PREFIX", "VIRTUAL_ENV")
-# What packages of conda have shells run when their environment becomes the active one.
-ACTIVATION = "etc/conda/activate.d/*.sh"
-# What a shell sets of its own accord.
-OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
+# Variables with the path of an active environment.
+ACTIVE_ENVIRONMENTS = ("CONDA_PREFIX", "VIRTUAL_ENV")
+# Scripts of conda packages that a shell runs when it activates the environment.
+ACTIVATION_SCRIPTS = "etc/conda/activate.d/*.sh"
+# Variables that every shell sets, or that we set ourselves. They do not come from the scripts.
+SHELL_VARIABLES = ("PWD", "OLDPWD", "SHLVL", "_", "PATH")
 NO_VARIABLES: Mapping[str, str] = {}
-# Of what a stage prints, the end is kept: errors are there, and a loop can print for hours.
+# Only the end of a stage's printed text is kept: errors are there, and a loop can print for hours.
 MOST_BYTES_PRINTED = 20_000
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The place where stages run.
+    """The settings with which the stages of a proof run.
 
     Attributes:
-        work: a folder in which each run gets a folder of its own.
-        programs: the folder of programs of the environment that stages use.
-        user_top: Git root of the user's checkout; its programs are not for stages.
-        hidden: folders that stages cannot see where bubblewrap is used.
-        limits: what bubblewrap forbids, as options; empty where it is not used.
-        recorded: environment variables that were set when the results were made.
-        follow: called with the file that takes what a stage prints, before it runs; None: nobody wants it.
+        work: the folder in which each run creates its own folder.
+        programs: the folder with the programs of the environment that stages use.
+        user_top: the Git root of the user's checkout. Stages must not use programs in it.
+        hidden: folders that stages cannot see if bubblewrap is used.
+        limits: the options by which bubblewrap restricts a stage, empty if it is not used.
+        recorded: the environment variables that are recorded for the results.
+        follow: called before a stage runs, with the file that receives its printed lines, so that a caller
+            can show them. None to show nothing.
     """
 
     work: Path
@@ -86,17 +88,18 @@ class Sandbox:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Conditions of a run that no result may depend on; the defaults are those of every rebuild.
+    """The conditions of one run of a stage. The defaults are those of an ordinary rebuild.
 
     Attributes:
-        inputs: what the stage sees beyond what it declares.
-        programs: the folder of programs of another environment, None for the sandbox's own.
+        inputs: undeclared inputs that the stage sees as well.
+        programs: the folder with the programs of another environment, None for the sandbox's.
         variables: environment variables to set.
-        cpus: how many processors the stage may use, None for all.
-        umask: permissions that new files do not get.
-        last_file_first: create the files that the stage sees in reverse order.
-        parent: where the folder of the run is made, None for the usual place.
-        processor: what of another processor they stand for; empty where no processor decides them.
+        cpus: the number of processors that the stage may use, None for all.
+        umask: the permissions that new files do not get.
+        last_file_first: true to copy the inputs of the stage in reverse order.
+        parent: the folder in which to create the folder of the run, None for the sandbox's.
+        processor: the property of another processor that these conditions imitate, in words. Empty if they
+            have nothing to do with the processor.
     """
 
     inputs: tuple[Input, ...] = ()
@@ -114,13 +117,13 @@ USUAL = Conditions()
 
 @dataclass(frozen=True)
 class StageRun:
-    """The outcome of a run.
+    """The outcome of a run in the sandbox.
 
     Attributes:
-        folder: the folder of the run, to be removed.
-        exit_code: of the last command that ran.
-        printed: the end of what the stage printed.
-        seconds: how long it took.
+        folder: the folder of the run, which the caller removes.
+        exit_code: the exit code of the last command that ran.
+        printed: the end of the text that the stage printed.
+        seconds: how long the run took.
     """
 
     folder: Path
@@ -130,21 +133,21 @@ class StageRun:
 
     @property
     def tree(self) -> Path:
-        """The folder that the stage took for the Git root; its outputs are there."""
+        """The folder that stands for the Git root. The outputs of the stage are in it."""
         return self.folder / "tree"
 
 
 def make_sandbox(
     work: Path, programs: Path, user_top: Path, user_cache: Path, recorded: Mapping[str, str]
 ) -> tuple[Sandbox, str]:
-    """Return the best sandbox that this machine allows, and a phrase for the user: what it keeps out.
+    """Return the strictest sandbox that this machine allows, and a phrase that says how strict it is.
 
     Args:
-        work: a folder in which each run gets a folder of its own.
-        programs: the folder of programs of the environment that stages use.
-        user_top: Git root of the user's checkout.
+        work: the folder in which each run creates its own folder.
+        programs: the folder with the programs of the environment that stages use.
+        user_top: the Git root of the user's checkout.
         user_cache: the user's DVC cache.
-        recorded: environment variables that were set when the results were made.
+        recorded: the environment variables that are recorded for the results.
     """
     limits, problem = allowed_limits()
     hidden = hidden_folders(user_top, user_cache)
@@ -155,73 +158,83 @@ def make_sandbox(
 
 
 def allowed_limits() -> tuple[tuple[str, ...], str]:
-    """Return the strictest limits that can be set here, as options; or none, and why not in words."""
+    """Return the strictest limits that work on this machine, as options of bubblewrap.
+
+    If none work, return no options and the reason in words.
+    """
     if not shutil.which("bwrap"):
         return (), "bubblewrap is not installed"
-    said = ""
+    message = ""
     for limits in ((*LIMITS, *NO_MORE_NAMESPACES), LIMITS):
         command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *limits, "--", "true"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if not done.returncode:
             return limits, ""
-        said = done.stderr.strip()
-    return (), f"bubblewrap is not allowed here ({said[-120:]})"
+        message = done.stderr.strip()
+    return (), f"bubblewrap is not allowed here ({message[-120:]})"
 
 
 def hidden_folders(user_top: Path, user_cache: Path) -> tuple[Path, ...]:
-    """Return the folders of users: the checkout, the cache, the home, and where else users keep files."""
+    """Return the folders with files of users: the checkout, the cache, homes and others."""
     hidden: list[Path] = []
     for folder in (user_top, user_cache, Path.home(), *map(Path, USER_FOLDERS)):
         resolved = folder.resolve()
-        # The root is the home of some service accounts.
+        # Some service accounts have the root folder as their home. It cannot be hidden.
         if resolved != Path("/") and resolved not in hidden:
             hidden.append(resolved)
     return tuple(hidden)
 
 
 def processor_of_stages(sandbox: Sandbox) -> Processor:
-    """Describe the processor as the environment's own Python sees it, which is not to be trusted either."""
-    folder = _probe(sandbox)
+    """Describe the processor as the Python of the stages' environment sees it.
+
+    This runs packages of the environment, which are not trusted. So it runs in the sandbox, too.
+    """
+    folder = _probe_folder(sandbox)
     python = str(sandbox.programs / "python")
     isolation = isolation_command(sandbox, folder, folder, sandbox.recorded)
+    # If bubblewrap is used, it sets the recorded variables itself.
     if isolation:
         return describe_processor([*isolation, python], {})
     return describe_processor([python], sandbox.recorded)
 
 
-def _probe(sandbox: Sandbox) -> Path:
-    """Return a folder to run in what is no stage."""
+def _probe_folder(sandbox: Sandbox) -> Path:
+    """Return a folder for commands that run in the sandbox without being a stage."""
     folder = sandbox.work / "probe"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Conditions) -> StageRun:
-    """Run a stage's commands in a new folder, up to the first that fails."""
+    """Run the commands of a stage in a new folder, one after the other, until one fails."""
     if conditions.programs:
         sandbox = replace(sandbox, programs=conditions.programs)
     parent = conditions.parent or sandbox.work
     parent.mkdir(parents=True, exist_ok=True)
     name = stage.address.replace("/", "-").replace(":", "-")
-    # Another path for every run, and not one that holds the time: it would be taken for the stage's own.
+    # Every run has a different path, so that an output with a path in it differs between runs. The path does
+    # not contain the time, because a diagnosis searches outputs for the time of the run.
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
     tree = folder / "tree"
     for subfolder in (folder / "home", folder / "tmp", tree):
         subfolder.mkdir()
     fill_folder(stage, checkout, tree, conditions.inputs, conditions.last_file_first)
+    # A program can read the list of processors instead of asking which it may use, so show it a list of one.
     online_cpus = None
     if conditions.cpus and ONLINE_CPUS.exists():
         online_cpus = folder / "online"
         online_cpus.write_text("0\n")
     working = tree / checkout.path_of(stage.folder).relative_to(checkout.tree)
     variables = _variables(stage, checkout, sandbox, folder, conditions)
-    foreign = {name: variables[name] for name in {**active_variables(sandbox), **sandbox.recorded}}
-    isolation = isolation_command(sandbox, folder, working, foreign, online_cpus)
-    # DVC, too, takes the user's shell; that it does is one more thing a result can depend on.
+    untrusted_names = (*active_variables(sandbox), *sandbox.recorded)
+    untrusted = {name: variables[name] for name in untrusted_names}
+    isolation = isolation_command(sandbox, folder, working, untrusted, online_cpus)
+    # DVC runs commands by the shell of the user, so a result can depend on SHELL like on other variables.
     shell = variables.get("SHELL", "/bin/sh")
     if isolation:
-        # bubblewrap sets them, and is not to have them itself.
-        for name in foreign:
+        # bubblewrap sets these variables for the stage, and must not be affected by them itself.
+        for name in untrusted:
             del variables[name]
     exit_code = 0
     begun = time.perf_counter()
@@ -243,7 +256,7 @@ def run_stage(stage: Stage, checkout: Checkout, sandbox: Sandbox, conditions: Co
 def _variables(
     stage: Stage, checkout: Checkout, sandbox: Sandbox, folder: Path, conditions: Conditions
 ) -> dict[str, str]:
-    """Return the environment variables of a run."""
+    """Return the environment variables of a run. Those of the conditions come last, so they win."""
     active = active_variables(sandbox)
     search_path = [sandbox.programs, *_search_path(sandbox)]
     variables = {
@@ -263,42 +276,42 @@ def _variables(
 
 
 def active_variables(sandbox: Sandbox) -> dict[str, str]:
-    """Return what is set where the environment is active.
+    """Return the variables that are set when the environment of the stages is active.
 
-    Scripts of the packages of conda are run, as `conda activate` does, where stages run.
+    For a conda environment, this runs the scripts of its packages, as `conda activate` does, in the sandbox.
     """
     folder = sandbox.programs.parent
     if (folder / "pyvenv.cfg").is_file():
-        # So that `uv run` in a command of a stage uses it, and changes nothing in it.
+        # With these, `uv run` in a command of a stage uses this environment and does not change it.
         place = str(folder)
         return {"VIRTUAL_ENV": place, "UV_PROJECT_ENVIRONMENT": place, "UV_NO_SYNC": "1"}
     if not (folder / "conda-meta").is_dir():
         return {}
-    probe = _probe(sandbox)
+    probe = _probe_folder(sandbox)
     return _activate(folder, tuple(isolation_command(sandbox, probe, probe)))
 
 
 @lru_cache(10)
 def _activate(folder: Path, isolation: tuple[str, ...]) -> dict[str, str]:
-    """Return the variables that are set after the scripts of an environment of conda have run."""
-    lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION))]
+    """Return the variables that the activation scripts of a conda environment set."""
+    lines = [f". {quote(str(script))} >&2" for script in sorted(folder.glob(ACTIVATION_SCRIPTS))]
     script = "\n".join([*lines, "env -0"])
     command = [*isolation, shutil.which("bash") or "/bin/sh", "-c", script]
-    before = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
-    done = subprocess.run(command, env=before, cwd=folder, capture_output=True, check=False)
-    found = {"CONDA_PREFIX": str(folder)}
-    for pair in os.fsdecode(done.stdout).split("\0"):
-        name, separator, value = pair.partition("=")
-        if separator and name not in OF_SHELLS:
-            found[name] = value
-    return found
+    environment = {"CONDA_PREFIX": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, check=False)
+    variables = {"CONDA_PREFIX": str(folder)}
+    for line in os.fsdecode(done.stdout).split("\0"):
+        name, separator, value = line.partition("=")
+        if separator and name not in SHELL_VARIABLES:
+            variables[name] = value
+    return variables
 
 
 def _run_command(
     command: list[str], printed: IO[bytes], conditions: Conditions, *, cwd: Path, env: Mapping[str, str]
 ) -> int:
-    """Run a command to its end and return its exit code; nothing that it started outlives it."""
-    # The command inherits what this process may use.
+    """Run a command, kill all processes that it left running, and return its exit code."""
+    # A process inherits the processors that it may use from its parent, so restrict this process meanwhile.
     allowed = os.sched_getaffinity(0) if conditions.cpus else None
     if allowed:
         os.sched_setaffinity(0, sorted(allowed)[: conditions.cpus])
@@ -315,14 +328,14 @@ def _run_command(
         )
     except FileNotFoundError as error:
         printed.write(str(error).encode())
-        return 127  # as shells say it
+        return 127  # the exit code of shells for a command that is not found
     finally:
         if allowed:
             os.sched_setaffinity(0, allowed)
     try:
         return process.wait()
     finally:
-        # Whatever the stage left running, and all of it at Ctrl-C.
+        # This also ends the command itself when the user stops the proof by Ctrl-C.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -335,14 +348,15 @@ def isolation_command(
     variables: Mapping[str, str] = NO_VARIABLES,
     online_cpus: Path | None = None,
 ) -> list[str]:
-    """Return what to put before a command to isolate it: bubblewrap, or nothing where it is not used.
+    """Return the arguments to put before a command to isolate it, empty if bubblewrap is not used.
 
     Args:
-        sandbox: where it runs.
-        folder: all that it can write to.
-        working: the folder that it runs in.
-        variables: to set for it, and not for bubblewrap, which can be had to load a library by them.
-        online_cpus: a file to show in place of the machine's list of processors, None to show the machine's.
+        sandbox: the sandbox in which the command runs.
+        folder: the only folder that the command can write to.
+        working: the working folder of the command.
+        variables: environment variables for the command. bubblewrap itself must not have them, because a
+            variable can make a program load any library.
+        online_cpus: a file to show in place of the machine's list of processors, None to show that list.
     """
     if not sandbox.limits:
         return []
@@ -355,11 +369,15 @@ def isolation_command(
 
 
 def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]:
-    """Return what to put before an installer that runs what packages hold: it has the network and no home."""
+    """Return the arguments to put before an installer that runs code of packages.
+
+    It can use the network and write to the work folder, and reads only some paths besides the system's.
+    Empty if bubblewrap is not used.
+    """
     if not sandbox.limits:
         return []
     command = _bubblewrap(sandbox)
-    # How to find servers is often said by a service of the machine.
+    # The file with the name servers is often a link to the file of a service, outside the system's folders.
     for path in (*readable, Path("/etc/resolv.conf").resolve()):
         if not path.is_relative_to(sandbox.work):
             command += ["--ro-bind-try", str(path), str(path)]
@@ -369,8 +387,8 @@ def installer_isolation(sandbox: Sandbox, readable: Iterable[Path]) -> list[str]
 
 
 def _bubblewrap(sandbox: Sandbox) -> list[str]:
-    """Return the command that shows the system and a stage's programs, and hides all else."""
-    # By its path: an environment, which is first in the PATH of a stage, can have a program of this name.
+    """Return the command that shows the system and the programs of stages, and hides users' files."""
+    # Use the full path: the environment comes first in the PATH of a stage, and can contain a `bwrap`.
     program = os.path.abspath(shutil.which("bwrap") or "/usr/bin/bwrap")
     options = [program, "--dev", "/dev", "--proc", "/proc"]
     for pattern in GRAPHICS_CARDS:
@@ -387,7 +405,7 @@ def _bubblewrap(sandbox: Sandbox) -> list[str]:
     for path in sandbox.hidden:
         if path.is_dir():
             options += ["--tmpfs", str(path)]
-    # After what hides them: a user's programs lie in a home.
+    # Show these after hiding folders, because programs of a user are in a home.
     for shown in _program_folders(sandbox):
         options += ["--ro-bind", str(shown), str(shown)]
     return options
@@ -395,7 +413,7 @@ def _bubblewrap(sandbox: Sandbox) -> list[str]:
 
 @cache
 def _secrets(folder: Path) -> list[Path]:
-    """Return what is not for every account of the machine, though this one can read it: root can read all."""
+    """Return files and folders that only some accounts may read and this one can, such as root's."""
     secrets = []
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -410,35 +428,35 @@ def _secrets(folder: Path) -> list[Path]:
 
 
 def _search_path(sandbox: Sandbox) -> list[Path]:
-    """Return the folders of the user's PATH that are for stages, too."""
-    # The user's own environment must not serve where the locked one lacks something.
-    own = [sandbox.user_top, Path(sys.prefix, "bin").resolve()]
+    """Return the folders of the user's PATH that stages may use."""
+    # The user's own environment must not provide a program that the locked environment lacks.
+    excluded = [sandbox.user_top, Path(sys.prefix, "bin").resolve()]
     if sandbox.programs.parent != Path(sys.prefix):
-        for name in ACTIVE:
+        for name in ACTIVE_ENVIRONMENTS:
             environment = os.environ.get(name)
             if environment:
-                own.append(Path(environment, "bin").resolve())
-    found = []
+                excluded.append(Path(environment, "bin").resolve())
+    folders = []
     for entry in os.environ["PATH"].split(os.pathsep):
         folder = Path(entry)
-        if folder.is_absolute() and not _is_under(folder.resolve(), own):
-            found.append(folder)
-    return found
+        if folder.is_absolute() and not _is_under(folder.resolve(), excluded):
+            folders.append(folder)
+    return folders
 
 
 def _program_folders(sandbox: Sandbox) -> list[Path]:
-    """Return the folders that programs need and that would otherwise not be seen."""
+    """Return the folders that programs of stages need and that the system's folders do not include."""
     wanted = [sandbox.programs.parent, *python_folders(sandbox.programs, sandbox.hidden)]
     for entry in _search_path(sandbox):
         wanted += [entry, *software_around(entry)]
     shown: list[Path] = []
     for folder in wanted:
         resolved = folder.resolve()
-        # Others' folders on the PATH may be closed to this account.
+        # PATH can contain folders of other accounts that this one must not read.
         is_readable = os.access(resolved, os.R_OK | os.X_OK) and resolved.is_dir()
         if not is_readable or _holds_any(resolved, sandbox.hidden):
             continue
-        # A folder that is named by a link is seen by both names.
+        # If the path of a folder is a link, show the folder by both paths.
         for path in (resolved, folder.absolute()):
             is_system = _is_under(path, SYSTEM_FOLDERS) and not _is_under(path, sandbox.hidden)
             if not is_system and not _is_under(path, shown):
@@ -447,11 +465,13 @@ def _program_folders(sandbox: Sandbox) -> list[Path]:
 
 
 def python_folders(programs: Path, hidden: Iterable[Path]) -> list[Path]:
-    """Return the folders of the Python that an environment was made from, which can be another environment's.
+    """Return the folders of the Python that an environment was created from.
+
+    This Python can itself belong to an environment, so all links are followed.
 
     Args:
-        programs: the folder of programs of the environment.
-        hidden: folders of users, resolved.
+        programs: the folder with the programs of the environment.
+        hidden: the folders of users, resolved.
     """
     folders = []
     python = programs / "python"
@@ -465,8 +485,13 @@ def python_folders(programs: Path, hidden: Iterable[Path]) -> list[Path]:
 
 
 def software_around(entry: Path) -> set[Path]:
-    """Return the installed software that a folder's programs belong to: around it, or where links lead."""
-    if not os.access(entry, os.R_OK | os.X_OK) or entry.resolve().is_relative_to("/usr"):
+    """Return the folders of the installed software that the programs in a folder belong to.
+
+    These are the folder around it, and the folders around the targets of links in it.
+    """
+    is_readable = os.access(entry, os.R_OK | os.X_OK)
+    # Every stage sees /usr anyway.
+    if not is_readable or entry.resolve().is_relative_to("/usr"):
         return set()
     around = {entry.resolve().parent}
     for program in entry.iterdir():
@@ -480,9 +505,10 @@ def software_around(entry: Path) -> set[Path]:
 
 
 def _is_under(path: Path, folders: Iterable[Path | str]) -> bool:
-    """Return whether a path lies in one of some folders, or is one."""
+    """Return whether a path is one of some folders, or is in one of them."""
     return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _holds_any(folder: Path, others: Iterable[Path]) -> bool:
+    """Return whether a folder is one of some other folders, or contains one of them."""
     return any(other.is_relative_to(folder) for other in others)

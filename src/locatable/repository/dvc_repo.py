@@ -217,6 +217,24 @@ def possibly_new_files(stages: Iterable[Any]) -> Iterator[str]:
             yield str(Path(out.fs_path).with_name(".gitignore")) if out.use_scm_ignore else out.fs_path
 
 
+def edited_in_workspace(root: Path) -> dict[str, str]:
+    """Return the present hash by path of each file or folder that DVC keeps and that differs from its record.
+
+    A file that is not in the workspace is left out: it may only not have been pulled.
+
+    Raises:
+        ProjectError: DVC cannot open the project, or cannot read one of its files.
+    """
+    edited = {}
+    with open_repo(root) as repo, dvc_errors():
+        for out in repo.index.outs:
+            if out.use_cache and out.hash_info and out.is_in_repo and out.exists:
+                present = out.get_hash()
+                if present != out.hash_info:
+                    edited[path_in_project(repo, out)] = str(present.value)
+    return edited
+
+
 @dataclass(frozen=True)
 class PlotData:
     """The points of a plot.

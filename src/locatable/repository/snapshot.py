@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -147,6 +147,7 @@ class Snapshot:
         blobs: ids by path of each dvc.lock, dvc.yaml, .dvc file and environment.json.
         files: content by path of the same; in the workspace, of its own.
         damage: what this clone lacks of it, empty if nothing.
+        edited: in the workspace, hashes by path of the files and folders of DVC's that are not as recorded.
     """
 
     reader: Repository
@@ -156,6 +157,7 @@ class Snapshot:
     blobs: dict[str, str]
     files: Mapping[str, bytes]
     damage: str = ""
+    edited: dict[str, str] = field(default_factory=dict)
 
     @property
     def root_tree(self) -> str:

@@ -105,6 +105,9 @@ class _Commit:
                     self._tracked[path] = out.entry
                 elif out.cached:
                     self._unknown.add(path)
+        # Files in the workspace can differ from what `.dvc` files and locks record.
+        for path, md5 in snapshot.edited.items():
+            self._tracked[path] = {**self._tracked.get(path, {}), "md5": md5}
         # Load all hashes at once, because each single one takes a round trip to Git.
         blobs: list[str] = []
         for path in paths - self._tracked.keys():
@@ -128,7 +131,8 @@ class _Commit:
             for path in stage.deps:
                 found += self._file_difference(address, Kind.DEPENDENCY, path, record.deps.get(path))
         for path, out in stage.outs.items():
-            if out.entry is None or (not out.cached and self._snapshot.in_git(path)):
+            is_known = path in self._snapshot.edited or (not out.cached and self._snapshot.in_git(path))
+            if out.entry is None or is_known:
                 found += self._file_difference(address, Kind.OUTPUT, path, out.entry)
         return found
 
