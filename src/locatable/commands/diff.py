@@ -137,7 +137,11 @@ def _find(opened: contextlib.ExitStack, target: str | None, repo: Path | None) -
 
 
 def _record_edits(result: "Result") -> list[str]:
-    """Record in a snapshot which files of DVC were edited in the workspace; return a line if DVC cannot tell."""
+    """Record in the snapshot which of DVC's files were edited in the workspace.
+
+    Returns:
+        A line if DVC cannot tell which files were edited.
+    """
     from ..repository.dvc_repo import edited_in_workspace
 
     try:
