@@ -33,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, default=Path("result.zip"), help="write this file (default: result.zip)")
     add("--wheels", action="store_true", help="include the packages, as wheels for this kind of machine")
     add("--no-outputs", action="store_true", help="leave out the results, which can be rebuilt")
-    add(
-        "--include",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="include this item although it looks private; can be repeated",
-    )
+    add("--include", action="append", default=[], metavar="NAME", help="include it although it looks private")
     add(
         "--max-size",
         default=DEFAULT_LIMIT,
