@@ -84,7 +84,9 @@ class ImportClosure:
 
     def covers(self, file: Path) -> bool:
         """Return whether a file is in a package, or beside a module, that the stage imports."""
-        return file.parent in self.folders or any(file.is_relative_to(package) for package in self.packages)
+        if file.parent in self.folders:
+            return True
+        return any(file.is_relative_to(package) for package in self.packages)
 
 
 class ImportReader:

@@ -3,9 +3,9 @@
     locatable flow [REV] [--target STAGE] [-S KEY=VALUE] [--workers N]
     locatable flow --cron "0 3 * * *"
 
-The flow runs in a separate clone, so your checkout is not touched. If the results differ from those of the
-revision, they become the experiment `flow-<id of the run>-<attempt>`. Failures of remotes, MLflow and stages
-are retried if a retry can help. With --cron, the command serves two flows, rebuild and search, until Ctrl-C.
+The flow runs in a separate clone, so your checkout is not touched. If params or results differ from those of
+the revision, they become the experiment `flow-<id of the run>-<attempt>`. Failures of remotes, MLflow and
+stages are retried if a retry can help. With --cron, two flows, rebuild and search, are served until Ctrl-C.
 """
 
 import argparse
