@@ -507,7 +507,7 @@ def test_a_pdf_s_operators_are_hashed_as_words(monkeypatch: pytest.MonkeyPatch) 
     content = b" q\n 1  0 0 1 0 0 cm\t/Image Do Q longer-than-a-piece  "
     whole = hashlib.sha256(b" ".join(content.split())).digest()[:16]
     for size in (1, 2, 3, 7, 1_000):
-        monkeypatch.setattr("locatable.documents.pdf.TOGETHER", size)
+        monkeypatch.setattr("locatable.documents.pdf.CHUNK_BYTES", size)
         assert Canvas(content, DictionaryObject()).drawing().outline == whole
 
 
@@ -526,4 +526,4 @@ def test_a_text_that_is_not_here_is_no_figure(
     assert cli.main(["locate", str(tmp_path / "a.tex")]) == 1
     printed = capsys.readouterr().out
     assert "a.tex: 1 figure: 1 not found; 1 part not read\n" in printed
-    assert "line 1\n  not read: intro.tex is included and is not here\n" in printed
+    assert "line 1\n  not read: intro.tex is included, but does not exist\n" in printed

@@ -283,7 +283,7 @@ def _summarize_metric(value: Value) -> MetricSummary:
 def _other_metrics_line(comparison: Comparison, shown: int) -> str:
     """Return a line about the metrics that are not listed, because they are equal or too many."""
     if not comparison.values:
-        return f"{comparison.equal_values} metrics, all equal" if comparison.equal_values else "no metrics"
+        return _all_equal(comparison.equal_values, "metric") or "no metrics"
     rest = []
     if len(comparison.values) > shown:
         rest.append(f"{len(comparison.values) - shown} more differ")
@@ -292,12 +292,19 @@ def _other_metrics_line(comparison: Comparison, shown: int) -> str:
     return f"and {', '.join(rest)}" if rest else ""
 
 
+def _all_equal(count: int, what: str) -> str:
+    """Return that all metrics or outputs are equal; empty if there are none."""
+    if count < 2:
+        return f"1 {what}, equal" if count else ""
+    return f"{count} {what}s, all equal"
+
+
 def _outputs_line(comparison: Comparison) -> str:
     total = len(comparison.outputs) + comparison.equal_outputs
     if not total:
         return "none is recorded in both"
     if not comparison.outputs:
-        return f"{total} outputs, all equal"
+        return _all_equal(total, "output")
     first = ", ".join(_shortened(comparison.outputs, 3))
     return f"{len(comparison.outputs)} of {total} differ: {first}"
 
