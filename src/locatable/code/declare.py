@@ -55,16 +55,16 @@ class EntryPlan:
         name: the key of the entry below `stages`.
         pipeline: the dvc.yaml that holds the entry, relative to the project.
         stages: the stages that DVC creates from the entry; several for a `foreach` or `matrix`.
-        is_seen: true if its commands start a Python file of the project.
+        starts_python: true if its commands start a Python file of the project.
         missing: the files to add to its `deps`.
-        stale: the files in its `deps` that no import of them was found for.
+        stale: the files in its `deps` for which no import was found.
         fault: why the entry could not be checked; empty if it could.
     """
 
     name: str
     pipeline: str
     stages: list[Stage]
-    is_seen: bool = False
+    starts_python: bool = False
     missing: Sequence[Missing] = ()
     stale: Sequence[Stale] = ()
     fault: str = ""
@@ -83,7 +83,7 @@ class EntryPlan:
         """Return the plan as `--json` prints it."""
         return {
             "stage": self.address,
-            "checked": self.is_seen and not self.fault,
+            "checked": self.starts_python and not self.fault,
             "missing": [missing.file for missing in self.missing],
             "stale": [stale.file for stale in self.removable],
             "fault": self.fault,
@@ -195,7 +195,7 @@ def _plan_entry(
         ProjectError: a command starts a file that does not exist, or a Python file cannot be read.
     """
     project = declarations.project
-    is_seen = False
+    starts_python = False
     missing: dict[str, Missing] = {}
     stale: set[Stale] | None = None
     for stage in stages:
@@ -204,7 +204,7 @@ def _plan_entry(
             absent = ", ".join(points.missing)
             raise ProjectError(f"{name}: its command in {stage.pipeline} runs what does not exist: {absent}")
         closure = reader.closure(points.modules)
-        is_seen = is_seen or bool(closure.importers)
+        starts_python = starts_python or bool(closure.importers)
         for found in _missing(stage, closure, project):
             missing.setdefault(found.path, found)
         stale_here = _stale(stage, closure, declarations)
@@ -214,7 +214,7 @@ def _plan_entry(
         name,
         pipeline,
         stages,
-        is_seen,
+        starts_python,
         missing=sorted(missing.values(), key=attrgetter("path")),
         stale=sorted(stale or (), key=attrgetter("index")),
     )

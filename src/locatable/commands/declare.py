@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _all_declared(plans: "list[EntryPlan]") -> list[str]:
     """Return the line that says that all imports are declared, or an empty list if no stage was checked."""
-    checked = [plan for plan in plans if plan.is_seen]
+    checked = [plan for plan in plans if plan.starts_python]
     if not checked:
         return []
     if len(checked) == len(plans):
@@ -93,7 +93,7 @@ def _changes(plans: "list[EntryPlan]", prune: bool) -> list[str]:
 def _unchecked(plans: "list[EntryPlan]") -> list[str]:
     """Return lines that name the stages that could not be checked, with the reasons."""
     lines = [f"not checked: {plan.fault}" for plan in plans if plan.fault]
-    names = [plan.address for plan in plans if not plan.is_seen and not plan.fault]
+    names = [plan.address for plan in plans if not plan.starts_python and not plan.fault]
     if names:
         reason = "their commands name no Python file of the project"
         lines.append(f"not checked, because {reason}: {', '.join(names)}")
