@@ -519,8 +519,8 @@ def _resized(picture: Image.Image, box: FullBox, size: tuple[int, int]) -> Image
     # Because of rounding, a box may extend beyond the last pixel.
     box = max(left, 0), max(upper, 0), min(right, picture.width), min(lower, picture.height)
     is_larger = box[2] - box[0] > size[0]
-    # Other programs blur a picture when they reduce it. A box filter can keep the stroke of a letter within one
-    # pixel, so that a true copy would seem to lack it.
+    # Other programs blur a picture when they reduce it. A box filter can keep the stroke of a letter within
+    # one pixel, so that a true copy would seem to lack it.
     method = Image.Resampling.HAMMING if is_larger else Image.Resampling.BICUBIC
     return picture.resize(size, method, box=box)
 
