@@ -42,11 +42,11 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)
 
 
-def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _stages(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Compare what each dvc.yaml declares."""
     declared = snapshot.stages
-    yield from _unequal("stage", dict.fromkeys(said.stages, "there"), dict.fromkeys(declared, "there"))
-    for address, stage in said.stages.items():
+    yield from _unequal("stage", dict.fromkeys(revision.stages, "there"), dict.fromkeys(declared, "there"))
+    for address, stage in revision.stages.items():
         if address not in declared:
             continue
         ours = declared[address]
@@ -64,9 +64,9 @@ def _stages(snapshot: Snapshot, said: DvcRevision) -> _Values:
         yield from _unequal(f"{address} params", names, our_names)
 
 
-def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _records(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Compare what locks record about stages, and .dvc files about sources."""
-    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    recorded = {address: stage for address, stage in revision.stages.items() if stage.is_recorded}
     commands = {address: stage.recorded_cmd for address, stage in recorded.items()}
     yield from _unequal("recorded cmd", commands, {name: one.cmd for name, one in snapshot.records.items()})
     for address, stage in recorded.items():
@@ -78,7 +78,7 @@ def _records(snapshot: Snapshot, said: DvcRevision) -> _Values:
             # DVC ignores the record of a file that is no longer declared.
             own = {path: _hash(entry) for path, entry in entries.items() if path in files}
             yield from _unequal(f"{address} recorded {section}", hashes, own)
-    sources = {path: entry.hash for path, entry in said.sources.items()}
+    sources = {path: entry.hash for path, entry in revision.sources.items()}
     yield from _unequal("source", sources, {path: _hash(entry) for path, entry in snapshot.sources.items()})
 
 
@@ -87,31 +87,31 @@ def _hash(entry: Mapping[str, Any]) -> str | None:
     return next((str(value) for value in values if value), None)
 
 
-def _params(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _params(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Compare params: the values in the lock, or in the params file if the lock has none."""
     ours = snapshot.params
     recorded: dict[str, list[Any]] = {}
-    for stage in said.stages.values():
+    for stage in revision.stages.values():
         for file, values in stage.recorded_params.items():
             for dotted, value in flatten(values).items():
                 recorded.setdefault(str(Key(file, dotted)), []).append(value)
     # DVC shows the values in files, which can be newer than the record.
     changed = {
         Key(file, name)
-        for stage in said.stages.values()
+        for stage in revision.stages.values()
         for file, names in stage.changed_params.items()
         for name in names
     }
-    for key in dict.fromkeys([*said.params, *recorded]):
+    for key in dict.fromkeys([*revision.params, *recorded]):
         if key in ours:
-            possible = [*recorded.get(key, []), *([said.params[key]] if key in said.params else [])]
+            possible = [*recorded.get(key, []), *([revision.params[key]] if key in revision.params else [])]
             if not any(_same(value, ours[key]) for value in possible):
                 yield f"param {key}", possible[0], ours[key]
-        elif key in recorded or not (key in said.default_params or _is_in(changed, key)):
-            yield f"param {key}", recorded.get(key, [said.params.get(key)])[0], NOTHING
-    for key in ours.keys() - said.params.keys() - recorded.keys():
-        is_unsaid = f"params {Key.parse(key).file}" in said.unsaid
-        if not is_unsaid and not _named_by_templates(snapshot, key):
+        elif key in recorded or not (key in revision.default_params or _is_in(changed, key)):
+            yield f"param {key}", recorded.get(key, [revision.params.get(key)])[0], NOTHING
+    for key in ours.keys() - revision.params.keys() - recorded.keys():
+        is_unread = f"params {Key.parse(key).file}" in revision.unread
+        if not is_unread and not _named_by_templates(snapshot, key):
             yield f"param {key}", NOTHING, ours[key]
 
 
@@ -130,15 +130,15 @@ def _named_by_templates(snapshot: Snapshot, text: str) -> bool:
     return any(key.dotted in flatten(values) for values in named)
 
 
-def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _coordinates(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Check that each hash that DVC records is in the coordinate that it belongs to."""
     found = coordinates_of(snapshot)
-    sources = {path: entry.hash for path, entry in said.sources.items() if entry.hash}
+    sources = {path: entry.hash for path, entry in revision.sources.items() if entry.hash}
     own = {**found.data.content, **found.environment.content["files"]}
     yield from _unequal("data", sources, {path: own[path] for path in sources if path in own})
     executed = {
         f"{address} {path}": entry.hash
-        for address, stage in said.stages.items()
+        for address, stage in revision.stages.items()
         for path, entry in stage.outs.items()
         if stage.is_recorded and entry.hash
     }
@@ -148,17 +148,17 @@ def _coordinates(snapshot: Snapshot, said: DvcRevision) -> _Values:
         for path, value in stage["outs"].items()
     }
     yield from _unequal("execution", executed, {name: ours[name] for name in executed if name in ours})
-    yield from _inputs(found, said)
+    yield from _inputs(found, revision)
     yield from _unequal("params", snapshot.params, found.params.content)
 
 
-def _inputs(found: Coordinates, said: DvcRevision) -> _Values:
+def _inputs(found: Coordinates, revision: DvcRevision) -> _Values:
     """Check that everything that stages read and no stage wrote is code, data or environment."""
     content = [found.code.content["files"], found.data.content, found.environment.content["files"]]
     known = {path: str(value) for part in content for path, value in part.items()}
-    outs = {path for stage in said.stages.values() for path in stage.outs}
-    params = {file for stage in said.stages.values() for file in stage.params} | {"params.yaml"}
-    for address, stage in said.stages.items():
+    outs = {path for stage in revision.stages.values() for path in stage.outs}
+    params = {file for stage in revision.stages.values() for file in stage.params} | {"params.yaml"}
+    for address, stage in revision.stages.items():
         for path, entry in stage.deps.items():
             is_written = any(_overlap(path, out) for out in outs)
             if not stage.is_recorded or not entry.hash or is_written or path in params:
@@ -171,7 +171,7 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
-def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _located(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Check that a file with a recorded hash is located at the path for which DVC records it."""
     expected: dict[tuple[str, str], dict[str, set[str]]] = {}
 
@@ -181,13 +181,13 @@ def _located(snapshot: Snapshot, said: DvcRevision) -> _Values:
             places = expected.setdefault((entry.hash, entry.kind), {})
             places[path] = {role} if replacing else places.get(path, set()) | {role}
 
-    recorded = {address: stage for address, stage in said.stages.items() if stage.is_recorded}
+    recorded = {address: stage for address, stage in revision.stages.items() if stage.is_recorded}
     for address, stage in recorded.items():
         for path, entry in stage.deps.items():
             expect(path, entry, _role(RoleKind.INPUT, address))
     # For a file that one stage wrote and others read, `locate` reports the writer.
-    for path, entry in said.sources.items():
-        named = [address for address, (place, _) in said.artifacts.items() if is_in(place, path)]
+    for path, entry in revision.sources.items():
+        named = [address for address, (place, _) in revision.artifacts.items() if is_in(place, path)]
         name = named[0].rpartition(":")[2] if named else ""
         role = _role(RoleKind.ARTIFACT, name) if name else _role(RoleKind.SOURCE)
         expect(path, entry, role, replacing=True)
@@ -207,16 +207,16 @@ def _role(kind: RoleKind, stage: str | None = None) -> str:
     return f"{kind.name} {stage or ''}".strip()
 
 
-def _metrics(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _metrics(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Compare metrics by file, and check that the run in MLflow has each number."""
     contents = read_outputs(snapshot).contents
     ours: dict[str, Any] = {}
     for path, content in contents.items():
-        if said.metrics.get(path):
+        if revision.metrics.get(path):
             values = read_metrics(path, content)
             ours |= {f"{path}:{name}": value for name, value in values.items()}
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
-    for path, values in said.metrics.items():
+    for path, values in revision.metrics.items():
         for dotted, value in values.items():
             key = f"{path}:{dotted}"
             name = slashed(dotted) or Path(path).stem
@@ -236,37 +236,37 @@ def _is_shown(run: RunContent, name: str, value: Any) -> bool:
     return False
 
 
-def _plots(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _plots(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Check that the files that DVC draws are among the outputs from which MLflow's run is made."""
     contents = read_outputs(snapshot).contents
-    ours = {path: _excerpt(contents[path]) for path in said.plots if path in contents}
-    yield from _unequal("plot", {path: _excerpt(text) for path, text in said.plots.items()}, ours)
+    ours = {path: _excerpt(contents[path]) for path in revision.plots if path in contents}
+    yield from _unequal("plot", {path: _excerpt(text) for path, text in revision.plots.items()}, ours)
 
 
 def _excerpt(content: bytes) -> tuple[int, int]:
     return len(content), hash(content)
 
 
-def _artifacts(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _artifacts(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     ours = {f"{one.name} {one.path}": one.type for one in snapshot.artifacts}
-    theirs = {f"{name.partition(':')[2]} {path}": kind for name, (path, kind) in said.artifacts.items()}
+    theirs = {f"{name.partition(':')[2]} {path}": kind for name, (path, kind) in revision.artifacts.items()}
     yield from _unequal("artifact", theirs, ours)
 
 
-def _stale(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _stale(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Compare which commands and params have changed since the lock was written."""
     found = differences(snapshot)
     dvc: dict[str, bool] = {}
     ours: dict[str, bool] = {}
-    for address, stage in said.stages.items():
-        if stage.is_recorded and said.stages:
+    for address, stage in revision.stages.items():
+        if stage.is_recorded and revision.stages:
             dvc |= {f"{address} {what}": True for what in _changes(stage)}
     for one in found:
         if one.kind is Kind.COMMAND:
             ours[f"{one.stage} cmd"] = True
         if one.kind is Kind.PARAM:
             key = Key.parse(one.name)
-            file = one.name if one.name in said.stages[one.stage].params else key.file
+            file = one.name if one.name in revision.stages[one.stage].params else key.file
             ours[f"{one.stage} params of {file}"] = True
     yield from _unequal("changed since:", dvc, ours)
 
@@ -278,11 +278,11 @@ def _changes(stage: DvcStage) -> Iterator[str]:
         yield from (f"params of {file}" for file in stage.changed_params)
 
 
-def _datasets(snapshot: Snapshot, said: DvcRevision) -> _Values:
+def _datasets(snapshot: Snapshot, revision: DvcRevision) -> _Values:
     """Check that the run in MLflow has all sources as datasets, and all params."""
     run = revision_content(snapshot, WantedRun(snapshot.rev, snapshot.rev))
     shown = {dataset.name: dataset.digest for dataset in run.datasets}
-    sources = {redact_urls(path): one.hash for path, one in said.sources.items() if one.hash}
+    sources = {redact_urls(path): one.hash for path, one in revision.sources.items() if one.hash}
     environment = coordinates_of(snapshot).environment.content["files"]
     sources = {path: value for path, value in sources.items() if path not in environment}
     yield from _unequal("dataset", sources, {path: shown[path] for path in sources if path in shown})

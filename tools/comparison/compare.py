@@ -63,14 +63,14 @@ def compare(root: Path, revs: Sequence[str]) -> Comparison:
     with open_repo(root) as repo, Reader(root) as reader:
         for rev in revs:
             try:
-                said = read_revision(repo, rev)
+                revision = read_revision(repo, rev)
             except RefusedError as error:
                 comparison.leave_out(f"a commit that DVC refuses: {_general(str(error), root)}")
                 continue
             comparison.compared += 1
-            for what, reason in said.unsaid.items():
+            for what, reason in revision.unread.items():
                 comparison.leave_out(f"{what}: {_general(reason, root)}")
-            comparison.mismatches += compare_revision(reader.snapshot(rev), said)
+            comparison.mismatches += compare_revision(reader.snapshot(rev), revision)
     return comparison
 
 
@@ -79,12 +79,12 @@ def _general(reason: str, root: Path) -> str:
     return re.sub(r"\b[0-9a-f]{2}/[0-9a-f]{30}\b|\b[0-9a-f]{7,64}\b", "…", reason.replace(f"{root}/", ""))
 
 
-def compare_revision(snapshot: Snapshot, said: DvcRevision) -> list[Mismatch]:
+def compare_revision(snapshot: Snapshot, revision: DvcRevision) -> list[Mismatch]:
     """Return the differences between a snapshot and what DVC reads from the same commit."""
     found = []
     for check in CHECKS:
         try:
-            found += [Mismatch(snapshot.rev, *values) for values in check(snapshot, said)]
+            found += [Mismatch(snapshot.rev, *values) for values in check(snapshot, revision)]
         except Exception as error:  # DVC could read this commit, so an error of ours is a difference.
             found.append(Mismatch(snapshot.rev, check.__name__.strip("_"), "an answer", repr(error)))
     return found

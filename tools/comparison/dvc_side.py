@@ -78,7 +78,7 @@ class DvcRevision:
         metrics: the flattened values of each metrics file.
         plots: the contents of the files that `dvc plots` draws, by path.
         artifacts: the path and type of each artifact, by address.
-        unsaid: the reasons why DVC could not read something.
+        unread: the reasons why DVC could not read something.
     """
 
     stages: dict[str, DvcStage]
@@ -88,7 +88,7 @@ class DvcRevision:
     metrics: dict[str, dict[str, Any]]
     plots: dict[str, bytes]
     artifacts: dict[str, tuple[str, str]]
-    unsaid: Reasons = field(default_factory=dict)
+    unread: Reasons = field(default_factory=dict)
 
 
 class RefusedError(Exception):
@@ -114,9 +114,9 @@ def read_revision(repo: Repo, rev: str) -> DvcRevision:
     try:
         side = _Side(repo)
         with repo.switch(rev):
-            said = side.read()
-        side.read_plots(rev, said.plots)
-        return said
+            revision = side.read()
+        side.read_plots(rev, revision.plots)
+        return revision
     except Exception as error:  # DVC can fail in any way on unusual repositories.
         raise RefusedError(one_line(error)) from error
 
@@ -132,7 +132,7 @@ class _Side:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
-        self._unsaid: Reasons = {}
+        self._unread: Reasons = {}
 
     def read(self) -> DvcRevision:
         stages: dict[str, DvcStage] = {}
@@ -144,7 +144,7 @@ class _Side:
                 sources |= {self._path(out): _recorded(out) for out in stage.outs}
         params, default = self._params(stages)
         return DvcRevision(
-            stages, sources, params, default, self._metrics(), {}, self._artifacts(), self._unsaid
+            stages, sources, params, default, self._metrics(), {}, self._artifacts(), self._unread
         )
 
     def _relative(self, path: str) -> str:
@@ -194,11 +194,11 @@ class _Side:
     def _shown(self, what: str, result: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that DVC shows, by file, and record the files that it cannot read."""
         if "error" in result:
-            self._unsaid[what] = one_line(result["error"])
+            self._unread[what] = one_line(result["error"])
         shown = {}
         for path, file in result.get("data", {}).items():
             if "error" in file:
-                self._unsaid[f"{what} {path}"] = one_line(file["error"])
+                self._unread[f"{what} {path}"] = one_line(file["error"])
             else:
                 shown[path] = file["data"]
         return shown
@@ -212,14 +212,14 @@ class _Side:
                 for path in sources.get("data", {}):
                     self._read_plot(path, plots)
         except Exception as error:  # For example, the list of a folder's files is not in the cache.
-            self._unsaid["plots"] = one_line(error)
+            self._unread["plots"] = one_line(error)
 
     def _read_plot(self, path: str, plots: dict[str, bytes]) -> None:
         files = self._repo.dvcfs
         try:
             plots[path] = files.read_bytes(files.join("/", path))
         except (OSError, DvcException) as error:
-            self._unsaid[f"plots {path}"] = one_line(error)
+            self._unread[f"plots {path}"] = one_line(error)
 
     def _artifacts(self) -> dict[str, tuple[str, str]]:
         artifacts = {}
