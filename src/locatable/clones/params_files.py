@@ -55,7 +55,7 @@ class Composition:
         """
         from dvc.utils.hydra import compose_and_dump
 
-        overrides = [f"{key}={_override(value)}" for key, value in values.items()]
+        overrides = [f"{key}={_hydra_text(value)}" for key, value in values.items()]
         with _hydra_errors():
             compose_and_dump(str(params_file), self.folder, self.module, self.name, self.plugins, overrides)
 
@@ -114,7 +114,7 @@ def composition_of(repo: "Repo") -> Composition | None:
     )
 
 
-def _override(value: Any) -> str:
+def _hydra_text(value: Any) -> str:
     """Return a value in the grammar of Hydra's overrides.
 
     Strings are always quoted, since Hydra could read an unquoted one as a number, a list or an interpolation.
@@ -125,9 +125,9 @@ def _override(value: Any) -> str:
         case str():
             return QuotedString(value, Quote.single).with_quotes()
         case list():
-            return f"[{','.join(map(_override, value))}]"
+            return f"[{','.join(map(_hydra_text, value))}]"
         case dict():
-            items = [f"{_override(key)}:{_override(item)}" for key, item in value.items()]
+            items = [f"{_hydra_text(key)}:{_hydra_text(item)}" for key, item in value.items()]
             return f"{{{','.join(items)}}}"
         case float():
             return repr(value)

@@ -33,6 +33,10 @@ class FoundObjects:
     damaged: list[str]
 
 
+# A function that finds the objects of an output with these hashes.
+Find = Callable[[Checkout, Output, Iterable[str]], FoundObjects]
+
+
 def fetch(checkout: Checkout, output: Output, target: Path | None = None) -> list[str]:
     """Copy a recorded output into the clone, to its own path or to `target`.
 
@@ -71,10 +75,6 @@ def damaged_objects(checkout: Checkout, output: Output) -> list[str]:
     """Return one line about each object of an output that is damaged in the user's cache."""
     objects, _ = _with_entries(checkout, output, _from_cache)
     return objects.damaged
-
-
-# A function that finds the objects with these hashes, which belong to an output.
-Find = Callable[[Checkout, Output, Iterable[str]], FoundObjects]
 
 
 def _with_entries(checkout: Checkout, output: Output, find: Find) -> tuple[FoundObjects, dict[str, str]]:

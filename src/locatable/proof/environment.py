@@ -180,8 +180,8 @@ def isolated_variables(variables: Mapping[str, str], folder: Path, home: Path) -
     """
     kept = {}
     for name, value in variables.items():
-        says_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
-        if says_source or name.upper() in NETWORK_VARIABLES:
+        is_source = name.startswith(SOURCE_VARIABLES) and name not in CACHES
+        if is_source or name.upper() in NETWORK_VARIABLES:
             kept[name] = value
     return {
         **kept,

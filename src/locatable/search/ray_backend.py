@@ -152,8 +152,8 @@ def _initialize(address: str, folder: str) -> None:
         raise
     except Exception as error:
         # Ray raises many types of errors. The first and the last line of their messages say the most.
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([said[0], said[-1]]))}") from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ProjectError(f"--ray {address}: {' '.join(dict.fromkeys([lines[0], lines[-1]]))}") from None
 
 
 class GitRemote:

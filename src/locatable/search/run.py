@@ -57,7 +57,7 @@ CEASED_TO_WORK = 20
 # Seconds to wait for a message before the pool checks for an interrupt, the deadline and a changed capacity.
 WAIT = 0.5
 
-Record = Callable[[str, Processor], None]
+RecordProcessor = Callable[[str, Processor], None]
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Pool:
     """
 
     def __init__(
-        self, study: SearchStudy, backend: Backend, observer: Observer, record: Record | None = None
+        self, study: SearchStudy, backend: Backend, observer: Observer, record: RecordProcessor | None = None
     ) -> None:
         # The first interrupt lets running trials end; from the second one on, the search stops immediately.
         self.interrupts = 0
@@ -273,9 +273,9 @@ class Pool:
 
     def _start_workers(self, wanted: int, deadline: float) -> None:
         # Do not start more workers than trials are left, because starting one can take longer than a trial.
-        usable = self._backend.capacity() - self._unusable_workers
-        useful = min(usable, wanted - self._finished)
-        while len(self._workers) < useful and self._may_begin(wanted, deadline):
+        possible = self._backend.capacity() - self._unusable_workers
+        limit = min(possible, wanted - self._finished)
+        while len(self._workers) < limit and self._may_begin(wanted, deadline):
             worker = self._backend.start_worker(lambda *received: self._inbox.put(received))
             self._workers.append(worker)
 

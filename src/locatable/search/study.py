@@ -196,8 +196,8 @@ def open_study(settings: SearchSettings, storage: str) -> optuna.Study:
         )
     except Exception as error:
         # Every kind of storage raises its own types of errors.
-        said = str(error).strip() or type(error).__name__
-        raise StoreError(f"--storage: cannot be used: {said.splitlines()[0]}") from None
+        reason = str(error).strip() or type(error).__name__
+        raise StoreError(f"--storage: cannot be used: {reason.splitlines()[0]}") from None
     directions = [direction.name.lower() for direction in study.directions]
     settings.refuse_other_objectives(study.metric_names or settings.metrics, directions)
     for trial in study.get_trials(deepcopy=False):
