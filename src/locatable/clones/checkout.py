@@ -188,7 +188,7 @@ class Checkout:
         return self._outs[output.path]
 
     def exists(self, path: str, reader: Stage | None = None) -> bool:
-        """Return True if an output or a dependency exists in the clone and is not ignored by DVC.
+        """Return whether an output or a dependency exists in the clone and is not ignored by DVC.
 
         Args:
             path: its path, relative to the DVC root.

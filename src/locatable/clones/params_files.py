@@ -1,4 +1,4 @@
-"""Set values in params files of every format that DVC reads, and verify that nothing else changes.
+"""Sets values in params files of every format that DVC reads, and verifies that nothing else changes.
 
 If DVC's setting `hydra.enabled` is on, Hydra composes params.yaml first, as in `dvc exp run`.
 """
@@ -311,7 +311,7 @@ def _set(content: Any, key: Key, value: Any) -> None:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Return True if two values are equal and of the same types. A list and a tuple count as the same."""
+    """Return whether two values are equal and of the same types. A list and a tuple count as the same."""
     if isinstance(left, dict) and isinstance(right, dict):
         if left.keys() != right.keys():
             return False

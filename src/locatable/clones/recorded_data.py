@@ -1,4 +1,4 @@
-"""Read recorded data from the user's cache or the remote, and verify it against its hash.
+"""Reads recorded data from the user's cache or the remote, and verifies it against its hash.
 
 DVC's own fetch is not used on the user's cache, because it deletes the objects that it finds damaged.
 """
@@ -189,6 +189,6 @@ def _hint(out: Any, remote_name: str | None) -> str:
 
 
 def _is_intact(path: Path, oid: str, algorithm: str) -> bool:
-    """Return True if the content of a file matches a hash."""
+    """Return whether the content of a file matches a hash."""
     _, actual = hash_file(str(path), localfs, algorithm)
     return bool(actual.value == oid.removesuffix(".dir"))

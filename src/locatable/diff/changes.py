@@ -23,7 +23,7 @@ from ..results.processor import Processor, read_processor
 from ..results.staleness import Difference, Kind, differences, summary
 from ..results.values import difference, metrics_of
 
-RECORD = "environment.json"
+ENVIRONMENT_RECORD = "environment.json"
 # The value for packages that did not drift from the lock.
 AS_LOCKED = {"installed": "as locked"}
 # The largest table, in bytes, whose rows are counted; a larger one would take seconds.
@@ -357,7 +357,7 @@ def _environment(a: Side, b: Side) -> list[Change]:
     records = []
     for change in _changed_files("environment", a, b):
         path = change.source
-        if posixpath.basename(path) == RECORD:
+        if posixpath.basename(path) == ENVIRONMENT_RECORD:
             records.append(change)
             continue
         versions: list[Change] = []

@@ -58,7 +58,7 @@ for name in ("prefect.flow_runs", "prefect.task_runs"):
 
 
 def _is_worth_a_retry(task: Task, run: TaskRun, state: State) -> bool:
-    """Return True if a failed task may succeed when it runs again."""
+    """Return whether a failed task may succeed when it runs again."""
     return not isinstance(state.result(raise_on_failure=False), PermanentError)
 
 

@@ -186,8 +186,7 @@ class StageRunner:
         """Return the persistent outputs of the stage's last run (`persist: true`), as inputs of the next."""
         inputs = []
         for path, copy in self.persistent.items():
-            place = self.checkout.path_of(path)
-            name = place.relative_to(self.checkout.tree)
+            name = self.checkout.path_of(path).relative_to(self.checkout.tree)
             inputs.append(Input(InputKind.FILE, str(name), copy))
         return inputs
 

@@ -281,8 +281,8 @@ class RayWorker:
 
     Attributes:
         actor: the Ray actor that relays messages to and from the worker.
-        has_prepared_environment: True if Ray prepares the worker's environment.
-        can_stop: True if the worker process was started and the actor can be asked to stop it.
+        has_prepared_environment: true if Ray prepares the worker's environment.
+        can_stop: true if the worker process was started and the actor can be asked to stop it.
         experiment: the name of the trial that was sent to the worker last; empty before the first one.
     """
 

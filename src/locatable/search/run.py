@@ -1,4 +1,4 @@
-"""Plan a search without changing anything, and run it on workers.
+"""Plans a search without changing anything, and runs it on workers.
 
 plan = plan_search(root, settings, options)
 search = Search(plan, observer)
@@ -266,7 +266,7 @@ class Pool:
         return [running for running in self._ready.values() if running]
 
     def _may_begin(self, wanted: int, deadline: float) -> bool:
-        """Return True if one more trial should begin now."""
+        """Return whether one more trial should begin now."""
         if self.interrupts or time.monotonic() > deadline:
             return False
         return self._finished + len(self._running()) < wanted and self._study.has_more()
@@ -415,7 +415,7 @@ class Search:
     def __init__(self, plan: SearchPlan, observer: Observer) -> None:
         self.plan = plan
         self._fetch: Callable[[], None] | None = None
-        backend = self._backend()
+        backend = self._create_backend()
         if not backend.capacity():
             observer.notice("waiting for a GPU: all are used by other searches")
         # Remove the clones of a killed search before its experiments are read from Git, because one of its
@@ -432,7 +432,7 @@ class Search:
         )
         self.pool = Pool(self.study, backend, observer, partial(write_processor, plan.root))
 
-    def _backend(self) -> Backend:
+    def _create_backend(self) -> Backend:
         plan, options = self.plan, self.plan.options
         setup = plan.project.clone_setup(plan.baseline)
         if options.ray is None:

@@ -213,7 +213,7 @@ class RunningTrial:
     Attributes:
         trial: Optuna's trial.
         job: the job for the worker.
-        is_stopping: True if a Stop was sent to the worker.
+        is_stopping: true if a Stop was sent to the worker.
     """
 
     trial: Trial
@@ -279,7 +279,7 @@ class SearchStudy:
         return Counter(trial.state for trial in self._trials())
 
     def has_more(self) -> bool:
-        """Return True if another trial can be proposed."""
+        """Return whether another trial can be proposed."""
         # A lost trial that waits to be run again counts as ended for samplers, but must still run.
         return not self._is_exhausted.is_set() or bool(self._trials(TrialState.WAITING))
 
@@ -322,7 +322,7 @@ class SearchStudy:
         return None
 
     def report(self, running: RunningTrial, progress: Progress) -> bool:
-        """Report a new point of a trial's series to Optuna, and return True if the trial should be pruned."""
+        """Report a new point of a trial's series to Optuna, and return whether the trial should be pruned."""
         running.trial.report(progress.value, progress.step)
         return running.trial.should_prune()
 

@@ -249,7 +249,7 @@ def _mention(path: str, is_folder: bool, text: str) -> str | None:
 
     Args:
         path: the path of the file or folder, as a stage would write it.
-        is_folder: True for a folder.
+        is_folder: true for a folder.
         text: the output of the stage.
     """
     inside = r"(?:/[\w./-]*\w)?" if is_folder else ""
