@@ -192,11 +192,8 @@ class StageRunner:
 
     def remark_on_missing(self, text: str) -> str:
         """Return a remark on files that a text names and whose content the clone lacks, or an empty text."""
-        remark = ""
-        for path, problem in self.checkout.content_problems().items():
-            if path in text:
-                remark += f"; {problem}"
-        return remark
+        problems = self.checkout.content_problems().items()
+        return "".join(f"; {problem}" for path, problem in problems if path in text)
 
     def path_of(self, path: str) -> Path:
         """Return the path of an output of the stage in the clone."""

@@ -133,7 +133,7 @@ def prepare(plan: ProofPlan, checkout: Checkout, recorded: RecordedOutputs) -> d
     """
     contradictions_by_stage = contradictions(plan.stages, checkout)
     records = {}
-    # Remove the outputs of all stages before any data is fetched, because one stage can read a folder that
+    # Set the outputs of all stages aside before inputs are fetched, because one stage can read a folder that
     # another stage writes into.
     for stage in plan.stages:
         findings = contradictions_by_stage.get(stage.address, [])
