@@ -76,7 +76,7 @@ def unchecked_stages(project: Path = Path()) -> list[str]:
     """
     sentences = []
     for entry_plan in plan(read_declarations(project)):
-        if not entry_plan.is_seen and not entry_plan.fault:
+        if not entry_plan.starts_python and not entry_plan.fault:
             command = "; ".join(entry_plan.stages[0].commands)
             sentences.append(f"{entry_plan.address}: no Python file to be seen in `{command}`")
     return sentences

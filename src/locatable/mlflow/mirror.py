@@ -204,7 +204,7 @@ def _store_errors(uri: str) -> Iterator[None]:
         if not isinstance(error, MlflowException | SQLAlchemyError | OSError | ImportError):
             raise
         raise StoreError(
-            f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call goes on from here"
+            f"{redact_urls(uri)}: {reason(error)}", hint="nothing is lost, the next call continues from here"
         ) from None
 
 
