@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 PARAMS_FILE = "params.yaml"
+# What a generated project installed when its results were made: Python, packages, and variables.
+ENVIRONMENT_RECORD = "environment.json"
 # The folder, inside its own, in which DVCLive writes series: one file of values over steps for each metric.
 SERIES_FOLDER = "plots/metrics/"
 # If a name in a stage's `params` contains one of these characters, DVC takes it for a pattern.
@@ -446,6 +448,11 @@ def _strict(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return json.dumps(value)
     return value
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Return whether a value is a number. In Python, booleans are integers; here they are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def same_value(left: Any, right: Any) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import quote as quote_url
 
 import yaml
 
-from ..model import HASHES, Record, flat_params
+from ..model import ENVIRONMENT_RECORD, HASHES, Record, flat_params
 from ..output import redact_urls
 from ..repository.parsing import parse_toml, parse_yaml
 from ..repository.snapshot import Snapshot
@@ -163,7 +163,7 @@ class Archived:
     @property
     def python(self) -> str:
         """The version of Python as in the name of its program, such as 3.11. Empty if it is not recorded."""
-        record = read_record(self.snapshot.files.get("environment.json"))
+        record = read_record(self.snapshot.files.get(ENVIRONMENT_RECORD))
         version = _PYTHON.match(record.get("python", ""))
         return version[0] if version else ""
 

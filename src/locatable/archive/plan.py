@@ -15,7 +15,7 @@ from shlex import quote
 
 from ..errors import ProjectError, UsageError
 from ..git import git
-from ..model import Output
+from ..model import ENVIRONMENT_RECORD, Output
 from ..output import redact_urls
 from ..proof.plan import ProofPlan, path_pattern
 from ..repository.snapshot import Snapshot
@@ -52,7 +52,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
 # An error message names at most this many concerns, and counts the others.
 _MOST_NAMED = 8
 # Files that a reader without Git wants to see, in addition to the pipeline.
-_COPIED_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, "environment.json", "params.yaml", "pyproject.toml")
+_COPIED_FILES = (*LOCKS, *ENVIRONMENT_LOCKS, ENVIRONMENT_RECORD, "params.yaml", "pyproject.toml")
 LICENCE = re.compile(r"(LICEN[CS]E|COPYING)(\.(md|rst|txt))?", re.IGNORECASE)
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CannotTryError, LocatableError, SettingsError, UsageError, disk_full_errors
-from ..model import json_text
+from ..model import is_number, json_text
 from ..output import Steps, add_json_option, progress_bar, visible
 from ..repository import find_project, read_settings
 from . import treat_signals_as_ctrl_c
@@ -150,8 +150,8 @@ def choose_rtol(root: Path, option: float | None) -> float:
 
 
 def _is_tolerance(value: object) -> bool:
-    # A tolerance of 1 would accept any two numbers of the same sign. In Python, True and False are numbers.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+    # A tolerance of 1 would accept any two numbers of the same sign.
+    return is_number(value) and 0 <= value < 1
 
 
 def _print_report(report: "Report") -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from ..git import count_lines, diff_contents
 from ..locate.result import Result, changed_values
-from ..model import Entry, is_in, recorded_hash, same_value
+from ..model import ENVIRONMENT_RECORD, Entry, is_in, recorded_hash, same_value
 from ..repository import parsing
 from ..repository.hashes import HashKind, content_hash
 from ..repository.snapshot import Snapshot
@@ -23,7 +23,6 @@ from ..results.processor import Processor, read_processor
 from ..results.staleness import Difference, Kind, differences, summary
 from ..results.values import difference, metrics_of
 
-ENVIRONMENT_RECORD = "environment.json"
 # The value for packages that did not drift from the lock.
 AS_LOCKED = {"installed": "as locked"}
 # The largest table, in bytes, whose rows are counted; a larger one would take seconds.

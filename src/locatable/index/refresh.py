@@ -24,7 +24,7 @@ from ..git.objects import FOLDER, LINK, SUBMODULE, commit_time
 from ..locate.by_content import Commits, role_at
 from ..locate.by_value import preloaded
 from ..locate.result import Report, Result, Role, RoleKind, report_on
-from ..model import Entry, folders, json_text
+from ..model import Entry, folders, is_number, json_text
 from ..output import progress_bar, redact_urls
 from ..repository.reader import MARK, Reader, commit_id, projects_in
 from ..repository.snapshot import Snapshot
@@ -455,7 +455,7 @@ class _Project:
             real = value.value
             if isinstance(real, str):
                 real = number(real)
-            if isinstance(real, bool) or not isinstance(real, int | float) or not math.isfinite(real):
+            if not is_number(real) or not math.isfinite(real):
                 continue
             if isinstance(real, int) and real.bit_length() > 63:
                 real = float(real)  # the integers of SQLite have 64 bits

@@ -13,7 +13,7 @@ from ..errors import NotFoundError, UnreadableError
 from ..git import git, paths_left_out
 from ..git.objects import NEVER_SEARCHED, git_hash
 from ..git.pointers import lfs_pointer_hash
-from ..model import Experiment, holder, is_in, overlaps
+from ..model import ENVIRONMENT_RECORD, Experiment, holder, is_in, overlaps
 from ..output import progress_bar
 from ..repository.dvc_files import IGNORE_FILE, may_hide, split_rules
 from ..repository.hashes import HashKind, md5_of
@@ -27,7 +27,7 @@ FOLDER_HASH = re.compile(rb"[0-9a-f]{32}\.dir")
 # The hash of a file or folder in DVC.
 WHOLE_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 # The files in which DVC, and the stage `environment`, record results.
-RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", "environment.json")
+RECORDS = ("dvc.lock", "dvc.yaml", "*.dvc", ENVIRONMENT_RECORD)
 
 
 class Commits:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import NotFoundError, UnreadableError
+from ..model import is_number
 from ..repository.reader import TOGETHER, Reader
 from ..repository.snapshot import Snapshot
 from ..results.values import NamedValue, ValueKind, preload_values, values_of
@@ -163,8 +164,7 @@ def number_in(value: Any) -> int | float | None:
         for kind in (int, float):
             with suppress(ValueError):
                 return kind(value)
-    # In Python a bool is an int, but nobody quotes True as 1.
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_number(value) else None
 
 
 def _rounds_to(value: float, number: Decimal) -> bool:

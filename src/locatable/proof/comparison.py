@@ -16,7 +16,7 @@ from typing import Any
 
 from ..clones.checkout import load_values
 from ..errors import UnreadableError
-from ..model import Output, Stage, flatten_all, overlaps, same_value
+from ..model import Output, Stage, flatten_all, is_number, overlaps, same_value
 from .inputs import files_below
 
 Values = Mapping[str, Any]
@@ -105,11 +105,6 @@ def relative_difference(first: Any, second: Any) -> float | None:
 def largest_in_words(largest: float) -> str:
     """Return the largest relative difference as text for the user."""
     return f"largest relative difference {largest:.1g}"
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number. Booleans do not count as numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class Verdict(StrEnum):

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..model import ENVIRONMENT_RECORD
 from ..results.processor import Processor
 from .attempts import Attempt, StageRunner, remove
 from .comparison import compare_contents, largest_in_words
-from .environment import ENVIRONMENT_RECORD
 from .sandbox import USUAL, Conditions
 
 # This file system lists the newest file first. Others list files by name or by hash, so on those the order in

@@ -20,13 +20,12 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from ..errors import CannotTryError
+from ..model import ENVIRONMENT_RECORD
 from ..output import redact_urls
 from ..results.coordinates import read_record
 from ..results.locks import reason_of_uv
 from .sandbox import Sandbox, installer_isolation, python_folders, software_around
 
-# The file that records how results were made: Python, packages, and environment variables (`variables`).
-ENVIRONMENT_RECORD = "environment.json"
 # Longest error message of an installer, in characters. The user reads it in one line.
 LONGEST_REASON = 400
 # If the stage imports none of the differing packages, at most this many of them are named.

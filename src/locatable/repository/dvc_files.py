@@ -18,6 +18,7 @@ import yaml
 
 from ..errors import UnreadableError
 from ..model import (
+    ENVIRONMENT_RECORD,
     PARAMS_FILE,
     Artifact,
     Output,
@@ -465,7 +466,7 @@ def split_rules(files: Mapping[str, Content]) -> tuple[dict[str, Content], list[
             continue
         others[path] = content
         # environment.json is not one of DVC's files, so `.dvcignore` has no effect on it.
-        if not path.endswith("environment.json"):
+        if not path.endswith(ENVIRONMENT_RECORD):
             hideable.append(path)
     return others, rules, hideable
 

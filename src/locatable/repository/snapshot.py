@@ -15,6 +15,7 @@ from ..git import git, top_folder
 from ..git.objects import GitObjects, author, commit_time
 from ..git.pointers import lfs_file, lfs_id, lfs_storage
 from ..model import (
+    ENVIRONMENT_RECORD,
     PARAMS_FILE,
     Artifact,
     Entry,
@@ -34,7 +35,7 @@ from .dvc_files import IGNORE_FILE, Pipelines, is_written, lock_stages, may_hide
 from .hashes import BlobHashes, cache_folder, cached_file, files_of, with_hash
 
 # The endings of the names of the files that are read with every revision.
-DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", "environment.json")
+DVC_FILES = ("dvc.lock", "dvc.yaml", ".dvc", ENVIRONMENT_RECORD)
 
 
 class Repository:

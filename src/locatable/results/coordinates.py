@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..model import Experiment, folders, recorded_hash
+from ..model import ENVIRONMENT_RECORD, Experiment, folders, recorded_hash
 from ..repository.reader import Reader
 from ..repository.snapshot import Snapshot
 
@@ -117,7 +117,7 @@ def coordinates_of(snapshot: Snapshot) -> Coordinates:
         UnreadableError: a DVC file in it is broken.
     """
     files = _sort_files(snapshot)
-    record = read_record(snapshot.files.get("environment.json"))
+    record = read_record(snapshot.files.get(ENVIRONMENT_RECORD))
     stages = {}
     for address, stage in snapshot.records.items():
         stages[address] = {"cmd": stage.cmd, "outs": _hashes(stage.outs)}

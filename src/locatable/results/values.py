@@ -15,7 +15,7 @@ import yaml
 
 from ..errors import UnreadableError, joined_lines
 from ..git.pointers import lfs_id
-from ..model import PARAMS_FILE, flatten, flatten_all, holder, is_in, is_series
+from ..model import ENVIRONMENT_RECORD, PARAMS_FILE, flatten, flatten_all, holder, is_in, is_number, is_series
 from ..repository import parsing
 from ..repository.snapshot import Snapshot
 
@@ -116,7 +116,7 @@ def _undeclared_value_files(snapshot: Snapshot) -> list[str]:
     known = {*snapshot.metric_files, *snapshot.plot_files}
     paths = []
     for path in snapshot.outs:
-        is_record = posixpath.basename(path) == "environment.json"
+        is_record = posixpath.basename(path) == ENVIRONMENT_RECORD
         if path.endswith(VALUE_FILES) and path not in known and not is_record:
             paths.append(path)
     return paths
@@ -231,9 +231,8 @@ def number(value: Any) -> float | None:
 
 def difference(old: Any, new: Any) -> float | None:
     """Return `new - old`, or None if the difference is NaN or one of the values is not a number."""
-    for value in (old, new):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
+    if not is_number(old) or not is_number(new):
+        return None
     try:
         found = float(new - old)
     except OverflowError:  # The difference is an integer that is too large for a float.

@@ -33,7 +33,7 @@ from yaml import YAMLError
 
 from ..clones.trial_clone import ProjectSetup
 from ..errors import SettingsError, joined_lines
-from ..model import PARAMS_FILE, Key, flatten, holder
+from ..model import PARAMS_FILE, Key, flatten, holder, is_number
 from ..repository import parsing
 from ..repository.parsing import TooLargeError
 
@@ -95,7 +95,7 @@ class Float(_Param):
 
     def to_optuna(self, value: Any) -> float:
         """Return the value that Optuna stores for a value of a params file."""
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_number(value):
             return float(value)
         raise ValueError(f"{value!r} is not a number")
 

@@ -29,7 +29,7 @@ from ..clones import CLONE_VARIABLE, INTERVAL, kill_processes
 from ..clones.trial_clone import Clone, CloneSetup, stamp
 from ..errors import GitError, LocatableError, UnreadableError
 from ..git import REPOSITORY_VARIABLES, untracked_names
-from ..model import Key, is_inside
+from ..model import Key, is_inside, is_number
 from ..repository.reader import Reader
 from ..repository.running import WorkingTree
 from ..results.processor import Processor, describe_processor
@@ -345,7 +345,7 @@ def _finite_number(clone: Clone, rev: str, metric: str) -> float:
         UnreadableError: the value is missing, or not a finite number.
     """
     value = clone.read(rev, metric)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise UnreadableError(f"{metric} is {value!r}, which is not a finite number")
     return float(value)
 
